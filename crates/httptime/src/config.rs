@@ -1,0 +1,252 @@
+//! What a caller can ask for: limits, assumptions, estimator and schedule.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::estimate::{Estimator, EstimatorKind};
+use crate::schedule::{Schedule, ScheduleKind};
+use crate::time::Timestamp;
+
+/// What a measurement may spend, and when it has enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    requests: u32,
+    duration: Duration,
+    target: Option<Duration>,
+    timeout: Duration,
+}
+
+impl Limits {
+    /// The most requests to send to one server.
+    #[must_use]
+    pub const fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// How long after the first request another one may be sent.
+    #[must_use]
+    pub const fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// The standard deviation at which to stop early.
+    #[must_use]
+    pub const fn target(&self) -> Option<Duration> {
+        self.target
+    }
+
+    /// The longest wait for a name, a connection or a response.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// How to measure. Cheap to clone; every server gets an estimator and a schedule of its own.
+#[derive(Clone)]
+pub struct Config {
+    limits: Limits,
+    drift_ppm: u32,
+    lag: Option<Duration>,
+    floor: Option<Timestamp>,
+    estimator: Arc<dyn Fn() -> Box<dyn Estimator> + Send + Sync>,
+    schedule: Arc<dyn Fn() -> Box<dyn Schedule> + Send + Sync>,
+}
+
+impl Config {
+    /// The settings, ready to be changed.
+    #[must_use]
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder(Self::default())
+    }
+
+    /// What may be spent.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The drift allowance ρ: how fast the two clocks may come apart, in parts per million.
+    #[must_use]
+    pub const fn drift_ppm(&self) -> u32 {
+        self.drift_ppm
+    }
+
+    /// The lag allowed for, if the caller states one.
+    #[must_use]
+    pub const fn lag(&self) -> Option<Duration> {
+        self.lag
+    }
+
+    /// The earliest `Date` that is taken for possible.
+    #[must_use]
+    pub const fn floor(&self) -> Option<Timestamp> {
+        self.floor
+    }
+
+    pub(crate) fn new_estimator(&self) -> Box<dyn Estimator> {
+        (self.estimator)()
+    }
+
+    pub(crate) fn new_schedule(&self) -> Box<dyn Schedule> {
+        (self.schedule)()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                requests: DEFAULT_REQUESTS,
+                duration: DEFAULT_DURATION,
+                target: None,
+                timeout: DEFAULT_TIMEOUT,
+            },
+            drift_ppm: DEFAULT_DRIFT_PPM,
+            lag: None,
+            floor: Some(DEFAULT_FLOOR),
+            estimator: Arc::new(|| EstimatorKind::default().build()),
+            schedule: Arc::new(|| ScheduleKind::default().build()),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("limits", &self.limits)
+            .field("drift_ppm", &self.drift_ppm)
+            .field("lag", &self.lag)
+            .field("floor", &self.floor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Config`]; begins with the defaults.
+#[derive(Debug, Clone)]
+pub struct ConfigBuilder(Config);
+
+impl ConfigBuilder {
+    /// The most requests to send to one server: 1 to 1000, 20 unless told.
+    #[must_use]
+    pub fn requests(mut self, requests: u32) -> Self {
+        self.0.limits.requests = requests;
+        self
+    }
+
+    /// How long after the first request another one may be sent: more than zero, up to an hour, 10 s unless told.
+    #[must_use]
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.0.limits.duration = duration;
+        self
+    }
+
+    /// Stop as soon as the estimate's standard deviation is no larger.
+    #[must_use]
+    pub fn target(mut self, stddev: Duration) -> Self {
+        self.0.limits.target = Some(stddev);
+        self
+    }
+
+    /// The longest wait for a name, a connection or a response: 1 ms to an hour, 5 s unless told.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.limits.timeout = timeout;
+        self
+    }
+
+    /// The drift allowance ρ in parts per million: how fast the two clocks may come apart. Up to 10,000; 100 unless
+    /// told, for a crystal on each side (RFC 5905 allows its own 15 per clock and disciplines up to 500).
+    #[must_use]
+    pub fn drift_ppm(mut self, ppm: u32) -> Self {
+        self.0.drift_ppm = ppm;
+        self
+    }
+
+    /// The server's `Date` is late by no more than this, whatever its software calls itself. Up to an hour.
+    #[must_use]
+    pub fn lag(mut self, lag: Duration) -> Self {
+        self.0.lag = Some(lag);
+        self
+    }
+
+    /// The earliest `Date` to be taken for possible; `None` takes any. 2025-01-01 unless told: before that, this
+    /// software did not exist.
+    #[must_use]
+    pub fn floor(mut self, floor: Option<Timestamp>) -> Self {
+        self.0.floor = floor;
+        self
+    }
+
+    /// One of the library's estimators.
+    #[must_use]
+    pub fn estimator(self, kind: EstimatorKind) -> Self {
+        self.estimator_with(move || kind.build())
+    }
+
+    /// An estimator of your own: `make` is called once for each server.
+    #[must_use]
+    pub fn estimator_with(
+        mut self,
+        make: impl Fn() -> Box<dyn Estimator> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.estimator = Arc::new(make);
+        self
+    }
+
+    /// One of the library's schedules.
+    #[must_use]
+    pub fn schedule(self, kind: ScheduleKind) -> Self {
+        self.schedule_with(move || kind.build())
+    }
+
+    /// A schedule of your own: `make` is called once for each server.
+    #[must_use]
+    pub fn schedule_with(
+        mut self,
+        make: impl Fn() -> Box<dyn Schedule> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.schedule = Arc::new(make);
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names the first one out of its range.
+    pub fn build(self) -> Result<Config, Error> {
+        let Config { limits, drift_ppm, lag, .. } = &self.0;
+        let refuse = |reason: String| Err(Error::InvalidConfig { reason });
+        if !(1..=MAX_REQUESTS).contains(&limits.requests) {
+            return refuse(format!("{} requests; 1 to {MAX_REQUESTS} can be sent", limits.requests));
+        }
+        if limits.duration.is_zero() || limits.duration > HOUR {
+            return refuse(format!("a duration of {:?}; it goes up to an hour", limits.duration));
+        }
+        if limits.timeout < Duration::from_millis(1) || limits.timeout > HOUR {
+            return refuse(format!("a timeout of {:?}; it goes from 1 ms to 1 h", limits.timeout));
+        }
+        if limits.target.is_some_and(|target| target.is_zero()) {
+            return refuse("a target of zero can never be reached".into());
+        }
+        if *drift_ppm > MAX_DRIFT_PPM {
+            return refuse(format!("a drift of {drift_ppm} ppm; it goes up to {MAX_DRIFT_PPM}"));
+        }
+        if lag.is_some_and(|lag| lag > HOUR) {
+            return refuse(format!("a lag of {lag:?}; it goes up to an hour"));
+        }
+        Ok(self.0)
+    }
+}
+
+const DEFAULT_REQUESTS: u32 = 20;
+const MAX_REQUESTS: u32 = 1000;
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const HOUR: Duration = Duration::from_secs(3600);
+const DEFAULT_DRIFT_PPM: u32 = 100;
+const MAX_DRIFT_PPM: u32 = 10_000;
+/// 2025-01-01T00:00:00Z.
+const DEFAULT_FLOOR: Timestamp = Timestamp::from_unix_nanos(1_735_689_600_000_000_000);

@@ -1,0 +1,276 @@
+//! What can go wrong, each with a name and the values seen.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::time::{Interval, Offset, Timestamp};
+
+/// Where an exchange was when something ended it.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Turning a name into addresses.
+    Resolve,
+    /// Opening the TCP connection.
+    Connect,
+    /// Asking a proxy for a tunnel.
+    Tunnel,
+    /// Sending the request.
+    Send,
+    /// Waiting for the response head.
+    Response,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolving the name",
+            Self::Connect => "connecting",
+            Self::Tunnel => "waiting for the proxy's tunnel",
+            Self::Send => "sending the request",
+            Self::Response => "waiting for the response",
+        })
+    }
+}
+
+/// Everything that keeps a measurement from succeeding.
+///
+/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The URL of a server or proxy cannot be used.
+    #[error("cannot use URL {url:?}: {reason}")]
+    InvalidUrl {
+        /// The URL as given, without any password.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A setting is out of its range, or two contradict each other.
+    #[error("invalid configuration: {reason}")]
+    InvalidConfig {
+        /// What is wrong, with the value.
+        reason: String,
+    },
+    /// The name of the server or proxy has no address.
+    #[error("cannot resolve {host:?}: {reason}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// No address of the server or proxy took the connection.
+    #[error("cannot connect to {address}: {reason}")]
+    Connect {
+        /// The address tried last.
+        address: SocketAddr,
+        /// Whether the last address refused.
+        refused: bool,
+        /// What the system said.
+        reason: String,
+    },
+    /// Nothing happened for too long.
+    #[error("timed out after {} s while {phase}", after.as_secs_f64())]
+    Timeout {
+        /// What was waited for.
+        phase: Phase,
+        /// How long.
+        after: Duration,
+    },
+    /// The connection was closed before a whole response head had come.
+    #[error("the server closed the connection after {received} bytes of a response")]
+    Closed {
+        /// Bytes of the unfinished head.
+        received: usize,
+    },
+    /// The connection broke (a reset, for instance).
+    #[error("connection broke while {phase}: {reason}")]
+    Io {
+        /// What was going on.
+        phase: Phase,
+        /// What the system said.
+        reason: String,
+    },
+    /// What came back is not HTTP/1.
+    #[error("the answer is not HTTP/1: it {looks_like}")]
+    NotHttp {
+        /// What it looks like instead.
+        looks_like: &'static str,
+    },
+    /// The response head breaks the grammar of HTTP/1.
+    #[error("malformed response head: {reason}")]
+    MalformedHead {
+        /// What the parser objected to.
+        reason: &'static str,
+    },
+    /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES) or has more than
+    /// [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
+    #[error("response head too large: more than {limit} {what}")]
+    HeadTooLarge {
+        /// The limit that was passed.
+        limit: usize,
+        /// What it counts.
+        what: &'static str,
+    },
+    /// Interim (1xx) responses came without end.
+    #[error("more than {limit} interim (1xx) responses")]
+    EndlessInterim {
+        /// How many are put up with.
+        limit: u32,
+    },
+    /// The response has no `Date`.
+    #[error("the response (status {status}) has no Date")]
+    NoDate {
+        /// Its status code.
+        status: u16,
+    },
+    /// The response has two `Date`s that differ.
+    #[error("the response has two different Dates: {first:?} and {second:?}")]
+    ConflictingDates {
+        /// The first one.
+        first: String,
+        /// One that differs from it.
+        second: String,
+    },
+    /// The `Date` is in none of the three forms of RFC 9110, section 5.6.7.
+    #[error("malformed Date: {value:?}")]
+    MalformedDate {
+        /// The field's value.
+        value: String,
+    },
+    /// The `Date` is outside 1678–2262.
+    #[error("Date out of range: {value:?}")]
+    DateOutOfRange {
+        /// The field's value.
+        value: String,
+    },
+    /// The `Date` is before the floor: no correct clock shows it.
+    #[error("implausible Date: {date} is before {floor}")]
+    DateBeforeFloor {
+        /// The date.
+        date: Timestamp,
+        /// The earliest one taken for possible.
+        floor: Timestamp,
+    },
+    /// The response came out of a cache, which stamped nothing.
+    #[error("the response comes from a cache (Age: {} s), so its Date is old", age.as_secs())]
+    Cached {
+        /// How old the cache says it is.
+        age: Duration,
+    },
+    /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
+    #[error("the server's Date stands still at {date}: {} s have passed", elapsed.as_secs_f64())]
+    DateFrozen {
+        /// The date in every response.
+        date: Timestamp,
+        /// Local time passed since it was first seen.
+        elapsed: Duration,
+    },
+    /// The `Date` of a later response is before that of an earlier one.
+    #[error("the server's Date went back from {from} to {to}")]
+    DateWentBack {
+        /// The later date, seen earlier.
+        from: Timestamp,
+        /// The earlier date, seen later.
+        to: Timestamp,
+    },
+    /// The responses contradict each other under the stated assumptions about lag and drift.
+    #[error("the server's Dates contradict each other by {} s", gap.as_secs_f64())]
+    Inconsistent {
+        /// By how much the lower bound lies above the upper one.
+        gap: Duration,
+    },
+    /// The local clock was set during the measurement.
+    #[error("the local clock was stepped by {by} s during the measurement")]
+    ClockStepped {
+        /// By how much, forward positive.
+        by: Offset,
+    },
+    /// The proxy did not open the tunnel.
+    #[error("the proxy refused the tunnel with status {status}")]
+    ProxyRefused {
+        /// Its status code.
+        status: u16,
+    },
+    /// The proxy wants other credentials, or some at all (407).
+    #[error("the proxy asks for credentials (status 407)")]
+    ProxyCredentials,
+    /// No majority of the servers agrees.
+    #[error("no majority among {servers} servers: at most {agreeing} agree")]
+    NoMajority {
+        /// How many gave an answer.
+        servers: usize,
+        /// The most whose bounds have a point in common.
+        agreeing: usize,
+    },
+    /// Two majorities agree on different times; which of them is right cannot be told.
+    #[error("two majorities disagree: one within {first}, one within {second}")]
+    AmbiguousMajority {
+        /// Common bounds of one.
+        first: Interval,
+        /// Common bounds of another.
+        second: Interval,
+    },
+    /// None of several servers could be measured.
+    #[error("none of {servers} servers could be measured; the last error: {last}")]
+    AllFailed {
+        /// How many were asked.
+        servers: usize,
+        /// What the last one failed with.
+        last: Box<Error>,
+    },
+    /// An exchange was handed in whose times run backwards.
+    #[error("the response was received {} s before the request was sent", by.as_secs_f64())]
+    ReceivedBeforeSent {
+        /// By how much.
+        by: Duration,
+    },
+    /// The measurement was finished before any exchange had succeeded.
+    #[error("nothing was measured")]
+    NothingMeasured,
+}
+
+impl Error {
+    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::InvalidUrl { .. } => "invalid_url",
+            Self::InvalidConfig { .. } => "invalid_config",
+            Self::Resolve { .. } => "resolve",
+            Self::Connect { refused: true, .. } => "connection_refused",
+            Self::Connect { .. } => "connect",
+            Self::Timeout { phase: Phase::Resolve, .. } => "timeout_resolve",
+            Self::Timeout { phase: Phase::Connect, .. } => "timeout_connect",
+            Self::Timeout { phase: Phase::Tunnel, .. } => "timeout_tunnel",
+            Self::Timeout { phase: Phase::Send, .. } => "timeout_send",
+            Self::Timeout { phase: Phase::Response, .. } => "timeout_response",
+            Self::Closed { received: 0 } => "empty_reply",
+            Self::Closed { .. } => "closed_early",
+            Self::Io { .. } => "connection_broke",
+            Self::NotHttp { .. } => "not_http",
+            Self::MalformedHead { .. } => "malformed_head",
+            Self::HeadTooLarge { .. } => "head_too_large",
+            Self::EndlessInterim { .. } => "endless_interim",
+            Self::NoDate { .. } => "no_date",
+            Self::ConflictingDates { .. } => "conflicting_dates",
+            Self::MalformedDate { .. } => "malformed_date",
+            Self::DateOutOfRange { .. } => "date_out_of_range",
+            Self::DateBeforeFloor { .. } => "date_before_floor",
+            Self::Cached { .. } => "cached",
+            Self::DateFrozen { .. } => "date_frozen",
+            Self::DateWentBack { .. } => "date_went_back",
+            Self::Inconsistent { .. } => "inconsistent",
+            Self::ClockStepped { .. } => "clock_stepped",
+            Self::ProxyRefused { .. } => "proxy_refused",
+            Self::ProxyCredentials => "proxy_credentials",
+            Self::NoMajority { .. } => "no_majority",
+            Self::AmbiguousMajority { .. } => "ambiguous_majority",
+            Self::AllFailed { .. } => "all_failed",
+            Self::ReceivedBeforeSent { .. } => "received_before_sent",
+            Self::NothingMeasured => "nothing_measured",
+        }
+    }
+}

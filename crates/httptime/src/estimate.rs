@@ -1,0 +1,121 @@
+//! Estimators: from observations to the one best offset.
+//!
+//! An [`Estimator`] says where the offset most likely lies and how precise that is. It does not say where the offset
+//! *must* lie: the bounds are kept apart from it, in [`measure`](crate::measure), so that no estimator can spoil them.
+//!
+//! | name | model | when it is wrong |
+//! |---|---|---|
+//! | [`last_date`](LastDate) | none: what `date -s "$(curl -sI …)"` does | by up to a second, and by the way back |
+//! | [`midpoint`](Midpoint) | Cristian 1989 on the best single exchange | by up to half a second |
+//! | [`intersection`](Intersection) | Marzullo: the middle of what all exchanges allow | by up to half a round trip |
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+mod intersection;
+mod last_date;
+mod midpoint;
+
+pub use self::intersection::Intersection;
+pub use self::last_date::LastDate;
+pub use self::midpoint::Midpoint;
+
+use crate::error::Error;
+use crate::observation::Observation;
+use crate::time::Offset;
+
+/// The best single offset, at the instant of the last observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    offset: Offset,
+    stddev: Duration,
+}
+
+impl Estimate {
+    /// An offset and the standard deviation of its error.
+    #[must_use]
+    pub const fn new(offset: Offset, stddev: Duration) -> Self {
+        Self { offset, stddev }
+    }
+
+    /// The offset.
+    #[must_use]
+    pub const fn offset(self) -> Offset {
+        self.offset
+    }
+
+    /// The standard deviation of the offset's error, given that the server's lag is small and the two ways of a
+    /// round trip are alike. Not a bound.
+    #[must_use]
+    pub const fn stddev(self) -> Duration {
+        self.stddev
+    }
+}
+
+/// Turns observations, in the order in which they were made, into an estimate.
+///
+/// Implementations read no clock and hold no randomness: the same observations give the same estimate.
+pub trait Estimator: fmt::Debug + Send {
+    /// The name by which people choose it.
+    fn name(&self) -> &'static str;
+
+    /// Takes in one more observation.
+    fn absorb(&mut self, observation: &Observation);
+
+    /// The estimate from all observations so far; `None` before the first.
+    fn estimate(&self) -> Option<Estimate>;
+}
+
+/// The estimators that come with the library, by name.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EstimatorKind {
+    /// [`LastDate`]
+    LastDate,
+    /// [`Midpoint`]
+    Midpoint,
+    /// [`Intersection`]
+    #[default]
+    Intersection,
+}
+
+impl EstimatorKind {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::LastDate, Self::Midpoint, Self::Intersection];
+
+    /// The name, as [`FromStr`] takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LastDate => "last_date",
+            Self::Midpoint => "midpoint",
+            Self::Intersection => "intersection",
+        }
+    }
+
+    /// A new estimator of this kind.
+    #[must_use]
+    pub fn build(self) -> Box<dyn Estimator> {
+        match self {
+            Self::LastDate => Box::new(LastDate::default()),
+            Self::Midpoint => Box::new(Midpoint::default()),
+            Self::Intersection => Box::new(Intersection::default()),
+        }
+    }
+}
+
+impl FromStr for EstimatorKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
+            Error::InvalidConfig { reason: format!("no estimator is called {name:?}") }
+        })
+    }
+}
+
+/// The standard deviation of an offset that may lie anywhere in an interval of this width: width / √12.
+pub(crate) fn uniform_stddev(width: Duration) -> Duration {
+    width.mul_f64(1.0 / 12.0_f64.sqrt())
+}

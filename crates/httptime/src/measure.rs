@@ -1,0 +1,253 @@
+//! The sans-I/O loop: it says when to send and takes what came back.
+//!
+//! ```text
+//!          ┌───────────── next(earliest) ──▶ SendAt │ AwaitReply │ Done
+//!  driver ─┼─ sent(at) ──▶
+//!          ├─ absorb(exchange) ──▶           or lost(error)
+//!          └─ finish(tie) ──▶ Measurement
+//! ```
+//!
+//! The driver owns sockets and clocks; [`Client`](crate::Client) is one. Nothing here reads a clock or blocks, so it can
+//! be driven from an async agent, from C, or in virtual time.
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::estimate::{Estimate, Estimator};
+use crate::measurement::{Assumptions, Ended, Measurement};
+use crate::observation::{Exchange, Observation};
+use crate::progress::{Progress, drift};
+use crate::schedule::{Plan, Schedule, View};
+use crate::server::Lag;
+use crate::time::{ClockTie, LocalInstant, Offset, Timestamp};
+
+/// What the driver is to do next.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Send a request at this instant, or at once if it has passed.
+    SendAt(LocalInstant),
+    /// Wait for a response that is under way.
+    AwaitReply,
+    /// Send no more, [`finish`](Measure::finish).
+    Done,
+}
+
+/// The measurement of one server, under way.
+#[derive(Debug)]
+pub struct Measure {
+    config: Config,
+    progress: Progress,
+    estimator: Box<dyn Estimator>,
+    schedule: Box<dyn Schedule>,
+    dates: Option<Dates>,
+    server: String,
+    failures: u32,
+    ended: Option<Ended>,
+}
+
+/// The dates seen, to tell a clock that stands still from one that contradicts itself.
+#[derive(Debug, Clone, Copy)]
+struct Dates {
+    first: Timestamp,
+    first_received: LocalInstant,
+    latest: Timestamp,
+}
+
+impl Measure {
+    /// A measurement that begins now, with the local clocks as `tie` has them.
+    #[must_use]
+    pub fn new(config: &Config, tie: ClockTie) -> Self {
+        Self {
+            config: config.clone(),
+            progress: Progress::new(tie, config.drift_ppm()),
+            estimator: config.new_estimator(),
+            schedule: config.new_schedule(),
+            dates: None,
+            server: String::with_capacity(SERVER_CAPACITY),
+            failures: 0,
+            ended: None,
+        }
+    }
+
+    /// What to do next, when a request can leave at `earliest` (now, or when a connection will be open) or later.
+    pub fn next(&mut self, earliest: LocalInstant) -> Next {
+        let outstanding = self.progress.outstanding() > 0;
+        if self.ended.is_none() {
+            match self.plan(earliest) {
+                Ok(next) => return next,
+                Err(ended) => self.ended = Some(ended),
+            }
+        }
+        if outstanding { Next::AwaitReply } else { Next::Done }
+    }
+
+    fn plan(&mut self, earliest: LocalInstant) -> Result<Next, Ended> {
+        let limits = self.config.limits();
+        if self.progress.requests() >= limits.requests() {
+            return Err(Ended::Requests);
+        }
+        if let (Some(target), Some(estimate)) = (limits.target(), self.estimator.estimate())
+            && estimate.stddev() <= target
+        {
+            return Err(Ended::Target);
+        }
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits);
+        match self.schedule.plan(&view) {
+            Plan::SendAt(at) => {
+                let first = self.progress.first_sent().unwrap_or(at);
+                if at.saturating_since(first) > limits.duration() {
+                    return Err(Ended::Duration);
+                }
+                Ok(Next::SendAt(at))
+            }
+            Plan::AwaitReply => Ok(Next::AwaitReply),
+            Plan::Enough => Err(Ended::Enough),
+        }
+    }
+
+    /// A request has left: its first byte was handed to the system no earlier than `at`.
+    pub fn sent(&mut self, at: LocalInstant) {
+        self.progress.note_sent(at);
+    }
+
+    /// Takes in the answer to a request.
+    ///
+    /// # Errors
+    /// Each ends the measurement for good, and it proves nothing:
+    /// [`Cached`](Error::Cached), [`DateBeforeFloor`](Error::DateBeforeFloor),
+    /// [`DateFrozen`](Error::DateFrozen), [`DateWentBack`](Error::DateWentBack),
+    /// [`Inconsistent`](Error::Inconsistent), [`ReceivedBeforeSent`](Error::ReceivedBeforeSent).
+    pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
+        if let Some(age) = exchange.age()
+            && !age.is_zero()
+        {
+            return Err(Error::Cached { age });
+        }
+        let date = exchange.date();
+        if let Some(floor) = self.config.floor()
+            && date < floor
+        {
+            return Err(Error::DateBeforeFloor { date, floor });
+        }
+        let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
+        let dates = *self.dates.get_or_insert(Dates {
+            first: date,
+            first_received: exchange.received(),
+            latest: date,
+        });
+        self.progress.note_observed(&observation).map_err(|gap| {
+            let elapsed = exchange.received().saturating_since(dates.first_received);
+            if date < dates.latest {
+                Error::DateWentBack { from: dates.latest, to: date }
+            } else if date == dates.first {
+                Error::DateFrozen { date, elapsed }
+            } else {
+                Error::Inconsistent { gap }
+            }
+        })?;
+        self.dates = Some(Dates { latest: dates.latest.max(date), ..dates });
+        self.estimator.absorb(&observation);
+        self.remember_server(exchange.server());
+        self.failures = 0;
+        Ok(observation)
+    }
+
+    /// A request could not be sent, or its answer did not come. `was_sent` says whether [`sent`](Self::sent) was
+    /// called for it.
+    ///
+    /// # Errors
+    /// Gives `error` back when nothing has been measured yet. Otherwise the measurement goes on, and ends after three
+    /// failures in a row with what it has.
+    pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
+        if was_sent {
+            self.progress.note_lost();
+        }
+        if self.progress.observations() == 0 {
+            return Err(error);
+        }
+        self.failures += 1;
+        if self.failures >= MAX_FAILURES {
+            self.ended = Some(Ended::Lost(error));
+        }
+        Ok(())
+    }
+
+    /// What has been sent and learnt so far.
+    #[must_use]
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The estimate so far, within the bounds.
+    #[must_use]
+    pub fn estimate(&self) -> Option<Estimate> {
+        let bounds = self.progress.bounds()?;
+        let estimate = self.estimator.estimate()?;
+        Some(Estimate::new(bounds.clamp(estimate.offset()), estimate.stddev()))
+    }
+
+    /// The result, with the local clocks at the end as `tie` has them.
+    ///
+    /// # Errors
+    /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning, and
+    /// [`NothingMeasured`](Error::NothingMeasured).
+    pub fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
+        let progress = &self.progress;
+        let begun = progress.tie();
+        let elapsed = tie.instant().saturating_since(begun.instant());
+        let uncertainty = begun.uncertainty() + tie.uncertainty();
+        let moved = begun.stepped_by(tie);
+        let allowed = drift(elapsed, self.config.drift_ppm()).saturating_add(uncertainty.into());
+        if Offset::from(moved.abs()) > allowed {
+            return Err(Error::ClockStepped { by: moved });
+        }
+        let missing = Error::NothingMeasured;
+        let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
+            return Err(missing);
+        };
+        let (Some(at), Some(started), Some(lag), Some(round_trip_min)) =
+            (progress.at(), progress.first_sent(), progress.lag(), progress.round_trip_min())
+        else {
+            return Err(missing);
+        };
+        Ok(Measurement {
+            estimate,
+            bounds: bounds.widened(uncertainty + moved.abs()),
+            requests: progress.requests(),
+            observations: progress.observations(),
+            started,
+            at,
+            wall: begun.wall_at(at),
+            round_trip_min,
+            assumptions: Assumptions {
+                lag: lag.allowance(),
+                lag_source: lag.source(),
+                drift_ppm: self.config.drift_ppm(),
+            },
+            server: (!self.server.is_empty()).then_some(self.server),
+            ended: self.ended.unwrap_or(Ended::Enough),
+        })
+    }
+
+    fn lag(&self, exchange: &Exchange<'_>) -> Lag {
+        match (self.config.lag(), exchange.age()) {
+            (Some(stated), _) => Lag::stated(stated),
+            (None, Some(_)) => Lag::shared_cache(),
+            (None, None) => Lag::of_server(exchange.server()),
+        }
+    }
+
+    fn remember_server(&mut self, server: Option<&str>) {
+        if let Some(server) = server
+            && server != self.server
+        {
+            self.server.clear();
+            self.server.push_str(server);
+        }
+    }
+}
+
+/// Failures in a row that end a measurement.
+const MAX_FAILURES: u32 = 3;
+/// Room for most `Server` fields without growing.
+const SERVER_CAPACITY: usize = 128;

@@ -1,0 +1,162 @@
+//! The finished result.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::estimate::Estimate;
+use crate::server::LagSource;
+use crate::time::{Interval, LocalInstant, Offset, Timestamp};
+
+/// What the bounds of a measurement take for granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assumptions {
+    pub(crate) lag: Duration,
+    pub(crate) lag_source: LagSource,
+    pub(crate) drift_ppm: u32,
+}
+
+impl Assumptions {
+    /// The server's `Date` is late by no more than this (Λ). It stands on the upper side of the bounds.
+    #[must_use]
+    pub const fn lag(&self) -> Duration {
+        self.lag
+    }
+
+    /// Who says so.
+    #[must_use]
+    pub const fn lag_source(&self) -> LagSource {
+        self.lag_source
+    }
+
+    /// The two clocks come apart no faster than this, in parts per million (ρ).
+    #[must_use]
+    pub const fn drift_ppm(&self) -> u32 {
+        self.drift_ppm
+    }
+}
+
+/// Why a measurement ended.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The standard deviation asked for was reached.
+    Target,
+    /// The schedule saw nothing more to gain.
+    Enough,
+    /// The requests allowed were used up.
+    Requests,
+    /// The time allowed was used up.
+    Duration,
+    /// The server could no longer be asked. What it had answered before still holds.
+    Lost(Error),
+}
+
+/// How far the local clock is from one server's, with the bounds within which that is certain under the stated
+/// [`Assumptions`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measurement {
+    pub(crate) estimate: Estimate,
+    pub(crate) bounds: Interval,
+    pub(crate) requests: u32,
+    pub(crate) observations: u32,
+    pub(crate) started: LocalInstant,
+    pub(crate) at: LocalInstant,
+    pub(crate) wall: Timestamp,
+    pub(crate) round_trip_min: Duration,
+    pub(crate) assumptions: Assumptions,
+    pub(crate) server: Option<String>,
+    pub(crate) ended: Ended,
+}
+
+impl Measurement {
+    /// The best single offset: server clock − local clock, positive when the local clock is slow.
+    #[must_use]
+    pub const fn offset(&self) -> Offset {
+        self.estimate.offset()
+    }
+
+    /// The standard deviation of the offset's error, given that the server's lag is small and the two ways of a
+    /// round trip are alike. Not a bound.
+    #[must_use]
+    pub const fn stddev(&self) -> Duration {
+        self.estimate.stddev()
+    }
+
+    /// Offset and standard deviation together.
+    #[must_use]
+    pub const fn estimate(&self) -> Estimate {
+        self.estimate
+    }
+
+    /// The offset lies in here if the [`assumptions`](Self::assumptions) hold.
+    #[must_use]
+    pub const fn bounds(&self) -> Interval {
+        self.bounds
+    }
+
+    /// Requests sent, answered or not.
+    #[must_use]
+    pub const fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Responses used.
+    #[must_use]
+    pub const fn observations(&self) -> u32 {
+        self.observations
+    }
+
+    /// From the first request sent to the last response used.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.at.saturating_since(self.started)
+    }
+
+    /// The shortest round trip.
+    #[must_use]
+    pub const fn round_trip_min(&self) -> Duration {
+        self.round_trip_min
+    }
+
+    /// What the bounds take for granted.
+    #[must_use]
+    pub const fn assumptions(&self) -> Assumptions {
+        self.assumptions
+    }
+
+    /// The `Server` field of the last response that had one.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
+    /// When the first request left.
+    #[must_use]
+    pub const fn started(&self) -> LocalInstant {
+        self.started
+    }
+
+    /// The instant to which offset and bounds refer: when the last response used was received.
+    #[must_use]
+    pub const fn at(&self) -> LocalInstant {
+        self.at
+    }
+
+    /// What the local wall clock showed at [`at`](Self::at).
+    #[must_use]
+    pub const fn local_time(&self) -> Timestamp {
+        self.wall
+    }
+
+    /// The best single guess of the server's clock at [`at`](Self::at).
+    #[must_use]
+    pub const fn server_time(&self) -> Timestamp {
+        self.wall.saturating_add(self.offset())
+    }
+
+    /// Why no more requests were sent.
+    #[must_use]
+    pub const fn ended(&self) -> &Ended {
+        &self.ended
+    }
+}

@@ -1,0 +1,174 @@
+//! One exchange, reduced to what it proves.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::server::Lag;
+use crate::time::{ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp};
+
+/// One HTTP request and the head of its response, as whoever moved the bytes saw them.
+///
+/// ```
+/// use httptime::{Exchange, LocalInstant, Timestamp};
+///
+/// # let (sent, received) = (LocalInstant::from_nanos(0), LocalInstant::from_nanos(1));
+/// let exchange = Exchange::new(sent, received, Timestamp::from_unix_seconds(1_795_426_632).unwrap())
+///     .with_server("nginx/1.22.1");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange<'a> {
+    sent: LocalInstant,
+    received: LocalInstant,
+    date: Timestamp,
+    age: Option<Duration>,
+    server: Option<&'a str>,
+}
+
+impl<'a> Exchange<'a> {
+    /// The request's first byte left no earlier than `sent`, the `Date` had come by `received`, and it said `date`.
+    #[must_use]
+    pub const fn new(sent: LocalInstant, received: LocalInstant, date: Timestamp) -> Self {
+        Self { sent, received, date, age: None, server: None }
+    }
+
+    /// The response carried this `Age`.
+    #[must_use]
+    pub const fn with_age(mut self, age: Option<Duration>) -> Self {
+        self.age = age;
+        self
+    }
+
+    /// The response carried this `Server`.
+    #[must_use]
+    pub fn with_server(mut self, server: impl Into<Option<&'a str>>) -> Self {
+        self.server = server.into();
+        self
+    }
+
+    /// When the request's first byte left, or a little before.
+    #[must_use]
+    pub const fn sent(&self) -> LocalInstant {
+        self.sent
+    }
+
+    /// When the `Date` had come, or a little after.
+    #[must_use]
+    pub const fn received(&self) -> LocalInstant {
+        self.received
+    }
+
+    /// The `Date`.
+    #[must_use]
+    pub const fn date(&self) -> Timestamp {
+        self.date
+    }
+
+    /// The `Age`, if any.
+    #[must_use]
+    pub const fn age(&self) -> Option<Duration> {
+        self.age
+    }
+
+    /// The `Server`, if any.
+    #[must_use]
+    pub const fn server(&self) -> Option<&'a str> {
+        self.server
+    }
+}
+
+/// What one exchange proves about the offset.
+///
+/// The server stamped `date = ⌊s − λ⌋` when its clock showed `s`, late by its lag λ ∈ [0, Λ], at a local time
+/// between `sent` and `received`. So
+///
+/// ```text
+/// date − received  ≤  θ  <  date + 1 s + Λ − sent
+/// ```
+///
+/// The left side holds whatever the lag is. (Marzullo's interval, as in RFC 5905, section 11.2.1, for a clock that
+/// reads in whole seconds.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    sent: LocalInstant,
+    received: LocalInstant,
+    date: Timestamp,
+    lower: Offset,
+    upper: Offset,
+    lag: Lag,
+}
+
+impl Observation {
+    /// Reduces an exchange, with the local wall clock as `tie` has it and a server late by no more than `lag`.
+    ///
+    /// # Errors
+    /// [`Error::ReceivedBeforeSent`] when the times run backwards.
+    pub fn new(tie: ClockTie, exchange: &Exchange<'_>, lag: Lag) -> Result<Self, Error> {
+        let Exchange { sent, received, date, .. } = *exchange;
+        if received < sent {
+            return Err(Error::ReceivedBeforeSent { by: sent.saturating_since(received) });
+        }
+        Ok(Self {
+            sent,
+            received,
+            date,
+            lower: Offset::between(tie.wall_at(received), date),
+            upper: Offset::between(tie.wall_at(sent), date)
+                .saturating_add(Offset::from_nanos(NANOS_PER_SECOND)),
+            lag,
+        })
+    }
+
+    /// When the request's first byte left.
+    #[must_use]
+    pub const fn sent(&self) -> LocalInstant {
+        self.sent
+    }
+
+    /// When the `Date` had come.
+    #[must_use]
+    pub const fn received(&self) -> LocalInstant {
+        self.received
+    }
+
+    /// The `Date`.
+    #[must_use]
+    pub const fn date(&self) -> Timestamp {
+        self.date
+    }
+
+    /// The lag allowed for.
+    #[must_use]
+    pub const fn lag(&self) -> Lag {
+        self.lag
+    }
+
+    /// From `sent` to `received`.
+    #[must_use]
+    pub const fn round_trip(&self) -> Duration {
+        self.received.saturating_since(self.sent)
+    }
+
+    /// `date − received`: the offset is no less, whatever the server's lag.
+    #[must_use]
+    pub const fn lower(&self) -> Offset {
+        self.lower
+    }
+
+    /// `date + 1 s − sent`: the offset is less if the server has no lag.
+    #[must_use]
+    pub const fn upper_without_lag(&self) -> Offset {
+        self.upper
+    }
+
+    /// `date + 1 s + Λ − sent`: the offset is less.
+    #[must_use]
+    pub fn upper(&self) -> Offset {
+        self.upper.saturating_add(self.lag.allowance().into())
+    }
+
+    /// What the exchange proves: from [`lower`](Self::lower) to [`upper`](Self::upper).
+    #[must_use]
+    pub fn bounds(&self) -> Interval {
+        Interval::between(self.lower, self.upper())
+    }
+}

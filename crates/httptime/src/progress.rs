@@ -1,0 +1,210 @@
+//! What a measurement has sent and learnt so far.
+
+use std::time::Duration;
+
+use crate::observation::Observation;
+use crate::server::Lag;
+use crate::time::{
+    ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos,
+};
+
+/// What a measurement has sent and learnt so far: what a [`Schedule`](crate::schedule::Schedule) decides from, and
+/// what a program can show while it waits.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    tie: ClockTie,
+    drift_ppm: u32,
+    requests: u32,
+    outstanding: u32,
+    observations: u32,
+    first_sent: Option<LocalInstant>,
+    last_sent: Option<LocalInstant>,
+    evidence: Option<Evidence>,
+}
+
+/// The intersection of all observations, at the instant of the last one.
+#[derive(Debug, Clone, Copy)]
+struct Evidence {
+    at: LocalInstant,
+    lower: Offset,
+    upper: Offset,
+    upper_without_lag: Offset,
+    lag: Lag,
+    shortest: Duration,
+    last: Duration,
+}
+
+impl Progress {
+    pub(crate) const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
+        Self {
+            tie,
+            drift_ppm,
+            requests: 0,
+            outstanding: 0,
+            observations: 0,
+            first_sent: None,
+            last_sent: None,
+            evidence: None,
+        }
+    }
+
+    /// How the local clocks stood at the beginning.
+    #[must_use]
+    pub const fn tie(&self) -> ClockTie {
+        self.tie
+    }
+
+    /// Requests sent, answered or not.
+    #[must_use]
+    pub const fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub const fn outstanding(&self) -> u32 {
+        self.outstanding
+    }
+
+    /// Responses that proved something.
+    #[must_use]
+    pub const fn observations(&self) -> u32 {
+        self.observations
+    }
+
+    /// When the first request left.
+    #[must_use]
+    pub const fn first_sent(&self) -> Option<LocalInstant> {
+        self.first_sent
+    }
+
+    /// When the latest request left.
+    #[must_use]
+    pub const fn last_sent(&self) -> Option<LocalInstant> {
+        self.last_sent
+    }
+
+    /// When the latest observation was received: the instant to which bounds and estimate refer.
+    #[must_use]
+    pub fn at(&self) -> Option<LocalInstant> {
+        self.evidence.map(|evidence| evidence.at)
+    }
+
+    /// The bounds so far. `None` before the first observation, and when observations contradict each other (which
+    /// ends the measurement).
+    #[must_use]
+    pub fn bounds(&self) -> Option<Interval> {
+        self.evidence.and_then(|evidence| Interval::new(evidence.lower, evidence.upper))
+    }
+
+    /// Where the server's seconds may still begin: the bounds as they would be for a server without lag. When a lag
+    /// that changes makes observations contradict each other, the width of the contradiction.
+    #[must_use]
+    pub fn unknown(&self) -> Option<Interval> {
+        let evidence = self.evidence?;
+        Some(Interval::between(evidence.lower, evidence.upper_without_lag))
+    }
+
+    /// The largest lag allowed for in the bounds.
+    #[must_use]
+    pub fn lag(&self) -> Option<Lag> {
+        self.evidence.map(|evidence| evidence.lag)
+    }
+
+    /// The shortest round trip.
+    #[must_use]
+    pub fn round_trip_min(&self) -> Option<Duration> {
+        self.evidence.map(|evidence| evidence.shortest)
+    }
+
+    /// The latest round trip.
+    #[must_use]
+    pub fn round_trip_last(&self) -> Option<Duration> {
+        self.evidence.map(|evidence| evidence.last)
+    }
+
+    /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
+    /// the offset is `offset` and the way there takes half the shortest round trip.
+    #[must_use]
+    pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
+        let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2);
+        let ahead = offset.as_nanos().saturating_add(way);
+        let stamped = self.tie.wall_at(earliest).as_unix_nanos().saturating_add(ahead);
+        let wait = (NANOS_PER_SECOND - stamped.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
+        earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
+    }
+
+    pub(crate) fn note_sent(&mut self, at: LocalInstant) {
+        self.requests += 1;
+        self.outstanding += 1;
+        self.first_sent = self.first_sent.or(Some(at));
+        self.last_sent = self.last_sent.max(Some(at));
+    }
+
+    pub(crate) fn note_lost(&mut self) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+    }
+
+    /// Intersects with one more observation; says by how much it contradicts the others, if it does.
+    pub(crate) fn note_observed(&mut self, observation: &Observation) -> Result<(), Duration> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.observations += 1;
+        let round_trip = observation.round_trip();
+        // The stamp may be a round trip older than the reception.
+        let seen = Evidence {
+            at: observation.received(),
+            lower: observation.lower(),
+            upper: observation.upper(),
+            upper_without_lag: observation.upper_without_lag(),
+            lag: observation.lag(),
+            shortest: round_trip,
+            last: round_trip,
+        }
+        .widened(drift(round_trip, self.drift_ppm));
+        let evidence = match self.evidence {
+            None => seen,
+            Some(before) => {
+                let at = before.at.max(seen.at);
+                let before = before.aged(at, self.drift_ppm);
+                let seen = seen.aged(at, self.drift_ppm);
+                Evidence {
+                    at,
+                    lower: before.lower.max(seen.lower),
+                    upper: before.upper.min(seen.upper),
+                    upper_without_lag: before.upper_without_lag.min(seen.upper_without_lag),
+                    lag: before.lag.max(seen.lag),
+                    shortest: before.shortest.min(seen.shortest),
+                    last: seen.last,
+                }
+            }
+        };
+        self.evidence = Some(evidence);
+        if evidence.lower <= evidence.upper {
+            Ok(())
+        } else {
+            Err(evidence.lower.saturating_sub(evidence.upper).abs())
+        }
+    }
+}
+
+impl Evidence {
+    fn aged(self, at: LocalInstant, drift_ppm: u32) -> Self {
+        Self { at, ..self.widened(drift(at.saturating_since(self.at), drift_ppm)) }
+    }
+
+    fn widened(self, by: Offset) -> Self {
+        Self {
+            lower: self.lower.saturating_sub(by),
+            upper: self.upper.saturating_add(by),
+            upper_without_lag: self.upper_without_lag.saturating_add(by),
+            ..self
+        }
+    }
+}
+
+/// How far two clocks can come apart in `elapsed` when one gains at most `ppm` parts in a million on the other,
+/// rounded up.
+pub(crate) fn drift(elapsed: Duration, ppm: u32) -> Offset {
+    let parts = duration_to_nanos(elapsed).saturating_mul(i64::from(ppm));
+    Offset::from_nanos(parts / 1_000_000 + i64::from(parts % 1_000_000 != 0))
+}

@@ -1,0 +1,361 @@
+//! Units of time: the monotonic clock, the wall clock, and what lies between a server and us.
+//!
+//! Everything is a whole number of nanoseconds in an `i64`. Arithmetic saturates: the ends of the range are the
+//! years 1678 and 2262 (or ±292 years of difference), dates outside it are refused on the way in
+//! ([`Error::DateOutOfRange`](crate::Error::DateOutOfRange)), and a value that has run into an end is as
+//! useless as the true one would be.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A reading of the local *monotonic* clock: nanoseconds since an origin that only its clock knows.
+///
+/// Instants of one clock can be compared and subtracted; they say nothing about the date. Wall time is a
+/// [`Timestamp`]; the two are joined by a [`ClockTie`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalInstant(i64);
+
+impl LocalInstant {
+    /// The instant `nanos` nanoseconds after the clock's origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// This instant, later by `by`; saturates.
+    #[must_use]
+    pub const fn saturating_add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(duration_to_nanos(by)))
+    }
+
+    /// This instant, earlier by `by`; saturates.
+    #[must_use]
+    pub const fn saturating_sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(duration_to_nanos(by)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    #[must_use]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        nanos_to_duration(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A point on the UTC time line without leap seconds (as POSIX and HTTP count): nanoseconds since
+/// 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The point `nanos` nanoseconds after 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn from_unix_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// The point `seconds` seconds after 1970-01-01T00:00:00Z, or `None` outside 1678–2262.
+    #[must_use]
+    pub const fn from_unix_seconds(seconds: i64) -> Option<Self> {
+        match seconds.checked_mul(NANOS_PER_SECOND) {
+            Some(nanos) => Some(Self(nanos)),
+            None => None,
+        }
+    }
+
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn as_unix_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// The system's representation of the point, or `None` when that cannot hold it.
+    #[must_use]
+    pub fn to_system_time(self) -> Option<SystemTime> {
+        let distance = Duration::from_nanos(self.0.unsigned_abs());
+        if self.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+    }
+
+    /// The point `time`, or `None` outside 1678–2262.
+    #[must_use]
+    pub fn from_system_time(time: SystemTime) -> Option<Self> {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_nanos()).ok().map(Self),
+            Err(before) => {
+                i64::try_from(before.duration().as_nanos()).ok().map(|nanos| Self(-nanos))
+            }
+        }
+    }
+
+    /// This point, later by `by`; saturates.
+    #[must_use]
+    pub const fn saturating_add(self, by: Offset) -> Self {
+        Self(self.0.saturating_add(by.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// The HTTP date of the whole second (`Mon, 23 Nov 2026 09:37:12 GMT`), or bare nanoseconds before 1970.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_system_time() {
+            Some(time) if self.0 >= 0 => httpdate::HttpDate::from(time).fmt(f),
+            _ => write!(f, "{} ns since 1970", self.0),
+        }
+    }
+}
+
+/// Server clock minus local clock. **Positive: the local clock is slow** (behind the server).
+///
+/// The same sign everywhere in the project, as in RFC 5905 (θ). Also used for the difference of two offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Offset(i64);
+
+impl Offset {
+    /// No difference.
+    pub const ZERO: Self = Self(0);
+
+    /// An offset of `nanos` nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// What must be added to `local` to get `server`; saturates.
+    #[must_use]
+    pub const fn between(local: Timestamp, server: Timestamp) -> Self {
+        Self(server.0.saturating_sub(local.0))
+    }
+
+    /// Nanoseconds, positive when the local clock is slow.
+    #[must_use]
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds, positive when the local clock is slow. Exact to a nanosecond up to ±104 days.
+    #[must_use]
+    pub const fn as_seconds(self) -> f64 {
+        nanos_to_f64(self.0) / 1e9
+    }
+
+    /// The size of the offset.
+    #[must_use]
+    pub const fn abs(self) -> Duration {
+        Duration::from_nanos(self.0.unsigned_abs())
+    }
+
+    /// The sum; saturates.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference; saturates.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl From<Duration> for Offset {
+    /// Saturates at 292 years.
+    fn from(duration: Duration) -> Self {
+        Self(duration_to_nanos(duration))
+    }
+}
+
+impl fmt::Display for Offset {
+    /// Seconds with a sign, to the nanosecond unless a precision is asked for: `+38.116012345`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = u32::try_from(f.precision().unwrap_or(9)).map_or(9, |digits| digits.min(9));
+        let unit = 10_u64.pow(9 - digits);
+        let rounded = self.0.unsigned_abs().div_euclid(unit)
+            + u64::from(self.0.unsigned_abs().rem_euclid(unit) * 2 >= unit && unit > 1);
+        let per_second = 10_u64.pow(digits);
+        let sign = if self.0 < 0 { '-' } else { '+' };
+        write!(f, "{sign}{}", rounded / per_second)?;
+        if digits > 0 {
+            let width = usize::try_from(digits).unwrap_or(9);
+            write!(f, ".{:0width$}", rounded % per_second)?;
+        }
+        Ok(())
+    }
+}
+
+/// A closed interval of offsets, `lower ≤ upper`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Interval {
+    lower: Offset,
+    upper: Offset,
+}
+
+impl Interval {
+    /// The offsets from `lower` to `upper`, both included, or `None` when there is none.
+    #[must_use]
+    pub fn new(lower: Offset, upper: Offset) -> Option<Self> {
+        (lower <= upper).then_some(Self { lower, upper })
+    }
+
+    /// The offsets between two, in whichever order they come.
+    #[must_use]
+    pub fn between(one: Offset, other: Offset) -> Self {
+        Self { lower: one.min(other), upper: one.max(other) }
+    }
+
+    /// The least offset.
+    #[must_use]
+    pub const fn lower(self) -> Offset {
+        self.lower
+    }
+
+    /// The greatest offset.
+    #[must_use]
+    pub const fn upper(self) -> Offset {
+        self.upper
+    }
+
+    /// From the least to the greatest; saturates at 292 years.
+    #[must_use]
+    pub const fn width(self) -> Duration {
+        nanos_to_duration(self.upper.0.saturating_sub(self.lower.0))
+    }
+
+    /// The offset half-way between the ends, rounded down to a nanosecond.
+    #[must_use]
+    pub const fn midpoint(self) -> Offset {
+        Offset(self.lower.0.midpoint(self.upper.0))
+    }
+
+    /// Whether `offset` lies inside, ends included.
+    #[must_use]
+    pub fn contains(self, offset: Offset) -> bool {
+        self.lower <= offset && offset <= self.upper
+    }
+
+    /// What both contain, or `None` when they have nothing in common.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Option<Self> {
+        Self::new(self.lower.max(other.lower), self.upper.min(other.upper))
+    }
+
+    /// The interval grown by `by` at both ends; saturates.
+    #[must_use]
+    pub const fn widened(self, by: Duration) -> Self {
+        let by = Offset(duration_to_nanos(by));
+        Self { lower: self.lower.saturating_sub(by), upper: self.upper.saturating_add(by) }
+    }
+
+    /// The nearest offset inside to `offset`.
+    #[must_use]
+    pub fn clamp(self, offset: Offset) -> Offset {
+        offset.clamp(self.lower, self.upper)
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        self.lower.fmt(f)?;
+        f.write_str(", ")?;
+        self.upper.fmt(f)?;
+        f.write_str("]")
+    }
+}
+
+/// A reading of both local clocks at one moment. It turns instants of the monotonic clock into wall time, and a
+/// second tie made later shows whether the wall clock was stepped in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockTie {
+    instant: LocalInstant,
+    wall: Timestamp,
+    uncertainty: Duration,
+}
+
+impl ClockTie {
+    /// The monotonic clock showed `instant` and the wall clock `wall` at one moment, to within `uncertainty`
+    /// (zero in a simulation; the width of the bracket of readings on a real machine).
+    #[must_use]
+    pub const fn new(instant: LocalInstant, wall: Timestamp, uncertainty: Duration) -> Self {
+        Self { instant, wall, uncertainty }
+    }
+
+    /// The monotonic reading.
+    #[must_use]
+    pub const fn instant(self) -> LocalInstant {
+        self.instant
+    }
+
+    /// The wall clock's reading.
+    #[must_use]
+    pub const fn wall(self) -> Timestamp {
+        self.wall
+    }
+
+    /// How far apart the two readings may have been made.
+    #[must_use]
+    pub const fn uncertainty(self) -> Duration {
+        self.uncertainty
+    }
+
+    /// What the wall clock shows at `instant` if nobody sets it; saturates.
+    #[must_use]
+    pub const fn wall_at(self, instant: LocalInstant) -> Timestamp {
+        Timestamp(self.wall.0.saturating_add(instant.0.saturating_sub(self.instant.0)))
+    }
+
+    /// When the wall clock shows `wall` if nobody sets it; saturates.
+    #[must_use]
+    pub const fn instant_at(self, wall: Timestamp) -> LocalInstant {
+        LocalInstant(self.instant.0.saturating_add(wall.0.saturating_sub(self.wall.0)))
+    }
+
+    /// How far the wall clock of `later` is from where this tie expects it. Anything beyond the drift allowance
+    /// is a step.
+    #[must_use]
+    pub const fn stepped_by(self, later: Self) -> Offset {
+        Offset::between(self.wall_at(later.instant), later.wall)
+    }
+}
+
+/// One second, the resolution of `Date`.
+pub(crate) const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// A duration as nanoseconds; saturates at 292 years.
+pub(crate) const fn duration_to_nanos(duration: Duration) -> i64 {
+    let nanos = duration.as_nanos();
+    if nanos > i64::MAX as u128 {
+        i64::MAX
+    } else {
+        #[expect(clippy::cast_possible_truncation, reason = "compared with the largest i64 above")]
+        {
+            nanos as i64
+        }
+    }
+}
+
+/// Nanoseconds as a duration; a negative number is none at all.
+pub(crate) const fn nanos_to_duration(nanos: i64) -> Duration {
+    Duration::from_nanos(if nanos < 0 { 0 } else { nanos.unsigned_abs() })
+}
+
+/// Nanoseconds as a float; exact below 2^53 (104 days).
+pub(crate) const fn nanos_to_f64(nanos: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 ns; a float keeps 15 digits beyond")]
+    {
+        nanos as f64
+    }
+}
+
+/// The nearest whole nanosecond; saturates.
+#[cfg_attr(not(test), expect(dead_code, reason = "estimators that compute in floats end with it"))]
+pub(crate) fn f64_to_nanos(nanos: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "float to integer conversion saturates")]
+    {
+        nanos.round() as i64
+    }
+}
