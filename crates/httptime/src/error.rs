@@ -188,8 +188,8 @@ pub enum Error {
         /// By how much, forward positive.
         by: Offset,
     },
-    /// The proxy did not open the tunnel.
-    #[error("the proxy refused the tunnel with status {status}")]
+    /// The proxy did not open the tunnel, or did not get through to the server.
+    #[error("the proxy refused or failed with status {status}")]
     ProxyRefused {
         /// Its status code.
         status: u16,

@@ -1,0 +1,106 @@
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use super::Url;
+use crate::error::{Error, Phase};
+
+/// Which addresses of a name to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Family {
+    /// Whatever the resolver gives, in its order.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+/// A name on its way to addresses.
+///
+/// The system's resolver blocks for as long as it likes, so it runs on a thread of its own. When the deadline passes
+/// first, that thread is left behind, and ends when the resolver lets it.
+#[derive(Debug)]
+pub(crate) struct Resolving {
+    host: String,
+    family: Family,
+    answer: Receiver<Result<Vec<SocketAddr>, String>>,
+}
+
+impl Resolving {
+    pub(crate) fn start(url: &Url, family: Family) -> Self {
+        let (host, port) = (url.host().to_owned(), url.port());
+        let (sender, answer) = mpsc::channel();
+        if let Ok(address) = host.parse::<IpAddr>() {
+            let _ = sender.send(Ok(vec![SocketAddr::new(address, port)]));
+        } else {
+            let name = host.clone();
+            let complain = sender.clone();
+            let lookup = move || {
+                let addresses = (name.as_str(), port).to_socket_addrs();
+                let _ = sender.send(addresses.map(Iterator::collect).map_err(|error| error.to_string()));
+            };
+            if let Err(error) = thread::Builder::new().name("resolve".into()).spawn(lookup) {
+                let _ = complain.send(Err(error.to_string()));
+            }
+        }
+        Self { host, family, answer }
+    }
+
+    /// The addresses, in the resolver's order, at least one.
+    pub(crate) fn wait(self, remaining: Duration, timeout: Duration) -> Result<Vec<SocketAddr>, Error> {
+        let fail = |reason: String| Error::Resolve { host: self.host.clone(), reason };
+        let mut addresses = match self.answer.recv_timeout(remaining) {
+            Ok(answer) => answer.map_err(fail)?,
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(Error::Timeout { phase: Phase::Resolve, after: timeout });
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(fail("the resolver died".into())),
+        };
+        addresses.retain(|address| match self.family {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        });
+        if addresses.is_empty() {
+            return Err(fail(match self.family {
+                Family::Any => "it has no address".into(),
+                Family::V4 => "it has no IPv4 address".into(),
+                Family::V6 => "it has no IPv6 address".into(),
+            }));
+        }
+        Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(url: &str, family: Family) -> Result<Vec<SocketAddr>, Error> {
+        let timeout = Duration::from_secs(5);
+        Resolving::start(&Url::parse(url)?, family).wait(timeout, timeout)
+    }
+
+    #[test]
+    fn literals_need_no_resolver() -> Result<(), Error> {
+        assert_eq!(resolve("http://127.0.0.1:81/", Family::Any)?, ["127.0.0.1:81".parse().unwrap()]);
+        assert_eq!(resolve("http://[::1]:81/", Family::V6)?, ["[::1]:81".parse().unwrap()]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_other_family_is_an_error_that_names_it() {
+        let error = resolve("http://127.0.0.1/", Family::V6).expect_err("IPv4 only").to_string();
+        assert!(error.contains("no IPv6 address"), "{error}");
+    }
+
+    #[test]
+    fn a_numeric_zone_becomes_the_scope() -> Result<(), Error> {
+        let addresses = resolve("http://[fe80::1%251]:81/", Family::Any)?;
+        assert!(matches!(addresses[..], [SocketAddr::V6(v6)] if v6.scope_id() == 1));
+        Ok(())
+    }
+}

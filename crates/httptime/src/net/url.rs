@@ -1,0 +1,264 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::error::Error;
+
+/// An `http://` URL of a server or a proxy.
+///
+/// Narrower than RFC 3986 and wider in one place: an IPv6 literal may have a zone (`http://[fe80::1%25eth0]/`, RFC 6874;
+/// the bare `%eth0` of curl is understood too), which general URL parsers refuse.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url {
+    host: String,
+    literal: bool,
+    port: u16,
+    path: String,
+    credentials: Option<String>,
+}
+
+impl Url {
+    /// Takes a URL apart.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`] says what is wrong. The message never holds a password.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::split(text).map_err(|reason| Error::InvalidUrl { url: redact(text), reason })
+    }
+
+    fn split(text: &str) -> Result<Self, &'static str> {
+        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err("it contains spaces or control characters");
+        }
+        if !text.is_ascii() {
+            return Err("it is not ASCII; write the name in its xn-- form, the path percent-encoded");
+        }
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
+                return Err("https is not supported, the Date of plain http is enough");
+            }
+            Some(_) => return Err("only http:// is supported"),
+            None => return Err("it does not begin with http://"),
+        };
+        let rest = rest.split('#').next().unwrap_or("");
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(end);
+        let path = if tail.starts_with('/') { tail.to_owned() } else { format!("/{tail}") };
+        let (credentials, host_port) = match authority.rsplit_once('@') {
+            Some((userinfo, host_port)) => (Some(percent_decode(userinfo)?), host_port),
+            None => (None, authority),
+        };
+        let (host, literal, port) = split_host_port(host_port)?;
+        Ok(Self { host, literal, port, path, credentials })
+    }
+
+    /// The name or address to resolve: without brackets, an IPv6 zone as `%eth0`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, 80 unless given.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path and query, `/` unless given.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// `user:password`, percent-decoded.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
+    /// Host and port as a `Host` field has them: IPv6 in brackets without its zone, no port 80.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let name = self.bracketed();
+        if self.port == DEFAULT_PORT { name } else { format!("{name}:{}", self.port) }
+    }
+
+    /// Host and port as `CONNECT` has them: always with a port.
+    #[must_use]
+    pub fn authority_with_port(&self) -> String {
+        format!("{}:{}", self.bracketed(), self.port)
+    }
+
+    fn bracketed(&self) -> String {
+        let name = self.host.split('%').next().unwrap_or("");
+        if self.literal { format!("[{name}]") } else { name.to_owned() }
+    }
+}
+
+impl fmt::Display for Url {
+    /// The URL without its credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.literal {
+            write!(f, "http://[{}]", self.host.replacen('%', "%25", 1))?;
+        } else {
+            write!(f, "http://{}", self.host)?;
+        }
+        if self.port != DEFAULT_PORT {
+            write!(f, ":{}", self.port)?;
+        }
+        f.write_str(&self.path)
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({self})")
+    }
+}
+
+fn split_host_port(text: &str) -> Result<(String, bool, u16), &'static str> {
+    let (host, literal, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']').ok_or("a bracket is not closed")?;
+        let (address, zone) = match inside.split_once('%') {
+            Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
+            None => (inside, None),
+        };
+        address.parse::<Ipv6Addr>().map_err(|_| "no IPv6 address stands in the brackets")?;
+        if zone.is_some_and(|zone| zone.is_empty() || !zone.bytes().all(is_name_byte)) {
+            return Err("the zone of its IPv6 address is not a name or a number");
+        }
+        let host = zone.map_or(address.to_owned(), |zone| format!("{address}%{zone}"));
+        let port = match after {
+            "" => None,
+            _ => Some(after.strip_prefix(':').ok_or("something follows the bracket")?),
+        };
+        (host, true, port)
+    } else {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        if host.contains(':') {
+            return Err("an IPv6 address stands in brackets: http://[::1]/");
+        }
+        (host.to_ascii_lowercase(), false, port)
+    };
+    if host.is_empty() {
+        return Err("it has no host");
+    }
+    if !literal {
+        if host.len() > 253 {
+            return Err("its host name is longer than 253 characters");
+        }
+        if host.parse::<IpAddr>().is_err() && !host.bytes().all(is_name_byte) {
+            return Err("its host is neither a name nor an address");
+        }
+    }
+    let port = match port {
+        None | Some("") => DEFAULT_PORT,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok().filter(|port| *port != 0).ok_or("its port is not 1 to 65535")?
+        }
+        Some(_) => return Err("its port is not a number"),
+    };
+    Ok((host, literal, port))
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+fn percent_decode(text: &str) -> Result<String, &'static str> {
+    const BAD: &str = "a percent sign in its credentials is not followed by two hex digits";
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || {
+            let digit = char::from(rest.next()?).to_digit(16)?;
+            u8::try_from(digit).ok()
+        };
+        let (high, low) = (digit().ok_or(BAD)?, digit().ok_or(BAD)?);
+        bytes.push(high << 4 | low);
+    }
+    String::from_utf8(bytes).map_err(|_| "its credentials are not UTF-8")
+}
+
+/// The text with whatever may be a password cut out.
+fn redact(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}***{}", &text[..start], &text[start + at..]),
+        None => text.to_owned(),
+    }
+}
+
+const DEFAULT_PORT: u16 = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Url {
+        Url::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (text, host, port, path, authority, shown) in [
+            ("http://a.example", "a.example", 80, "/", "a.example", "http://a.example/"),
+            ("HTTP://A.Example:80/x", "a.example", 80, "/x", "a.example", "http://a.example/x"),
+            ("http://a:8080?q=1#f", "a", 8080, "/?q=1", "a:8080", "http://a:8080/?q=1"),
+            ("http://192.0.2.1:81/", "192.0.2.1", 81, "/", "192.0.2.1:81", "http://192.0.2.1:81/"),
+            ("http://[::1]:81/", "::1", 81, "/", "[::1]:81", "http://[::1]:81/"),
+            ("http://[fe80::1%25eth0]", "fe80::1%eth0", 80, "/", "[fe80::1]", "http://[fe80::1%25eth0]/"),
+            ("http://[fe80::1%2]:1/", "fe80::1%2", 1, "/", "[fe80::1]:1", "http://[fe80::1%252]:1/"),
+        ] {
+            let url = parse(text);
+            assert_eq!((url.host(), url.port(), url.path()), (host, port, path), "{text}");
+            assert_eq!((url.authority(), url.to_string()), (authority.into(), shown.into()), "{text}");
+            assert_eq!(parse(&url.to_string()), url, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_reason() {
+        for (text, part) in [
+            ("", "does not begin"),
+            ("example.org", "does not begin"),
+            ("https://a/", "https is not"),
+            ("ftp://a/", "only http"),
+            ("http://", "no host"),
+            ("http://:80/", "no host"),
+            ("http://a:0/", "1 to 65535"),
+            ("http://a:65536/", "1 to 65535"),
+            ("http://a:+1/", "not a number"),
+            ("http://::1/", "in brackets"),
+            ("http://[::1", "not closed"),
+            ("http://[::1]x/", "follows the bracket"),
+            ("http://[fe80::1%25]/", "zone"),
+            ("http://[example]/", "no IPv6"),
+            ("http://a b/", "spaces"),
+            ("http://a/\r\nX: y", "spaces"),
+            ("http://ä/", "ASCII"),
+            ("http://a,b/", "neither"),
+            ("http://u%zz@a/", "percent"),
+        ] {
+            let error = Url::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_decoded_and_never_shown() {
+        let url = parse("http://user:p%40ss%3A@proxy:3128/");
+        assert_eq!(url.credentials(), Some("user:p@ss:"));
+        assert!(!format!("{url} {url:?}").contains("ss"));
+        let error = Url::parse("ftp://user:secret@proxy/").expect_err("scheme");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
