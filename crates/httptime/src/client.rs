@@ -99,7 +99,8 @@ impl ClientBuilder {
     /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers.
     pub fn build(self) -> Result<Client, Error> {
         if self.servers.len() > MAX_SERVERS {
-            let reason = format!("{} servers; up to {MAX_SERVERS} can be asked", self.servers.len());
+            let reason =
+                format!("{} servers; up to {MAX_SERVERS} can be asked", self.servers.len());
             return Err(Error::InvalidConfig { reason });
         }
         let servers = self
@@ -251,15 +252,18 @@ impl Client {
     fn requests(&self, url: &Url) -> Result<(Option<Vec<u8>>, Vec<u8>), Error> {
         let (authority, path) = (url.authority(), url.path());
         let Some(proxy) = &self.proxy else {
-            return Ok((None, Request::origin_form(&authority, path)?.into_bytes()));
+            return Ok((None, Request::head(&authority, path)?.as_bytes().to_vec()));
         };
         let basic = proxy.url.credentials().map(|user| format!("Basic {}", BASE64.encode(user)));
         let basic = basic.as_deref();
         if !proxy.tunnel {
-            return Ok((None, Request::absolute_form(&authority, path, basic)?.into_bytes()));
+            return Ok((
+                None,
+                Request::head_via_proxy(&authority, path, basic)?.as_bytes().to_vec(),
+            ));
         }
-        let connect = Request::connect(&url.authority_with_port(), basic)?.into_bytes();
-        Ok((Some(connect), Request::origin_form(&authority, path)?.into_bytes()))
+        let connect = Request::connect(&url.authority_with_port(), basic)?.as_bytes().to_vec();
+        Ok((Some(connect), Request::head(&authority, path)?.as_bytes().to_vec()))
     }
 
     fn conclude(&self, results: Vec<Result<Measurement, Error>>) -> Survey {
@@ -269,7 +273,11 @@ impl Client {
             (several, true) => Err(Error::AllFailed {
                 servers: several.len(),
                 last: Box::new(
-                    several.iter().rev().find_map(|r| r.clone().err()).unwrap_or(Error::NothingMeasured),
+                    several
+                        .iter()
+                        .rev()
+                        .find_map(|r| r.clone().err())
+                        .unwrap_or(Error::NothingMeasured),
                 ),
             }),
             (_, false) => combine(&measured),
@@ -305,7 +313,16 @@ struct Session {
 impl Session {
     fn new(index: usize, route: Result<Route, Error>, measure: Measure) -> Self {
         let done = route.is_err();
-        Self { index, measure, route, links: vec![Link::new()], due: None, hold: None, failures: 0, done }
+        Self {
+            index,
+            measure,
+            route,
+            links: vec![Link::new()],
+            due: None,
+            hold: None,
+            failures: 0,
+            done,
+        }
     }
 
     fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {

@@ -220,7 +220,10 @@ impl ConfigBuilder {
         let Config { limits, drift_ppm, lag, .. } = &self.0;
         let refuse = |reason: String| Err(Error::InvalidConfig { reason });
         if !(1..=MAX_REQUESTS).contains(&limits.requests) {
-            return refuse(format!("{} requests; 1 to {MAX_REQUESTS} can be sent", limits.requests));
+            return refuse(format!(
+                "{} requests; 1 to {MAX_REQUESTS} can be sent",
+                limits.requests
+            ));
         }
         if limits.duration.is_zero() || limits.duration > HOUR {
             return refuse(format!("a duration of {:?}; it goes up to an hour", limits.duration));

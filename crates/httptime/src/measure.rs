@@ -86,9 +86,8 @@ impl Measure {
         if self.progress.requests() >= limits.requests() {
             return Err(Ended::Requests);
         }
-        if let (Some(target), Some(estimate)) = (limits.target(), self.estimator.estimate())
-            && estimate.stddev() <= target
-        {
+        let stddev = self.estimator.estimate().map(Estimate::stddev);
+        if limits.target().is_some_and(|target| stddev.is_some_and(|stddev| stddev <= target)) {
             return Err(Ended::Target);
         }
         let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits);
@@ -118,15 +117,11 @@ impl Measure {
     /// [`DateFrozen`](Error::DateFrozen), [`DateWentBack`](Error::DateWentBack),
     /// [`Inconsistent`](Error::Inconsistent), [`ReceivedBeforeSent`](Error::ReceivedBeforeSent).
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
-        if let Some(age) = exchange.age()
-            && !age.is_zero()
-        {
+        if let Some(age) = exchange.age().filter(|age| !age.is_zero()) {
             return Err(Error::Cached { age });
         }
         let date = exchange.date();
-        if let Some(floor) = self.config.floor()
-            && date < floor
-        {
+        if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
         }
         let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
@@ -238,9 +233,7 @@ impl Measure {
     }
 
     fn remember_server(&mut self, server: Option<&str>) {
-        if let Some(server) = server
-            && server != self.server
-        {
+        if let Some(server) = server.filter(|server| *server != self.server) {
             self.server.clear();
             self.server.push_str(server);
         }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use crate::observation::Observation;
 use crate::server::Lag;
-use crate::time::{
-    ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos,
-};
+use crate::time::{ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos};
 
 /// What a measurement has sent and learnt so far: what a [`Schedule`](crate::schedule::Schedule) decides from, and
 /// what a program can show while it waits.

@@ -90,9 +90,10 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
         .collect();
     let selection = select(&aged)?;
     let survivors = || {
-        measurements.iter().zip(&selection.survivors).filter_map(|(measurement, survives)| {
-            survives.then_some(*measurement)
-        })
+        measurements
+            .iter()
+            .zip(&selection.survivors)
+            .filter_map(|(measurement, survives)| survives.then_some(*measurement))
     };
     let estimate = weigh(survivors().map(Measurement::estimate), selection.bounds);
     let assumptions = survivors()
@@ -104,7 +105,11 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
         bounds: selection.bounds,
         requests: measurements.iter().map(|measurement| measurement.requests).sum(),
         observations: survivors().map(|measurement| measurement.observations).sum(),
-        started: measurements.iter().map(|measurement| measurement.started).min().unwrap_or(latest.at),
+        started: measurements
+            .iter()
+            .map(|measurement| measurement.started)
+            .min()
+            .unwrap_or(latest.at),
         at: latest.at,
         wall: latest.wall,
         round_trip_min: survivors()
@@ -132,8 +137,7 @@ fn weigh(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) ->
     let chi_squared: f64 =
         terms.clone().map(|(offset, weight)| weight * (offset - mean).powi(2)).sum();
     let freedom = u32::try_from(terms.count().saturating_sub(1)).unwrap_or(u32::MAX);
-    let birge =
-        if freedom == 0 { 1.0 } else { (chi_squared / f64::from(freedom)).sqrt().max(1.0) };
+    let birge = if freedom == 0 { 1.0 } else { (chi_squared / f64::from(freedom)).sqrt().max(1.0) };
     let offset = reference.saturating_add(Offset::from_nanos(f64_to_nanos(mean)));
     let stddev: Duration = nanos_to_duration(f64_to_nanos(birge * weights.sqrt().recip()));
     Estimate::new(bounds.clamp(offset), stddev)
@@ -164,7 +168,10 @@ mod tests {
 
     #[test]
     fn intervals_that_touch_agree() {
-        assert_eq!(select(&[interval(0, 5), interval(5, 9)]).expect("touch").bounds(), interval(5, 5));
+        assert_eq!(
+            select(&[interval(0, 5), interval(5, 9)]).expect("touch").bounds(),
+            interval(5, 5)
+        );
     }
 
     #[test]

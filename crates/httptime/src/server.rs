@@ -53,15 +53,13 @@ impl Lag {
     #[must_use]
     pub fn of_server(server: Option<&str>) -> Self {
         let token = server.and_then(|value| value.split(['/', ' ', '(']).next()).unwrap_or("");
-        PRODUCTS
-            .iter()
-            .find(|(product, _)| product.eq_ignore_ascii_case(token))
-            .map_or(Self { allowance: UNKNOWN_LAG, source: LagSource::Unknown }, |(product, micros)| {
-                Self {
-                    allowance: Duration::from_micros(*micros),
-                    source: LagSource::Product(product),
-                }
-            })
+        PRODUCTS.iter().find(|(product, _)| product.eq_ignore_ascii_case(token)).map_or(
+            Self { allowance: UNKNOWN_LAG, source: LagSource::Unknown },
+            |(product, micros)| Self {
+                allowance: Duration::from_micros(*micros),
+                source: LagSource::Product(product),
+            },
+        )
     }
 
     /// The lag of a response that passed a shared cache.

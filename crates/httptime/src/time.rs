@@ -228,7 +228,8 @@ impl Interval {
     /// The offset half-way between the ends, rounded down to a nanosecond.
     #[must_use]
     pub const fn midpoint(self) -> Offset {
-        Offset(self.lower.0.midpoint(self.upper.0))
+        let half = self.upper.0.saturating_sub(self.lower.0) / 2;
+        Offset(self.lower.0 + half)
     }
 
     /// Whether `offset` lies inside, ends included.
@@ -345,14 +346,16 @@ pub(crate) const fn nanos_to_duration(nanos: i64) -> Duration {
 
 /// Nanoseconds as a float; exact below 2^53 (104 days).
 pub(crate) const fn nanos_to_f64(nanos: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 ns; a float keeps 15 digits beyond")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact below 2^53 ns; a float keeps 15 digits beyond"
+    )]
     {
         nanos as f64
     }
 }
 
 /// The nearest whole nanosecond; saturates.
-#[cfg_attr(not(test), expect(dead_code, reason = "estimators that compute in floats end with it"))]
 pub(crate) fn f64_to_nanos(nanos: f64) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "float to integer conversion saturates")]
     {

@@ -26,9 +26,7 @@ impl Estimator for Intersection {
         let round_trip = observation.round_trip();
         (self.edges, self.shortest) = match self.edges {
             None => (Some((lower, upper)), round_trip),
-            Some((l, u)) => {
-                (Some((l.max(lower), u.min(upper))), self.shortest.min(round_trip))
-            }
+            Some((l, u)) => (Some((l.max(lower), u.min(upper))), self.shortest.min(round_trip)),
         };
     }
 

@@ -174,14 +174,13 @@ impl Link {
         }))
     }
 
-    /// Closes the connection, whatever was under way.
-    pub(crate) fn close(&mut self) {
-        self.state = State::Closed;
-    }
-
     /// Sends the request if the connection still stands and nothing unasked for has come in; returns when its first
     /// byte left. `None`: the connection was not fit for it and is closed now.
-    pub(crate) fn send(&mut self, route: &Route, clock: &Clock) -> Option<Result<LocalInstant, Error>> {
+    pub(crate) fn send(
+        &mut self,
+        route: &Route,
+        clock: &Clock,
+    ) -> Option<Result<LocalInstant, Error>> {
         let State::Ready { mut stream } = std::mem::replace(&mut self.state, State::Closed) else {
             return None;
         };
@@ -363,7 +362,7 @@ impl Link {
         match self.reader.head() {
             Ok(Some(head)) => {
                 // Bytes behind the head are a body that HEAD forbids: never to be read as the next response.
-                if head.persistent() && !head.has_leftover() && written == usize::MAX {
+                if head.persistent() && !head.is_followed() && written == usize::MAX {
                     self.state = State::Ready { stream };
                 }
                 Event::Answered { sent, head }

@@ -40,7 +40,8 @@ impl Resolving {
             let complain = sender.clone();
             let lookup = move || {
                 let addresses = (name.as_str(), port).to_socket_addrs();
-                let _ = sender.send(addresses.map(Iterator::collect).map_err(|error| error.to_string()));
+                let _ = sender
+                    .send(addresses.map(Iterator::collect).map_err(|error| error.to_string()));
             };
             if let Err(error) = thread::Builder::new().name("resolve".into()).spawn(lookup) {
                 let _ = complain.send(Err(error.to_string()));
@@ -50,7 +51,11 @@ impl Resolving {
     }
 
     /// The addresses, in the resolver's order, at least one.
-    pub(crate) fn wait(self, remaining: Duration, timeout: Duration) -> Result<Vec<SocketAddr>, Error> {
+    pub(crate) fn wait(
+        self,
+        remaining: Duration,
+        timeout: Duration,
+    ) -> Result<Vec<SocketAddr>, Error> {
         let fail = |reason: String| Error::Resolve { host: self.host.clone(), reason };
         let mut addresses = match self.answer.recv_timeout(remaining) {
             Ok(answer) => answer.map_err(fail)?,
@@ -86,7 +91,10 @@ mod tests {
 
     #[test]
     fn literals_need_no_resolver() -> Result<(), Error> {
-        assert_eq!(resolve("http://127.0.0.1:81/", Family::Any)?, ["127.0.0.1:81".parse().unwrap()]);
+        assert_eq!(
+            resolve("http://127.0.0.1:81/", Family::Any)?,
+            ["127.0.0.1:81".parse().unwrap()]
+        );
         assert_eq!(resolve("http://[::1]:81/", Family::V6)?, ["[::1]:81".parse().unwrap()]);
         Ok(())
     }

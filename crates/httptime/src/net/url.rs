@@ -30,7 +30,9 @@ impl Url {
             return Err("it contains spaces or control characters");
         }
         if !text.is_ascii() {
-            return Err("it is not ASCII; write the name in its xn-- form, the path percent-encoded");
+            return Err(
+                "it is not ASCII; write the name in its xn-- form, the path percent-encoded",
+            );
         }
         let rest = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
@@ -215,12 +217,30 @@ mod tests {
             ("http://a:8080?q=1#f", "a", 8080, "/?q=1", "a:8080", "http://a:8080/?q=1"),
             ("http://192.0.2.1:81/", "192.0.2.1", 81, "/", "192.0.2.1:81", "http://192.0.2.1:81/"),
             ("http://[::1]:81/", "::1", 81, "/", "[::1]:81", "http://[::1]:81/"),
-            ("http://[fe80::1%25eth0]", "fe80::1%eth0", 80, "/", "[fe80::1]", "http://[fe80::1%25eth0]/"),
-            ("http://[fe80::1%2]:1/", "fe80::1%2", 1, "/", "[fe80::1]:1", "http://[fe80::1%252]:1/"),
+            (
+                "http://[fe80::1%25eth0]",
+                "fe80::1%eth0",
+                80,
+                "/",
+                "[fe80::1]",
+                "http://[fe80::1%25eth0]/",
+            ),
+            (
+                "http://[fe80::1%2]:1/",
+                "fe80::1%2",
+                1,
+                "/",
+                "[fe80::1]:1",
+                "http://[fe80::1%252]:1/",
+            ),
         ] {
             let url = parse(text);
             assert_eq!((url.host(), url.port(), url.path()), (host, port, path), "{text}");
-            assert_eq!((url.authority(), url.to_string()), (authority.into(), shown.into()), "{text}");
+            assert_eq!(
+                (url.authority(), url.to_string()),
+                (authority.into(), shown.into()),
+                "{text}"
+            );
             assert_eq!(parse(&url.to_string()), url, "{text}");
         }
     }

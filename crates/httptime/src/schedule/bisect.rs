@@ -18,7 +18,8 @@ impl Schedule for Bisect {
         if progress.outstanding() > 0 {
             return Plan::AwaitReply;
         }
-        let (Some(unknown), Some(shortest)) = (progress.unknown(), progress.round_trip_min()) else {
+        let (Some(unknown), Some(shortest)) = (progress.unknown(), progress.round_trip_min())
+        else {
             return Plan::SendAt(view.earliest());
         };
         // An eighth more than the round trip: the last part would cost as many requests as all before it.

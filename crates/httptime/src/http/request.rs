@@ -1,0 +1,249 @@
+//! Requests, as bytes.
+
+use std::fmt;
+
+use crate::error::Error;
+
+/// What requests say in `User-Agent`.
+pub const USER_AGENT: &str = concat!("httptime/", env!("CARGO_PKG_VERSION"));
+
+/// A request: built once for each target, sent as often as needed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    bytes: Vec<u8>,
+}
+
+impl Request {
+    /// `HEAD /path`, for the server itself (also through a tunnel).
+    ///
+    /// `authority` is the host, and the port if it is not the scheme's default, as in the URL: an IPv6 address in
+    /// brackets and without its zone, no user name. `path` begins with a slash and carries the query, if any.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`] when either could not stand in a request line as it is: a space, a control character, a
+    /// character outside ASCII.
+    pub fn head(authority: &str, path: &str) -> Result<Self, Error> {
+        check_authority(authority)?;
+        check_path(authority, path)?;
+        Ok(Self::new(&["HEAD ", path], authority, None, MEASURING_FIELDS))
+    }
+
+    /// `HEAD http://authority/path`, for an HTTP proxy that fetches it.
+    ///
+    /// `proxy_authorization` is the whole value of the field: `Basic ` and the encoded credentials.
+    ///
+    /// # Errors
+    /// As for [`head`](Self::head), and [`Error::InvalidUrl`] for credentials with a control character.
+    pub fn head_via_proxy(
+        authority: &str,
+        path: &str,
+        proxy_authorization: Option<&str>,
+    ) -> Result<Self, Error> {
+        check_authority(authority)?;
+        check_path(authority, path)?;
+        check_credentials(authority, proxy_authorization)?;
+        let line = ["HEAD http://", authority, path];
+        Ok(Self::new(&line, authority, proxy_authorization, MEASURING_FIELDS))
+    }
+
+    /// `CONNECT host:port`, for an HTTP proxy that is to open a tunnel.
+    ///
+    /// # Errors
+    /// As for [`head_via_proxy`](Self::head_via_proxy), and [`Error::InvalidUrl`] when `authority` has no port.
+    pub fn connect(authority: &str, proxy_authorization: Option<&str>) -> Result<Self, Error> {
+        check_authority(authority)?;
+        check_credentials(authority, proxy_authorization)?;
+        let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(invalid(authority, "a tunnel needs a port"));
+        }
+        Ok(Self::new(&["CONNECT ", authority], authority, proxy_authorization, ""))
+    }
+
+    /// The bytes to send.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn new(line: &[&str], authority: &str, credentials: Option<&str>, fields: &str) -> Self {
+        let mut text = line.concat();
+        for part in [" HTTP/1.1\r\nHost: ", authority, "\r\nUser-Agent: ", USER_AGENT, "\r\n"] {
+            text.push_str(part);
+        }
+        text.push_str(fields);
+        if let Some(credentials) = credentials {
+            for part in ["Proxy-Authorization: ", credentials, "\r\n"] {
+                text.push_str(part);
+            }
+        }
+        text.push_str("\r\n");
+        Self { bytes: text.into_bytes() }
+    }
+}
+
+impl fmt::Debug for Request {
+    /// The request line alone: the fields may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        f.debug_tuple("Request").field(&String::from_utf8_lossy(line)).finish()
+    }
+}
+
+fn check_authority(authority: &str) -> Result<(), Error> {
+    let reason = if authority.contains('@') {
+        "a user name does not belong in the request"
+    } else if authority.is_empty() || authority.starts_with(':') {
+        "it has no host"
+    } else if !is_clean(authority) {
+        UNCLEAN
+    } else if authority.contains(['/', '?', '#', '\\']) {
+        "the host contains a delimiter"
+    } else if !authority.starts_with('[') && authority.matches(':').count() > 1 {
+        "an IPv6 address needs brackets"
+    } else {
+        return Ok(());
+    };
+    // What stands before an `@` may be a password.
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    Err(invalid(host, reason))
+}
+
+fn check_path(authority: &str, path: &str) -> Result<(), Error> {
+    let reason = if !path.starts_with('/') {
+        "the path does not begin with a slash"
+    } else if !is_clean(path) {
+        UNCLEAN
+    } else if path.contains('#') {
+        "a fragment does not belong in the request"
+    } else {
+        return Ok(());
+    };
+    Err(invalid(&[authority, path].concat(), reason))
+}
+
+fn check_credentials(authority: &str, credentials: Option<&str>) -> Result<(), Error> {
+    match credentials {
+        Some(value) if value.is_empty() || !value.bytes().all(|b| matches!(b, b' '..=b'~')) => {
+            Err(invalid(authority, "the proxy credentials are not printable ASCII"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the text can stand in a request line without ending it or one of its parts.
+fn is_clean(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn invalid(url: &str, reason: &'static str) -> Error {
+    Error::InvalidUrl { url: url.to_owned(), reason }
+}
+
+const UNCLEAN: &str = "it contains a space, a control character or one outside ASCII";
+/// `no-cache` has caches on the way ask the server, whose clock is wanted; HTTP/1.0 servers keep a connection only when
+/// asked to.
+const MEASURING_FIELDS: &str =
+    "Accept: */*\r\nCache-Control: no-cache\r\nConnection: keep-alive\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTHORIZATION: &str = "Basic dXNlcjpwYXNz";
+
+    #[test]
+    fn a_request_to_the_server_is_in_origin_form() {
+        let request = Request::head("[2001:db8::1]:8080", "/a?b=%20c").expect("a good target");
+        let expected = format!(
+            "HEAD /a?b=%20c HTTP/1.1\r\nHost: [2001:db8::1]:8080\r\nUser-Agent: {USER_AGENT}\r\n\
+             Accept: */*\r\nCache-Control: no-cache\r\nConnection: keep-alive\r\n\r\n"
+        );
+        assert_eq!(text(&request), expected);
+    }
+
+    #[test]
+    fn a_request_through_a_proxy_is_in_absolute_form() {
+        let request = Request::head_via_proxy("a.example:8080", "/x", Some(AUTHORIZATION));
+        let expected = format!(
+            "HEAD http://a.example:8080/x HTTP/1.1\r\nHost: a.example:8080\r\n\
+             User-Agent: {USER_AGENT}\r\nAccept: */*\r\nCache-Control: no-cache\r\n\
+             Connection: keep-alive\r\nProxy-Authorization: {AUTHORIZATION}\r\n\r\n"
+        );
+        assert_eq!(text(&request.expect("a good target")), expected);
+    }
+
+    #[test]
+    fn a_request_for_a_tunnel_names_host_and_port() {
+        let request = Request::connect("[::1]:443", Some(AUTHORIZATION));
+        let expected = format!(
+            "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\nUser-Agent: {USER_AGENT}\r\n\
+             Proxy-Authorization: {AUTHORIZATION}\r\n\r\n"
+        );
+        assert_eq!(text(&request.expect("a good target")), expected);
+        let open = Request::connect("a.example:443", None).expect("a good target");
+        assert!(!text(&open).contains("Proxy-"));
+    }
+
+    #[test]
+    fn a_tunnel_without_a_port_is_refused() {
+        for authority in ["a.example", "a.example:", "a.example:http", "[::1]"] {
+            assert_refused(Request::connect(authority, None), authority);
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_injected_through_the_authority() {
+        let controls = ('\0'..' ').chain(['\x7f', ' ', '\u{85}', '\u{2028}', 'é']);
+        let others = ['/', '?', '#', '\\', '@'];
+        for c in controls.chain(others) {
+            let authority = format!("a{c}b.example:80");
+            assert_refused(Request::head(&authority, "/"), &authority);
+            assert_refused(Request::head_via_proxy(&authority, "/", None), &authority);
+            assert_refused(Request::connect(&authority, None), &authority);
+        }
+        for authority in ["", ":80", "::1", "fe80::1:80"] {
+            assert_refused(Request::head(authority, "/"), authority);
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_injected_through_the_path() {
+        for c in ('\0'..' ').chain(['\x7f', ' ', '\u{85}', 'é', '#']) {
+            let path = format!("/a{c}b");
+            assert_refused(Request::head("a.example", &path), &path);
+            assert_refused(Request::head_via_proxy("a.example", &path, None), &path);
+        }
+        for path in ["", "a", "*", "?a"] {
+            assert_refused(Request::head("a.example", path), path);
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_injected_through_the_credentials() {
+        for c in ('\0'..' ').chain(['\x7f', '\u{85}', 'é']) {
+            let credentials = format!("Basic a{c}b");
+            let via_proxy = Request::head_via_proxy("a.example", "/", Some(&credentials));
+            assert_refused(via_proxy, &credentials);
+            assert_refused(Request::connect("a.example:443", Some(&credentials)), &credentials);
+        }
+        assert_refused(Request::connect("a.example:443", Some("")), "empty");
+    }
+
+    #[test]
+    fn no_password_shows_in_an_error_or_in_debug_output() {
+        let error = Request::head("user:secret@a.example", "/").expect_err("a user name");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        let request = Request::connect("a.example:443", Some("Basic secret"));
+        let shown = format!("{request:?}");
+        assert!(!shown.contains("secret") && shown.contains("CONNECT a.example:443"), "{shown}");
+    }
+
+    fn assert_refused(request: Result<Request, Error>, input: &str) {
+        assert_eq!(request.expect_err(input).kind(), "invalid_url", "{input:?}");
+    }
+
+    fn text(request: &Request) -> &str {
+        std::str::from_utf8(request.as_bytes()).expect("ASCII")
+    }
+}

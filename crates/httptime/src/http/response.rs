@@ -1,0 +1,955 @@
+//! Response heads, out of bytes that come in pieces.
+
+use std::time::Duration;
+
+use super::date::{parse_date, shown};
+use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM};
+use crate::error::Error;
+use crate::time::Timestamp;
+
+/// Reads the responses on one connection, one after the other, out of one buffer that it keeps.
+///
+/// The driver reads into [`space`](Self::space), says how much came with [`filled`](Self::filled), and asks for the
+/// [`head`](Self::head) until there is one:
+///
+/// ```
+/// use std::io::Read;
+///
+/// use httptime::Error;
+/// use httptime::http::ResponseReader;
+///
+/// fn status(stream: &mut impl Read, reader: &mut ResponseReader) -> Result<u16, Error> {
+///     loop {
+///         let n = stream.read(reader.space()).expect("the driver maps these");
+///         if n == 0 {
+///             return Err(reader.eof());
+///         }
+///         reader.filled(n);
+///         if let Some(head) = reader.head()? {
+///             return Ok(head.status());
+///         }
+///     }
+/// }
+///
+/// let mut reader = ResponseReader::new();
+/// assert_eq!(status(&mut &b"HTTP/1.1 204 No Content\r\n\r\n"[..], &mut reader)?, 204);
+/// let error = status(&mut &b"HTTP/1.1 204 No"[..], &mut reader).unwrap_err();
+/// assert_eq!(error, Error::Closed { received: 15 });
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// Nothing is allocated as long as the heads fit into 4 KiB. An error is final: it comes again on every call until
+/// [`clear`](Self::clear).
+#[derive(Debug, Clone)]
+pub struct ResponseReader {
+    /// Initialised in full; what has come is `buffer[..filled]`.
+    buffer: Vec<u8>,
+    filled: usize,
+    scan: Scan,
+}
+
+impl ResponseReader {
+    /// A reader for a new connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { buffer: vec![0; INITIAL_BUFFER], filled: 0, scan: Scan::default() }
+    }
+
+    /// Forgets everything, for a new connection. The buffer stays.
+    pub fn clear(&mut self) {
+        self.filled = 0;
+        self.scan = Scan::default();
+    }
+
+    /// Where to read into: one byte at least. Drops the head that was given out.
+    #[must_use]
+    pub fn space(&mut self) -> &mut [u8] {
+        self.make_room(1);
+        &mut self.buffer[self.filled..]
+    }
+
+    /// The first `n` bytes of [`space`](Self::space) have been read into (all of it, if it is smaller).
+    pub fn filled(&mut self, n: usize) {
+        self.filled = self.filled.saturating_add(n).min(self.buffer.len());
+    }
+
+    /// Takes in bytes that are already somewhere else.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        self.buffer[self.filled..][..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    /// The head of the next final response, or `None` when more bytes are needed. The call after one that gave a head
+    /// looks for the response after it.
+    ///
+    /// Interim (1xx) responses are skipped, 101 too: no request of ours asks for an upgrade. Empty lines before a
+    /// response are skipped as well.
+    ///
+    /// # Errors
+    /// [`Error::NotHttp`] as soon as the bytes cannot become an HTTP/1 response,
+    /// [`Error::HeadTooLarge`] past [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`],
+    /// [`Error::EndlessInterim`] past [`MAX_INTERIM`], and [`Error::MalformedHead`].
+    pub fn head(&mut self) -> Result<Option<ResponseHead<'_>>, Error> {
+        let head = self.scan.next(&self.buffer[..self.filled])?;
+        let followed = self.has_leftover();
+        Ok(head.map(|head| ResponseHead { followed, ..head }))
+    }
+
+    /// Whether bytes have come that belong to no head given out so far.
+    ///
+    /// Right after a head, they are what must not be there: the body that an answer to `HEAD` has not, or a response
+    /// nobody asked for. Nothing that follows on this connection can be relied on then.
+    #[must_use]
+    pub fn has_leftover(&self) -> bool {
+        self.filled > self.scan.response
+    }
+
+    /// The error for a connection that ends here: [`Error::Closed`], with the bytes of the unfinished response.
+    #[must_use]
+    pub fn eof(&self) -> Error {
+        Error::Closed { received: self.filled - self.scan.response }
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        // After an error nothing is looked at any more, so nothing needs to be kept.
+        let done = if self.scan.failed.is_some() { self.filled } else { self.scan.response };
+        if done > 0 {
+            self.buffer.copy_within(done..self.filled, 0);
+            self.filled -= done;
+            self.scan.shift(done);
+        }
+        let needed = self.filled + bytes;
+        if needed > self.buffer.len() {
+            self.buffer.resize(needed.max(2 * self.buffer.len()), 0);
+        }
+    }
+}
+
+impl Default for ResponseReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The head of a final response: what a measurement wants to know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseHead<'a> {
+    status: u16,
+    minor_version: u8,
+    dates: Dates<'a>,
+    age: Option<Duration>,
+    server: Option<&'a str>,
+    close: bool,
+    keep_alive: bool,
+    followed: bool,
+}
+
+impl<'a> ResponseHead<'a> {
+    /// The status code, 200–999.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
+    #[must_use]
+    pub const fn minor_version(&self) -> u8 {
+        self.minor_version
+    }
+
+    /// The `Date`. Two fields that name the same second count as one.
+    ///
+    /// # Errors
+    /// [`Error::NoDate`], [`Error::ConflictingDates`], and those of [`parse_date`].
+    pub fn date(&self) -> Result<Timestamp, Error> {
+        match self.dates {
+            Dates::None => Err(Error::NoDate { status: self.status }),
+            Dates::One(value) => parse_date(value),
+            Dates::Conflicting { first, second } => {
+                Err(Error::ConflictingDates { first: shown(first), second: shown(second) })
+            }
+        }
+    }
+
+    /// The `Age`: there is one when the response came through a cache.
+    ///
+    /// The largest, if there are several. One that cannot be read proves a cache all the same and counts as 2³¹ s, and so
+    /// does a larger one (RFC 9111, section 1.2.2).
+    #[must_use]
+    pub const fn age(&self) -> Option<Duration> {
+        self.age
+    }
+
+    /// The first `Server` field, up to the first character that is not printable ASCII, 128 characters at most; `None` if
+    /// nothing is left.
+    #[must_use]
+    pub const fn server(&self) -> Option<&'a str> {
+        self.server
+    }
+
+    /// Whether the server means to keep the connection open (RFC 9112, section 9.3): with HTTP/1.1 unless it says
+    /// `close`, with HTTP/1.0 only if it says `keep-alive` and not `close`. It may say so in `Connection` or in
+    /// `Proxy-Connection`.
+    #[must_use]
+    pub const fn persistent(&self) -> bool {
+        !self.close && (self.minor_version >= 1 || self.keep_alive)
+    }
+
+    /// Whether more bytes had come behind the head: see [`ResponseReader::has_leftover`].
+    #[must_use]
+    pub const fn is_followed(&self) -> bool {
+        self.followed
+    }
+
+    /// Parses a head that reaches from its status line to the empty line at its end.
+    fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut fields);
+        let parsed = httparse::ParserConfig::default()
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .parse_response(&mut response, bytes)
+            .map_err(refusal)?;
+        if parsed != httparse::Status::Complete(bytes.len()) {
+            return Err(Error::MalformedHead { reason: "unclear where it ends" });
+        }
+        let (Some(status @ 100..), Some(minor_version)) = (response.code, response.version) else {
+            return Err(Error::MalformedHead { reason: "invalid status" });
+        };
+        let mut head = Self {
+            status,
+            minor_version,
+            dates: Dates::None,
+            age: None,
+            server: None,
+            close: false,
+            keep_alive: false,
+            followed: false,
+        };
+        let mut server = None;
+        for field in response.headers.iter() {
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+            if is("Date") {
+                head.dates = head.dates.and(field.value);
+            } else if is("Age") {
+                head.age = head.age.max(Some(parse_age(field.value)));
+            } else if is("Server") {
+                server = server.or(Some(field.value));
+            } else if is("Connection") || is("Proxy-Connection") {
+                for token in field.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    head.close |= token.eq_ignore_ascii_case(b"close");
+                    head.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+        }
+        head.server = server.and_then(printable_start);
+        Ok(head)
+    }
+
+    const fn is_interim(&self) -> bool {
+        self.status < 200
+    }
+}
+
+/// The `Date` fields of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dates<'a> {
+    None,
+    One(&'a [u8]),
+    Conflicting { first: &'a [u8], second: &'a [u8] },
+}
+
+impl<'a> Dates<'a> {
+    fn and(self, value: &'a [u8]) -> Self {
+        match self {
+            Self::None => Self::One(value),
+            Self::One(first) if !same_date(first, value) => {
+                Self::Conflicting { first, second: value }
+            }
+            known => known,
+        }
+    }
+}
+
+fn same_date(a: &[u8], b: &[u8]) -> bool {
+    a == b || matches!((parse_date(a), parse_date(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn parse_age(value: &[u8]) -> Duration {
+    let digits = std::str::from_utf8(value).ok().filter(|text| {
+        // `parse` would take a sign.
+        text.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let age = digits.and_then(|digits| digits.parse().ok()).map(Duration::from_secs);
+    age.unwrap_or(LARGEST_AGE).min(LARGEST_AGE)
+}
+
+fn printable_start(value: &[u8]) -> Option<&str> {
+    let printable = value.iter().take(MAX_SERVER).take_while(|byte| matches!(byte, b' '..=b'~'));
+    let text = std::str::from_utf8(&value[..printable.count()]).ok()?.trim_ascii_end();
+    (!text.is_empty()).then_some(text)
+}
+
+fn refusal(error: httparse::Error) -> Error {
+    let reason = match error {
+        httparse::Error::TooManyHeaders => {
+            return Error::HeadTooLarge { limit: MAX_HEADERS, what: "header fields" };
+        }
+        httparse::Error::HeaderName => "invalid field name",
+        httparse::Error::HeaderValue => "invalid field value",
+        httparse::Error::NewLine => "invalid line end",
+        httparse::Error::Status => "invalid status",
+        httparse::Error::Token => "invalid token",
+        httparse::Error::Version => "invalid version",
+    };
+    Error::MalformedHead { reason }
+}
+
+/// Where the search for the end of a head has come to, as positions in the buffer.
+#[derive(Debug, Clone, Default)]
+struct Scan {
+    /// The response begins here, with its interim heads. Everything before it has been given out.
+    response: usize,
+    /// The head looked at begins here.
+    head: usize,
+    /// No head ends at a line end before this, so that no byte is searched twice.
+    searched: usize,
+    interims: u32,
+    failed: Option<Error>,
+}
+
+impl Scan {
+    fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<ResponseHead<'a>>, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.advance(bytes).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    fn advance<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<ResponseHead<'a>>, Error> {
+        let limit = self.response + MAX_HEAD_BYTES;
+        let bytes = &bytes[..bytes.len().min(limit)];
+        while let Some(end) = self.find_end(bytes)? {
+            let head = ResponseHead::parse(&bytes[self.head..end])?;
+            self.head = end;
+            if !head.is_interim() {
+                self.response = end;
+                self.interims = 0;
+                return Ok(Some(head));
+            }
+            self.interims += 1;
+            if self.interims > MAX_INTERIM {
+                return Err(Error::EndlessInterim { limit: MAX_INTERIM });
+            }
+        }
+        if bytes.len() == limit {
+            return Err(Error::HeadTooLarge { limit: MAX_HEAD_BYTES, what: "bytes" });
+        }
+        Ok(None)
+    }
+
+    /// The position behind the empty line that ends the head. Lines end as `httparse` has them end: CR LF or LF.
+    fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
+        loop {
+            match &bytes[self.head..] {
+                [b'\n', ..] => self.head += 1,
+                [b'\r', b'\n', ..] => self.head += 2,
+                [] | [b'\r'] => return Ok(None),
+                start if begins_http(start)? => break,
+                _ => return Ok(None),
+            }
+        }
+        self.searched = self.searched.max(self.head);
+        while let Some(found) = bytes[self.searched..].iter().position(|byte| *byte == b'\n') {
+            let line_end = self.searched + found;
+            match &bytes[line_end + 1..] {
+                [b'\n', ..] => return Ok(Some(line_end + 2)),
+                [b'\r', b'\n', ..] => return Ok(Some(line_end + 3)),
+                [] | [b'\r'] => {
+                    self.searched = line_end;
+                    return Ok(None);
+                }
+                _ => self.searched = line_end + 1,
+            }
+        }
+        self.searched = bytes.len();
+        Ok(None)
+    }
+
+    /// The first `by` bytes have left the buffer.
+    fn shift(&mut self, by: usize) {
+        for position in [&mut self.response, &mut self.head, &mut self.searched] {
+            *position = position.saturating_sub(by);
+        }
+    }
+}
+
+/// Whether the bytes begin an HTTP/1 response; `false` while they are too few to tell.
+fn begins_http(bytes: &[u8]) -> Result<bool, Error> {
+    let agrees = |start: &[Option<u8>]| {
+        bytes.iter().zip(start).all(|(byte, expected)| expected.is_none_or(|e| *byte == e))
+    };
+    if bytes.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected) {
+        return Ok(true);
+    }
+    match OTHERS.iter().find(|(start, _)| agrees(start)) {
+        Some((start, looks_like)) if bytes.len() >= start.len() => {
+            Err(Error::NotHttp { looks_like })
+        }
+        Some(_) => Ok(false),
+        None => Err(Error::NotHttp { looks_like: "does not begin with HTTP/1" }),
+    }
+}
+
+/// How what is not HTTP/1 begins (`None`: with any byte), and what it is.
+const OTHERS: &[(&[Option<u8>], &str)] = &[
+    // A TLS record, RFC 8446, section 5.1: an alert, a handshake.
+    (&[Some(0x15), Some(0x03)], TLS),
+    (&[Some(0x16), Some(0x03)], TLS),
+    (&[Some(b'S'), Some(b'S'), Some(b'H'), Some(b'-')], "looks like SSH"),
+    // RFC 9113: the preface of a client, section 3.4; the SETTINGS frame of a server, section 6.5.
+    (&[Some(b'P'), Some(b'R'), Some(b'I'), Some(b' '), Some(b'*'), Some(b' ')], HTTP2),
+    (&[Some(0), Some(0), None, Some(4)], HTTP2),
+    (&[Some(b'H'), Some(b'T'), Some(b'T'), Some(b'P'), Some(b'/'), Some(b'2')], HTTP2),
+];
+const TLS: &str = "looks like TLS, which needs an https URL";
+const HTTP2: &str = "looks like HTTP/2";
+
+/// Enough for the head of nearly every response.
+const INITIAL_BUFFER: usize = 4096;
+/// RFC 9111, section 1.2.2.
+const LARGEST_AGE: Duration = Duration::from_secs(1 << 31);
+/// Bytes kept of a `Server` field.
+const MAX_SERVER: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NGINX: &[u8] = b"HTTP/1.1 404 Not Found\r\n\
+        Server: nginx/1.22.1\r\n\
+        Date: Mon, 23 Nov 2026 09:37:12 GMT\r\n\
+        Content-Type: text/html\r\n\
+        Content-Length: 153\r\n\
+        Connection: keep-alive\r\n\
+        \r\n";
+    const APACHE: &[u8] = b"HTTP/1.1 200 OK\r\n\
+        Date: Mon, 23 Nov 2026 09:37:12 GMT\r\n\
+        Server: Apache/2.4.62 (Debian)\r\n\
+        Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+        ETag: \"29cd-62bd\"\r\n\
+        Accept-Ranges: bytes\r\n\
+        Vary: Accept-Encoding\r\n\
+        Connection: close\r\n\
+        \r\n";
+
+    #[test]
+    fn the_head_of_nginx_is_understood() {
+        check(NGINX, |head| {
+            assert_eq!((head.status(), head.minor_version()), (404, 1));
+            assert_eq!(head.date(), Ok(monday()));
+            assert_eq!(head.server(), Some("nginx/1.22.1"));
+            assert_eq!(head.age(), None);
+            assert!(head.persistent());
+        });
+    }
+
+    #[test]
+    fn the_head_of_apache_is_understood() {
+        check(APACHE, |head| {
+            assert_eq!(head.status(), 200);
+            assert_eq!(head.date(), Ok(monday()));
+            assert_eq!(head.server(), Some("Apache/2.4.62 (Debian)"));
+            assert!(!head.persistent());
+        });
+    }
+
+    #[test]
+    fn a_head_cut_anywhere_needs_more_and_then_is_the_same() {
+        let interim = b"\r\nHTTP/1.1 103 Early Hints\nLink: x\n\n";
+        for whole in [NGINX, APACHE, &[&interim[..], NGINX].concat()] {
+            let mut once = ResponseReader::new();
+            once.feed(whole);
+            let expected = once.head();
+            assert!(matches!(expected, Ok(Some(_))));
+            for cut in 0..whole.len() {
+                let mut reader = ResponseReader::new();
+                reader.feed(&whole[..cut]);
+                assert_eq!(reader.head(), Ok(None), "cut at {cut}");
+                assert_eq!(reader.eof(), Error::Closed { received: cut });
+                reader.feed(&whole[cut..]);
+                assert_eq!(reader.head(), expected, "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_may_come_byte_by_byte() {
+        let mut reader = ResponseReader::new();
+        for byte in &NGINX[..NGINX.len() - 1] {
+            reader.space()[0] = *byte;
+            reader.filled(1);
+            assert_eq!(reader.head(), Ok(None));
+        }
+        reader.feed(b"\n");
+        assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
+        assert!(!reader.has_leftover());
+    }
+
+    #[test]
+    fn each_form_of_a_date_is_read_under_any_case_of_its_name() {
+        for field in [
+            "Date: Mon, 23 Nov 2026 09:37:12 GMT",
+            "date: Monday, 23-Nov-26 09:37:12 GMT",
+            "DATE:Mon Nov 23 09:37:12 2026",
+            "dAtE:\t Mon, 23 Nov 2026 09:37:12 GMT \t",
+            "Date: Mon, 23 Nov 2026\r\n 09:37:12 GMT",
+            "Date:\r\n\tMon, 23 Nov 2026 09:37:12 GMT",
+        ] {
+            check(&with_fields(&[field]), |head| assert_eq!(head.date(), Ok(monday()), "{field}"));
+        }
+    }
+
+    #[test]
+    fn a_date_that_is_not_there_or_no_date_has_its_own_error() {
+        for (field, kind) in [
+            ("X-Date: Mon, 23 Nov 2026 09:37:12 GMT", "no_date"),
+            ("Date:", "malformed_date"),
+            ("Date: 0", "malformed_date"),
+            ("Date: Mon, 23 Nov 2026 09:37:12 UTC", "malformed_date"),
+            ("Date: Mon, 23 Nov 2026 10:37:12 +0100", "malformed_date"),
+            ("Date: \u{e9}", "malformed_date"),
+            ("Date: Fri, 31 Dec 9999 23:59:59 GMT", "date_out_of_range"),
+        ] {
+            check(&with_fields(&[field]), |head| {
+                assert_eq!(head.date().map_err(|error| error.kind()), Err(kind), "{field}");
+            });
+        }
+        check(&with_fields(&["Date: Thu, 01 Jan 1970 00:00:00 GMT"]), |head| {
+            assert_eq!(head.date(), Ok(Timestamp::from_unix_nanos(0)));
+        });
+    }
+
+    #[test]
+    fn two_dates_are_one_if_they_name_the_same_second_and_an_error_if_not() {
+        let date = "Date: Mon, 23 Nov 2026 09:37:12 GMT";
+        let same = "date: Monday, 23-Nov-26 09:37:12 GMT";
+        let other = "Date: Mon, 23 Nov 2026 09:37:13 GMT";
+        check(&with_fields(&[date, date]), |head| assert_eq!(head.date(), Ok(monday())));
+        check(&with_fields(&[date, same, date]), |head| assert_eq!(head.date(), Ok(monday())));
+        for fields in [&[date, other][..], &[date, same, other], &[date, other, date]] {
+            check(&with_fields(fields), |head| {
+                let error = Error::ConflictingDates {
+                    first: date[6..].to_owned(),
+                    second: other[6..].to_owned(),
+                };
+                assert_eq!(head.date(), Err(error));
+            });
+        }
+        check(&with_fields(&[date, "Date: ?"]), |head| {
+            assert_eq!(head.date().map_err(|error| error.kind()), Err("conflicting_dates"));
+        });
+    }
+
+    #[test]
+    fn an_age_that_cannot_be_read_is_a_large_one() {
+        let large = Duration::from_secs(2_147_483_648);
+        for (fields, age) in [
+            (&[][..], None),
+            (&["Age: 0"], Some(Duration::ZERO)),
+            (&["age: 17"], Some(Duration::from_secs(17))),
+            (&["Age: 2147483649"], Some(large)),
+            (&["Age: 99999999999999999999999"], Some(large)),
+            (&["Age:"], Some(large)),
+            (&["Age: -1"], Some(large)),
+            (&["Age: +1"], Some(large)),
+            (&["Age: 1.5"], Some(large)),
+            (&["Age: 0, 0"], Some(large)),
+            (&["Age: \u{663}"], Some(large)),
+            (&["Age: 17", "Age: 0"], Some(Duration::from_secs(17))),
+        ] {
+            check(&with_fields(fields), |head| assert_eq!(head.age(), age, "{fields:?}"));
+        }
+    }
+
+    #[test]
+    fn a_server_is_named_by_printable_ascii_of_bounded_length() {
+        let long = format!("Server: {}", "x".repeat(1000));
+        for (fields, server) in [
+            (&["Server: nginx", "Server: other"][..], Some("nginx")),
+            (&["Server:"], None),
+            (&["Server: \u{202e}xnign"], None),
+            (&["Server: caf\u{e9}/1"], Some("caf")),
+            (&["Server: a\r\n b"], Some("a")),
+            (&["Server: a \tb"], Some("a")),
+            (&[&long], Some(&long[8..136])),
+        ] {
+            check(&with_fields(fields), |head| assert_eq!(head.server(), server, "{fields:?}"));
+        }
+    }
+
+    #[test]
+    fn persistence_follows_the_version_and_the_connection_tokens() {
+        for (version, fields, persistent) in [
+            ("1.1", &[][..], true),
+            ("1.1", &["Connection: close"], false),
+            ("1.1", &["connection: Upgrade , CLOSE"], false),
+            ("1.1", &["Connection: keep-alive", "Connection: close"], false),
+            ("1.1", &["Connection: close", "Connection: keep-alive"], false),
+            ("1.1", &["Connection: keep-alive,\r\n close"], false),
+            ("1.1", &["Connection: closed, not-close"], true),
+            ("1.1", &["Proxy-Connection: close"], false),
+            ("1.0", &[], false),
+            ("1.0", &["Connection: Keep-Alive"], true),
+            ("1.0", &["Proxy-Connection: keep-alive"], true),
+            ("1.0", &["Connection: keep-alive, close"], false),
+            ("1.0", &["Keep-Alive: timeout=5"], false),
+        ] {
+            let fields = fields.iter().map(|field| format!("{field}\r\n")).collect::<String>();
+            check(format!("HTTP/{version} 200 OK\r\n{fields}\r\n").as_bytes(), |head| {
+                assert_eq!(head.persistent(), persistent, "HTTP/{version} {fields:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn bare_line_feeds_end_lines_and_heads() {
+        let text = "HTTP/1.0 200\nDate: Mon, 23 Nov 2026 09:37:12 GMT\n";
+        for end in ["\n", "\r\n"] {
+            check(format!("{text}{end}").as_bytes(), |head| {
+                assert_eq!(head.date(), Ok(monday()));
+                assert_eq!(head.minor_version(), 0);
+            });
+        }
+    }
+
+    #[test]
+    fn empty_lines_before_a_response_are_skipped() {
+        check(&[b"\r\n\n\r\n", NGINX].concat(), |head| assert_eq!(head.status(), 404));
+    }
+
+    #[test]
+    fn a_head_that_breaks_the_grammar_is_malformed() {
+        for text in [
+            &b"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov\0 2026 09:37:12 GMT\r\n\r\n"[..],
+            b"HTTP/1.1 200 O\0K\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n\0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nDate : x\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n folded: first\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+            b"HTTP/1.1 20 OK\r\n\r\n",
+            b"HTTP/1.1 099 Low\r\n\r\n",
+            b"HTTP/1.1 200OK\r\n\r\n",
+            b"HTTP/1.7 200 OK\r\n\r\n",
+            b"HTTP/1.1\n\n",
+        ] {
+            let shown = String::from_utf8_lossy(text);
+            assert_eq!(failure(text).map(|error| error.kind()), Some("malformed_head"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_http_is_named_as_soon_as_it_shows() {
+        for (bytes, needed, looks_like) in [
+            (&b"\x15\x03\x01\x00\x02\x02\x28"[..], 2, "looks like TLS, which needs an https URL"),
+            (b"\x16\x03\x03\x00\x7a", 2, "looks like TLS, which needs an https URL"),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", 4, "looks like SSH"),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 6, "looks like HTTP/2"),
+            (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", 4, "looks like HTTP/2"),
+            (b"HTTP/2 200\r\n", 6, "looks like HTTP/2"),
+            (b"HTTP/3 200\r\n", 6, "does not begin with HTTP/1"),
+            (b"<html>", 1, "does not begin with HTTP/1"),
+            (b"http/1.1 200 OK\r\n", 1, "does not begin with HTTP/1"),
+            (b"SMTP", 2, "does not begin with HTTP/1"),
+            (b"\r\n\r\n220 mail", 5, "does not begin with HTTP/1"),
+            (b"\rHTTP/1.1", 2, "does not begin with HTTP/1"),
+        ] {
+            let error = Error::NotHttp { looks_like };
+            assert_eq!(failure(bytes), Some(error.clone()), "{bytes:?}");
+            assert_eq!(failure(&bytes[..needed]), Some(error), "{bytes:?}");
+            assert_eq!(failure(&bytes[..needed - 1]), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn interim_responses_are_skipped_up_to_a_limit() {
+        let interim = b"HTTP/1.1 100 Continue\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+        let upgrade = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        check(&[interim, &upgrade[..], NGINX].concat(), |head| {
+            assert_eq!(head.date(), Ok(monday()));
+        });
+        let most = interim.repeat(16);
+        check(&[&most, NGINX].concat(), |head| assert_eq!(head.status(), 404));
+        assert_eq!(failure(&most), None);
+        let error = Error::EndlessInterim { limit: 16 };
+        assert_eq!(failure(&[&most, &interim[..], NGINX].concat()), Some(error));
+    }
+
+    #[test]
+    fn the_count_of_interim_responses_begins_again_with_each_response() {
+        let response = [&b"HTTP/1.1 100 Continue\r\n\r\n".repeat(16), NGINX].concat();
+        let mut reader = ResponseReader::new();
+        for _ in 0..3 {
+            reader.feed(&response);
+            assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
+        }
+    }
+
+    #[test]
+    fn a_hundred_fields_are_read_and_one_more_is_refused() {
+        let fields = vec!["A: b"; 99];
+        check(&with_fields(&[&fields[..], &["Age: 7"]].concat()), |head| {
+            assert_eq!(head.age(), Some(Duration::from_secs(7)));
+        });
+        let error = Error::HeadTooLarge { limit: 100, what: "header fields" };
+        assert_eq!(failure(&with_fields(&[&fields[..], &["C: d"; 2]].concat())), Some(error));
+    }
+
+    #[test]
+    fn a_head_of_the_largest_size_is_read_and_a_larger_one_is_refused() {
+        let empty = with_fields(&["A: "]).len();
+        let of_size = |size: usize| with_fields(&[&format!("A: {}", "x".repeat(size - empty))]);
+        assert_eq!(of_size(MAX_HEAD_BYTES).len(), MAX_HEAD_BYTES);
+        check(&of_size(MAX_HEAD_BYTES), |head| assert_eq!(head.status(), 200));
+        assert_eq!(failure(&of_size(MAX_HEAD_BYTES + 1)), Some(too_large()));
+    }
+
+    #[test]
+    fn interim_heads_count_towards_the_size() {
+        let interim = b"HTTP/1.1 100 Continue\r\nA: ".to_vec();
+        let interim = [&interim[..], &b"x".repeat(40_000), b"\r\n\r\n"].concat();
+        check(&[&interim, NGINX].concat(), |head| assert_eq!(head.status(), 404));
+        assert_eq!(failure(&[&interim[..], &interim, NGINX].concat()), Some(too_large()));
+    }
+
+    #[test]
+    fn endless_bytes_without_an_end_are_refused_exactly_at_the_limit() {
+        for filler in [&b"x"[..], b"A: b\r\n", b"A\n", b"\r\n"] {
+            let start: &[u8] = if filler == b"\r\n" { b"" } else { b"HTTP/1.1 200 OK\r\nA: " };
+            let mut bytes = start.iter().chain(filler.iter().cycle());
+            let mut reader = ResponseReader::new();
+            for _ in 1..MAX_HEAD_BYTES {
+                reader.space()[0] = *bytes.next().expect("endless");
+                reader.filled(1);
+                assert_eq!(reader.head(), Ok(None));
+            }
+            reader.space()[0] = *bytes.next().expect("endless");
+            reader.filled(1);
+            assert_eq!(reader.head(), Err(too_large()));
+        }
+    }
+
+    #[test]
+    fn no_byte_is_searched_twice() {
+        let mut bytes = b"HTTP/1.1 200 OK\r\nA: ".to_vec();
+        bytes.resize(MAX_HEAD_BYTES - 1, b'x');
+        let mut reader = ResponseReader::new();
+        for (at, byte) in bytes.iter().enumerate() {
+            reader.feed(&[*byte]);
+            assert_eq!(reader.head(), Ok(None));
+            let behind = at + 1 - reader.scan.searched;
+            assert!(behind <= 2, "{behind} bytes are searched again at {at}");
+        }
+    }
+
+    #[test]
+    fn bytes_behind_a_head_are_leftover() {
+        let mut reader = ResponseReader::new();
+        reader.feed(&[NGINX, b"<html>"].concat());
+        assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
+        assert!(reader.has_leftover());
+        assert_eq!(reader.eof(), Error::Closed { received: 6 });
+        let error = Error::NotHttp { looks_like: "does not begin with HTTP/1" };
+        assert_eq!(reader.head(), Err(error));
+    }
+
+    #[test]
+    fn a_second_response_can_be_read_after_the_first() {
+        for room_between in [false, true] {
+            let mut reader = ResponseReader::new();
+            reader.feed(&[NGINX, APACHE].concat());
+            assert_eq!(reader.head().map(|head| head.map(|h| h.status())), Ok(Some(404)));
+            assert!(reader.has_leftover());
+            if room_between {
+                assert!(!reader.space().is_empty());
+            }
+            assert_eq!(reader.head().map(|head| head.map(|h| h.status())), Ok(Some(200)));
+            assert!(!reader.has_leftover());
+            assert_eq!(reader.head(), Ok(None));
+            assert_eq!(reader.eof(), Error::Closed { received: 0 });
+        }
+    }
+
+    #[test]
+    fn an_error_stays_until_the_reader_is_cleared_and_keeps_no_bytes() {
+        let mut reader = ResponseReader::new();
+        reader.feed(b"<html>");
+        let error = Err(Error::NotHttp { looks_like: "does not begin with HTTP/1" });
+        assert_eq!(reader.head(), error);
+        for _ in 0..1000 {
+            reader.feed(NGINX);
+            assert_eq!(reader.head(), error);
+        }
+        assert_eq!(reader.buffer.len(), INITIAL_BUFFER);
+        reader.clear();
+        assert!(!reader.has_leftover());
+        reader.feed(NGINX);
+        assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
+    }
+
+    #[test]
+    fn the_buffer_stays_the_same_over_many_responses() {
+        let mut reader = ResponseReader::new();
+        let buffer = reader.buffer.as_ptr();
+        for _ in 0..1000 {
+            for piece in NGINX.chunks(100) {
+                reader.space()[..piece.len()].copy_from_slice(piece);
+                reader.filled(piece.len());
+            }
+            assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
+        }
+        assert_eq!((reader.buffer.as_ptr(), reader.buffer.len()), (buffer, INITIAL_BUFFER));
+    }
+
+    #[test]
+    fn more_filled_than_there_is_space_for_is_cut() {
+        let mut reader = ResponseReader::new();
+        reader.filled(usize::MAX);
+        assert_eq!(reader.eof(), Error::Closed { received: INITIAL_BUFFER });
+    }
+
+    #[test]
+    fn mangled_responses_never_panic_and_give_the_same_in_pieces() {
+        let mut random = Lcg(20_261_123);
+        let interim = &b"HTTP/1.1 100 Continue\r\n\r\n"[..];
+        let mut heads = 0;
+        let mut errors = 0;
+        for _ in 0..5_000 {
+            let mut bytes = [interim, NGINX, b"\r\n", APACHE, NGINX].concat();
+            for _ in 0..random.below(6) {
+                let at = random.below(bytes.len());
+                match random.below(4) {
+                    0 => bytes[at] = random.byte(),
+                    1 => bytes.insert(at, random.byte()),
+                    2 => bytes.truncate(at + 1),
+                    _ => drop(bytes.drain(at..(at + random.below(30)).min(bytes.len()))),
+                }
+                if bytes.is_empty() {
+                    bytes.push(random.byte());
+                }
+            }
+            assert_same_in_pieces(&bytes, &mut random, &mut heads, &mut errors);
+        }
+        // Otherwise the comparison would have been of nothing.
+        assert!(heads > 5_000 && errors > 1_000, "{heads} heads, {errors} errors");
+    }
+
+    #[test]
+    fn random_bytes_never_panic_and_give_the_same_in_pieces() {
+        let mut random = Lcg(38);
+        let mut counts = (0, 0);
+        for _ in 0..5_000 {
+            // Few different bytes, so that line ends and prefixes do occur.
+            let starts: [&[u8]; 4] = [b"", b"HTTP/1.", b"HTTP/1.1 200 \r\n", b"HTTP/1.1 199\n"];
+            let mut bytes = starts[random.below(4)].to_vec();
+            let alphabet = b"\r\n\n\r: \tAHTP/1.02-SS\0\x03\x04\x16\xff,";
+            for _ in 0..random.below(120) {
+                bytes.push(alphabet[random.below(alphabet.len())]);
+            }
+            assert_same_in_pieces(&bytes, &mut random, &mut counts.0, &mut counts.1);
+        }
+        assert!(counts.0 > 100 && counts.1 > 1_000, "{counts:?}");
+    }
+
+    fn assert_same_in_pieces(
+        bytes: &[u8],
+        random: &mut Lcg,
+        heads: &mut usize,
+        errors: &mut usize,
+    ) {
+        let mut whole = ResponseReader::new();
+        let mut expected = Vec::new();
+        whole.feed(bytes);
+        drain(&mut whole, &mut expected);
+        let mut pieces = ResponseReader::new();
+        let mut seen = Vec::new();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(1 + random.below(rest.len().min(40)));
+            pieces.feed(piece);
+            drain(&mut pieces, &mut seen);
+            rest = after;
+        }
+        seen.dedup_by(|later, earlier| later.starts_with("Err") && later == earlier);
+        assert_eq!(seen, expected, "{:?}", String::from_utf8_lossy(bytes));
+        *heads += expected.iter().filter(|shown| shown.starts_with("Ok")).count();
+        *errors += expected.iter().filter(|shown| shown.starts_with("Err")).count();
+    }
+
+    /// All that the reader gives out by now.
+    fn drain(reader: &mut ResponseReader, seen: &mut Vec<String>) {
+        loop {
+            match reader.head() {
+                Ok(None) => break,
+                Ok(Some(head)) => seen.push(format!("Ok {head:?} {:?}", head.date())),
+                Err(error) => {
+                    seen.push(format!("Err {error}"));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Has one response read and looked at.
+    fn check(response: &[u8], look: impl FnOnce(ResponseHead<'_>)) {
+        let mut reader = ResponseReader::new();
+        reader.feed(response);
+        let head = reader.head().expect("well-formed").expect("whole");
+        look(head);
+        assert!(!reader.has_leftover());
+    }
+
+    /// The error that the bytes lead to, the same at once and byte by byte.
+    fn failure(bytes: &[u8]) -> Option<Error> {
+        let mut reader = ResponseReader::new();
+        reader.feed(bytes);
+        let at_once = reader.head().err();
+        reader.clear();
+        let bytewise = bytes.iter().find_map(|byte| {
+            reader.feed(&[*byte]);
+            reader.head().err()
+        });
+        assert_eq!(bytewise, at_once);
+        at_once
+    }
+
+    fn with_fields(fields: &[&str]) -> Vec<u8> {
+        format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", fields.join("\r\n"))
+            .replace("OK\r\n\r\n\r\n", "OK\r\n\r\n")
+            .into_bytes()
+    }
+
+    fn too_large() -> Error {
+        Error::HeadTooLarge { limit: MAX_HEAD_BYTES, what: "bytes" }
+    }
+
+    /// Mon, 23 Nov 2026 09:37:12 GMT.
+    fn monday() -> Timestamp {
+        Timestamp::from_unix_seconds(1_795_426_632).expect("within the range")
+    }
+
+    /// Knuth's MMIX generator: enough to mangle bytes with.
+    struct Lcg(u64);
+
+    impl Lcg {
+        fn byte(&mut self) -> u8 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            self.0.to_be_bytes()[0]
+        }
+
+        fn below(&mut self, limit: usize) -> usize {
+            (usize::from(self.byte()) << 8 | usize::from(self.byte())) % limit
+        }
+    }
+}
