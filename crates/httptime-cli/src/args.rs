@@ -1,0 +1,197 @@
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use httptime::config::Config;
+use httptime::estimate::EstimatorKind;
+use httptime::schedule::ScheduleKind;
+use httptime::{Error, Offset};
+
+/// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP.
+///
+/// An offset is server clock minus local clock: positive when the local clock is slow.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure and print; changes nothing
+    Query(Query),
+    /// Measure a skewed server inside this program: needs no network and no privileges
+    Demo(Demo),
+}
+
+/// Measures the offset and prints it with its standard deviation and bounds. Changes nothing.
+///
+/// With several URLs the majority decides, and servers that disagree with it are named.
+#[derive(Debug, Parser)]
+#[command(after_help = concat!(
+    "A proxy is also taken from http_proxy or all_proxy in the environment, unless no_proxy names the server, as curl \
+     reads them.\n\n",
+    "Exit status: 0 measured, 1 could not measure, 2 wrong usage, 130 Ctrl-C."
+))]
+pub(crate) struct Query {
+    /// Servers to ask: http://host[:port][/path], or a bare host
+    #[arg(value_name = "URL", required = true)]
+    pub(crate) urls: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) measuring: Measuring,
+
+    /// HTTP proxy to go through: http://[user:password@]host[:port]; "" for none
+    #[arg(short = 'x', long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+
+    /// Have the proxy open a tunnel (CONNECT), so that none of its caches can answer
+    #[arg(short = 'p', long)]
+    pub(crate) proxytunnel: bool,
+
+    /// Use IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+
+    /// Use IPv6 addresses only
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Starts a server with a wrong clock inside this program, measures it, and prints the estimate beside the truth.
+#[derive(Debug, Parser)]
+pub(crate) struct Demo {
+    /// How far the server's clock is ahead of the local one, in seconds (negative: behind)
+    #[arg(long, value_name = "S", default_value = "38.116", allow_negative_numbers = true, value_parser = offset)]
+    pub(crate) skew: Offset,
+
+    /// One-way delay before and after stamping, in seconds
+    #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
+    pub(crate) delay: Duration,
+
+    #[command(flatten)]
+    pub(crate) measuring: Measuring,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Output {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show how the bounds narrow, request by request, and what was assumed
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Measuring {
+    /// Most requests to each server [default: 20]
+    #[arg(short = 'n', long, value_name = "N")]
+    requests: Option<u32>,
+
+    /// Longest time to go on asking, in seconds [default: 10]
+    #[arg(short, long, value_name = "S", value_parser = seconds)]
+    duration: Option<Duration>,
+
+    /// Stop once the standard deviation is this small, in seconds
+    #[arg(short, long, value_name = "S", value_parser = seconds)]
+    target: Option<Duration>,
+
+    /// Longest wait for a name, a connection or a response, in seconds [default: 5]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    timeout: Option<Duration>,
+
+    /// How late the server's Date may be, in seconds [default: by its Server header, else 1.02]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    lag: Option<Duration>,
+
+    /// How fast the two clocks may come apart, in parts per million [default: 100]
+    #[arg(long, value_name = "PPM")]
+    drift_ppm: Option<u32>,
+
+    /// How to reckon the offset: last_date, midpoint or intersection [default: intersection]
+    #[arg(long, value_name = "NAME", value_parser = estimator)]
+    estimator: Option<EstimatorKind>,
+
+    /// When to send requests: periodic or bisect [default: bisect]
+    #[arg(long, value_name = "NAME", value_parser = schedule)]
+    schedule: Option<ScheduleKind>,
+}
+
+impl Measuring {
+    /// The library's configuration; what was not asked for keeps the library's defaults.
+    pub(crate) fn config(&self) -> Result<Config, Error> {
+        let mut builder = Config::builder();
+        if let Some(requests) = self.requests {
+            builder = builder.requests(requests);
+        }
+        if let Some(duration) = self.duration {
+            builder = builder.duration(duration);
+        }
+        if let Some(target) = self.target {
+            builder = builder.target(target);
+        }
+        if let Some(timeout) = self.timeout {
+            builder = builder.timeout(timeout);
+        }
+        if let Some(lag) = self.lag {
+            builder = builder.lag(lag);
+        }
+        if let Some(ppm) = self.drift_ppm {
+            builder = builder.drift_ppm(ppm);
+        }
+        if let Some(kind) = self.estimator {
+            builder = builder.estimator(kind);
+        }
+        if let Some(kind) = self.schedule {
+            builder = builder.schedule(kind);
+        }
+        builder.build()
+    }
+}
+
+fn estimator(name: &str) -> Result<EstimatorKind, String> {
+    let names: Vec<_> = EstimatorKind::ALL.iter().map(|kind| kind.name()).collect();
+    name.parse().map_err(|_| format!("choose one of {}", names.join(", ")))
+}
+
+fn schedule(name: &str) -> Result<ScheduleKind, String> {
+    let names: Vec<_> = ScheduleKind::ALL.iter().map(|kind| kind.name()).collect();
+    name.parse().map_err(|_| format!("choose one of {}", names.join(", ")))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// To the nanosecond; up to a century either way, so that no date leaves the range of the clocks.
+fn offset(text: &str) -> Result<Offset, String> {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    let (negative, size) = match text.strip_prefix('-') {
+        Some(size) => (true, size),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let size = seconds(size)?;
+    if size > CENTURY {
+        return Err("more than a century".into());
+    }
+    let size = Offset::from(size);
+    Ok(if negative { Offset::ZERO.saturating_sub(size) } else { size })
+}
+
+const EXIT_CODES: &str = "\
+Exit status:
+  0    measured
+  1    could not measure (the reason is on stderr, or in the JSON object)
+  2    wrong usage
+  130  ended by Ctrl-C
+
+HTTPTIME_LOG=debug in the environment shows what the library does.";

@@ -1,0 +1,42 @@
+use httptime::Client;
+use httptime_sim::loopback::LoopbackServer;
+
+use crate::args::Demo;
+use crate::{MEASURED, NOT_MEASURED, USAGE, query, report};
+
+pub(crate) fn run(demo: &Demo) -> u8 {
+    let config = match demo.measuring.config() {
+        Ok(config) => config,
+        Err(error) => {
+            report::failure(&error, &demo.output);
+            return USAGE;
+        }
+    };
+    let started = LoopbackServer::builder()
+        .skew(demo.skew)
+        .delays(demo.delay, demo.delay)
+        .server_header(Some("nginx (demo)".into()))
+        .start();
+    let server = match started {
+        Ok(server) => server,
+        Err(error) => {
+            report::complaint(&format!("cannot start the server: {error}"));
+            return NOT_MEASURED;
+        }
+    };
+    let client = match Client::builder(server.url()).config(config.clone()).build() {
+        Ok(client) => client,
+        Err(error) => {
+            report::failure(&error, &demo.output);
+            return USAGE;
+        }
+    };
+    let survey = query::survey(&client, &config, &demo.output);
+    if !report::survey(&survey, &config, &demo.output) {
+        return NOT_MEASURED;
+    }
+    if let (false, Ok(measurement)) = (demo.output.json, survey.combined()) {
+        report::truth(demo.skew, measurement);
+    }
+    MEASURED
+}

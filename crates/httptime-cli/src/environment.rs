@@ -1,0 +1,41 @@
+use std::env;
+
+/// The proxy that the environment names for `host`, as curl reads it: `http_proxy` (lower case only, since a web server
+/// turns a client's `Proxy` header into `HTTP_PROXY`), else `all_proxy` in either case, unless `no_proxy` in either case
+/// lists the host.
+pub(crate) fn proxy_for(host: &str) -> Option<String> {
+    let first = |names: &[&str]| {
+        let values = names.iter().filter_map(|name| env::var(name).ok());
+        values.into_iter().find(|value| !value.is_empty())
+    };
+    let proxy = first(&["http_proxy", "all_proxy", "ALL_PROXY"])?;
+    let exempt = first(&["no_proxy", "NO_PROXY"]).is_some_and(|list| lists(&list, host));
+    (!exempt).then_some(proxy)
+}
+
+/// Whether a `no_proxy` list holds `host`: by its name, by a domain it is in, or by `*`.
+fn lists(list: &str, host: &str) -> bool {
+    let bare = |name: &str| name.trim_matches(['[', ']', '.']).to_ascii_lowercase();
+    let host = bare(host);
+    list.split([',', ' ']).filter(|entry| !entry.is_empty()).any(|entry| {
+        let entry = bare(entry);
+        entry == "*" || host == entry || host.strip_suffix(&entry).is_some_and(|h| h.ends_with('.'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_lists_names_domains_and_everything() {
+        assert!(lists("a.example", "a.example"));
+        assert!(lists("x, .EXAMPLE", "A.example"));
+        assert!(lists("example", "a.example."));
+        assert!(lists("127.0.0.1,[::1]", "::1"));
+        assert!(lists("*", "anything"));
+        assert!(!lists("ample", "a.example"));
+        assert!(!lists("a.example", "b.a.examples"));
+        assert!(!lists("", "a"));
+    }
+}

@@ -1,0 +1,200 @@
+use std::io::{self, Write};
+
+use httptime::client::{ServerReport, Survey};
+use httptime::config::Config;
+use httptime::measurement::Ended;
+use httptime::{Error, Interval, Measurement, Offset};
+use serde_json::{Value, json};
+
+use crate::args::Output;
+use crate::bar::span;
+use crate::query::radius;
+
+/// Prints what came of asking the servers; says whether there is a result.
+pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool {
+    if output.json {
+        print(&survey_json(survey, config).to_string());
+        return survey.combined().is_ok();
+    }
+    let several = survey.servers().len() > 1;
+    for server in survey.servers().iter().filter(|server| several && !server.is_selected()) {
+        match server.result() {
+            Ok(measurement) => complaint(&format!(
+                "{}: {} ({} s, bounds {})",
+                server.url(),
+                if survey.combined().is_ok() { "falseticker" } else { "disagrees" },
+                measurement.offset(),
+                measurement.bounds()
+            )),
+            Err(error) => complaint(&format!("{}: {error}", server.url())),
+        }
+    }
+    match survey.combined() {
+        Ok(measurement) => {
+            print(&sentence(measurement));
+            if output.verbose {
+                print(&assumptions(measurement));
+            }
+            if let Ended::Lost(error) = measurement.ended() {
+                complaint(&format!("ended early: {error}"));
+            }
+            true
+        }
+        Err(error) => {
+            complaint(&error.to_string());
+            false
+        }
+    }
+}
+
+/// Prints an error: the JSON object for it, or a line on stderr.
+pub(crate) fn failure(error: &Error, output: &Output) {
+    if output.json {
+        print(&json!({ "schema": SCHEMA, "error": error_json(error) }).to_string());
+    } else {
+        complaint(&error.to_string());
+    }
+}
+
+/// Prints a line on stderr, after the program's name.
+pub(crate) fn complaint(text: &str) {
+    let _ = writeln!(io::stderr(), "httptime: {text}");
+}
+
+/// Prints the estimate beside the truth.
+pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
+    let error = measurement.offset().saturating_sub(skew);
+    let inside = if measurement.bounds().contains(skew) { "inside" } else { "OUTSIDE" };
+    print(&format!(
+        "truth: the server is set {:.6} s ahead; error {:.1} µs; the truth is {inside} the bounds",
+        skew,
+        error.as_seconds() * 1e6
+    ));
+}
+
+/// The answer in one line.
+fn sentence(measurement: &Measurement) -> String {
+    let offset = measurement.offset();
+    let digits = digits(measurement);
+    let direction = if offset >= Offset::ZERO { "slow" } else { "fast" };
+    let size = Offset::from(offset.abs());
+    let bounds = measurement.bounds();
+    format!(
+        "local clock is {direction} by {} s, ± {} s; bounds {}; {} request{} in {:.1} s",
+        unsigned(size, digits),
+        unsigned(measurement.stddev().into(), digits),
+        rounded_outwards(bounds, digits),
+        measurement.requests(),
+        if measurement.requests() == 1 { "" } else { "s" },
+        measurement.elapsed().as_secs_f64(),
+    )
+}
+
+fn assumptions(measurement: &Measurement) -> String {
+    let assumed = measurement.assumptions();
+    format!(
+        "server {}; assumed lag ≤ {} ({}), drift ≤ {} ppm; shortest round trip {}; farther bound {} away",
+        measurement.server().unwrap_or("unnamed"),
+        span(assumed.lag()),
+        assumed.lag_source(),
+        assumed.drift_ppm(),
+        span(measurement.round_trip_min()),
+        span(radius(measurement.bounds(), measurement.offset())),
+    )
+}
+
+/// Microseconds, or nanoseconds where microseconds would show nothing of the deviation.
+fn digits(measurement: &Measurement) -> usize {
+    if measurement.stddev().as_nanos() < 1_000 { 9 } else { 6 }
+}
+
+fn unsigned(offset: Offset, digits: usize) -> String {
+    format!("{offset:.digits$}").trim_start_matches(['+', '-']).to_owned()
+}
+
+/// Bounds as printed still contain what the bounds contain.
+fn rounded_outwards(bounds: Interval, digits: usize) -> String {
+    let unit = 10_i64.pow(9 - u32::try_from(digits).unwrap_or(9).min(9));
+    let lower = bounds.lower().as_nanos().div_euclid(unit).saturating_mul(unit);
+    let upper = bounds.upper().as_nanos();
+    let upper = upper.saturating_add((unit - upper.rem_euclid(unit)) % unit);
+    let (lower, upper) = (Offset::from_nanos(lower), Offset::from_nanos(upper));
+    format!("{lower:.digits$} to {upper:.digits$} s")
+}
+
+fn survey_json(survey: &Survey, config: &Config) -> Value {
+    let servers: Vec<Value> = survey.servers().iter().map(server_json).collect();
+    match survey.combined() {
+        Ok(measurement) => {
+            let assumed = measurement.assumptions();
+            json!({
+                "schema": SCHEMA,
+                "offset_seconds": seconds(measurement.offset()),
+                "stddev_seconds": measurement.stddev().as_secs_f64(),
+                "bounds_seconds": bounds_json(measurement.bounds()),
+                "requests": measurement.requests(),
+                "elapsed_seconds": measurement.elapsed().as_secs_f64(),
+                "rtt_min_seconds": measurement.round_trip_min().as_secs_f64(),
+                "assumptions": {
+                    "lag_seconds": assumed.lag().as_secs_f64(),
+                    "lag_source": assumed.lag_source().to_string(),
+                    "drift_ppm": assumed.drift_ppm(),
+                },
+                "servers": servers,
+            })
+        }
+        Err(error) => json!({
+            "schema": SCHEMA,
+            "error": error_json(error),
+            "assumptions": { "drift_ppm": config.drift_ppm() },
+            "servers": servers,
+        }),
+    }
+}
+
+fn server_json(server: &ServerReport) -> Value {
+    let url = server.url().to_string();
+    match server.result() {
+        Ok(measurement) => json!({
+            "url": url,
+            "status": if server.is_selected() { "selected" } else { "falseticker" },
+            "offset_seconds": seconds(measurement.offset()),
+            "bounds_seconds": bounds_json(measurement.bounds()),
+            "requests": measurement.requests(),
+            "server": measurement.server(),
+            "error": match measurement.ended() {
+                Ended::Lost(error) => error_json(error),
+                _ => Value::Null,
+            },
+        }),
+        Err(error) => json!({
+            "url": url,
+            "status": "failed",
+            "offset_seconds": null,
+            "bounds_seconds": null,
+            "requests": null,
+            "server": null,
+            "error": error_json(error),
+        }),
+    }
+}
+
+fn error_json(error: &Error) -> Value {
+    json!({ "kind": error.kind(), "message": error.to_string() })
+}
+
+fn bounds_json(bounds: Interval) -> Value {
+    json!([seconds(bounds.lower()), seconds(bounds.upper())])
+}
+
+fn seconds(offset: Offset) -> f64 {
+    offset.as_seconds()
+}
+
+/// Prints a line on stdout. A reader that has gone away (`| head -0`) is no reason to complain.
+fn print(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The version of the JSON object. Fields may be added to a version; none changes its meaning or goes.
+const SCHEMA: u32 = 1;
