@@ -33,7 +33,9 @@ impl Bar {
 
     pub(crate) fn show(&mut self, update: &Update<'_>) {
         let progress = update.progress;
-        let (Some(unknown), Some(rtt)) = (progress.unknown(), progress.round_trip_last()) else { return };
+        let (Some(unknown), Some(rtt)) = (progress.unknown(), progress.round_trip_last()) else {
+            return;
+        };
         let requests = progress.requests();
         let width = unknown.width();
         // Nobody reads a progress line that cannot be written.
@@ -65,7 +67,8 @@ impl Bar {
 /// The width on a logarithmic scale, a cell for each halving: full at a second, empty below 4 µs.
 fn drawn(width: Duration) -> String {
     const CELLS: usize = 18;
-    let filled = (0..CELLS).take_while(|halvings| width > Duration::from_secs(1) / (1 << halvings)).count();
+    let filled =
+        (1..=CELLS).filter(|halvings| width > Duration::from_secs(1) / (1 << halvings)).count();
     format!("[{}{}]", "#".repeat(filled), ".".repeat(CELLS - filled))
 }
 

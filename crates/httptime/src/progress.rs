@@ -26,7 +26,8 @@ struct Evidence {
     at: LocalInstant,
     lower: Offset,
     upper: Offset,
-    upper_without_lag: Offset,
+    aim_lower: Offset,
+    aim_upper: Offset,
     lag: Lag,
     shortest: Duration,
     last: Duration,
@@ -95,12 +96,13 @@ impl Progress {
         self.evidence.and_then(|evidence| Interval::new(evidence.lower, evidence.upper))
     }
 
-    /// Where the server's seconds may still begin: the bounds as they would be for a server without lag. When a lag
-    /// that changes makes observations contradict each other, the width of the contradiction.
+    /// Where the offset may still be, as far as aiming goes: the bounds as they would be for a server without lag and
+    /// clocks that come apart by no more than [`TYPICAL_DRIFT_PPM`]. When a lag that changes, or more drift, makes
+    /// observations contradict each other, the width of the contradiction.
     #[must_use]
     pub fn unknown(&self) -> Option<Interval> {
         let evidence = self.evidence?;
-        Some(Interval::between(evidence.lower, evidence.upper_without_lag))
+        Some(Interval::between(evidence.aim_lower, evidence.aim_upper))
     }
 
     /// The largest lag allowed for in the bounds.
@@ -153,12 +155,13 @@ impl Progress {
             at: observation.received(),
             lower: observation.lower(),
             upper: observation.upper(),
-            upper_without_lag: observation.upper_without_lag(),
+            aim_lower: observation.lower(),
+            aim_upper: observation.upper_without_lag(),
             lag: observation.lag(),
             shortest: round_trip,
             last: round_trip,
         }
-        .widened(drift(round_trip, self.drift_ppm));
+        .widened(round_trip, self.drift_ppm);
         let evidence = match self.evidence {
             None => seen,
             Some(before) => {
@@ -169,7 +172,8 @@ impl Progress {
                     at,
                     lower: before.lower.max(seen.lower),
                     upper: before.upper.min(seen.upper),
-                    upper_without_lag: before.upper_without_lag.min(seen.upper_without_lag),
+                    aim_lower: before.aim_lower.max(seen.aim_lower),
+                    aim_upper: before.aim_upper.min(seen.aim_upper),
                     lag: before.lag.max(seen.lag),
                     shortest: before.shortest.min(seen.shortest),
                     last: seen.last,
@@ -187,18 +191,24 @@ impl Progress {
 
 impl Evidence {
     fn aged(self, at: LocalInstant, drift_ppm: u32) -> Self {
-        Self { at, ..self.widened(drift(at.saturating_since(self.at), drift_ppm)) }
+        Self { at, ..self.widened(at.saturating_since(self.at), drift_ppm) }
     }
 
-    fn widened(self, by: Offset) -> Self {
+    fn widened(self, elapsed: Duration, drift_ppm: u32) -> Self {
+        let by = drift(elapsed, drift_ppm);
+        let typical = drift(elapsed, drift_ppm.min(TYPICAL_DRIFT_PPM));
         Self {
             lower: self.lower.saturating_sub(by),
             upper: self.upper.saturating_add(by),
-            upper_without_lag: self.upper_without_lag.saturating_add(by),
+            aim_lower: self.aim_lower.saturating_sub(typical),
+            aim_upper: self.aim_upper.saturating_add(typical),
             ..self
         }
     }
 }
+
+/// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
+pub const TYPICAL_DRIFT_PPM: u32 = 15;
 
 /// How far two clocks can come apart in `elapsed` when one gains at most `ppm` parts in a million on the other,
 /// rounded up.

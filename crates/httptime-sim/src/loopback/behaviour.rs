@@ -1,0 +1,162 @@
+//! The ways in which a server can answer, good and bad.
+
+use std::time::Duration;
+
+/// How a [`LoopbackServer`](super::LoopbackServer) answers a request.
+///
+/// Unless it says otherwise, an answer is `200 OK` with a correct `Date`, and the connection stays open after it.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Behaviour {
+    /// As a good HTTP/1.1 server does.
+    #[default]
+    Normal,
+    /// HTTP/1.0, and the connection ends after each answer, as with Python's `http.server`.
+    Http10Close,
+    /// Reads on and never answers.
+    Silent,
+    /// A correct answer, byte by byte.
+    Dribble {
+        /// The pause after each byte.
+        every: Duration,
+    },
+    /// A head that begins well, `Date` included, and never ends.
+    EndlessHeaders,
+    /// Interim responses (102) for ever.
+    EndlessInterim,
+    /// No `Date`.
+    NoDate,
+    /// The correct `Date`, and after it a second one an hour ahead.
+    TwoDates,
+    /// This text as the `Date`: the year 9999, another zone, garbage.
+    FixedDate(String),
+    /// Field names in lower case.
+    LowerCaseNames,
+    /// Field names in mixed case (`dAtE`).
+    MixedCaseNames,
+    /// The `Date` goes on in a second line (`obs-fold`, which RFC 9112, section 5.2, forbids).
+    FoldedDate,
+    /// A field before the `Date` has NUL bytes in its value.
+    NulBytes,
+    /// The answer of a TLS server to plain HTTP: a fatal alert, `15 03 01 00 02 02 28`. Then closes.
+    TlsAlert,
+    /// The answer of an HTTP/2 server to HTTP/1: frames `SETTINGS` and `GOAWAY`. Then closes.
+    Http2Preface,
+    /// Closes without an answer.
+    EmptyReply,
+    /// Closes in the middle of the `Date`.
+    CloseMidHead,
+    /// A body after the answer to `HEAD`, which must have none, in the same segment. The body looks like a response
+    /// itself, with a `Date` an hour ahead.
+    BodyAfterHead,
+    /// The same body in a segment of its own.
+    BodyAfterHeadLater {
+        /// The pause between head and body.
+        after: Duration,
+    },
+    /// Breaks the connection (RST) after each answer.
+    ResetBetweenRequests,
+    /// The `Date` of the first such answer in all of them.
+    FrozenDate,
+    /// The `Date` is earlier from some request on, as if someone had set the server's clock.
+    /// [`offset_now`](super::LoopbackServer::offset_now) leaves this out.
+    JumpsBack {
+        /// How many requests the server answers before that.
+        after_requests: usize,
+        /// By how much.
+        by: Duration,
+    },
+    /// The banner of an SSH server as soon as the connection is open, then silence.
+    SshBanner,
+    /// A response that a cache stored when it was first asked for: the `Date` stands still.
+    Cached {
+        /// How old the response was then. `Age` begins with it and grows; `None` sends no `Age`.
+        age: Option<Duration>,
+    },
+    /// A `103 Early Hints` at once, with a `Date` of 1994 in it, then the final response.
+    Interim103,
+    /// Another status code.
+    Status(u16),
+    /// These bytes instead of an answer.
+    Raw(Vec<u8>),
+}
+
+/// One HTTP response in the making.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) version: &'static str,
+    pub(super) status: u16,
+    pub(super) names: Names,
+    /// Names in their usual case, and values.
+    pub(super) fields: Vec<(&'static str, String)>,
+}
+
+/// How field names are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Names {
+    Usual,
+    Lower,
+    Mixed,
+}
+
+impl Response {
+    /// The head on the wire, blank line included.
+    pub(super) fn head(&self) -> Vec<u8> {
+        let mut head = Vec::with_capacity(512);
+        let reason = reason(self.status);
+        head.extend_from_slice(format!("{} {} {reason}\r\n", self.version, self.status).as_bytes());
+        for (name, value) in &self.fields {
+            match self.names {
+                Names::Usual => head.extend_from_slice(name.as_bytes()),
+                Names::Lower => head.extend(name.bytes().map(|byte| byte.to_ascii_lowercase())),
+                Names::Mixed => head.extend(name.bytes().enumerate().map(|(at, byte)| {
+                    if at % 2 == 0 { byte.to_ascii_lowercase() } else { byte.to_ascii_uppercase() }
+                })),
+            }
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "Status",
+    }
+}
+
+/// A TLS 1.0 record with the fatal alert `handshake_failure` (RFC 5246, section 7.2).
+pub(super) const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28];
+
+/// `SETTINGS` with `MAX_CONCURRENT_STREAMS` = 128, then `GOAWAY` with `PROTOCOL_ERROR` (RFC 9113, sections 6.5 and 6.8).
+pub(super) const HTTP2_FRAMES: &[u8] = &[
+    0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 128, // SETTINGS
+    0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, // GOAWAY
+];
+
+pub(super) const SSH_BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
+
+pub(super) const INTERIM_103: &[u8] = b"HTTP/1.1 103 Early Hints\r\n\
+    Link: </style.css>; rel=preload; as=style\r\n\
+    Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+
+pub(super) const INTERIM_102: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";

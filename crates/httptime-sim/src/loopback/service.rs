@@ -1,0 +1,269 @@
+//! A listener, a thread for each of its connections, and the means to stop them all at once.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+/// What is done with each connection.
+pub(super) trait Handler: fmt::Debug + Send + Sync + 'static {
+    /// Serves one connection until it is to be closed. An error closes it too.
+    fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending>;
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With a FIN.
+    Close,
+    /// With a RST.
+    Reset,
+}
+
+/// A running service. Dropping it closes every socket and joins every thread.
+#[derive(Debug)]
+pub(super) struct Service<H> {
+    shared: Arc<Shared<H>>,
+    listener: Arc<TcpListener>,
+    address: SocketAddr,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl<H: Handler> Service<H> {
+    /// Listens on a free loopback port.
+    pub(super) fn start(ipv6: bool, handler: H) -> io::Result<Self> {
+        let listener = Arc::new(if ipv6 {
+            TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?
+        } else {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        });
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            handler,
+            stop: Stop::default(),
+            accepted: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+        });
+        let acceptor =
+            thread::Builder::new().name(format!("loopback-{}", address.port())).spawn({
+                let (shared, listener) = (Arc::clone(&shared), Arc::clone(&listener));
+                move || accept_all(&shared, &listener)
+            })?;
+        Ok(Self { shared, listener, address, acceptor: Some(acceptor) })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+
+    /// Connections accepted so far.
+    pub(super) fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open now.
+    pub(super) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Goes dead with the last thread and the last handle.
+    #[cfg(test)]
+    pub(super) fn sign_of_life(&self) -> Weak<Shared<H>> {
+        Arc::downgrade(&self.shared)
+    }
+}
+
+impl<H> Drop for Service<H> {
+    fn drop(&mut self) {
+        self.shared.stop.stop();
+        // Linux wakes a blocked `accept` when its socket is shut down (and needs no file descriptor for it);
+        // elsewhere one last connection does.
+        let _ = SockRef::from(&*self.listener).shutdown(Shutdown::Both);
+        let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Shared<H> {
+    handler: H,
+    stop: Stop,
+    accepted: AtomicUsize,
+    open: AtomicUsize,
+}
+
+/// One accepted connection, as its handler sees it.
+#[derive(Debug)]
+pub(super) struct Connection<'a> {
+    stream: Arc<TcpStream>,
+    stop: &'a Stop,
+}
+
+impl Connection<'_> {
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        self.stop
+    }
+
+    /// Writes everything, in one system call if the socket's buffer takes it.
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.stream().write_all(bytes)
+    }
+
+    /// Says nothing and reads until the client gives up or the service stops.
+    pub(super) fn hold(&self) -> io::Result<Ending> {
+        let mut ignored = [0; 4096];
+        while self.stream().read(&mut ignored)? > 0 {}
+        Ok(Ending::Close)
+    }
+}
+
+/// Tells every thread of a service to end, wherever it waits: in a pause by the condition variable, in a read or
+/// write by shutting its socket down.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    state: Mutex<State>,
+    stopped: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stopped: bool,
+    streams: Vec<Weak<TcpStream>>,
+}
+
+impl Stop {
+    /// Takes a stream into care: it is shut down with the service. The weak reference leaves it to its thread to
+    /// close it.
+    pub(super) fn adopt(&self, stream: TcpStream) -> io::Result<Arc<TcpStream>> {
+        let stream = Arc::new(stream);
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(stopping());
+        }
+        state.streams.retain(|stream| stream.strong_count() > 0);
+        state.streams.push(Arc::downgrade(&stream));
+        Ok(stream)
+    }
+
+    /// Sleeps until `deadline`, to some microseconds; an error when the service stops first. No deadline is for ever.
+    pub(super) fn sleep_until(&self, deadline: Option<Instant>) -> io::Result<()> {
+        let mut state = self.lock();
+        while !state.stopped {
+            state = match deadline {
+                None => self.stopped.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let Some(asleep) = left.checked_sub(SPIN).filter(|asleep| !asleep.is_zero())
+                    else {
+                        drop(state);
+                        while Instant::now() < deadline {
+                            std::hint::spin_loop();
+                        }
+                        return Ok(());
+                    };
+                    self.stopped
+                        .wait_timeout(state, asleep)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        Err(stopping())
+    }
+
+    /// An error once the service stops.
+    pub(super) fn check(&self) -> io::Result<()> {
+        if self.lock().stopped { Err(stopping()) } else { Ok(()) }
+    }
+
+    fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        for stream in state.streams.drain(..).filter_map(|stream| stream.upgrade()) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.stopped.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stopping() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the loopback service stops")
+}
+
+fn accept_all<H: Handler>(shared: &Arc<Shared<H>>, listener: &TcpListener) {
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    while shared.stop.check().is_ok() {
+        let Ok((stream, _)) = listener.accept() else {
+            // Out of file descriptors, say: it may pass.
+            let _ = shared.stop.sleep_until(Instant::now().checked_add(RETRY));
+            continue;
+        };
+        let Ok(stream) = shared.stop.adopt(stream) else { break };
+        let _ = stream.set_nodelay(true);
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
+        shared.open.fetch_add(1, Ordering::SeqCst);
+        threads.retain(|thread| !thread.is_finished());
+        let spawned = thread::Builder::new().name("loopback-connection".to_owned()).spawn({
+            let shared = Arc::clone(shared);
+            move || serve(&shared, stream)
+        });
+        match spawned {
+            Ok(thread) => threads.push(thread),
+            Err(_) => {
+                shared.open.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+fn serve<H: Handler>(shared: &Shared<H>, stream: Arc<TcpStream>) {
+    let connection = Connection { stream, stop: &shared.stop };
+    let ending = shared.handler.serve(&connection).unwrap_or(Ending::Close);
+    // First the count, then the FIN: a client that sees the end finds it counted.
+    shared.open.fetch_sub(1, Ordering::SeqCst);
+    let mut stream = connection.stream();
+    match ending {
+        Ending::Reset => {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        Ending::Close => {
+            // Closing with unread bytes would send a RST, which can overtake the answer.
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.set_nonblocking(true);
+            let mut ignored = [0; 4096];
+            for _ in 0..256 {
+                if !stream.read(&mut ignored).is_ok_and(|n| n > 0) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The last part of a sleep, which is spun: a timer is late by about 60 µs, more on a busy machine.
+const SPIN: Duration = Duration::from_micros(200);
+
+/// How long to wait after a failed `accept`.
+const RETRY: Duration = Duration::from_millis(5);
