@@ -168,7 +168,7 @@ mod tests {
             "Sun, 06 Nov 1994 24:00:00 GMT",
             "Sat, 31 Dec 2016 23:59:60 GMT",
             "Tue, 31 Dec 1969 23:59:59 GMT",
-            "Sun, 06 Nov +994 08:49:37 GMT",
+            "Thu, 06 Nov +994 08:49:37 GMT",
             "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
             "Sun,  06 Nov 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994\n08:49:37 GMT",

@@ -757,7 +757,7 @@ mod tests {
     fn bytes_behind_a_head_are_leftover() {
         let mut reader = ResponseReader::new();
         reader.feed(&[NGINX, b"<html>"].concat());
-        assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
+        assert_eq!(reader.head().map(|head| head.map(|h| h.is_followed())), Ok(Some(true)));
         assert!(reader.has_leftover());
         assert_eq!(reader.eof(), Error::Closed { received: 6 });
         let error = Error::NotHttp { looks_like: "does not begin with HTTP/1" };
@@ -909,6 +909,7 @@ mod tests {
         let mut reader = ResponseReader::new();
         reader.feed(response);
         let head = reader.head().expect("well-formed").expect("whole");
+        assert!(!head.is_followed());
         look(head);
         assert!(!reader.has_leftover());
     }
