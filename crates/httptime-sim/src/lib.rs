@@ -1,4 +1,29 @@
-//! Worlds to measure in: [`loopback`], a real server on this machine with a known skew.
+//! Worlds to measure in: simulated clocks, paths and servers in virtual time, and a real server on the loopback
+//! interface with a known skew.
+//!
+//! ```
+//! use httptime::Config;
+//! use httptime_sim::{Path, SimClock, SimServer, World};
+//!
+//! # fn main() -> Result<(), httptime::Error> {
+//! let world = World::new(SimClock::new(38_116_000_000), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
+//! let outcome = world.measure(&Config::default(), 1);
+//! let measurement = outcome.result?;
+//! assert!(measurement.bounds().contains(outcome.truth));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`loopback`] has the real server: what `httptime demo` measures, and what misbehaves on demand in tests.
 #![forbid(unsafe_code)]
 
+mod clock;
 pub mod loopback;
+mod path;
+mod server;
+mod world;
+
+pub use self::clock::SimClock;
+pub use self::path::Path;
+pub use self::server::SimServer;
+pub use self::world::{Outcome, World};

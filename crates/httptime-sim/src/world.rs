@@ -1,0 +1,168 @@
+use fastrand::Rng;
+use httptime::measure::Next;
+use httptime::{Config, Error, Exchange, LocalInstant, Measure, Measurement, Offset, Timestamp};
+
+use crate::{Path, SimClock, SimServer};
+
+/// Clocks, a path and a server to measure in virtual time.
+#[derive(Debug, Clone)]
+pub struct World {
+    clock: SimClock,
+    path: Path,
+    server: SimServer,
+}
+
+/// What a simulated measurement said, and the truth.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the library said.
+    pub result: Result<Measurement, Error>,
+    /// The offset at the instant to which the result refers; at the end, if there is none.
+    pub truth: Offset,
+}
+
+/// A response on its way.
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    sent: LocalInstant,
+    received: LocalInstant,
+    date: Timestamp,
+    age: Option<std::time::Duration>,
+}
+
+impl World {
+    /// A world of these parts.
+    #[must_use]
+    pub const fn new(clock: SimClock, path: Path, server: SimServer) -> Self {
+        Self { clock, path, server }
+    }
+
+    /// Runs one measurement; the same seed gives the same one.
+    #[must_use]
+    pub fn measure(&self, config: &Config, seed: u64) -> Outcome {
+        let mut random = Rng::with_seed(seed);
+        let mut server = self.server.clone();
+        let mut now = LocalInstant::from_nanos(0);
+        let mut measure = Measure::new(config, self.clock.tie_at(now));
+        let mut under_way: Vec<InFlight> = Vec::new();
+        let outcome = loop {
+            let next = measure.next(now);
+            let first = under_way.iter().copied().min_by_key(|response| response.received);
+            match (next, first) {
+                (Next::SendAt(at), first) if first.is_none_or(|first| at <= first.received) => {
+                    now = now.max(at);
+                    measure.sent(now);
+                    under_way.push(self.exchange(&mut server, now, &mut random));
+                }
+                (_, Some(response)) => {
+                    under_way.retain(|other| other.received != response.received);
+                    now = now.max(response.received);
+                    let exchange = Exchange::new(response.sent, response.received, response.date)
+                        .with_age(response.age);
+                    if let Err(error) = measure.absorb(&exchange) {
+                        break Err(error);
+                    }
+                }
+                (_, None) => break measure.finish(self.clock.tie_at(now)),
+            }
+        };
+        let at = outcome.as_ref().map_or(now, Measurement::at);
+        Outcome { truth: self.clock.offset_at(at), result: outcome }
+    }
+
+    fn exchange(&self, server: &mut SimServer, sent: LocalInstant, random: &mut Rng) -> InFlight {
+        let (there, back) = self.path.draw(random);
+        let stamped = sent.saturating_add(there);
+        let (date, age) = server.respond(self.clock.server_time_at(stamped), random);
+        InFlight { sent, received: stamped.saturating_add(back), date, age }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use httptime::estimate::EstimatorKind;
+
+    use super::*;
+
+    const SEED: u64 = 20_261_123;
+
+    fn config(lag: Duration) -> Config {
+        Config::builder().lag(lag).build().expect("in range")
+    }
+
+    /// A time between these, evenly on a logarithmic scale, in milliseconds.
+    fn log_uniform_ms(random: &mut Rng, least: f64, most: f64) -> f64 {
+        least * (most / least).powf(random.f64())
+    }
+
+    #[test]
+    fn bounds_contain_the_truth_in_every_one_of_a_hundred_thousand_measurements() {
+        println!("seed {SEED}");
+        let mut random = Rng::with_seed(SEED);
+        let mut narrowest = Duration::MAX;
+        for run in 0..100_000 {
+            let most = Duration::from_nanos(random.u64(0..=1_020_000_000));
+            let (server, lag) = match random.u8(0..4) {
+                0 => (SimServer::exact(), Duration::ZERO),
+                1 => (SimServer::lagging(most, most), most),
+                2 => (SimServer::lagging(Duration::ZERO, most), most),
+                _ => {
+                    let period = Duration::from_millis(random.u64(4..=1000));
+                    (SimServer::ticking(period, period.mul_f64(random.f64())), period)
+                }
+            };
+            let clock = SimClock::new(random.i64(-100_000_000_000_000..=100_000_000_000_000))
+                .starting_at(Timestamp::from_unix_nanos(
+                    1_795_392_000_000_000_000 + random.i64(0..1_000_000_000),
+                ))
+                .drifting_ppb(random.i64(-99_900..=99_900));
+            let round_trip = log_uniform_ms(&mut random, 0.2, 300.0);
+            let queueing = round_trip * random.f64() * random.f64();
+            let path = Path::symmetric_ms(round_trip, queueing)
+                .forward_share(random.f64())
+                .loss(if random.bool() { 0.02 } else { 0.0 });
+            let kind = EstimatorKind::ALL[random.usize(0..EstimatorKind::ALL.len())];
+            let config = Config::builder()
+                .lag(lag)
+                .estimator(kind)
+                .requests(random.u32(1..=24))
+                .build()
+                .expect("in range");
+            let seed = random.u64(..);
+            let outcome = World::new(clock, path, server).measure(&config, seed);
+            let measurement = outcome.result.unwrap_or_else(|error| panic!("run {run}: {error}"));
+            let bounds = measurement.bounds();
+            assert!(bounds.contains(outcome.truth), "run {run}: {} not in {bounds}", outcome.truth);
+            assert!(bounds.contains(measurement.offset()), "run {run}");
+            narrowest = narrowest.min(bounds.width());
+        }
+        // Bounds that say nothing would contain everything.
+        assert!(narrowest < Duration::from_millis(2), "{narrowest:?}");
+    }
+
+    #[test]
+    fn a_lag_beyond_the_stated_one_can_put_the_truth_outside() {
+        let server = SimServer::lagging(Duration::from_millis(500), Duration::from_millis(500));
+        let world = World::new(SimClock::new(0), Path::symmetric_ms(1.0, 0.1), server);
+        let outcome = world.measure(&config(Duration::from_millis(1)), SEED);
+        assert!(!outcome.result.expect("measured").bounds().contains(outcome.truth));
+    }
+
+    #[test]
+    fn a_caching_proxy_is_refused_by_name() {
+        let server = SimServer::caching(Duration::from_secs(60));
+        let world = World::new(SimClock::new(0), Path::symmetric_ms(1.0, 0.1), server);
+        let error = world.measure(&Config::default(), SEED).result.expect_err("cached");
+        assert!(matches!(error, Error::Cached { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_measurement() {
+        let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
+        let run = |seed| world.measure(&Config::default(), seed).result.expect("measured");
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1).offset(), run(2).offset());
+    }
+}
