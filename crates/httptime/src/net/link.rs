@@ -54,10 +54,25 @@ pub(crate) struct Link {
 #[derive(Debug)]
 enum State {
     Closed,
-    Connecting { socket: TcpStream, opening: Opening },
-    Tunnelling { stream: TcpStream, opening: Opening, written: usize },
-    Ready { stream: TcpStream },
-    Busy { stream: TcpStream, sent: LocalInstant, written: usize },
+    Connecting {
+        socket: TcpStream,
+        opening: Opening,
+    },
+    Tunnelling {
+        stream: TcpStream,
+        opening: Opening,
+        written: usize,
+    },
+    /// Open and idle; `fresh` until the first response.
+    Ready {
+        stream: TcpStream,
+        fresh: bool,
+    },
+    Busy {
+        stream: TcpStream,
+        sent: LocalInstant,
+        written: usize,
+    },
 }
 
 /// The opening of a connection: every address is tried in turn under one deadline.
@@ -114,7 +129,7 @@ impl Link {
             State::Closed => None,
             State::Connecting { socket, .. } => Some((socket.as_fd(), PollFlags::OUT)),
             State::Tunnelling { stream, written: 0, .. } => Some((stream.as_fd(), PollFlags::OUT)),
-            State::Tunnelling { stream, .. } | State::Ready { stream } => {
+            State::Tunnelling { stream, .. } | State::Ready { stream, .. } => {
                 Some((stream.as_fd(), PollFlags::IN))
             }
             // A request that did not fit into the send buffer at once is rare; asking for both costs nothing else.
@@ -181,12 +196,13 @@ impl Link {
         route: &Route,
         clock: &Clock,
     ) -> Option<Result<LocalInstant, Error>> {
-        let State::Ready { mut stream } = std::mem::replace(&mut self.state, State::Closed) else {
+        let State::Ready { mut stream, fresh } = std::mem::replace(&mut self.state, State::Closed)
+        else {
             return None;
         };
         // Whatever is here now is the end, a body after HEAD or an answer nobody asked for.
         if !matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock) {
-            return None;
+            return fresh.then(|| Err(self.read_unasked(&mut stream)));
         }
         let sent = clock.now();
         match write_some(&mut stream, &route.request) {
@@ -210,22 +226,28 @@ impl Link {
             State::Tunnelling { stream, opening, written } => {
                 self.advance_tunnelling(route, now, woken, stream, opening, written)
             }
-            State::Ready { mut stream } => {
-                if !woken {
-                    self.state = State::Ready { stream };
-                    return Event::Nothing;
-                }
-                match read_some(&mut stream, &mut [0]) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        self.state = State::Ready { stream };
-                        Event::Nothing
-                    }
-                    _ => Event::Dropped,
+            State::Ready { mut stream, fresh } => {
+                let quiet = || matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
+                if !woken || quiet() {
+                    self.state = State::Ready { stream, fresh };
+                    Event::Nothing
+                } else if fresh {
+                    Event::NotOpened(self.read_unasked(&mut stream))
+                } else {
+                    Event::Dropped
                 }
             }
             State::Busy { stream, sent, written } => {
                 self.advance_busy(route, now, woken, stream, sent, written)
             }
+        }
+    }
+
+    /// Why a server that says something, or hangs up, before it was asked anything is not one for us.
+    fn read_unasked(&mut self, stream: &mut TcpStream) -> Error {
+        match fill(&mut self.reader, stream, Phase::Connect).and_then(|_| self.reader.head()) {
+            Err(error) => error,
+            Ok(_) => Error::MalformedHead { reason: "it began before the request" },
         }
     }
 
@@ -268,7 +290,7 @@ impl Link {
             return Event::Nothing;
         }
         self.opening_time = Some(now.saturating_since(opening.begun));
-        self.state = State::Ready { stream };
+        self.state = State::Ready { stream, fresh: true };
         Event::Opened
     }
 
@@ -313,10 +335,13 @@ impl Link {
             match self.reader.head() {
                 Ok(Some(head)) => {
                     return match head.status() {
+                        200..=299 if head.is_followed() => Event::NotOpened(Error::MalformedHead {
+                            reason: "it began before the request",
+                        }),
                         200..=299 => {
                             self.opening_time = Some(now.saturating_since(opening.begun));
                             self.reader.clear();
-                            self.state = State::Ready { stream };
+                            self.state = State::Ready { stream, fresh: true };
                             Event::Opened
                         }
                         407 => Event::NotOpened(Error::ProxyCredentials),
@@ -363,7 +388,7 @@ impl Link {
             Ok(Some(head)) => {
                 // Bytes behind the head are a body that HEAD forbids: never to be read as the next response.
                 if head.persistent() && !head.is_followed() && written == usize::MAX {
-                    self.state = State::Ready { stream };
+                    self.state = State::Ready { stream, fresh: false };
                 }
                 Event::Answered { sent, head }
             }

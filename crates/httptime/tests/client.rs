@@ -1,0 +1,275 @@
+//! The client against real sockets: the loopback server with a known skew, well-behaved and not.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use httptime::config::Config;
+use httptime::measurement::Ended;
+use httptime::schedule::{Plan, Schedule, View};
+use httptime::{Client, Error, Measurement, Offset};
+use httptime_sim::loopback::{Behaviour, BlackHole, LoopbackServer, RefusedPort};
+
+const SKEW: Offset = Offset::from_nanos(38_116_000_000);
+const TIMEOUT: Duration = Duration::from_millis(600);
+const DURATION: Duration = Duration::from_secs(4);
+
+fn quick() -> Config {
+    Config::builder()
+        .requests(7)
+        .duration(DURATION)
+        .timeout(TIMEOUT)
+        .lag(Duration::from_millis(1))
+        .build()
+        .expect("in range")
+}
+
+fn measure(url: &str) -> Result<Measurement, Error> {
+    Client::builder(url).config(quick()).build()?.measure()
+}
+
+fn server(behaviour: Behaviour) -> LoopbackServer {
+    LoopbackServer::builder().skew(SKEW).behaviour(behaviour).start().expect("a loopback port")
+}
+
+/// Requests every 300 ms, whatever comes back: sees a clock that stands still or jumps.
+#[derive(Debug)]
+struct Steady;
+
+impl Schedule for Steady {
+    fn name(&self) -> &'static str {
+        "steady"
+    }
+
+    fn plan(&mut self, view: &View<'_>) -> Plan {
+        if view.progress().outstanding() > 0 {
+            return Plan::AwaitReply;
+        }
+        let gap = Duration::from_millis(300);
+        let due = view.progress().last_sent().map(|last| last.saturating_add(gap));
+        Plan::SendAt(due.unwrap_or(view.earliest()).max(view.earliest()))
+    }
+}
+
+fn measure_steadily(url: &str) -> Result<Measurement, Error> {
+    let config = Config::builder()
+        .requests(10)
+        .duration(DURATION)
+        .timeout(TIMEOUT)
+        .lag(Duration::from_millis(1))
+        .schedule_with(|| Box::new(Steady))
+        .build()?;
+    Client::builder(url).config(config).build()?.measure()
+}
+
+/// Runs every case on a thread of its own and says all that went wrong.
+fn all<T: Send>(cases: Vec<(&str, T)>, check: impl Fn(&T) -> Result<(), String> + Sync) {
+    let failures: Vec<String> = thread::scope(|scope| {
+        let check = &check;
+        let threads: Vec<_> = cases
+            .into_iter()
+            .map(|(name, case)| (name, scope.spawn(move || check(&case))))
+            .collect();
+        let results = threads.into_iter().map(|(name, thread)| (name, thread.join()));
+        results
+            .filter_map(|(name, result)| match result {
+                Ok(Ok(())) => None,
+                Ok(Err(reason)) => Some(format!("{name}: {reason}")),
+                Err(_) => Some(format!("{name}: panicked")),
+            })
+            .collect()
+    });
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn every_kind_of_bad_answer_ends_within_the_deadline_with_its_own_error() {
+    let date = |text: &str| Behaviour::FixedDate(text.into());
+    let second = Duration::from_secs(1);
+    let cases = vec![
+        ("silent", (Behaviour::Silent, "timeout_response")),
+        ("one byte a second", (Behaviour::Dribble { every: second }, "timeout_response")),
+        ("endless headers", (Behaviour::EndlessHeaders, "head_too_large")),
+        ("endless 1xx", (Behaviour::EndlessInterim, "endless_interim")),
+        ("no Date", (Behaviour::NoDate, "no_date")),
+        ("two Dates", (Behaviour::TwoDates, "conflicting_dates")),
+        ("garbage", (date("yesterday"), "malformed_date")),
+        ("empty Date", (date(""), "malformed_date")),
+        ("year 9999", (date("Fri, 31 Dec 9999 23:59:59 GMT"), "date_out_of_range")),
+        ("year 1970", (date("Thu, 01 Jan 1970 00:00:00 GMT"), "date_before_floor")),
+        ("a zone", (date("Mon, 23 Nov 2026 09:37:12 CET"), "malformed_date")),
+        ("an offset", (date("Mon, 23 Nov 2026 09:37:12 +0100"), "malformed_date")),
+        ("NUL bytes", (Behaviour::NulBytes, "malformed_head")),
+        ("TLS alert", (Behaviour::TlsAlert, "not_http")),
+        ("HTTP/2", (Behaviour::Http2Preface, "not_http")),
+        ("empty reply", (Behaviour::EmptyReply, "empty_reply")),
+        ("close mid-head", (Behaviour::CloseMidHead, "closed_early")),
+        ("SSH banner", (Behaviour::SshBanner, "not_http")),
+        ("garbage bytes", (Behaviour::Raw(vec![0xff; 64]), "not_http")),
+        ("stored response", (Behaviour::Cached { age: Some(second * 7) }, "cached")),
+    ];
+    all(cases, |(behaviour, kind)| {
+        let server = server(behaviour.clone());
+        let started = Instant::now();
+        let result = measure(&server.url());
+        let took = started.elapsed();
+        // Everything but the silent ones is refused by its first answer.
+        let limit = TIMEOUT + Duration::from_millis(900);
+        match result {
+            Err(error) if error.kind() == *kind && took < limit => Ok(()),
+            Err(error) => Err(format!("{} after {took:?}: {error}", error.kind())),
+            Ok(measurement) => Err(format!("measured {measurement:?}")),
+        }
+    });
+}
+
+#[test]
+fn a_date_that_stands_still_or_jumps_back_is_refused_by_name() {
+    let hour = Duration::from_secs(3600);
+    let cases = vec![
+        ("frozen", (Behaviour::FrozenDate, "date_frozen")),
+        ("stored without Age", (Behaviour::Cached { age: None }, "date_frozen")),
+        ("jumps", (Behaviour::JumpsBack { after_requests: 3, by: hour }, "date_went_back")),
+    ];
+    all(cases, |(behaviour, kind)| match measure_steadily(&server(behaviour.clone()).url()) {
+        Err(error) if error.kind() == *kind => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn an_address_nobody_answers_at_is_an_error_within_the_deadline() {
+    let refused = RefusedPort::reserve().expect("a port");
+    let hole = BlackHole::start().expect("a full backlog");
+    let cases = vec![
+        ("refused", (format!("http://{}/", refused.address()), "connection_refused")),
+        ("black hole", (format!("http://{}/", hole.address()), "timeout_connect")),
+        ("no such name", ("http://no-such-name.invalid/".into(), "resolve")),
+    ];
+    all(cases, |(url, kind)| {
+        let started = Instant::now();
+        let error = measure(url).expect_err("nobody is there");
+        let took = started.elapsed();
+        // A resolver without a network behind it may be silent, too.
+        let named = error.kind() == *kind || error.kind() == format!("timeout_{kind}");
+        let in_time = took < TIMEOUT + Duration::from_millis(900);
+        (named && in_time).then_some(()).ok_or(format!("{} after {took:?}", error.kind()))
+    });
+}
+
+#[test]
+fn odd_but_valid_answers_are_measured() {
+    let after = Duration::from_millis(3);
+    let cases = vec![
+        ("normal", Behaviour::Normal),
+        ("HTTP/1.0", Behaviour::Http10Close),
+        ("lower case", Behaviour::LowerCaseNames),
+        ("mixed case", Behaviour::MixedCaseNames),
+        ("folded", Behaviour::FoldedDate),
+        ("103 first", Behaviour::Interim103),
+        ("not found", Behaviour::Status(404)),
+        ("unavailable", Behaviour::Status(503)),
+        ("body after HEAD", Behaviour::BodyAfterHead),
+        ("body after HEAD, later", Behaviour::BodyAfterHeadLater { after }),
+        ("reset after each", Behaviour::ResetBetweenRequests),
+    ];
+    all(cases, |behaviour| {
+        let server = server(behaviour.clone());
+        let measurement = measure(&server.url()).map_err(|error| error.to_string())?;
+        holds(&measurement)
+    });
+}
+
+/// Whether bisection did what it should: halved the second with each request, the truth inside.
+fn holds(measurement: &Measurement) -> Result<(), String> {
+    let error = measurement.offset().saturating_sub(SKEW).abs();
+    let slack = measurement.round_trip_min() + Duration::from_millis(4);
+    let halved = Duration::from_secs(1) / 2_u32.pow(measurement.observations() - 1) + slack;
+    let right = measurement.bounds().contains(SKEW)
+        && error < halved
+        && measurement.observations() >= 4
+        && matches!(measurement.ended(), Ended::Requests | Ended::Duration);
+    right.then_some(()).ok_or(format!("error {error:?}, not {halved:?}: {measurement:?}"))
+}
+
+#[test]
+fn a_server_that_closes_now_and_then_is_measured_through() {
+    let cases = vec![("said", (3, true)), ("unsaid", (3, false)), ("each time", (1, false))];
+    all(cases, |(requests, announced)| {
+        let server = LoopbackServer::builder()
+            .skew(SKEW)
+            .requests_per_connection(*requests)
+            .announce_close(*announced)
+            .start()
+            .expect("a loopback port");
+        let measurement = measure(&server.url()).map_err(|error| error.to_string())?;
+        if server.connections() < measurement.requests() as usize / requests {
+            return Err(format!("{} connections", server.connections()));
+        }
+        holds(&measurement)
+    });
+}
+
+#[test]
+fn a_connection_is_kept_across_requests() -> Result<(), Error> {
+    let server = server(Behaviour::Normal);
+    let measurement = measure(&server.url())?;
+    assert_eq!((server.connections(), server.requests()), (1, measurement.requests() as usize));
+    Ok(())
+}
+
+#[test]
+fn every_address_of_a_name_is_tried_and_ipv6_is_spoken() {
+    let v6 = LoopbackServer::builder().skew(SKEW).ipv6(true).start().expect("::1");
+    let v4 = server(Behaviour::Normal);
+    let port = |server: &LoopbackServer| server.address().port();
+    let cases = vec![
+        ("the IPv4 address of localhost", format!("http://localhost:{}/", port(&v4))),
+        ("the IPv6 literal", v6.url()),
+    ];
+    all(cases, |url| holds(&measure(url).map_err(|error| error.to_string())?));
+}
+
+#[test]
+fn a_delayed_path_is_compensated_and_asymmetry_stays_inside_the_bounds() {
+    let ms = Duration::from_millis;
+    let cases = vec![("25/25", (25, 25)), ("100/100", (100, 100)), ("45/5", (45, 5))];
+    all(cases, |(before, after): &(u64, u64)| {
+        let server = LoopbackServer::builder()
+            .skew(SKEW)
+            .delays(ms(*before), ms(*after))
+            .start()
+            .expect("a loopback port");
+        let measurement = measure(&server.url()).map_err(|error| error.to_string())?;
+        let shortest = measurement.round_trip_min();
+        if shortest < ms(before + after) {
+            return Err(format!("round trip {shortest:?}"));
+        }
+        holds(&measurement)
+    });
+}
+
+#[test]
+fn one_liar_among_three_is_named_and_not_followed() -> Result<(), Error> {
+    let (one, two) = (server(Behaviour::Normal), server(Behaviour::Normal));
+    let hour = Offset::from_nanos(3_600_000_000_000);
+    let liar = LoopbackServer::builder().skew(SKEW.saturating_add(hour)).start().expect("a port");
+    let client = Client::builder(one.url()).server(liar.url()).server(two.url()).config(quick());
+    let survey = client.build()?.survey(|_| {});
+    let selected: Vec<bool> = survey.servers().iter().map(|server| server.is_selected()).collect();
+    assert_eq!(selected, [true, false, true]);
+    let combined = survey.combined().map_err(Clone::clone)?;
+    assert!(combined.bounds().contains(SKEW), "{combined:?}");
+    Ok(())
+}
+
+#[test]
+fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<(), Error> {
+    let mut script = vec![Behaviour::Normal; 4];
+    script.push(Behaviour::EmptyReply);
+    let server = LoopbackServer::builder().skew(SKEW).script(script).start().expect("a port");
+    let measurement = measure_steadily(&server.url())?;
+    assert_eq!(measurement.observations(), 4);
+    assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
+    assert!(matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "empty_reply"));
+    Ok(())
+}
