@@ -1,0 +1,2 @@
+//! Holds nothing: the benches are under `benches/`.
+#![forbid(unsafe_code)]

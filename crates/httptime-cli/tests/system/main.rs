@@ -1,0 +1,166 @@
+//! The program against servers and proxies that nobody here wrote: nginx, Apache, Python's `http.server`, tinyproxy and
+//! squid as Debian has them, with wrong clocks by libfaketime. All of them must be installed; a missing one fails.
+
+mod daemon;
+mod program;
+
+use std::thread;
+use std::time::Duration;
+
+use daemon::Daemon;
+use httptime::Offset;
+use httptime_sim::loopback::LoopbackServer;
+use program::{Answer, refused};
+
+const SKEW: f64 = 38.116;
+
+/// Runs the program `runs` times, a few at once, each begun at a random phase of the second.
+fn runs(runs: usize, url: &str, arguments: &[&str]) -> Vec<Answer> {
+    runs_at_once(4, runs, url, arguments)
+}
+
+fn runs_at_once(at_once: usize, runs: usize, url: &str, arguments: &[&str]) -> Vec<Answer> {
+    let seed = 20_261_123;
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut answers = Vec::new();
+    while answers.len() < runs {
+        let phases: Vec<Duration> = (0..at_once.min(runs - answers.len()))
+            .map(|_| Duration::from_millis(random.u64(0..1000)))
+            .collect();
+        thread::scope(|scope| {
+            let started: Vec<_> = phases
+                .iter()
+                .map(|phase| {
+                    scope.spawn(|| {
+                        thread::sleep(*phase);
+                        Answer::query(url, arguments)
+                    })
+                })
+                .collect();
+            answers.extend(started.into_iter().map(|run| run.join().expect("the program ran")));
+        });
+    }
+    answers
+}
+
+/// Prints the errors and checks them: each, the median, and the truth inside the bounds every time.
+fn check(name: &str, answers: &[Answer], truth: f64, largest: f64, median: Option<f64>) {
+    let mut errors: Vec<f64> = answers.iter().map(|answer| (answer.offset - truth).abs()).collect();
+    errors.sort_by(f64::total_cmp);
+    let middle = errors[errors.len() / 2];
+    let worst = errors[errors.len() - 1];
+    let inside = answers.iter().filter(|answer| answer.contains(truth)).count();
+    let requests = answers.iter().map(|answer| answer.requests).max().unwrap_or(0);
+    let seconds = answers.iter().map(|answer| answer.elapsed).fold(0.0, f64::max);
+    println!(
+        "{name}: {} runs: error median {:.1} µs, largest {:.1} µs; truth inside {inside}; at most {requests} requests, \
+         {seconds:.1} s",
+        answers.len(),
+        middle * 1e6,
+        worst * 1e6,
+    );
+    assert_eq!(inside, answers.len(), "{name}: truth {truth} outside: {answers:#?}");
+    assert!(worst <= largest, "{name}: error {worst} s");
+    assert!(median.is_none_or(|limit| middle <= limit), "{name}: median error {middle} s");
+    assert!(requests <= 24 && seconds <= 12.0, "{name}: {requests} requests in {seconds} s");
+}
+
+#[test]
+fn nginx_38_seconds_ahead_is_measured_to_a_tenth_of_a_millisecond() {
+    let nginx = Daemon::nginx("+38.116s");
+    check("nginx +38.116 s", &runs(20, &nginx.url(), &[]), SKEW, 1e-3, Some(1e-4));
+}
+
+#[test]
+fn nginx_with_other_skews_is_measured_as_well() {
+    for (fake, truth) in
+        [("-38.116s", -38.116), ("+0.5s", 0.5), ("-0.3s", -0.3), ("+86400.25s", 86_400.25)]
+    {
+        let nginx = Daemon::nginx(fake);
+        check(&format!("nginx {fake}"), &runs(20, &nginx.url(), &[]), truth, 1e-3, Some(1e-4));
+    }
+}
+
+#[test]
+fn delays_on_both_ways_are_compensated_at_every_phase_of_the_second() {
+    let cases = [(0, 0), (25, 25), (100, 100), (45, 5)];
+    let skews = [SKEW, -SKEW, 0.5, -0.3, 86_400.25];
+    // Mostly waiting: all skews of a path at once. Requests leave at random phases, so replies fall on both sides of the
+    // local second.
+    for (before, after) in cases {
+        let limit = f64::from(before - after) / 2e3 + 2e-3;
+        thread::scope(|scope| {
+            for skew in skews {
+                scope.spawn(move || {
+                    let delay = |ms: i32| Duration::from_millis(ms.unsigned_abs().into());
+                    #[expect(clippy::cast_possible_truncation, reason = "a day in nanoseconds")]
+                    let offset = Offset::from_nanos((skew * 1e9).round() as i64);
+                    let server = LoopbackServer::builder()
+                        .skew(offset)
+                        .delays(delay(before), delay(after))
+                        .server_header(Some("nginx".into()))
+                        .start()
+                        .expect("a loopback port");
+                    let name = format!("delays {before}/{after} ms, skew {skew} s");
+                    check(&name, &runs(4, &server.url(), &[]), skew, limit, None);
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn apache_is_measured() {
+    let apache = Daemon::apache("+38.116s");
+    check("Apache", &runs(8, &apache.url(), &[]), SKEW, 2e-3, None);
+}
+
+#[test]
+fn python_http_server_that_closes_each_time_is_measured() {
+    // Under libfaketime it takes 12 ms for an answer; so its clock is right. It serves one connection at a time, and
+    // so do we.
+    let python = Daemon::python();
+    check("http.server", &runs_at_once(1, 4, &python.url(), &[]), 0.0, 2e-3, None);
+}
+
+#[test]
+fn nginx_is_measured_through_real_proxies_in_absolute_form_and_by_connect() {
+    let nginx = Daemon::nginx("+38.116s");
+    for proxy in [Daemon::tinyproxy(), Daemon::squid(false)] {
+        let url = proxy.url();
+        for tunnel in [&[][..], &["--proxytunnel"]] {
+            let mut arguments = vec!["--proxy", &url];
+            arguments.extend(tunnel);
+            let name = format!("through {} {tunnel:?}", proxy.name());
+            check(&name, &runs_at_once(1, 3, &nginx.url(), &arguments), SKEW, 2e-3, None);
+        }
+    }
+}
+
+#[test]
+fn proxy_credentials_in_the_url_are_used_and_missing_ones_named() {
+    let nginx = Daemon::nginx("+38.116s");
+    let proxy = Daemon::tinyproxy_with_credentials("user", "pass");
+    let with = proxy.url().replace("http://", "http://user:p%61ss@");
+    for tunnel in [&[][..], &["--proxytunnel"]] {
+        let arguments = [&["--proxy", &with][..], tunnel].concat();
+        let answers = runs(2, &nginx.url(), &arguments);
+        check("through tinyproxy with credentials", &answers, SKEW, 2e-3, None);
+        let url = proxy.url();
+        let arguments = [&["--proxy", &url][..], tunnel].concat();
+        let kind = refused(&nginx.url(), &arguments);
+        assert!(kind == "proxy_credentials" || kind == "proxy_refused", "{kind}");
+    }
+}
+
+#[test]
+fn a_response_stored_by_a_caching_proxy_is_refused_by_name() {
+    let nginx = Daemon::nginx("+38.116s");
+    let squid = Daemon::squid(true);
+    // Let the proxy store it, and the stored response grow a second old.
+    daemon::get_through(&squid, &format!("{}stored", nginx.url()));
+    thread::sleep(Duration::from_millis(2100));
+    let url = format!("{}stored", nginx.url());
+    assert_eq!(refused(&url, &["--proxy", &squid.url()]), "cached");
+}
