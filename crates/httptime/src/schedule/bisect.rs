@@ -1,10 +1,13 @@
+use std::time::Duration;
+
 use super::{Plan, Schedule, View};
 
 /// Aims each request so that it is stamped as the server's second begins, if the offset lies in the middle of what is
 /// still unknown.
 ///
-/// Halves the unknown with each request, half a second apart on average, until it is as narrow as the shortest round
-/// trip. Beyond that nothing more can be *proved*: no `Date` shows how a round trip splits into its two ways.
+/// Halves the unknown with each request, half a second apart on average. What can be *proved* ends when the unknown is as
+/// narrow as the shortest round trip: no `Date` shows how a round trip splits into its two ways. What can be estimated,
+/// if the ways are alike, goes on below that; this goes on until the rest is [`FINE`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bisect;
 
@@ -22,10 +25,12 @@ impl Schedule for Bisect {
         else {
             return Plan::SendAt(view.earliest());
         };
-        // An eighth more than the round trip: the last part would cost as many requests as all before it.
-        if unknown.width() <= shortest + shortest / 8 {
+        if unknown.width() <= shortest + FINE {
             return Plan::Enough;
         }
         Plan::SendAt(progress.aim(unknown.midpoint(), view.earliest()))
     }
 }
+
+/// Finer than the scheduling of most machines.
+const FINE: Duration = Duration::from_micros(40);
