@@ -145,7 +145,7 @@ fn proxy_credentials_in_the_url_are_used_and_missing_ones_named() {
     let with = proxy.url().replace("http://", "http://user:p%61ss@");
     for tunnel in [&[][..], &["--proxytunnel"]] {
         let arguments = [&["--proxy", &with][..], tunnel].concat();
-        let answers = runs(2, &nginx.url(), &arguments);
+        let answers = runs_at_once(1, 2, &nginx.url(), &arguments);
         check("through tinyproxy with credentials", &answers, SKEW, 2e-3, None);
         let url = proxy.url();
         let arguments = [&["--proxy", &url][..], tunnel].concat();
