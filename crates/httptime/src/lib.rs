@@ -1,4 +1,40 @@
 //! Measures how far this machine's clock is from a server's, by the `Date` header of plain HTTP.
+//!
+//! For machines that NTP does not reach and some HTTP server or proxy does. The header counts whole seconds; requests aimed
+//! at the instant at which it goes up give the offset to well below a millisecond on a quiet path. Every result carries
+//! bounds that hold under stated [`Assumptions`](measurement::Assumptions); what cannot be measured is an [`Error`] with
+//! a name, never a guess.
+//!
+#![cfg_attr(feature = "net", doc = "```no_run")]
+#![cfg_attr(not(feature = "net"), doc = "```ignore")]
+//! use httptime::Client;
+//!
+//! fn main() -> Result<(), httptime::Error> {
+//!     let measurement = Client::builder("http://192.0.2.1/").build()?.measure()?;
+//!     println!("server - local: {:.6} s", measurement.offset());
+//!     println!("bounds: {:.6}", measurement.bounds());
+//!     println!("assumed: lag up to {:?}", measurement.assumptions().lag());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! An [`Offset`] is server clock − local clock, everywhere: positive when the local clock is slow.
+//!
+//! # The way through
+//!
+//! [`http`] turns bytes into a date, [`observation`] an exchange into an interval of offsets, [`progress`] intersects
+//! those into bounds, [`estimate`] says where in them the offset most likely lies, [`schedule`] when to ask next.
+//! [`Measure`] ties them together without any I/O, and [`select`] finds the majority of several servers.
+//!
+//! # Features
+//!
+//! `net`, on by default: sockets, names, proxies and the blocking `Client`. Without it nothing here reads a clock or
+//! opens a socket; drive [`Measure`] with your own I/O.
+//!
+//! # In scope, and out of it
+//!
+//! In: HTTP/1.0 and 1.1, HTTP proxies, IPv4 and IPv6, several servers. Out: setting a clock, HTTPS, HTTP/2, redirects. Plain
+//! HTTP is not authenticated, so whoever sits on the path can make up the time.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "net")]

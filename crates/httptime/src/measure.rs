@@ -244,3 +244,148 @@ impl Measure {
 const MAX_FAILURES: u32 = 3;
 /// Room for most `Server` fields without growing.
 const SERVER_CAPACITY: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::server::{LagSource, UNKNOWN_LAG};
+    use crate::time::NANOS_PER_SECOND;
+
+    const WALL: Timestamp = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
+
+    fn at(millis: i64) -> LocalInstant {
+        LocalInstant::from_nanos(millis * 1_000_000)
+    }
+
+    fn tie(millis: i64) -> ClockTie {
+        let wall = WALL.saturating_add(Offset::from_nanos(millis * 1_000_000));
+        ClockTie::new(at(millis), wall, Duration::ZERO)
+    }
+
+    fn date(seconds: i64) -> Timestamp {
+        WALL.saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND))
+    }
+
+    fn started() -> Measure {
+        Measure::new(&Config::default(), tie(0))
+    }
+
+    /// A request at `millis` that takes 10 ms and says `seconds`.
+    fn exchange(measure: &mut Measure, millis: i64, seconds: i64) -> Result<Observation, Error> {
+        measure.sent(at(millis));
+        measure.absorb(&Exchange::new(at(millis), at(millis + 10), date(seconds)))
+    }
+
+    #[test]
+    fn a_clock_stepped_meanwhile_is_an_error_and_no_result() -> Result<(), Error> {
+        for step in [-2, 2, 3_600_000] {
+            let mut measure = started();
+            exchange(&mut measure, 0, 38)?;
+            let stepped = ClockTie::new(at(5_000), tie(5_000 + step).wall(), Duration::ZERO);
+            let by = Offset::from_nanos(step * 1_000_000);
+            assert_eq!(measure.finish(stepped), Err(Error::ClockStepped { by }));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn ties_that_differ_by_less_than_the_drift_widen_the_bounds() -> Result<(), Error> {
+        let bounds = |nanos: i64| {
+            let mut measure = started();
+            exchange(&mut measure, 0, 38)?;
+            let wall = tie(5_000).wall().saturating_add(Offset::from_nanos(nanos));
+            let tie = ClockTie::new(at(5_000), wall, Duration::from_nanos(7));
+            Ok::<_, Error>(measure.finish(tie)?.bounds())
+        };
+        assert_eq!(bounds(-1_000)?, bounds(0)?.widened(Duration::from_nanos(1_000)));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_measured_is_an_error() {
+        assert_eq!(started().finish(tie(1)), Err(Error::NothingMeasured));
+    }
+
+    #[test]
+    fn a_stored_response_is_refused_and_one_that_passed_a_cache_gets_a_second() -> Result<(), Error>
+    {
+        let mut measure = started();
+        measure.sent(at(0));
+        let fresh = Exchange::new(at(0), at(10), date(38)).with_server("nginx");
+        let passed = fresh.with_age(Some(Duration::ZERO));
+        assert_eq!(measure.absorb(&passed)?.lag().source(), LagSource::SharedCache);
+        let age = Duration::from_secs(1);
+        assert_eq!(measure.absorb(&fresh.with_age(Some(age))), Err(Error::Cached { age }));
+        Ok(())
+    }
+
+    #[test]
+    fn the_largest_lag_seen_is_the_one_assumed() -> Result<(), Error> {
+        let mut measure = started();
+        measure.sent(at(0));
+        measure.absorb(&Exchange::new(at(0), at(10), date(38)).with_server("nginx"))?;
+        measure.sent(at(20));
+        measure.absorb(&Exchange::new(at(20), at(30), date(38)))?;
+        let measurement = measure.finish(tie(30))?;
+        assert_eq!(measurement.assumptions().lag(), UNKNOWN_LAG);
+        assert_eq!(measurement.server(), Some("nginx"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_date_before_the_floor_is_refused() {
+        let mut measure = started();
+        let old = Timestamp::from_unix_nanos(0);
+        let error = measure.absorb(&Exchange::new(at(0), at(10), old)).expect_err("1970");
+        assert_eq!(error.kind(), "date_before_floor");
+    }
+
+    #[test]
+    fn contradictions_have_the_name_of_their_kind() -> Result<(), Error> {
+        let second = |measure: &mut Measure, millis, seconds| {
+            exchange(measure, millis, seconds).expect_err("a contradiction").kind()
+        };
+        let begun = || -> Result<Measure, Error> {
+            let mut measure = started();
+            exchange(&mut measure, 0, 38)?;
+            Ok(measure)
+        };
+        assert_eq!(second(&mut begun()?, 3_000, 38), "date_frozen");
+        assert_eq!(second(&mut begun()?, 3_000, 37), "date_went_back");
+        assert_eq!(second(&mut begun()?, 3_000, 45), "inconsistent");
+        Ok(())
+    }
+
+    #[test]
+    fn a_first_failure_is_final_and_later_ones_end_it_after_three_in_a_row() -> Result<(), Error> {
+        let broken = || Error::Closed { received: 0 };
+        assert_eq!(started().lost(false, broken()), Err(broken()));
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        measure.lost(false, broken())?;
+        measure.lost(false, broken())?;
+        exchange(&mut measure, 20, 38)?;
+        for _ in 0..3 {
+            assert!(matches!(measure.next(at(40)), Next::SendAt(_)));
+            measure.lost(false, broken())?;
+        }
+        assert_eq!(measure.next(at(40)), Next::Done);
+        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        Ok(())
+    }
+
+    #[test]
+    fn limits_end_it_once_nothing_is_under_way() -> Result<(), Error> {
+        let config = Config::builder().requests(2).build()?;
+        let mut measure = Measure::new(&config, tie(0));
+        exchange(&mut measure, 0, 38)?;
+        measure.sent(at(20));
+        assert_eq!(measure.next(at(20)), Next::AwaitReply);
+        measure.lost(true, Error::Closed { received: 0 })?;
+        assert_eq!(measure.next(at(20)), Next::Done);
+        assert_eq!(measure.finish(tie(30))?.ended(), &Ended::Requests);
+        Ok(())
+    }
+}

@@ -216,3 +216,49 @@ pub(crate) fn drift(elapsed: Duration, ppm: u32) -> Offset {
     let parts = duration_to_nanos(elapsed).saturating_mul(i64::from(ppm));
     Offset::from_nanos(parts / 1_000_000 + i64::from(parts % 1_000_000 != 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Exchange;
+    use crate::time::Timestamp;
+
+    fn progress(round_trip_ns: i64) -> Progress {
+        let wall = Timestamp::from_unix_nanos(5_250_000_000);
+        let tie = ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+        let mut progress = Progress::new(tie, 100);
+        let (sent, received) =
+            (LocalInstant::from_nanos(0), LocalInstant::from_nanos(round_trip_ns));
+        let date = Timestamp::from_unix_seconds(5).expect("in range");
+        let exchange = Exchange::new(sent, received, date);
+        let observation =
+            Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order");
+        progress.note_observed(&observation).expect("consistent");
+        progress
+    }
+
+    #[test]
+    fn the_aim_has_the_stamp_fall_on_a_second_of_the_server() {
+        let progress = progress(20_000_000);
+        for (offset, earliest) in
+            [(0, 0), (300_000_000, 0), (-38_116_000_000, 77), (7, 739_999_993)]
+        {
+            let earliest = LocalInstant::from_nanos(earliest);
+            let sent = progress.aim(Offset::from_nanos(offset), earliest);
+            let wait = sent.saturating_since(earliest);
+            let stamped = 5_250_000_000 + sent.as_nanos() + 10_000_000 + offset;
+            assert_eq!(stamped.rem_euclid(NANOS_PER_SECOND), 0, "{offset}");
+            assert!(sent >= earliest && wait < Duration::from_secs(1), "{offset}");
+        }
+    }
+
+    #[test]
+    fn bounds_widen_with_age_and_round_up() {
+        assert_eq!(drift(Duration::from_secs(10), 100), Offset::from_nanos(1_000_000));
+        assert_eq!(drift(Duration::from_nanos(1), 1), Offset::from_nanos(1));
+        assert_eq!(drift(Duration::ZERO, 100), Offset::ZERO);
+        let bounds = progress(1_000_000).bounds().expect("bounds");
+        // The stamp may be the whole round trip old: 100 ns of drift on top of the round trip itself.
+        assert_eq!(bounds.width(), Duration::from_nanos(1_001_000_000 + 200));
+    }
+}

@@ -362,3 +362,61 @@ pub(crate) fn f64_to_nanos(nanos: f64) -> i64 {
         nanos.round() as i64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interval(lower: i64, upper: i64) -> Interval {
+        Interval::new(Offset(lower), Offset(upper)).expect("in order")
+    }
+
+    #[test]
+    fn offsets_are_shown_with_sign_and_rounded_to_the_digits_asked_for() {
+        assert_eq!(Offset(38_116_012_345).to_string(), "+38.116012345");
+        assert_eq!(format!("{:.6}", Offset(-38_116_012_545)), "-38.116013");
+        assert_eq!(format!("{:.3}", Offset(999_999_999)), "+1.000");
+        assert_eq!(format!("{:.0}", Offset(-1_600_000_000)), "-2");
+        assert_eq!(Offset(i64::MIN).to_string(), "-9223372036.854775808");
+    }
+
+    #[test]
+    fn arithmetic_saturates_at_the_ends() {
+        let (first, last) = (Timestamp(i64::MIN), Timestamp(i64::MAX));
+        assert_eq!(Offset::between(first, last), Offset(i64::MAX));
+        assert_eq!(last.saturating_add(Offset(1)), last);
+        assert_eq!(LocalInstant(i64::MAX).saturating_add(Duration::MAX), LocalInstant(i64::MAX));
+        assert_eq!(Offset::from(Duration::MAX), Offset(i64::MAX));
+        assert_eq!(
+            interval(i64::MIN, i64::MAX).widened(Duration::MAX),
+            interval(i64::MIN, i64::MAX)
+        );
+        assert_eq!(Timestamp::from_unix_seconds(i64::MAX), None);
+    }
+
+    #[test]
+    fn intervals_intersect_where_both_hold() {
+        assert_eq!(interval(0, 5).intersection(interval(3, 9)), Some(interval(3, 5)));
+        assert_eq!(interval(0, 5).intersection(interval(5, 9)), Some(interval(5, 5)));
+        assert_eq!(interval(0, 5).intersection(interval(6, 9)), None);
+        assert_eq!(Interval::new(Offset(1), Offset(0)), None);
+        assert_eq!(interval(-3, 4).midpoint(), Offset(0));
+    }
+
+    #[test]
+    fn system_time_goes_there_and_back() {
+        for nanos in [0, 1_795_426_632_000_000_001, -1, i64::MAX] {
+            let time = Timestamp(nanos);
+            assert_eq!(time.to_system_time().and_then(Timestamp::from_system_time), Some(time));
+        }
+    }
+
+    #[test]
+    fn a_tie_shows_by_how_much_the_wall_clock_was_set() {
+        let before = ClockTie::new(LocalInstant(10), Timestamp(1_000), Duration::ZERO);
+        let after = ClockTie::new(LocalInstant(30), Timestamp(1_120), Duration::ZERO);
+        assert_eq!(before.stepped_by(after), Offset(100));
+        assert_eq!(before.wall_at(LocalInstant(5)), Timestamp(995));
+        assert_eq!(before.instant_at(Timestamp(995)), LocalInstant(5));
+    }
+}
