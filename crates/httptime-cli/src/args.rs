@@ -34,14 +34,14 @@ pub(crate) enum Command {
     "Exit status: 0 measured, 1 could not measure, 2 wrong usage, 130 Ctrl-C."
 ))]
 pub(crate) struct Query {
-    /// Servers to ask: http://host[:port][/path], or a bare host
+    /// Servers to ask: `http://host[:port][/path]`, or a bare host
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
 
     #[command(flatten)]
     pub(crate) measuring: Measuring,
 
-    /// HTTP proxy to go through: http://[user:password@]host[:port]; "" for none
+    /// HTTP proxy to go through: `http://[user:password@]host[:port]`; "" for none
     #[arg(short = 'x', long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
 
@@ -92,11 +92,11 @@ pub(crate) struct Output {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Measuring {
-    /// Most requests to each server [default: 20]
+    /// Most requests to each server; 20 unless told
     #[arg(short = 'n', long, value_name = "N")]
     requests: Option<u32>,
 
-    /// Longest time to go on asking, in seconds [default: 10]
+    /// Longest time to go on asking, in seconds; 10 unless told
     #[arg(short, long, value_name = "S", value_parser = seconds)]
     duration: Option<Duration>,
 
@@ -104,23 +104,23 @@ pub(crate) struct Measuring {
     #[arg(short, long, value_name = "S", value_parser = seconds)]
     target: Option<Duration>,
 
-    /// Longest wait for a name, a connection or a response, in seconds [default: 5]
+    /// Longest wait for a name, a connection or a response, in seconds; 5 unless told
     #[arg(long, value_name = "S", value_parser = seconds)]
     timeout: Option<Duration>,
 
-    /// How late the server's Date may be, in seconds [default: by its Server header, else 1.02]
+    /// How late the server's Date may be, in seconds; by its Server header unless told, else 1.02
     #[arg(long, value_name = "S", value_parser = seconds)]
     lag: Option<Duration>,
 
-    /// How fast the two clocks may come apart, in parts per million [default: 100]
+    /// How fast the two clocks may come apart, in parts per million; 100 unless told
     #[arg(long, value_name = "PPM")]
     drift_ppm: Option<u32>,
 
-    /// How to reckon the offset: last_date, midpoint or intersection [default: intersection]
+    /// How to reckon the offset: `last_date`, midpoint or intersection; intersection unless told
     #[arg(long, value_name = "NAME", value_parser = estimator)]
     estimator: Option<EstimatorKind>,
 
-    /// When to send requests: periodic or bisect [default: bisect]
+    /// When to send requests: periodic or bisect; bisect unless told
     #[arg(long, value_name = "NAME", value_parser = schedule)]
     schedule: Option<ScheduleKind>,
 }

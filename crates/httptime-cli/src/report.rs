@@ -64,10 +64,11 @@ pub(crate) fn complaint(text: &str) {
 /// Prints the estimate beside the truth.
 pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
     let error = measurement.offset().saturating_sub(skew);
+    let direction = if skew >= Offset::ZERO { "ahead" } else { "behind" };
     let inside = if measurement.bounds().contains(skew) { "inside" } else { "OUTSIDE" };
     print(&format!(
-        "truth: the server is set {:.6} s ahead; error {:.1} µs; the truth is {inside} the bounds",
-        skew,
+        "truth: the server is set {} s {direction}; error {:.1} µs; the truth is {inside} the bounds",
+        unsigned(skew, 6),
         error.as_seconds() * 1e6
     ));
 }

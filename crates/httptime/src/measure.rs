@@ -7,7 +7,7 @@
 //!          └─ finish(tie) ──▶ Measurement
 //! ```
 //!
-//! The driver owns sockets and clocks; [`Client`](crate::Client) is one. Nothing here reads a clock or blocks, so it can
+//! The driver owns sockets and clocks; `Client` is one. Nothing here reads a clock or blocks, so it can
 //! be driven from an async agent, from C, or in virtual time.
 
 use crate::config::Config;

@@ -7,7 +7,8 @@ use super::{Plan, Schedule, View};
 ///
 /// Halves the unknown with each request, half a second apart on average. What can be *proved* ends when the unknown is as
 /// narrow as the shortest round trip: no `Date` shows how a round trip splits into its two ways. What can be estimated,
-/// if the ways are alike, goes on below that; this goes on until the rest is [`FINE`].
+/// if the ways are alike, goes on below that; this goes on until the rest is finer than the scheduling
+/// of most machines.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bisect;
 
