@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
-use httptime::schedule::ScheduleKind;
+use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Error, Offset};
 
 /// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP.
@@ -92,11 +92,15 @@ pub(crate) struct Output {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Measuring {
-    /// Most requests to each server; 20 unless told
+    /// How much to spend: polite (≤ 12 requests, one a second), balanced (≤ 24, 10.5 s) or fast (≤ 64, 5 s)
+    #[arg(long, value_name = "NAME", default_value = "balanced", value_parser = profile)]
+    profile: Profile,
+
+    /// Most requests to each server, instead of the profile's
     #[arg(short = 'n', long, value_name = "N")]
     requests: Option<u32>,
 
-    /// Longest time to go on asking, in seconds; 10 unless told
+    /// Longest time to go on asking, in seconds, instead of the profile's
     #[arg(short, long, value_name = "S", value_parser = seconds)]
     duration: Option<Duration>,
 
@@ -116,11 +120,11 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "PPM")]
     drift_ppm: Option<u32>,
 
-    /// How to reckon the offset: `last_date`, midpoint or intersection; intersection unless told
+    /// How to reckon the offset: `last_date`, midpoint, intersection or posterior; posterior unless told
     #[arg(long, value_name = "NAME", value_parser = estimator)]
     estimator: Option<EstimatorKind>,
 
-    /// When to send requests: periodic or bisect; bisect unless told
+    /// When to send requests: periodic, bisect or adaptive; adaptive unless told
     #[arg(long, value_name = "NAME", value_parser = schedule)]
     schedule: Option<ScheduleKind>,
 }
@@ -128,7 +132,7 @@ pub(crate) struct Measuring {
 impl Measuring {
     /// The library's configuration; what was not asked for keeps the library's defaults.
     pub(crate) fn config(&self) -> Result<Config, Error> {
-        let mut builder = Config::builder();
+        let mut builder = Config::builder().profile(self.profile);
         if let Some(requests) = self.requests {
             builder = builder.requests(requests);
         }
@@ -150,7 +154,8 @@ impl Measuring {
         if let Some(kind) = self.estimator {
             builder = builder.estimator(kind);
         }
-        if let Some(kind) = self.schedule {
+        // The profile comes with an adaptive schedule of its own.
+        if let Some(kind) = self.schedule.filter(|kind| *kind != ScheduleKind::Adaptive) {
             builder = builder.schedule(kind);
         }
         builder.build()
@@ -164,6 +169,11 @@ fn estimator(name: &str) -> Result<EstimatorKind, String> {
 
 fn schedule(name: &str) -> Result<ScheduleKind, String> {
     let names: Vec<_> = ScheduleKind::ALL.iter().map(|kind| kind.name()).collect();
+    name.parse().map_err(|_| format!("choose one of {}", names.join(", ")))
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
     name.parse().map_err(|_| format!("choose one of {}", names.join(", ")))
 }
 

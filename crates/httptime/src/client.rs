@@ -373,9 +373,13 @@ impl Session {
                 }
                 continue;
             }
+            if self.links.len() < MAX_LINKS && self.links.iter().all(Link::is_busy) {
+                self.links.push(Link::new());
+            }
             let Some(link) = self.links.iter_mut().find(|link| link.is_closed()) else {
                 return self.wake(None);
             };
+            // A request aimed at an instant that has passed while nothing was open is aimed anew when something is.
             let open_at = due.saturating_sub(lead(link)).max(self.hold.unwrap_or(now));
             if now < open_at {
                 return self.wake(Some(open_at));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::{Estimator, EstimatorKind};
-use crate::schedule::{Schedule, ScheduleKind};
+use crate::schedule::{Adaptive, Profile, Schedule, ScheduleKind};
 use crate::time::Timestamp;
 
 /// What a measurement may spend, and when it has enough.
@@ -99,8 +99,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits {
-                requests: DEFAULT_REQUESTS,
-                duration: DEFAULT_DURATION,
+                requests: DEFAULT_PROFILE.requests(),
+                duration: DEFAULT_PROFILE.duration(),
                 target: None,
                 timeout: DEFAULT_TIMEOUT,
             },
@@ -129,14 +129,15 @@ impl fmt::Debug for Config {
 pub struct ConfigBuilder(Config);
 
 impl ConfigBuilder {
-    /// The most requests to send to one server: 1 to 1000, 20 unless told.
+    /// The most requests to send to one server: 1 to 1000, 24 unless told.
     #[must_use]
     pub fn requests(mut self, requests: u32) -> Self {
         self.0.limits.requests = requests;
         self
     }
 
-    /// How long after the first request another one may be sent: more than zero, up to an hour, 10 s unless told.
+    /// How long after the first request another one may be sent: more than zero, up to an hour,
+    /// 10.5 s unless told.
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
         self.0.limits.duration = duration;
@@ -196,6 +197,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// What to spend: sets requests, duration and schedule. Any of the three set afterwards stands.
+    #[must_use]
+    pub fn profile(self, profile: Profile) -> Self {
+        self.requests(profile.requests())
+            .duration(profile.duration())
+            .schedule_with(move || Box::new(Adaptive::new(profile)))
+    }
+
     /// One of the library's schedules.
     #[must_use]
     pub fn schedule(self, kind: ScheduleKind) -> Self {
@@ -244,9 +253,8 @@ impl ConfigBuilder {
     }
 }
 
-const DEFAULT_REQUESTS: u32 = 20;
+const DEFAULT_PROFILE: Profile = Profile::Balanced;
 const MAX_REQUESTS: u32 = 1000;
-const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3600);
 const DEFAULT_DRIFT_PPM: u32 = 100;

@@ -8,6 +8,7 @@
 //! | [`last_date`](LastDate) | none: what `date -s "$(curl -sI …)"` does | by up to a second, and by the way back |
 //! | [`midpoint`](Midpoint) | Cristian 1989 on the best single exchange | by up to half a second |
 //! | [`intersection`](Intersection) | Marzullo: the middle of what all exchanges allow | by up to half a round trip |
+//! | [`posterior`](Posterior) | how likely each offset is, given how round trips split | by half of what the two ways differ |
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,10 +17,12 @@ use std::time::Duration;
 mod intersection;
 mod last_date;
 mod midpoint;
+pub(crate) mod posterior;
 
 pub use self::intersection::Intersection;
 pub use self::last_date::LastDate;
 pub use self::midpoint::Midpoint;
+pub use self::posterior::Posterior;
 
 use crate::error::Error;
 use crate::observation::Observation;
@@ -65,6 +68,12 @@ pub trait Estimator: fmt::Debug + Send {
 
     /// The estimate from all observations so far; `None` before the first.
     fn estimate(&self) -> Option<Estimate>;
+
+    /// Where to aim the next request: as [`estimate`](Self::estimate), but cheap, since it is asked for after each
+    /// request and response. It may be coarser.
+    fn aim(&self) -> Option<Estimate> {
+        self.estimate()
+    }
 }
 
 /// The estimators that come with the library, by name.
@@ -76,13 +85,15 @@ pub enum EstimatorKind {
     /// [`Midpoint`]
     Midpoint,
     /// [`Intersection`]
-    #[default]
     Intersection,
+    /// [`Posterior`]
+    #[default]
+    Posterior,
 }
 
 impl EstimatorKind {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::LastDate, Self::Midpoint, Self::Intersection];
+    pub const ALL: &[Self] = &[Self::LastDate, Self::Midpoint, Self::Intersection, Self::Posterior];
 
     /// The name, as [`FromStr`] takes it.
     #[must_use]
@@ -91,6 +102,7 @@ impl EstimatorKind {
             Self::LastDate => "last_date",
             Self::Midpoint => "midpoint",
             Self::Intersection => "intersection",
+            Self::Posterior => "posterior",
         }
     }
 
@@ -101,6 +113,7 @@ impl EstimatorKind {
             Self::LastDate => Box::new(LastDate::default()),
             Self::Midpoint => Box::new(Midpoint::default()),
             Self::Intersection => Box::new(Intersection::default()),
+            Self::Posterior => Box::new(Posterior::default()),
         }
     }
 }

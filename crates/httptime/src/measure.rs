@@ -10,6 +10,8 @@
 //! The driver owns sockets and clocks; `Client` is one. Nothing here reads a clock or blocks, so it can
 //! be driven from an async agent, from C, or in virtual time.
 
+use std::time::Duration;
+
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
@@ -86,8 +88,7 @@ impl Measure {
         if self.progress.requests() >= limits.requests() {
             return Err(Ended::Requests);
         }
-        let stddev = self.estimator.estimate().map(Estimate::stddev);
-        if limits.target().is_some_and(|target| stddev.is_some_and(|stddev| stddev <= target)) {
+        if limits.target().is_some_and(|target| self.is_within(target)) {
             return Err(Ended::Target);
         }
         let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits);
@@ -102,6 +103,12 @@ impl Measure {
             Plan::AwaitReply => Ok(Next::AwaitReply),
             Plan::Enough => Err(Ended::Enough),
         }
+    }
+
+    /// Asks the estimate itself only when the cheap one says yes.
+    fn is_within(&self, target: Duration) -> bool {
+        let within = |estimate: Option<Estimate>| estimate.is_some_and(|e| e.stddev() <= target);
+        within(self.estimator.aim()) && within(self.estimator.estimate())
     }
 
     /// A request has left: its first byte was handed to the system no earlier than `at`.

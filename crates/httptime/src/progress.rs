@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use crate::estimate::posterior::RoundTrips;
 use crate::observation::Observation;
 use crate::server::Lag;
-use crate::time::{ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos};
+use crate::time::{
+    ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos, f64_to_nanos,
+    nanos_to_duration,
+};
 
 /// What a measurement has sent and learnt so far: what a [`Schedule`](crate::schedule::Schedule) decides from, and
 /// what a program can show while it waits.
@@ -18,6 +22,7 @@ pub struct Progress {
     first_sent: Option<LocalInstant>,
     last_sent: Option<LocalInstant>,
     evidence: Option<Evidence>,
+    round_trips: RoundTrips,
 }
 
 /// The intersection of all observations, at the instant of the last one.
@@ -44,6 +49,7 @@ impl Progress {
             first_sent: None,
             last_sent: None,
             evidence: None,
+            round_trips: RoundTrips::new(),
         }
     }
 
@@ -123,6 +129,26 @@ impl Progress {
         self.evidence.map(|evidence| evidence.last)
     }
 
+    /// The median of the latest round trips.
+    #[must_use]
+    pub fn round_trip_median(&self) -> Option<Duration> {
+        self.evidence.map(|_| duration(self.round_trips.median()))
+    }
+
+    /// How long a round trip is thought to take when nothing queues: a little less than the shortest one seen.
+    #[must_use]
+    pub fn round_trip_base(&self) -> Option<Duration> {
+        self.evidence
+            .map(|evidence| evidence.shortest.saturating_sub(duration(self.round_trips.excess())))
+    }
+
+    /// The mean queueing on each of the two ways, from how far the round trips spread: their jitter. Robust against a
+    /// few that are far out.
+    #[must_use]
+    pub fn queueing(&self) -> Option<Duration> {
+        self.evidence.map(|_| duration(self.round_trips.queueing()))
+    }
+
     /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
     /// the offset is `offset` and the way there takes half the shortest round trip.
     #[must_use]
@@ -150,6 +176,7 @@ impl Progress {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.observations += 1;
         let round_trip = observation.round_trip();
+        self.round_trips.insert(duration_to_nanos(round_trip));
         // The stamp may be a round trip older than the reception.
         let seen = Evidence {
             at: observation.received(),
@@ -205,6 +232,10 @@ impl Evidence {
             ..self
         }
     }
+}
+
+fn duration(nanos: f64) -> Duration {
+    nanos_to_duration(f64_to_nanos(nanos))
 }
 
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.

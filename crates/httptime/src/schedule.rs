@@ -8,13 +8,17 @@
 //! |---|---|
 //! | [`periodic`](Periodic) | evenly over the time allowed, whatever the answers |
 //! | [`bisect`](Bisect) | aims each request at the middle of what is still unknown |
+//! | [`adaptive`](Adaptive) | aims at what the estimator believes, several requests to a second where that saves time |
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
+mod adaptive;
 mod bisect;
 mod periodic;
 
+pub use self::adaptive::Adaptive;
 pub use self::bisect::Bisect;
 pub use self::periodic::Periodic;
 
@@ -73,6 +77,12 @@ impl<'a> View<'a> {
         self.estimator.estimate()
     }
 
+    /// Where to aim the next request: the estimate so far, cheap and perhaps coarser.
+    #[must_use]
+    pub fn aim(&self) -> Option<Estimate> {
+        self.estimator.aim()
+    }
+
     /// What the caller is willing to spend.
     #[must_use]
     pub const fn limits(&self) -> &'a Limits {
@@ -99,13 +109,15 @@ pub enum ScheduleKind {
     /// [`Periodic`]
     Periodic,
     /// [`Bisect`]
-    #[default]
     Bisect,
+    /// [`Adaptive`], with the default [`Profile`]
+    #[default]
+    Adaptive,
 }
 
 impl ScheduleKind {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Periodic, Self::Bisect];
+    pub const ALL: &[Self] = &[Self::Periodic, Self::Bisect, Self::Adaptive];
 
     /// The name, as [`FromStr`] takes it.
     #[must_use]
@@ -113,6 +125,7 @@ impl ScheduleKind {
         match self {
             Self::Periodic => "periodic",
             Self::Bisect => "bisect",
+            Self::Adaptive => "adaptive",
         }
     }
 
@@ -122,6 +135,7 @@ impl ScheduleKind {
         match self {
             Self::Periodic => Box::new(Periodic),
             Self::Bisect => Box::new(Bisect),
+            Self::Adaptive => Box::new(Adaptive::default()),
         }
     }
 }
@@ -132,6 +146,64 @@ impl FromStr for ScheduleKind {
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
             Error::InvalidConfig { reason: format!("no schedule is called {name:?}") }
+        })
+    }
+}
+
+/// What a measurement spends, requests or seconds.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Profile {
+    /// At most one request a second and 12 in all.
+    Polite,
+    /// At most 24 requests and about ten seconds, on one connection.
+    #[default]
+    Balanced,
+    /// At most 64 requests and five seconds, up to four under way at once.
+    Fast,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Polite, Self::Balanced, Self::Fast];
+
+    /// The name, as [`FromStr`] takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Polite => "polite",
+            Self::Balanced => "balanced",
+            Self::Fast => "fast",
+        }
+    }
+
+    /// The most requests to send to one server.
+    #[must_use]
+    pub const fn requests(self) -> u32 {
+        match self {
+            Self::Polite => 12,
+            Self::Balanced => 24,
+            Self::Fast => 64,
+        }
+    }
+
+    /// How long after the first request another one may be sent.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        match self {
+            Self::Polite => Duration::from_secs(30),
+            Self::Balanced => Duration::from_millis(10_500),
+            Self::Fast => Duration::from_secs(5),
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.iter().copied().find(|profile| profile.name() == name).ok_or_else(|| {
+            Error::InvalidConfig { reason: format!("no profile is called {name:?}") }
         })
     }
 }

@@ -1,0 +1,756 @@
+use std::time::Duration;
+
+use self::bases::Bases;
+use self::mass::{Mass, mixture_spread};
+use self::round_trips::{CAPACITY, count};
+use super::{Estimate, Estimator};
+use crate::observation::Observation;
+use crate::time::{
+    LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration, nanos_to_f64,
+};
+
+mod bases;
+mod mass;
+mod round_trips;
+
+pub(crate) use self::round_trips::RoundTrips;
+
+/// A posterior over the offset, from what is known of how round trips split.
+///
+/// # Model
+/// Each way of an exchange takes half of the base round trip *d* plus queueing of its own, exponential on both ways
+/// with one mean *q*. With the slack *s* = round trip − *d*:
+/// - given *s*, the forward share of the slack is uniform over 0 to *s*. So a `Date` that had not flipped has the
+///   likelihood of a ramp with two hard ends. The ends are what makes the error fall like 1/n (an NTP sample is a
+///   location with noise: 1/√n);
+/// - *s* is Gamma(2, *q*), which tells how far the shortest round trip seen still is above *d*. Both *d* and *q* are
+///   integrated over, never plugged in.
+///
+/// Hypotheses beyond it, each integrated and weighed by its evidence:
+/// - frequency: none with probability 0.8, else anything within ±100 ppm that the hard ends allow;
+/// - lag of its own for each response, uniform over 0 to ℓ: considered when the [`Lag`](crate::server::Lag) allowed for
+///   leaves room for it, ℓ up to 25 ms;
+/// - an exchange whose slack is out of proportion (burst, retransmission, sleeping client) says nothing of how its
+///   slack is split: its ramp becomes a plateau, its hard ends stay;
+/// - any exchange is wrong altogether with probability 0.0005, so that none can veto the others.
+///
+/// # Source
+/// The ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
+/// 10.1007/BF01784024), with each way at least half of the minimum; exponential queueing is the M/M/1 textbook path; asking at
+/// the posterior's middle is probabilistic bisection (Waeber, Frazier, Henderson, "Bisection search with noisy
+/// responses", SIAM J. Control Optim. 51, 2013). The combination is our own derivation.
+///
+/// # When wrong
+/// The two ways differ when nothing queues (error: half of the difference, unseen); a lag that does not change
+/// (error: the lag, unseen); queueing that never lets go during the measurement (then *d* is too large and the ends
+/// too tight). The last 64 exchanges that matter are kept; it allocates nothing.
+#[derive(Debug, Clone)]
+pub struct Posterior {
+    origin: Option<Origin>,
+    seen: [Seen; CAPACITY],
+    len: usize,
+    trips: RoundTrips,
+    /// Latest reception, and the largest lag allowed for.
+    now: f64,
+    lag: f64,
+    belief: Belief,
+}
+
+/// What offsets and times are counted from, so that floats keep every nanosecond.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    offset: Offset,
+    at: LocalInstant,
+}
+
+/// An observation, in nanoseconds from the origin.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    lower: f64,
+    upper: f64,
+    round_trip: f64,
+    at: f64,
+}
+
+/// The hard ends at one frequency and base: the offset lies between them.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    low: f64,
+    high: f64,
+}
+
+/// Mean and standard deviation, in nanoseconds from the origin.
+#[derive(Debug, Clone, Copy, Default)]
+struct Belief {
+    mean: f64,
+    stddev: f64,
+}
+
+/// One hypothesis to integrate over the offset.
+#[derive(Debug, Clone, Copy)]
+struct Hypothesis {
+    frequency: f64,
+    lag: f64,
+    low: f64,
+    high: f64,
+    /// Moments are taken about this.
+    centre: f64,
+}
+
+impl Default for Posterior {
+    fn default() -> Self {
+        Self {
+            origin: None,
+            seen: [Seen::default(); CAPACITY],
+            len: 0,
+            trips: RoundTrips::new(),
+            now: 0.0,
+            lag: 0.0,
+            belief: Belief::default(),
+        }
+    }
+}
+
+impl Estimator for Posterior {
+    fn name(&self) -> &'static str {
+        "posterior"
+    }
+
+    fn absorb(&mut self, observation: &Observation) {
+        let origin = *self
+            .origin
+            .get_or_insert(Origin { offset: observation.lower(), at: observation.received() });
+        let seen = Seen::new(observation, origin);
+        self.now = self.now.max(seen.at);
+        self.lag = self.lag.max(nanos_to_f64(duration_to_nanos(observation.lag().allowance())));
+        self.keep(seen);
+        self.belief = self.quick();
+    }
+
+    fn aim(&self) -> Option<Estimate> {
+        self.origin.map(|origin| self.belief.from(origin))
+    }
+
+    fn estimate(&self) -> Option<Estimate> {
+        self.origin.map(|origin| self.full().from(origin))
+    }
+}
+
+impl Seen {
+    fn new(observation: &Observation, origin: Origin) -> Self {
+        let relative =
+            |offset: Offset| nanos_to_f64(offset.saturating_sub(origin.offset).as_nanos());
+        let at = observation.received().as_nanos().saturating_sub(origin.at.as_nanos());
+        Self {
+            lower: relative(observation.lower()),
+            upper: relative(observation.upper_without_lag()),
+            round_trip: nanos_to_f64(duration_to_nanos(observation.round_trip()).max(1)),
+            at: nanos_to_f64(at),
+        }
+    }
+}
+
+impl Belief {
+    fn from(self, origin: Origin) -> Estimate {
+        let offset = origin.offset.saturating_add(Offset::from_nanos(f64_to_nanos(self.mean)));
+        let stddev: Duration = nanos_to_duration(f64_to_nanos(self.stddev.ceil()));
+        Estimate::new(offset, stddev)
+    }
+}
+
+impl Ends {
+    fn width(self) -> f64 {
+        self.high - self.low
+    }
+}
+
+/// Observations and what they allow.
+impl Posterior {
+    fn seen(&self) -> &[Seen] {
+        &self.seen[..self.len]
+    }
+
+    fn keep(&mut self, seen: Seen) {
+        if self.len < CAPACITY {
+            self.seen[self.len] = seen;
+            self.len += 1;
+            self.trips.insert_sorted(seen.round_trip);
+        } else {
+            let place = self.least_telling();
+            self.trips.replace(self.seen[place].round_trip, seen.round_trip);
+            self.seen[place] = seen;
+        }
+    }
+
+    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering.
+    fn least_telling(&self) -> usize {
+        let Ends { low, high } = self.ends(0.0, 0.0);
+        let fast = self.trips.ascending()[CAPACITY / 4];
+        let mut least = (f64::NEG_INFINITY, 0);
+        for (place, seen) in self.seen().iter().enumerate() {
+            let distance = (seen.upper - high).min(low - seen.lower);
+            if distance > least.0 && seen.round_trip > fast {
+                least = (distance, place);
+            }
+        }
+        least.1
+    }
+
+    /// By how much the offset at an observation differs from the one now.
+    fn shift(&self, seen: &Seen, frequency: f64) -> f64 {
+        frequency * (seen.at - self.now)
+    }
+
+    fn ends(&self, frequency: f64, base: f64) -> Ends {
+        let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+        for seen in self.seen() {
+            let shift = self.shift(seen, frequency);
+            low = low.max(seen.lower - shift);
+            high = high.min(seen.upper - shift);
+        }
+        Ends { low: low + 0.5 * base, high: high - 0.5 * base }
+    }
+
+    /// The frequencies at which the ends do not contradict each other, if any. The width between them is concave in the
+    /// frequency: golden section to its top, bisection to either side.
+    fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
+        let width = |frequency: f64| self.ends(frequency, base).width();
+        let (mut a, mut b) = (-MAX_FREQUENCY, MAX_FREQUENCY);
+        let (mut left, mut right) = (b - GOLDEN * (b - a), a + GOLDEN * (b - a));
+        let (mut at_left, mut at_right) = (width(left), width(right));
+        for _ in 0..24 {
+            if at_left > at_right {
+                (b, right, at_right) = (right, left, at_left);
+                left = b - GOLDEN * (b - a);
+                at_left = width(left);
+            } else {
+                (a, left, at_left) = (left, right, at_right);
+                right = a + GOLDEN * (b - a);
+                at_right = width(right);
+            }
+        }
+        let top = 0.5 * (a + b);
+        if width(top) <= 0.0 {
+            return None;
+        }
+        let edge = |mut inside: f64, mut outside: f64| {
+            if width(outside) > 0.0 {
+                return outside;
+            }
+            for _ in 0..14 {
+                let middle = 0.5 * (inside + outside);
+                if width(middle) > 0.0 {
+                    inside = middle;
+                } else {
+                    outside = middle;
+                }
+            }
+            inside
+        };
+        Some((edge(top, -MAX_FREQUENCY), edge(top, MAX_FREQUENCY)))
+    }
+}
+
+/// The cheap posterior, for planning: one base, one frequency, no lag.
+impl Posterior {
+    fn quick(&self) -> Belief {
+        let base = self.trips.shortest() - self.trips.excess();
+        let (frequency, Ends { low, high }) = self.plausible_ends(base);
+        let offsets: [f64; QUICK_CELLS] = cells(low, high);
+        let mut density = [1.0_f64; QUICK_CELLS];
+        let absurd = 8.0 * self.trips.queueing();
+        for seen in self.seen() {
+            let slack = seen.round_trip - base;
+            if slack > absurd {
+                continue;
+            }
+            let shift = self.shift(seen, frequency);
+            let per_slack = 1.0 / (slack + 1.0);
+            let full = seen.upper - shift - 0.5 * base;
+            let empty = seen.lower - shift + 0.5 * base + slack;
+            if full < high + slack {
+                for (value, offset) in density.iter_mut().zip(&offsets) {
+                    *value *= ((full - offset) * per_slack).clamp(0.001, 1.0);
+                }
+            } else if empty > low {
+                for (value, offset) in density.iter_mut().zip(&offsets) {
+                    *value *= (1.0 - (empty - offset) * per_slack).clamp(0.001, 1.0);
+                }
+            }
+        }
+        moments(&density, &offsets)
+    }
+
+    /// The ends at no frequency error; where those contradict each other, at the middle of the frequencies that do not.
+    fn plausible_ends(&self, base: f64) -> (f64, Ends) {
+        let ends = self.ends(0.0, base);
+        if ends.width() > 0.0 {
+            return (0.0, ends);
+        }
+        let queueing = self.trips.queueing();
+        let shortest = self.trips.shortest();
+        let wide = shortest - (3.0 * queueing / self.trips.root_len()).min(0.9 * shortest);
+        let frequency = self.frequencies(wide).map_or(0.0, |(least, most)| 0.5 * (least + most));
+        let ends = self.ends(frequency, wide);
+        if ends.width() > 0.0 {
+            return (frequency, ends);
+        }
+        (frequency, Ends { low: ends.high - queueing, high: ends.low + queueing })
+    }
+}
+
+/// Mean and standard deviation of a density over even cells.
+fn moments<const T: usize>(density: &[f64; T], offsets: &[f64; T]) -> Belief {
+    let (first, step) = (offsets[0], offsets[1] - offsets[0]);
+    let (mut mass, mut mean, mut square) = (0.0, 0.0, 0.0);
+    for (value, offset) in density.iter().zip(offsets) {
+        let distance = offset - first;
+        mass += value;
+        mean += value * distance;
+        square += value * distance * distance;
+    }
+    mean /= mass;
+    let variance = (square / mass - mean * mean).max(step * step / 12.0);
+    Belief { mean: first + mean, stddev: variance.sqrt() }
+}
+
+/// The whole posterior.
+impl Posterior {
+    fn full(&self) -> Belief {
+        let bases: Bases<10> = Bases::weigh(&self.trips);
+        let fair = self.fairness();
+        let ends = self.ends(0.0, bases.least());
+        let centre = 0.5 * (ends.low + ends.high);
+        let mut still = Mass::default();
+        if ends.width() > 0.0 {
+            let plain = Hypothesis::still(ends, centre);
+            still = self.integrate::<64, 10>(&plain, &bases, &fair);
+        }
+        let mut others = Mass::default();
+        let coarse: Bases<5> = Bases::weigh(&self.trips);
+        self.add_frequencies(&mut others, centre, bases.least(), &coarse, &fair);
+        self.add_lags(&mut others, ends, centre, &coarse, &fair);
+        if ends.width() < 0.0 {
+            // Nothing fits: around the contradiction, with some exchanges wrong altogether.
+            let pad = 0.5 * -ends.width() + self.trips.queueing();
+            let around = Ends { low: ends.high - pad, high: ends.low + pad };
+            let torn = Hypothesis::still(around, centre);
+            others.add(self.integrate::<64, 10>(&torn, &bases, &fair), 0.05);
+        }
+        combine(still, others, ends)
+    }
+
+    /// Other frequencies than none, over those that the ends allow, less likely towards ±[`MAX_FREQUENCY`].
+    fn add_frequencies(
+        &self,
+        sum: &mut Mass,
+        centre: f64,
+        least_base: f64,
+        bases: &Bases<5>,
+        fair: &[f64; CAPACITY],
+    ) {
+        let told = self.now * MAX_FREQUENCY > 0.02 * self.trips.queueing();
+        if self.len < 3 || !told {
+            return;
+        }
+        let Some((least, most)) = self.frequencies(least_base) else { return };
+        let step = (most - least) / f64::from(FREQUENCIES);
+        for rank in 0..FREQUENCIES {
+            let frequency = least + step * (f64::from(rank) + 0.5);
+            let ends = self.ends(frequency, least_base);
+            if ends.width() > 0.0 {
+                let turning = Hypothesis { frequency, ..Hypothesis::still(ends, centre) };
+                let prior =
+                    (1.0 - STILL) * step / MAX_FREQUENCY * (1.0 - frequency.abs() / MAX_FREQUENCY);
+                sum.add(self.integrate::<24, 5>(&turning, bases, fair), prior);
+            }
+        }
+    }
+
+    /// A lag of its own for each response. A schedule that always asks inside what is left never sees one, so it is never
+    /// ruled out either where the server may have it.
+    fn add_lags(
+        &self,
+        sum: &mut Mass,
+        ends: Ends,
+        centre: f64,
+        bases: &Bases<5>,
+        fair: &[f64; CAPACITY],
+    ) {
+        let queueing = self.trips.queueing();
+        let most = self.lag.min(MOST_LAG);
+        let contradiction = (-ends.width()).max(0.0);
+        let possible = most > queueing && (most > LAG_FLOOR || contradiction > 0.0);
+        if self.len < 3 || !possible {
+            return;
+        }
+        let mut lag = (2.0 * queueing).max(1.1 * contradiction).min(most);
+        let ratio = (most / lag).cbrt();
+        let mut prior = LAGGING;
+        for _ in 0..4 {
+            let mut reach = ends.high + lag;
+            if contradiction > 0.0 {
+                reach = reach.max(ends.low + queueing);
+            }
+            let ends = Ends { low: ends.low, high: reach };
+            let lagging = Hypothesis { lag, ..Hypothesis::still(ends, centre) };
+            sum.add(self.integrate::<48, 5>(&lagging, bases, fair), prior);
+            if ratio < 1.05 {
+                break;
+            }
+            lag *= ratio;
+            prior *= 0.4;
+        }
+    }
+
+    /// For each exchange, the chance that its slack is queueing and nothing odd.
+    fn fairness(&self) -> [f64; CAPACITY] {
+        let queueing = self.trips.queueing();
+        let base = self.trips.shortest() - 0.5 * queueing / self.trips.root_len();
+        let mut fair = [1.0; CAPACITY];
+        for (fair, seen) in fair.iter_mut().zip(self.seen()) {
+            let slack = (seen.round_trip - base) / queueing;
+            if slack > 1e-3 {
+                let queued = (1.0 - ODD) * slack * (-slack).exp();
+                let odd = ODD * 0.1 / ((1.0 + 0.1 * slack) * (1.0 + 0.1 * slack));
+                *fair = queued / (queued + odd);
+            }
+        }
+        fair
+    }
+
+    /// Integrates a hypothesis over `T` cells of the offset and `N` bases.
+    fn integrate<const T: usize, const N: usize>(
+        &self,
+        hypothesis: &Hypothesis,
+        bases: &Bases<N>,
+        fair: &[f64; CAPACITY],
+    ) -> Mass {
+        let Hypothesis { low, high, centre, .. } = *hypothesis;
+        let offsets: [f64; T] = cells(low, high);
+        let mut density = [0.0; T];
+        for (base, weight) in bases.base.iter().zip(&bases.weight) {
+            if *weight > 1e-4 {
+                let likelihood = self.likelihood(hypothesis, *base, &offsets, fair);
+                for (sum, value) in density.iter_mut().zip(&likelihood) {
+                    *sum += weight * value;
+                }
+            }
+        }
+        let step = (high - low) / count(T);
+        let mut mass = Mass::default();
+        for (value, offset) in density.iter().zip(&offsets) {
+            mass.add_cell(value * step, offset - centre);
+        }
+        mass
+    }
+
+    fn likelihood<const T: usize>(
+        &self,
+        hypothesis: &Hypothesis,
+        base: f64,
+        offsets: &[f64; T],
+        fair: &[f64; CAPACITY],
+    ) -> [f64; T] {
+        let Hypothesis { frequency, lag, low, high, .. } = *hypothesis;
+        let mut likelihood = [1.0; T];
+        for (seen, fair) in self.seen().iter().zip(fair) {
+            let shift = self.shift(seen, frequency);
+            let slack = seen.round_trip - base;
+            let per_slack = 1.0 / (slack + lag + 1.0);
+            let ramp = |share: f64| {
+                let plateau = f64::from(u8::from(share > 0.0)) + f64::from(u8::from(share >= 1.0));
+                WILD + (1.0 - 2.0 * WILD) * (fair * share + 0.5 * (1.0 - fair) * plateau)
+            };
+            // The stamp came before the end of its second …
+            let full = seen.upper - shift - 0.5 * base + lag;
+            if full < high + slack + lag {
+                for (value, offset) in likelihood.iter_mut().zip(offsets) {
+                    *value *= ramp(((full - offset) * per_slack).clamp(0.0, 1.0));
+                }
+            }
+            // … and after its beginning.
+            let empty = seen.lower - shift + 0.5 * base + slack + lag;
+            if empty > low {
+                for (value, offset) in likelihood.iter_mut().zip(offsets) {
+                    *value *= ramp(1.0 - ((empty - offset) * per_slack).clamp(0.0, 1.0));
+                }
+            }
+        }
+        likelihood
+    }
+}
+
+impl Hypothesis {
+    const fn still(ends: Ends, centre: f64) -> Self {
+        Self { frequency: 0.0, lag: 0.0, low: ends.low, high: ends.high, centre }
+    }
+}
+
+/// A clock that keeps its rate and a server without lag is the plain case: its mean is kept while it is at all
+/// believable (a mean over the others would be pulled by their far ends), and the doubt shows in the spread.
+fn combine(still: Mass, others: Mass, ends: Ends) -> Belief {
+    let centre = 0.5 * (ends.low + ends.high);
+    let mut sum = others;
+    sum.add(still, STILL);
+    if sum.evidence < UNDERFLOW {
+        return Belief { mean: centre, stddev: (0.5 * ends.width().abs()).max(GRAIN) };
+    }
+    let share = STILL * still.evidence / sum.evidence;
+    if share > 0.002 && others.evidence > 0.0 {
+        let (mean, spread) = still.mean_and_spread();
+        let (other_mean, other_spread) = others.mean_and_spread();
+        let spread = mixture_spread(share, spread, other_mean - mean, other_spread);
+        return Belief { mean: centre + mean, stddev: spread };
+    }
+    let (mean, spread) = sum.mean_and_spread();
+    Belief { mean: centre + mean, stddev: spread }
+}
+
+/// The middles of even cells from `low` to `high`.
+fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
+    let step = (high - low) / count(T);
+    let mut offsets = [0.0; T];
+    for (rank, offset) in offsets.iter_mut().enumerate() {
+        *offset = low + step * (count(rank) + 0.5);
+    }
+    offsets
+}
+
+/// Cells of the cheap posterior.
+const QUICK_CELLS: usize = 24;
+/// Frequencies considered beside none.
+const FREQUENCIES: u32 = 8;
+/// Chance that an exchange breaks the model altogether.
+const WILD: f64 = 5e-4;
+/// Prior of a slack that is not queueing.
+const ODD: f64 = 0.02;
+/// Frequency errors considered: two crystals at the edge of their tolerance.
+const MAX_FREQUENCY: f64 = 100e-6;
+/// Prior of no frequency error worth the name.
+const STILL: f64 = 0.8;
+/// Prior of the smallest lag considered; each next one × 0.4.
+const LAGGING: f64 = 0.05;
+/// Lags allowed for up to this are worth no hypothesis, in nanoseconds.
+const LAG_FLOOR: f64 = 2e6;
+/// The largest lag that changes from response to response, in nanoseconds: two kernel ticks at 100 a second, and room.
+const MOST_LAG: f64 = 25e6;
+/// No clock reading is better than this, in nanoseconds.
+const GRAIN: f64 = 200.0;
+/// Less evidence than this has lost its digits.
+const UNDERFLOW: f64 = 1e-250;
+/// The golden section.
+const GOLDEN: f64 = 0.618_033_988_75;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::Intersection;
+    use crate::observation::Exchange;
+    use crate::server::Lag;
+    use crate::time::{ClockTie, NANOS_PER_SECOND, Timestamp};
+
+    /// xorshift64: enough to draw delays.
+    struct Random(u64);
+
+    impl Random {
+        fn seeded(seed: u64) -> Self {
+            Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        }
+
+        /// Evenly over 0 to 1.
+        fn unit(&mut self) -> f64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            f64::from(u32::try_from(self.0 >> 32).unwrap_or(0)) / 4_294_967_296.0
+        }
+
+        fn exponential(&mut self, mean: f64) -> f64 {
+            -mean * (1.0 - self.unit()).ln()
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    struct Path {
+        base: f64,
+        queueing: f64,
+    }
+
+    const LAN: Path = Path { base: 0.2e6, queueing: 0.05e6 };
+    const METRO: Path = Path { base: 2e6, queueing: 0.3e6 };
+    const WALL_NS: i64 = 1_795_392_000_000_000_000;
+
+    fn tie() -> ClockTie {
+        let wall = Timestamp::from_unix_nanos(WALL_NS);
+        ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO)
+    }
+
+    fn observation(sent_ns: i64, received_ns: i64, date_seconds: i64) -> Observation {
+        let date = Timestamp::from_unix_seconds(date_seconds).expect("in range");
+        let (sent, received) =
+            (LocalInstant::from_nanos(sent_ns), LocalInstant::from_nanos(received_ns));
+        let lag = Lag::stated(Duration::from_millis(1));
+        Observation::new(tie(), &Exchange::new(sent, received, date), lag).expect("in order")
+    }
+
+    /// Exchanges that are each aimed where the posterior believes the flip to be, and the true offset.
+    fn exchanges(path: Path, number: usize, seed: u64) -> (Vec<Observation>, i64) {
+        let mut random = Random::seeded(seed);
+        let offset_ns = f64_to_nanos((random.unit() - 0.5) * 60e9);
+        let (mut posterior, mut seen, mut now) = (Posterior::default(), Vec::new(), 0);
+        for _ in 0..number {
+            let aim = posterior.aim().map_or(0, |aim| aim.offset().as_nanos());
+            let ahead = aim + f64_to_nanos(path.base / 2.0 + path.queueing / 2.0);
+            let wait = (-(now + ahead)).rem_euclid(NANOS_PER_SECOND);
+            let sent = now + wait;
+            let stamped = sent + f64_to_nanos(path.base / 2.0 + random.exponential(path.queueing));
+            now = stamped + f64_to_nanos(path.base / 2.0 + random.exponential(path.queueing));
+            let date = (WALL_NS + stamped + offset_ns).div_euclid(NANOS_PER_SECOND);
+            let observation = observation(sent, now, date);
+            posterior.absorb(&observation);
+            seen.push(observation);
+        }
+        (seen, offset_ns)
+    }
+
+    fn estimate(mut estimator: impl Estimator, seen: &[Observation]) -> Estimate {
+        for observation in seen {
+            estimator.absorb(observation);
+        }
+        estimator.estimate().expect("observations")
+    }
+
+    fn error_ns(estimate: Estimate, offset_ns: i64) -> i64 {
+        (estimate.offset().as_nanos() - offset_ns).abs()
+    }
+
+    fn median(mut values: Vec<i64>) -> i64 {
+        values.sort_unstable();
+        values[values.len() / 2]
+    }
+
+    #[test]
+    fn the_standard_deviation_holds_two_errors_of_three_and_its_double_nineteen_of_twenty() {
+        for path in [LAN, METRO] {
+            let (mut within_one, mut within_two) = (0, 0);
+            for seed in 1..=400 {
+                let (seen, offset_ns) = exchanges(path, 20, seed);
+                let estimate = estimate(Posterior::default(), &seen);
+                let stddev_ns = duration_to_nanos(estimate.stddev());
+                within_one += u32::from(error_ns(estimate, offset_ns) <= stddev_ns);
+                within_two += u32::from(error_ns(estimate, offset_ns) <= 2 * stddev_ns);
+            }
+            println!("of 400: {within_one} within one, {within_two} within two");
+            assert!((270..=330).contains(&within_one), "{within_one} of 400 within one");
+            assert!(within_two >= 376, "{within_two} of 400 within two");
+        }
+    }
+
+    #[test]
+    fn its_median_error_is_smaller_than_that_of_the_intersection() {
+        for path in [LAN, METRO] {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for seed in 1..=400 {
+                let (seen, offset_ns) = exchanges(path, 24, seed);
+                ours.push(error_ns(estimate(Posterior::default(), &seen), offset_ns));
+                theirs.push(error_ns(estimate(Intersection::default(), &seen), offset_ns));
+            }
+            let (ours, theirs) = (median(ours), median(theirs));
+            println!("median error {ours} ns, of the intersection {theirs} ns");
+            assert!(ours < theirs, "{ours} ns against {theirs} ns");
+        }
+    }
+
+    #[test]
+    fn a_shift_of_all_times_shifts_the_result_exactly() {
+        let (seen, _) = exchanges(METRO, 20, 5);
+        let plain = estimate(Posterior::default(), &seen);
+        let (later_ns, date_s) = (86_400_123_456_789, 77_000);
+        let shifted: Vec<_> = seen
+            .iter()
+            .map(|seen| {
+                let date = seen.date().as_unix_nanos() / NANOS_PER_SECOND + date_s;
+                let sent = seen.sent().as_nanos() + later_ns;
+                observation(sent, seen.received().as_nanos() + later_ns, date)
+            })
+            .collect();
+        let shifted = estimate(Posterior::default(), &shifted);
+        let by = shifted.offset().saturating_sub(plain.offset());
+        assert_eq!(by, Offset::from_nanos(date_s * NANOS_PER_SECOND - later_ns));
+        assert_eq!(shifted.stddev(), plain.stddev());
+    }
+
+    #[test]
+    fn the_order_of_observations_received_at_one_time_does_not_matter() {
+        let (mut seen, _) = exchanges(METRO, 20, 6);
+        let date = |of: &Observation| of.date().as_unix_nanos() / NANOS_PER_SECOND;
+        let (one, other) = (seen[18], seen[19]);
+        let at = other.received().as_nanos();
+        let late = at - one.received().as_nanos();
+        seen[18] = observation(at - 3_000_000, at, date(&other));
+        assert!(late > 0);
+        let forth = estimate(Posterior::default(), &seen);
+        seen.swap(18, 19);
+        let back = estimate(Posterior::default(), &seen);
+        assert!(error_ns(forth, back.offset().as_nanos()) <= 1, "{forth:?} {back:?}");
+    }
+
+    #[test]
+    fn observations_that_contradict_each_other_give_a_number_and_no_panic() {
+        for seed in 1..=100 {
+            let mut random = Random::seeded(seed);
+            let mut posterior = Posterior::default();
+            let scale = 10_f64.powf(18.0 * random.unit());
+            let mut now = 0;
+            for _ in 0..100 {
+                let sent = now + f64_to_nanos(random.unit() * 2e9);
+                now = sent + f64_to_nanos(random.unit() * scale.min(1e11));
+                let date =
+                    f64_to_nanos((random.unit() - 0.5) * scale / 1e9) + WALL_NS / NANOS_PER_SECOND;
+                posterior.absorb(&observation(sent, now, date));
+                let (quick, full) = (posterior.belief, posterior.full());
+                for belief in [quick, full] {
+                    assert!(belief.mean.is_finite(), "seed {seed}: {belief:?}");
+                    assert!(
+                        belief.stddev.is_finite() && belief.stddev > 0.0,
+                        "seed {seed}: {belief:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_evidence_than_it_keeps_still_narrows_the_estimate() {
+        let (seen, offset_ns) = exchanges(METRO, 300, 9);
+        let few = estimate(Posterior::default(), &seen[..24]);
+        let many = estimate(Posterior::default(), &seen);
+        assert!(many.stddev() < few.stddev(), "{many:?} {few:?}");
+        assert!(error_ns(many, offset_ns) < 5 * duration_to_nanos(many.stddev()), "{many:?}");
+    }
+
+    #[test]
+    fn extremes_of_the_range_saturate() {
+        let mut posterior = Posterior::default();
+        for (sent, received, date) in
+            [(0, 1, 0), (i64::MIN, i64::MAX, 9_000_000_000), (i64::MAX, i64::MAX, -9_000_000_000)]
+        {
+            posterior.absorb(&observation(sent, received, date));
+            assert!(posterior.full().mean.is_finite() && posterior.belief.mean.is_finite());
+        }
+    }
+
+    #[test]
+    fn taking_in_and_aiming_allocate_nothing() {
+        let (seen, _) = exchanges(METRO, 100, 3);
+        let mut posterior = Posterior::default();
+        let counted = allocation_counter::measure(|| {
+            for observation in &seen {
+                posterior.absorb(observation);
+                assert!(posterior.aim().is_some() && posterior.estimate().is_some());
+            }
+        });
+        assert_eq!(counted.count_total, 0);
+    }
+}

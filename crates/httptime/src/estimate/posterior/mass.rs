@@ -1,0 +1,69 @@
+/// Evidence and unscaled moments of one or more hypotheses about a centre close by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mass {
+    pub(super) evidence: f64,
+    first: f64,
+    second: f64,
+    third: f64,
+    fourth: f64,
+}
+
+impl Mass {
+    /// A cell of a density: its value times its width, at this distance from the centre.
+    pub(super) fn add_cell(&mut self, mass: f64, at: f64) {
+        let square = at * at;
+        self.evidence += mass;
+        self.first += mass * at;
+        self.second += mass * square;
+        self.third += mass * at * square;
+        self.fourth += mass * square * square;
+    }
+
+    pub(super) fn add(&mut self, other: Self, weight: f64) {
+        self.evidence += weight * other.evidence;
+        self.first += weight * other.first;
+        self.second += weight * other.second;
+        self.third += weight * other.third;
+        self.fourth += weight * other.fourth;
+    }
+
+    /// Mean, and half of the width that holds what a normal's standard deviation does.
+    ///
+    /// What is still undecided is flat, and a flat density holds 58 % within its standard deviation, not 68 %. By how
+    /// much it is flatter than the normal shows in the fourth moment (excess −1.2 for a uniform density: × 1.18; −0.6
+    /// for a triangle: × 1.07).
+    pub(super) fn mean_and_spread(self) -> (f64, f64) {
+        let mean = self.first / self.evidence;
+        let second = self.second / self.evidence;
+        let third = self.third / self.evidence;
+        let fourth = self.fourth / self.evidence;
+        let variance = (second - mean * mean).max(0.0) + super::GRAIN * super::GRAIN / 12.0;
+        let central = fourth - 4.0 * mean * third + 6.0 * mean * mean * second - 3.0 * mean.powi(4);
+        let flat = (3.0 - central / (variance * variance)).clamp(0.0, 1.3);
+        (mean, variance.sqrt() * (1.0 + 0.08 * flat + 0.06 * flat * flat))
+    }
+}
+
+/// Half of the width, around the mean of the first of two normal parts, that holds 68.27 % of both. The second part
+/// lies `far` away and is `wide`.
+pub(super) fn mixture_spread(share: f64, spread: f64, far: f64, wide: f64) -> f64 {
+    let held = |half: f64| {
+        share * (normal_cdf(half / spread) - normal_cdf(-half / spread))
+            + (1.0 - share) * (normal_cdf((half - far) / wide) - normal_cdf((-half - far) / wide))
+    };
+    let (mut low, mut high) = (0.5 * spread, 4.0 * spread + far.abs() + 2.0 * wide);
+    for _ in 0..18 {
+        let middle = 0.5 * (low + high);
+        if held(middle) < 0.6827 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    0.5 * (low + high)
+}
+
+/// Page, "Approximations to the cumulative normal function", Applied Statistics 26 (1977): within 0.0002.
+fn normal_cdf(x: f64) -> f64 {
+    1.0 / (1.0 + (-1.5976 * x - 0.070_565 * x * x * x).exp())
+}
