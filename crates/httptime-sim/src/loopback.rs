@@ -30,10 +30,12 @@ mod behaviour;
 mod clock;
 mod head;
 mod nowhere;
+mod proxy;
 mod service;
 
 pub use self::behaviour::Behaviour;
 pub use self::nowhere::{BlackHole, RefusedPort};
+pub use self::proxy::{LoopbackProxy, ProxyOptions};
 
 use self::behaviour::{
     HTTP2_FRAMES, INTERIM_102, INTERIM_103, Names, Response, SSH_BANNER, TLS_ALERT,
@@ -50,7 +52,6 @@ pub struct LoopbackServer {
 
 impl LoopbackServer {
     /// The settings of a server that behaves, with a correct clock and no delays.
-    #[must_use]
     pub fn builder() -> LoopbackServerBuilder {
         LoopbackServerBuilder::default()
     }
@@ -522,3 +523,554 @@ fn minus(duration: Duration) -> Offset {
 }
 
 const BODY: &[u8] = b"This server tells the time in its head.\n";
+
+/// A plain client for the tests of this module.
+#[cfg(test)]
+mod testing {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    pub(super) const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: server.test\r\n\r\n";
+
+    pub(super) struct Client {
+        pub(super) stream: TcpStream,
+        reader: HeadReader,
+    }
+
+    impl Client {
+        pub(super) fn new(address: SocketAddr) -> Self {
+            let stream = TcpStream::connect(address).expect("a listener");
+            stream.set_nodelay(true).expect("a socket");
+            stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+            Self { stream, reader: HeadReader::default() }
+        }
+
+        pub(super) fn send(&mut self, text: &str) {
+            self.stream.write_all(text.as_bytes()).expect("an open connection");
+        }
+
+        pub(super) fn head(&mut self) -> Head {
+            self.reader.next(&self.stream).expect("an open connection").expect("a head")
+        }
+
+        pub(super) fn ask(&mut self) -> Head {
+            self.send(HEAD);
+            self.head()
+        }
+
+        /// What comes until the server closes.
+        pub(super) fn rest(&mut self) -> Vec<u8> {
+            let mut bytes = std::mem::take(&mut self.reader).into_rest();
+            self.stream.read_to_end(&mut bytes).expect("an orderly end");
+            bytes
+        }
+
+        pub(super) fn exactly(&mut self, n: usize) -> Vec<u8> {
+            let mut bytes = std::mem::take(&mut self.reader).into_rest();
+            let held = bytes.len();
+            bytes.resize(held.max(n), 0);
+            self.stream.read_exact(&mut bytes[held..]).expect("so many bytes");
+            bytes
+        }
+
+        /// What one system call reads.
+        pub(super) fn segment(&mut self) -> Vec<u8> {
+            let mut bytes = vec![0; 4096];
+            let n = self.stream.read(&mut bytes).expect("an open connection");
+            bytes.truncate(n);
+            bytes
+        }
+    }
+
+    pub(super) fn seconds(date: &str) -> i64 {
+        let date = httpdate::parse_http_date(date).expect("a date");
+        Timestamp::from_system_time(date).expect("in range").as_unix_nanos() / 1_000_000_000
+    }
+
+    pub(super) fn date(head: &Head) -> i64 {
+        seconds(head.field("date").expect("a Date"))
+    }
+
+    pub(super) fn host_now() -> Timestamp {
+        Timestamp::from_system_time(SystemTime::now()).expect("in range")
+    }
+
+    pub(super) fn wait_for(condition: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !condition() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "waited in vain");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::*;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn behaving(behaviour: Behaviour) -> (LoopbackServer, Client) {
+        let server = LoopbackServer::builder()
+            .skew(Offset::from_nanos(38_116_000_000))
+            .behaviour(behaviour)
+            .start()
+            .expect("a server");
+        let client = Client::new(server.address());
+        (server, client)
+    }
+
+    /// A skew with which the server's second changes when `ahead` will have passed.
+    fn skew_to_flip_in(ahead: Duration) -> Offset {
+        let flip = host_now().saturating_add(Offset::from(ahead)).as_unix_nanos();
+        Offset::from_nanos(38_000_000_000 - flip % 1_000_000_000)
+    }
+
+    fn second_at(server: &LoopbackServer, host: Timestamp, earlier: Duration) -> i64 {
+        let time = server.server_time_at(host).saturating_add(minus(earlier));
+        time.as_unix_nanos().div_euclid(1_000_000_000)
+    }
+
+    /// Asks until the date has flipped, and holds every date against the host's clock before and after.
+    fn watch_a_flip(server: &LoopbackServer, lag: Duration) {
+        let mut client = Client::new(server.address());
+        let first = date(&client.ask());
+        for _ in 0..100_000 {
+            let sent = host_now();
+            let seen = date(&client.ask());
+            let received = host_now();
+            assert!(second_at(server, sent, lag) <= seen, "the date flips late");
+            assert!(seen <= second_at(server, received, lag), "the date flips early");
+            if seen > first {
+                return;
+            }
+        }
+        panic!("no flip");
+    }
+
+    #[test]
+    fn the_date_flips_exactly_when_host_clock_plus_skew_crosses_a_second() {
+        let skew = skew_to_flip_in(40 * MS);
+        let server = LoopbackServer::builder().skew(skew).start().expect("a server");
+        assert_eq!(server.offset_now(), skew);
+        watch_a_flip(&server, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_lag_makes_the_date_flip_late_by_just_that() {
+        let skew = skew_to_flip_in(30 * MS);
+        let server = LoopbackServer::builder().skew(skew).lag(20 * MS).start().expect("a server");
+        assert_eq!(server.offset_now(), skew);
+        watch_a_flip(&server, 20 * MS);
+    }
+
+    #[test]
+    fn the_first_delay_passes_before_the_stamp_and_the_second_one_after() {
+        for (before, after) in [(40 * MS, Duration::ZERO), (Duration::ZERO, 40 * MS)] {
+            let builder = LoopbackServer::builder().delays(before, after);
+            // The second changes in the middle of the exchange.
+            let server = builder.skew(skew_to_flip_in(20 * MS)).start().expect("a server");
+            let mut client = Client::new(server.address());
+            let sent = host_now();
+            let seen = date(&client.ask());
+            let received = host_now();
+            assert!(Offset::between(sent, received) >= Offset::from(before + after));
+            let earliest = sent.saturating_add(before.into());
+            assert!(second_at(&server, earliest, Duration::ZERO) <= seen, "{before:?} {after:?}");
+            assert!(seen <= second_at(&server, received, after), "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn delays_are_exact_to_a_fraction_of_a_millisecond() {
+        let server = LoopbackServer::builder().delays(3 * MS, 2 * MS).start().expect("a server");
+        let mut client = Client::new(server.address());
+        let excess = || {
+            let sent = Instant::now();
+            client.ask();
+            sent.elapsed().checked_sub(5 * MS).expect("no less than asked for")
+        };
+        // On a busy machine most come late; a server that sleeps badly is never on time.
+        let least = std::iter::repeat_with(excess).take(100).find(|excess| *excess < MS / 4);
+        assert!(least.is_some());
+    }
+
+    #[test]
+    fn the_drift_counts_from_the_start() {
+        let server = LoopbackServer::builder().drift_ppm(100.0).start().expect("a server");
+        let now = host_now();
+        let later = now.saturating_add(Offset::from(HOUR));
+        let gained = server.offset_at(later).saturating_sub(server.offset_at(now));
+        assert!(gained.saturating_sub(Offset::from(360 * MS)).abs() <= Duration::from_nanos(1));
+        assert!(server.offset_now().abs() < MS);
+    }
+
+    #[test]
+    fn a_clock_before_1970_is_refused() {
+        let skew = Offset::from_nanos(-host_now().as_unix_nanos());
+        let server = LoopbackServer::builder().skew(skew).lag(HOUR).start();
+        assert_eq!(server.map_err(|e| e.kind()).unwrap_err(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn thousands_of_requests_go_through_one_connection() {
+        let (server, mut client) = behaving(Behaviour::Normal);
+        for _ in 0..3000 {
+            assert_eq!(client.ask().word(1), "200");
+        }
+        assert_eq!((server.requests(), server.connections()), (3000, 1));
+        assert_eq!(server.open_connections(), 1);
+    }
+
+    #[test]
+    fn the_script_is_followed_over_connections_and_its_last_line_repeats() {
+        let script = [301, 403, 404].map(Behaviour::Status);
+        let builder = LoopbackServer::builder().script(script.to_vec());
+        let server = builder.requests_per_connection(1).start().expect("a server");
+        let seen = [(); 4].map(|()| Client::new(server.address()).ask().word(1).to_owned());
+        assert_eq!(seen, ["301", "403", "404", "404"]);
+        assert_eq!(server.connections(), 4);
+    }
+
+    #[test]
+    fn pipelined_requests_are_answered_in_their_order() {
+        let script = [301, 403, 405].map(Behaviour::Status);
+        let server = LoopbackServer::builder().script(script.to_vec()).start().expect("a server");
+        let mut client = Client::new(server.address());
+        client.send(&HEAD.repeat(3));
+        assert_eq!([(); 3].map(|()| client.head().word(1).to_owned()), ["301", "403", "405"]);
+    }
+
+    #[test]
+    fn a_request_in_absolute_form_is_answered_alike() {
+        let (server, mut client) = behaving(Behaviour::Normal);
+        client.send("HEAD http://server.test/ HTTP/1.1\r\nHost: server.test\r\n\r\n");
+        assert_eq!(client.head().word(1), "200");
+        let request = server.last_request().expect("a request");
+        assert!(request.starts_with("HEAD http://server.test/ HTTP/1.1\r\n"));
+        assert!(request.ends_with("\r\nHost: server.test\r\n\r\n"));
+    }
+
+    #[test]
+    fn get_brings_the_body_that_head_announces() {
+        let (_server, mut client) = behaving(Behaviour::Normal);
+        assert_eq!(client.ask().field("content-length"), Some(BODY.len().to_string().as_str()));
+        client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.head().field("connection"), Some("close"));
+        assert_eq!(client.rest(), BODY);
+    }
+
+    #[test]
+    fn a_connection_ends_after_its_last_answer_announced_or_not() {
+        for announce in [true, false] {
+            let builder = LoopbackServer::builder().announce_close(announce);
+            let server = builder.requests_per_connection(2).start().expect("a server");
+            let mut client = Client::new(server.address());
+            // One request too many, so that the server has something unread when it closes.
+            client.send(&HEAD.repeat(3));
+            assert_eq!(client.head().field("connection"), None);
+            assert_eq!(client.head().field("connection"), announce.then_some("close"));
+            assert_eq!(client.rest(), b"");
+            assert_eq!((server.requests(), server.open_connections()), (2, 0));
+        }
+    }
+
+    #[test]
+    fn the_server_header_is_as_asked_for() {
+        for value in [Some("nginx/1.22.1"), None] {
+            let builder = LoopbackServer::builder().server_header(value.map(str::to_owned));
+            let server = builder.start().expect("a server");
+            assert_eq!(Client::new(server.address()).ask().field("server"), value);
+        }
+    }
+
+    #[test]
+    fn it_listens_on_ipv6_too() {
+        let server = match LoopbackServer::builder().ipv6(true).start() {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => return,
+            server => server.expect("a server"),
+        };
+        assert!(server.url().starts_with("http://[::1]:"));
+        assert_eq!(Client::new(server.address()).ask().word(1), "200");
+    }
+
+    #[test]
+    fn http_1_0_closes_each_time() {
+        let (_server, mut client) = behaving(Behaviour::Http10Close);
+        let head = client.ask();
+        assert_eq!((head.word(0), head.field("connection")), ("HTTP/1.0", None));
+        assert_eq!(client.rest(), b"");
+    }
+
+    #[test]
+    fn a_silent_server_reads_and_says_nothing() {
+        let (server, mut client) = behaving(Behaviour::Silent);
+        client.send(HEAD);
+        wait_for(|| server.requests() == 1);
+        client.stream.shutdown(std::net::Shutdown::Write).expect("an open connection");
+        assert_eq!(client.rest(), b"");
+    }
+
+    #[test]
+    fn a_dribbled_answer_is_whole_and_slow() {
+        let every = Duration::from_micros(50);
+        let (server, mut client) = behaving(Behaviour::Dribble { every });
+        let begun = Instant::now();
+        let sent = host_now();
+        let head = client.ask();
+        let bytes = u32::try_from(head.raw().len()).expect("a short head");
+        assert!(begun.elapsed() >= every * (bytes - 1));
+        assert!(second_at(&server, sent, Duration::ZERO) <= date(&head));
+    }
+
+    #[test]
+    fn endless_headers_begin_well_and_never_end() {
+        let (_server, mut client) = behaving(Behaviour::EndlessHeaders);
+        client.send(HEAD);
+        let bytes = client.exactly(300_000);
+        assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(bytes.windows(7).any(|window| window == b"\nDate: "));
+        assert!(!bytes.windows(4).any(|window| window == b"\r\n\r\n"));
+    }
+
+    #[test]
+    fn endless_interim_responses_are_all_interim() {
+        let (_server, mut client) = behaving(Behaviour::EndlessInterim);
+        client.send(HEAD);
+        assert!((0..1000).all(|_| client.head().word(1) == "102"));
+    }
+
+    #[test]
+    fn no_date_is_none() {
+        let (_server, mut client) = behaving(Behaviour::NoDate);
+        assert_eq!(client.ask().field("date"), None);
+    }
+
+    #[test]
+    fn two_dates_are_an_hour_apart() {
+        let (_server, mut client) = behaving(Behaviour::TwoDates);
+        let head = client.ask();
+        let dates = head.field_lines().filter_map(|line| line.strip_prefix("Date: "));
+        let dates: Vec<i64> = dates.map(seconds).collect();
+        assert_eq!(dates, [date(&head), date(&head) + 3600]);
+    }
+
+    #[test]
+    fn a_fixed_date_is_sent_as_it_is() {
+        let text = "Fri, 31 Dec 9999 23:59:59 GMT";
+        let (_server, mut client) = behaving(Behaviour::FixedDate(text.to_owned()));
+        assert_eq!(client.ask().field("date"), Some(text));
+    }
+
+    #[test]
+    fn field_names_come_in_other_cases() {
+        for (behaviour, name) in
+            [(Behaviour::LowerCaseNames, "\ndate: "), (Behaviour::MixedCaseNames, "\ndAtE: ")]
+        {
+            let (server, mut client) = behaving(behaviour);
+            let sent = host_now();
+            let head = client.ask();
+            assert!(head.text().contains(name), "{}", head.text());
+            assert!(second_at(&server, sent, Duration::ZERO) <= date(&head));
+        }
+    }
+
+    #[test]
+    fn a_folded_date_takes_two_lines() {
+        let (server, mut client) = behaving(Behaviour::FoldedDate);
+        let sent = host_now();
+        let head = client.ask();
+        let (_, folded) = head.text().split_once("Date: ").expect("a Date");
+        let mut lines = folded.split("\r\n");
+        let (first, second) = (lines.next().expect("a line"), lines.next().expect("a line"));
+        assert!(second.starts_with(' '));
+        assert!(second_at(&server, sent, Duration::ZERO) <= seconds(&format!("{first}{second}")));
+    }
+
+    #[test]
+    fn nul_bytes_come_before_the_date() {
+        let (_server, mut client) = behaving(Behaviour::NulBytes);
+        let head = client.ask();
+        assert!(
+            head.text().find('\0').expect("a NUL") < head.text().find("Date:").expect("a Date")
+        );
+    }
+
+    #[test]
+    fn what_is_not_http_comes_byte_for_byte() {
+        for (behaviour, bytes) in [
+            (Behaviour::TlsAlert, b"\x15\x03\x01\x00\x02\x02\x28".as_slice()),
+            (Behaviour::EmptyReply, b""),
+        ] {
+            let (_server, mut client) = behaving(behaviour);
+            client.send(HEAD);
+            assert_eq!(client.rest(), bytes);
+        }
+        let (_server, mut client) = behaving(Behaviour::Http2Preface);
+        client.send(HEAD);
+        assert_eq!(client.rest()[..9], [0, 0, 6, 4, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn raw_bytes_leave_the_connection_open() {
+        let script = vec![Behaviour::Raw(b"\0\xffnoise".to_vec()), Behaviour::Normal];
+        let server = LoopbackServer::builder().script(script).start().expect("a server");
+        let mut client = Client::new(server.address());
+        client.send(HEAD);
+        assert_eq!(client.exactly(7), b"\0\xffnoise");
+        assert_eq!(client.ask().word(1), "200");
+    }
+
+    #[test]
+    fn a_head_cut_short_ends_within_its_date() {
+        let (_server, mut client) = behaving(Behaviour::CloseMidHead);
+        client.send(HEAD);
+        let text = String::from_utf8(client.rest()).expect("text");
+        let (_, cut) = text.rsplit_once("\r\nDate: ").expect("a Date");
+        assert!(!cut.is_empty() && !cut.contains("GMT"), "{cut}");
+    }
+
+    #[test]
+    fn the_illegal_body_comes_with_the_head_and_looks_like_a_response() {
+        let (_server, mut client) = behaving(Behaviour::BodyAfterHead);
+        client.send(HEAD);
+        let segment = String::from_utf8(client.segment()).expect("text");
+        let (head, body) = segment.split_once("\r\n\r\n").expect("a head");
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+        let forged = body.strip_prefix("HTTP/1.1 200 OK\r\nDate: ").expect("a response");
+        let (_, good) = head.split_once("\nDate: ").expect("a Date");
+        assert_eq!(seconds(&forged[..29]), seconds(&good[..29]) + 3600);
+    }
+
+    #[test]
+    fn the_illegal_body_can_come_later() {
+        let (_server, mut client) = behaving(Behaviour::BodyAfterHeadLater { after: 5 * MS });
+        let sent = Instant::now();
+        client.send(HEAD);
+        assert!(client.segment().ends_with(b"\r\n\r\n"));
+        assert!(client.segment().starts_with(b"HTTP/1.1 200 OK\r\nDate: "));
+        assert!(sent.elapsed() >= 5 * MS);
+    }
+
+    #[test]
+    fn a_reset_comes_after_the_answer() {
+        let (_server, mut client) = behaving(Behaviour::ResetBetweenRequests);
+        assert_eq!(client.ask().word(1), "200");
+        let end = io::Read::read(&mut client.stream, &mut [0]);
+        assert_eq!(end.map_err(|e| e.kind()).unwrap_err(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_frozen_date_stays_while_the_clock_goes_on() {
+        let builder = LoopbackServer::builder().behaviour(Behaviour::FrozenDate);
+        let server = builder.skew(skew_to_flip_in(30 * MS)).start().expect("a server");
+        let mut client = Client::new(server.address());
+        let first = date(&client.ask());
+        wait_for(|| second_at(&server, host_now(), Duration::ZERO) > first);
+        assert_eq!(date(&client.ask()), first);
+    }
+
+    #[test]
+    fn a_stored_response_grows_old() {
+        let age = Duration::from_millis(99_980);
+        let (server, mut client) = behaving(Behaviour::Cached { age: Some(age) });
+        let sent = host_now();
+        let first = client.ask();
+        let begun = Instant::now();
+        assert_eq!(first.field("age"), Some("99"));
+        assert!(second_at(&server, sent, age) <= date(&first));
+        assert!(date(&first) <= second_at(&server, host_now(), age));
+        wait_for(|| begun.elapsed() > 30 * MS);
+        let second = client.ask();
+        assert_eq!((second.field("age"), date(&second)), (Some("100"), date(&first)));
+    }
+
+    #[test]
+    fn a_cache_can_hide_its_age() {
+        let (_server, mut client) = behaving(Behaviour::Cached { age: None });
+        let head = client.ask();
+        assert_eq!((head.field("age"), head.field("x-cache")), (None, Some("HIT")));
+    }
+
+    #[test]
+    fn the_date_jumps_back_after_so_many_requests() {
+        let behaviour = Behaviour::JumpsBack { after_requests: 2, by: HOUR };
+        let (server, mut client) = behaving(behaviour);
+        let sent = host_now();
+        assert!(second_at(&server, sent, Duration::ZERO) <= date(&client.ask()));
+        assert!(second_at(&server, sent, Duration::ZERO) <= date(&client.ask()));
+        assert!(second_at(&server, sent, HOUR) <= date(&client.ask()));
+        assert!(date(&client.ask()) <= second_at(&server, host_now(), HOUR));
+    }
+
+    #[test]
+    fn a_banner_comes_unasked_and_takes_a_turn_of_the_script() {
+        let script = vec![Behaviour::SshBanner, Behaviour::Normal];
+        let server = LoopbackServer::builder().script(script).start().expect("a server");
+        let mut client = Client::new(server.address());
+        assert_eq!(client.exactly(SSH_BANNER.len()), b"SSH-2.0-OpenSSH_9.2\r\n");
+        assert_eq!(Client::new(server.address()).ask().word(1), "200");
+    }
+
+    #[test]
+    fn early_hints_come_first_with_a_date_of_their_own() {
+        let (server, mut client) = behaving(Behaviour::Interim103);
+        let sent = host_now();
+        let hints = client.ask();
+        assert_eq!((hints.word(1), date(&hints)), ("103", 784_111_777));
+        let last = client.head();
+        assert_eq!(last.word(1), "200");
+        assert!(second_at(&server, sent, Duration::ZERO) <= date(&last));
+    }
+
+    #[test]
+    fn a_status_without_a_body_announces_none() {
+        let (_server, mut client) = behaving(Behaviour::Status(304));
+        let head = client.ask();
+        assert_eq!((head.word(1), head.field("content-length")), ("304", None));
+        assert!(date(&head) > 0);
+    }
+
+    #[test]
+    fn dropping_ends_every_thread_promptly_whatever_it_is_doing() {
+        let stalls = [
+            (Behaviour::Normal, Duration::ZERO),
+            (Behaviour::Normal, HOUR),
+            (Behaviour::Silent, Duration::ZERO),
+            (Behaviour::Dribble { every: HOUR }, Duration::ZERO),
+            (Behaviour::BodyAfterHeadLater { after: Duration::MAX }, Duration::ZERO),
+            (Behaviour::EndlessHeaders, Duration::ZERO),
+        ];
+        for (behaviour, before) in stalls {
+            let builder = LoopbackServer::builder().delays(before, Duration::ZERO);
+            let server = builder.behaviour(behaviour.clone()).start().expect("a server");
+            let mut clients = [(); 3].map(|()| Client::new(server.address()));
+            for client in &mut clients[1..] {
+                client.send(HEAD);
+            }
+            wait_for(|| server.requests() == 2 && server.open_connections() == 3);
+            let alive = server.service.sign_of_life();
+            let begun = Instant::now();
+            drop(server);
+            assert!(begun.elapsed() < Duration::from_secs(1), "{behaviour:?} {before:?}");
+            assert!(!alive(), "something lives on: {behaviour:?}");
+            let mut unread = Vec::new();
+            let end = io::Read::read_to_end(&mut clients[0].stream, &mut unread);
+            assert_eq!(end.map_err(|e| e.kind()), Ok(0));
+        }
+    }
+
+    #[test]
+    fn connections_that_have_ended_leave_nothing_behind() {
+        let (server, _client) = behaving(Behaviour::Normal);
+        for _ in 0..200 {
+            Client::new(server.address()).ask();
+        }
+        wait_for(|| server.open_connections() == 1);
+        assert_eq!(server.connections(), 201);
+    }
+}

@@ -7,7 +7,9 @@ use httptime::config::Config;
 use httptime::measurement::Ended;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Client, Error, Measurement, Offset};
-use httptime_sim::loopback::{Behaviour, BlackHole, LoopbackServer, RefusedPort};
+use httptime_sim::loopback::{
+    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, ProxyOptions, RefusedPort,
+};
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 const TIMEOUT: Duration = Duration::from_millis(600);
@@ -272,4 +274,49 @@ fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<()
     assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
     assert!(matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "empty_reply"));
     Ok(())
+}
+
+fn measure_through(proxy: &str, tunnel: bool, url: &str) -> Result<Measurement, Error> {
+    Client::builder(url).proxy(proxy).tunnel(tunnel).config(quick()).build()?.measure()
+}
+
+#[test]
+fn a_proxy_is_used_in_absolute_form_and_by_connect_with_credentials() {
+    let server = server(Behaviour::Normal);
+    let options = ProxyOptions::default().credentials("user", "p@ss");
+    let proxy = LoopbackProxy::start(options).expect("a port");
+    let with = proxy.url().replace("http://", "http://user:p%40ss@");
+    all(vec![("absolute form", false), ("tunnel", true)], |tunnel| {
+        let tunnels = proxy.tunnels();
+        let measurement =
+            measure_through(&with, *tunnel, &server.url()).map_err(|error| error.to_string())?;
+        if *tunnel && proxy.tunnels() == tunnels {
+            return Err("no tunnel was opened".into());
+        }
+        holds(&measurement)
+    });
+}
+
+#[test]
+fn what_a_proxy_refuses_is_an_error_of_its_own() {
+    let server = server(Behaviour::Normal);
+    let refused = RefusedPort::reserve().expect("a port");
+    let nowhere = format!("http://{}/", refused.address());
+    let start = |options| LoopbackProxy::start(options).expect("a port");
+    let closed = start(ProxyOptions::default().credentials("user", "secret"));
+    let untunnelled = start(ProxyOptions::default().refuse_connect(true));
+    let caching = start(ProxyOptions::default().cache(Duration::from_secs(2)));
+    let open = start(ProxyOptions::default());
+    let cases = vec![
+        ("407 to HEAD", (&closed, false, server.url(), "proxy_credentials")),
+        ("407 to CONNECT", (&closed, true, server.url(), "proxy_credentials")),
+        ("403 to CONNECT", (&untunnelled, true, server.url(), "proxy_refused")),
+        ("a stored response", (&caching, false, server.url(), "cached")),
+        ("no way to the server", (&open, false, nowhere.clone(), "proxy_refused")),
+        ("no tunnel to the server", (&open, true, nowhere.clone(), "proxy_refused")),
+    ];
+    all(cases, |(proxy, tunnel, url, kind)| match measure_through(&proxy.url(), *tunnel, url) {
+        Err(error) if error.kind() == *kind => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
 }

@@ -75,10 +75,11 @@ impl<H: Handler> Service<H> {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// Goes dead with the last thread and the last handle.
+    /// Whether a thread runs or the listener is open, to be asked once the service is gone.
     #[cfg(test)]
-    pub(super) fn sign_of_life(&self) -> Weak<Shared<H>> {
-        Arc::downgrade(&self.shared)
+    pub(super) fn sign_of_life(&self) -> impl Fn() -> bool + use<H> {
+        let (shared, listener) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.listener));
+        move || shared.strong_count() > 0 || listener.strong_count() > 0
     }
 }
 
@@ -96,7 +97,7 @@ impl<H> Drop for Service<H> {
 }
 
 #[derive(Debug)]
-pub(super) struct Shared<H> {
+struct Shared<H> {
     handler: H,
     stop: Stop,
     accepted: AtomicUsize,
@@ -217,7 +218,9 @@ fn accept_all<H: Handler>(shared: &Arc<Shared<H>>, listener: &TcpListener) {
             let _ = shared.stop.sleep_until(Instant::now().checked_add(RETRY));
             continue;
         };
-        let Ok(stream) = shared.stop.adopt(stream) else { break };
+        let Ok(stream) = shared.stop.adopt(stream) else {
+            break;
+        };
         let _ = stream.set_nodelay(true);
         shared.accepted.fetch_add(1, Ordering::SeqCst);
         shared.open.fetch_add(1, Ordering::SeqCst);

@@ -1,0 +1,562 @@
+//! A small forward proxy for tests. It reaches loopback addresses only.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use httpdate::HttpDate;
+
+use super::behaviour::reason;
+use super::head::{Head, HeadReader};
+use super::service::{Connection, Ending, Handler, Service, Stop};
+
+/// A running HTTP forward proxy on a loopback port.
+///
+/// It forwards `HEAD` requests for `http://` URLs and gives back the origin's head as it came, keeping the
+/// connection to the origin open; and it opens tunnels (`CONNECT`). Origins are loopback addresses, `localhost`, or
+/// any name when [`ProxyOptions::origin`] says where that is; no name is ever resolved.
+#[derive(Debug)]
+pub struct LoopbackProxy {
+    service: Service<Proxy>,
+}
+
+impl LoopbackProxy {
+    /// Starts to listen on a free port.
+    ///
+    /// # Errors
+    /// When the system gives no port or no thread.
+    pub fn start(options: ProxyOptions) -> io::Result<Self> {
+        let proxy = Proxy {
+            options,
+            requests: AtomicUsize::new(0),
+            tunnels: AtomicUsize::new(0),
+            last_request: Mutex::new(None),
+            stored: Mutex::new(HashMap::new()),
+        };
+        Ok(Self { service: Service::start(false, proxy)? })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.service.address()
+    }
+
+    /// Its URL, `http://127.0.0.1:PORT/`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address())
+    }
+
+    /// Requests received so far, `CONNECT` and refused ones included. Each is counted before it is answered.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.service.handler().requests.load(Ordering::SeqCst)
+    }
+
+    /// Tunnels opened so far.
+    #[must_use]
+    pub fn tunnels(&self) -> usize {
+        self.service.handler().tunnels.load(Ordering::SeqCst)
+    }
+
+    /// The head of the last request received, as text, blank line included.
+    #[must_use]
+    pub fn last_request(&self) -> Option<String> {
+        lock(&self.service.handler().last_request).clone()
+    }
+
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.service.accepted()
+    }
+}
+
+/// What a [`LoopbackProxy`] does; by default it forwards everything for everyone.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct ProxyOptions {
+    credentials: Option<String>,
+    refuse_connect: bool,
+    origin: Option<SocketAddr>,
+    cache: Option<Duration>,
+}
+
+impl ProxyOptions {
+    /// Answers 407 unless the request brings these credentials (`Basic`, RFC 7617).
+    pub fn credentials(mut self, user: &str, password: &str) -> Self {
+        self.credentials =
+            Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes())));
+        self
+    }
+
+    /// Answers 403 to `CONNECT`.
+    pub fn refuse_connect(mut self, refuse: bool) -> Self {
+        self.refuse_connect = refuse;
+        self
+    }
+
+    /// Takes everything to this address, whatever host the request names.
+    pub fn origin(mut self, origin: SocketAddr) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Stores the first response for each URL and gives it to all later requests, with an `Age` that begins at `age`
+    /// and grows.
+    pub fn cache(mut self, age: Duration) -> Self {
+        self.cache = Some(age);
+        self
+    }
+}
+
+#[derive(Debug)]
+struct Proxy {
+    options: ProxyOptions,
+    requests: AtomicUsize,
+    tunnels: AtomicUsize,
+    last_request: Mutex<Option<String>>,
+    stored: Mutex<HashMap<String, (Head, Instant)>>,
+}
+
+impl Handler for Proxy {
+    fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
+        let mut reader = HeadReader::default();
+        let mut origin = None;
+        while let Some(request) = reader.next(connection.stream())? {
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            *lock(&self.last_request) = Some(request.text().to_owned());
+            let method = request.word(0);
+            if !self.admits(&request) {
+                let challenge = "Proxy-Authenticate: Basic realm=\"loopback\"\r\n";
+                connection.send(&own_answer(407, challenge))?;
+            } else if method == "CONNECT" {
+                if !self.options.refuse_connect {
+                    return self.tunnel(connection, &request, reader);
+                }
+                connection.send(&own_answer(403, ""))?;
+            } else if method == "HEAD" {
+                let response = self.forward(connection, &request, &mut origin);
+                let response = response.unwrap_or_else(|status| own_answer(status, "").into());
+                connection.send(&response.bytes)?;
+                if response.closes {
+                    break;
+                }
+            } else {
+                connection.send(&own_answer(501, ""))?;
+            }
+            if request.closes() {
+                break;
+            }
+        }
+        Ok(Ending::Close)
+    }
+}
+
+impl Proxy {
+    fn admits(&self, request: &Head) -> bool {
+        self.options
+            .credentials
+            .as_deref()
+            .is_none_or(|wanted| request.field("proxy-authorization") == Some(wanted))
+    }
+
+    /// The response to give, or the status code of the proxy's own.
+    fn forward(
+        &self,
+        connection: &Connection<'_>,
+        request: &Head,
+        origin: &mut Option<Origin>,
+    ) -> Result<Relayed, u16> {
+        let url = request.word(1);
+        let (authority, path) = split_url(url).ok_or(400_u16)?;
+        if let Some(age) = self.options.cache {
+            if let Some((head, since)) = lock(&self.stored).get(url) {
+                return Ok(aged(head, age.saturating_add(since.elapsed())));
+            }
+        }
+        let address = self.locate(authority, 80)?;
+        let message = onward(request, path);
+        let mut reused = origin.take().filter(|origin| origin.address == address);
+        let (relayed, head) = loop {
+            let retry = reused.is_some();
+            let mut used = match reused.take() {
+                Some(used) => used,
+                None => Origin::connect(connection.stop(), address)?,
+            };
+            match used.exchange(&message) {
+                Ok((relayed, head)) => {
+                    *origin = Some(used).filter(|_| !relayed.closes);
+                    break (relayed, head);
+                }
+                // An origin may close an idle connection whenever it likes.
+                Err(_) if retry => {}
+                Err(_) => return Err(502),
+            }
+        };
+        if self.options.cache.is_some() {
+            lock(&self.stored).insert(url.to_owned(), (head, Instant::now()));
+        }
+        Ok(relayed)
+    }
+
+    fn tunnel(
+        &self,
+        connection: &Connection<'_>,
+        request: &Head,
+        reader: HeadReader,
+    ) -> io::Result<Ending> {
+        let origin = self
+            .locate(request.word(1), 443)
+            .and_then(|address| Origin::connect(connection.stop(), address));
+        let origin = match origin {
+            Ok(origin) => origin,
+            Err(status) => {
+                connection.send(&own_answer(status, ""))?;
+                return Ok(Ending::Close);
+            }
+        };
+        self.tunnels.fetch_add(1, Ordering::SeqCst);
+        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+        (&*origin.stream).write_all(&reader.into_rest())?;
+        thread::scope(|scope| {
+            scope.spawn(|| copy(connection.stream(), &origin.stream));
+            copy(&origin.stream, connection.stream());
+        });
+        Ok(Ending::Close)
+    }
+
+    fn locate(&self, authority: &str, default_port: u16) -> Result<SocketAddr, u16> {
+        if let Some(origin) = self.options.origin {
+            return Ok(origin);
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => {
+                (host, port.parse().map_err(|_| 400_u16)?)
+            }
+            _ => (authority, default_port),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let ip = if host == "localhost" {
+            Ipv4Addr::LOCALHOST.into()
+        } else if let Ok(ip) = host.parse::<Ipv6Addr>() {
+            ip.into()
+        } else {
+            host.parse::<Ipv4Addr>().map_err(|_| 502_u16)?.into()
+        };
+        let address = SocketAddr::new(ip, port);
+        if address.ip().is_loopback() { Ok(address) } else { Err(502) }
+    }
+}
+
+/// What goes back to the client.
+struct Relayed {
+    bytes: Vec<u8>,
+    closes: bool,
+}
+
+impl From<Vec<u8>> for Relayed {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, closes: false }
+    }
+}
+
+/// A connection to an origin.
+struct Origin {
+    address: SocketAddr,
+    stream: Arc<TcpStream>,
+    reader: HeadReader,
+}
+
+impl Origin {
+    /// Connects, or gives the status code for the failure.
+    fn connect(stop: &Stop, address: SocketAddr) -> Result<Self, u16> {
+        let begun = Instant::now();
+        while begun.elapsed() < CONNECT_TIMEOUT {
+            stop.check().map_err(|_| 503_u16)?;
+            // In slices, since nothing can interrupt a connect that hangs.
+            match TcpStream::connect_timeout(&address, CONNECT_SLICE) {
+                Ok(stream) => {
+                    let _ = stream.set_nodelay(true);
+                    let stream = stop.adopt(stream).map_err(|_| 503_u16)?;
+                    return Ok(Self { address, stream, reader: HeadReader::default() });
+                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Err(_) => return Err(502),
+            }
+        }
+        Err(504)
+    }
+
+    /// Sends a request; gives back all heads up to the final one, and the final one.
+    fn exchange(&mut self, message: &[u8]) -> io::Result<(Relayed, Head)> {
+        (&*self.stream).write_all(message)?;
+        let mut bytes = Vec::new();
+        loop {
+            let head = self.reader.next(&self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            bytes.extend_from_slice(head.raw());
+            if !head.word(1).starts_with('1') {
+                return Ok((Relayed { bytes, closes: head.closes() }, head));
+            }
+        }
+    }
+}
+
+/// The request for the origin: its path alone, and without what was meant for the proxy.
+fn onward(request: &Head, path: &str) -> Vec<u8> {
+    let mut message = format!("{} {path} HTTP/1.1\r\n", request.word(0));
+    for line in request.field_lines() {
+        let for_proxy = line.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-"));
+        if !for_proxy {
+            let _ = write!(message, "{line}\r\n");
+        }
+    }
+    message.push_str("\r\n");
+    message.into_bytes()
+}
+
+/// Authority and path of an `http://` URL.
+fn split_url(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("http://")?;
+    let slash = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(slash);
+    Some((authority, if path.is_empty() { "/" } else { path }))
+}
+
+fn aged(head: &Head, age: Duration) -> Relayed {
+    let kept = head.raw().strip_suffix(b"\r\n").unwrap_or_default();
+    let age = format!("Age: {}\r\n\r\n", age.as_secs());
+    Relayed { bytes: [kept, age.as_bytes()].concat(), closes: head.closes() }
+}
+
+/// An answer that does not come from an origin. Its `Date` is the host's time: not the one that was asked for.
+fn own_answer(status: u16, fields: &str) -> Vec<u8> {
+    let (reason, date) = (reason(status), HttpDate::from(SystemTime::now()));
+    format!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n{fields}Content-Length: 0\r\n\r\n")
+        .into()
+}
+
+/// Moves bytes until one end closes; then tells the other end.
+fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+    let mut buffer = [0; 8192];
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..n]).is_err() {
+            let _ = from.shutdown(Shutdown::Both);
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| usize::from(group.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let index = (bits >> (18 - 6 * place)) & 63;
+            let padding = place > group.len();
+            text.push(if padding { '=' } else { char::from(ALPHABET[index]) });
+        }
+    }
+    text
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Also how long dropping the proxy can take.
+const CONNECT_SLICE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Client, date, wait_for};
+    use super::super::{Behaviour, BlackHole, LoopbackServer, RefusedPort};
+    use super::*;
+
+    fn origin() -> LoopbackServer {
+        LoopbackServer::builder().start().expect("a server")
+    }
+
+    fn proxy(options: ProxyOptions) -> (LoopbackProxy, Client) {
+        let proxy = LoopbackProxy::start(options).expect("a proxy");
+        let client = Client::new(proxy.address());
+        (proxy, client)
+    }
+
+    fn request(url: &str, fields: &str) -> String {
+        format!("HEAD {url} HTTP/1.1\r\nHost: server.test\r\n{fields}\r\n")
+    }
+
+    #[test]
+    fn the_origins_head_comes_back_as_it_was() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT".to_owned();
+        let raw = b"HTTP/1.1 418 odd\r\nDATE:x\r\n\r\n".to_vec();
+        let script = vec![Behaviour::FixedDate(date.clone()), Behaviour::Raw(raw.clone())];
+        let origin = LoopbackServer::builder().script(script).start().expect("a server");
+        let (proxy, mut client) = proxy(ProxyOptions::default());
+        client.send(&request(&origin.url(), "Proxy-Connection: keep-alive\r\nX-Own: 1\r\n"));
+        assert_eq!(client.head().field("date"), Some(date.as_str()));
+        let seen = origin.last_request().expect("a request");
+        assert_eq!(seen, "HEAD / HTTP/1.1\r\nHost: server.test\r\nX-Own: 1\r\n\r\n");
+        client.send(&request(&origin.url(), ""));
+        assert_eq!(client.head().raw(), raw);
+        assert_eq!((proxy.requests(), proxy.connections(), origin.connections()), (2, 1, 1));
+    }
+
+    #[test]
+    fn interim_responses_are_passed_on() {
+        let builder = LoopbackServer::builder().behaviour(Behaviour::Interim103);
+        let origin = builder.start().expect("a server");
+        let (_proxy, mut client) = proxy(ProxyOptions::default());
+        client.send(&request(&origin.url(), ""));
+        assert_eq!([client.head().word(1), client.head().word(1)], ["103", "200"]);
+    }
+
+    #[test]
+    fn an_origin_that_closed_unannounced_is_connected_to_again() {
+        let builder = LoopbackServer::builder().requests_per_connection(1).announce_close(false);
+        let origin = builder.start().expect("a server");
+        let (_proxy, mut client) = proxy(ProxyOptions::default());
+        for requests in 1..=3 {
+            client.send(&request(&origin.url(), ""));
+            assert_eq!(client.head().word(1), "200");
+            assert_eq!(origin.connections(), requests);
+        }
+    }
+
+    #[test]
+    fn a_close_that_the_origin_announced_holds_for_the_client_too() {
+        let builder = LoopbackServer::builder().requests_per_connection(1);
+        let origin = builder.start().expect("a server");
+        let (_proxy, mut client) = proxy(ProxyOptions::default());
+        client.send(&request(&origin.url(), ""));
+        assert_eq!(client.head().field("connection"), Some("close"));
+        assert_eq!(client.rest(), b"");
+    }
+
+    #[test]
+    fn any_name_leads_to_the_given_origin_and_without_one_none_is_resolved() {
+        let origin = origin();
+        let (_proxy, mut client) = proxy(ProxyOptions::default().origin(origin.address()));
+        client.send(&request("http://server.test", ""));
+        assert_eq!(client.head().word(1), "200");
+        let (_proxy, mut client) = proxy(ProxyOptions::default());
+        for elsewhere in ["http://server.test/", "http://192.0.2.1/", "http://[2001:db8::1]:80/"] {
+            client.send(&request(elsewhere, ""));
+            assert_eq!(client.head().word(1), "502");
+        }
+        client.send(&request(&origin.url().replace("127.0.0.1", "localhost"), ""));
+        assert_eq!(client.head().word(1), "200");
+    }
+
+    #[test]
+    fn credentials_are_asked_for_and_taken() {
+        let origin = origin();
+        // RFC 7617, section 2.
+        let options = ProxyOptions::default().credentials("Aladdin", "open sesame");
+        let (_proxy, mut client) = proxy(options);
+        for wrong in ["", "Proxy-Authorization: Basic QWxhZGRpbg==\r\n"] {
+            client.send(&request(&origin.url(), wrong));
+            let refusal = client.head();
+            assert_eq!(refusal.word(1), "407");
+            assert_eq!(refusal.field("proxy-authenticate"), Some("Basic realm=\"loopback\""));
+            assert!(date(&refusal) > 0);
+        }
+        let right = "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
+        client.send(&request(&origin.url(), right));
+        assert_eq!(client.head().word(1), "200");
+        let seen = origin.last_request().expect("a request");
+        assert!(!seen.contains("Proxy-Authorization"), "{seen}");
+    }
+
+    #[test]
+    fn a_tunnel_passes_bytes_both_ways_until_it_is_closed() {
+        let origin = origin();
+        let (proxy, mut client) = proxy(ProxyOptions::default());
+        // The first request comes with the CONNECT, in one segment.
+        let connect = format!("CONNECT {} HTTP/1.1\r\n\r\n", origin.address());
+        client.send(&(connect + &request("/", "")));
+        assert_eq!(client.head().text(), "HTTP/1.1 200 Connection established\r\n\r\n");
+        assert_eq!(client.head().field("server"), Some("httptime-sim"));
+        assert_eq!(client.ask().word(1), "200");
+        assert_eq!((proxy.tunnels(), proxy.requests(), origin.requests()), (1, 1, 2));
+        client.stream.shutdown(Shutdown::Write).expect("an open connection");
+        assert_eq!(client.rest(), b"");
+        wait_for(|| origin.open_connections() == 0);
+    }
+
+    #[test]
+    fn a_tunnel_can_be_refused() {
+        let origin = origin();
+        let (proxy, mut client) = proxy(ProxyOptions::default().refuse_connect(true));
+        client.send(&format!("CONNECT {} HTTP/1.1\r\n\r\n", origin.address()));
+        assert_eq!(client.head().word(1), "403");
+        client.send(&request(&origin.url(), ""));
+        assert_eq!(client.head().word(1), "200");
+        assert_eq!(proxy.tunnels(), 0);
+    }
+
+    #[test]
+    fn a_cache_asks_once_and_tells_the_age() {
+        let origin = origin();
+        let age = Duration::from_millis(49_980);
+        let (_proxy, mut client) = proxy(ProxyOptions::default().cache(age));
+        client.send(&request(&origin.url(), ""));
+        let first = client.head();
+        let begun = Instant::now();
+        assert_eq!(first.field("age"), None);
+        wait_for(|| begun.elapsed() > Duration::from_millis(25));
+        client.send(&request(&origin.url(), ""));
+        let stored = client.head();
+        assert_eq!((stored.field("age"), date(&stored)), (Some("50"), date(&first)));
+        assert_eq!(origin.requests(), 1);
+    }
+
+    #[test]
+    fn an_origin_that_is_not_there_is_a_bad_gateway() {
+        let port = RefusedPort::reserve().expect("a port");
+        let (_proxy, mut client) = proxy(ProxyOptions::default().origin(port.address()));
+        client.send(&request("http://server.test/", ""));
+        assert_eq!(client.head().word(1), "502");
+        client.send("CONNECT server.test:80 HTTP/1.1\r\n\r\n");
+        assert_eq!(client.head().word(1), "502");
+    }
+
+    #[test]
+    fn dropping_ends_every_thread_promptly_whatever_it_waits_for() {
+        let hole = BlackHole::start().expect("a listener");
+        let silent = LoopbackServer::builder().behaviour(Behaviour::Silent);
+        let silent = silent.start().expect("a server");
+        for origin in [hole.address(), silent.address()] {
+            let (proxy, mut client) = proxy(ProxyOptions::default().origin(origin));
+            let mut tunnel = Client::new(proxy.address());
+            client.send(&request("http://server.test/", ""));
+            tunnel.send("CONNECT server.test:80 HTTP/1.1\r\n\r\n");
+            wait_for(|| proxy.requests() == 2);
+            wait_for(|| origin == hole.address() || silent.connections() == 2);
+            let alive = proxy.service.sign_of_life();
+            let begun = Instant::now();
+            drop(proxy);
+            assert!(begun.elapsed() < Duration::from_secs(1));
+            assert!(!alive(), "something lives on");
+        }
+    }
+
+    #[test]
+    fn base64_is_padded_as_the_rfc_has_it() {
+        let encoded = ["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes()));
+        assert_eq!(encoded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
+    }
+}
