@@ -163,18 +163,23 @@ impl Measuring {
 }
 
 fn estimator(name: &str) -> Result<EstimatorKind, String> {
-    let names: Vec<_> = EstimatorKind::ALL.iter().map(|kind| kind.name()).collect();
-    name.parse().map_err(|_| format!("choose one of {}", names.join(", ")))
+    named(name, EstimatorKind::ALL, EstimatorKind::name)
 }
 
 fn schedule(name: &str) -> Result<ScheduleKind, String> {
-    let names: Vec<_> = ScheduleKind::ALL.iter().map(|kind| kind.name()).collect();
-    name.parse().map_err(|_| format!("choose one of {}", names.join(", ")))
+    named(name, ScheduleKind::ALL, ScheduleKind::name)
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
-    let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
-    name.parse().map_err(|_| format!("choose one of {}", names.join(", ")))
+    named(name, Profile::ALL, Profile::name)
+}
+
+/// The one of `all` that is called `name`.
+fn named<T: Copy>(name: &str, all: &[T], name_of: impl Fn(T) -> &'static str) -> Result<T, String> {
+    all.iter().copied().find(|one| name_of(*one) == name).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|one| name_of(*one)).collect();
+        format!("choose one of {}", names.join(", "))
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -414,12 +414,13 @@ impl Session {
     fn advance(
         &mut self,
         which: usize,
-        now: LocalInstant,
+        clock: &Clock,
         woken: bool,
         watch: &mut dyn FnMut(Update<'_>),
     ) {
+        let now = clock.now();
         let Ok(route) = &self.route else { return };
-        match self.links[which].advance(route, now, woken) {
+        match self.links[which].advance(route, clock, woken) {
             Event::Nothing => {}
             Event::Opened => {
                 // A request aimed at an instant that has passed meanwhile is aimed anew.
@@ -432,12 +433,12 @@ impl Session {
             }
             Event::NotOpened(error) => self.lose(false, error, now),
             Event::Lost(error) => self.lose(true, error, now),
-            Event::Answered { sent, head } => {
+            Event::Answered { sent, received, head } => {
                 self.due = None;
                 self.failures = 0;
                 let absorbed = route.refusal(head.status()).map_or_else(|| head.date(), Err);
                 let absorbed = absorbed.and_then(|date| {
-                    let exchange = Exchange::new(sent, now, date)
+                    let exchange = Exchange::new(sent, received, date)
                         .with_age(head.age())
                         .with_server(head.server());
                     self.measure.absorb(&exchange)
@@ -495,7 +496,6 @@ fn drive(
             return;
         }
         let ready = wait(clock, sessions, wake.map_or(deadline, |wake| wake.min(deadline)));
-        // Read before anything is read from a socket: what is there had arrived by now.
         let now = clock.now();
         if now >= deadline {
             let spent = now.saturating_since(begun);
@@ -505,7 +505,7 @@ fn drive(
         for (index, session) in sessions.iter_mut().enumerate() {
             for which in 0..MAX_LINKS {
                 if !session.done && which < session.links.len() {
-                    session.advance(which, now, ready & bit(index, which) != 0, watch);
+                    session.advance(which, clock, ready & bit(index, which) != 0, watch);
                 }
             }
         }

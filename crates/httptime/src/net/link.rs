@@ -97,7 +97,7 @@ pub(crate) enum Event<'a> {
     /// It was closed while no request was under way.
     Dropped,
     /// The head of a response.
-    Answered { sent: LocalInstant, head: ResponseHead<'a> },
+    Answered { sent: LocalInstant, received: LocalInstant, head: ResponseHead<'a> },
     /// No response will come for the request under way.
     Lost(Error),
 }
@@ -215,9 +215,9 @@ impl Link {
         }
     }
 
-    /// Goes on: something may have happened to the socket, or a deadline passed. `now` was read after the wait ended
-    /// and before anything was read from the socket.
-    pub(crate) fn advance(&mut self, route: &Route, now: LocalInstant, woken: bool) -> Event<'_> {
+    /// Goes on: something may have happened to the socket, or a deadline passed.
+    pub(crate) fn advance(&mut self, route: &Route, clock: &Clock, woken: bool) -> Event<'_> {
+        let now = clock.now();
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => Event::Nothing,
             State::Connecting { socket, opening } => {
@@ -238,7 +238,7 @@ impl Link {
                 }
             }
             State::Busy { stream, sent, written } => {
-                self.advance_busy(route, now, woken, stream, sent, written)
+                self.advance_busy(route, clock, woken, stream, sent, written)
             }
         }
     }
@@ -359,12 +359,13 @@ impl Link {
     fn advance_busy(
         &mut self,
         route: &Route,
-        now: LocalInstant,
+        clock: &Clock,
         woken: bool,
         mut stream: TcpStream,
         sent: LocalInstant,
         mut written: usize,
     ) -> Event<'_> {
+        let now = clock.now();
         if now >= sent.saturating_add(route.timeout) {
             let phase = if written == usize::MAX { Phase::Response } else { Phase::Send };
             return Event::Lost(Error::Timeout { phase, after: now.saturating_since(sent) });
@@ -384,13 +385,16 @@ impl Link {
             }
             Some(Err(error)) => return Event::Lost(error),
         }
+        // After the read and not before: the last piece of a head that comes in pieces may have come in between, and
+        // its date may be as young as that.
+        let received = clock.now();
         match self.reader.head() {
             Ok(Some(head)) => {
                 // Bytes behind the head are a body that HEAD forbids: never to be read as the next response.
                 if head.persistent() && !head.is_followed() && written == usize::MAX {
                     self.state = State::Ready { stream, fresh: false };
                 }
-                Event::Answered { sent, head }
+                Event::Answered { sent, received, head }
             }
             Ok(None) => {
                 self.state = State::Busy { stream, sent, written };
