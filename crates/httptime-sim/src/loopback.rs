@@ -597,6 +597,16 @@ mod testing {
         Timestamp::from_system_time(SystemTime::now()).expect("in range")
     }
 
+    /// In a thread of its own, so that a drop that hangs does not hang the test.
+    pub(super) fn drop_promptly(service: impl Send + 'static) {
+        let (done, dropped) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(service);
+            let _ = done.send(());
+        });
+        dropped.recv_timeout(Duration::from_secs(1)).expect("a prompt end");
+    }
+
     pub(super) fn wait_for(condition: impl Fn() -> bool) {
         let begun = Instant::now();
         while !condition() {
@@ -770,8 +780,8 @@ mod tests {
             let builder = LoopbackServer::builder().announce_close(announce);
             let server = builder.requests_per_connection(2).start().expect("a server");
             let mut client = Client::new(server.address());
-            // One request too many, so that the server has something unread when it closes.
-            client.send(&HEAD.repeat(3));
+            // Far too many requests, so that the server's socket has something unread when it closes.
+            client.send(&HEAD.repeat(300));
             assert_eq!(client.head().field("connection"), None);
             assert_eq!(client.head().field("connection"), announce.then_some("close"));
             assert_eq!(client.rest(), b"");
@@ -948,11 +958,13 @@ mod tests {
 
     #[test]
     fn the_illegal_body_can_come_later() {
+        let (_server, mut client) = behaving(Behaviour::BodyAfterHeadLater { after: HOUR });
+        assert_eq!(client.ask().word(1), "200");
+
         let (_server, mut client) = behaving(Behaviour::BodyAfterHeadLater { after: 5 * MS });
         let sent = Instant::now();
-        client.send(HEAD);
-        assert!(client.segment().ends_with(b"\r\n\r\n"));
-        assert!(client.segment().starts_with(b"HTTP/1.1 200 OK\r\nDate: "));
+        assert_eq!(client.ask().field("server"), Some("httptime-sim"));
+        assert_eq!(client.head().field("server"), None);
         assert!(sent.elapsed() >= 5 * MS);
     }
 
@@ -1003,8 +1015,9 @@ mod tests {
         let sent = host_now();
         assert!(second_at(&server, sent, Duration::ZERO) <= date(&client.ask()));
         assert!(second_at(&server, sent, Duration::ZERO) <= date(&client.ask()));
-        assert!(second_at(&server, sent, HOUR) <= date(&client.ask()));
-        assert!(date(&client.ask()) <= second_at(&server, host_now(), HOUR));
+        let back = date(&client.ask());
+        assert!(second_at(&server, sent, HOUR) <= back);
+        assert!(back <= second_at(&server, host_now(), HOUR));
     }
 
     #[test]
@@ -1054,9 +1067,7 @@ mod tests {
             }
             wait_for(|| server.requests() == 2 && server.open_connections() == 3);
             let alive = server.service.sign_of_life();
-            let begun = Instant::now();
-            drop(server);
-            assert!(begun.elapsed() < Duration::from_secs(1), "{behaviour:?} {before:?}");
+            drop_promptly(server);
             assert!(!alive(), "something lives on: {behaviour:?}");
             let mut unread = Vec::new();
             let end = io::Read::read_to_end(&mut clients[0].stream, &mut unread);
