@@ -9,6 +9,7 @@ use httptime::estimate::EstimatorKind;
 use httptime::http::ResponseReader;
 use httptime::measure::Next;
 use httptime::observation::Observation;
+use httptime::schedule::ScheduleKind;
 use httptime::server::Lag;
 use httptime::{ClockTie, Config, Exchange, LocalInstant, Measure, Timestamp};
 
@@ -36,43 +37,74 @@ fn parse(c: &mut Criterion) {
 }
 
 fn absorb(c: &mut Criterion) {
-    let mut group = c.benchmark_group("absorb/observation");
-    let observations = [observation(0, 0), observation(500, 0), observation(1_100, 1)];
-    group.bench_function("intersection", |b| {
-        b.iter(|| {
-            let mut estimator = EstimatorKind::Intersection.build();
-            for observation in black_box(&observations) {
-                estimator.absorb(observation);
-            }
-            let estimate = estimator.estimate().expect("there are observations");
-            assert!(estimate.offset().as_seconds().abs() < 1.0);
+    let mut group = c.benchmark_group("absorb/32_observations");
+    let observations: Vec<Observation> = (0..32).map(bisected).collect();
+    for kind in [EstimatorKind::Intersection, EstimatorKind::Posterior] {
+        group.bench_function(kind.name(), |b| {
+            b.iter(|| {
+                let mut estimator = kind.build();
+                for observation in black_box(&observations) {
+                    estimator.absorb(observation);
+                }
+                let aim = estimator.aim().expect("there are observations");
+                assert!(aim.offset().abs() < Duration::from_millis(5));
+            });
         });
-    });
+    }
+    group.finish();
+}
+
+fn estimate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("estimate/32_observations");
+    for kind in [EstimatorKind::Intersection, EstimatorKind::Posterior] {
+        let mut estimator = kind.build();
+        (0..32).for_each(|number| estimator.absorb(&bisected(number)));
+        group.bench_function(kind.name(), |b| {
+            b.iter(|| {
+                let estimate = black_box(&estimator).estimate().expect("there are observations");
+                assert!(estimate.offset().abs() < Duration::from_millis(5));
+            });
+        });
+    }
     group.finish();
 }
 
 fn plan(c: &mut Criterion) {
     let mut group = c.benchmark_group("plan/next_request");
-    let mut measure = Measure::new(&Config::default(), tie());
-    let exchange = exchange(0, 0);
-    measure.sent(exchange.sent());
-    measure.absorb(&exchange).expect("a good exchange");
-    let now = exchange.received();
-    group.bench_function("bisect", |b| {
-        b.iter(|| {
-            let Next::SendAt(at) = measure.next(black_box(now)) else {
-                panic!("one exchange is not enough");
-            };
-            assert!(at >= now && at.saturating_since(now) < Duration::from_secs(1));
+    for kind in [ScheduleKind::Bisect, ScheduleKind::Adaptive] {
+        let config = Config::builder().schedule(kind).build().expect("in range");
+        let mut measure = Measure::new(&config, tie());
+        let exchange = exchange(0, 0);
+        measure.sent(exchange.sent());
+        measure.absorb(&exchange).expect("a good exchange");
+        let now = exchange.received();
+        group.bench_function(kind.name(), |b| {
+            b.iter(|| {
+                let Next::SendAt(at) = measure.next(black_box(now)) else {
+                    panic!("one exchange is not enough");
+                };
+                assert!(at >= now && at.saturating_since(now) < Duration::from_secs(2));
+            });
         });
-    });
+    }
     group.finish();
 }
 
-/// An observation of a server whose clock agrees with the local one.
-fn observation(sent_ms: u64, date_after_s: i64) -> Observation {
-    Observation::new(tie(), &exchange(sent_ms, date_after_s), Lag::stated(Duration::ZERO))
-        .expect("sent before received")
+/// Observation `number` of a server whose clock agrees with the local one: the first stamped half a second before a
+/// flip, each later one on the other side of a flip and nearer to it, down to a millisecond.
+fn bisected(number: u32) -> Observation {
+    let distance_us = 1_000 + 500_000 / 2_u64.pow(number.min(9));
+    let second = u64::from(number) + 1;
+    let (sent_us, date) = if number % 2 == 0 {
+        (second * 1_000_000 - distance_us, second - 1)
+    } else {
+        (second * 1_000_000 + distance_us, second)
+    };
+    let sent = LocalInstant::from_nanos(0).saturating_add(Duration::from_micros(sent_us));
+    let received = sent.saturating_add(Duration::from_micros(200 + u64::from(number % 5) * 7));
+    let date = Timestamp::from_unix_seconds(DATE + i64::try_from(date).expect("small"));
+    let exchange = Exchange::new(sent, received, date.expect("within the range"));
+    Observation::new(tie(), &exchange, Lag::stated(Duration::ZERO)).expect("sent before received")
 }
 
 fn exchange(sent_ms: u64, date_after_s: i64) -> Exchange<'static> {
@@ -90,7 +122,7 @@ fn date() -> Timestamp {
     Timestamp::from_unix_seconds(DATE).expect("within the range")
 }
 
-criterion_group!(benches, parse, absorb, plan);
+criterion_group!(benches, parse, absorb, estimate, plan);
 criterion_main!(benches);
 
 /// Mon, 23 Nov 2026 09:37:12 GMT.
