@@ -41,7 +41,10 @@ pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool 
             true
         }
         Err(error) => {
-            complaint(&error.to_string());
+            match survey.servers() {
+                [only] => complaint(&format!("{}: {error}", only.url())),
+                _ => complaint(&error.to_string()),
+            }
             false
         }
     }
@@ -65,11 +68,12 @@ pub(crate) fn complaint(text: &str) {
 pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
     let error = measurement.offset().saturating_sub(skew);
     let direction = if skew >= Offset::ZERO { "ahead" } else { "behind" };
+    let sign = if error >= Offset::ZERO { "+" } else { "-" };
     let inside = if measurement.bounds().contains(skew) { "inside" } else { "OUTSIDE" };
     print(&format!(
-        "truth: the server is set {} s {direction}; error {:.1} µs; the truth is {inside} the bounds",
+        "truth: the server is set {} s {direction}; error {sign}{}; the truth is {inside} the bounds",
         unsigned(skew, 6),
-        error.as_seconds() * 1e6
+        span(error.abs())
     ));
 }
 

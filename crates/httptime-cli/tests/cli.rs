@@ -89,7 +89,8 @@ fn failure_is_exit_code_1_and_an_object_or_a_line() {
     let plain = query(&url, &[]);
     assert_eq!((plain.status.code(), text(&plain.stdout)), (Some(1), String::new()));
     let line = text(&plain.stderr);
-    assert!(line.starts_with("httptime: cannot connect to 127.0.0.1:"), "{line}");
+    let start = format!("httptime: {url}: cannot connect to 127.0.0.1:");
+    assert!(line.starts_with(&start), "{line}");
     assert_eq!(line.lines().count(), 1, "{line}");
     let machine = query(&url, &["--json"]);
     assert_eq!((machine.status.code(), text(&machine.stderr)), (Some(1), String::new()));
