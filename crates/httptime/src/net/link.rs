@@ -472,3 +472,54 @@ fn describe(error: &io::Error) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use httptime_sim::loopback::{BlackHole, LoopbackServer, RefusedPort};
+    use rustix::event::{PollFd, Timespec, poll};
+
+    use super::*;
+
+    /// Opens a link to the first of these that answers; `None` when none does.
+    fn open(addresses: Vec<SocketAddr>, timeout: Duration) -> Result<SocketAddr, Error> {
+        let clock = Clock::new();
+        let request = Vec::new();
+        let route = Route { addresses, connect: None, request, timeout, forwarded: false };
+        let mut link = Link::new();
+        let mut event = link.open(&route, clock.now());
+        loop {
+            match event {
+                Event::Opened => break,
+                Event::NotOpened(error) => return Err(error),
+                _ => {}
+            }
+            let left = link.deadline(&route).map(|at| at.saturating_since(clock.now()));
+            let left = Timespec::try_from(left.unwrap_or_default()).expect("short");
+            let (fd, flags) = link.interest().expect("it is connecting");
+            let ready = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&left));
+            event = match link.advance(&route, &clock, ready == Ok(1)) {
+                Event::Opened => Event::Opened,
+                Event::NotOpened(error) => Event::NotOpened(error),
+                _ => Event::Nothing,
+            };
+        }
+        Ok(route.addresses[link.address % route.addresses.len()])
+    }
+
+    #[test]
+    fn every_address_is_tried_in_turn_under_one_deadline() -> io::Result<()> {
+        let refused = RefusedPort::reserve()?;
+        let hole = BlackHole::start()?;
+        let server = LoopbackServer::builder().start()?;
+        let (refused, hole, good) = (refused.address(), hole.address(), server.address());
+        let timeout = Duration::from_millis(300);
+        assert_eq!(open(vec![refused, hole, refused, good], timeout), Ok(good));
+        let error = open(vec![hole, refused], timeout).expect_err("nobody");
+        assert_eq!(error.kind(), "connection_refused");
+        let begun = std::time::Instant::now();
+        let error = open(vec![refused, hole, hole], timeout).expect_err("nobody");
+        assert_eq!(error.kind(), "timeout_connect");
+        assert!(begun.elapsed() < 3 * timeout);
+        Ok(())
+    }
+}
