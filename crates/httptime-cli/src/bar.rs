@@ -2,7 +2,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use httptime::client::Update;
-use httptime::config::Limits;
+use httptime::limits::Limits;
 
 use crate::args::Output;
 

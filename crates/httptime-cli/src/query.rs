@@ -1,7 +1,7 @@
+use httptime::Error;
 use httptime::client::{Client, Survey};
 use httptime::config::Config;
 use httptime::net::{Family, Url};
-use httptime::{Error, Interval};
 
 use crate::args::{Output, Query};
 use crate::bar::Bar;
@@ -68,10 +68,4 @@ fn proxy(query: &Query, urls: &[String]) -> Result<Option<String>, Error> {
 
 fn with_scheme(url: &str) -> String {
     if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
-}
-
-/// How far the farther end of the bounds is from the estimate.
-pub(crate) fn radius(bounds: Interval, offset: httptime::Offset) -> std::time::Duration {
-    let below = offset.saturating_sub(bounds.lower()).abs();
-    below.max(bounds.upper().saturating_sub(offset).abs())
 }

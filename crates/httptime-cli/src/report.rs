@@ -1,4 +1,5 @@
 use std::io::{self, Write};
+use std::time::Duration;
 
 use httptime::client::{ServerReport, Survey};
 use httptime::config::Config;
@@ -8,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::args::Output;
 use crate::bar::span;
-use crate::query::radius;
 
 /// Prints what came of asking the servers; says whether there is a result.
 pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool {
@@ -111,6 +111,12 @@ fn assumptions(measurement: &Measurement) -> String {
 /// Microseconds, or nanoseconds where microseconds would show nothing of the deviation.
 fn digits(measurement: &Measurement) -> usize {
     if measurement.stddev().as_nanos() < 1_000 { 9 } else { 6 }
+}
+
+/// How far the farther end of the bounds is from the estimate.
+fn radius(bounds: Interval, offset: Offset) -> Duration {
+    let below = offset.saturating_sub(bounds.lower()).abs();
+    below.max(bounds.upper().saturating_sub(offset).abs())
 }
 
 fn unsigned(offset: Offset, digits: usize) -> String {

@@ -210,8 +210,8 @@ impl Client {
     /// Measures every server, in turns on this thread, and selects among them. `watch` is called after each exchange.
     ///
     /// The first request leaves when the names are resolved, for which there is one
-    /// [`timeout`](crate::config::Limits::timeout). After that it takes no longer than that timeout and
-    /// [`duration`](crate::config::Limits::duration) together.
+    /// [`timeout`](crate::limits::Limits::timeout). After that it takes no longer than that timeout and
+    /// [`duration`](crate::limits::Limits::duration) together.
     pub fn survey(&self, mut watch: impl FnMut(Update<'_>)) -> Survey {
         let clock = Clock::new();
         let mut sessions = self.sessions(&clock);

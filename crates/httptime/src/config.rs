@@ -6,43 +6,9 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::{Estimator, EstimatorKind};
+use crate::limits::Limits;
 use crate::schedule::{Adaptive, Profile, Schedule, ScheduleKind};
 use crate::time::Timestamp;
-
-/// What a measurement may spend, and when it has enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    requests: u32,
-    duration: Duration,
-    target: Option<Duration>,
-    timeout: Duration,
-}
-
-impl Limits {
-    /// The most requests to send to one server.
-    #[must_use]
-    pub const fn requests(&self) -> u32 {
-        self.requests
-    }
-
-    /// How long after the first request another one may be sent.
-    #[must_use]
-    pub const fn duration(&self) -> Duration {
-        self.duration
-    }
-
-    /// The standard deviation at which to stop early.
-    #[must_use]
-    pub const fn target(&self) -> Option<Duration> {
-        self.target
-    }
-
-    /// The longest wait for a name, a connection or a response.
-    #[must_use]
-    pub const fn timeout(&self) -> Duration {
-        self.timeout
-    }
-}
 
 /// How to measure. Cheap to clone; every server gets an estimator and a schedule of its own.
 #[derive(Clone)]

@@ -43,6 +43,7 @@ pub mod config;
 pub mod error;
 pub mod estimate;
 pub mod http;
+pub mod limits;
 pub mod measure;
 pub mod measurement;
 #[cfg(feature = "net")]

@@ -22,9 +22,9 @@ pub use self::adaptive::Adaptive;
 pub use self::bisect::Bisect;
 pub use self::periodic::Periodic;
 
-use crate::config::Limits;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
+use crate::limits::Limits;
 use crate::progress::Progress;
 use crate::time::LocalInstant;
 
