@@ -44,6 +44,8 @@ pub struct Measure {
     dates: Option<Dates>,
     server: String,
     failures: u32,
+    /// What the latest request failed with, until one succeeds.
+    failure: Option<Error>,
     ended: Option<Ended>,
 }
 
@@ -67,6 +69,7 @@ impl Measure {
             dates: None,
             server: String::with_capacity(SERVER_CAPACITY),
             failures: 0,
+            failure: None,
             ended: None,
         }
     }
@@ -151,6 +154,7 @@ impl Measure {
         self.estimator.absorb(&observation);
         self.remember_server(exchange.server());
         self.failures = 0;
+        self.failure = None;
         Ok(observation)
     }
 
@@ -170,6 +174,8 @@ impl Measure {
         self.failures += 1;
         if self.failures >= MAX_FAILURES {
             self.ended = Some(Ended::Lost(error));
+        } else {
+            self.failure = Some(error);
         }
         Ok(())
     }
@@ -227,7 +233,8 @@ impl Measure {
                 drift_ppm: self.config.drift_ppm(),
             },
             server: (!self.server.is_empty()).then_some(self.server),
-            ended: self.ended.unwrap_or(Ended::Enough),
+            // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
+            ended: self.ended.or(self.failure.map(Ended::Lost)).unwrap_or(Ended::Duration),
         })
     }
 
@@ -380,6 +387,19 @@ mod tests {
         }
         assert_eq!(measure.next(at(40)), Next::Done);
         assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        Ok(())
+    }
+
+    #[test]
+    fn one_finished_early_names_the_answer_that_was_missing() -> Result<(), Error> {
+        let broken = || Error::Closed { received: 0 };
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        measure.lost(false, broken())?;
+        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Duration);
         Ok(())
     }
 
