@@ -14,16 +14,21 @@
 //! # }
 //! ```
 //!
-//! [`loopback`] has the real server: what `httptime demo` measures, and what misbehaves on demand in tests.
+//! [`worlds`] has worlds with names, to compare in. [`loopback`] has the real server: what `httptime demo` measures, and what misbehaves on demand in tests.
 #![forbid(unsafe_code)]
 
+mod client;
 mod clock;
 pub mod loopback;
+mod ntp;
 mod path;
 mod server;
 mod world;
+pub mod worlds;
 
+pub use self::client::SimClient;
 pub use self::clock::SimClock;
+pub use self::ntp::{NtpSample, clock_filter, shortest_delay};
 pub use self::path::Path;
 pub use self::server::SimServer;
 pub use self::world::{Outcome, World};

@@ -1,14 +1,28 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use httptime::LocalInstant;
 
-/// A network path: a fixed delay split over two ways, exponential queueing on each, and retransmissions.
+/// A network path: a fixed delay split over two ways, exponential queueing on each, and what goes wrong beyond that:
+/// retransmissions, bursts that fill a buffer, a route that changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Path {
     base: Duration,
     forward_share: f64,
     queueing: Duration,
     loss: f64,
+    bursts: Option<Bursts>,
+    rerouted: Option<(LocalInstant, Duration)>,
+}
+
+/// Times of quiet and of full buffers in turn, both of exponential length.
+#[derive(Debug, Clone, Copy)]
+struct Bursts {
+    quiet: Duration,
+    full: Duration,
+    most: Duration,
+    is_full: bool,
+    until: LocalInstant,
 }
 
 impl Path {
@@ -21,6 +35,8 @@ impl Path {
             forward_share: 0.5,
             queueing: Duration::from_secs_f64(queueing / 1e3),
             loss: 0.0,
+            bursts: None,
+            rerouted: None,
         }
     }
 
@@ -38,16 +54,84 @@ impl Path {
         self
     }
 
-    /// The delays of one exchange: to the server, and back.
-    pub fn draw(&self, random: &mut Rng) -> (Duration, Duration) {
+    /// Somebody's download fills a buffer on the way back for `full` on average, after `quiet` on average: up to `most`
+    /// more delay, anew for each response.
+    #[must_use]
+    pub const fn bursts(mut self, quiet: Duration, full: Duration, most: Duration) -> Self {
+        let until = LocalInstant::from_nanos(0);
+        self.bursts = Some(Bursts { quiet, full, most, is_full: true, until });
+        self
+    }
+
+    /// From `at` on, the way to the server is longer by `more`, and the way back as before.
+    #[must_use]
+    pub const fn rerouted(mut self, at: LocalInstant, more: Duration) -> Self {
+        self.rerouted = Some((at, more));
+        self
+    }
+
+    /// The delays of the next exchange, which leaves at `at`: to the server, and back.
+    pub fn draw(&mut self, at: LocalInstant, random: &mut Rng) -> (Duration, Duration) {
         let there = self.base.mul_f64(self.forward_share);
         let mut way = |fixed: Duration| {
-            let queued = self.queueing.mul_f64(-(1.0 - random.f64()).ln());
             let lost = if random.f64() < self.loss { RETRANSMISSION } else { Duration::ZERO };
-            fixed + queued + lost
+            fixed + exponential(self.queueing, random) + lost
         };
-        (way(there), way(self.base.saturating_sub(there)))
+        let (mut forth, mut back) = (way(there), way(self.base.saturating_sub(there)));
+        if let Some((_, more)) = self.rerouted.filter(|(since, _)| at >= *since) {
+            forth += more;
+        }
+        if let Some(bursts) = &mut self.bursts {
+            back += bursts.delay(at, random);
+        }
+        (forth, back)
     }
 }
 
+impl Bursts {
+    fn delay(&mut self, at: LocalInstant, random: &mut Rng) -> Duration {
+        while self.until <= at {
+            self.is_full = !self.is_full;
+            let mean = if self.is_full { self.full } else { self.quiet };
+            let lasts = exponential(mean, random) + Duration::from_nanos(1);
+            self.until = self.until.saturating_add(lasts);
+        }
+        if self.is_full { self.most.mul_f64(random.f64()) } else { Duration::ZERO }
+    }
+}
+
+/// An exponentially distributed time with this mean.
+pub(crate) fn exponential(mean: Duration, random: &mut Rng) -> Duration {
+    mean.mul_f64(-(1.0 - random.f64()).ln())
+}
+
 const RETRANSMISSION: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way_back_ms(path: &mut Path, at_ms: i64, random: &mut Rng) -> u128 {
+        path.draw(LocalInstant::from_nanos(at_ms * 1_000_000), random).1.as_millis()
+    }
+
+    #[test]
+    fn buffers_are_full_for_the_share_of_the_time_that_was_said() {
+        let second = Duration::from_secs(1);
+        let mut path = Path::symmetric_ms(0.0, 0.0).bursts(3 * second, second, second);
+        let mut random = Rng::with_seed(1);
+        let late = (0..100_000).filter(|at| way_back_ms(&mut path, *at * 100, &mut random) > 0);
+        let share = late.count();
+        assert!((23_000..27_000).contains(&share), "{share} of 100000");
+    }
+
+    #[test]
+    fn a_new_route_is_longer_to_the_server_only() {
+        let change = LocalInstant::from_nanos(5);
+        let mut path = Path::symmetric_ms(2.0, 0.0).rerouted(change, Duration::from_millis(10));
+        let mut random = Rng::with_seed(1);
+        let ms = Duration::from_millis;
+        assert_eq!(path.draw(LocalInstant::from_nanos(4), &mut random), (ms(1), ms(1)));
+        assert_eq!(path.draw(change, &mut random), (ms(11), ms(1)));
+    }
+}

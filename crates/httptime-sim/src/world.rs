@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use fastrand::Rng;
 use httptime::measure::Next;
 use httptime::{Config, Error, Exchange, LocalInstant, Measure, Measurement, Offset, Timestamp};
 
-use crate::{Path, SimClock, SimServer};
+use crate::{NtpSample, Path, SimClient, SimClock, SimServer};
 
 /// Clocks, a path and a server to measure in virtual time.
 #[derive(Debug, Clone)]
@@ -10,6 +12,7 @@ pub struct World {
     clock: SimClock,
     path: Path,
     server: SimServer,
+    client: SimClient,
 }
 
 /// What a simulated measurement said, and the truth.
@@ -27,21 +30,27 @@ struct InFlight {
     sent: LocalInstant,
     received: LocalInstant,
     date: Timestamp,
-    age: Option<std::time::Duration>,
+    age: Option<Duration>,
 }
 
 impl World {
-    /// A world of these parts.
+    /// A world of these parts, with an idle client.
     #[must_use]
     pub const fn new(clock: SimClock, path: Path, server: SimServer) -> Self {
-        Self { clock, path, server }
+        Self { clock, path, server, client: SimClient::idle() }
+    }
+
+    /// The same with another client.
+    #[must_use]
+    pub fn with_client(self, client: SimClient) -> Self {
+        Self { client, ..self }
     }
 
     /// Runs one measurement; the same seed gives the same one.
     #[must_use]
     pub fn measure(&self, config: &Config, seed: u64) -> Outcome {
         let mut random = Rng::with_seed(seed);
-        let mut server = self.server.clone();
+        let mut world = self.clone();
         let mut now = LocalInstant::from_nanos(0);
         let mut measure = Measure::new(config, self.clock.tie_at(now));
         let mut under_way: Vec<InFlight> = Vec::new();
@@ -50,9 +59,11 @@ impl World {
             let first = under_way.iter().copied().min_by_key(|response| response.received);
             match (next, first) {
                 (Next::SendAt(at), first) if first.is_none_or(|first| at <= first.received) => {
-                    now = now.max(at);
+                    if at > now {
+                        now = at.saturating_add(self.client.wake_up(&mut random));
+                    }
                     measure.sent(now);
-                    under_way.push(self.exchange(&mut server, now, &mut random));
+                    under_way.push(world.exchange(now, &mut random));
                 }
                 (_, Some(response)) => {
                     under_way.retain(|other| other.received != response.received);
@@ -70,18 +81,57 @@ impl World {
         Outcome { truth: self.clock.offset_at(at), result: outcome }
     }
 
-    fn exchange(&self, server: &mut SimServer, sent: LocalInstant, random: &mut Rng) -> InFlight {
-        let (there, back) = self.path.draw(random);
-        let stamped = sent.saturating_add(there);
-        let (date, age) = server.respond(self.clock.server_time_at(stamped), random);
-        InFlight { sent, received: stamped.saturating_add(back), date, age }
+    /// As many four-timestamp exchanges, each `apart` from the one before: NTP over the same path, from a server that
+    /// reads its clock for every answer.
+    #[must_use]
+    pub fn ntp(&self, exchanges: u32, apart: Duration, seed: u64) -> Vec<NtpSample> {
+        let mut random = Rng::with_seed(seed);
+        let mut world = self.clone();
+        let first = LocalInstant::from_nanos(0);
+        let mut samples: Vec<NtpSample> = Vec::new();
+        let mut end = first;
+        for number in 0..exchanges {
+            let sent = first.saturating_add(apart * number);
+            let (stamped, received) = world.travel(sent, &mut random);
+            let there =
+                Offset::between(self.clock.local_time_at(sent), self.clock.server_time_at(stamped));
+            let back = Offset::between(
+                self.clock.local_time_at(received),
+                self.clock.server_time_at(stamped),
+            );
+            let offset =
+                Offset::from_nanos(there.as_nanos() + (back.as_nanos() - there.as_nanos()) / 2);
+            samples.push(NtpSample {
+                offset,
+                delay: received.saturating_since(sent),
+                error: Offset::ZERO,
+            });
+            end = received;
+        }
+        let truth = self.clock.offset_at(end);
+        for sample in &mut samples {
+            sample.error = sample.offset.saturating_sub(truth);
+        }
+        samples
+    }
+
+    fn exchange(&mut self, sent: LocalInstant, random: &mut Rng) -> InFlight {
+        let (stamped, received) = self.travel(sent, random);
+        let (date, age) = self.server.respond(self.clock.server_time_at(stamped), random);
+        InFlight { sent, received, date, age }
+    }
+
+    /// When the server stamps what is sent at `sent`, and when the client sees the answer.
+    fn travel(&mut self, sent: LocalInstant, random: &mut Rng) -> (LocalInstant, LocalInstant) {
+        let left = sent.saturating_add(self.client.stop(random));
+        let (there, back) = self.path.draw(left, random);
+        let stamped = left.saturating_add(there);
+        (stamped, stamped.saturating_add(back).saturating_add(self.client.wake_up(random)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use httptime::estimate::EstimatorKind;
 
     use super::*;

@@ -50,6 +50,7 @@ pub mod measurement;
 pub mod net;
 pub mod observation;
 pub mod progress;
+mod round_trips;
 pub mod schedule;
 pub mod select;
 pub mod server;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::estimate::posterior::RoundTrips;
 use crate::observation::Observation;
+use crate::round_trips::RoundTrips;
 use crate::server::Lag;
 use crate::time::{
     ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos, f64_to_nanos,

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`periodic`](Periodic) | evenly over the time allowed, whatever the answers |
 //! | [`bisect`](Bisect) | aims each request at the middle of what is still unknown |
+//! | [`scan`](Scan) | sends several through one flip, evenly over what is still unknown, then zooms |
+//! | [`htpdate`](Htpdate) | the published schedule of htpdate -p, for the estimator of that name |
 //! | [`adaptive`](Adaptive) | aims at what the estimator believes, several requests to a second where that saves time |
 
 use std::fmt;
@@ -16,11 +18,15 @@ use std::time::Duration;
 
 mod adaptive;
 mod bisect;
+mod htpdate;
 mod periodic;
+mod scan;
 
 pub use self::adaptive::Adaptive;
 pub use self::bisect::Bisect;
+pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
+pub use self::scan::Scan;
 
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
@@ -110,6 +116,10 @@ pub enum ScheduleKind {
     Periodic,
     /// [`Bisect`]
     Bisect,
+    /// [`Scan`]
+    Scan,
+    /// [`Htpdate`]
+    Htpdate,
     /// [`Adaptive`], with the default [`Profile`]
     #[default]
     Adaptive,
@@ -117,7 +127,8 @@ pub enum ScheduleKind {
 
 impl ScheduleKind {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Periodic, Self::Bisect, Self::Adaptive];
+    pub const ALL: &[Self] =
+        &[Self::Periodic, Self::Bisect, Self::Scan, Self::Htpdate, Self::Adaptive];
 
     /// The name, as [`FromStr`] takes it.
     #[must_use]
@@ -125,6 +136,8 @@ impl ScheduleKind {
         match self {
             Self::Periodic => "periodic",
             Self::Bisect => "bisect",
+            Self::Scan => "scan",
+            Self::Htpdate => "htpdate",
             Self::Adaptive => "adaptive",
         }
     }
@@ -135,6 +148,8 @@ impl ScheduleKind {
         match self {
             Self::Periodic => Box::new(Periodic),
             Self::Bisect => Box::new(Bisect),
+            Self::Scan => Box::new(Scan::default()),
+            Self::Htpdate => Box::new(Htpdate),
             Self::Adaptive => Box::new(Adaptive::default()),
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Estimate, Estimator, uniform_stddev};
+use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::Offset;
 
@@ -25,6 +25,6 @@ impl Estimator for LastDate {
 
     fn estimate(&self) -> Option<Estimate> {
         let (offset, round_trip) = self.last?;
-        Some(Estimate::new(offset, 2 * uniform_stddev(Duration::from_secs(1) + round_trip)))
+        Some(Estimate::new(offset, 2 * uniform_half_width(Duration::from_secs(1) + round_trip)))
     }
 }

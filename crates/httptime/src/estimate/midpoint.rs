@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Estimate, Estimator, uniform_stddev};
+use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::Interval;
 
@@ -29,6 +29,6 @@ impl Estimator for Midpoint {
 
     fn estimate(&self) -> Option<Estimate> {
         let (interval, _) = self.best?;
-        Some(Estimate::new(interval.midpoint(), uniform_stddev(interval.width())))
+        Some(Estimate::new(interval.midpoint(), uniform_half_width(interval.width())))
     }
 }

@@ -2,18 +2,15 @@ use std::time::Duration;
 
 use self::bases::Bases;
 use self::mass::{Mass, mixture_spread};
-use self::round_trips::{CAPACITY, count};
 use super::{Estimate, Estimator};
 use crate::observation::Observation;
+use crate::round_trips::{CAPACITY, GRAIN, RoundTrips, count};
 use crate::time::{
     LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration, nanos_to_f64,
 };
 
 mod bases;
 mod mass;
-mod round_trips;
-
-pub(crate) use self::round_trips::RoundTrips;
 
 /// A posterior over the offset, from what is known of how round trips split.
 ///
@@ -535,8 +532,6 @@ const LAGGING: f64 = 0.05;
 const LAG_FLOOR: f64 = 2e6;
 /// The largest lag that changes from response to response, in nanoseconds: two kernel ticks at 100 a second, and room.
 const MOST_LAG: f64 = 25e6;
-/// No clock reading is better than this, in nanoseconds.
-const GRAIN: f64 = 200.0;
 /// Less evidence than this has lost its digits.
 const UNDERFLOW: f64 = 1e-250;
 /// The golden section.

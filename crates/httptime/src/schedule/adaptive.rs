@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::scan::{HALF_A_SECOND, Sweep, carried, within};
 use super::{Plan, Profile, Schedule, View};
 use crate::time::{Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_f64};
 
@@ -16,9 +17,10 @@ use crate::time::{Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nano
 #[derive(Debug, Clone)]
 pub struct Adaptive {
     tuning: Tuning,
-    /// The flip that the requests so far went through, and the one that the next is planned for.
-    current: Flip,
-    planned: Flip,
+    sweep: Sweep,
+    /// The requests so far that were aimed at one flip, and those including the one that is planned.
+    volley: Volley,
+    planned: Volley,
     requests: u32,
     gain: Gain,
 }
@@ -34,14 +36,10 @@ struct Tuning {
     gap: Duration,
 }
 
-/// One boundary of the server's second, and what went through it.
-#[derive(Debug, Clone, Copy)]
-struct Flip {
+/// Requests aimed at one flip all at once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Volley {
     at: Option<LocalInstant>,
-    number: u32,
-    /// Between requests of a scan.
-    spacing: Duration,
-    /// Requests aimed at it all at once.
     aimed: u32,
 }
 
@@ -66,11 +64,12 @@ struct Belief {
 impl Adaptive {
     /// A schedule that spends as `profile` says.
     #[must_use]
-    pub const fn new(profile: Profile) -> Self {
+    pub fn new(profile: Profile) -> Self {
         Self {
             tuning: Tuning::of(profile),
-            current: Flip::NONE,
-            planned: Flip::NONE,
+            sweep: Sweep::default(),
+            volley: Volley::default(),
+            planned: Volley::default(),
             requests: 0,
             gain: Gain { stddev: f64::INFINITY, observations: 0 },
         }
@@ -78,13 +77,15 @@ impl Adaptive {
 
     /// A plan counts once its request has left; one that could not be kept is forgotten.
     fn settle(&mut self, requests: u32) {
+        self.sweep.settle(requests);
         if requests > self.requests {
             self.requests = requests;
-            self.current = self.planned;
+            self.volley = self.planned;
         }
     }
 
-    /// Evenly through the window in which the flip can come.
+    /// Evenly through the window in which the flip can come, as many as the profile says, as the limits leave for each
+    /// second, and as the connections can carry while the window lasts.
     fn scan(
         &mut self,
         view: &View<'_>,
@@ -92,79 +93,45 @@ impl Adaptive {
         window: Interval,
         from: LocalInstant,
     ) -> Plan {
-        let progress = view.progress();
-        if progress.outstanding() >= self.tuning.connections {
-            return Plan::AwaitReply;
-        }
-        let width = window.width().min(ALMOST_A_SECOND);
-        let opens = belief.aim(view, window.upper(), from.saturating_sub(width));
-        let mut flip = self.current;
-        let begun = flip.at.filter(|_| !flip.spacing.is_zero());
-        if begun.is_none_or(|at| opens > at.saturating_add(HALF_A_SECOND)) {
-            let number = self.scanned(flip.number, view, width);
-            if number < 2 {
-                return self.aimed(view, belief, from);
-            }
-            flip = Flip {
-                at: Some(opens),
-                number: flip.number + 1,
-                spacing: width / (number + 1),
-                aimed: 0,
+        let Tuning { scan, connections, .. } = self.tuning;
+        let aim = |offset, from| belief.aim(view, offset, from);
+        let requests = |flips, width| {
+            let wanted = match flips {
+                0 => scan[0],
+                1 => scan[1],
+                _ => scan[2],
             };
-        }
-        let lead = if flip.number == 1 { flip.spacing / 2 } else { flip.spacing };
-        let after = progress.last_sent().map_or(from, |last| last.saturating_add(flip.spacing));
-        self.planned = flip;
-        let at = opens.saturating_add(lead).max(after).max(from);
-        if at <= opens.saturating_add(width) {
-            return Plan::SendAt(at);
-        }
-        if progress.outstanding() > 0 {
-            return Plan::AwaitReply;
-        }
-        // This one is used up.
-        Plan::SendAt(opens.saturating_add(SECOND).max(from))
-    }
-
-    /// How many requests to plan through the next flip: as many as the profile says, as the limits leave for each
-    /// second, and as the connections can carry while the window lasts.
-    fn scanned(&self, flips: u32, view: &View<'_>, width: Duration) -> u32 {
-        let wanted = match flips {
-            0 => self.tuning.scan[0],
-            1 => self.tuning.scan[1],
-            _ => self.tuning.scan[2],
+            wanted.min(carried(view, width, connections)).min(affordable(view))
         };
-        let median = view.progress().round_trip_median().unwrap_or_default();
-        let turns = width.as_nanos() / median.as_nanos().max(1);
-        let connections = self.tuning.connections;
-        let carried = u32::try_from(turns).unwrap_or(u32::MAX).saturating_mul(connections);
-        wanted.min(carried.max(connections)).min(affordable(view))
+        match self.sweep.plan(view, &aim, window, from, connections, requests) {
+            Some(plan) => {
+                self.planned = Volley::default();
+                plan
+            }
+            None => self.aimed(view, belief, from),
+        }
     }
 
     /// One request where it tells most; when the noise of a single answer counts, as many as there are connections.
     fn aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
-        let mut flip = Flip { spacing: Duration::ZERO, aimed: 0, ..self.current };
+        let mut volley = Volley::default();
         if progress.outstanding() > 0 {
             let same =
-                self.current.at.zip(progress.last_sent()).is_some_and(|(at, last)| {
+                self.volley.at.zip(progress.last_sent()).is_some_and(|(at, last)| {
                     last >= at && last.saturating_since(at) < HALF_A_SECOND
                 });
-            let room = self.current.aimed > 0 && self.current.aimed < self.tuning.connections;
-            if !(same && room && belief.is_late()) {
+            if !(same && self.volley.aimed < self.tuning.connections && belief.is_late()) {
                 return Plan::AwaitReply;
             }
-            flip = self.current;
+            volley = self.volley;
         }
         let Belief { stddev, queueing, .. } = *belief;
         let lead = stddev * queueing / (stddev + queueing);
         let offset = belief.mean.saturating_add(Offset::from_nanos(f64_to_nanos(lead)));
         let at = belief.aim(view, offset, from);
-        if flip.aimed == 0 {
-            flip.at = Some(at);
-        }
-        flip.aimed += 1;
-        self.planned = flip;
+        self.planned = Volley { at: volley.at.or(Some(at)), aimed: volley.aimed + 1 };
+        self.sweep.interrupt();
         Plan::SendAt(at)
     }
 }
@@ -224,12 +191,7 @@ impl Belief {
         let unknown = progress.unknown()?;
         let shortest = progress.round_trip_min()?;
         let base = progress.round_trip_base()?;
-        // Each way takes half of the base: that much is known at either end.
-        let half = Offset::from(base / 2);
-        let window = Interval::new(
-            unknown.lower().saturating_add(half),
-            unknown.upper().saturating_sub(half),
-        );
+        let window = within(unknown, base);
         let stddev = nanos_to_f64(duration_to_nanos(estimate.stddev()));
         let belief = Self {
             mean: estimate.offset(),
@@ -268,10 +230,6 @@ impl Gain {
     }
 }
 
-impl Flip {
-    const NONE: Self = Self { at: None, number: 0, spacing: Duration::ZERO, aimed: 0 };
-}
-
 impl Tuning {
     /// Found by simulation on paths from 0.2 to 200 ms.
     const fn of(profile: Profile) -> Self {
@@ -284,8 +242,6 @@ impl Tuning {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-const HALF_A_SECOND: Duration = Duration::from_millis(500);
-const ALMOST_A_SECOND: Duration = Duration::from_nanos(999_999_999);
 /// A standard deviation below which only the reading of the clocks is left, in nanoseconds.
 const READABLE_NS: f64 = 500.0;
 /// Responses in a row that may bring nothing.

@@ -22,15 +22,21 @@ impl Schedule for Bisect {
         if progress.outstanding() > 0 {
             return Plan::AwaitReply;
         }
-        let (Some(unknown), Some(shortest)) = (progress.unknown(), progress.round_trip_min())
-        else {
+        let Some(unknown) = progress.unknown() else {
             return Plan::SendAt(view.earliest());
         };
-        if unknown.width() <= shortest + FINE {
+        if is_enough(view) {
             return Plan::Enough;
         }
         Plan::SendAt(progress.aim(unknown.midpoint(), view.earliest()))
     }
+}
+
+/// Whether what is unknown is as narrow as the shortest round trip.
+pub(super) fn is_enough(view: &View<'_>) -> bool {
+    let progress = view.progress();
+    let known = progress.unknown().zip(progress.round_trip_min());
+    known.is_some_and(|(unknown, shortest)| unknown.width() <= shortest + FINE)
 }
 
 /// Finer than the scheduling of most machines.

@@ -1,4 +1,4 @@
-use super::round_trips::{RoundTrips, count};
+use crate::round_trips::{RoundTrips, count};
 
 /// Base round trips considered, `N` of them, with weights that add up to one.
 pub(super) struct Bases<const N: usize> {

@@ -1,3 +1,5 @@
+use crate::round_trips::GRAIN;
+
 /// Evidence and unscaled moments of one or more hypotheses about a centre close by.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mass {
@@ -37,7 +39,7 @@ impl Mass {
         let second = self.second / self.evidence;
         let third = self.third / self.evidence;
         let fourth = self.fourth / self.evidence;
-        let variance = (second - mean * mean).max(0.0) + super::GRAIN * super::GRAIN / 12.0;
+        let variance = (second - mean * mean).max(0.0) + GRAIN * GRAIN / 12.0;
         let central = fourth - 4.0 * mean * third + 6.0 * mean * mean * second - 3.0 * mean.powi(4);
         let flat = (3.0 - central / (variance * variance)).clamp(0.0, 1.3);
         (mean, variance.sqrt() * (1.0 + 0.08 * flat + 0.06 * flat * flat))

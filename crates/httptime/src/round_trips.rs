@@ -23,13 +23,13 @@ impl RoundTrips {
     }
 
     /// One in place of another that was taken in before.
-    pub(super) fn replace(&mut self, old: f64, new: f64) {
+    pub(crate) fn replace(&mut self, old: f64, new: f64) {
         let rank = self.ascending().partition_point(|round_trip| *round_trip < old);
         self.remove_rank(rank.min(self.len - 1));
         self.insert_sorted(new);
     }
 
-    pub(super) fn insert_sorted(&mut self, round_trip: f64) {
+    pub(crate) fn insert_sorted(&mut self, round_trip: f64) {
         let rank = self.ascending().partition_point(|other| *other <= round_trip);
         self.ascending.copy_within(rank..self.len, rank + 1);
         self.ascending[rank] = round_trip;
@@ -42,11 +42,11 @@ impl RoundTrips {
         self.len -= 1;
     }
 
-    pub(super) fn ascending(&self) -> &[f64] {
+    pub(crate) fn ascending(&self) -> &[f64] {
         &self.ascending[..self.len]
     }
 
-    pub(super) fn shortest(&self) -> f64 {
+    pub(crate) fn shortest(&self) -> f64 {
         self.ascending().first().copied().unwrap_or(0.0)
     }
 
@@ -69,7 +69,7 @@ impl RoundTrips {
         } else {
             (self.median() - shortest) / (1.678 - 1.25 / self.root_len())
         };
-        queueing.max(super::GRAIN)
+        queueing.max(GRAIN)
     }
 
     /// How far the shortest round trip seen lies above one without queueing, on average: 1.25 q / √n.
@@ -77,15 +77,17 @@ impl RoundTrips {
         (1.25 * self.queueing() / self.root_len()).min(0.5 * self.shortest())
     }
 
-    pub(super) fn root_len(&self) -> f64 {
+    pub(crate) fn root_len(&self) -> f64 {
         count(self.len).sqrt().max(1.0)
     }
 }
 
 /// A small count as a float.
-pub(super) fn count(count: usize) -> f64 {
+pub(crate) fn count(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
+/// No clock reading is better than this, in nanoseconds.
+pub(crate) const GRAIN: f64 = 200.0;
 /// Round trips kept.
-pub(super) const CAPACITY: usize = 64;
+pub(crate) const CAPACITY: usize = 64;

@@ -1,0 +1,211 @@
+//! Worlds to compare in, each named by how it behaves.
+//!
+//! ```
+//! use httptime::Config;
+//! use httptime_sim::worlds;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let wan = worlds::named("wan").ok_or("no such world")?;
+//! let config = Config::builder().lag(wan.stated_lag()).build()?;
+//! let outcome = wan.world(7).measure(&config, 7);
+//! assert!(outcome.result?.bounds().contains(outcome.truth));
+//! # Ok(())
+//! # }
+//! ```
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::{LocalInstant, Timestamp};
+
+use crate::{Path, SimClient, SimClock, SimServer, World};
+
+/// A kind of world; a seed makes it one.
+#[derive(Debug, Clone, Copy)]
+pub struct NamedWorld {
+    name: &'static str,
+    about: &'static str,
+    truth: Truth,
+    stated_lag: Duration,
+    build: fn(SimClock, &mut Rng) -> World,
+}
+
+/// What a measurement takes for granted, and whether it is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// The bounds' assumptions hold, and so do the estimate's: the ways are alike and the lag is small or changes.
+    Plain,
+    /// The bounds' assumptions hold. The offset is off by something that looks the same in every exchange, so that no
+    /// estimator can know: ways that differ, a lag that stays.
+    Hidden,
+    /// What the bounds assume is false.
+    Broken,
+}
+
+/// All of them: plain ones first, then those with a hidden error, then those in which an assumption is broken.
+pub const ALL: &[NamedWorld] = &[
+    plain("lan", "0.2 ms, queueing 0.05 ms", |clock, _| idle(clock, 0.2, 0.05)),
+    plain("metro", "2 ms, queueing 0.3 ms", |clock, _| idle(clock, 2.0, 0.3)),
+    plain("regional", "20 ms, queueing 2 ms", |clock, _| idle(clock, 20.0, 2.0)),
+    plain("wan", "100 ms, queueing 5 ms", |clock, _| idle(clock, 100.0, 5.0)),
+    plain("satellite-quiet", "200 ms, queueing 1 ms", |clock, _| idle(clock, 200.0, 1.0)),
+    plain("wan-jittery", "200 ms, queueing 20 ms", |clock, _| idle(clock, 200.0, 20.0)),
+    plain(
+        "bufferbloat",
+        "20 ms, queueing 1 ms; a fifth of the time up to 200 ms more",
+        |clock, _| {
+            let path = Path::symmetric_ms(20.0, 1.0).bursts(
+                Duration::from_secs(2),
+                Duration::from_millis(500),
+                Duration::from_millis(200),
+            );
+            World::new(clock, path, SimServer::exact())
+        },
+    ),
+    plain(
+        "lossy",
+        "20 ms, queueing 2 ms; each way loses 1 %, sent again after 200 ms",
+        |clock, _| World::new(clock, Path::symmetric_ms(20.0, 2.0).loss(0.01), SimServer::exact()),
+    ),
+    plain("drifting", "2 ms, queueing 0.3 ms; clocks 50 ppm apart", |clock, random| {
+        let ppb = if random.bool() { 50_000 } else { -50_000 };
+        idle(clock.drifting_ppb(ppb), 2.0, 0.3)
+    }),
+    plain("overloaded", "0.2 ms, queueing 0.05 ms; three wake-ups in ten 3 ms late", |clock, _| {
+        let client = SimClient::overloaded(0.3, Duration::from_millis(3));
+        idle(clock, 0.2, 0.05).with_client(client)
+    }),
+    NamedWorld {
+        stated_lag: Duration::from_millis(5),
+        ..plain(
+            "lag-tick",
+            "2 ms, queueing 0.3 ms; Date up to 4 ms late, 5 stated",
+            |clock, random| lagging(clock, random, Duration::from_millis(4)),
+        )
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        ..plain("asymmetric", "20 ms, queueing 2 ms; 60 % of it on the way there", |clock, _| {
+            let path = Path::symmetric_ms(20.0, 2.0).forward_share(0.6);
+            World::new(clock, path, SimServer::exact())
+        })
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        ..plain("route-change", "20 ms, queueing 2 ms; after 4 s 10 ms more there", |clock, _| {
+            let at = LocalInstant::from_nanos(4_000_000_000);
+            let path = Path::symmetric_ms(20.0, 2.0).rerouted(at, Duration::from_millis(10));
+            World::new(clock, path, SimServer::exact())
+        })
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        stated_lag: Duration::from_millis(1_020),
+        ..plain(
+            "lag-cached",
+            "2 ms, queueing 0.3 ms; Date kept for 1 s, 1.02 stated",
+            |clock, random| lagging(clock, random, Duration::from_secs(1)),
+        )
+    },
+    NamedWorld {
+        truth: Truth::Broken,
+        ..plain(
+            "lag-understated",
+            "2 ms, queueing 0.3 ms; Date 0-25 ms late, none stated",
+            |clock, _| {
+                let server = SimServer::lagging(Duration::ZERO, Duration::from_millis(25));
+                World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+            },
+        )
+    },
+    NamedWorld {
+        truth: Truth::Broken,
+        ..plain(
+            "lag-constant",
+            "2 ms, queueing 0.3 ms; Date 25 ms late, none stated",
+            |clock, _| {
+                let lag = Duration::from_millis(25);
+                World::new(clock, Path::symmetric_ms(2.0, 0.3), SimServer::lagging(lag, lag))
+            },
+        )
+    },
+];
+
+/// The world of this name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static NamedWorld> {
+    ALL.iter().find(|world| world.name == name)
+}
+
+const fn plain(
+    name: &'static str,
+    about: &'static str,
+    build: fn(SimClock, &mut Rng) -> World,
+) -> NamedWorld {
+    NamedWorld { name, about, truth: Truth::Plain, stated_lag: Duration::ZERO, build }
+}
+
+fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
+    World::new(clock, Path::symmetric_ms(round_trip_ms, queueing_ms), SimServer::exact())
+}
+
+/// A `Date` kept and refreshed by a timer whose phase is anyone's guess.
+fn lagging(clock: SimClock, random: &mut Rng, period: Duration) -> World {
+    let server = SimServer::ticking(period, period.mul_f64(random.f64()));
+    World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+impl NamedWorld {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How it behaves: round trip and mean queueing on each way, and what else there is.
+    #[must_use]
+    pub const fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// Whether what a measurement takes for granted is so.
+    #[must_use]
+    pub const fn truth(&self) -> Truth {
+        self.truth
+    }
+
+    /// The lag to tell the library of.
+    #[must_use]
+    pub const fn stated_lag(&self) -> Duration {
+        self.stated_lag
+    }
+
+    /// A world of this kind. The seed gives the offset (within a minute), the time of day and the phases.
+    #[must_use]
+    pub fn world(&self, seed: u64) -> World {
+        let mut random = Rng::with_seed(seed ^ WORLD);
+        let wall = Timestamp::from_unix_nanos(MIDNIGHT + random.i64(0..86_400_000_000_000));
+        let clock = SimClock::new(random.i64(-MINUTE..MINUTE)).starting_at(wall);
+        (self.build)(clock, &mut random)
+    }
+}
+
+/// Keeps the draws of a world apart from those of the measurement in it.
+const WORLD: u64 = 0x5eed_0000_0077_021d;
+/// 2026-11-23T00:00:00Z.
+const MIDNIGHT: i64 = 1_795_392_000_000_000_000;
+const MINUTE: i64 = 60_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_name_of_its_own() {
+        for world in ALL {
+            let found = named(world.name()).expect("listed");
+            assert_eq!(found.about(), world.about(), "{}", world.name());
+        }
+        assert!(named("nowhere").is_none());
+    }
+}

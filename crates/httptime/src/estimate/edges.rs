@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use crate::observation::Observation;
+use crate::progress::{TYPICAL_DRIFT_PPM, drift};
+use crate::round_trips::RoundTrips;
+use crate::time::{Interval, LocalInstant, Offset, f64_to_nanos, nanos_to_duration};
+
+/// Marzullo's intersection of every exchange's interval, taken without lag and widened by [`TYPICAL_DRIFT_PPM`] times
+/// its age, and the round trips of the two exchanges that make its ends.
+#[derive(Debug, Clone)]
+pub(super) struct Edges {
+    lower: Edge,
+    upper: Edge,
+    at: LocalInstant,
+    trips: RoundTrips,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    offset: Offset,
+    round_trip: Duration,
+}
+
+impl Edges {
+    pub(super) fn absorb(edges: &mut Option<Self>, observation: &Observation) {
+        let round_trip = observation.round_trip();
+        let lower = Edge { offset: observation.lower(), round_trip };
+        let upper = Edge { offset: observation.upper_without_lag(), round_trip };
+        let received = observation.received();
+        let trip = crate::time::duration_to_nanos(round_trip);
+        let Some(edges) = edges else {
+            let mut trips = RoundTrips::new();
+            trips.insert(trip);
+            *edges = Some(Self { lower, upper, at: received, trips });
+            return;
+        };
+        edges.trips.insert(trip);
+        let at = edges.at.max(received);
+        let aged = drift(at.saturating_since(edges.at), TYPICAL_DRIFT_PPM);
+        let fresh = drift(at.saturating_since(received), TYPICAL_DRIFT_PPM);
+        edges.at = at;
+        edges.lower = edges.lower.moved(Offset::ZERO.saturating_sub(aged));
+        edges.upper = edges.upper.moved(aged);
+        let (lower, upper) = (lower.moved(Offset::ZERO.saturating_sub(fresh)), upper.moved(fresh));
+        if lower.offset > edges.lower.offset {
+            edges.lower = lower;
+        }
+        if upper.offset < edges.upper.offset {
+            edges.upper = upper;
+        }
+    }
+
+    /// From one end to the other; when they contradict each other, the contradiction.
+    pub(super) fn interval(&self) -> Interval {
+        Interval::between(self.lower.offset, self.upper.offset)
+    }
+
+    /// How wide the contradiction is; zero when there is none.
+    pub(super) fn contradiction(&self) -> Duration {
+        let by = self.lower.offset.saturating_sub(self.upper.offset);
+        by.max(Offset::ZERO).abs()
+    }
+
+    /// A round trip when nothing queues: a little less than the shortest one seen.
+    pub(super) fn base(&self) -> Duration {
+        nanos_to_duration(f64_to_nanos((self.trips.shortest() - self.trips.excess()).max(0.0)))
+    }
+
+    /// The mean queueing on each way.
+    pub(super) fn queueing(&self) -> Duration {
+        nanos_to_duration(f64_to_nanos(self.trips.queueing()))
+    }
+
+    /// How much longer than [`base`](Self::base) the exchanges that make the lower and the upper end took.
+    pub(super) fn slacks(&self) -> (Duration, Duration) {
+        let base = self.base();
+        (self.lower.round_trip.saturating_sub(base), self.upper.round_trip.saturating_sub(base))
+    }
+}
+
+impl Edge {
+    fn moved(self, by: Offset) -> Self {
+        Self { offset: self.offset.saturating_add(by), ..self }
+    }
+}

@@ -1,0 +1,64 @@
+use std::time::Duration;
+
+use super::{Estimate, Estimator, uniform_half_width};
+use crate::observation::Observation;
+use crate::time::{NANOS_PER_SECOND, Offset};
+
+/// Bisection of the sub-second phase as htpdate does it, at its best.
+///
+/// Each exchange compares the `Date` with the local second at the middle of the round trip. The first gives the
+/// difference in whole seconds; each later one says whether the server's second begins before or after the phase asked
+/// at, which moves by a step that begins at half a second and halves each time. It learns one bit from each
+/// exchange and forgets all else: an answer that queueing has turned round is never put right, and how fine it gets is
+/// how many exchanges there were.
+///
+/// Source: the published behaviour of htpdate -p (start phase 2⁻ᵖ s, halving nap, half of the last round trip), without its
+/// known defects. It means something only with exchanges asked for where [`aim`](Estimator::aim) says, which
+/// is what the schedule [`Htpdate`](crate::schedule::Htpdate) does. Here to be compared with.
+#[derive(Debug, Clone, Default)]
+pub struct Htpdate {
+    state: Option<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    /// Date less local second, of the first exchange.
+    seconds: i64,
+    /// The local phase at which the server's second is thought to begin.
+    when: Offset,
+    nap: Duration,
+}
+
+impl Estimator for Htpdate {
+    fn name(&self) -> &'static str {
+        "htpdate"
+    }
+
+    fn absorb(&mut self, observation: &Observation) {
+        // The upper end is date + 1 s − the wall clock when it was sent.
+        let wall = observation.date().as_unix_nanos() + NANOS_PER_SECOND
+            - observation.upper_without_lag().as_nanos();
+        let half = i64::try_from(observation.round_trip().as_nanos() / 2).unwrap_or(i64::MAX);
+        let middle = wall.saturating_add(half);
+        let date = observation.date().as_unix_nanos().div_euclid(NANOS_PER_SECOND);
+        let seconds = date - middle.div_euclid(NANOS_PER_SECOND);
+        let Some(state) = &mut self.state else {
+            let when = Offset::from_nanos(NANOS_PER_SECOND / 2);
+            self.state = Some(State { seconds, when, nap: Duration::from_millis(250) });
+            return;
+        };
+        let step = Offset::from(state.nap);
+        state.when = if seconds == state.seconds {
+            state.when.saturating_add(step)
+        } else {
+            state.when.saturating_sub(step)
+        };
+        state.nap /= 2;
+    }
+
+    fn estimate(&self) -> Option<Estimate> {
+        let State { seconds, when, nap } = self.state?;
+        let offset = Offset::from_nanos((seconds + 1) * NANOS_PER_SECOND).saturating_sub(when);
+        Some(Estimate::new(offset, uniform_half_width(4 * nap)))
+    }
+}

@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use super::bisect::{self, Bisect};
+use super::{Plan, Schedule, View};
+use crate::time::{Interval, LocalInstant, Offset};
+
+/// Several requests through one flip, evenly over what is still unknown; then again over what that leaves.
+///
+/// With n requests to a flip, what is unknown becomes n + 1 times narrower in a second, where bisection takes
+/// log₂(n + 1) seconds and as many requests: it costs requests and saves seconds. Once what is unknown is as
+/// narrow as a round trip, or as the requests would queue behind each other, it bisects.
+#[derive(Debug, Clone, Default)]
+pub struct Scan {
+    sweep: Sweep,
+}
+
+impl Schedule for Scan {
+    fn name(&self) -> &'static str {
+        "scan"
+    }
+
+    fn plan(&mut self, view: &View<'_>) -> Plan {
+        let progress = view.progress();
+        self.sweep.settle(progress.requests());
+        let narrow = Duration::ZERO;
+        let known = progress.unknown().zip(progress.round_trip_base());
+        let window = known.and_then(|(unknown, base)| within(unknown, base));
+        match window.filter(|window| window.width() > narrow) {
+            Some(window) if !bisect::is_enough(view) => {
+                let aim = |offset, from| progress.aim(offset, from);
+                let number = |width| carried(view, width, 1).min(REQUESTS);
+                self.sweep
+                    .plan(view, &aim, window, view.earliest(), 1, |_, width| number(width))
+                    .unwrap_or_else(|| Bisect.plan(view))
+            }
+            _ => Bisect.plan(view),
+        }
+    }
+}
+
+/// What is left if each way takes half of the base round trip: that much is known at either end.
+pub(super) fn within(unknown: Interval, base: Duration) -> Option<Interval> {
+    let half = Offset::from(base / 2);
+    Interval::new(unknown.lower().saturating_add(half), unknown.upper().saturating_sub(half))
+}
+
+/// How many requests this many connections can carry while the window lasts.
+pub(super) fn carried(view: &View<'_>, width: Duration, connections: u32) -> u32 {
+    let median = view.progress().round_trip_median().unwrap_or_default();
+    let turns = width.as_nanos() / median.as_nanos().max(1);
+    let carried = u32::try_from(turns).unwrap_or(u32::MAX).saturating_mul(connections);
+    carried.max(connections)
+}
+
+/// Requests through flip after flip.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sweep {
+    /// The flip that the requests so far went through, and the one that the next is planned for.
+    current: Flip,
+    planned: Flip,
+    requests: u32,
+}
+
+/// One boundary of the server's second, and what goes through it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flip {
+    /// When the window opens in which it can come; `None` when no sweep is under way.
+    opens: Option<LocalInstant>,
+    number: u32,
+    /// Between requests.
+    spacing: Duration,
+}
+
+impl Sweep {
+    /// A plan counts once its request has left; one that could not be kept is forgotten.
+    pub(super) fn settle(&mut self, requests: u32) {
+        if requests > self.requests {
+            self.requests = requests;
+            self.current = self.planned;
+        }
+    }
+
+    /// The next request goes elsewhere: a sweep that is under way ends.
+    pub(super) fn interrupt(&mut self) {
+        self.planned = Flip { opens: None, ..self.current };
+    }
+
+    /// The next request of the sweep through `window`, or the first of a new one; `None` when there would be fewer than
+    /// two. `requests` says how many, given the flips before and the width of the window; `aim` when to send so that the
+    /// stamp falls on a flip.
+    pub(super) fn plan(
+        &mut self,
+        view: &View<'_>,
+        aim: &dyn Fn(Offset, LocalInstant) -> LocalInstant,
+        window: Interval,
+        from: LocalInstant,
+        connections: u32,
+        requests: impl FnOnce(u32, Duration) -> u32,
+    ) -> Option<Plan> {
+        let progress = view.progress();
+        if progress.outstanding() >= connections {
+            return Some(Plan::AwaitReply);
+        }
+        let width = window.width().min(ALMOST_A_SECOND);
+        let opens = aim(window.upper(), from.saturating_sub(width));
+        let mut flip = self.current;
+        if flip.opens.is_none_or(|at| opens > at.saturating_add(HALF_A_SECOND)) {
+            let number = requests(flip.number, width);
+            if number < 2 {
+                return None;
+            }
+            let spacing = width / (number + 1);
+            flip = Flip { opens: Some(opens), number: flip.number + 1, spacing };
+        }
+        let lead = if flip.number == 1 { flip.spacing / 2 } else { flip.spacing };
+        let after = progress.last_sent().map_or(from, |last| last.saturating_add(flip.spacing));
+        self.planned = flip;
+        let at = opens.saturating_add(lead).max(after).max(from);
+        if at <= opens.saturating_add(width) {
+            return Some(Plan::SendAt(at));
+        }
+        if progress.outstanding() > 0 {
+            return Some(Plan::AwaitReply);
+        }
+        // This one is used up.
+        Some(Plan::SendAt(opens.saturating_add(SECOND).max(from)))
+    }
+}
+
+/// Requests through each flip.
+const REQUESTS: u32 = 6;
+const SECOND: Duration = Duration::from_secs(1);
+pub(super) const HALF_A_SECOND: Duration = Duration::from_millis(500);
+const ALMOST_A_SECOND: Duration = Duration::from_nanos(999_999_999);
