@@ -1,2 +1,15 @@
-//! Holds nothing: the benches are under `benches/`.
+//! What the benches share: simulated measurements by the thousand, and what became of them.
+//!
+//! `cargo run --release -p httptime-benches --bin accuracy` writes the tables and plots; `tests/accuracy.rs` holds a
+//! short version against `accuracy.csv`.
 #![forbid(unsafe_code)]
+
+mod cell;
+pub mod plots;
+mod row;
+mod suite;
+pub mod table;
+
+pub use self::cell::{Cell, Method};
+pub use self::row::Row;
+pub use self::suite::{EQUAL_REQUESTS, Suite, run, to_a_millisecond};

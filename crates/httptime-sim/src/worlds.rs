@@ -77,9 +77,17 @@ pub const ALL: &[NamedWorld] = &[
     }),
     NamedWorld {
         stated_lag: Duration::from_millis(5),
+        ..plain("lag-varying", "2 ms, queueing 0.3 ms; Date 0-4 ms late, 5 stated", |clock, _| {
+            let server = SimServer::lagging(Duration::ZERO, Duration::from_millis(4));
+            World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+        })
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        stated_lag: Duration::from_millis(5),
         ..plain(
             "lag-tick",
-            "2 ms, queueing 0.3 ms; Date up to 4 ms late, 5 stated",
+            "2 ms, queueing 0.3 ms; Date up to a 4 ms tick late, 5 stated",
             |clock, random| lagging(clock, random, Duration::from_millis(4)),
         )
     },

@@ -1,0 +1,46 @@
+//! How accurate: `cargo run --release -p httptime-benches --bin accuracy -- --help`.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
+
+use clap::Parser;
+use httptime_benches::{Suite, run, table};
+
+/// Compares estimators and schedules, and NTP beside them, in simulated worlds.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Measurements per cell
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    runs: u32,
+    /// The same seed gives the same table
+    #[arg(long, default_value_t = 20_261_124, value_name = "N")]
+    seed: u64,
+    /// Only the defaults, htpdate and NTP
+    #[arg(long)]
+    short: bool,
+    /// Only this world
+    #[arg(long, value_name = "NAME")]
+    world: Option<String>,
+    /// Write the table with commas to this file
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let suite = if args.short { Suite::Short } else { Suite::Full };
+    let mut cells = suite.cells();
+    if let Some(name) = &args.world {
+        cells.retain(|cell| cell.world.name() == name);
+    }
+    println!("seed {}, {} measurements per cell", args.seed, args.runs);
+    let rows = run(&cells, args.runs, args.seed);
+    table::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
+    if let Some(file) = args.csv {
+        table::write_csv(&rows, BufWriter::new(File::create(file)?))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+use std::time::Duration;
+
+use httptime::estimate::EstimatorKind;
+use httptime::schedule::{Profile, ScheduleKind};
+use httptime::{Config, Error};
+use httptime_sim::worlds::NamedWorld;
+use httptime_sim::{clock_filter, shortest_delay};
+
+use crate::row::{Row, Run};
+
+/// A world and a way to measure in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Cell {
+    /// Where.
+    pub world: &'static NamedWorld,
+    /// How.
+    pub method: Method,
+}
+
+/// How to measure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// HTTP requests, as the library makes them.
+    Http {
+        /// From observations to an offset.
+        estimator: EstimatorKind,
+        /// When to ask. Adaptive as the profile has it.
+        schedule: ScheduleKind,
+        /// What to spend.
+        profile: Profile,
+        /// Other than the profile's requests; the time then grows with them.
+        requests: Option<u32>,
+        /// When to stop.
+        target: Option<Duration>,
+    },
+    /// NTP's clock filter over eight exchanges two seconds apart.
+    NtpFilter,
+    /// The best of this many NTP exchanges two seconds apart.
+    NtpBest(u32),
+}
+
+impl Method {
+    /// All defaults but for the profile.
+    #[must_use]
+    pub const fn profile(profile: Profile) -> Self {
+        Self::Http {
+            estimator: EstimatorKind::Posterior,
+            schedule: ScheduleKind::Adaptive,
+            profile,
+            requests: None,
+            target: None,
+        }
+    }
+
+    /// This estimator and schedule, and as many requests as allowed.
+    #[must_use]
+    pub const fn http(estimator: EstimatorKind, schedule: ScheduleKind, requests: u32) -> Self {
+        Self::Http {
+            estimator,
+            schedule,
+            profile: Profile::Balanced,
+            requests: Some(requests),
+            target: None,
+        }
+    }
+
+    /// htpdate's estimator with its schedule.
+    #[must_use]
+    pub const fn htpdate(requests: u32) -> Self {
+        Self::http(EstimatorKind::Htpdate, ScheduleKind::Htpdate, requests)
+    }
+
+    /// The default estimator and schedule.
+    #[must_use]
+    pub const fn best(requests: u32) -> Self {
+        Self::http(EstimatorKind::Posterior, ScheduleKind::Adaptive, requests)
+    }
+
+    /// Estimator, schedule and what they may spend, as the table has them.
+    #[must_use]
+    pub fn names(&self) -> [String; 3] {
+        match self {
+            Self::Http { estimator, schedule, profile, requests, target } => {
+                let mut spend = profile.name().to_owned();
+                if let Some(requests) = requests {
+                    spend = requests.to_string();
+                }
+                if let Some(target) = target {
+                    spend = format!("{spend} to {target:?}");
+                }
+                [estimator.name().into(), schedule.name().into(), spend]
+            }
+            Self::NtpFilter => ["ntp".into(), "clock filter".into(), "8".into()],
+            Self::NtpBest(exchanges) => ["ntp".into(), "best".into(), exchanges.to_string()],
+        }
+    }
+}
+
+impl Cell {
+    /// Measures `runs` times, each in a world of its own; the same seed gives the same rows.
+    ///
+    /// # Panics
+    /// When the library refuses the settings.
+    #[must_use]
+    pub fn measure(&self, runs: u32, seed: u64) -> Row {
+        let mut row = Row::new(self, runs);
+        for run in 0..runs {
+            let seed = seed.wrapping_add(u64::from(run));
+            let world = self.world.world(seed);
+            row.add(match self.method {
+                Method::Http { .. } => {
+                    let outcome = world.measure(&self.config(), seed);
+                    match outcome.result {
+                        Ok(measurement) => Run::measured(&measurement, outcome.truth),
+                        Err(Error::Inconsistent { .. } | Error::DateWentBack { .. }) => Run::Caught,
+                        Err(error) => panic!("{} with seed {seed}: {error}", self.world.name()),
+                    }
+                }
+                Method::NtpFilter => {
+                    Run::ntp(clock_filter(&world.ntp(8, NTP_APART, seed)), 8 * NTP_APART)
+                }
+                Method::NtpBest(count) => {
+                    let samples = world.ntp(count, NTP_APART, seed);
+                    Run::ntp(shortest_delay(&samples), count * NTP_APART)
+                }
+            });
+        }
+        row.close();
+        row
+    }
+
+    fn config(&self) -> Config {
+        let Method::Http { estimator, schedule, profile, requests, target } = self.method else {
+            return Config::default();
+        };
+        let mut builder = Config::builder().lag(self.world.stated_lag());
+        builder = builder.profile(profile).estimator(estimator);
+        if schedule != ScheduleKind::Adaptive {
+            builder = builder.schedule(schedule);
+        }
+        if let Some(requests) = requests {
+            builder = builder.requests(requests).duration(Duration::from_secs(2) * requests);
+        }
+        if let Some(target) = target {
+            builder = builder.target(target);
+        }
+        builder.build().expect("within the limits")
+    }
+}
+
+/// ntpd's iburst.
+const NTP_APART: Duration = Duration::from_secs(2);

@@ -1,0 +1,177 @@
+use std::time::Duration;
+
+use httptime::{Measurement, Offset};
+use httptime_sim::NtpSample;
+
+use crate::cell::Cell;
+
+/// What became of the measurements of one cell.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// World, estimator, schedule and limits.
+    pub names: [String; 4],
+    /// Measurements made.
+    pub runs: u32,
+    /// Their errors, in milliseconds, ascending, without sign.
+    errors: Vec<f64>,
+    squares: f64,
+    widths: Vec<f64>,
+    seconds: Vec<f64>,
+    requests: Vec<f64>,
+    within_one: u32,
+    within_two: u32,
+    /// Measurements whose bounds did not contain the truth.
+    pub violations: u32,
+    /// Measurements that ended with an inconsistency.
+    pub caught: u32,
+}
+
+/// One measurement.
+pub(crate) enum Run {
+    Measured {
+        error: Duration,
+        stddev: Duration,
+        width: Duration,
+        holds: bool,
+        requests: u32,
+        elapsed: Duration,
+    },
+    Ntp {
+        error: Duration,
+        elapsed: Duration,
+    },
+    Caught,
+}
+
+impl Run {
+    pub(crate) fn measured(measurement: &Measurement, truth: Offset) -> Self {
+        let bounds = measurement.bounds();
+        Self::Measured {
+            error: measurement.offset().saturating_sub(truth).abs(),
+            stddev: measurement.stddev(),
+            width: bounds.width(),
+            holds: bounds.contains(truth),
+            requests: measurement.requests(),
+            elapsed: measurement.elapsed(),
+        }
+    }
+
+    pub(crate) fn ntp(sample: Option<NtpSample>, elapsed: Duration) -> Self {
+        let error = sample.map_or(Duration::MAX, |sample| sample.error.abs());
+        Self::Ntp { error, elapsed }
+    }
+}
+
+impl Row {
+    pub(crate) fn new(cell: &Cell, runs: u32) -> Self {
+        let [estimator, schedule, spend] = cell.method.names();
+        Self {
+            names: [cell.world.name().into(), estimator, schedule, spend],
+            runs,
+            errors: Vec::new(),
+            squares: 0.0,
+            widths: Vec::new(),
+            seconds: Vec::new(),
+            requests: Vec::new(),
+            within_one: 0,
+            within_two: 0,
+            violations: 0,
+            caught: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, run: Run) {
+        let (error, elapsed) = match run {
+            Run::Measured { error, stddev, width, holds, requests, elapsed } => {
+                self.within_one += u32::from(error <= stddev);
+                self.within_two += u32::from(error <= 2 * stddev);
+                self.violations += u32::from(!holds);
+                self.widths.push(ms(width));
+                self.requests.push(f64::from(requests));
+                (error, elapsed)
+            }
+            Run::Ntp { error, elapsed } => (error, elapsed),
+            Run::Caught => {
+                self.caught += 1;
+                return;
+            }
+        };
+        self.errors.push(ms(error));
+        self.squares += ms(error).powi(2);
+        self.seconds.push(elapsed.as_secs_f64());
+    }
+
+    pub(crate) fn close(&mut self) {
+        for values in [&mut self.errors, &mut self.widths, &mut self.seconds, &mut self.requests] {
+            values.sort_unstable_by(f64::total_cmp);
+        }
+    }
+
+    /// The error below which this share of the measurements lies, in milliseconds.
+    #[must_use]
+    pub fn error(&self, share: f64) -> f64 {
+        quantile(&self.errors, share)
+    }
+
+    /// Root of the mean square of the errors, in milliseconds.
+    #[must_use]
+    pub fn rms(&self) -> f64 {
+        (self.squares / length(&self.errors)).sqrt()
+    }
+
+    /// Median width of the bounds, in milliseconds.
+    #[must_use]
+    pub fn width(&self) -> f64 {
+        quantile(&self.widths, 0.5)
+    }
+
+    /// Median time that a measurement took.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        quantile(&self.seconds, 0.5)
+    }
+
+    /// Median number of requests.
+    #[must_use]
+    pub fn requests(&self) -> f64 {
+        quantile(&self.requests, 0.5)
+    }
+
+    /// The largest number of requests.
+    #[must_use]
+    pub fn most_requests(&self) -> f64 {
+        quantile(&self.requests, 1.0)
+    }
+
+    /// The share of errors within one standard deviation, and within two.
+    #[must_use]
+    pub fn within(&self) -> (f64, f64) {
+        let of = |count: u32| f64::from(count) / length(&self.widths);
+        (of(self.within_one), of(self.within_two))
+    }
+
+    /// Whether this is a measurement by HTTP, with bounds and a standard deviation.
+    #[must_use]
+    pub fn has_bounds(&self) -> bool {
+        !self.widths.is_empty()
+    }
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn length(values: &[f64]) -> f64 {
+    f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX))
+}
+
+/// Nearest rank.
+fn quantile(ascending: &[f64], share: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a length"
+    )]
+    let rank = (share * length(ascending)) as usize;
+    ascending.get(rank.min(ascending.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}

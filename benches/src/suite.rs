@@ -1,0 +1,97 @@
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use httptime::estimate::EstimatorKind;
+use httptime::schedule::{Profile, ScheduleKind};
+use httptime_sim::worlds;
+
+use crate::{Cell, Method, Row};
+
+/// What to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suite {
+    /// Every world, estimator and schedule, and NTP beside them.
+    Full,
+    /// Every world; the defaults, htpdate and NTP.
+    Short,
+}
+
+impl Suite {
+    /// What belongs to it.
+    #[must_use]
+    pub fn cells(self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for world in worlds::ALL {
+            let mut add = |method| cells.push(Cell { world, method });
+            for profile in Profile::ALL {
+                add(Method::profile(*profile));
+            }
+            for requests in EQUAL_REQUESTS {
+                add(Method::best(*requests));
+                add(Method::htpdate(*requests));
+            }
+            add(Method::NtpFilter);
+            add(Method::NtpBest(32));
+            if self == Self::Full {
+                for (estimator, schedule) in pairs() {
+                    EQUAL_REQUESTS.iter().for_each(|n| add(Method::http(estimator, schedule, *n)));
+                }
+                add(to_a_millisecond());
+            }
+        }
+        if self == Self::Full {
+            let world = &worlds::ALL[0];
+            cells.extend((4..=10).map(|n| Cell { world, method: Method::best(n) }));
+        }
+        cells
+    }
+}
+
+/// Numbers of requests at which estimators are compared: polite's, balanced's, and as many as NTP's best-of has.
+pub const EQUAL_REQUESTS: &[u32] = &[12, 24, 32];
+
+/// Nineteen errors of twenty below a millisecond, as soon as may be.
+#[must_use]
+pub const fn to_a_millisecond() -> Method {
+    Method::Http {
+        estimator: EstimatorKind::Posterior,
+        schedule: ScheduleKind::Adaptive,
+        profile: Profile::Fast,
+        requests: None,
+        target: Some(Duration::from_micros(500)),
+    }
+}
+
+/// Estimators and schedules beside the defaults. htpdate's schedule asks where its own estimator says.
+fn pairs() -> impl Iterator<Item = (EstimatorKind, ScheduleKind)> {
+    let pairs = EstimatorKind::ALL.iter().flat_map(|e| ScheduleKind::ALL.iter().map(|s| (*e, *s)));
+    pairs.filter(|pair| {
+        *pair != (EstimatorKind::Posterior, ScheduleKind::Adaptive)
+            && pair.1 != ScheduleKind::Htpdate
+    })
+}
+
+/// Measures each cell `runs` times, on all processors; the rows come in the cells' order.
+#[must_use]
+pub fn run(cells: &[Cell], runs: u32, seed: u64) -> Vec<Row> {
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let rank = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(cell) = cells.get(rank) else { break };
+                    let row = cell.measure(runs, seed);
+                    rows.lock().expect("no thread panicked").push((rank, row));
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().expect("no thread panicked");
+    rows.sort_unstable_by_key(|(rank, _)| *rank);
+    rows.into_iter().map(|(_, row)| row).collect()
+}

@@ -1,0 +1,106 @@
+//! The table, for people and for programs.
+
+use std::io::{self, Write};
+
+use crate::Row;
+
+/// Names of the columns. Times are in milliseconds unless the name says otherwise.
+pub const COLUMNS: [&str; 16] = [
+    "world",
+    "estimator",
+    "schedule",
+    "limits",
+    "median_ms",
+    "p95_ms",
+    "p99_ms",
+    "rms_ms",
+    "bounds_ms",
+    "coverage",
+    "within_1",
+    "within_2",
+    "requests",
+    "seconds",
+    "caught",
+    "runs",
+];
+
+/// One row's fields.
+#[must_use]
+pub fn fields(row: &Row) -> Vec<String> {
+    let runs = f64::from(row.runs);
+    let bounded = |field: String| if row.has_bounds() { field } else { String::new() };
+    let (one, two) = row.within();
+    let kept = runs - f64::from(row.caught);
+    let mut fields = row.names.to_vec();
+    fields.extend([0.5, 0.95, 0.99].map(|share| significant(row.error(share))));
+    fields.extend([
+        significant(row.rms()),
+        bounded(significant(row.width())),
+        bounded(format!("{:.4}", 1.0 - f64::from(row.violations) / kept)),
+        bounded(format!("{one:.3}")),
+        bounded(format!("{two:.3}")),
+        bounded(format!("{:.0}", row.requests())),
+        format!("{:.1}", row.seconds()),
+        bounded(format!("{:.4}", f64::from(row.caught) / runs)),
+        row.runs.to_string(),
+    ]);
+    fields
+}
+
+/// With commas.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_csv(rows: &[Row], out: impl Write) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(COLUMNS)?;
+    for row in rows {
+        writer.write_record(fields(row))?;
+    }
+    writer.flush()
+}
+
+/// Aligned, a blank line between worlds.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_text(rows: &[Row], mut out: impl Write) -> io::Result<()> {
+    let records: Vec<_> = rows.iter().map(fields).collect();
+    let width = |column: usize| {
+        let widths = records.iter().map(|record| record[column].len());
+        widths.chain([COLUMNS[column].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..COLUMNS.len()).map(width).collect();
+    let mut line = |record: &[String]| {
+        for (column, (field, width)) in record.iter().zip(&widths).enumerate() {
+            match column {
+                0..4 => write!(out, "{field:width$}  ")?,
+                _ => write!(out, "{field:>width$}  ")?,
+            }
+        }
+        writeln!(out)
+    };
+    line(&COLUMNS.map(str::to_owned))?;
+    let mut world = "";
+    for record in &records {
+        if record[0] != world && !world.is_empty() {
+            line(&[])?;
+        }
+        world = &record[0];
+        line(record)?;
+    }
+    Ok(())
+}
+
+/// Three digits.
+fn significant(value: f64) -> String {
+    let digits: usize = match value {
+        ..0.01 => 5,
+        ..0.1 => 4,
+        ..1.0 => 3,
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$}")
+}
