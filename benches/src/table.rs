@@ -102,5 +102,5 @@ fn significant(value: f64) -> String {
         ..100.0 => 1,
         _ => 0,
     };
-    format!("{value:.digits$}")
+    format!("{value:.p$}", p = digits + 1)
 }

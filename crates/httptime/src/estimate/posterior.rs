@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use self::bases::Bases;
-use self::mass::{Mass, mixture_spread};
+use self::mass::{Mass, Moments, mixture_spread};
 use super::{Estimate, Estimator};
 use crate::observation::Observation;
 use crate::round_trips::{CAPACITY, GRAIN, RoundTrips, count};
@@ -248,13 +248,43 @@ impl Posterior {
     }
 }
 
-/// The cheap posterior, for planning: one base, one frequency, no lag.
+/// The cheap posterior, for planning: one base, no lag.
 impl Posterior {
+    /// At no frequency error; over a few frequencies when those explain the observations better.
     fn quick(&self) -> Belief {
         let base = self.trips.shortest() - self.trips.excess();
-        let (frequency, Ends { low, high }) = self.plausible_ends(base);
-        let offsets: [f64; QUICK_CELLS] = cells(low, high);
-        let mut density = [1.0_f64; QUICK_CELLS];
+        let (frequency, ends) = self.plausible_ends(base);
+        let centre = 0.5 * (ends.low + ends.high);
+        let still = self.quick_at::<48>(frequency, ends, base, centre);
+        let told = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
+        if self.len < 6 || !told || frequency != 0.0 {
+            return still.belief(centre);
+        }
+        let mut turning = Moments::default();
+        for frequency in QUICK_FREQUENCIES {
+            let ends = self.ends(frequency, base);
+            if ends.width() > 0.0 {
+                turning.add(&self.quick_at::<12>(frequency, ends, base, centre));
+            }
+        }
+        turning.scale((1.0 - STILL) / count(QUICK_FREQUENCIES.len()) / STILL);
+        if turning.mass > still.mass {
+            turning.add(&still);
+            return turning.belief(centre);
+        }
+        still.belief(centre)
+    }
+
+    fn quick_at<const T: usize>(
+        &self,
+        frequency: f64,
+        ends: Ends,
+        base: f64,
+        centre: f64,
+    ) -> Moments {
+        let Ends { low, high } = ends;
+        let offsets: [f64; T] = cells(low, high);
+        let mut density = [1.0_f64; T];
         let absurd = 8.0 * self.trips.queueing();
         for seen in self.seen() {
             let slack = seen.round_trip - base;
@@ -275,7 +305,7 @@ impl Posterior {
                 }
             }
         }
-        moments(&density, &offsets)
+        Moments::of(&density, &offsets, centre)
     }
 
     /// The ends at no frequency error; where those contradict each other, at the middle of the frequencies that do not.
@@ -294,21 +324,6 @@ impl Posterior {
         }
         (frequency, Ends { low: ends.high - queueing, high: ends.low + queueing })
     }
-}
-
-/// Mean and standard deviation of a density over even cells.
-fn moments<const T: usize>(density: &[f64; T], offsets: &[f64; T]) -> Belief {
-    let (first, step) = (offsets[0], offsets[1] - offsets[0]);
-    let (mut mass, mut mean, mut square) = (0.0, 0.0, 0.0);
-    for (value, offset) in density.iter().zip(offsets) {
-        let distance = offset - first;
-        mass += value;
-        mean += value * distance;
-        square += value * distance * distance;
-    }
-    mean /= mass;
-    let variance = (square / mass - mean * mean).max(step * step / 12.0);
-    Belief { mean: first + mean, stddev: variance.sqrt() }
 }
 
 /// The whole posterior.
@@ -494,7 +509,7 @@ fn combine(still: Mass, others: Mass, ends: Ends) -> Belief {
         return Belief { mean: centre, stddev: (0.5 * ends.width().abs()).max(GRAIN) };
     }
     let share = STILL * still.evidence / sum.evidence;
-    if share > 0.002 && others.evidence > 0.0 {
+    if share > BELIEVABLE && others.evidence > 0.0 {
         let (mean, spread) = still.mean_and_spread();
         let (other_mean, other_spread) = others.mean_and_spread();
         let spread = mixture_spread(share, spread, other_mean - mean, other_spread);
@@ -514,8 +529,8 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
     offsets
 }
 
-/// Cells of the cheap posterior.
-const QUICK_CELLS: usize = 24;
+/// Frequencies that the cheap posterior considers beside none.
+const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
 /// Frequencies considered beside none.
 const FREQUENCIES: u32 = 8;
 /// Chance that an exchange breaks the model altogether.
@@ -526,6 +541,8 @@ const ODD: f64 = 0.02;
 const MAX_FREQUENCY: f64 = 100e-6;
 /// Prior of no frequency error worth the name.
 const STILL: f64 = 0.8;
+/// Share of the plain case below which its mean is given up.
+const BELIEVABLE: f64 = 0.005;
 /// Prior of the smallest lag considered; each next one × 0.4.
 const LAGGING: f64 = 0.05;
 /// Lags allowed for up to this are worth no hypothesis, in nanoseconds.

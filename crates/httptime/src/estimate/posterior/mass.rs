@@ -1,3 +1,4 @@
+use super::Belief;
 use crate::round_trips::GRAIN;
 
 /// Evidence and unscaled moments of one or more hypotheses about a centre close by.
@@ -43,6 +44,48 @@ impl Mass {
         let central = fourth - 4.0 * mean * third + 6.0 * mean * mean * second - 3.0 * mean.powi(4);
         let flat = (3.0 - central / (variance * variance)).clamp(0.0, 1.3);
         (mean, variance.sqrt() * (1.0 + 0.08 * flat + 0.06 * flat * flat))
+    }
+}
+
+/// Evidence and unscaled moments about a centre close by: what planning needs, and no more.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moments {
+    pub(super) mass: f64,
+    first: f64,
+    second: f64,
+}
+
+impl Moments {
+    pub(super) fn of<const T: usize>(density: &[f64; T], offsets: &[f64; T], centre: f64) -> Self {
+        let step = offsets[1] - offsets[0];
+        let mut sum = Self::default();
+        for (value, offset) in density.iter().zip(offsets) {
+            let at = offset - centre;
+            sum.mass += value;
+            sum.first += value * at;
+            sum.second += value * at * at;
+        }
+        sum.second += sum.mass * step * step / 12.0;
+        sum.scale(step);
+        sum
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.mass += other.mass;
+        self.first += other.first;
+        self.second += other.second;
+    }
+
+    pub(super) fn scale(&mut self, by: f64) {
+        self.mass *= by;
+        self.first *= by;
+        self.second *= by;
+    }
+
+    pub(super) fn belief(&self, centre: f64) -> Belief {
+        let mean = self.first / self.mass;
+        let variance = (self.second / self.mass - mean * mean).max(1.0);
+        Belief { mean: centre + mean, stddev: variance.sqrt() }
     }
 }
 
