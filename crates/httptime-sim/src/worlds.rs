@@ -30,13 +30,14 @@ pub struct NamedWorld {
     build: fn(SimClock, &mut Rng) -> World,
 }
 
-/// What a measurement takes for granted, and whether it is so.
+/// Whether what a measurement takes for granted is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
-    /// The bounds' assumptions hold, and so do the estimate's: the ways are alike and the lag is small or changes.
+    /// What the bounds assume holds, and what the standard deviation is given for: the ways are alike when nothing queues,
+    /// and the lag is small.
     Plain,
-    /// The bounds' assumptions hold. The offset is off by something that looks the same in every exchange, so that no
-    /// estimator can know: ways that differ, a lag that stays.
+    /// What the bounds assume holds. The estimate is off by more than its standard deviation says, since the ways differ
+    /// or the lag is not small: mostly by the same in every exchange, so that nothing can know.
     Hidden,
     /// What the bounds assume is false.
     Broken,
@@ -76,6 +77,7 @@ pub const ALL: &[NamedWorld] = &[
         idle(clock, 0.2, 0.05).with_client(client)
     }),
     NamedWorld {
+        truth: Truth::Hidden,
         stated_lag: Duration::from_millis(5),
         ..plain("lag-varying", "2 ms, queueing 0.3 ms; Date 0-4 ms late, 5 stated", |clock, _| {
             let server = SimServer::lagging(Duration::ZERO, Duration::from_millis(4));

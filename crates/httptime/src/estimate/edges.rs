@@ -55,10 +55,12 @@ impl Edges {
         Interval::between(self.lower.offset, self.upper.offset)
     }
 
-    /// How wide the contradiction is; zero when there is none.
-    pub(super) fn contradiction(&self) -> Duration {
-        let by = self.lower.offset.saturating_sub(self.upper.offset);
-        by.max(Offset::ZERO).abs()
+    /// What is left between the ends if each way takes at least half of [`base`](Self::base), or else by how much they
+    /// then contradict each other.
+    pub(super) fn beyond_base(&self) -> Result<Duration, Duration> {
+        let width = self.upper.offset.saturating_sub(self.lower.offset);
+        let beyond = width.saturating_sub(self.base().into());
+        if beyond >= Offset::ZERO { Ok(beyond.abs()) } else { Err(beyond.abs()) }
     }
 
     /// A round trip when nothing queues: a little less than the shortest one seen.
@@ -83,3 +85,7 @@ impl Edge {
         Self { offset: self.offset.saturating_add(by), ..self }
     }
 }
+
+/// How much wider than a contradiction the truth may lie about it: where two exchanges are seen to be wrong, others are
+/// wrong unseen. Fitted in simulation.
+pub(super) const DISTRUST: u32 = 2;

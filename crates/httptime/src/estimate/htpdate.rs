@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
-use crate::time::{NANOS_PER_SECOND, Offset};
+use crate::round_trips::RoundTrips;
+use crate::time::{NANOS_PER_SECOND, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration};
 
 /// Bisection of the sub-second phase as htpdate does it, at its best.
 ///
@@ -15,9 +16,11 @@ use crate::time::{NANOS_PER_SECOND, Offset};
 /// Source: the published behaviour of htpdate -p (start phase 2⁻ᵖ s, halving nap, half of the last round trip), without its
 /// known defects. It means something only with exchanges asked for where [`aim`](Estimator::aim) says, which
 /// is what the schedule [`Htpdate`](crate::schedule::Htpdate) does. Here to be compared with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Htpdate {
     state: Option<State>,
+    /// Only for the standard deviation.
+    trips: RoundTrips,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +32,12 @@ struct State {
     nap: Duration,
 }
 
+impl Default for Htpdate {
+    fn default() -> Self {
+        Self { state: None, trips: RoundTrips::new() }
+    }
+}
+
 impl Estimator for Htpdate {
     fn name(&self) -> &'static str {
         "htpdate"
@@ -38,8 +47,9 @@ impl Estimator for Htpdate {
         // The upper end is date + 1 s − the wall clock when it was sent.
         let wall = observation.date().as_unix_nanos() + NANOS_PER_SECOND
             - observation.upper_without_lag().as_nanos();
-        let half = i64::try_from(observation.round_trip().as_nanos() / 2).unwrap_or(i64::MAX);
-        let middle = wall.saturating_add(half);
+        let round_trip = duration_to_nanos(observation.round_trip());
+        self.trips.insert(round_trip);
+        let middle = wall.saturating_add(round_trip / 2);
         let date = observation.date().as_unix_nanos().div_euclid(NANOS_PER_SECOND);
         let seconds = date - middle.div_euclid(NANOS_PER_SECOND);
         let Some(state) = &mut self.state else {
@@ -59,6 +69,10 @@ impl Estimator for Htpdate {
     fn estimate(&self) -> Option<Estimate> {
         let State { seconds, when, nap } = self.state?;
         let offset = Offset::from_nanos((seconds + 1) * NANOS_PER_SECOND).saturating_sub(when);
-        Some(Estimate::new(offset, uniform_half_width(4 * nap)))
+        let queueing = nanos_to_duration(f64_to_nanos(QUEUED * self.trips.queueing()));
+        Some(Estimate::new(offset, uniform_half_width(4 * nap) + queueing))
     }
 }
+
+/// What queueing turns round once stays wrong by about this much of it; fitted in simulation.
+const QUEUED: f64 = 0.8;

@@ -1,4 +1,4 @@
-use super::edges::Edges;
+use super::edges::{DISTRUST, Edges};
 use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::{Interval, Offset};
@@ -30,13 +30,14 @@ impl Estimator for Symmetric {
     fn estimate(&self) -> Option<Estimate> {
         let edges = self.edges.as_ref()?;
         let interval = edges.interval();
-        let contradiction = edges.contradiction();
         let half = edges.base() / 2;
-        let hard = interval.width().saturating_sub(2 * half);
-        if !contradiction.is_zero() || hard.is_zero() {
-            let spread = edges.queueing() + 2 * contradiction;
-            return Some(Estimate::new(interval.midpoint(), uniform_half_width(spread)));
-        }
+        let hard = match edges.beyond_base() {
+            Ok(hard) => hard,
+            Err(contradiction) => {
+                let spread = edges.queueing() + DISTRUST * contradiction;
+                return Some(Estimate::new(interval.midpoint(), uniform_half_width(spread)));
+            }
+        };
         let (low, high) = edges.slacks();
         let inwards = |slack: std::time::Duration| Offset::from(half + slack.min(hard) / 2);
         let soft = Interval::between(

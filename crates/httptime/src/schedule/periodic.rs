@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use super::{Plan, Schedule, View};
 
-/// Requests at even distances that fill the time allowed.
+/// Requests at even distances that fill most of the time allowed.
 ///
 /// Here to be compared with, and for servers that want an even load. Narrows what is unknown to about a second divided
-/// by the number of requests.
+/// by the number of requests: beyond whole seconds, the distance is a power of the golden ratio, so that requests come
+/// at all phases of the second (each in the largest gap that the others leave: Weyl's sequence), where a round number
+/// would have them come at the same few again and again.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Periodic;
 
@@ -17,8 +21,40 @@ impl Schedule for Periodic {
             return Plan::AwaitReply;
         }
         let limits = view.limits();
-        Plan::SendAt(view.progress().last_sent().map_or(view.earliest(), |last| {
-            last.saturating_add(limits.duration() / limits.requests()).max(view.earliest())
-        }))
+        let distance = at_all_phases(limits.duration() / limits.requests());
+        Plan::SendAt(
+            view.progress()
+                .last_sent()
+                .map_or(view.earliest(), |last| last.saturating_add(distance).max(view.earliest())),
+        )
+    }
+}
+
+/// The largest such distance that is no longer than `most`.
+fn at_all_phases(most: Duration) -> Duration {
+    let mut phase = GOLDEN;
+    while phase > most.max(FINEST) {
+        phase = phase.mul_f64(GOLDEN.as_secs_f64());
+    }
+    phase + Duration::from_secs(most.saturating_sub(phase).as_secs())
+}
+
+/// Nobody asks more often.
+const FINEST: Duration = Duration::from_micros(1);
+/// The golden ratio, of a second.
+const GOLDEN: Duration = Duration::from_nanos(618_033_989);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_no_longer_than_asked_and_never_a_round_part_of_a_second() {
+        for (most_ms, distance_ms) in
+            [(3000, 2618), (2000, 1618), (1000, 618), (500, 381), (250, 236), (0, 0)]
+        {
+            let distance = at_all_phases(Duration::from_millis(most_ms));
+            assert_eq!(distance.as_millis(), distance_ms, "{most_ms}");
+        }
     }
 }
