@@ -53,7 +53,7 @@ impl Suite {
 /// Numbers of requests at which estimators are compared: polite's, balanced's, and as many as NTP's best-of has.
 pub const EQUAL_REQUESTS: &[u32] = &[12, 24, 32];
 
-/// Nineteen errors of twenty below a millisecond, as soon as may be.
+/// A standard deviation of a millisecond, as soon as may be.
 #[must_use]
 pub const fn to_a_millisecond() -> Method {
     Method::Http {
@@ -61,7 +61,7 @@ pub const fn to_a_millisecond() -> Method {
         schedule: ScheduleKind::Adaptive,
         profile: Profile::Fast,
         requests: None,
-        target: Some(Duration::from_micros(500)),
+        target: Some(Duration::from_millis(1)),
     }
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use self::bases::Bases;
+use self::detour::Detour;
 use self::mass::{Mass, Moments, mixture_spread};
 use super::{Estimate, Estimator};
 use crate::observation::Observation;
@@ -10,6 +11,7 @@ use crate::time::{
 };
 
 mod bases;
+mod detour;
 mod mass;
 
 /// A posterior over the offset, from what is known of how round trips split.
@@ -27,6 +29,8 @@ mod mass;
 /// - frequency: none with probability 0.8, else anything within ±100 ppm that the hard ends allow;
 /// - lag of its own for each response, uniform over 0 to ℓ: considered when the [`Lag`](crate::server::Lag) allowed for
 ///   leaves room for it, ℓ up to 25 ms;
+/// - a step in the round trips that stands out from the queueing: a new route, whose excess splits into the ways as
+///   nobody knows, but each time alike;
 /// - an exchange whose slack is out of proportion (burst, retransmission, sleeping client) says nothing of how its
 ///   slack is split: its ramp becomes a plateau, its hard ends stay;
 /// - any exchange is wrong altogether with probability 0.0005, so that none can veto the others.
@@ -329,6 +333,42 @@ impl Posterior {
 /// The whole posterior.
 impl Posterior {
     fn full(&self) -> Belief {
+        let detoured = Detour::find(self.seen()).and_then(|detour| self.detoured(&detour));
+        detoured.unwrap_or_else(|| self.straight())
+    }
+
+    /// Over the ways in which the longer route may split, each split as good as another. `None` when none fits.
+    fn detoured(&self, detour: &Detour) -> Option<Belief> {
+        let mut sum = Mass::default();
+        let mut centre = None;
+        for rank in 0..SPLITS {
+            let share = (f64::from(rank) + 0.5) / f64::from(SPLITS);
+            let route = self.without(detour, share);
+            let bases: Bases<5> = Bases::weigh(&route.trips);
+            let ends = route.ends(0.0, bases.least());
+            if ends.width() > 0.0 {
+                let centre = *centre.get_or_insert(0.5 * (ends.low + ends.high));
+                let plain = Hypothesis::still(ends, centre);
+                let fair = route.fairness();
+                sum.add(route.integrate::<64, 5>(&plain, &bases, &fair), 1.0);
+            }
+        }
+        let centre = centre.filter(|_| sum.evidence > UNDERFLOW)?;
+        let (mean, spread) = sum.mean_and_spread();
+        Some(Belief { mean: centre + mean, stddev: spread })
+    }
+
+    fn without(&self, detour: &Detour, share: f64) -> Self {
+        let mut route = Self { trips: RoundTrips::new(), ..self.clone() };
+        for seen in &mut route.seen[..self.len] {
+            *seen = detour.undone(*seen, share);
+            route.trips.insert_sorted(seen.round_trip);
+        }
+        route
+    }
+
+    /// On one route.
+    fn straight(&self) -> Belief {
         let bases: Bases<10> = Bases::weigh(&self.trips);
         let fair = self.fairness();
         let ends = self.ends(0.0, bases.least());
@@ -531,6 +571,8 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
 
 /// Frequencies that the cheap posterior considers beside none.
 const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
+/// Splits of a longer route that are considered.
+const SPLITS: u32 = 8;
 /// Frequencies considered beside none.
 const FREQUENCIES: u32 = 8;
 /// Chance that an exchange breaks the model altogether.
