@@ -12,6 +12,7 @@ use httptime::observation::Observation;
 use httptime::schedule::ScheduleKind;
 use httptime::server::Lag;
 use httptime::{ClockTie, Config, Exchange, LocalInstant, Measure, Timestamp};
+use httptime_sim::worlds;
 
 fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("parse/nginx_head");
@@ -95,6 +96,24 @@ fn plan(c: &mut Criterion) {
     group.finish();
 }
 
+/// A whole measurement in virtual time: all that is computed between the sockets.
+fn measure(c: &mut Criterion) {
+    let mut group = c.benchmark_group("measure/metro_24_requests");
+    let world = worlds::named("metro").expect("listed").world(1);
+    for kind in [EstimatorKind::Intersection, EstimatorKind::Posterior] {
+        let config = Config::builder().lag(Duration::ZERO).estimator(kind).build();
+        let config = config.expect("in range");
+        group.bench_function(kind.name(), |b| {
+            b.iter(|| {
+                let outcome = black_box(&world).measure(&config, 1);
+                let measurement = outcome.result.expect("measured");
+                assert!(measurement.bounds().contains(outcome.truth));
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Observation `number` of a server whose clock agrees with the local one: the first stamped half a second before a
 /// flip, each later one on the other side of a flip and nearer to it, down to a millisecond.
 fn bisected(number: u32) -> Observation {
@@ -127,7 +146,7 @@ fn date() -> Timestamp {
     Timestamp::from_unix_seconds(DATE).expect("within the range")
 }
 
-criterion_group!(benches, parse, absorb, estimate, plan);
+criterion_group!(benches, parse, absorb, estimate, plan, measure);
 criterion_main!(benches);
 
 /// Mon, 23 Nov 2026 09:37:12 GMT.

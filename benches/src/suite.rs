@@ -44,7 +44,8 @@ impl Suite {
         }
         if self == Self::Full {
             let world = &worlds::ALL[0];
-            cells.extend((4..=10).map(|n| Cell { world, method: Method::best(n) }));
+            let few_and_more = (4..=10).chain([34, 36, 40]);
+            cells.extend(few_and_more.map(|n| Cell { world, method: Method::best(n) }));
         }
         cells
     }
@@ -75,6 +76,9 @@ fn pairs() -> impl Iterator<Item = (EstimatorKind, ScheduleKind)> {
 }
 
 /// Measures each cell `runs` times, on all processors; the rows come in the cells' order.
+///
+/// # Panics
+/// When a cell does.
 #[must_use]
 pub fn run(cells: &[Cell], runs: u32, seed: u64) -> Vec<Row> {
     let next = AtomicUsize::new(0);

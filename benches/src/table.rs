@@ -92,15 +92,15 @@ pub fn write_text(rows: &[Row], mut out: impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Three digits.
+/// Four digits.
 fn significant(value: f64) -> String {
     let digits: usize = match value {
-        ..0.01 => 5,
-        ..0.1 => 4,
-        ..1.0 => 3,
-        ..10.0 => 2,
-        ..100.0 => 1,
-        _ => 0,
+        ..0.01 => 6,
+        ..0.1 => 5,
+        ..1.0 => 4,
+        ..10.0 => 3,
+        ..100.0 => 2,
+        _ => 1,
     };
-    format!("{value:.p$}", p = digits + 1)
+    format!("{value:.digits$}")
 }

@@ -1,0 +1,48 @@
+//! A short version of the accuracy table, held against the one in `accuracy.csv`.
+//!
+//! After a change that is meant to change it: `UPDATE=1 cargo test -p httptime-benches --test accuracy`, and say why in
+//! the commit.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fs::File;
+
+use httptime_benches::{Suite, run, table};
+use httptime_sim::worlds::{self, Truth};
+
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/accuracy.csv");
+const SEED: u64 = 20_261_124;
+const RUNS: u32 = 500;
+/// Other mathematical libraries round other last digits, which can turn a request the other way.
+const TOLERANCE: f64 = 1.05;
+
+#[test]
+fn accuracy_is_not_lost_and_bounds_hold_where_their_assumptions_do() {
+    println!("seed {SEED}");
+    let rows = run(&Suite::Short.cells(), RUNS, SEED);
+    if std::env::var_os("UPDATE").is_some() {
+        table::write_csv(&rows, File::create(SNAPSHOT).expect("writable")).expect("written");
+    }
+    let mut reader = csv::Reader::from_path(SNAPSHOT).expect("the snapshot");
+    let before: HashMap<Vec<String>, [f64; 2]> = reader
+        .records()
+        .map(|record| {
+            let record = record.expect("well-formed");
+            let number = |column: usize| record[column].parse().expect("a number");
+            (record.iter().take(4).map(str::to_owned).collect(), [number(4), number(7)])
+        })
+        .collect();
+    assert_eq!(before.len(), rows.len(), "cells were added or removed");
+    for row in &rows {
+        let [median, rms] = before[row.names.as_slice()];
+        let names = row.names.join(" ");
+        assert!(
+            row.error(0.5) <= TOLERANCE * median,
+            "{names}: median {}, was {median}",
+            row.error(0.5)
+        );
+        assert!(row.rms() <= TOLERANCE * rms, "{names}: RMS {}, was {rms}", row.rms());
+        let world = worlds::named(&row.names[0]).expect("listed");
+        assert!(world.truth() == Truth::Broken || row.violations == 0, "{names}: bounds violated");
+    }
+}
