@@ -30,6 +30,8 @@ pub enum Method {
         profile: Profile,
         /// Other than the profile's requests; the time then grows with them.
         requests: Option<u32>,
+        /// Other than the profile's time, whatever the requests.
+        duration: Option<Duration>,
         /// When to stop.
         target: Option<Duration>,
     },
@@ -48,6 +50,7 @@ impl Method {
             schedule: ScheduleKind::Adaptive,
             profile,
             requests: None,
+            duration: None,
             target: None,
         }
     }
@@ -60,6 +63,7 @@ impl Method {
             schedule,
             profile: Profile::Balanced,
             requests: Some(requests),
+            duration: None,
             target: None,
         }
     }
@@ -80,10 +84,13 @@ impl Method {
     #[must_use]
     pub fn names(&self) -> [String; 3] {
         match self {
-            Self::Http { estimator, schedule, profile, requests, target } => {
+            Self::Http { estimator, schedule, profile, requests, duration, target } => {
                 let mut spend = profile.name().to_owned();
                 if let Some(requests) = requests {
                     spend = requests.to_string();
+                }
+                if let Some(duration) = duration {
+                    spend = format!("{spend} in {duration:?}");
                 }
                 if let Some(target) = target {
                     spend = format!("{spend} to {target:?}");
@@ -129,8 +136,9 @@ impl Cell {
         row
     }
 
-    fn config(&self) -> Config {
-        let Method::Http { estimator, schedule, profile, requests, target } = self.method else {
+    pub(crate) fn config(&self) -> Config {
+        let Method::Http { estimator, schedule, profile, requests, duration, target } = self.method
+        else {
             return Config::default();
         };
         let mut builder = Config::builder().lag(self.world.stated_lag());
@@ -140,6 +148,9 @@ impl Cell {
         }
         if let Some(requests) = requests {
             builder = builder.requests(requests).duration(Duration::from_secs(2) * requests);
+        }
+        if let Some(duration) = duration {
+            builder = builder.duration(duration);
         }
         if let Some(target) = target {
             builder = builder.target(target);

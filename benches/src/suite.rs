@@ -62,6 +62,7 @@ pub const fn to_a_millisecond() -> Method {
         schedule: ScheduleKind::Adaptive,
         profile: Profile::Fast,
         requests: None,
+        duration: None,
         target: Some(Duration::from_millis(1)),
     }
 }

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
 use clap::Parser;
-use httptime_benches::{Suite, run, table};
+use httptime_benches::{Suite, plots, run, table};
 
 /// Compares estimators and schedules, and NTP beside them, in simulated worlds.
 #[derive(Debug, Parser)]
@@ -27,6 +27,9 @@ struct Args {
     /// Write the table with commas to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Draw the plots into this directory, as SVG
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,6 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     table::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
     if let Some(file) = args.csv {
         table::write_csv(&rows, BufWriter::new(File::create(file)?))?;
+    }
+    if let Some(directory) = args.plots {
+        plots::write(&directory, args.runs, args.seed)?;
     }
     Ok(())
 }

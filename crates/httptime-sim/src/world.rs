@@ -49,6 +49,17 @@ impl World {
     /// Runs one measurement; the same seed gives the same one.
     #[must_use]
     pub fn measure(&self, config: &Config, seed: u64) -> Outcome {
+        self.measure_watched(config, seed, |_, _| ())
+    }
+
+    /// The same, shown to `watch` as it stands after each response, with the true offset at that instant.
+    #[must_use]
+    pub fn measure_watched(
+        &self,
+        config: &Config,
+        seed: u64,
+        mut watch: impl FnMut(&Measure, Offset),
+    ) -> Outcome {
         let mut random = Rng::with_seed(seed);
         let mut world = self.clone();
         let mut now = LocalInstant::from_nanos(0);
@@ -73,6 +84,7 @@ impl World {
                     if let Err(error) = measure.absorb(&exchange) {
                         break Err(error);
                     }
+                    watch(&measure, self.clock.offset_at(now));
                 }
                 (_, None) => break measure.finish(self.clock.tie_at(now)),
             }
@@ -214,5 +226,18 @@ mod tests {
         let run = |seed| world.measure(&Config::default(), seed).result.expect("measured");
         assert_eq!(run(1), run(1));
         assert_ne!(run(1).offset(), run(2).offset());
+    }
+
+    #[test]
+    fn a_watcher_sees_every_response_and_last_of_all_the_result() {
+        let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
+        let mut seen = Vec::new();
+        let watch = |measure: &Measure, truth| seen.push((measure.estimate(), truth));
+        let outcome = world.measure_watched(&Config::default(), 1, watch);
+        let measurement = outcome.result.expect("measured");
+        assert_eq!(seen.len(), measurement.observations() as usize);
+        let (estimate, truth) = seen.last().copied().expect("observed");
+        assert_eq!(estimate.map(|e| e.offset()), Some(measurement.offset()));
+        assert_eq!(truth, outcome.truth);
     }
 }
