@@ -213,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lag_that_changes_beyond_the_stated_one_is_found_out_half_of_the_time() {
+        let understated = crate::worlds::named("lag-understated").expect("listed");
+        let config = config(understated.stated_lag());
+        let found = (0..400).filter(|seed| {
+            let result = understated.world(*seed).measure(&config, *seed).result;
+            matches!(result, Err(Error::Inconsistent { .. } | Error::DateWentBack { .. }))
+        });
+        let found = found.count();
+        assert!(found > 150, "{found} of 400");
+    }
+
+    #[test]
     fn a_caching_proxy_is_refused_by_name() {
         let server = SimServer::caching(Duration::from_secs(60));
         let world = World::new(SimClock::new(0), Path::symmetric_ms(1.0, 0.1), server);

@@ -12,6 +12,9 @@ use crate::time::{Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nano
 /// deviation and q the mean queueing on the way there, which the aim has to make up for. (Probabilistic bisection,
 /// with an aim found by simulation.)
 ///
+/// Requests that the seconds left do not need are spent on checks: one shortly before each flip, where the answer is known.
+/// They cost no time and find out a server whose `Date` is not what it is taken for.
+///
 /// It has enough when the belief is as narrow as a clock can be read, and when sixteen responses in a row have not
 /// made it a tenth narrower: that is what a model that does not fit, or an estimator that does not learn, looks like.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ struct Tuning {
 struct Volley {
     at: Option<LocalInstant>,
     aimed: u32,
+    /// Whether a check was sent ahead of it, while none is aimed at it yet.
+    checked: bool,
 }
 
 /// When the belief last became narrower.
@@ -130,20 +135,48 @@ impl Adaptive {
         let lead = stddev * queueing / (stddev + queueing);
         let offset = belief.mean.saturating_add(Offset::from_nanos(f64_to_nanos(lead)));
         let at = belief.aim(view, offset, from);
-        self.planned = Volley { at: volley.at.or(Some(at)), aimed: volley.aimed + 1 };
         self.sweep.interrupt();
+        if let Some(early) = self.check(view, belief, at).filter(|early| *early >= from) {
+            self.planned = Volley { checked: true, ..volley };
+            return Plan::SendAt(early);
+        }
+        self.planned =
+            Volley { at: volley.at.or(Some(at)), aimed: volley.aimed + 1, checked: false };
         Plan::SendAt(at)
     }
+
+    /// When to send a check ahead of a request aimed at the flip: well before the flip can come, if there are requests to
+    /// spare. A `Date` late by a lag that changes, or a second clock behind one name, never contradicts requests that are all
+    /// aimed into what is left.
+    fn check(&self, view: &View<'_>, belief: &Belief, at: LocalInstant) -> Option<LocalInstant> {
+        let progress = view.progress();
+        let limits = view.limits();
+        let needed = flips_left(view).saturating_mul(self.tuning.connections);
+        let spare = limits.requests().saturating_sub(progress.requests()) > needed;
+        let idle = progress.outstanding() == 0 && !self.volley.checked;
+        if !spare || !idle || !belief.is_late() || !self.tuning.gap.is_zero() {
+            return None;
+        }
+        let early = 2.0 * nanos_to_f64(duration_to_nanos(progress.round_trip_median()?))
+            + 4.0 * (belief.stddev + belief.queueing);
+        let early = Duration::from_nanos(f64_to_nanos(early).unsigned_abs());
+        (early < HALF_A_SECOND).then(|| at.saturating_sub(early))
+    }
+}
+
+/// Seconds, and so flips, that are left of the time allowed.
+fn flips_left(view: &View<'_>) -> u32 {
+    let begun = view.progress().first_sent().unwrap_or(view.earliest());
+    let spent = view.earliest().saturating_since(begun);
+    let left = view.limits().duration().saturating_sub(spent).as_millis().div_ceil(1000).max(1);
+    u32::try_from(left).unwrap_or(u32::MAX)
 }
 
 /// Requests to plan through a flip so that they last as long as the time does. A flip comes each second; four are
 /// scanned, half-way on average and one request past it; those after take one request each.
 fn affordable(view: &View<'_>) -> u32 {
     let (progress, limits) = (view.progress(), view.limits());
-    let begun = progress.first_sent().unwrap_or(view.earliest());
-    let spent = view.earliest().saturating_since(begun);
-    let left = limits.duration().saturating_sub(spent).as_millis().div_ceil(1000).max(1);
-    let flips = u32::try_from(left).unwrap_or(u32::MAX);
+    let flips = flips_left(view);
     let scanned = flips.min(4);
     let requests = limits.requests().saturating_sub(progress.requests());
     let spare = requests.saturating_sub(flips - scanned);
