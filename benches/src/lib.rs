@@ -8,6 +8,7 @@ mod cell;
 pub mod plots;
 mod row;
 mod suite;
+pub mod summary;
 pub mod table;
 
 pub use self::cell::{Cell, Method};

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
 use clap::Parser;
-use httptime_benches::{Suite, plots, run, table};
+use httptime_benches::{Suite, plots, run, summary, table};
 
 /// Compares estimators and schedules, and NTP beside them, in simulated worlds.
 #[derive(Debug, Parser)]
@@ -27,6 +27,9 @@ struct Args {
     /// Write the table with commas to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Print what it comes to, as Markdown, instead of the table
+    #[arg(long)]
+    summary: bool,
     /// Draw the plots into this directory, as SVG
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
@@ -41,7 +44,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("seed {}, {} measurements per cell", args.seed, args.runs);
     let rows = run(&cells, args.runs, args.seed);
-    table::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
+    let out = BufWriter::new(io::stdout().lock());
+    if args.summary {
+        summary::write(&rows, out)?;
+    } else {
+        table::write_text(&rows, out)?;
+    }
     if let Some(file) = args.csv {
         table::write_csv(&rows, BufWriter::new(File::create(file)?))?;
     }

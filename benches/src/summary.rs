@@ -1,0 +1,141 @@
+//! What the table comes to, as Markdown: `docs/accuracy.md` quotes it.
+
+use std::io::{self, Write};
+
+use httptime::estimate::EstimatorKind;
+use httptime_sim::worlds::{self, NamedWorld, Truth};
+
+use crate::{EQUAL_REQUESTS, Row};
+
+/// Ratios and shares from the rows of the full suite.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(rows: &[Row], mut out: impl Write) -> io::Result<()> {
+    against_ntp(rows, &mut out)?;
+    against_htpdate(rows, &mut out)?;
+    calibration(rows, &mut out)?;
+    bounds(rows, &mut out)?;
+    broken(rows, &mut out)
+}
+
+fn against_ntp(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "| world | RMS, 32 requests | ÷ NTP clock filter, 8 | ÷ NTP best of 32 |\n|---|---|---|---|"
+    )?;
+    for world in of(Truth::Plain) {
+        let row = |method| find(rows, world, method);
+        let (Some(ours), Some(filter), Some(best)) =
+            (row(BEST_32), row(["ntp", "clock filter", "8"]), row(["ntp", "best", "32"]))
+        else {
+            continue;
+        };
+        let ours = ours.rms();
+        let (filter, best) = (ours / filter.rms(), ours / best.rms());
+        writeln!(out, "| {} | {ours:.4} ms | {filter:.2} | {best:.2} |", world.name())?;
+    }
+    writeln!(out)
+}
+
+fn against_htpdate(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "| world | htpdate's median ÷ ours at 12 | at 24 | at 32 | beaten by |\n|---|---|---|---|---|"
+    )?;
+    for world in worlds::ALL.iter().filter(|world| world.truth() != Truth::Broken) {
+        let mut line = format!("| {} |", world.name());
+        let mut beaten = Vec::new();
+        for requests in EQUAL_REQUESTS.iter().map(u32::to_string) {
+            let row = |estimator, schedule| find(rows, world, [estimator, schedule, &requests]);
+            let ours = row("posterior", "adaptive").map_or(f64::NAN, |row| row.error(0.5));
+            let theirs = row("htpdate", "htpdate").map_or(f64::NAN, |row| row.error(0.5));
+            line += &format!(" {:.2} |", theirs / ours);
+            let others =
+                rows.iter().filter(|row| row.names[0] == world.name() && row.names[3] == requests);
+            for other in others.filter(|row| row.has_bounds() && row.error(0.5) < NOTICED * ours) {
+                let [_, estimator, schedule, _] = &other.names;
+                let ratio = other.error(0.5) / ours;
+                beaten.push(format!("{estimator}/{schedule} {requests} ({ratio:.2})"));
+            }
+        }
+        writeln!(out, "{line} {} |", beaten.join(", "))?;
+    }
+    writeln!(out)
+}
+
+fn calibration(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "| estimator | schedule | within one | within two |\n|---|---|---|---|")?;
+    for kind in EstimatorKind::ALL {
+        for schedule in ["periodic", "bisect", "scan", "htpdate", "adaptive"] {
+            let plain = rows.iter().filter(|row| {
+                row.names[1] == kind.name()
+                    && row.names[2] == schedule
+                    && truth(row) == Truth::Plain
+            });
+            let shares: Vec<_> = plain.map(Row::within).collect();
+            if shares.is_empty() {
+                continue;
+            }
+            let mean = |pick: fn(&(f64, f64)) -> f64| {
+                shares.iter().map(pick).sum::<f64>()
+                    / f64::from(u32::try_from(shares.len()).unwrap_or(1))
+            };
+            let (one, two) = (100.0 * mean(|share| share.0), 100.0 * mean(|share| share.1));
+            writeln!(out, "| {} | {schedule} | {one:.1} % | {two:.1} % |", kind.name())?;
+        }
+    }
+    writeln!(out)
+}
+
+fn bounds(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    let held = rows.iter().filter(|row| row.has_bounds() && truth(row) != Truth::Broken);
+    let (mut runs, mut violations) = (0_u64, 0_u64);
+    for row in held {
+        runs += u64::from(row.runs);
+        violations += u64::from(row.violations);
+    }
+    writeln!(
+        out,
+        "Bounds that did not hold the truth where their assumptions do: {violations} of {runs}.\n"
+    )
+}
+
+fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "| world | limits | caught | bounds held | neither |\n|---|---|---|---|---|")?;
+    for world in of(Truth::Broken) {
+        let ours = rows.iter().filter(|row| {
+            row.names[0] == world.name()
+                && row.names[1] == "posterior"
+                && row.names[2] == "adaptive"
+        });
+        for row in ours {
+            let share = |count: u32| 100.0 * f64::from(count) / f64::from(row.runs);
+            let held = row.runs - row.caught - row.violations;
+            let (caught, held, neither) = (share(row.caught), share(held), share(row.violations));
+            let limits = &row.names[3];
+            writeln!(
+                out,
+                "| {} | {limits} | {caught:.1} % | {held:.1} % | {neither:.1} % |",
+                world.name()
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn of(truth: Truth) -> impl Iterator<Item = &'static NamedWorld> {
+    worlds::ALL.iter().filter(move |world| world.truth() == truth)
+}
+
+fn truth(row: &Row) -> Truth {
+    worlds::named(&row.names[0]).map_or(Truth::Broken, NamedWorld::truth)
+}
+
+fn find<'a>(rows: &'a [Row], world: &NamedWorld, method: [&str; 3]) -> Option<&'a Row> {
+    rows.iter().find(|row| row.names[0] == world.name() && row.names[1..] == method)
+}
+
+const BEST_32: [&str; 3] = ["posterior", "adaptive", "32"];
+/// Two medians of 2000 that are nearer to each other than this are taken for equal.
+const NOTICED: f64 = 0.96;
