@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ struct Args {
     /// Print what it comes to, as Markdown, instead of the table
     #[arg(long)]
     summary: bool,
-    /// Draw the plots into this directory, as SVG
+    /// Write error-requests.svg, error-seconds.svg and narrowing.svg to this directory
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 }
@@ -54,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         table::write_csv(&rows, BufWriter::new(File::create(file)?))?;
     }
     if let Some(directory) = args.plots {
+        fs::create_dir_all(&directory)?;
         plots::write(&directory, args.runs, args.seed)?;
     }
     Ok(())
