@@ -120,11 +120,13 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "PPM")]
     drift_ppm: Option<u32>,
 
-    /// How to reckon the offset: `last_date`, midpoint, intersection or posterior; posterior unless told
+    /// How to reckon the offset: `last_date`, midpoint, htpdate, intersection, symmetric or posterior; posterior unless
+    /// told
     #[arg(long, value_name = "NAME", value_parser = estimator)]
     estimator: Option<EstimatorKind>,
 
-    /// When to send requests: periodic, bisect or adaptive; adaptive unless told
+    /// When to send requests: periodic, bisect, scan, htpdate or adaptive; adaptive unless
+    /// told
     #[arg(long, value_name = "NAME", value_parser = schedule)]
     schedule: Option<ScheduleKind>,
 }
