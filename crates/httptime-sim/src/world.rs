@@ -145,6 +145,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use httptime::estimate::EstimatorKind;
+    use httptime::schedule::ScheduleKind;
 
     use super::*;
 
@@ -222,6 +223,57 @@ mod tests {
         });
         let found = found.count();
         assert!(found > 150, "{found} of 400");
+    }
+
+    #[test]
+    fn htpdate_halves_its_error_with_each_request_where_nothing_queues() {
+        for seed in 0..100 {
+            let world =
+                World::new(SimClock::new(0), Path::symmetric_ms(0.2, 0.0), SimServer::exact());
+            let offset_ns = i64::try_from(seed).expect("small") * 7_654_321;
+            let world = World { clock: SimClock::new(offset_ns), ..world };
+            for requests in [4, 8, 12] {
+                let config = Config::builder()
+                    .lag(Duration::ZERO)
+                    .requests(requests)
+                    .duration(Duration::from_secs(60))
+                    .estimator(EstimatorKind::Htpdate)
+                    .schedule(ScheduleKind::Htpdate)
+                    .build()
+                    .expect("in range");
+                let outcome = world.measure(&config, seed);
+                let offset = outcome.result.expect("measured").offset();
+                let error = offset.saturating_sub(outcome.truth).abs();
+                let most =
+                    Duration::from_secs(1) / 2_u32.pow(requests) + Duration::from_micros(200);
+                assert!(error <= most, "{requests} requests, offset {offset_ns}: {error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn scanning_spends_its_requests_in_half_the_seconds_of_bisection() {
+        let world = World::new(SimClock::new(5), Path::symmetric_ms(2.0, 0.1), SimServer::exact());
+        let run = |schedule, seed| {
+            let config = Config::builder()
+                .lag(Duration::ZERO)
+                .requests(12)
+                .duration(Duration::from_secs(60))
+                .schedule(schedule)
+                .build()
+                .expect("in range");
+            let outcome = world.measure(&config, seed);
+            let measurement = outcome.result.expect("measured");
+            let width = measurement.bounds().width();
+            assert!(width < Duration::from_millis(100), "{schedule:?}: {width:?}");
+            measurement.elapsed()
+        };
+        let (mut scan, mut bisect) = (Duration::ZERO, Duration::ZERO);
+        for seed in 0..50 {
+            scan += run(ScheduleKind::Scan, seed);
+            bisect += run(ScheduleKind::Bisect, seed);
+        }
+        assert!(scan * 2 < bisect, "{scan:?} against {bisect:?}");
     }
 
     #[test]

@@ -3,7 +3,9 @@ use std::time::Duration;
 use crate::observation::Observation;
 use crate::progress::{TYPICAL_DRIFT_PPM, drift};
 use crate::round_trips::RoundTrips;
-use crate::time::{Interval, LocalInstant, Offset, f64_to_nanos, nanos_to_duration};
+use crate::time::{
+    Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
+};
 
 /// Marzullo's intersection of every exchange's interval, taken without lag and widened by [`TYPICAL_DRIFT_PPM`] times
 /// its age, and the round trips of the two exchanges that make its ends.
@@ -27,7 +29,7 @@ impl Edges {
         let lower = Edge { offset: observation.lower(), round_trip };
         let upper = Edge { offset: observation.upper_without_lag(), round_trip };
         let received = observation.received();
-        let trip = crate::time::duration_to_nanos(round_trip);
+        let trip = duration_to_nanos(round_trip);
         let Some(edges) = edges else {
             let mut trips = RoundTrips::new();
             trips.insert(trip);

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::edges::{DISTRUST, Edges};
 use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
@@ -39,12 +41,52 @@ impl Estimator for Symmetric {
             }
         };
         let (low, high) = edges.slacks();
-        let inwards = |slack: std::time::Duration| Offset::from(half + slack.min(hard) / 2);
+        let inwards = |slack: Duration| Offset::from(half + slack.min(hard) / 2);
         let soft = Interval::between(
             interval.lower().saturating_add(inwards(low)),
             interval.upper().saturating_sub(inwards(high)),
         );
         let spread = soft.width().max(edges.queueing());
         Some(Estimate::new(soft.midpoint(), uniform_half_width(spread)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Exchange;
+    use crate::server::Lag;
+    use crate::time::{ClockTie, LocalInstant, Timestamp};
+
+    /// In microseconds; the local clock shows 5 s at zero.
+    fn observation(sent: i64, received: i64, date: i64) -> Observation {
+        let at = |micros: i64| LocalInstant::from_nanos(micros * 1000);
+        let wall = Timestamp::from_unix_nanos(5_000_000_000);
+        let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+        let date = Timestamp::from_unix_seconds(date).expect("in range");
+        let exchange = Exchange::new(at(sent), at(received), date);
+        Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order")
+    }
+
+    fn estimate(observations: &[Observation]) -> Estimate {
+        let mut estimator = Symmetric::default();
+        observations.iter().for_each(|observation| estimator.absorb(observation));
+        estimator.estimate().expect("observations")
+    }
+
+    #[test]
+    fn an_end_that_a_slow_exchange_made_counts_for_less() {
+        // The second begins between a stamp at 0.999 s at the latest, and one at 1.011 s at the earliest.
+        let quick = [observation(998_000, 1_000_000, 5), observation(1_010_000, 1_012_000, 6)];
+        let slow = [observation(998_000, 1_000_000, 5), observation(1_002_000, 1_012_000, 6)];
+        let (quick, slow) = (estimate(&quick), estimate(&slow));
+        assert!(slow.offset() > quick.offset(), "{quick:?} {slow:?}");
+    }
+
+    #[test]
+    fn a_contradiction_shows_in_the_standard_deviation() {
+        let agreeing = [observation(999_000, 1_001_000, 5), observation(999_200, 1_001_200, 6)];
+        let torn = [observation(1_009_000, 1_011_000, 5), observation(999_200, 1_001_200, 6)];
+        assert!(estimate(&torn).stddev() > 3 * estimate(&agreeing).stddev());
     }
 }

@@ -22,19 +22,18 @@ impl Schedule for Scan {
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
         self.sweep.settle(progress.requests());
-        let narrow = Duration::ZERO;
         let known = progress.unknown().zip(progress.round_trip_base());
         let window = known.and_then(|(unknown, base)| within(unknown, base));
-        match window.filter(|window| window.width() > narrow) {
-            Some(window) if !bisect::is_enough(view) => {
-                let aim = |offset, from| progress.aim(offset, from);
-                let number = |width| carried(view, width, 1).min(REQUESTS);
-                self.sweep
-                    .plan(view, &aim, window, view.earliest(), 1, |_, width| number(width))
-                    .unwrap_or_else(|| Bisect.plan(view))
+        if let Some(window) = window.filter(|_| !bisect::is_enough(view)) {
+            let aim = |offset, from| progress.aim(offset, from);
+            let requests = |_, width| carried(view, width, 1).min(REQUESTS);
+            let plan = self.sweep.plan(view, &aim, window, view.earliest(), 1, requests);
+            if let Some(plan) = plan {
+                return plan;
             }
-            _ => Bisect.plan(view),
         }
+        self.sweep.interrupt();
+        Bisect.plan(view)
     }
 }
 
