@@ -110,7 +110,8 @@ impl Cell {
     /// When the library refuses the settings.
     #[must_use]
     pub fn measure(&self, runs: u32, seed: u64) -> Row {
-        let mut row = Row::new(self, runs);
+        let [estimator, schedule, spend] = self.method.names();
+        let mut row = Row::new([self.world.name().into(), estimator, schedule, spend], runs);
         for run in 0..runs {
             let seed = seed.wrapping_add(u64::from(run));
             let world = self.world.world(seed);

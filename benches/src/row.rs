@@ -3,8 +3,6 @@ use std::time::Duration;
 use httptime::{Measurement, Offset};
 use httptime_sim::NtpSample;
 
-use crate::cell::Cell;
-
 /// What became of the measurements of one cell.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -63,10 +61,9 @@ impl Run {
 }
 
 impl Row {
-    pub(crate) fn new(cell: &Cell, runs: u32) -> Self {
-        let [estimator, schedule, spend] = cell.method.names();
+    pub(crate) const fn new(names: [String; 4], runs: u32) -> Self {
         Self {
-            names: [cell.world.name().into(), estimator, schedule, spend],
+            names,
             runs,
             errors: Vec::new(),
             squares: 0.0,

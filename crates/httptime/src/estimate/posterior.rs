@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use self::bases::Bases;
 use self::detour::Detour;
-use self::mass::{Mass, Moments, mixture_spread};
+use self::mass::{Mass, mixture_spread};
 use super::{Estimate, Estimator};
 use crate::observation::Observation;
 use crate::round_trips::{CAPACITY, GRAIN, RoundTrips, count};
@@ -13,6 +13,7 @@ use crate::time::{
 mod bases;
 mod detour;
 mod mass;
+mod quick;
 
 /// A posterior over the offset, from what is known of how round trips split.
 ///
@@ -249,84 +250,6 @@ impl Posterior {
             inside
         };
         Some((edge(top, -MAX_FREQUENCY), edge(top, MAX_FREQUENCY)))
-    }
-}
-
-/// The cheap posterior, for planning: one base, no lag.
-impl Posterior {
-    /// At no frequency error; over a few frequencies when those explain the observations better.
-    fn quick(&self) -> Belief {
-        let base = self.trips.shortest() - self.trips.excess();
-        let (frequency, ends) = self.plausible_ends(base);
-        let centre = 0.5 * (ends.low + ends.high);
-        let still = self.quick_at::<48>(frequency, ends, base, centre);
-        let told = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
-        if self.len < 6 || !told || frequency != 0.0 {
-            return still.belief(centre);
-        }
-        let mut turning = Moments::default();
-        for frequency in QUICK_FREQUENCIES {
-            let ends = self.ends(frequency, base);
-            if ends.width() > 0.0 {
-                turning.add(&self.quick_at::<12>(frequency, ends, base, centre));
-            }
-        }
-        turning.scale((1.0 - STILL) / count(QUICK_FREQUENCIES.len()) / STILL);
-        if turning.mass > still.mass {
-            turning.add(&still);
-            return turning.belief(centre);
-        }
-        still.belief(centre)
-    }
-
-    fn quick_at<const T: usize>(
-        &self,
-        frequency: f64,
-        ends: Ends,
-        base: f64,
-        centre: f64,
-    ) -> Moments {
-        let Ends { low, high } = ends;
-        let offsets: [f64; T] = cells(low, high);
-        let mut density = [1.0_f64; T];
-        let absurd = 8.0 * self.trips.queueing();
-        for seen in self.seen() {
-            let slack = seen.round_trip - base;
-            if slack > absurd {
-                continue;
-            }
-            let shift = self.shift(seen, frequency);
-            let per_slack = 1.0 / (slack + 1.0);
-            let full = seen.upper - shift - 0.5 * base;
-            let empty = seen.lower - shift + 0.5 * base + slack;
-            if full < high + slack {
-                for (value, offset) in density.iter_mut().zip(&offsets) {
-                    *value *= ((full - offset) * per_slack).clamp(0.001, 1.0);
-                }
-            } else if empty > low {
-                for (value, offset) in density.iter_mut().zip(&offsets) {
-                    *value *= (1.0 - (empty - offset) * per_slack).clamp(0.001, 1.0);
-                }
-            }
-        }
-        Moments::of(&density, &offsets, centre)
-    }
-
-    /// The ends at no frequency error; where those contradict each other, at the middle of the frequencies that do not.
-    fn plausible_ends(&self, base: f64) -> (f64, Ends) {
-        let ends = self.ends(0.0, base);
-        if ends.width() > 0.0 {
-            return (0.0, ends);
-        }
-        let queueing = self.trips.queueing();
-        let shortest = self.trips.shortest();
-        let wide = shortest - (3.0 * queueing / self.trips.root_len()).min(0.9 * shortest);
-        let frequency = self.frequencies(wide).map_or(0.0, |(least, most)| 0.5 * (least + most));
-        let ends = self.ends(frequency, wide);
-        if ends.width() > 0.0 {
-            return (frequency, ends);
-        }
-        (frequency, Ends { low: ends.high - queueing, high: ends.low + queueing })
     }
 }
 
@@ -569,8 +492,6 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
     offsets
 }
 
-/// Frequencies that the cheap posterior considers beside none.
-const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
 /// Splits of a longer route that are considered.
 const SPLITS: u32 = 8;
 /// Frequencies considered beside none.

@@ -1,0 +1,159 @@
+//! How accurate at best: what an oracle makes of 32 one-bit answers that knows the path exactly, beside the best of 32 NTP
+//! exchanges. `cargo run --release -p httptime-benches --bin limit`; a minute.
+//!
+//! The oracle knows the base round trip and the mean queueing, has lost nothing on the way to one second / 2⁹ with its
+//! first ten requests, keeps the exact posterior, and aims each request where the variance to be expected after it
+//! is the smallest. A client has to find out the former while it measures.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of cells, and places among them"
+)]
+
+use fastrand::Rng;
+
+/// In units of the mean queueing on each way: lan's 0.05 ms.
+const SECOND: f64 = 20_000.0;
+const RUNS: u32 = 4000;
+const EXCHANGES: u32 = 100_000;
+const REQUESTS: u32 = 32;
+const GIVEN: u32 = 10;
+const CELLS: usize = 192;
+const SEED: u64 = 20_261_124;
+
+fn main() {
+    let mut random = Rng::with_seed(SEED);
+    let slacks = gamma_quantiles();
+    let rms = |squares: f64, runs: u32| (squares / f64::from(runs)).sqrt();
+    let ntp = (0..EXCHANGES).map(|_| best_exchange(&mut random).powi(2)).sum();
+    let ours = (0..RUNS).map(|_| oracle(&mut random, &slacks).powi(2)).sum();
+    let (ours, ntp) = (rms(ours, RUNS), rms(ntp, EXCHANGES));
+    println!(
+        "seed {SEED}, {RUNS} runs: RMS error {ours:.4} q, NTP's best of {REQUESTS} {ntp:.4} q, ratio {:.3}",
+        ours / ntp
+    );
+}
+
+/// The error of the exchange with the shortest round trip.
+fn best_exchange(random: &mut Rng) -> f64 {
+    let ways = (0..REQUESTS).map(|_| (exponential(random), exponential(random)));
+    let best = ways.min_by(|one, other| (one.0 + one.1).total_cmp(&(other.0 + other.1)));
+    best.map_or(0.0, |(there, back)| (there - back) / 2.0)
+}
+
+/// The error of the oracle's mean.
+fn oracle(random: &mut Rng, slacks: &[f64]) -> f64 {
+    let width = SECOND / f64::from(1_u32 << (GIVEN - 1));
+    let truth = width * (random.f64() - 0.5);
+    let mut belief = Belief::even(-width / 2.0, width / 2.0);
+    for _ in GIVEN..REQUESTS {
+        let at = belief.best_aim(slacks);
+        let (there, back) = (exponential(random), exponential(random));
+        belief.learn(at, there + back, at + there >= truth);
+    }
+    belief.moments(|_| 1.0).1 - truth
+}
+
+/// A density over when the flip comes.
+struct Belief {
+    low: f64,
+    step: f64,
+    density: [f64; CELLS],
+}
+
+impl Belief {
+    fn even(low: f64, high: f64) -> Self {
+        Self { low, step: (high - low) / CELLS as f64, density: [1.0; CELLS] }
+    }
+
+    fn place(&self, cell: usize) -> f64 {
+        self.low + self.step * (cell as f64 + 0.5)
+    }
+
+    /// Mass, mean and variance, each place weighed by `likelihood`.
+    fn moments(&self, likelihood: impl Fn(f64) -> f64) -> (f64, f64, f64) {
+        let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
+        for (cell, density) in self.density.iter().enumerate() {
+            let along = cell as f64 + 0.5;
+            let part = density * likelihood(self.place(cell));
+            mass += part;
+            first += part * along;
+            second += part * along * along;
+        }
+        let mean = first / mass.max(1e-300);
+        let variance = (second / mass.max(1e-300) - mean * mean).max(0.0);
+        (mass, self.low + self.step * mean, variance * self.step * self.step)
+    }
+
+    /// Where the variance to be expected is the smallest, of 31 places over two and a quarter standard deviations before
+    /// the mean to as much after it and twice as much again.
+    fn best_aim(&self, slacks: &[f64]) -> f64 {
+        let (_, mean, variance) = self.moments(|_| 1.0);
+        let aims = (-10..=20).map(|rank| mean - f64::from(rank) * 0.225 * variance.sqrt());
+        let expected = |at: f64| -> f64 {
+            let after = slacks.iter().map(|slack| {
+                let new = self.moments(|flip| is_new(at, *slack, flip));
+                let old = self.moments(|flip| 1.0 - is_new(at, *slack, flip));
+                new.0 * new.2 + old.0 * old.2
+            });
+            after.sum()
+        };
+        aims.map(|at| (expected(at), at))
+            .min_by(|one, other| one.0.total_cmp(&other.0))
+            .map_or(mean, |best| best.1)
+    }
+
+    fn learn(&mut self, at: f64, slack: f64, new: bool) {
+        for cell in 0..CELLS {
+            let is_new = is_new(at, slack, self.place(cell));
+            self.density[cell] *= if new { is_new } else { 1.0 - is_new };
+        }
+        let most = self.density.iter().copied().fold(0.0, f64::max);
+        let left = |density: &f64| *density > 1e-9 * most;
+        let first = self.density.iter().position(left).unwrap_or(0);
+        let last = self.density.iter().rposition(left).unwrap_or(CELLS - 1);
+        let mut zoomed =
+            Self::even(self.place(first) - self.step / 2.0, self.place(last) + self.step / 2.0);
+        for cell in 0..CELLS {
+            zoomed.density[cell] = self.between(zoomed.place(cell)) / most;
+        }
+        *self = zoomed;
+    }
+
+    /// The density at a place, straight between the middles of cells.
+    fn between(&self, place: f64) -> f64 {
+        let along = ((place - self.low) / self.step - 0.5).clamp(0.0, (CELLS - 1) as f64);
+        let below = (along as usize).min(CELLS - 2);
+        let share = along - below as f64;
+        self.density[below] * (1.0 - share) + self.density[below + 1] * share
+    }
+}
+
+/// The chance that the answer has the new second, for a request that would be stamped at `at` if nothing queued, with this
+/// slack: an even split over the two ways.
+fn is_new(at: f64, slack: f64, flip: f64) -> f64 {
+    (1.0 - (flip - at) / slack).clamp(0.0, 1.0)
+}
+
+/// Sixteen even quantiles of the slack, Gamma(2, 1), by bisection.
+fn gamma_quantiles() -> Vec<f64> {
+    let quantile = |share: f64| {
+        let (mut low, mut high) = (0.0, 50.0);
+        for _ in 0..60 {
+            let middle: f64 = 0.5 * (low + high);
+            if 1.0 - (1.0 + middle) * (-middle).exp() < share {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    };
+    (0..16).map(|rank| quantile((f64::from(rank) + 0.5) / 16.0)).collect()
+}
+
+fn exponential(random: &mut Rng) -> f64 {
+    -(1.0 - random.f64()).ln()
+}

@@ -1,0 +1,84 @@
+use super::mass::Moments;
+use super::{Belief, Ends, MAX_FREQUENCY, Posterior, STILL, cells};
+use crate::round_trips::count;
+
+/// The cheap posterior, for planning: one base, no lag.
+impl Posterior {
+    /// At no frequency error; over a few frequencies when those explain the observations better.
+    pub(super) fn quick(&self) -> Belief {
+        let base = self.trips.shortest() - self.trips.excess();
+        let (frequency, ends) = self.plausible_ends(base);
+        let centre = 0.5 * (ends.low + ends.high);
+        let still = self.quick_at::<48>(frequency, ends, base, centre);
+        let told = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
+        if self.len < 6 || !told || frequency != 0.0 {
+            return still.belief(centre);
+        }
+        let mut turning = Moments::default();
+        for frequency in QUICK_FREQUENCIES {
+            let ends = self.ends(frequency, base);
+            if ends.width() > 0.0 {
+                turning.add(&self.quick_at::<12>(frequency, ends, base, centre));
+            }
+        }
+        turning.scale((1.0 - STILL) / count(QUICK_FREQUENCIES.len()) / STILL);
+        if turning.mass > still.mass {
+            turning.add(&still);
+            return turning.belief(centre);
+        }
+        still.belief(centre)
+    }
+
+    fn quick_at<const T: usize>(
+        &self,
+        frequency: f64,
+        ends: Ends,
+        base: f64,
+        centre: f64,
+    ) -> Moments {
+        let Ends { low, high } = ends;
+        let offsets: [f64; T] = cells(low, high);
+        let mut density = [1.0_f64; T];
+        let absurd = 8.0 * self.trips.queueing();
+        for seen in self.seen() {
+            let slack = seen.round_trip - base;
+            if slack > absurd {
+                continue;
+            }
+            let shift = self.shift(seen, frequency);
+            let per_slack = 1.0 / (slack + 1.0);
+            let full = seen.upper - shift - 0.5 * base;
+            let empty = seen.lower - shift + 0.5 * base + slack;
+            if full < high + slack {
+                for (value, offset) in density.iter_mut().zip(&offsets) {
+                    *value *= ((full - offset) * per_slack).clamp(0.001, 1.0);
+                }
+            } else if empty > low {
+                for (value, offset) in density.iter_mut().zip(&offsets) {
+                    *value *= (1.0 - (empty - offset) * per_slack).clamp(0.001, 1.0);
+                }
+            }
+        }
+        Moments::of(&density, &offsets, centre)
+    }
+
+    /// The ends at no frequency error; where those contradict each other, at the middle of the frequencies that do not.
+    fn plausible_ends(&self, base: f64) -> (f64, Ends) {
+        let ends = self.ends(0.0, base);
+        if ends.width() > 0.0 {
+            return (0.0, ends);
+        }
+        let queueing = self.trips.queueing();
+        let shortest = self.trips.shortest();
+        let wide = shortest - (3.0 * queueing / self.trips.root_len()).min(0.9 * shortest);
+        let frequency = self.frequencies(wide).map_or(0.0, |(least, most)| 0.5 * (least + most));
+        let ends = self.ends(frequency, wide);
+        if ends.width() > 0.0 {
+            return (frequency, ends);
+        }
+        (frequency, Ends { low: ends.high - queueing, high: ends.low + queueing })
+    }
+}
+
+/// Frequencies that the cheap posterior considers beside none.
+const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
