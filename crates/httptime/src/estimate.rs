@@ -155,3 +155,41 @@ impl FromStr for EstimatorKind {
 fn uniform_half_width(width: Duration) -> Duration {
     width.mul_f64(0.6827 / 2.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Exchange;
+    use crate::server::Lag;
+    use crate::time::{ClockTie, LocalInstant, Timestamp};
+
+    #[test]
+    fn every_estimator_saturates_at_the_ends_of_the_range() {
+        for kind in EstimatorKind::ALL {
+            let mut estimator = kind.build();
+            assert_eq!(estimator.estimate(), None, "{kind:?}");
+            for wall in [i64::MIN, 0, i64::MAX] {
+                let tie = ClockTie::new(
+                    LocalInstant::from_nanos(0),
+                    Timestamp::from_unix_nanos(wall),
+                    Duration::ZERO,
+                );
+                for (sent, received) in [(0, 1), (i64::MIN, i64::MAX), (i64::MAX, i64::MAX)] {
+                    for date in [-9_000_000_000, 0, 9_000_000_000] {
+                        let date = Timestamp::from_unix_seconds(date).expect("in range");
+                        let exchange = Exchange::new(
+                            LocalInstant::from_nanos(sent),
+                            LocalInstant::from_nanos(received),
+                            date,
+                        );
+                        let lag = Lag::stated(Duration::ZERO);
+                        let observation = Observation::new(tie, &exchange, lag).expect("in order");
+                        estimator.absorb(&observation);
+                        assert!(estimator.estimate().is_some(), "{kind:?}");
+                        assert!(estimator.aim().is_some(), "{kind:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -45,8 +45,9 @@ impl Estimator for Htpdate {
 
     fn absorb(&mut self, observation: &Observation) {
         // The upper end is date + 1 s − the wall clock when it was sent.
-        let wall = observation.date().as_unix_nanos() + NANOS_PER_SECOND
-            - observation.upper_without_lag().as_nanos();
+        let wall = (observation.date().as_unix_nanos())
+            .saturating_add(NANOS_PER_SECOND)
+            .saturating_sub(observation.upper_without_lag().as_nanos());
         let round_trip = duration_to_nanos(observation.round_trip());
         self.trips.insert(round_trip);
         let middle = wall.saturating_add(round_trip / 2);
@@ -68,7 +69,8 @@ impl Estimator for Htpdate {
 
     fn estimate(&self) -> Option<Estimate> {
         let State { seconds, when, nap } = self.state?;
-        let offset = Offset::from_nanos((seconds + 1) * NANOS_PER_SECOND).saturating_sub(when);
+        let offset =
+            Offset::from_nanos((seconds + 1).saturating_mul(NANOS_PER_SECOND)).saturating_sub(when);
         let queueing = nanos_to_duration(f64_to_nanos(QUEUED * self.trips.queueing()));
         Some(Estimate::new(offset, uniform_half_width(4 * nap) + queueing))
     }
