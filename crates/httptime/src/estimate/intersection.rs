@@ -37,4 +37,4 @@ impl Estimator for Intersection {
 
 /// How much nearer to the middle the offset lies than an even distribution has it, since queueing is more often short
 /// than long; fitted in simulation.
-const MIDDLE: f64 = 0.65;
+const MIDDLE: f64 = 0.7;
