@@ -112,12 +112,13 @@ impl Cell {
     pub fn measure(&self, runs: u32, seed: u64) -> Row {
         let [estimator, schedule, spend] = self.method.names();
         let mut row = Row::new([self.world.name().into(), estimator, schedule, spend], runs);
+        let config = self.config();
         for run in 0..runs {
             let seed = seed.wrapping_add(u64::from(run));
             let world = self.world.world(seed);
             row.add(match self.method {
                 Method::Http { .. } => {
-                    let outcome = world.measure(&self.config(), seed);
+                    let outcome = world.measure(&config, seed);
                     match outcome.result {
                         Ok(measurement) => Run::measured(&measurement, outcome.truth),
                         Err(Error::Inconsistent { .. } | Error::DateWentBack { .. }) => Run::Caught,

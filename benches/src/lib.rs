@@ -13,4 +13,4 @@ pub mod table;
 
 pub use self::cell::{Cell, Method};
 pub use self::row::Row;
-pub use self::suite::{EQUAL_REQUESTS, Suite, run, to_a_millisecond};
+pub use self::suite::{EQUAL_REQUESTS, Suite, run};

@@ -134,12 +134,6 @@ impl Row {
         quantile(&self.requests, 0.5)
     }
 
-    /// The largest number of requests.
-    #[must_use]
-    pub fn most_requests(&self) -> f64 {
-        quantile(&self.requests, 1.0)
-    }
-
     /// The share of errors within one standard deviation, and within two.
     #[must_use]
     pub fn within(&self) -> (f64, f64) {

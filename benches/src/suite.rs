@@ -55,8 +55,7 @@ impl Suite {
 pub const EQUAL_REQUESTS: &[u32] = &[12, 24, 32];
 
 /// A standard deviation of a millisecond, as soon as may be.
-#[must_use]
-pub const fn to_a_millisecond() -> Method {
+const fn to_a_millisecond() -> Method {
     Method::Http {
         estimator: EstimatorKind::Posterior,
         schedule: ScheduleKind::Adaptive,

@@ -41,9 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let measurement =
             Client::builder(args.url.as_str()).config(config.clone()).build()?.measure()?;
         outside += u32::from(!measurement.bounds().contains(truth));
-        let error = measurement.offset().saturating_sub(truth);
-        let sign = if error < Offset::ZERO { -1e6 } else { 1e6 };
-        errors_us.push(sign * error.abs().as_secs_f64());
+        errors_us.push(measurement.offset().saturating_sub(truth).as_seconds() * 1e6);
     }
     let bias = median(&mut errors_us);
     let mut sizes: Vec<f64> = errors_us.iter().map(|error| error.abs()).collect();

@@ -24,7 +24,6 @@ pub struct Adaptive {
     /// The requests so far that were aimed at one flip, and those including the one that is planned.
     volley: Volley,
     planned: Volley,
-    requests: u32,
     gain: Gain,
 }
 
@@ -75,17 +74,7 @@ impl Adaptive {
             sweep: Sweep::default(),
             volley: Volley::default(),
             planned: Volley::default(),
-            requests: 0,
             gain: Gain { stddev: f64::INFINITY, observations: 0 },
-        }
-    }
-
-    /// A plan counts once its request has left; one that could not be kept is forgotten.
-    fn settle(&mut self, requests: u32) {
-        self.sweep.settle(requests);
-        if requests > self.requests {
-            self.requests = requests;
-            self.volley = self.planned;
         }
     }
 
@@ -197,7 +186,9 @@ impl Schedule for Adaptive {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        self.settle(progress.requests());
+        if self.sweep.settle(progress.requests()) {
+            self.volley = self.planned;
+        }
         let from = progress.last_sent().map_or(view.earliest(), |last| {
             last.saturating_add(self.tuning.gap).max(view.earliest())
         });

@@ -1,6 +1,5 @@
 use super::{Plan, Schedule, View};
-use crate::time::{LocalInstant, NANOS_PER_SECOND, Offset};
-use std::time::Duration;
+use crate::time::{NANOS_PER_SECOND, Offset};
 
 /// When htpdate asks: first at the local phase 2⁻ᵖ, then where its estimator says, early by half of the last round trip.
 ///
@@ -19,22 +18,16 @@ impl Schedule for Htpdate {
         if progress.outstanding() > 0 {
             return Plan::AwaitReply;
         }
-        let (phase, early) = match (view.aim(), progress.round_trip_last()) {
-            (Some(aim), Some(last)) => (Offset::ZERO.saturating_sub(aim.offset()), last / 2),
-            _ => (
-                Offset::from_nanos(NANOS_PER_SECOND >> view.limits().requests().min(30)),
-                Duration::ZERO,
-            ),
+        // Its own phase first. From then on early by half of the last round trip, where aiming has half of the shortest.
+        let offset = match (view.aim(), progress.round_trip_last(), progress.round_trip_min()) {
+            (Some(aim), Some(last), Some(shortest)) => {
+                aim.offset().saturating_add((last / 2).saturating_sub(shortest / 2).into())
+            }
+            _ => {
+                let phase = NANOS_PER_SECOND >> view.limits().requests().min(30);
+                Offset::from_nanos(-phase)
+            }
         };
-        Plan::SendAt(next_at(view, phase.saturating_sub(early.into())))
+        Plan::SendAt(progress.aim(offset, view.earliest()))
     }
-}
-
-/// When the local wall clock's sub-second next shows `phase`.
-fn next_at(view: &View<'_>, phase: Offset) -> LocalInstant {
-    let earliest = view.earliest();
-    let wall = view.progress().tie().wall_at(earliest).as_unix_nanos();
-    let wait =
-        (phase.as_nanos().saturating_sub(wall % NANOS_PER_SECOND)).rem_euclid(NANOS_PER_SECOND);
-    earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
 }

@@ -71,12 +71,14 @@ struct Flip {
 }
 
 impl Sweep {
-    /// A plan counts once its request has left; one that could not be kept is forgotten.
-    pub(super) fn settle(&mut self, requests: u32) {
-        if requests > self.requests {
+    /// A plan counts once its request has left, and then this says so; one that could not be kept is forgotten.
+    pub(super) fn settle(&mut self, requests: u32) -> bool {
+        let left = requests > self.requests;
+        if left {
             self.requests = requests;
             self.current = self.planned;
         }
+        left
     }
 
     /// The next request goes elsewhere: a sweep that is under way ends.
