@@ -1,0 +1,142 @@
+//! What can go wrong with a clock, each with a name and with what was attempted.
+
+use std::fmt;
+use std::io;
+
+use httptime::Offset;
+
+use crate::clock::{Frequency, SyncStatus};
+
+/// What was to be done to a clock when it failed.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Reading the time.
+    ReadTime,
+    /// Reading how much of a slew remains.
+    ReadSlew,
+    /// Reading the frequency.
+    ReadFrequency,
+    /// Reading the synchronisation status.
+    ReadStatus,
+    /// Stepping the clock by this much.
+    Step(Offset),
+    /// Slewing the clock by this much.
+    Slew(Offset),
+    /// Setting this frequency.
+    SetFrequency(Frequency),
+    /// Setting this synchronisation status.
+    SetStatus(SyncStatus),
+}
+
+impl fmt::Display for Attempt {
+    /// Fits behind "cannot".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReadTime => f.write_str("read the clock"),
+            Self::ReadSlew => f.write_str("read what remains of the clock's slew"),
+            Self::ReadFrequency => f.write_str("read the clock's frequency"),
+            Self::ReadStatus => f.write_str("read the clock's synchronisation status"),
+            Self::Step(by) => write!(f, "step the clock by {by} s"),
+            Self::Slew(by) => write!(f, "slew the clock by {by} s"),
+            Self::SetFrequency(frequency) => write!(f, "set the clock's frequency to {frequency}"),
+            Self::SetStatus(status) => write!(f, "mark the clock as {status}"),
+        }
+    }
+}
+
+/// Everything that keeps a clock from being read or changed.
+///
+/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClockError {
+    /// The process may not do this (`EPERM`): neither root nor `CAP_SYS_TIME`, or a container's seccomp profile forbids
+    /// the call.
+    #[error(
+        "cannot {attempted}: not permitted; it needs root or CAP_SYS_TIME, in a container also a seccomp profile \
+         that allows it"
+    )]
+    NoPrivilege {
+        /// What was to be done.
+        attempted: Attempt,
+    },
+    /// The clock cannot be changed from here (`EROFS`, `EACCES`): a sandbox or container shows it only.
+    #[error("cannot {attempted}: the clock is read-only here ({})", io::Error::from_raw_os_error(*errno))]
+    ReadOnly {
+        /// What was to be done.
+        attempted: Attempt,
+        /// The system's error number.
+        errno: i32,
+    },
+    /// The clock does not go that far (`EINVAL`, or more than its fields hold).
+    #[error("cannot {attempted}: out of the clock's range")]
+    OutOfRange {
+        /// What was to be done, with the amount.
+        attempted: Attempt,
+    },
+    /// This kernel has no such operation (`ENOSYS`, `EOPNOTSUPP`).
+    #[error("cannot {attempted}: this system does not support it")]
+    Unsupported {
+        /// What was to be done.
+        attempted: Attempt,
+    },
+    /// A system call failed with another error number.
+    #[error("cannot {attempted}: {call}: {}", io::Error::from_raw_os_error(*errno))]
+    Other {
+        /// What was to be done.
+        attempted: Attempt,
+        /// The system call.
+        call: &'static str,
+        /// The system's error number.
+        errno: i32,
+    },
+}
+
+impl ClockError {
+    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoPrivilege { .. } => "no_privilege",
+            Self::ReadOnly { .. } => "read_only",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Other { .. } => "clock_failed",
+        }
+    }
+
+    /// What was to be done.
+    #[must_use]
+    pub const fn attempted(&self) -> Attempt {
+        match *self {
+            Self::NoPrivilege { attempted }
+            | Self::ReadOnly { attempted, .. }
+            | Self::OutOfRange { attempted }
+            | Self::Unsupported { attempted }
+            | Self::Other { attempted, .. } => attempted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_what_was_attempted_and_what_it_needs() {
+        let attempted = Attempt::Step(Offset::from_nanos(-38_116_000_000));
+        let message = ClockError::NoPrivilege { attempted }.to_string();
+        assert!(message.starts_with("cannot step the clock by -38.116000000 s: "), "{message}");
+        assert!(message.contains("CAP_SYS_TIME") && message.contains("seccomp"), "{message}");
+        let attempted = Attempt::SetFrequency(Frequency::from_ppm(12.5));
+        let other = ClockError::Other { attempted, call: "clock_adjtime", errno: libc::EFAULT };
+        assert_eq!(
+            other.to_string(),
+            format!(
+                "cannot set the clock's frequency to +12.500 ppm: clock_adjtime: {}",
+                io::Error::from_raw_os_error(libc::EFAULT)
+            )
+        );
+    }
+}
