@@ -1,8 +1,12 @@
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::{ClockTie, LocalInstant, Timestamp, nanos_to_duration};
 
-/// The machine's clocks: the monotonic one, with the moment of creation as its origin, and the wall clock.
+/// The machine's clocks: the monotonic one, and the wall clock.
+///
+/// The origin of the monotonic one is the same for all in a process, so that instants of one measurement can be held against
+/// those of another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     origin: Instant,
@@ -10,7 +14,8 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now() }
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        Self { origin: *ORIGIN.get_or_init(Instant::now) }
     }
 
     pub(crate) fn now(&self) -> LocalInstant {
