@@ -32,12 +32,20 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod clock;
+pub mod controller;
 mod convert;
+pub mod discipline;
 pub mod error;
+pub mod policy;
 pub mod simulated;
+pub mod state;
 pub mod system;
 
 pub use crate::clock::{Clock, Frequency, SyncStatus};
+pub use crate::controller::Controller;
+pub use crate::discipline::Discipline;
 pub use crate::error::{Attempt, ClockError};
+pub use crate::policy::{Action, Policy, Reading};
 pub use crate::simulated::SimulatedClock;
+pub use crate::state::SavedState;
 pub use crate::system::SystemClock;

@@ -1,0 +1,202 @@
+//! Policy, discipline and clock tied together: what a daemon does with each measurement.
+
+use std::time::Duration;
+
+use httptime::Offset;
+
+use crate::clock::{Clock, Frequency, SyncStatus};
+use crate::discipline::{Discipline, Verdict};
+use crate::error::ClockError;
+use crate::policy::{Action, Evidence, History, Policy, Reading};
+use crate::state::SavedState;
+
+/// Keeps a clock right: takes in one measurement after another, and steps, slews and steers the clock.
+///
+/// Reads no other clock, opens no socket and waits for nothing, so the same code keeps a simulated clock right for a year in
+/// a second.
+#[derive(Debug, Clone)]
+pub struct Controller<C> {
+    clock: C,
+    policy: Policy,
+    discipline: Discipline,
+    history: History,
+    slewing: Offset,
+    stddev: Frequency,
+}
+
+/// What came of a measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was done about the offset.
+    pub action: Action,
+    /// What the measurement was to the discipline.
+    pub verdict: Verdict,
+    /// The frequency that the clock now has; how much faster than its oscillator it is made to go.
+    pub frequency: Frequency,
+    /// The standard deviation of that.
+    pub frequency_stddev: Frequency,
+    /// How long to wait for the next measurement.
+    pub interval: Duration,
+}
+
+impl<C: Clock> Controller<C> {
+    /// Leaves the clock as it is until there is a measurement.
+    #[must_use]
+    pub fn new(clock: C, policy: Policy, discipline: Discipline) -> Self {
+        let stddev = Frequency::from_ppm(f64::INFINITY);
+        Self {
+            clock,
+            policy,
+            discipline,
+            history: History::default(),
+            slewing: Offset::ZERO,
+            stddev,
+        }
+    }
+
+    /// Goes on where a former run left off: with its frequency, and no earlier than it ended. Returns how far the clock had
+    /// to be stepped for that.
+    ///
+    /// # Errors
+    /// A [`ClockError`]; what was done before it stays done.
+    pub fn resume(&mut self, saved: &SavedState) -> Result<Offset, ClockError> {
+        let behind = Offset::between(self.clock.now()?, saved.saved_at);
+        self.clock.set_frequency(saved.frequency)?;
+        self.stddev = saved.stddev;
+        let age = Offset::ZERO.saturating_sub(behind).max(Offset::ZERO).abs();
+        self.discipline.start_from(saved.stddev, age);
+        if behind <= Offset::ZERO {
+            return Ok(Offset::ZERO);
+        }
+        self.clock.step(behind)?;
+        Ok(behind)
+    }
+
+    /// Ends a slew that is under way. To be called before a measurement: a clock that is being turned drifts faster than a
+    /// measurement's bounds allow for. What remains of the slew, the measurement will find.
+    ///
+    /// # Errors
+    /// A [`ClockError`]
+    pub fn stop_slewing(&mut self) -> Result<(), ClockError> {
+        if self.slewing == Offset::ZERO {
+            return Ok(());
+        }
+        let remains = self.clock.remaining_slew()?;
+        self.clock.slew(Offset::ZERO)?;
+        self.discipline.corrected(self.slewing.saturating_sub(remains));
+        self.slewing = Offset::ZERO;
+        Ok(())
+    }
+
+    /// Takes in a measurement and does what follows from it.
+    ///
+    /// # Errors
+    /// A [`ClockError`]; what was done before it stays done.
+    pub fn absorb(&mut self, reading: &Reading) -> Result<Outcome, ClockError> {
+        let verdict = self.discipline.absorb(reading);
+        self.steer()?;
+        let interval = self.discipline.interval();
+        let history = History { horizon: Some(interval), ..self.history };
+        // A reading that may be a freak is believed as far as its bounds go.
+        let action = match verdict {
+            Verdict::Held => {
+                self.policy.clone().evidence(Evidence::Bounds).decide(reading, &history)
+            }
+            _ => self.policy.decide(reading, &history),
+        };
+        self.act(action, reading)?;
+        Ok(Outcome {
+            action,
+            verdict,
+            frequency: self.clock.frequency()?,
+            frequency_stddev: self.stddev,
+            interval,
+        })
+    }
+
+    /// What the clock has learnt, to be saved; `None` before anything was learnt or resumed.
+    ///
+    /// # Errors
+    /// A [`ClockError`]
+    pub fn state(&self) -> Result<Option<SavedState>, ClockError> {
+        if self.stddev >= Frequency::FASTEST {
+            return Ok(None);
+        }
+        let saved_at = self.clock.now()?;
+        let frequency = self.clock.frequency()?;
+        Ok(Some(SavedState { frequency, stddev: self.stddev, saved_at }))
+    }
+
+    /// New rules from here on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// The clock, to be read.
+    #[must_use]
+    pub const fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// The clock, to be changed behind the controller's back, as a simulation does when time goes on.
+    pub const fn clock_mut(&mut self) -> &mut C {
+        &mut self.clock
+    }
+
+    fn steer(&mut self) -> Result<(), ClockError> {
+        let Some((by, stddev)) = self.discipline.steering() else { return Ok(()) };
+        let before = self.clock.frequency()?;
+        self.clock.set_frequency(before.saturating_add(by).clamped())?;
+        let after = self.clock.frequency()?;
+        self.discipline.steered(after.saturating_sub(before));
+        self.stddev = stddev;
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action, reading: &Reading) -> Result<(), ClockError> {
+        apply(&mut self.clock, action, reading)?;
+        match action {
+            Action::Step(by) => {
+                self.history.stepped = self.history.stepped.saturating_add(by.abs());
+                self.history.settled = true;
+                self.discipline.corrected(by);
+            }
+            Action::Slew(by) => {
+                self.history.settled = true;
+                self.slewing = by;
+            }
+            Action::Leave => self.history.settled = true,
+            Action::Refuse(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Does to the clock what a policy has decided, and tells the kernel how right the clock is then. A refusal changes nothing.
+///
+/// # Errors
+/// A [`ClockError`]; what was done before it stays done.
+pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Result<(), ClockError> {
+    let mended = match action {
+        Action::Step(by) => {
+            clock.step(by)?;
+            by
+        }
+        Action::Slew(by) => {
+            clock.slew(by)?;
+            Offset::ZERO
+        }
+        Action::Leave => Offset::ZERO,
+        Action::Refuse(_) => return Ok(()),
+    };
+    let remains = |offset: Offset| offset.saturating_sub(mended).abs();
+    let maximum = remains(reading.bounds.lower()).max(remains(reading.bounds.upper()));
+    let estimated = remains(reading.offset).max(reading.stddev);
+    clock.set_status(SyncStatus::synchronised(maximum, estimated))
+}
+
+/// When a clock that is being turned will be right, from the rate at which kernels turn it.
+#[must_use]
+pub fn slew_duration(by: Offset) -> Duration {
+    by.abs().saturating_mul(2000)
+}

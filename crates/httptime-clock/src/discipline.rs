@@ -1,0 +1,262 @@
+//! How fast the clock goes wrong, learnt from one measurement to the next. Pure: what to do with the clock is returned.
+
+use std::time::Duration;
+
+use httptime::{LocalInstant, Offset};
+
+use crate::clock::Frequency;
+use crate::policy::Reading;
+
+/// Follows the offset and the frequency error of a clock through measurements that are minutes to hours apart.
+///
+/// # Model
+/// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The clock model and its relationship
+/// with the Allan and related variances", IEEE Trans. UFFC 52, 2005): the frequency does a random walk of
+/// 0.3 ppm in an hour, each measurement has the variance it states. So the first measurements find the frequency to a few
+/// parts per million, and later ones refine it as the time between them grows.
+///
+/// # What must not poison it
+/// A reading further from the prediction than five standard deviations is held back. If the next one agrees with the
+/// prediction, it was a freak and is forgotten; if it agrees with the one held, the clock was stepped, slept, or the
+/// route has changed: the offset starts anew and the frequency is kept. Each reading held makes the frequency itself more
+/// doubtful, so that one that really changed is learnt; after four in a row all starts anew.
+///
+/// # When to ask again
+/// The longest interval, at most twice the last one, after which the predicted offset is uncertain by no more than the
+/// accuracy asked for.
+#[derive(Debug, Clone)]
+pub struct Discipline {
+    shortest: Duration,
+    longest: Duration,
+    hold: Duration,
+    doubt: f64,
+    filter: Option<Filter>,
+    held: Held,
+    interval: Duration,
+}
+
+/// What a measurement was to the discipline.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The first, or the first after all was given up.
+    First,
+    /// As predicted, within the uncertainty; it refines offset and frequency.
+    Accepted,
+    /// Too far from the prediction; held back until the next one.
+    Held,
+    /// The offset has changed at once: the second reading in a row says so. The frequency is kept.
+    Jumped,
+}
+
+/// Offset and frequency in nanoseconds and nanoseconds per nanosecond, with their covariance.
+#[derive(Debug, Clone, Copy)]
+struct Filter {
+    at: LocalInstant,
+    offset: f64,
+    frequency: f64,
+    offset_variance: f64,
+    covariance: f64,
+    frequency_variance: f64,
+}
+
+/// Readings in a row that did not fit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    count: u32,
+    last: Option<(LocalInstant, f64)>,
+}
+
+impl Default for Discipline {
+    /// 64 s to an hour between measurements, 1 ms.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(64), Duration::from_secs(3600), Duration::from_millis(1))
+    }
+}
+
+impl Discipline {
+    /// One that measures every `shortest` at first and every `longest` at most, as rarely as keeps the predicted offset
+    /// within a standard deviation of `hold`.
+    #[must_use]
+    pub fn new(shortest: Duration, longest: Duration, hold: Duration) -> Self {
+        Self {
+            shortest,
+            longest: longest.max(shortest),
+            hold,
+            doubt: UNKNOWN,
+            filter: None,
+            held: Held::default(),
+            interval: shortest,
+        }
+    }
+
+    /// Starts from a frequency that was known to within `stddev` when it was saved, `age` ago.
+    pub fn start_from(&mut self, stddev: Frequency, age: Duration) {
+        let stddev = stddev.as_ppm() * PPM;
+        let aged = stddev * stddev + RESTART * RESTART + WANDER * age.as_secs_f64() / NANO;
+        self.doubt = aged.sqrt().min(UNKNOWN);
+    }
+
+    /// Takes in a measurement and says what it was.
+    pub fn absorb(&mut self, reading: &Reading) -> Verdict {
+        let offset = f64_of(reading.offset);
+        let noise = reading.stddev.as_secs_f64() * NANO;
+        let variance = noise * noise + READABLE * READABLE;
+        let Some(filter) = &mut self.filter else {
+            return self.restart(reading.at, offset, variance, Verdict::First);
+        };
+        filter.predict(reading.at);
+        let innovation = offset - filter.offset;
+        if innovation.powi(2) <= GATE * GATE * (filter.offset_variance + variance) {
+            filter.update(innovation, variance);
+            self.held = Held::default();
+            self.lengthen(noise);
+            return Verdict::Accepted;
+        }
+        self.interval = self.shortest;
+        let agrees = self.held.last.is_some_and(|(at, held)| {
+            let elapsed = nanos_between(at, reading.at);
+            let expected = held + filter.frequency * elapsed;
+            let spread = 2.0 * variance + filter.frequency_variance * elapsed * elapsed;
+            (offset - expected).powi(2) <= GATE * GATE * spread
+        });
+        if agrees {
+            filter.offset = offset;
+            filter.offset_variance = variance;
+            filter.covariance = 0.0;
+            self.held = Held::default();
+            return Verdict::Jumped;
+        }
+        self.held.count += 1;
+        self.held.last = Some((reading.at, offset));
+        if self.held.count >= PATIENCE {
+            self.doubt = UNKNOWN;
+            return self.restart(reading.at, offset, variance, Verdict::First);
+        }
+        let more = PPM * f64::from(1 << self.held.count) / 2.0;
+        filter.frequency_variance += more * more;
+        Verdict::Held
+    }
+
+    /// The clock was turned or set by this much.
+    pub fn corrected(&mut self, by: Offset) {
+        let by = f64_of(by);
+        if let Some(filter) = &mut self.filter {
+            filter.offset -= by;
+        }
+        if let Some((_, held)) = &mut self.held.last {
+            *held -= by;
+        }
+    }
+
+    /// The clock's frequency was changed by this much.
+    pub fn steered(&mut self, by: Frequency) {
+        if let Some(filter) = &mut self.filter {
+            filter.frequency -= by.as_ppm() * PPM;
+        }
+    }
+
+    /// How much faster the clock should go (negative: slower), and the standard deviation of that; `None` before there are
+    /// two measurements to tell, and while one is held back.
+    #[must_use]
+    pub fn steering(&self) -> Option<(Frequency, Frequency)> {
+        let filter = self.filter.as_ref().filter(|_| self.held.count == 0)?;
+        let stddev = filter.frequency_variance.sqrt();
+        (stddev < self.doubt).then(|| {
+            (Frequency::from_ppm(filter.frequency / PPM), Frequency::from_ppm(stddev / PPM))
+        })
+    }
+
+    /// How long to wait for the next measurement.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    fn restart(
+        &mut self,
+        at: LocalInstant,
+        offset: f64,
+        offset_variance: f64,
+        verdict: Verdict,
+    ) -> Verdict {
+        // What is known of the frequency stays as the guess; how well it is known does not.
+        let frequency = self.filter.map_or(0.0, |filter| filter.frequency);
+        let frequency_variance = self.doubt * self.doubt;
+        self.filter = Some(Filter {
+            at,
+            offset,
+            frequency,
+            offset_variance,
+            covariance: 0.0,
+            frequency_variance,
+        });
+        self.held = Held::default();
+        self.interval = self.shortest;
+        verdict
+    }
+
+    fn lengthen(&mut self, noise: f64) {
+        let Some(filter) = &self.filter else { return };
+        let allowed = (self.hold.as_secs_f64() * NANO).max(2.0 * noise);
+        let mut interval = (2 * self.interval).min(self.longest);
+        while interval > self.shortest && filter.uncertainty_after(interval) > allowed {
+            interval /= 2;
+        }
+        self.interval = interval.max(self.shortest);
+    }
+}
+
+impl Filter {
+    fn predict(&mut self, at: LocalInstant) {
+        let elapsed = nanos_between(self.at, at);
+        self.at = at;
+        self.offset += self.frequency * elapsed;
+        self.offset_variance += elapsed
+            * (2.0 * self.covariance + elapsed * self.frequency_variance)
+            + WANDER * elapsed.powi(3) / 3.0;
+        self.covariance += elapsed * self.frequency_variance + WANDER * elapsed.powi(2) / 2.0;
+        self.frequency_variance += WANDER * elapsed;
+    }
+
+    fn update(&mut self, innovation: f64, variance: f64) {
+        let total = self.offset_variance + variance;
+        let (on_offset, on_frequency) = (self.offset_variance / total, self.covariance / total);
+        self.offset += on_offset * innovation;
+        self.frequency += on_frequency * innovation;
+        self.frequency_variance -= on_frequency * self.covariance;
+        self.covariance *= 1.0 - on_offset;
+        self.offset_variance *= 1.0 - on_offset;
+    }
+
+    fn uncertainty_after(mut self, interval: Duration) -> f64 {
+        let nanos = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
+        self.predict(LocalInstant::from_nanos(self.at.as_nanos().saturating_add(nanos)));
+        self.offset_variance.sqrt()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "differences of a century keep a microsecond")]
+fn f64_of(offset: Offset) -> f64 {
+    offset.as_nanos() as f64
+}
+
+fn nanos_between(earlier: LocalInstant, later: LocalInstant) -> f64 {
+    later.saturating_since(earlier).as_secs_f64() * NANO
+}
+
+const NANO: f64 = 1e9;
+const PPM: f64 = 1e-6;
+/// Random walk of the frequency: 0.3 ppm in an hour, as variance per nanosecond. A crystal in a room does about that with
+/// the temperature.
+const WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
+/// Standard deviation of a frequency of which nothing is known: crystals are sold to ±100 ppm.
+const UNKNOWN: f64 = 50.0 * PPM;
+/// What a restart and its temperature change of a known frequency.
+const RESTART: f64 = 0.5 * PPM;
+/// How well a clock can be read at all, in nanoseconds.
+const READABLE: f64 = 10_000.0;
+/// Standard deviations beyond which a reading is held back.
+const GATE: f64 = 5.0;
+/// Readings in a row that may be held back.
+const PATIENCE: u32 = 4;

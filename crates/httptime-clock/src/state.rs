@@ -1,0 +1,188 @@
+//! What survives a restart: the frequency, how well it was known, and when it was saved.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use httptime::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::clock::Frequency;
+
+/// What survives a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedState {
+    /// How much faster than its oscillator the clock was made to go.
+    pub frequency: Frequency,
+    /// The standard deviation of that.
+    pub stddev: Frequency,
+    /// What the clock showed. It will never again show less, unless somebody sets it back.
+    pub saved_at: Timestamp,
+}
+
+/// Why a state could not be read or written.
+#[non_exhaustive]
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{} is no saved state: {reason}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// As it stands in the file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    frequency_ppm: f64,
+    stddev_ppm: f64,
+    saved_at_unix_ns: i64,
+}
+
+impl SavedState {
+    /// Reads the state that [`save`](Self::save) wrote; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// [`StateError::Read`], [`StateError::Malformed`].
+    pub fn load(path: &Path) -> Result<Option<Self>, StateError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StateError::Read { path: path.into(), source }),
+        };
+        let malformed = |reason: String| StateError::Malformed { path: path.into(), reason };
+        let record: Record = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        if !(record.frequency_ppm.is_finite() && record.stddev_ppm >= 0.0) {
+            return Err(malformed("a frequency that is no number".into()));
+        }
+        Ok(Some(Self {
+            frequency: Frequency::from_ppm(record.frequency_ppm).clamped(),
+            stddev: Frequency::from_ppm(record.stddev_ppm),
+            saved_at: Timestamp::from_unix_nanos(record.saved_at_unix_ns),
+        }))
+    }
+
+    /// Writes the state so that there is always a whole file, the old or the new, whenever the machine stops.
+    ///
+    /// # Errors
+    /// [`StateError::Write`]
+    pub fn save(&self, path: &Path) -> Result<(), StateError> {
+        let failed = |source| StateError::Write { path: path.into(), source };
+        let record = Record {
+            frequency_ppm: self.frequency.as_ppm(),
+            stddev_ppm: self.stddev.as_ppm(),
+            saved_at_unix_ns: self.saved_at.as_unix_nanos(),
+        };
+        let text = toml::to_string(&record).map_err(|error| failed(io::Error::other(error)))?;
+        replace(path, text.as_bytes()).map_err(failed)
+    }
+}
+
+/// Replaces a file as one step: it is written beside the old one, flushed to the disk, and renamed over it.
+///
+/// The name beside it is always the same, `.NAME.new`, so that a process that is killed leaves no litter.
+///
+/// # Errors
+/// What the system says; the old file is then still there.
+pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let beside = folder.join(format!(".{}.new", name.to_string_lossy()));
+    let mut file = File::create(&beside)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    // The rename itself is on the disk once the folder is. Some file systems do not offer that.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATE: SavedState = SavedState {
+        frequency: Frequency::from_scaled_ppm(-12_345_678),
+        stddev: Frequency::from_scaled_ppm(4321),
+        saved_at: Timestamp::from_unix_nanos(1_795_392_000_123_456_789),
+    };
+
+    fn folder(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("httptime-state-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).expect("created");
+        folder
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_was_saved_and_saved_over() {
+        let folder = folder("saved");
+        let path = folder.join("state.toml");
+        assert_eq!(SavedState::load(&path).expect("nothing there"), None);
+        STATE.save(&path).expect("saved");
+        assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
+        let later = SavedState { frequency: Frequency::ZERO, ..STATE };
+        later.save(&path).expect("saved again");
+        assert_eq!(SavedState::load(&path).expect("read"), Some(later));
+        assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1, "nothing left beside it");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn half_a_file_beside_it_does_no_harm() {
+        let folder = folder("half");
+        let path = folder.join("state.toml");
+        STATE.save(&path).expect("saved");
+        fs::write(folder.join(".state.toml.new"), "frequency_pp").expect("written");
+        assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
+        STATE.save(&path).expect("saved");
+        assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn what_is_no_state_is_an_error_that_names_the_file() {
+        let folder = folder("broken");
+        let path = folder.join("state.toml");
+        for text in [
+            "",
+            "frequency_ppm = 1.0",
+            "frequency_ppm = nan\nstddev_ppm = 1.0\nsaved_at_unix_ns = 0",
+            "frequency_ppm = 1.0\nstddev_ppm = -1.0\nsaved_at_unix_ns = 0",
+            "frequency_ppm = 1.0\nstddev_ppm = 1.0\nsaved_at_unix_ns = 0\nmore = 1",
+        ] {
+            fs::write(&path, text).expect("written");
+            let error = SavedState::load(&path).expect_err(text).to_string();
+            assert!(error.contains("state.toml is no saved state"), "{text:?}: {error}");
+        }
+        let nowhere = folder.join("missing").join("state.toml");
+        let error = STATE.save(&nowhere).expect_err("no folder").to_string();
+        assert!(error.starts_with("cannot write "), "{error}");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

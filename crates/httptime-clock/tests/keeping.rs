@@ -1,0 +1,272 @@
+//! A controller keeps a simulated clock right, in virtual time.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::{Interval, Offset, Timestamp};
+use httptime_clock::controller::Outcome;
+use httptime_clock::discipline::Verdict;
+use httptime_clock::policy::Evidence;
+use httptime_clock::{
+    Action, Clock, ClockError, Controller, Discipline, Frequency, Policy, Reading, SavedState,
+    SimulatedClock,
+};
+
+const MS: i64 = 1_000_000;
+const S: i64 = 1_000_000_000;
+
+/// Now, well after the build.
+fn today() -> Timestamp {
+    Timestamp::from_unix_nanos(1_900_000_000 * S)
+}
+
+fn clock(offset_ns: i64, error_ppm: f64) -> SimulatedClock {
+    SimulatedClock::new(today(), Offset::from_nanos(offset_ns), Frequency::from_ppm(error_ppm))
+}
+
+/// A machine that is measured now and then, with this much noise.
+struct Machine {
+    controller: Controller<SimulatedClock>,
+    noise_ns: f64,
+    random: Rng,
+}
+
+impl Machine {
+    fn new(clock: SimulatedClock, policy: Policy, discipline: Discipline, seed: u64) -> Self {
+        let controller = Controller::new(clock, policy, discipline);
+        Self { controller, noise_ns: 0.1e6, random: Rng::with_seed(seed) }
+    }
+
+    /// A measurement that is out by `error_ns` beside its noise.
+    fn reading(&mut self, error_ns: i64) -> Reading {
+        // Twelve uniform draws less six: as good as normal.
+        let normal = (0..12).map(|_| self.random.f64()).sum::<f64>() - 6.0;
+        #[expect(clippy::cast_possible_truncation, reason = "a few milliseconds")]
+        let error_ns = (normal * self.noise_ns) as i64 + error_ns;
+        let clock = self.controller.clock();
+        let truth = clock.true_offset();
+        let offset = truth.saturating_add(Offset::from_nanos(error_ns));
+        let radius = Duration::from_nanos((error_ns.abs() + MS).unsigned_abs());
+        Reading {
+            offset,
+            stddev: Duration::from_secs_f64(self.noise_ns / 1e9),
+            bounds: Interval::between(truth, truth).widened(radius),
+            lag: Duration::from_millis(1),
+            at: clock.monotonic(),
+            local_time: clock.now().expect("readable"),
+        }
+    }
+
+    fn absorb(&mut self, error_ns: i64) -> Outcome {
+        self.controller.stop_slewing().expect("stopped");
+        let reading = self.reading(error_ns);
+        self.controller.absorb(&reading).expect("done")
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.controller.clock_mut().advance(time);
+    }
+
+    /// Measures as often as it is told to, for this long; returns the last outcome.
+    fn run(&mut self, time: Duration) -> Outcome {
+        let end = self.controller.clock().true_time().saturating_add(time.into());
+        loop {
+            let outcome = self.absorb(0);
+            self.wait(outcome.interval);
+            if self.controller.clock().true_time() >= end {
+                return outcome;
+            }
+        }
+    }
+
+    fn offset(&self) -> Duration {
+        self.controller.clock().true_offset().abs()
+    }
+
+    /// By how much the clock still goes too fast.
+    fn frequency_error_ppm(&self) -> f64 {
+        let clock = self.controller.clock();
+        clock.oscillator_error().as_ppm() + clock.frequency().expect("readable").as_ppm()
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_clock_38_s_slow_and_50_ppm_fast_is_stepped_once_and_steered() {
+    for seed in 1..=20 {
+        let mut machine =
+            Machine::new(clock(38_116 * MS, 50.0), Policy::default(), Discipline::default(), seed);
+        let first = machine.absorb(0);
+        assert!(matches!(first.action, Action::Step(_)), "seed {seed}: {first:?}");
+        machine.wait(first.interval);
+        machine.run(2 * HOUR);
+        assert_eq!(machine.controller.clock().steps(), 1, "seed {seed}");
+        assert!(machine.frequency_error_ppm().abs() < 0.5, "seed {seed}");
+        assert!(machine.offset() < Duration::from_millis(3), "seed {seed}: {:?}", machine.offset());
+    }
+}
+
+#[test]
+fn the_frequency_is_found_to_3_ppm_in_two_minutes_of_polls_every_4_to_16_s() {
+    for seed in 1..=20 {
+        let discipline =
+            Discipline::new(Duration::from_secs(4), Duration::from_secs(16), Duration::ZERO);
+        let mut machine = Machine::new(clock(0, -50.0), Policy::default(), discipline, seed);
+        machine.run(Duration::from_secs(120));
+        let error = machine.frequency_error_ppm();
+        assert!(error.abs() < 3.0, "seed {seed}: {error} ppm");
+        assert!(machine.offset() < Duration::from_millis(5), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_interval_grows_from_the_shortest_to_the_longest_as_the_frequency_becomes_known() {
+    let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 1);
+    assert_eq!(machine.absorb(0).interval, Duration::from_secs(64));
+    machine.wait(Duration::from_secs(64));
+    let settled = machine.run(12 * HOUR);
+    assert!(settled.interval > Duration::from_secs(1000), "{settled:?}");
+}
+
+#[test]
+fn a_freak_is_held_back_and_forgotten() {
+    let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 2);
+    machine.run(HOUR);
+    let before = machine.controller.clock().frequency().expect("readable");
+    let freak = machine.absorb(40 * MS);
+    assert_eq!(freak.verdict, Verdict::Held);
+    assert_eq!(freak.action, Action::Leave, "its bounds do not exclude that the clock is right");
+    assert_eq!(freak.interval, Duration::from_secs(64), "asked again soon");
+    machine.wait(freak.interval);
+    assert_eq!(machine.absorb(0).verdict, Verdict::Accepted);
+    let after = machine.controller.clock().frequency().expect("readable");
+    assert!((before.as_ppm() - after.as_ppm()).abs() < 1.0, "{before} {after}");
+}
+
+/// Somebody sets the clock, or it slept and woke with another time.
+#[test]
+fn a_step_from_outside_is_mended_and_the_frequency_kept() {
+    for by in [-3 * S, S / 2] {
+        let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 3);
+        machine.run(2 * HOUR);
+        let before = machine.controller.clock().frequency().expect("readable");
+        machine.controller.clock_mut().step(Offset::from_nanos(by)).expect("stepped");
+        let outcome = machine.absorb(0);
+        assert!(matches!(outcome.action, Action::Step(_)), "{outcome:?}");
+        machine.wait(outcome.interval);
+        machine.run(HOUR);
+        let after = machine.controller.clock().frequency().expect("readable");
+        assert!((before.as_ppm() - after.as_ppm()).abs() < 1.0, "{before} {after}");
+        assert!(machine.offset() < Duration::from_millis(3));
+    }
+}
+
+/// All offsets are wrong by the same from here on: half of what the new route is longer one way.
+#[test]
+fn a_new_route_moves_the_offset_and_not_the_frequency() {
+    let policy = Policy::default().evidence(Evidence::Estimate);
+    let mut machine = Machine::new(clock(0, 20.0), policy, Discipline::default(), 4);
+    machine.run(2 * HOUR);
+    let before = machine.controller.clock().frequency().expect("readable");
+    let outcomes: Vec<_> = (0..3)
+        .map(|_| {
+            let outcome = machine.absorb(6 * MS);
+            machine.wait(outcome.interval);
+            outcome
+        })
+        .collect();
+    let verdicts: Vec<_> = outcomes.iter().map(|outcome| outcome.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Held, Verdict::Jumped, Verdict::Accepted]);
+    assert_eq!(outcomes[0].action, Action::Leave, "it might be a freak: {outcomes:?}");
+    assert!(matches!(outcomes[1].action, Action::Slew(_)), "it is not: {outcomes:?}");
+    let after = machine.controller.clock().frequency().expect("readable");
+    assert!((before.as_ppm() - after.as_ppm()).abs() < 1.0, "{before} {after}");
+}
+
+#[test]
+fn a_frequency_that_changes_is_learnt_anew() {
+    for change in [5.0, -40.0] {
+        let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 5);
+        machine.run(2 * HOUR);
+        let error = Frequency::from_ppm(20.0 + change);
+        machine.controller.clock_mut().set_oscillator_error(error);
+        machine.run(2 * HOUR);
+        assert!(machine.frequency_error_ppm().abs() < 1.0, "{}", machine.frequency_error_ppm());
+    }
+}
+
+#[test]
+fn a_small_error_is_slewed_and_the_rest_found_again_when_the_slew_is_cut_short() {
+    let mut machine =
+        Machine::new(clock(100 * MS, 0.0), Policy::default(), Discipline::default(), 6);
+    let outcome = machine.absorb(0);
+    assert_eq!(outcome.action, Action::Slew(Offset::from_nanos(32 * MS)), "500 ppm of 64 s");
+    for _ in 0..5 {
+        machine.wait(Duration::from_secs(64));
+        machine.absorb(0);
+    }
+    assert_eq!(machine.controller.clock().steps(), 0);
+    assert!(machine.offset() < Duration::from_millis(3), "{:?}", machine.offset());
+    assert!(machine.frequency_error_ppm().abs() < 5.0, "{}", machine.frequency_error_ppm());
+}
+
+#[test]
+fn a_refusal_leaves_clock_and_status_alone() {
+    let mut machine =
+        Machine::new(clock(-7200 * S, 0.0), Policy::default(), Discipline::default(), 7);
+    let outcome = machine.absorb(0);
+    assert!(matches!(outcome.action, Action::Refuse(_)), "{outcome:?}");
+    let clock = machine.controller.clock();
+    assert_eq!((clock.steps(), clock.slews()), (0, 0));
+    assert!(!clock.status().expect("readable").is_synchronised());
+}
+
+#[test]
+fn a_corrected_clock_is_called_synchronised_with_the_bounds_as_its_largest_error() {
+    let mut machine =
+        Machine::new(clock(38_116 * MS, 0.0), Policy::default(), Discipline::default(), 8);
+    machine.absorb(0);
+    let status = machine.controller.clock().status().expect("readable");
+    assert!(status.is_synchronised());
+    let largest = status.maximum_error();
+    assert!(largest >= machine.offset() && largest < Duration::from_millis(2), "{largest:?}");
+}
+
+#[test]
+fn a_restart_goes_on_with_the_frequency_and_never_before_the_time_saved() {
+    let mut machine = Machine::new(clock(0, 30.0), Policy::default(), Discipline::default(), 9);
+    assert_eq!(machine.controller.state().expect("readable"), None, "nothing learnt yet");
+    machine.run(2 * HOUR);
+    let saved = machine.controller.state().expect("readable").expect("learnt");
+    assert!(saved.stddev < Frequency::from_ppm(1.0), "{saved:?}");
+
+    // A machine without a battery starts in the past.
+    let stopped = SimulatedClock::new(
+        saved.saved_at.saturating_add(Offset::from_nanos(60 * S)),
+        Offset::from_nanos(400 * 86_400 * S),
+        Frequency::from_ppm(30.0),
+    );
+    let mut controller = Controller::new(stopped, Policy::default(), Discipline::default());
+    controller.resume(&saved).expect("resumed");
+    assert_eq!(controller.clock().now().expect("readable"), saved.saved_at);
+    assert_eq!(controller.clock().frequency().expect("readable"), saved.frequency);
+
+    // One that kept its time is not touched.
+    let ahead = clock(0, 30.0);
+    let mut controller = Controller::new(ahead, Policy::default(), Discipline::default());
+    let earlier = SavedState { saved_at: Timestamp::from_unix_nanos(0), ..saved };
+    assert_eq!(controller.resume(&earlier).expect("resumed"), Offset::ZERO);
+    assert_eq!(controller.clock().steps(), 0);
+}
+
+#[test]
+fn a_clock_that_may_not_be_set_is_an_error_with_a_name() {
+    let mut machine =
+        Machine::new(clock(38_116 * MS, 0.0), Policy::default(), Discipline::default(), 10);
+    machine.controller.clock_mut().fail_with(|attempted| ClockError::NoPrivilege { attempted });
+    let reading = machine.reading(0);
+    let error = machine.controller.absorb(&reading).expect_err("not allowed");
+    assert_eq!(error.kind(), "no_privilege");
+    assert_eq!(machine.controller.clock().steps(), 0);
+}
