@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use httptime::config::Config;
+use httptime::config::{Config, ConfigBuilder};
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Error, Offset};
 
-/// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP.
+/// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP, and mends it.
 ///
 /// An offset is server clock minus local clock: positive when the local clock is slow.
 #[derive(Debug, Parser)]
@@ -20,6 +20,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Measure and print; changes nothing
     Query(Query),
+    /// Measure, and correct this machine's clock
+    Sync(Sync),
     /// Measure a skewed server inside this program: needs no network and no privileges
     Demo(Demo),
 }
@@ -34,6 +36,53 @@ pub(crate) enum Command {
     "Exit status: 0 measured, 1 could not measure, 2 wrong usage, 130 Ctrl-C."
 ))]
 pub(crate) struct Query {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Measures the offset, corrects this machine's clock if the measurement proves it wrong, and measures again.
+///
+/// Errors above the step threshold are mended at once, smaller ones gradually (500 ppm: 2 s for each millisecond). Needs root or
+/// `CAP_SYS_TIME`. Refused are corrections beyond the limits, times before this program was built, and measurements
+/// whose bounds are wider than the error.
+#[derive(Debug, Parser)]
+#[command(after_help = concat!(
+    "Exit status: 0 done or nothing to do, 1 could not measure, 2 wrong usage, 3 refused, 4 no privilege, 130 Ctrl-C."
+))]
+pub(crate) struct Sync {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+
+    /// Measure and say what would be done; change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Step errors larger than this, in seconds; slew smaller ones
+    #[arg(long, value_name = "S", default_value = "0.128", value_parser = seconds)]
+    pub(crate) step_threshold: Duration,
+
+    /// Refuse to set the clock forward by more than this, in seconds; no limit unless told
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) max_forward: Option<Duration>,
+
+    /// Refuse to set the clock back by more than this, in seconds
+    #[arg(long, value_name = "S", default_value = "1800", value_parser = seconds)]
+    pub(crate) max_backward: Duration,
+
+    /// Never step: slew whatever the error, however long that takes
+    #[arg(long, conflicts_with = "step_threshold")]
+    pub(crate) slew_only: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Whom to ask, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Servers {
     /// Servers to ask: `http://host[:port][/path]`, or a bare host
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
@@ -56,9 +105,6 @@ pub(crate) struct Query {
     /// Use IPv6 addresses only
     #[arg(short = '6', long)]
     pub(crate) ipv6: bool,
-
-    #[command(flatten)]
-    pub(crate) output: Output,
 }
 
 /// Starts a server with a wrong clock inside this program, measures it, and prints the estimate beside the truth.
@@ -134,6 +180,10 @@ pub(crate) struct Measuring {
 impl Measuring {
     /// The library's configuration; what was not asked for keeps the library's defaults.
     pub(crate) fn config(&self) -> Result<Config, Error> {
+        self.builder().build()
+    }
+
+    pub(crate) fn builder(&self) -> ConfigBuilder {
         let mut builder = Config::builder().profile(self.profile);
         if let Some(requests) = self.requests {
             builder = builder.requests(requests);
@@ -160,7 +210,7 @@ impl Measuring {
         if let Some(kind) = self.schedule.filter(|kind| *kind != ScheduleKind::Adaptive) {
             builder = builder.schedule(kind);
         }
-        builder.build()
+        builder
     }
 }
 
@@ -206,9 +256,11 @@ fn offset(text: &str) -> Result<Offset, String> {
 
 const EXIT_CODES: &str = "\
 Exit status:
-  0    measured
+  0    done
   1    could not measure (the reason is on stderr, or in the JSON object)
   2    wrong usage
+  3    a correction was refused
+  4    no privilege to change the clock
   130  ended by Ctrl-C
 
 HTTPTIME_LOG=debug in the environment shows what the library does.";

@@ -2,7 +2,7 @@ use httptime::Client;
 use httptime_sim::loopback::LoopbackServer;
 
 use crate::args::Demo;
-use crate::{MEASURED, NOT_MEASURED, USAGE, query, report};
+use crate::{DONE, NOT_MEASURED, USAGE, query, report};
 
 pub(crate) fn run(demo: &Demo) -> u8 {
     let config = match demo.measuring.config() {
@@ -38,5 +38,5 @@ pub(crate) fn run(demo: &Demo) -> u8 {
     if let (false, Ok(measurement)) = (demo.output.json, survey.combined()) {
         report::truth(demo.skew, measurement);
     }
-    MEASURED
+    DONE
 }

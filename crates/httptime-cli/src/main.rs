@@ -1,4 +1,4 @@
-//! `httptime`: how far this machine's clock is from a server's, over plain HTTP.
+//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and mending it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -11,14 +11,18 @@ mod demo;
 mod environment;
 mod query;
 mod report;
+mod servers;
 mod signals;
+mod sync;
 
 use args::{Args, Command};
 
 /// Exit codes, as `httptime --help` names them. A broken command line is clap's 2, a Ctrl-C is 130.
-const MEASURED: u8 = 0;
+const DONE: u8 = 0;
 const NOT_MEASURED: u8 = 1;
 const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+const NO_PRIVILEGE: u8 = 4;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter("HTTPTIME_LOG")).init();
     ExitCode::from(match args.command {
         Command::Query(query) => query::run(&query),
+        Command::Sync(sync) => sync::run(&sync),
         Command::Demo(demo) => demo::run(&demo),
     })
 }

@@ -5,17 +5,51 @@ use httptime::client::{ServerReport, Survey};
 use httptime::config::Config;
 use httptime::measurement::Ended;
 use httptime::{Error, Interval, Measurement, Offset};
+use httptime_clock::Action;
 use serde_json::{Value, json};
 
 use crate::args::Output;
 use crate::bar::span;
+use crate::sync::{self, Failure, Report};
 
 /// Prints what came of asking the servers; says whether there is a result.
 pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool {
     if output.json {
-        print(&survey_json(survey, config).to_string());
+        print(&schema(survey_json(survey, config)).to_string());
         return survey.combined().is_ok();
     }
+    lines(survey, "", output)
+}
+
+/// Prints what came of a correction.
+pub(crate) fn sync(report: &Report, config: &Config, output: &Output) {
+    if output.json {
+        print(&schema(sync_json(report, config)).to_string());
+        return;
+    }
+    if !lines(&report.before, "before: ", output) {
+        return;
+    }
+    if let Some(action) = report.action {
+        let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
+        let decided = sync::decision(action);
+        match action {
+            Action::Refuse(_) => complaint(&format!("{decided}{only}")),
+            _ => print(&format!("decision: {decided}{only}")),
+        }
+    }
+    match &report.failure {
+        Some(Failure::Moved(error)) => complaint(&error.to_string()),
+        Some(Failure::Clock(error)) => complaint(&error.to_string()),
+        None => {}
+    }
+    if let Some(after) = &report.after {
+        lines(after, "after: ", output);
+    }
+}
+
+/// Prints the outcome for people, the result's line after `label`; says whether there is a result.
+fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
     let several = survey.servers().len() > 1;
     for server in survey.servers().iter().filter(|server| several && !server.is_selected()) {
         match server.result() {
@@ -31,7 +65,7 @@ pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool 
     }
     match survey.combined() {
         Ok(measurement) => {
-            print(&sentence(measurement));
+            print(&format!("{label}{}", sentence(measurement)));
             if output.verbose {
                 print(&assumptions(measurement));
             }
@@ -53,7 +87,7 @@ pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool 
 /// Prints an error: the JSON object for it, or a line on stderr.
 pub(crate) fn failure(error: &Error, output: &Output) {
     if output.json {
-        print(&json!({ "schema": SCHEMA, "error": error_json(error) }).to_string());
+        print(&schema(json!({ "error": error_json(error) })).to_string());
     } else {
         complaint(&error.to_string());
     }
@@ -139,7 +173,6 @@ fn survey_json(survey: &Survey, config: &Config) -> Value {
         Ok(measurement) => {
             let assumed = measurement.assumptions();
             json!({
-                "schema": SCHEMA,
                 "offset_seconds": seconds(measurement.offset()),
                 "stddev_seconds": measurement.stddev().as_secs_f64(),
                 "bounds_seconds": bounds_json(measurement.bounds()),
@@ -155,12 +188,45 @@ fn survey_json(survey: &Survey, config: &Config) -> Value {
             })
         }
         Err(error) => json!({
-            "schema": SCHEMA,
             "error": error_json(error),
             "assumptions": { "drift_ppm": config.drift_ppm() },
             "servers": servers,
         }),
     }
+}
+
+fn sync_json(report: &Report, config: &Config) -> Value {
+    let decision = report.action.map(|action| {
+        let (name, by, reason) = match action {
+            Action::Leave => ("leave", None, None),
+            Action::Step(by) => ("step", Some(seconds(by)), None),
+            Action::Slew(by) => ("slew", Some(seconds(by)), None),
+            Action::Refuse(refusal) => ("refuse", None, Some(refusal.to_string())),
+            _ => ("unknown", None, None),
+        };
+        json!({ "action": name, "by_seconds": by, "reason": reason })
+    });
+    let error = report.failure.as_ref().map(|failure| match failure {
+        Failure::Moved(error) => error_json(error),
+        Failure::Clock(error) => json!({ "kind": error.kind(), "message": error.to_string() }),
+    });
+    json!({
+        "dry_run": report.dry_run,
+        "before": survey_json(&report.before, config),
+        "decision": decision,
+        "error": error,
+        "after": report.after.as_ref().map(|after| survey_json(after, config)),
+    })
+}
+
+/// The object under the version it belongs to, which comes first.
+fn schema(object: Value) -> Value {
+    let mut whole = serde_json::Map::new();
+    whole.insert("schema".into(), SCHEMA.into());
+    if let Value::Object(fields) = object {
+        whole.extend(fields);
+    }
+    Value::Object(whole)
 }
 
 fn server_json(server: &ServerReport) -> Value {

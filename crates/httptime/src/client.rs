@@ -199,6 +199,19 @@ impl Client {
         }
     }
 
+    /// The same servers by the same ways, measured otherwise.
+    #[must_use]
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// How it measures.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Measures. With several servers, the answer of their majority.
     ///
     /// # Errors
