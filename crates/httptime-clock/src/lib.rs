@@ -25,10 +25,11 @@
 //!
 //! # In scope, and out of it
 //!
-//! In: Linux (glibc, musl); macOS, FreeBSD, NetBSD, OpenBSD and `DragonFly` BSD as far as their kernels go (elsewhere the
-//! clock can only be read). Out: measuring (that is `httptime`), the hardware clock (the Linux kernel sets it by itself once the clock is synchronised), leap
-//! seconds (nothing in HTTP announces one), time zones. Nothing here changes a clock but an explicit call of one of
-//! [`Clock`]'s methods that take `&mut self`.
+//! In: Linux (glibc, musl); macOS, FreeBSD, NetBSD, OpenBSD and `DragonFly` BSD as far as their kernels go; elsewhere the
+//! clock can only be read. Out: measuring (that is `httptime`), the hardware clock (the Linux kernel sets it by itself
+//! once the clock is synchronised), leap seconds (nothing in HTTP announces one), time zones.
+//!
+//! Nothing here changes a clock but an explicit call of one of [`Clock`]'s methods that take `&mut self`.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod clock;
