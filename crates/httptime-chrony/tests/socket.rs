@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use httptime::{Offset, Timestamp};
 use httptime_chrony::{ChronyError, Feed, Leap, Poll, Sample};
@@ -80,8 +81,10 @@ fn a_chronyd_that_does_not_read_is_told_of_and_not_waited_for() {
     let directory = Directory::new("full");
     let _chronyd = directory.listen();
     let feed = directory.feed();
+    let began = Instant::now();
     let full = (0..100_000).find_map(|_| feed.send(&sample(), NOW).err());
     assert_eq!(full, Some(ChronyError::Full { path: directory.0.join("sock") }));
+    assert!(began.elapsed() < Duration::from_secs(2), "it waited");
 }
 
 #[test]
