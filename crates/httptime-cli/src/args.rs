@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Query(Query),
     /// Measure, and correct this machine's clock
     Sync(Sync),
+    /// Stay, and keep this machine's clock right, or feed chronyd
+    Run(Run),
     /// Measure a skewed server inside this program: needs no network and no privileges
     Demo(Demo),
 }
@@ -78,6 +81,23 @@ pub(crate) struct Sync {
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// Measures again and again, steps, slews and steers the clock, or tells chronyd. For a service manager: stays in the
+/// foreground, logs to stderr, reloads at SIGHUP, ends at SIGTERM.
+#[derive(Debug, Parser)]
+#[command(after_help = concat!(
+    "HTTPTIME_LOG=debug in the environment shows more.\n\n",
+    "Exit status: 0 ended by a signal, 1 failed, 2 wrong usage or configuration, 4 no privilege."
+))]
+pub(crate) struct Run {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/httptime/httptime.toml")]
+    pub(crate) config: PathBuf,
+
+    /// Check the configuration and end
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 /// Whom to ask, and how.

@@ -9,9 +9,12 @@ mod args;
 mod bar;
 mod demo;
 mod environment;
+mod logging;
 mod query;
 mod report;
+mod run;
 mod servers;
+mod service;
 mod signals;
 mod sync;
 
@@ -26,11 +29,15 @@ const NO_PRIVILEGE: u8 = 4;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    signals::end_at_once();
-    env_logger::Builder::from_env(env_logger::Env::new().filter("HTTPTIME_LOG")).init();
+    let stays = matches!(args.command, Command::Run(_));
+    if !stays {
+        signals::end_at_once();
+    }
+    logging::start(stays);
     ExitCode::from(match args.command {
         Command::Query(query) => query::run(&query),
         Command::Sync(sync) => sync::run(&sync),
+        Command::Run(run) => run::run(&run),
         Command::Demo(demo) => demo::run(&demo),
     })
 }

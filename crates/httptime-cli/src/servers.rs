@@ -18,7 +18,7 @@ pub(crate) fn client(servers: &Servers, config: &Config) -> Result<Client, Error
     for url in rest {
         builder = builder.server(url);
     }
-    if let Some(proxy) = proxy(servers, &urls)? {
+    if let Some(proxy) = proxy(servers.proxy.as_deref(), &urls)? {
         builder = builder.proxy(with_scheme(&proxy));
     }
     let family = match (servers.ipv4, servers.ipv6) {
@@ -42,10 +42,10 @@ pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
     if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
 }
 
-/// The proxy of the command line, else that of the environment.
-fn proxy(servers: &Servers, urls: &[String]) -> Result<Option<String>, Error> {
-    if let Some(given) = &servers.proxy {
-        return Ok(Some(given.clone()).filter(|proxy| !proxy.is_empty()));
+/// The proxy that is asked for ("" for none), else that of the environment.
+pub(crate) fn proxy(given: Option<&str>, urls: &[String]) -> Result<Option<String>, Error> {
+    if let Some(given) = given {
+        return Ok(Some(given.to_owned()).filter(|proxy| !proxy.is_empty()));
     }
     let mut proxies = urls
         .iter()
@@ -59,7 +59,8 @@ fn proxy(servers: &Servers, urls: &[String]) -> Result<Option<String>, Error> {
     Ok(last)
 }
 
-fn with_scheme(url: &str) -> String {
+/// A bare host is one to be asked over HTTP.
+pub(crate) fn with_scheme(url: &str) -> String {
     if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
 }
 

@@ -1,0 +1,172 @@
+//! What is done with a measurement: the clock is corrected, or chronyd is told.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use httptime::{Error, Measurement, Offset};
+use httptime_chrony::{ChronyError, Feed, Leap, Sample};
+use httptime_clock::state::StateError;
+use httptime_clock::{Action, ClockError, Controller, Frequency, Reading, SavedState, SystemClock};
+use log::{info, warn};
+use thiserror::Error as ThisError;
+
+use super::settings::{Mode, Settings, SettingsError};
+use crate::bar::span;
+use crate::servers::still_shown;
+use crate::sync::decision;
+
+/// Keeps the clock right by way of measurements.
+#[derive(Debug)]
+pub(crate) enum Keeper {
+    Clock { controller: Box<Controller<SystemClock>>, state_file: PathBuf },
+    Chrony { feed: Feed, delay: Option<Duration>, advised: Duration },
+}
+
+/// What came of a measurement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) interval: Duration,
+    pub(crate) stepped: bool,
+    pub(crate) refused: bool,
+    pub(crate) frequency: Option<Frequency>,
+}
+
+/// Why a measurement came to nothing.
+#[derive(Debug, ThisError)]
+pub(crate) enum KeepError {
+    #[error("{0} since the measurement; nothing is done")]
+    Moved(Error),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error(transparent)]
+    Chrony(#[from] ChronyError),
+    #[error(
+        "bounds of ±{} s are beyond what delay {} in chrony.conf tells chronyd; nothing is sent",
+        .farthest.as_secs_f64(), .delay.as_secs_f64()
+    )]
+    Delay { farthest: Duration, delay: Duration },
+}
+
+impl KeepError {
+    /// Whether it can never succeed.
+    pub(crate) const fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Clock(ClockError::NoPrivilege { .. } | ClockError::ReadOnly { .. }))
+    }
+}
+
+impl Keeper {
+    /// Begins, where a former run left off.
+    pub(crate) fn start(settings: &Settings) -> Result<Self, KeepError> {
+        if settings.mode == Mode::Chrony {
+            let (feed, delay) = (settings.feed()?, settings.chrony_delay());
+            return Ok(Self::Chrony { feed, delay, advised: Duration::ZERO });
+        }
+        let clock = SystemClock::new();
+        let mut controller =
+            Box::new(Controller::new(clock, settings.policy(), settings.poll.discipline()));
+        let state_file = settings.state_file();
+        match SavedState::load(&state_file) {
+            Ok(Some(saved)) => {
+                let stepped = controller.resume(&saved)?;
+                info!("frequency {} as saved, ± {}", saved.frequency, saved.stddev);
+                if stepped > Offset::ZERO {
+                    info!("stepped by {stepped:.6} s to the time that was saved last");
+                }
+            }
+            Ok(None) => info!("no state saved in {} yet", state_file.display()),
+            Err(error) => warn!("{error}; starting without it"),
+        }
+        Ok(Self::Clock { controller, state_file })
+    }
+
+    /// Takes over new settings. What is known of the clock is kept, if the clock is kept as before.
+    pub(crate) fn reload(&mut self, settings: &Settings) -> Result<(), SettingsError> {
+        match (&mut *self, settings.mode) {
+            (Self::Clock { controller, state_file }, Mode::Clock) => {
+                controller.set_policy(settings.policy());
+                *state_file = settings.state_file();
+            }
+            (Self::Chrony { feed, delay, .. }, Mode::Chrony) => {
+                *feed = settings.feed()?;
+                *delay = settings.chrony_delay();
+            }
+            (_, mode) => warn!("mode {mode:?} is taken over at the next start"),
+        }
+        Ok(())
+    }
+
+    /// To be called before a measurement.
+    pub(crate) fn prepare(&mut self) -> Result<(), KeepError> {
+        match self {
+            Self::Clock { controller, .. } => Ok(controller.stop_slewing()?),
+            Self::Chrony { .. } => Ok(()),
+        }
+    }
+
+    /// Does what follows from a measurement.
+    pub(crate) fn keep(&mut self, measurement: &Measurement) -> Result<Kept, KeepError> {
+        still_shown(measurement).map_err(KeepError::Moved)?;
+        match self {
+            Self::Clock { controller, state_file } => {
+                let outcome = controller.absorb(&Reading::from(measurement))?;
+                let what = decision(outcome.action);
+                match outcome.action {
+                    Action::Refuse(_) => warn!("{what}"),
+                    Action::Leave => {}
+                    _ => info!("{what}"),
+                }
+                save(controller, state_file);
+                Ok(Kept {
+                    interval: outcome.interval,
+                    stepped: matches!(outcome.action, Action::Step(_)),
+                    refused: matches!(outcome.action, Action::Refuse(_)),
+                    frequency: Some(outcome.frequency),
+                })
+            }
+            Self::Chrony { feed, delay, advised } => {
+                let farthest = farthest_bound(measurement);
+                match *delay {
+                    Some(delay) if 2 * farthest > delay => {
+                        return Err(KeepError::Delay { farthest, delay });
+                    }
+                    None if farthest > *advised => {
+                        *advised = 2 * farthest;
+                        let line = feed.refclock_line(*advised, measurement.stddev());
+                        info!("bounds ±{}: for chrony.conf: {line}", span(farthest));
+                    }
+                    _ => {}
+                }
+                let sample =
+                    Sample::new(measurement.local_time(), measurement.offset(), Leap::None)?;
+                feed.send(&sample, httptime::net::tie().wall())?;
+                // A little early, so that chronyd has one in each of its intervals.
+                let interval = feed.poll().interval().mul_f64(0.95);
+                Ok(Kept { interval, stepped: false, refused: false, frequency: None })
+            }
+        }
+    }
+
+    /// Saves what is known of the clock.
+    pub(crate) fn end(&self) {
+        if let Self::Clock { controller, state_file } = self {
+            save(controller, state_file);
+        }
+    }
+}
+
+fn save(controller: &Controller<SystemClock>, state_file: &Path) {
+    let saved = controller.state().map_err(|error| error.to_string()).and_then(|state| {
+        let written = state.map_or(Ok(()), |state| state.save(state_file));
+        written.map_err(|error: StateError| error.to_string())
+    });
+    if let Err(error) = saved {
+        warn!("{error}");
+    }
+}
+
+/// How far the offset can be from the estimate.
+fn farthest_bound(measurement: &Measurement) -> Duration {
+    let (offset, bounds) = (measurement.offset(), measurement.bounds());
+    let away = |bound: Offset| bound.saturating_sub(offset).abs();
+    away(bounds.lower()).max(away(bounds.upper()))
+}

@@ -1,0 +1,57 @@
+//! How long to wait for the next measurement.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+/// Doubles the time between tries while servers fail, and keeps a fleet from asking in step.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    shortest: Duration,
+    longest: Duration,
+    failures: u32,
+    random: Rng,
+}
+
+impl Pace {
+    pub(crate) fn new(shortest: Duration, longest: Duration, random: Rng) -> Self {
+        Self { shortest, longest, failures: 0, random }
+    }
+
+    /// After a measurement, of which the next is wanted in `interval`.
+    pub(crate) fn measured(&mut self, interval: Duration) -> Duration {
+        self.failures = 0;
+        self.spread(interval, 0.05)
+    }
+
+    /// After a failure.
+    pub(crate) fn failed(&mut self) -> Duration {
+        let doubled = self.shortest.saturating_mul(1 << self.failures.min(20));
+        self.failures += 1;
+        self.spread(doubled.min(self.longest.max(self.shortest)), 0.25)
+    }
+
+    /// Anywhere within this share of it.
+    fn spread(&mut self, interval: Duration, share: f64) -> Duration {
+        interval.mul_f64(1.0 + share * (2.0 * self.random.f64() - 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_double_the_wait_up_to_the_longest_and_success_ends_that() {
+        let seconds = Duration::from_secs;
+        let mut pace = Pace::new(seconds(64), seconds(3600), Rng::with_seed(1));
+        for doubled in [64, 128, 256, 512, 1024, 2048, 3600, 3600] {
+            let wait = pace.failed();
+            assert!(wait >= seconds(doubled).mul_f64(0.75), "{wait:?} for {doubled} s");
+            assert!(wait <= seconds(doubled).mul_f64(1.25), "{wait:?} for {doubled} s");
+        }
+        let wait = pace.measured(seconds(1000));
+        assert!(wait >= seconds(950) && wait <= seconds(1050), "{wait:?}");
+        assert!(pace.failed() <= seconds(80));
+    }
+}

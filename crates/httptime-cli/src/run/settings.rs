@@ -1,0 +1,302 @@
+//! The configuration file of `httptime run`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use httptime::client::Client;
+use httptime::config::Config;
+use httptime::schedule::Profile;
+use httptime::{Error, Timestamp};
+use httptime_chrony::{ChronyError, Feed, Poll};
+use httptime_clock::policy::Evidence;
+use httptime_clock::{Discipline, Policy};
+use humantime::parse_rfc3339;
+use serde::Deserialize;
+use thiserror::Error as ThisError;
+
+use crate::servers;
+
+/// The file as it is written, every key with its default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    servers: Vec<String>,
+    #[serde(default)]
+    pub(crate) mode: Mode,
+    proxy: Option<String>,
+    #[serde(default)]
+    tunnel: bool,
+    pub(crate) textfile: Option<PathBuf>,
+    state_file: Option<PathBuf>,
+    #[serde(default)]
+    measure: Measure,
+    #[serde(default)]
+    pub(crate) poll: Polling,
+    #[serde(default)]
+    policy: Limits,
+    #[serde(default)]
+    chrony: Chrony,
+}
+
+/// Who corrects the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// This program.
+    #[default]
+    Clock,
+    /// chronyd, which is told.
+    Chrony,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Measure {
+    profile: Option<String>,
+    requests: Option<u32>,
+    duration: Option<Seconds>,
+    target: Option<Seconds>,
+    timeout: Option<Seconds>,
+    lag: Option<Seconds>,
+    drift_ppm: Option<u32>,
+}
+
+/// How often to measure.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Polling {
+    shortest: Seconds,
+    longest: Seconds,
+    hold: Seconds,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    step_threshold: Option<Limit>,
+    max_forward: Option<Limit>,
+    max_backward: Option<Limit>,
+    max_startup_forward: Option<Limit>,
+    max_startup_backward: Option<Limit>,
+    max_accumulated: Option<Limit>,
+    floor: Option<Day>,
+    slew_ppm: Option<u32>,
+    #[serde(default)]
+    evidence: By,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum By {
+    #[default]
+    Bounds,
+    Estimate,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Chrony {
+    socket: PathBuf,
+    poll: i8,
+    delay: Option<Seconds>,
+}
+
+/// A length of time, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+/// A limit in seconds; `inf` is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+struct Limit(Option<Duration>);
+
+/// A day, from its beginning in UTC on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::value::Datetime")]
+struct Day(Timestamp);
+
+/// Why a configuration cannot be used.
+#[derive(Debug, ThisError)]
+pub(crate) enum SettingsError {
+    #[error("cannot read {}: {source}", .path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    /// The parser's message has the line in it.
+    #[error("{}: {message}", .path.display())]
+    Malformed { path: PathBuf, message: String },
+    #[error(transparent)]
+    Measuring(#[from] Error),
+    #[error(transparent)]
+    Chrony(#[from] ChronyError),
+    #[error("poll.longest is shorter than poll.shortest")]
+    Polling,
+}
+
+impl TryFrom<f64> for Seconds {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl TryFrom<f64> for Limit {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        if seconds == f64::INFINITY {
+            return Ok(Self(None));
+        }
+        Seconds::try_from(seconds).map(|seconds| Self(Some(seconds.0)))
+    }
+}
+
+impl TryFrom<toml::value::Datetime> for Day {
+    type Error = String;
+
+    fn try_from(datetime: toml::value::Datetime) -> Result<Self, String> {
+        let date = datetime.date.filter(|_| datetime.time.is_none()).ok_or("not a date")?;
+        let midnight = parse_rfc3339(&format!("{date}T00:00:00Z")).ok();
+        let floor = midnight.and_then(Timestamp::from_system_time);
+        floor.map(Self).ok_or_else(|| format!("{date} is out of range"))
+    }
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        let seconds = |seconds| Seconds(Duration::from_secs(seconds));
+        Self { shortest: seconds(64), longest: seconds(3600), hold: Seconds(MILLISECOND) }
+    }
+}
+
+impl Default for Chrony {
+    fn default() -> Self {
+        Self { socket: "/run/chrony/httptime.sock".into(), poll: 6, delay: None }
+    }
+}
+
+impl Polling {
+    pub(crate) const fn shortest(&self) -> Duration {
+        self.shortest.0
+    }
+
+    pub(crate) const fn longest(&self) -> Duration {
+        self.longest.0
+    }
+
+    pub(crate) fn discipline(&self) -> Discipline {
+        Discipline::new(self.shortest.0, self.longest.0, self.hold.0)
+    }
+}
+
+impl Settings {
+    /// Reads and checks the file.
+    pub(crate) fn load(path: &Path) -> Result<Self, SettingsError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| SettingsError::Unreadable { path: path.into(), source })?;
+        let settings: Self = toml::from_str(&text).map_err(|error| SettingsError::Malformed {
+            path: path.into(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        settings.client()?;
+        settings.feed()?;
+        if settings.poll.longest.0 < settings.poll.shortest.0 {
+            return Err(SettingsError::Polling);
+        }
+        Ok(settings)
+    }
+
+    /// The client that measures.
+    pub(crate) fn client(&self) -> Result<Client, Error> {
+        let named = self.measure.profile.as_deref().map(str::parse::<Profile>).transpose()?;
+        // The policy has a floor of its own, and says so.
+        let mut builder = Config::builder().profile(named.unwrap_or_default()).floor(None);
+        if let Some(requests) = self.measure.requests {
+            builder = builder.requests(requests);
+        }
+        if let Some(duration) = self.measure.duration {
+            builder = builder.duration(duration.0);
+        }
+        if let Some(target) = self.measure.target {
+            builder = builder.target(target.0);
+        }
+        if let Some(timeout) = self.measure.timeout {
+            builder = builder.timeout(timeout.0);
+        }
+        if let Some(lag) = self.measure.lag {
+            builder = builder.lag(lag.0);
+        }
+        if let Some(ppm) = self.measure.drift_ppm {
+            builder = builder.drift_ppm(ppm);
+        }
+        let config = builder.build()?;
+        let urls: Vec<String> = self.servers.iter().map(|url| servers::with_scheme(url)).collect();
+        let Some((first, rest)) = urls.split_first() else {
+            return Err(Error::InvalidConfig { reason: "servers names none".into() });
+        };
+        let mut builder = Client::builder(first).config(config).tunnel(self.tunnel);
+        for url in rest {
+            builder = builder.server(url);
+        }
+        if let Some(proxy) = servers::proxy(self.proxy.as_deref(), &urls)? {
+            builder = builder.proxy(servers::with_scheme(&proxy));
+        }
+        builder.build()
+    }
+
+    /// The rules for correcting the clock.
+    pub(crate) fn policy(&self) -> Policy {
+        let limits = &self.policy;
+        let mut policy = Policy::default();
+        if let Some(Limit(threshold)) = limits.step_threshold {
+            policy = policy.step_threshold(threshold);
+        }
+        if let Some(Limit(limit)) = limits.max_forward {
+            policy = policy.max_forward(limit);
+        }
+        if let Some(Limit(limit)) = limits.max_backward {
+            policy = policy.max_backward(limit);
+        }
+        if let Some(Limit(limit)) = limits.max_startup_forward {
+            policy = policy.max_startup_forward(limit);
+        }
+        if let Some(Limit(limit)) = limits.max_startup_backward {
+            policy = policy.max_startup_backward(limit);
+        }
+        if let Some(Limit(limit)) = limits.max_accumulated {
+            policy = policy.max_accumulated(limit);
+        }
+        if let Some(Day(floor)) = limits.floor {
+            policy = policy.floor(floor);
+        }
+        if let Some(ppm) = limits.slew_ppm {
+            policy = policy.slew_ppm(ppm);
+        }
+        policy.evidence(match limits.evidence {
+            By::Bounds => Evidence::Bounds,
+            By::Estimate => Evidence::Estimate,
+        })
+    }
+
+    /// The way to chronyd.
+    pub(crate) fn feed(&self) -> Result<Feed, ChronyError> {
+        Feed::new(&self.chrony.socket, Poll::new(self.chrony.poll)?)
+    }
+
+    /// The `delay` of the line in `chrony.conf`, if the file says it.
+    pub(crate) fn chrony_delay(&self) -> Option<Duration> {
+        self.chrony.delay.map(|delay| delay.0)
+    }
+
+    /// Where the state is kept: as the file says, else in the directory that the service manager gives, else in the usual
+    /// one.
+    pub(crate) fn state_file(&self) -> PathBuf {
+        self.state_file.clone().unwrap_or_else(|| {
+            let directory = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+            directory.unwrap_or_else(|| "/var/lib/httptime".into()).join("state.toml")
+        })
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);

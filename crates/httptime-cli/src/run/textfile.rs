@@ -1,0 +1,167 @@
+//! Metrics for the textfile collector of Prometheus' `node_exporter`.
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+
+use httptime::client::Survey;
+use httptime::{Measurement, Offset};
+use httptime_clock::Frequency;
+use httptime_clock::state::replace;
+
+/// What is counted since the start, and what was last seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metrics {
+    pub(crate) measurements: u64,
+    pub(crate) failures: u64,
+    pub(crate) requests: u64,
+    pub(crate) steps: u64,
+    pub(crate) refusals: u64,
+    pub(crate) interval_seconds: f64,
+    pub(crate) frequency: Option<Frequency>,
+    last: Option<Last>,
+    servers: Vec<(String, bool)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    at_seconds: f64,
+    offset: Offset,
+    stddev_seconds: f64,
+    lower: Offset,
+    upper: Offset,
+}
+
+impl Metrics {
+    /// Takes note of a measurement that succeeded.
+    pub(crate) fn measured(&mut self, measurement: &Measurement) {
+        self.measurements += 1;
+        let at = Offset::from_nanos(measurement.server_time().as_unix_nanos());
+        self.last = Some(Last {
+            at_seconds: at.as_seconds(),
+            offset: measurement.offset(),
+            stddev_seconds: measurement.stddev().as_secs_f64(),
+            lower: measurement.bounds().lower(),
+            upper: measurement.bounds().upper(),
+        });
+    }
+
+    /// Takes note of who was asked and who is believed.
+    pub(crate) fn surveyed(&mut self, survey: &Survey) {
+        let servers = survey.servers().iter();
+        self.servers = servers
+            .clone()
+            .map(|server| (server.url().to_string(), server.is_selected()))
+            .collect();
+        let requests = servers.filter_map(|server| server.result().ok());
+        self.requests += requests.map(|measured| u64::from(measured.requests())).sum::<u64>();
+    }
+
+    /// Writes them, as one step.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        replace(path, self.to_string().as_bytes())
+    }
+}
+
+impl std::fmt::Display for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut metric = |name: &str, kind: &str, help: &str, value: String| {
+            writeln!(f, "# HELP httptime_{name} {help}\n# TYPE httptime_{name} {kind}\n{value}")
+        };
+        let plain = |name: &str, value: String| format!("httptime_{name} {value}");
+        if let Some(last) = self.last {
+            let gauges = [
+                (
+                    "offset_seconds",
+                    "Server clock minus local clock, before it was corrected; positive: the local clock was slow.",
+                    last.offset.as_seconds(),
+                ),
+                ("offset_stddev_seconds", "Standard deviation of the offset.", last.stddev_seconds),
+                (
+                    "offset_lower_bound_seconds",
+                    "The offset is certainly no less.",
+                    last.lower.as_seconds(),
+                ),
+                (
+                    "offset_upper_bound_seconds",
+                    "The offset is certainly no more.",
+                    last.upper.as_seconds(),
+                ),
+                (
+                    "last_success_timestamp_seconds",
+                    "When the offset was last measured, by the server's clock.",
+                    last.at_seconds,
+                ),
+            ];
+            for (name, help, value) in gauges {
+                metric(name, "gauge", help, plain(name, format!("{value:.9}")))?;
+            }
+        }
+        if let Some(frequency) = self.frequency {
+            let help = "How much faster than its oscillator the clock is made to go, in parts per million.";
+            let value = format!("{:.4}", frequency.as_ppm());
+            metric("frequency_ppm", "gauge", help, plain("frequency_ppm", value))?;
+        }
+        let help = "Time between two measurements.";
+        let value = format!("{:.3}", self.interval_seconds);
+        metric("interval_seconds", "gauge", help, plain("interval_seconds", value))?;
+        let counters = [
+            ("measurements_total", "Measurements that succeeded.", self.measurements),
+            ("failures_total", "Measurements that failed.", self.failures),
+            ("requests_total", "Requests sent.", self.requests),
+            ("steps_total", "Steps of the clock.", self.steps),
+            ("refusals_total", "Corrections refused by the policy.", self.refusals),
+        ];
+        for (name, help, value) in counters {
+            metric(name, "counter", help, plain(name, value.to_string()))?;
+        }
+        let mut believed = String::new();
+        for (url, selected) in &self.servers {
+            let sep = if believed.is_empty() { "" } else { "\n" };
+            let url = escaped(url);
+            write!(
+                believed,
+                "{sep}httptime_server_selected{{url=\"{url}\"}} {}",
+                u8::from(*selected)
+            )?;
+        }
+        if !believed.is_empty() {
+            let help = "Whether a server was reached and agrees with the majority.";
+            metric("server_selected", "gauge", help, believed)?;
+        }
+        Ok(())
+    }
+}
+
+/// A label's value, as the exposition format wants it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_metric_has_its_help_and_type_before_it() {
+        let metrics = Metrics {
+            failures: 3,
+            frequency: Some(Frequency::from_ppm(-12.5)),
+            servers: vec![("http://a/\"b".into(), true), ("http://c/".into(), false)],
+            ..Metrics::default()
+        };
+        let text = metrics.to_string();
+        assert!(
+            text.contains("# TYPE httptime_failures_total counter\nhttptime_failures_total 3\n")
+        );
+        assert!(text.contains("\nhttptime_frequency_ppm -12.5000\n"), "{text}");
+        assert!(text.ends_with(
+            "httptime_server_selected{url=\"http://a/\\\"b\"} 1\nhttptime_server_selected{url=\"http://c/\"} 0\n"
+        ));
+        assert!(!text.contains("offset"), "nothing was measured yet: {text}");
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (_, value) = line.rsplit_once(' ').expect("a name and a value");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What a service manager wants to hear (`sd_notify`). Without one, nothing is said.
+
+use std::time::Duration;
+
+use sd_notify::{NotifyState, notify, watchdog_enabled};
+
+pub(crate) fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+pub(crate) fn reloading() {
+    if let Ok(since) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, since]);
+    }
+}
+
+pub(crate) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+pub(crate) fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+pub(crate) fn status(status: &str) {
+    tell(&[NotifyState::Status(status)]);
+}
+
+/// How often the manager wants a sign of life, if at all.
+pub(crate) fn watchdog() -> Option<Duration> {
+    watchdog_enabled()
+}
+
+/// A manager that has gone away is no reason to stop.
+fn tell(states: &[NotifyState<'_>]) {
+    let _ = notify(states);
+}
