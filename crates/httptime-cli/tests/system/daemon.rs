@@ -184,13 +184,19 @@ fn skewed<'a>(command: &'a mut Command, library: &str, skew: &str) -> &'a mut Co
         .env("DONT_FAKE_MONOTONIC", "1")
 }
 
-/// A directory and a loopback port that nobody else uses.
-fn fresh(name: &str) -> (PathBuf, SocketAddr) {
+/// A directory that nobody else uses.
+pub(crate) fn fresh_directory(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let directory =
         std::env::temp_dir().join(format!("httptime-{name}-{}-{number}", std::process::id()));
     fs::create_dir_all(&directory).expect("a directory");
+    directory
+}
+
+/// A directory and a loopback port that nobody else uses.
+fn fresh(name: &str) -> (PathBuf, SocketAddr) {
+    let directory = fresh_directory(name);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     (directory, listener.local_addr().expect("its address"))
 }

@@ -1,7 +1,10 @@
 //! The program against servers and proxies that nobody here wrote: nginx, Apache, Python's `http.server`, tinyproxy and
-//! squid as Debian has them, with wrong clocks by libfaketime. All of them must be installed; a missing one fails.
+//! squid as Debian has them, with wrong clocks by libfaketime; and on a machine whose own clock is wrong, under QEMU. All of
+//! them must be installed; a missing one fails.
 
 mod daemon;
+mod machine;
+mod machine_tests;
 mod program;
 
 use std::thread;

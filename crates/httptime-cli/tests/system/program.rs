@@ -17,7 +17,12 @@ impl Answer {
         let output = run(url, arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{url} {arguments:?}: {text}");
-        let json: Value = serde_json::from_str(&text).expect("one JSON object");
+        Self::read(&text)
+    }
+
+    /// Reads what was printed.
+    pub(crate) fn read(text: &str) -> Self {
+        let json: Value = serde_json::from_str(text).expect("one JSON object");
         let number = |value: &Value| value.as_f64().expect("a number");
         Self {
             offset: number(&json["offset_seconds"]),

@@ -1,0 +1,345 @@
+//! A machine whose clock is wrong and may be set: Debian's kernel under QEMU, without acceleration and so the same
+//! everywhere. Nothing but one TCP port per server of the host's loopback can be reached from it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::daemon::fresh_directory;
+
+const GUEST: &str = env!("CARGO_BIN_EXE_httptime-test-guest");
+/// Where `.ci/test-kernel` put the kernel.
+const KERNEL: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
+/// In the order in which they go in.
+const MODULES: [&str; 9] = [
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "virtio_console",
+];
+/// Four seconds on an idle host.
+const BOOT: Duration = Duration::from_secs(60);
+/// A comparison of clocks is good enough with this bound, in seconds; without, it is repeated for a while.
+const GOOD_BOUND: f64 = 0.0005;
+
+/// A running machine; powered off with the value. When the test's process dies it powers itself off.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    process: Child,
+    control: Mutex<BufReader<UnixStream>>,
+    directory: PathBuf,
+}
+
+/// What a machine is like.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hardware {
+    /// How much its oscillator is too fast, in ppm: no system call in the machine changes or shows it.
+    pub(crate) fast_ppm: f64,
+}
+
+/// How a command in the machine ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// The exit status; a shell's 128 and more when a signal ended it.
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The host's clock minus the machine's, in seconds: what a perfect server on the host would show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Comparison {
+    pub(crate) offset: f64,
+    /// The truth is no further from it than this.
+    pub(crate) bound: f64,
+}
+
+/// What the machine's kernel says of its clock: `adjtimex(2)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KernelClock {
+    pub(crate) synchronised: bool,
+    pub(crate) frequency_ppm: f64,
+    pub(crate) tick_us: i64,
+    pub(crate) maxerror_us: i64,
+    pub(crate) esterror_us: i64,
+}
+
+impl Machine {
+    /// Boots a machine that reaches these servers, the first at 10.0.2.100, the next at 10.0.2.101 and so on, port 80
+    /// each. Its clock is right to about a second.
+    pub(crate) fn boot(servers: &[SocketAddr]) -> Self {
+        Self::boot_with(servers, &Hardware::default())
+    }
+
+    pub(crate) fn boot_with(servers: &[SocketAddr], hardware: &Hardware) -> Self {
+        let directory = fresh_directory("machine");
+        let initrd = initial_files(&directory);
+        let socket = directory.join("control");
+        let mut network = "user,id=network,restrict=on".to_owned();
+        for (server, host) in servers.iter().zip(100..) {
+            assert!(server.ip().is_loopback(), "{server}");
+            // One process for each connection, without what slows the machine's own time.
+            network.push_str(&format!(
+                ",guestfwd=tcp:10.0.2.{host}:80-cmd:/usr/bin/env -u LD_PRELOAD -u FAKETIME {GUEST} relay {server}"
+            ));
+        }
+        let mut command = Command::new("qemu-system-x86_64");
+        command
+            .args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", "256", "-nodefaults"])
+            .args(["-display", "none", "-no-reboot", "-serial"])
+            .arg(format!("file:{}", directory.join("console").display()))
+            .arg("-kernel")
+            .arg(Path::new(KERNEL).join("vmlinuz"))
+            .arg("-initrd")
+            .arg(initrd)
+            // The TSC would be the host's own, and its frequency a guess of the booting kernel.
+            .args([
+                "-append",
+                "console=ttyS0 quiet panic=-1 clocksource=hpet httptime-test-machine",
+            ])
+            .args(["-netdev", &network, "-device", "virtio-net-pci,netdev=network,romfile="])
+            .args(["-device", "virtio-serial-pci", "-chardev"])
+            .arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()))
+            .args(["-device", "virtserialport,chardev=control,name=control"]);
+        if hardware.fast_ppm != 0.0 {
+            command
+                .env("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+                .env("FAKETIME", format!("+0 x{:.9}", 1.0 + hardware.fast_ppm / 1e6));
+        }
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(directory.join("stderr")).expect("a file"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("qemu-system-x86 must be installed: {error}"));
+        let booted = connect(&socket, &mut process, Instant::now() + BOOT);
+        // From here on, Drop cleans up.
+        match booted {
+            Ok(control) => Self { process, control: Mutex::new(control), directory },
+            Err(why) => {
+                let said = complaints(&directory);
+                let _ = process.kill();
+                let _ = process.wait();
+                let _ = fs::remove_dir_all(&directory);
+                panic!("the machine did not boot, {why}: {said}");
+            }
+        }
+    }
+
+    /// Runs a shell command in the machine, killed with its whole process group after `limit`: a panic. What it leaves in the
+    /// background goes on.
+    pub(crate) fn run(&self, command: &str, limit: Duration) -> Finished {
+        let millis = u64::try_from(limit.as_millis()).expect("a short time");
+        let question = json!({ "run": command, "limit_ms": millis }).to_string() + "\n";
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = control
+            .get_ref()
+            .set_read_timeout(Some(limit + Duration::from_secs(20)))
+            .and_then(|()| control.get_mut().write_all(question.as_bytes()))
+            .and_then(|()| answer(&mut control));
+        let answer = answer.unwrap_or_else(|error| {
+            panic!("the machine does not answer, {error}: {}", complaints(&self.directory))
+        });
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        let (stdout, stderr) = (text("stdout"), text("stderr"));
+        let signal = answer["signal"].as_i64().map(|signal| 128 + signal);
+        let Some(status) = answer["status"].as_i64().or(signal) else {
+            panic!("{command}: still running after {limit:?}: {stdout}{stderr}");
+        };
+        Finished { status: i32::try_from(status).expect("a status"), stdout, stderr }
+    }
+
+    /// Sets its clock, system and hardware, so many seconds behind the host's: to a millisecond and to a second.
+    pub(crate) fn set_clock_behind(&self, seconds: f64) {
+        let forward = self.offset().offset - seconds;
+        #[expect(clippy::cast_possible_truncation, reason = "decades, in nanoseconds")]
+        let nanos = (forward * 1e9).round() as i64;
+        self.hand(&format!("set-clock-forward {nanos}"));
+        let hardware = self.run("hwclock -w -u", Duration::from_secs(20));
+        assert_eq!(hardware.status, 0, "{hardware:?}");
+    }
+
+    /// Compares its clock with the host's over the port of the first server.
+    pub(crate) fn offset(&self) -> Comparison {
+        let deadline = Instant::now() + Duration::from_secs(3);
+        let mut best = Comparison { offset: 0.0, bound: f64::INFINITY };
+        while best.bound > GOOD_BOUND && Instant::now() < deadline {
+            let exchanges = self.hand("compare-clocks 10.0.2.100:80 30");
+            for exchange in exchanges.as_array().expect("exchanges") {
+                let seconds = |name: &str| exchange[name].as_f64().expect("nanoseconds") / 1e9;
+                // The host read its clock between the machine's two readings.
+                let bound = seconds("delay_ns") / 2.0;
+                if bound < best.bound {
+                    best = Comparison { offset: seconds("offset_ns"), bound };
+                }
+            }
+        }
+        best
+    }
+
+    /// How far its hardware clock is ahead of its system clock, in seconds: to some milliseconds.
+    pub(crate) fn hardware_clock_ahead(&self) -> f64 {
+        self.hand("rtc")["rtc_minus_system_ns"].as_f64().expect("nanoseconds") / 1e9
+    }
+
+    pub(crate) fn kernel_clock(&self) -> KernelClock {
+        let said = self.run("adjtimex", Duration::from_secs(10)).stdout;
+        let number = |name: &str| -> i64 {
+            said.lines()
+                .find_map(|line| line.split_once(name)?.1.split_whitespace().next()?.parse().ok())
+                .unwrap_or_else(|| panic!("no {name} in {said}"))
+        };
+        const STA_UNSYNC: i64 = 0x40;
+        #[expect(clippy::cast_precision_loss, reason = "at most 500 ppm, in 2^-16 ppm")]
+        let frequency_ppm = number("freq.adjust:") as f64 / 65536.0;
+        KernelClock {
+            synchronised: number("status:") & STA_UNSYNC == 0,
+            frequency_ppm,
+            tick_us: number("tick:"),
+            maxerror_us: number("maxerror:"),
+            esterror_us: number("esterror:"),
+        }
+    }
+
+    /// The process to which it all comes down.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn hand(&self, what: &str) -> Value {
+        let done = self.run(&format!("httptime-test-guest {what}"), Duration::from_secs(20));
+        assert_eq!(done.status, 0, "{what}: {done:?}");
+        if done.stdout.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&done.stdout).expect("JSON")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It holds nothing worth saving.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Waits until the agent in the machine says that it is there.
+fn connect(
+    socket: &Path,
+    process: &mut Child,
+    deadline: Instant,
+) -> Result<BufReader<UnixStream>, String> {
+    let stream = loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => break stream,
+            Err(error) => {
+                if let Ok(Some(status)) = process.try_wait() {
+                    return Err(format!("QEMU ended with {status}"));
+                }
+                if Instant::now() >= deadline {
+                    return Err(format!("no control socket: {error}"));
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    };
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    stream.set_read_timeout(Some(left)).map_err(|error| error.to_string())?;
+    let mut control = BufReader::new(stream);
+    match answer(&mut control) {
+        Ok(ready) if ready["ready"] == true => Ok(control),
+        other => Err(format!("no sign of life within {BOOT:?}: {other:?}")),
+    }
+}
+
+fn answer(control: &mut BufReader<UnixStream>) -> std::io::Result<Value> {
+    let mut line = String::new();
+    if control.read_line(&mut line)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(serde_json::from_str(&line)?)
+}
+
+fn complaints(directory: &Path) -> String {
+    ["stderr", "console"]
+        .map(|file| fs::read(directory.join(file)).unwrap_or_default())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat()
+}
+
+/// Writes the archive of files that the machine boots into: busybox, the kernel's modules, and our programs with the
+/// libraries that they load.
+fn initial_files(directory: &Path) -> PathBuf {
+    let root = directory.join("root");
+    let copy = |from: &Path, to: &str| {
+        let to = root.join(to);
+        fs::create_dir_all(to.parent().expect("a place")).expect("a directory");
+        fs::copy(from, to).unwrap_or_else(|error| panic!("{} is needed: {error}", from.display()));
+    };
+    for empty in ["proc", "sys", "dev", "tmp"] {
+        fs::create_dir_all(root.join(empty)).expect("a directory");
+    }
+    copy(Path::new("/bin/busybox"), "bin/busybox");
+    std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("a link");
+    for program in [env!("CARGO_BIN_EXE_httptime"), GUEST] {
+        let program = Path::new(program);
+        let name = program.file_name().and_then(|name| name.to_str()).expect("a name");
+        copy(program, &format!("bin/{name}"));
+        for library in libraries(program) {
+            copy(&library, library.to_str().expect("text").trim_start_matches('/'));
+        }
+    }
+    for module in MODULES {
+        let file = Path::new(KERNEL).join("modules").join(format!("{module}.ko"));
+        assert!(file.exists(), "{} is missing: .ci/test-kernel fetches it", file.display());
+        copy(&file, &format!("modules/{module}.ko"));
+    }
+    let init = format!(
+        "#!/bin/sh\n\
+         export PATH=/bin\n\
+         /bin/busybox --install -s /bin\n\
+         mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n\
+         for module in {}; do insmod /modules/$module.ko; done\n\
+         ip link set lo up\n\
+         ip address add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2\n\
+         httptime-test-guest agent\n\
+         poweroff -f\n",
+        MODULES.join(" ")
+    );
+    fs::write(root.join("init"), init).expect("a file");
+    let archive = directory.join("initrd");
+    // busybox has no mode that keeps the owner out of it; nobody in the machine asks for one.
+    let packed = Command::new("/bin/sh")
+        .args(["-c", "chmod 755 init && find . | cpio --quiet -o -H newc >../initrd"])
+        .current_dir(&root)
+        .status()
+        .expect("a shell");
+    assert!(packed.success(), "cpio must be installed");
+    archive
+}
+
+/// The shared libraries that a program loads, its loader among them.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let listed = Command::new("ldd").arg(program).output().expect("ldd runs");
+    assert!(listed.status.success(), "{listed:?}");
+    String::from_utf8_lossy(&listed.stdout)
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
+}
