@@ -50,10 +50,17 @@ pub(crate) struct Hardware {
     pub(crate) fast_ppm: f64,
 }
 
+/// A command in the machine, which may still be running.
+#[derive(Debug)]
+pub(crate) struct Job<'machine> {
+    machine: &'machine Machine,
+    number: Value,
+}
+
 /// How a command in the machine ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// The exit status; a shell's 128 and more when a signal ended it.
+    /// The exit status; 128 and more when a signal ended it, as in a shell.
     pub(crate) status: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -139,27 +146,31 @@ impl Machine {
         }
     }
 
-    /// Runs a shell command in the machine, killed with its whole process group after `limit`: a panic. What it leaves in the
-    /// background goes on.
+    /// Runs a shell command in the machine to its end, and panics if that takes longer than `limit`.
     pub(crate) fn run(&self, command: &str, limit: Duration) -> Finished {
-        let millis = u64::try_from(limit.as_millis()).expect("a short time");
-        let question = json!({ "run": command, "limit_ms": millis }).to_string() + "\n";
+        let job = self.start(command);
+        job.wait(limit).unwrap_or_else(|so_far| {
+            job.signal(9);
+            panic!("{command}: still running after {limit:?}: {so_far}");
+        })
+    }
+
+    /// Starts a shell command that goes on in the background. Begin it with `exec` if it is to get signals itself.
+    pub(crate) fn start(&self, command: &str) -> Job<'_> {
+        let number = self.order(&json!({ "start": command }), Duration::ZERO)["job"].clone();
+        Job { machine: self, number }
+    }
+
+    fn order(&self, order: &Value, limit: Duration) -> Value {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = control
+        control
             .get_ref()
             .set_read_timeout(Some(limit + Duration::from_secs(20)))
-            .and_then(|()| control.get_mut().write_all(question.as_bytes()))
-            .and_then(|()| answer(&mut control));
-        let answer = answer.unwrap_or_else(|error| {
-            panic!("the machine does not answer, {error}: {}", complaints(&self.directory))
-        });
-        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        let (stdout, stderr) = (text("stdout"), text("stderr"));
-        let signal = answer["signal"].as_i64().map(|signal| 128 + signal);
-        let Some(status) = answer["status"].as_i64().or(signal) else {
-            panic!("{command}: still running after {limit:?}: {stdout}{stderr}");
-        };
-        Finished { status: i32::try_from(status).expect("a status"), stdout, stderr }
+            .and_then(|()| control.get_mut().write_all(format!("{order}\n").as_bytes()))
+            .and_then(|()| answer(&mut control))
+            .unwrap_or_else(|error| {
+                panic!("the machine does not answer, {error}: {}", complaints(&self.directory))
+            })
     }
 
     /// Sets its clock, system and hardware, so many seconds behind the host's: to a millisecond and to a second.
@@ -226,6 +237,29 @@ impl Machine {
             return Value::Null;
         }
         serde_json::from_str(&done.stdout).expect("JSON")
+    }
+}
+
+impl Job<'_> {
+    /// Waits for its end, no longer than `limit`: what it wrote so far is the error then.
+    pub(crate) fn wait(&self, limit: Duration) -> Result<Finished, String> {
+        let millis = u64::try_from(limit.as_millis()).expect("a short time");
+        let order = json!({ "job": self.number, "wait_ms": millis });
+        let answer = self.machine.order(&order, limit);
+        let text = |name: &str| answer[name].as_str().expect("text").to_owned();
+        let (stdout, stderr) = (text("stdout"), text("stderr"));
+        match answer["status"].as_i64() {
+            Some(status) => {
+                let status = i32::try_from(status).expect("a status");
+                Ok(Finished { status, stdout, stderr })
+            }
+            None => Err(stdout + &stderr),
+        }
+    }
+
+    /// Sends a signal to it and to all that it started.
+    pub(crate) fn signal(&self, number: i32) {
+        self.machine.order(&json!({ "job": self.number, "signal": number }), Duration::ZERO);
     }
 }
 

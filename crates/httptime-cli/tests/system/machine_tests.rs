@@ -28,7 +28,7 @@ fn compared(name: &str, machine: &Machine) -> Comparison {
 
 /// What the program in the machine measures against `url`.
 fn queried(machine: &Machine, url: &str) -> Answer {
-    let done = machine.run(&format!("httptime query {url} --json"), LIMIT);
+    let done = machine.run(&format!("httptime query --profile fast --json {url}"), LIMIT);
     assert_eq!(done.status, 0, "{done:?}");
     Answer::read(&done.stdout)
 }
@@ -53,6 +53,11 @@ fn the_machine_boots_unsynchronised_and_is_gone_when_dropped() {
     assert_eq!(machine.run(held, LIMIT).status, 3);
     let done = machine.run("echo out; echo err >&2; kill -9 $$", LIMIT);
     assert_eq!((done.status, &*done.stdout, &*done.stderr), (128 + 9, "out\n", "err\n"));
+    let job = machine.start("echo here; exec sleep 600");
+    let so_far = job.wait(Duration::from_millis(200)).expect_err("it sleeps");
+    assert_eq!(so_far, "here\n");
+    job.signal(15);
+    assert_eq!(job.wait(LIMIT).expect("it was ended").status, 128 + 15);
 
     let process = format!("/proc/{}", machine.pid());
     assert!(Path::new(&process).exists());
@@ -78,13 +83,19 @@ fn a_machine_38_seconds_behind_measures_that_through_its_one_port() {
 
     let answer = queried(&machine, "http://10.0.2.100/");
     let after = compared("after", &machine);
-    let truth = f64::midpoint(before.offset, after.offset);
+    let truth = after.offset;
     println!(
         "the program: {:+.6} s, bounds {:+.6} to {:+.6} s",
         answer.offset, answer.bounds[0], answer.bounds[1]
     );
-    assert!((answer.offset - truth).abs() < 5e-3, "{answer:?}, truth {truth}");
-    assert!(answer.contains(truth), "{answer:?}, truth {truth}");
+    assert!((answer.offset - truth).abs() < 5e-3, "{answer:?}, {after:?}");
+    // The comparison is not exact either.
+    let [lowest, highest] = answer.bounds;
+    assert!(
+        lowest <= truth + after.bound && truth - after.bound <= highest,
+        "{answer:?}, {after:?}"
+    );
+    assert!(highest - lowest < 20e-3, "{answer:?}");
 }
 
 #[test]

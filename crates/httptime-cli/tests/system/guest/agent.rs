@@ -1,38 +1,47 @@
 //! Runs the commands that come through the virtio port: a line of JSON in, a line of JSON out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio, exit};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{io, path::PathBuf};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::Outcome;
 
-const STDOUT: &str = "/tmp/stdout";
-const STDERR: &str = "/tmp/stderr";
+/// A command in a process group of its own. Its output goes to files: what it leaves behind holds nothing up.
+struct Job {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
 
 /// Ends when the test does, whatever becomes of it: the machine then powers off.
 pub(crate) fn run() -> Outcome {
     let path = port()?;
     let mut port = OpenOptions::new().read(true).write(true).open(&path)?;
+    let watched = port.try_clone()?;
+    thread::spawn(move || {
+        // Hang-ups are reported whether asked for or not. Without this, a job would hold the machine up, and after it a
+        // write to nobody for ever.
+        while poll(&mut [PollFd::new(&watched, PollFlags::empty())], None).is_err() {}
+        exit(0);
+    });
     let mut lines = BufReader::new(port.try_clone()?);
-    writeln!(port, "{}", json!({ "ready": true }))?;
+    let mut jobs = Vec::new();
+    let mut answer = json!({ "ready": true });
     loop {
+        port.write_all((answer.to_string() + "\n").as_bytes())?;
         let mut line = String::new();
         if lines.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let command: Value = serde_json::from_str(&line)?;
-        let run = command["run"].as_str().ok_or("no command")?;
-        let limit = Duration::from_millis(command["limit_ms"].as_u64().ok_or("no limit")?);
-        let mut answer = execute(run, limit)?.to_string();
-        answer.push('\n');
-        port.write_all(answer.as_bytes())?;
+        answer = obey(&serde_json::from_str(&line)?, &mut jobs)?;
     }
 }
 
@@ -46,43 +55,52 @@ fn port() -> io::Result<PathBuf> {
     Err(io::Error::new(io::ErrorKind::NotFound, "no virtio port"))
 }
 
-/// Its output goes to files: a process that it leaves behind holds nothing up.
-fn execute(run: &str, limit: Duration) -> io::Result<Value> {
-    for file in [STDOUT, STDERR] {
-        let _ = fs::remove_file(file);
+/// `start` a command, `wait` so many milliseconds for the end of a job, `signal` a job.
+fn obey(order: &Value, jobs: &mut Vec<Job>) -> Result<Value, Box<dyn std::error::Error>> {
+    if let Some(command) = order["start"].as_str() {
+        let job = Job::start(command, jobs.len())?;
+        let answer = json!({ "job": jobs.len(), "pid": job.child.id() });
+        jobs.push(job);
+        return Ok(answer);
     }
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", run])
-        .stdin(Stdio::null())
-        .stdout(File::create(STDOUT)?)
-        .stderr(File::create(STDERR)?)
-        .process_group(0)
-        .spawn()?;
-    let status = wait(&mut child, limit)?;
-    let text = |file| fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok(json!({
-        "status": status.and_then(|status| status.code()),
-        "signal": status.and_then(|status| status.signal()),
-        "timed_out": status.is_none(),
-        "stdout": text(STDOUT)?,
-        "stderr": text(STDERR)?,
-    }))
+    let number = usize::try_from(order["job"].as_u64().ok_or("no job")?)?;
+    let job = jobs.get_mut(number).ok_or("no such job")?;
+    if let Some(signal) = order["signal"].as_i64() {
+        let signal = Signal::from_named_raw(i32::try_from(signal)?).ok_or("no such signal")?;
+        let group = Pid::from_raw(i32::try_from(job.child.id())?).ok_or("no such process")?;
+        kill_process_group(group, signal)?;
+        return Ok(json!({}));
+    }
+    Ok(job.wait(Duration::from_millis(order["wait_ms"].as_u64().ok_or("no order")?))?)
 }
 
-/// How it ended; killed with all its group when it took too long.
-fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+impl Job {
+    fn start(command: &str, number: usize) -> io::Result<Self> {
+        let stdout = PathBuf::from(format!("/tmp/{number}.out"));
+        let stderr = PathBuf::from(format!("/tmp/{number}.err"));
+        let child = Command::new("/bin/sh")
+            .args(["-c", command])
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout)?)
+            .stderr(File::create(&stderr)?)
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { child, stdout, stderr })
+    }
+
+    /// What it wrote so far, and how it ended if it did.
+    fn wait(&mut self, limit: Duration) -> io::Result<Value> {
+        let deadline = Instant::now() + limit;
+        let mut ended = self.child.try_wait()?;
+        while ended.is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            ended = self.child.try_wait()?;
         }
-        if Instant::now() >= deadline {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(5));
+        let text = |file| fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(json!({
+            "status": ended.map(|how| how.code().unwrap_or(128 + how.signal().unwrap_or(0))),
+            "stdout": text(&self.stdout)?,
+            "stderr": text(&self.stderr)?,
+        }))
     }
 }
