@@ -6,6 +6,7 @@ mod daemon;
 mod machine;
 mod machine_tests;
 mod program;
+mod sync;
 
 use std::thread;
 use std::time::Duration;

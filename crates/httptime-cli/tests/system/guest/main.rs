@@ -7,7 +7,8 @@ mod clock;
 mod relay;
 
 use std::net::UdpSocket;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 /// A word on the kernel's command line that only a test machine has.
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["compare-clocks", with, times] => clock::compare(with, times),
         ["set-clock-forward", nanos] => clock::set_forward(nanos),
         ["rtc"] => clock::rtc(),
+        ["as-nobody", program, ..] => as_nobody(program, &words[2..]),
         ["send-datagram", to] => send_datagram(to),
         _ => Err(format!("not understood: {words:?}").into()),
     };
@@ -44,6 +46,12 @@ fn main() -> ExitCode {
 fn on_a_test_machine() -> bool {
     fs::read_to_string("/proc/cmdline")
         .is_ok_and(|line| line.split_whitespace().any(|word| word == MARK))
+}
+
+/// Becomes another program, without privileges.
+fn as_nobody(program: &str, arguments: &[&str]) -> Outcome {
+    const NOBODY: u32 = 65_534;
+    Err(Command::new(program).args(arguments).uid(NOBODY).gid(NOBODY).exec().into())
 }
 
 /// Busybox's `nc` does not speak UDP.
