@@ -3,6 +3,7 @@
 //! them must be installed; a missing one fails.
 
 mod daemon;
+mod keep;
 mod machine;
 mod machine_tests;
 mod program;

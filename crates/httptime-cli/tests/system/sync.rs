@@ -115,7 +115,7 @@ fn what_the_policy_refuses_leaves_the_clock_alone() {
 
 #[test]
 fn one_lying_server_of_three_is_named_and_not_followed() {
-    let (first, lying, third) = (server(0.0), server(3600.0), server(0.0));
+    let (first, lying, third) = (server(0.0), server(3600.5), server(0.0));
     let machine = machine_behind(0.0, &[&first, &lying, &third]);
     let urls = "http://10.0.2.100/ http://10.0.2.101/ http://10.0.2.102/";
     let done = sync(&machine, urls);
