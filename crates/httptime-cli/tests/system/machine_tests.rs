@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,17 @@ fn the_machine_boots_unsynchronised_and_is_gone_when_dropped() {
         assert!(Instant::now() < deadline, "its connection outlives it");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn the_machine_s_own_program_refuses_to_work_anywhere_else() {
+    // One that only reads: the refusal is the same for those that set a clock.
+    let outside = Command::new(env!("CARGO_BIN_EXE_httptime-test-guest"))
+        .arg("rtc")
+        .output()
+        .expect("the program starts");
+    let said = String::from_utf8_lossy(&outside.stderr);
+    assert!(!outside.status.success() && said.contains("refused"), "{outside:?}");
 }
 
 #[test]
