@@ -30,7 +30,7 @@ const MODULES: [&str; 9] = [
     "virtio_net",
     "virtio_console",
 ];
-/// Four seconds on an idle host.
+/// Three seconds on an idle host.
 const BOOT: Duration = Duration::from_secs(60);
 /// A comparison of clocks is good enough with this bound, in seconds; without, it is repeated for a while.
 const GOOD_BOUND: f64 = 0.0005;
@@ -357,7 +357,6 @@ fn initial_files(directory: &Path) -> PathBuf {
     );
     fs::write(root.join("init"), init).expect("a file");
     let archive = directory.join("initrd");
-    // busybox has no mode that keeps the owner out of it; nobody in the machine asks for one.
     let packed = Command::new("/bin/sh")
         .args(["-c", "chmod 755 init && find . | cpio --quiet -o -H newc >../initrd"])
         .current_dir(&root)
