@@ -171,10 +171,15 @@ impl Daemon<'_> {
 
     /// Starts a measurement. Says whether that is forbidden.
     fn measure(&mut self) -> bool {
-        if let Err(error) = self.keeper.prepare() {
-            return self.failed(&error);
+        let expected = match self.keeper.prepare() {
+            Ok(expected) => expected,
+            Err(error) => return self.failed(&error),
+        };
+        let (mut client, events) = (self.client.clone(), self.events.clone());
+        if let Some(interval) = expected {
+            let config = client.config().clone().expecting(interval);
+            client = client.with_config(config);
         }
-        let (client, events) = (self.client.clone(), self.events.clone());
         let work = move || {
             // Nobody listens any more once the program ends.
             let _ = events.send(Event::Measured(Box::new(client.survey(|_| {}))));

@@ -1,8 +1,10 @@
 //! `httptime sync`: measure, correct, measure again.
 
+use std::time::Duration;
+
 use httptime::client::{Client, Survey};
 use httptime::config::Config;
-use httptime::{Error, Measurement};
+use httptime::{Error, Interval, Measurement, Offset};
 use httptime_clock::controller::{apply, slew_duration};
 use httptime_clock::policy::History;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
@@ -60,7 +62,7 @@ fn correct(sync: &Sync, client: &Client, config: &Config) -> Report {
     }
     report.failure = act(action, measurement).err();
     if report.failure.is_none() && !matches!(action, Action::Leave) {
-        report.after = Some(verify(sync, client, action));
+        report.after = Some(verify(sync, client, action, &reading));
     }
     report
 }
@@ -70,18 +72,23 @@ fn act(action: Action, measurement: &Measurement) -> Result<(), Failure> {
     apply(&mut SystemClock::new(), action, &Reading::from(measurement)).map_err(Failure::Clock)
 }
 
-/// Measures again, with fewer requests.
-fn verify(sync: &Sync, client: &Client, action: Action) -> Survey {
-    let mut builder = sync.servers.measuring.builder().floor(None).requests(VERIFYING);
-    if let Action::Slew(_) = action {
-        builder = builder.drift_ppm(client.config().drift_ppm().saturating_add(SLEWING_PPM));
-    }
+/// Measures again with a few requests, which are aimed at where the offset should be now.
+fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Survey {
+    let (expected, turning) = match action {
+        Action::Slew(by) => (Interval::between(Offset::ZERO, by), SLEWING_PPM),
+        _ => (Interval::between(Offset::ZERO, Offset::ZERO), 0),
+    };
+    let config = client.config();
+    let drift_ppm = config.drift_ppm().saturating_add(turning);
+    let requests = config.limits().requests().min(VERIFYING);
+    let builder = sync.servers.measuring.builder().floor(None);
+    let config = match builder.requests(requests).drift_ppm(drift_ppm).build() {
+        Ok(config) => config.expecting(expected.widened(4 * reading.stddev + MILLISECOND)),
+        // Out of range: as it was measured before.
+        Err(_) => config.clone(),
+    };
     let quiet = Output { json: true, verbose: false };
-    match builder.build() {
-        Ok(config) => query::survey(&client.clone().with_config(config.clone()), &config, &quiet),
-        // As before, when the settings do not go with fewer requests.
-        Err(_) => client.survey(|_| {}),
-    }
+    query::survey(&client.clone().with_config(config.clone()), &config, &quiet)
 }
 
 fn policy(sync: &Sync) -> Policy {
@@ -106,7 +113,7 @@ fn exit_code(report: &Report) -> u8 {
 /// What was decided, in words.
 pub(crate) fn decision(action: Action) -> String {
     match action {
-        Action::Leave => "nothing to do: the bounds do not show that the clock is wrong".into(),
+        Action::Leave => "nothing to do: no error beyond what the bounds leave open".into(),
         Action::Step(by) => format!("step by {by:.6} s"),
         Action::Slew(by) => {
             format!("slew by {by:.6} s, done in {:.0} s", slew_duration(by).as_secs_f64())
@@ -117,6 +124,7 @@ pub(crate) fn decision(action: Action) -> String {
 }
 
 /// Requests that verify a correction.
-const VERIFYING: u32 = 10;
+const VERIFYING: u32 = 8;
+const MILLISECOND: Duration = Duration::from_millis(1);
 /// How fast the kernel turns a clock.
 const SLEWING_PPM: u32 = 500;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use httptime::Offset;
+use httptime::{Interval, LocalInstant, Offset};
 
 use crate::clock::{Clock, Frequency, SyncStatus};
 use crate::discipline::{Discipline, Verdict};
@@ -86,6 +86,12 @@ impl<C: Clock> Controller<C> {
         self.discipline.corrected(self.slewing.saturating_sub(remains));
         self.slewing = Offset::ZERO;
         Ok(())
+    }
+
+    /// Where a measurement at this instant should find the offset, for it to be aimed there.
+    #[must_use]
+    pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
+        self.discipline.expected(at)
     }
 
     /// Takes in a measurement and does what follows from it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use httptime::{LocalInstant, Offset};
+use httptime::{Interval, LocalInstant, Offset};
 
 use crate::clock::Frequency;
 use crate::policy::Reading;
@@ -12,7 +12,8 @@ use crate::policy::Reading;
 /// # Model
 /// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The clock model and its relationship
 /// with the Allan and related variances", IEEE Trans. UFFC 52, 2005): the frequency does a random walk of
-/// 0.3 ppm in an hour, each measurement has the variance it states. So the first measurements find the frequency to a few
+/// 0.3 ppm in an hour, each measurement has the variance it states, times a factor learnt from how well the last ones were
+/// predicted. So the first measurements find the frequency to a few
 /// parts per million, and later ones refine it as the time between them grows.
 ///
 /// # What must not poison it
@@ -30,6 +31,8 @@ pub struct Discipline {
     longest: Duration,
     hold: Duration,
     doubt: f64,
+    /// How much larger than stated the variances have been; at least 1.
+    excess: f64,
     filter: Option<Filter>,
     held: Held,
     interval: Duration,
@@ -84,6 +87,7 @@ impl Discipline {
             longest: longest.max(shortest),
             hold,
             doubt: UNKNOWN,
+            excess: 1.0,
             filter: None,
             held: Held::default(),
             interval: shortest,
@@ -101,14 +105,16 @@ impl Discipline {
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
-        let variance = noise * noise + READABLE * READABLE;
+        let variance = self.excess * noise * noise + READABLE * READABLE;
         let Some(filter) = &mut self.filter else {
             return self.restart(reading.at, offset, variance, Verdict::First);
         };
         filter.predict(reading.at);
         let innovation = offset - filter.offset;
-        if innovation.powi(2) <= GATE * GATE * (filter.offset_variance + variance) {
+        let surprise = innovation.powi(2) / (filter.offset_variance + variance);
+        if surprise <= GATE * GATE {
             filter.update(innovation, variance);
+            self.excess = (self.excess * (1.0 + (surprise - 1.0) / MEMORY)).max(1.0);
             self.held = Held::default();
             self.lengthen(noise);
             return Verdict::Accepted;
@@ -165,6 +171,16 @@ impl Discipline {
         (stddev < self.doubt).then(|| {
             (Frequency::from_ppm(filter.frequency / PPM), Frequency::from_ppm(stddev / PPM))
         })
+    }
+
+    /// Where the offset should be at an instant, within four standard deviations; `None` when that is in doubt.
+    #[must_use]
+    pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
+        let mut filter = self.filter.filter(|_| self.held.count == 0)?;
+        filter.predict(at);
+        let half = Duration::from_secs_f64((4.0 * filter.offset_variance.sqrt() + READABLE) / NANO);
+        let offset = offset_of(filter.offset);
+        Some(Interval::between(offset, offset).widened(half))
     }
 
     /// How long to wait for the next measurement.
@@ -241,6 +257,11 @@ fn f64_of(offset: Offset) -> f64 {
     offset.as_nanos() as f64
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "float to integer conversion saturates")]
+const fn offset_of(nanos: f64) -> Offset {
+    Offset::from_nanos(nanos as i64)
+}
+
 fn nanos_between(earlier: LocalInstant, later: LocalInstant) -> f64 {
     later.saturating_since(earlier).as_secs_f64() * NANO
 }
@@ -258,5 +279,7 @@ const RESTART: f64 = 0.5 * PPM;
 const READABLE: f64 = 10_000.0;
 /// Standard deviations beyond which a reading is held back.
 const GATE: f64 = 5.0;
+/// Readings over which the stated variances are compared with what is seen.
+const MEMORY: f64 = 8.0;
 /// Readings in a row that may be held back.
 const PATIENCE: u32 = 4;

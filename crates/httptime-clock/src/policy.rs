@@ -51,7 +51,7 @@ pub struct History {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing: the measurement does not show that the clock is wrong.
+    /// Nothing: the measurement does not show that the clock is wrong by much.
     Leave,
     /// Turn the clock gradually by this much; positive: forward.
     Slew(Offset),
@@ -154,7 +154,8 @@ pub enum Evidence {
 /// | slew rate | 500 ppm | what `adjtime` does on Linux; chrony's `maxslewrate` is what lowers it there |
 ///
 /// And whatever the settings: no correction when zero is among the offsets that the bounds allow, and none when the bounds are
-/// wider than the error.
+/// wider than the error. For an error that would be stepped, the latter is a refusal: somebody should state the server's lag, or
+/// find one that is nearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     step_threshold: Option<Duration>,
@@ -268,7 +269,8 @@ impl Policy {
         }
         let relied_on = self.evidence == Evidence::Estimate && small;
         if width > error && !relied_on {
-            return Action::Refuse(Refusal::BoundsTooWide { width, error });
+            let refusal = Refusal::BoundsTooWide { width, error };
+            return if small { Action::Leave } else { Action::Refuse(refusal) };
         }
         if let Some(refusal) = self.beyond_limits(reading, history, small) {
             return Action::Refuse(refusal);
@@ -378,7 +380,14 @@ mod tests {
             ("zero is possible", policy(), reading(MS, 2 * MS), SETTLED, Action::Leave),
             ("zero is possible, far", policy(), reading(9 * S, 10 * S), fresh, Action::Leave),
             ("zero is at the end", policy(), reading(MS, MS), SETTLED, Action::Leave),
-            ("too wide", policy(), reading(10 * MS, 6 * MS), SETTLED, wide(12_000_000, 10_000_000)),
+            (
+                "too wide",
+                policy(),
+                reading(10 * S, 6 * S),
+                SETTLED,
+                wide(12_000_000_000, 10_000_000_000),
+            ),
+            ("too wide for little", policy(), reading(10 * MS, 6 * MS), SETTLED, Action::Leave),
             ("as wide as the error", policy(), reading(10 * MS, 5 * MS), SETTLED, slew(10 * MS)),
             ("small", policy(), reading(128 * MS, MS), SETTLED, slew(128 * MS)),
             ("small, backward", policy(), reading(-128 * MS, MS), SETTLED, slew(-128 * MS)),

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::estimate::{Estimator, EstimatorKind};
 use crate::limits::Limits;
 use crate::schedule::{Adaptive, Profile, Schedule, ScheduleKind};
-use crate::time::Timestamp;
+use crate::time::{Interval, Timestamp};
 
 /// How to measure. Cheap to clone; every server gets an estimator and a schedule of its own.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ pub struct Config {
     drift_ppm: u32,
     lag: Option<Duration>,
     floor: Option<Timestamp>,
+    expected: Option<Interval>,
     estimator: Arc<dyn Fn() -> Box<dyn Estimator> + Send + Sync>,
     schedule: Arc<dyn Fn() -> Box<dyn Schedule> + Send + Sync>,
 }
@@ -52,6 +53,24 @@ impl Config {
         self.floor
     }
 
+    /// Where the offset is expected to be, if anything is.
+    #[must_use]
+    pub const fn expected(&self) -> Option<Interval> {
+        self.expected
+    }
+
+    /// The same, with the offset expected in `interval`.
+    ///
+    /// From an earlier measurement, say, or because the clock was just set. It saves requests and seconds: they are aimed
+    /// there from the beginning. It proves nothing: the bounds and the estimate rest on what is measured alone, and an
+    /// expectation that is wrong costs a request or two. Only the [`adaptive`](crate::schedule::Adaptive) schedule makes use of
+    /// it.
+    #[must_use]
+    pub fn expecting(mut self, interval: Interval) -> Self {
+        self.expected = Some(interval);
+        self
+    }
+
     pub(crate) fn new_estimator(&self) -> Box<dyn Estimator> {
         (self.estimator)()
     }
@@ -73,6 +92,7 @@ impl Default for Config {
             drift_ppm: DEFAULT_DRIFT_PPM,
             lag: None,
             floor: Some(DEFAULT_FLOOR),
+            expected: None,
             estimator: Arc::new(|| EstimatorKind::default().build()),
             schedule: Arc::new(|| ScheduleKind::default().build()),
         }
@@ -86,6 +106,7 @@ impl fmt::Debug for Config {
             .field("drift_ppm", &self.drift_ppm)
             .field("lag", &self.lag)
             .field("floor", &self.floor)
+            .field("expected", &self.expected)
             .finish_non_exhaustive()
     }
 }

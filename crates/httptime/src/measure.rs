@@ -94,7 +94,7 @@ impl Measure {
         if limits.target().is_some_and(|target| self.is_within(target)) {
             return Err(Ended::Target);
         }
-        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits);
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &self.config);
         match self.schedule.plan(&view) {
             Plan::SendAt(at) => {
                 let first = self.progress.first_sent().unwrap_or(at);

@@ -28,11 +28,12 @@ pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
 pub use self::scan::Scan;
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::limits::Limits;
 use crate::progress::Progress;
-use crate::time::LocalInstant;
+use crate::time::{Interval, LocalInstant};
 
 /// What a schedule wants next.
 #[non_exhaustive]
@@ -52,7 +53,7 @@ pub struct View<'a> {
     earliest: LocalInstant,
     progress: &'a Progress,
     estimator: &'a dyn Estimator,
-    limits: &'a Limits,
+    config: &'a Config,
 }
 
 impl<'a> View<'a> {
@@ -60,9 +61,9 @@ impl<'a> View<'a> {
         earliest: LocalInstant,
         progress: &'a Progress,
         estimator: &'a dyn Estimator,
-        limits: &'a Limits,
+        config: &'a Config,
     ) -> Self {
-        Self { earliest, progress, estimator, limits }
+        Self { earliest, progress, estimator, config }
     }
 
     /// The earliest instant at which a request can leave: now, or when a connection will be open.
@@ -92,7 +93,13 @@ impl<'a> View<'a> {
     /// What the caller is willing to spend.
     #[must_use]
     pub const fn limits(&self) -> &'a Limits {
-        self.limits
+        self.config.limits()
+    }
+
+    /// Where the offset is expected to be. Not proved by anything.
+    #[must_use]
+    pub const fn expected(&self) -> Option<Interval> {
+        self.config.expected()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use httptime::{Error, Measurement, Offset};
+use httptime::{Error, Interval, Measurement, Offset};
 use httptime_chrony::{ChronyError, Feed, Leap, Sample};
 use httptime_clock::state::StateError;
 use httptime_clock::{Action, ClockError, Controller, Frequency, Reading, SavedState, SystemClock};
@@ -95,11 +95,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// To be called before a measurement.
-    pub(crate) fn prepare(&mut self) -> Result<(), KeepError> {
+    /// To be called before a measurement. Says where it should find the offset.
+    pub(crate) fn prepare(&mut self) -> Result<Option<Interval>, KeepError> {
         match self {
-            Self::Clock { controller, .. } => Ok(controller.stop_slewing()?),
-            Self::Chrony { .. } => Ok(()),
+            Self::Clock { controller, .. } => {
+                controller.stop_slewing()?;
+                Ok(controller.expected(httptime::net::tie().instant()))
+            }
+            // chronyd does with the clock what it likes.
+            Self::Chrony { .. } => Ok(None),
         }
     }
 

@@ -22,8 +22,7 @@ fn machine(server: &LoopbackServer) -> Machine {
          state_file = '/tmp/state.toml'\n\
          textfile = '/tmp/httptime.prom'\n\
          [measure]\n\
-         profile = 'fast'\n\
-         duration = 3.5\n\
+         duration = 7\n\
          [poll]\n\
          shortest = 4\n\
          longest = 16\n\

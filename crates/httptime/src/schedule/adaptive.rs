@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use super::scan::{HALF_A_SECOND, Sweep, carried, within};
 use super::{Plan, Profile, Schedule, View};
-use crate::time::{Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_f64};
+use crate::time::{
+    Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
+    nanos_to_f64,
+};
 
 /// Aims each request at what the estimator believes, as densely as its [`Profile`] allows.
 ///
@@ -15,6 +18,8 @@ use crate::time::{Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nano
 /// Requests that the seconds left do not need are spent on checks: one shortly before each flip, where the answer is known.
 /// They cost no time and find out a server whose `Date` is not what it is taken for.
 ///
+/// Where the offset is [expected](crate::config::Config::expecting), it first asks at the two ends of that.
+///
 /// It has enough when the belief is as narrow as a clock can be read, and when sixteen responses in a row have not
 /// made it a tenth narrower: that is what a model that does not fit, or an estimator that does not learn, looks like.
 #[derive(Debug, Clone)]
@@ -24,7 +29,16 @@ pub struct Adaptive {
     /// The requests so far that were aimed at one flip, and those including the one that is planned.
     volley: Volley,
     planned: Volley,
+    probes: Probes,
     gain: Gain,
+}
+
+/// Requests at the ends of where the offset is expected.
+#[derive(Debug, Clone, Copy, Default)]
+struct Probes {
+    sent: u32,
+    /// Whether the request that is planned is one.
+    planned: bool,
 }
 
 /// What tells the profiles apart.
@@ -74,8 +88,34 @@ impl Adaptive {
             sweep: Sweep::default(),
             volley: Volley::default(),
             planned: Volley::default(),
+            probes: Probes::default(),
             gain: Gain { stddev: f64::INFINITY, observations: 0 },
         }
+    }
+
+    /// At the ends of where the offset is expected, while what is unknown goes far beyond them: two answers as expected, and
+    /// nothing else is unknown any more.
+    fn probe(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Option<Plan> {
+        let window = belief.window?;
+        let inside = view.expected()?.intersection(window)?;
+        if self.probes.sent >= PROBES || window.width() < 4 * inside.width() {
+            return None;
+        }
+        let queueing = nanos_to_duration(f64_to_nanos(4.0 * belief.queueing));
+        let near = inside.widened(inside.width() / 2 + queueing);
+        let ends = [
+            (inside.upper(), window.upper() > near.upper()),
+            (inside.lower(), window.lower() < near.lower()),
+        ];
+        let open = ends.iter().filter(|(_, open)| *open);
+        let at = open.map(|(end, _)| belief.aim(view, *end, from)).min()?;
+        if view.progress().outstanding() > 0 {
+            return Some(Plan::AwaitReply);
+        }
+        self.sweep.interrupt();
+        self.planned = Volley::default();
+        self.probes.planned = true;
+        Some(Plan::SendAt(at))
     }
 
     /// Evenly through the window in which the flip can come, as many as the profile says, as the limits leave for each
@@ -188,7 +228,9 @@ impl Schedule for Adaptive {
         let progress = view.progress();
         if self.sweep.settle(progress.requests()) {
             self.volley = self.planned;
+            self.probes.sent += u32::from(self.probes.planned);
         }
+        self.probes.planned = false;
         let from = progress.last_sent().map_or(view.earliest(), |last| {
             last.saturating_add(self.tuning.gap).max(view.earliest())
         });
@@ -198,6 +240,9 @@ impl Schedule for Adaptive {
         };
         if self.gain.exhausted(belief.stddev, progress.observations()) {
             return Plan::Enough;
+        }
+        if let Some(plan) = self.probe(view, &belief, from) {
+            return plan;
         }
         match belief.window {
             Some(window) if self.tuning.scan[0] > 0 && !belief.is_late() => {
@@ -268,6 +313,8 @@ impl Tuning {
 const SECOND: Duration = Duration::from_secs(1);
 /// A standard deviation below which only the reading of the clocks is left, in nanoseconds.
 const READABLE_NS: f64 = 500.0;
+/// Requests spent on an expectation.
+const PROBES: u32 = 4;
 /// Responses in a row that may bring nothing.
 const PATIENCE: u32 = 16;
 
@@ -396,6 +443,36 @@ mod tests {
         for seed in 1..50 {
             let run = run(&config, MS, MS / 10, seed);
             assert!(run.error_ns() < 1000 * MS / 64, "seed {seed}: {} ns", run.error_ns());
+        }
+    }
+
+    /// The offset is expected within a millisecond of one that is so far off the truth.
+    fn expecting(off_ns: i64, requests: u32) -> Config {
+        let at = |nanos| Offset::from_nanos(OFFSET_NS + off_ns + nanos);
+        let config = Config::builder().requests(requests).lag(Duration::ZERO).build();
+        config.expect("in range").expecting(Interval::between(at(-MS), at(MS)))
+    }
+
+    #[test]
+    fn what_is_expected_is_found_with_few_requests_and_in_few_seconds() {
+        for seed in 1..50 {
+            let run = run(&expecting(0, 6), MS, MS / 10, seed);
+            assert!(run.error_ns() < MS, "seed {seed}: {} ns", run.error_ns());
+            let width = run.measurement.bounds().width();
+            assert!(width < Duration::from_millis(5), "seed {seed}: {width:?}");
+            assert!(run.lasted_ns() < 4000 * MS, "seed {seed}: {} ns", run.lasted_ns());
+        }
+    }
+
+    #[test]
+    fn a_wrong_expectation_costs_a_few_requests_and_nothing_else() {
+        for seed in 1..50 {
+            for off_ns in [-400 * MS, -3 * MS, 3 * MS, 100 * MS, 5_000_000 * MS] {
+                let run = run(&expecting(off_ns, 12), MS, MS / 10, seed);
+                assert!(run.error_ns() < 1000 * MS / 256, "seed {seed}: {} ns", run.error_ns());
+                let truth = Offset::from_nanos(OFFSET_NS);
+                assert!(run.measurement.bounds().contains(truth), "seed {seed}, off {off_ns}");
+            }
         }
     }
 
