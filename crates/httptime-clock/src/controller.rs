@@ -5,7 +5,7 @@ use std::time::Duration;
 use httptime::{Interval, LocalInstant, Offset};
 
 use crate::clock::{Clock, Frequency, SyncStatus};
-use crate::discipline::{Discipline, Verdict};
+use crate::discipline::{self, Discipline, Verdict};
 use crate::error::ClockError;
 use crate::policy::{Action, Evidence, History, Policy, Reading};
 use crate::state::SavedState;
@@ -21,7 +21,8 @@ pub struct Controller<C> {
     discipline: Discipline,
     history: History,
     slewing: Offset,
-    stddev: Frequency,
+    /// Of the frequency; `None` before anything was measured or resumed.
+    stddev: Option<Frequency>,
 }
 
 /// What came of a measurement.
@@ -43,15 +44,8 @@ impl<C: Clock> Controller<C> {
     /// Leaves the clock as it is until there is a measurement.
     #[must_use]
     pub fn new(clock: C, policy: Policy, discipline: Discipline) -> Self {
-        let stddev = Frequency::from_ppm(f64::INFINITY);
-        Self {
-            clock,
-            policy,
-            discipline,
-            history: History::default(),
-            slewing: Offset::ZERO,
-            stddev,
-        }
+        let history = History::default();
+        Self { clock, policy, discipline, history, slewing: Offset::ZERO, stddev: None }
     }
 
     /// Goes on where a former run left off: with its frequency, and no earlier than it ended. Returns how far the clock had
@@ -62,7 +56,7 @@ impl<C: Clock> Controller<C> {
     pub fn resume(&mut self, saved: &SavedState) -> Result<Offset, ClockError> {
         let behind = Offset::between(self.clock.now()?, saved.saved_at);
         self.clock.set_frequency(saved.frequency)?;
-        self.stddev = saved.stddev;
+        self.stddev = Some(saved.stddev);
         let age = Offset::ZERO.saturating_sub(behind).max(Offset::ZERO).abs();
         self.discipline.start_from(saved.stddev, age);
         if behind <= Offset::ZERO {
@@ -100,7 +94,7 @@ impl<C: Clock> Controller<C> {
     /// A [`ClockError`]; what was done before it stays done.
     pub fn absorb(&mut self, reading: &Reading) -> Result<Outcome, ClockError> {
         let verdict = self.discipline.absorb(reading);
-        self.steer()?;
+        let stddev = self.steer()?;
         let interval = self.discipline.interval();
         let history = History { horizon: Some(interval), ..self.history };
         // A reading that may be a freak is believed as far as its bounds go.
@@ -115,22 +109,20 @@ impl<C: Clock> Controller<C> {
             action,
             verdict,
             frequency: self.clock.frequency()?,
-            frequency_stddev: self.stddev,
+            frequency_stddev: stddev,
             interval,
         })
     }
 
-    /// What the clock has learnt, to be saved; `None` before anything was learnt or resumed.
+    /// What is known of the clock, to be saved; `None` before anything was measured or resumed.
     ///
     /// # Errors
     /// A [`ClockError`]
     pub fn state(&self) -> Result<Option<SavedState>, ClockError> {
-        if self.stddev >= Frequency::FASTEST {
-            return Ok(None);
-        }
+        let Some(stddev) = self.stddev else { return Ok(None) };
         let saved_at = self.clock.now()?;
         let frequency = self.clock.frequency()?;
-        Ok(Some(SavedState { frequency, stddev: self.stddev, saved_at }))
+        Ok(Some(SavedState { frequency, stddev, saved_at }))
     }
 
     /// New rules from here on.
@@ -149,14 +141,16 @@ impl<C: Clock> Controller<C> {
         &mut self.clock
     }
 
-    fn steer(&mut self) -> Result<(), ClockError> {
-        let Some((by, stddev)) = self.discipline.steering() else { return Ok(()) };
+    /// Gives the clock the frequency that it should have, and says how well that is known.
+    fn steer(&mut self) -> Result<Frequency, ClockError> {
+        let Some((by, stddev)) = self.discipline.steering() else {
+            return Ok(*self.stddev.get_or_insert(discipline::UNKNOWN));
+        };
         let before = self.clock.frequency()?;
         self.clock.set_frequency(before.saturating_add(by).clamped())?;
         let after = self.clock.frequency()?;
         self.discipline.steered(after.saturating_sub(before));
-        self.stddev = stddev;
-        Ok(())
+        Ok(*self.stddev.insert(stddev))
     }
 
     fn act(&mut self, action: Action, reading: &Reading) -> Result<(), ClockError> {

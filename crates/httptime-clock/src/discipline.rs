@@ -86,7 +86,7 @@ impl Discipline {
             shortest,
             longest: longest.max(shortest),
             hold,
-            doubt: UNKNOWN,
+            doubt: UNKNOWN.as_ppm() * PPM,
             excess: 1.0,
             filter: None,
             held: Held::default(),
@@ -98,7 +98,7 @@ impl Discipline {
     pub fn start_from(&mut self, stddev: Frequency, age: Duration) {
         let stddev = stddev.as_ppm() * PPM;
         let aged = stddev * stddev + RESTART * RESTART + WANDER * age.as_secs_f64() / NANO;
-        self.doubt = aged.sqrt().min(UNKNOWN);
+        self.doubt = aged.sqrt().min(UNKNOWN.as_ppm() * PPM);
     }
 
     /// Takes in a measurement and says what it was.
@@ -136,7 +136,7 @@ impl Discipline {
         self.held.count += 1;
         self.held.last = Some((reading.at, offset));
         if self.held.count >= PATIENCE {
-            self.doubt = UNKNOWN;
+            self.doubt = UNKNOWN.as_ppm() * PPM;
             return self.restart(reading.at, offset, variance, Verdict::First);
         }
         let more = PPM * f64::from(1 << self.held.count) / 2.0;
@@ -272,7 +272,7 @@ const PPM: f64 = 1e-6;
 /// the temperature.
 const WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
 /// Standard deviation of a frequency of which nothing is known: crystals are sold to ±100 ppm.
-const UNKNOWN: f64 = 50.0 * PPM;
+pub const UNKNOWN: Frequency = Frequency::from_scaled_ppm(50 << 16);
 /// What a restart and its temperature change of a known frequency.
 const RESTART: f64 = 0.5 * PPM;
 /// How well a clock can be read at all, in nanoseconds.
