@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::daemon::fresh_directory;
 
 const GUEST: &str = env!("CARGO_BIN_EXE_httptime-test-guest");
-/// Where `.ci/test-kernel` put the kernel.
+/// Where `.ci/test-files` put the kernel.
 const KERNEL: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
 /// In the order in which they go in.
 const MODULES: [&str; 9] = [
@@ -340,7 +340,7 @@ fn initial_files(directory: &Path) -> PathBuf {
     }
     for module in MODULES {
         let file = Path::new(KERNEL).join("modules").join(format!("{module}.ko"));
-        assert!(file.exists(), "{} is missing: .ci/test-kernel fetches it", file.display());
+        assert!(file.exists(), "{} is missing: .ci/test-files fetches it", file.display());
         copy(&file, &format!("modules/{module}.ko"));
     }
     let init = format!(

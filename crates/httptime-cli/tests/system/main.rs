@@ -2,6 +2,7 @@
 //! squid as Debian has them, with wrong clocks by libfaketime; and on a machine whose own clock is wrong, under QEMU. All of
 //! them must be installed; a missing one fails.
 
+mod chrony;
 mod daemon;
 mod keep;
 mod machine;
