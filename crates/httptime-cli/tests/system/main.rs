@@ -9,6 +9,7 @@ mod machine;
 mod machine_tests;
 mod program;
 mod sync;
+mod units;
 
 use std::thread;
 use std::time::Duration;
