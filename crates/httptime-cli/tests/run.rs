@@ -1,0 +1,170 @@
+//! `httptime run` as a service manager meets it: ready, fed, reloaded, ended. It feeds a socket in place of chronyd's; no clock
+//! is set.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use httptime::Offset;
+use httptime_sim::loopback::LoopbackServer;
+
+const SKEW: f64 = 38.116;
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// `httptime run`, with the sockets that chronyd and the service manager would have. Killed with the value.
+struct Service {
+    process: Option<Child>,
+    directory: PathBuf,
+    chronyd: UnixDatagram,
+    manager: UnixDatagram,
+    server: LoopbackServer,
+}
+
+impl Service {
+    fn start(name: &str) -> Self {
+        let server = LoopbackServer::builder()
+            .skew(Offset::from_nanos(38_116_000_000))
+            .start()
+            .expect("a loopback port");
+        let directory =
+            std::env::temp_dir().join(format!("httptime-run-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).expect("a directory");
+        let socket = |name: &str| {
+            let socket = UnixDatagram::bind(directory.join(name)).expect("a socket");
+            socket.set_read_timeout(Some(LIMIT)).expect("a timeout");
+            socket
+        };
+        let (chronyd, manager) = (socket("chronyd"), socket("manager"));
+        let mut service = Self { process: None, directory, chronyd, manager, server };
+        service.configure("");
+        let process = Command::new(env!("CARGO_BIN_EXE_httptime"))
+            .arg("run")
+            .arg("--config")
+            .arg(service.directory.join("httptime.toml"))
+            .env("NOTIFY_SOCKET", service.directory.join("manager"))
+            .env_remove("http_proxy")
+            .env_remove("all_proxy")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        service.process = Some(process);
+        service
+    }
+
+    fn configure(&self, more: &str) {
+        let place = self.directory.display();
+        let config = format!(
+            "servers = ['{}']\nmode = 'chrony'\ntextfile = '{place}/httptime.prom'\n{more}\n\
+             [measure]\nrequests = 4\nduration = 2\n[chrony]\nsocket = '{place}/chronyd'\npoll = 1\n",
+            self.server.url()
+        );
+        fs::write(self.directory.join("httptime.toml"), config).expect("a file");
+    }
+
+    /// Waits until the manager is told something that begins like this.
+    fn told(&self, beginning: &str) {
+        let deadline = Instant::now() + LIMIT;
+        let mut heard = Vec::new();
+        while Instant::now() < deadline {
+            let mut message = [0; 4096];
+            let length = self.manager.recv(&mut message).expect("a message");
+            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            if text.lines().any(|line| line.starts_with(beginning)) {
+                return;
+            }
+            heard.push(text);
+        }
+        panic!("no {beginning}: {heard:?}");
+    }
+
+    /// The offset of the next sample.
+    fn sampled(&self) -> f64 {
+        let mut sample = [0; 64];
+        let length = self.chronyd.recv(&mut sample).expect("a sample");
+        assert_eq!(length, 40);
+        f64::from_ne_bytes(sample[16..24].try_into().expect("eight bytes"))
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.as_ref().expect("started").id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill runs").success());
+    }
+
+    fn end(mut self) -> Output {
+        self.signal("-TERM");
+        self.told("STOPPING=1");
+        self.process.take().expect("started").wait_with_output().expect("it ends")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
+    let service = Service::start("fed");
+    service.told("READY=1");
+    let offset = service.sampled();
+    assert!((offset - SKEW).abs() < 0.1, "{offset}");
+    service.told("STATUS=offset +38.");
+    // The metrics are written after the status.
+    service.sampled();
+    let metrics = fs::read_to_string(service.directory.join("httptime.prom")).expect("metrics");
+    for metric in [
+        "\nhttptime_offset_seconds 38.",
+        "\nhttptime_measurements_total ",
+        "\nhttptime_failures_total 0\n",
+    ] {
+        assert!(metrics.contains(metric), "{metrics}");
+    }
+    let output = service.end();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn it_takes_over_a_new_configuration_and_keeps_the_old_one_when_that_is_wrong() {
+    let service = Service::start("reloaded");
+    service.told("READY=1");
+    service.configure("mood = 'good'");
+    service.signal("-HUP");
+    service.told("RELOADING=1");
+    service.told("READY=1");
+    service.sampled();
+    service.configure("state_file = '/nowhere/else'");
+    service.signal("-HUP");
+    service.told("READY=1");
+    service.sampled();
+    let log = service.end().stderr;
+    let log = String::from_utf8_lossy(&log);
+    assert!(log.contains("unknown field `mood`") && log.contains("line 4"), "{log}");
+    assert!(log.contains("going on with the old settings"), "{log}");
+    assert!(log.contains("INFO  httptime::run] reloaded "), "{log}");
+}
+
+#[test]
+fn it_goes_on_while_chronyd_is_away_and_says_so() {
+    let service = Service::start("away");
+    service.told("READY=1");
+    fs::remove_file(service.directory.join("chronyd")).expect("removed");
+    service.told("STATUS=");
+    let metrics = service.directory.join("httptime.prom");
+    let deadline = Instant::now() + LIMIT;
+    while !fs::read_to_string(&metrics).is_ok_and(|text| text.contains("failures_total 1")) {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let output = service.end();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("refclock SOCK"), "{output:?}");
+}
