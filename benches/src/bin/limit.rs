@@ -1,9 +1,10 @@
-//! How accurate at best: what an oracle makes of 32 one-bit answers that knows the path exactly, beside the best of 32 NTP
-//! exchanges. `cargo run --release -p httptime-benches --bin limit`; a minute.
+//! How accurate at best: what an oracle makes of one-bit answers that knows the path exactly, beside the best of as many
+//! NTP exchanges. `cargo run --release -p httptime-benches --bin limit [REQUESTS [QUEUEING_MS]]`; 32 requests in the world lan
+//! (0.05 ms) unless told; a minute.
 //!
-//! The oracle knows the base round trip and the mean queueing, has lost nothing on the way to one second / 2⁹ with its
-//! first ten requests, keeps the exact posterior, and aims each request where the variance to be expected after it
-//! is the smallest. A client has to find out the former while it measures.
+//! The oracle knows the base round trip and the mean queueing, has lost nothing on the way to about 40 times the queueing
+//! with its first requests, keeps the exact posterior, and aims each request where the variance to be expected
+//! after it is the smallest. A client has to find out the former while it measures.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::cast_precision_loss,
@@ -14,41 +15,56 @@
 
 use fastrand::Rng;
 
-/// In units of the mean queueing on each way: lan's 0.05 ms.
-const SECOND: f64 = 20_000.0;
 const RUNS: u32 = 4000;
 const EXCHANGES: u32 = 100_000;
-const REQUESTS: u32 = 32;
-const GIVEN: u32 = 10;
+/// What is left after the requests in which nothing is lost, in units of the mean queueing on each way.
+const LEFT: f64 = 39.0;
 const CELLS: usize = 192;
 const SEED: u64 = 20_261_124;
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |otherwise: f64| {
+        let given = arguments.next();
+        given.map_or(otherwise, |text| text.parse().expect("a number"))
+    };
+    let (requests, queueing_ms) = (number(32.0) as u32, number(0.05));
     let mut random = Rng::with_seed(SEED);
     let slacks = gamma_quantiles();
-    let rms = |squares: f64, runs: u32| (squares / f64::from(runs)).sqrt();
-    let ntp = (0..EXCHANGES).map(|_| best_exchange(&mut random).powi(2)).sum();
-    let ours = (0..RUNS).map(|_| oracle(&mut random, &slacks).powi(2)).sum();
-    let (ours, ntp) = (rms(ours, RUNS), rms(ntp, EXCHANGES));
+    let ntp = (0..EXCHANGES).map(|_| best_exchange(&mut random, requests).abs()).collect();
+    let second = 1000.0 / queueing_ms;
+    let ours = (0..RUNS).map(|_| oracle(&mut random, &slacks, second, requests).abs()).collect();
+    let ((ours, median), (ntp, _)) = (rms_and_median(ours), rms_and_median(ntp));
     println!(
-        "seed {SEED}, {RUNS} runs: RMS error {ours:.4} q, NTP's best of {REQUESTS} {ntp:.4} q, ratio {:.3}",
+        "seed {SEED}, {RUNS} runs: RMS error {:.4} ms, median {:.4} ms; NTP's best of {requests} {:.4} ms, ratio {:.3}",
+        ours * queueing_ms,
+        median * queueing_ms,
+        ntp * queueing_ms,
         ours / ntp
     );
 }
 
+fn rms_and_median(mut errors: Vec<f64>) -> (f64, f64) {
+    errors.sort_by(f64::total_cmp);
+    let squares: f64 = errors.iter().map(|error| error * error).sum();
+    ((squares / errors.len() as f64).sqrt(), errors[errors.len() / 2])
+}
+
 /// The error of the exchange with the shortest round trip.
-fn best_exchange(random: &mut Rng) -> f64 {
-    let ways = (0..REQUESTS).map(|_| (exponential(random), exponential(random)));
+fn best_exchange(random: &mut Rng, requests: u32) -> f64 {
+    let ways = (0..requests).map(|_| (exponential(random), exponential(random)));
     let best = ways.min_by(|one, other| (one.0 + one.1).total_cmp(&(other.0 + other.1)));
     best.map_or(0.0, |(there, back)| (there - back) / 2.0)
 }
 
 /// The error of the oracle's mean.
-fn oracle(random: &mut Rng, slacks: &[f64]) -> f64 {
-    let width = SECOND / f64::from(1_u32 << (GIVEN - 1));
+fn oracle(random: &mut Rng, slacks: &[f64], second: f64, requests: u32) -> f64 {
+    let halvings = (second / LEFT).log2().floor() as u32;
+    let width = second / f64::from(1_u32 << halvings);
     let truth = width * (random.f64() - 0.5);
     let mut belief = Belief::even(-width / 2.0, width / 2.0);
-    for _ in GIVEN..REQUESTS {
+    // The first request tells the second.
+    for _ in halvings + 1..requests {
         let at = belief.best_aim(slacks);
         let (there, back) = (exponential(random), exponential(random));
         belief.learn(at, there + back, at + there >= truth);

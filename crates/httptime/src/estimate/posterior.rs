@@ -463,7 +463,8 @@ impl Hypothesis {
 }
 
 /// A clock that keeps its rate and a server without lag is the plain case: its mean is kept while it is at all
-/// believable (a mean over the others would be pulled by their far ends), and the doubt shows in the spread.
+/// believable, but for a pull that grows with the doubt (a whole mean over the others would be pulled by their far
+/// ends), and the doubt shows in the spread.
 fn combine(still: Mass, others: Mass, ends: Ends) -> Belief {
     let centre = 0.5 * (ends.low + ends.high);
     let mut sum = others;
@@ -475,11 +476,18 @@ fn combine(still: Mass, others: Mass, ends: Ends) -> Belief {
     if share > BELIEVABLE && others.evidence > 0.0 {
         let (mean, spread) = still.mean_and_spread();
         let (other_mean, other_spread) = others.mean_and_spread();
+        let pull = doubt(share) * (1.0 - share) * (other_mean - mean);
+        let mean = mean + pull.clamp(-MOST_PULL * spread, MOST_PULL * spread);
         let spread = mixture_spread(share, spread, other_mean - mean, other_spread);
         return Belief { mean: centre + mean, stddev: spread };
     }
     let (mean, spread) = sum.mean_and_spread();
     Belief { mean: centre + mean, stddev: spread }
+}
+
+/// How far the plain case is on the way from believable to given up, by its share of the evidence: 0 to 1.
+fn doubt(share: f64) -> f64 {
+    ((DOUBTED / share).ln() / (DOUBTED / BELIEVABLE).ln()).clamp(0.0, 1.0)
 }
 
 /// The middles of even cells from `low` to `high`.
@@ -506,6 +514,10 @@ const MAX_FREQUENCY: f64 = 100e-6;
 const STILL: f64 = 0.8;
 /// Share of the plain case below which its mean is given up.
 const BELIEVABLE: f64 = 0.005;
+/// Share of the plain case below which the others begin to pull at its mean, and how far they do, in its standard
+/// deviations. Found by simulation: 10 % better in drifting, less than 1 % worse in lan and metro.
+const DOUBTED: f64 = 0.3;
+const MOST_PULL: f64 = 2.0;
 /// Prior of the smallest lag considered; each next one × 0.4.
 const LAGGING: f64 = 0.05;
 /// Lags allowed for up to this are worth no hypothesis, in nanoseconds.
