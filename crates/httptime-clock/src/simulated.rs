@@ -107,6 +107,18 @@ impl SimulatedClock {
         self.let_error_grow(before);
     }
 
+    /// Lets the machine sleep for `by` of true time and wake with its clock `off_by` slower than it was, or faster where that
+    /// is negative: sleep is counted with a clock of whole seconds. The monotonic clock stands still meanwhile.
+    ///
+    /// As in `timekeeping_inject_sleeptime64` (`kernel/time/timekeeping.c`): the frequency stays, a slew is at an
+    /// end, and the clock is no longer synchronised. Saturates at the year 2262.
+    pub fn sleep(&mut self, by: Duration, off_by: Offset) {
+        let by = Offset::from(by);
+        self.true_time = self.true_time.saturating_add(by);
+        self.wall = self.wall.saturating_add(by.saturating_sub(off_by));
+        self.forget();
+    }
+
     /// Makes the oscillator faster than it should be by `error` from now on: another temperature.
     pub const fn set_oscillator_error(&mut self, error: Frequency) {
         self.oscillator_error = error;
@@ -180,6 +192,14 @@ impl SimulatedClock {
         }
     }
 
+    /// What Linux does whenever the clock is set (`ntp_clear` in `kernel/time/ntp.c`).
+    const fn forget(&mut self) {
+        self.slew_parts = 0;
+        self.synchronised = false;
+        self.maximum_error = MAXIMUM_ERROR_LIMIT;
+        self.estimated_error = MAXIMUM_ERROR_LIMIT;
+    }
+
     fn permit(&self, attempted: Attempt) -> Result<(), ClockError> {
         self.failure.map_or(Ok(()), |failure| Err(failure(attempted)))
     }
@@ -198,10 +218,7 @@ impl Clock for SimulatedClock {
         let target =
             target.filter(|nanos| *nanos >= 0).ok_or(ClockError::OutOfRange { attempted })?;
         self.wall = Timestamp::from_unix_nanos(target);
-        self.slew_parts = 0;
-        self.synchronised = false;
-        self.maximum_error = MAXIMUM_ERROR_LIMIT;
-        self.estimated_error = MAXIMUM_ERROR_LIMIT;
+        self.forget();
         self.steps += 1;
         Ok(())
     }
@@ -454,6 +471,27 @@ mod tests {
         assert_eq!(clock.status()?, SyncStatus::UNSYNCHRONISED);
         clock.stop_failing();
         clock.step(Offset::from_nanos(5))?;
+        assert_eq!(clock.true_offset(), Offset::ZERO);
+        Ok(())
+    }
+
+    #[test]
+    fn a_machine_that_slept_has_its_frequency_and_no_slew_and_its_monotonic_clock_stood_still()
+    -> Result<(), ClockError> {
+        let mut clock = clock(3_000, 20.0);
+        clock.set_frequency(Frequency::from_ppm(-20.0))?;
+        clock.slew(Offset::from_nanos(1_000_000))?;
+        clock.set_status(error())?;
+        let monotonic = clock.monotonic();
+        clock.sleep(WEEK, Offset::from_nanos(400_000_000));
+        assert_eq!(clock.true_offset(), Offset::from_nanos(400_003_000));
+        assert_eq!(clock.true_time(), START.saturating_add(WEEK.into()));
+        assert_eq!(clock.monotonic(), monotonic);
+        assert_eq!(clock.remaining_slew()?, Offset::ZERO);
+        assert_eq!(clock.frequency()?, Frequency::from_ppm(-20.0));
+        assert_eq!(clock.status()?, SyncStatus::UNSYNCHRONISED);
+        assert_eq!(clock.steps(), 0);
+        clock.sleep(SECOND, Offset::from_nanos(-400_003_000));
         assert_eq!(clock.true_offset(), Offset::ZERO);
         Ok(())
     }

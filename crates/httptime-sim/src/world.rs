@@ -46,6 +46,24 @@ impl World {
         Self { client, ..self }
     }
 
+    /// The same with other clocks.
+    #[must_use]
+    pub fn with_clock(self, clock: SimClock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The same over another path.
+    #[must_use]
+    pub fn with_path(self, path: Path) -> Self {
+        Self { path, ..self }
+    }
+
+    /// The path as it is at the beginning.
+    #[must_use]
+    pub const fn path(&self) -> Path {
+        self.path
+    }
+
     /// Runs one measurement; the same seed gives the same one.
     #[must_use]
     pub fn measure(&self, config: &Config, seed: u64) -> Outcome {
