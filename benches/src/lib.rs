@@ -10,6 +10,7 @@ mod row;
 mod suite;
 pub mod summary;
 pub mod table;
+pub mod week;
 
 pub use self::cell::{Cell, Method};
 pub use self::row::Row;

@@ -81,21 +81,29 @@ fn pairs() -> impl Iterator<Item = (EstimatorKind, ScheduleKind)> {
 /// When a cell does.
 #[must_use]
 pub fn run(cells: &[Cell], runs: u32, seed: u64) -> Vec<Row> {
+    on_all_processors(cells, |cell| cell.measure(runs, seed))
+}
+
+/// What `work` makes of each item, in the items' order.
+pub(crate) fn on_all_processors<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let rows = Mutex::new(Vec::new());
+    let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
             scope.spawn(|| {
                 loop {
                     let rank = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(cell) = cells.get(rank) else { break };
-                    let row = cell.measure(runs, seed);
-                    rows.lock().expect("no thread panicked").push((rank, row));
+                    let Some(item) = items.get(rank) else { break };
+                    let result = work(item);
+                    results.lock().expect("no thread panicked").push((rank, result));
                 }
             });
         }
     });
-    let mut rows = rows.into_inner().expect("no thread panicked");
-    rows.sort_unstable_by_key(|(rank, _)| *rank);
-    rows.into_iter().map(|(_, row)| row).collect()
+    let mut results = results.into_inner().expect("no thread panicked");
+    results.sort_unstable_by_key(|(rank, _)| *rank);
+    results.into_iter().map(|(_, result)| result).collect()
 }

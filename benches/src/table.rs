@@ -52,37 +52,56 @@ pub fn fields(row: &Row) -> Vec<String> {
 /// # Errors
 /// Those of `out`.
 pub fn write_csv(rows: &[Row], out: impl Write) -> io::Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(COLUMNS)?;
-    for row in rows {
-        writer.write_record(fields(row))?;
-    }
-    writer.flush()
+    write_csv_records(&COLUMNS, rows.iter().map(fields), out)
 }
 
 /// Aligned, a blank line between worlds.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_text(rows: &[Row], mut out: impl Write) -> io::Result<()> {
+pub fn write_text(rows: &[Row], out: impl Write) -> io::Result<()> {
     let records: Vec<_> = rows.iter().map(fields).collect();
+    write_text_records(&COLUMNS, 4, &records, out)
+}
+
+pub(crate) fn write_csv_records(
+    columns: &[&str],
+    records: impl Iterator<Item = Vec<String>>,
+    out: impl Write,
+) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(columns)?;
+    for record in records {
+        writer.write_record(record)?;
+    }
+    writer.flush()
+}
+
+/// The first `names` columns are words; the first of them is the world.
+pub(crate) fn write_text_records(
+    columns: &[&str],
+    names: usize,
+    records: &[Vec<String>],
+    mut out: impl Write,
+) -> io::Result<()> {
     let width = |column: usize| {
         let widths = records.iter().map(|record| record[column].len());
-        widths.chain([COLUMNS[column].len()]).max().unwrap_or(0)
+        widths.chain([columns[column].len()]).max().unwrap_or(0)
     };
-    let widths: Vec<_> = (0..COLUMNS.len()).map(width).collect();
+    let widths: Vec<_> = (0..columns.len()).map(width).collect();
     let mut line = |record: &[String]| {
         for (column, (field, width)) in record.iter().zip(&widths).enumerate() {
-            match column {
-                0..4 => write!(out, "{field:width$}  ")?,
-                _ => write!(out, "{field:>width$}  ")?,
+            if column < names {
+                write!(out, "{field:width$}  ")?;
+            } else {
+                write!(out, "{field:>width$}  ")?;
             }
         }
         writeln!(out)
     };
-    line(&COLUMNS.map(str::to_owned))?;
+    line(&columns.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
     let mut world = "";
-    for record in &records {
+    for record in records {
         if record[0] != world && !world.is_empty() {
             line(&[])?;
         }
@@ -93,7 +112,7 @@ pub fn write_text(rows: &[Row], mut out: impl Write) -> io::Result<()> {
 }
 
 /// Four digits.
-fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     let digits: usize = match value {
         ..0.01 => 6,
         ..0.1 => 5,

@@ -1,0 +1,53 @@
+//! How right a clock is kept for a week: `cargo run --release -p httptime-benches --bin week -- --help`.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use httptime_benches::week::{self, Keeper, SCORED_EACH, SETTLING};
+use httptime_sim::worlds;
+
+/// Keeps simulated clocks for weeks of outages, sleep and temperature, beside free running and hourly stepping.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Weeks, each with disturbances of its own
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    weeks: u32,
+    /// The same seed gives the same table
+    #[arg(long, default_value_t = 20_261_124, value_name = "N")]
+    seed: u64,
+    /// Only these worlds
+    #[arg(long, value_name = "NAME", default_values = ["lan", "metro", "wan", "wan-jittery"])]
+    world: Vec<String>,
+    /// How late the server's Date may be, as far as is known, in seconds: 0.001 for nginx and Apache, 1.02 for who
+    /// knows what
+    #[arg(long, default_value_t = 0.001, value_name = "S")]
+    lag: f64,
+    /// Write the table with commas to this file
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let world = |name: &String| worlds::named(name).ok_or(format!("no world is called {name}"));
+    let worlds = args.world.iter().map(world).collect::<Result<Vec<_>, _>>()?;
+    println!(
+        "seed {}, {} weeks, the first {} s of each left out, scored every {} s",
+        args.seed,
+        args.weeks,
+        SETTLING.as_secs(),
+        SCORED_EACH.as_secs()
+    );
+    let lag = Duration::try_from_secs_f64(args.lag)?;
+    let rows = week::keep(&worlds, &Keeper::ALL, args.weeks, args.seed, lag);
+    week::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
+    if let Some(file) = args.csv {
+        week::write_csv(&rows, BufWriter::new(File::create(file)?))?;
+    }
+    Ok(())
+}

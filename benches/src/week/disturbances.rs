@@ -1,0 +1,104 @@
+use std::ops::Range;
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::{LocalInstant, Offset};
+use httptime_clock::Frequency;
+use httptime_sim::Path;
+
+/// What happens to one machine in one week, by true time since its beginning. The same for whoever keeps its clock.
+#[derive(Debug)]
+pub(crate) struct Disturbances {
+    /// The offset at the beginning.
+    pub(crate) offset: Offset,
+    /// The nights in which the machine sleeps, in their order.
+    pub(crate) sleeps: Vec<Sleep>,
+    constant_ppm: f64,
+    /// When the daily wave is at its zero.
+    dawn: Duration,
+    /// The random walk, minute by minute.
+    walk_ppm: Vec<f64>,
+    outages: Vec<Range<Duration>>,
+    loss: Range<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sleep {
+    pub(crate) at: Duration,
+    pub(crate) lasts: Duration,
+    /// The clock is this much slower afterwards than it was before.
+    pub(crate) off_by: Offset,
+}
+
+impl Disturbances {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed ^ WEEK_OF);
+        let mut walk = 0.0;
+        let walk_ppm = (0..=WEEK.as_secs() / 60).map(|_| {
+            walk += WANDER_PPM * normal(&mut random);
+            walk
+        });
+        let walk_ppm = walk_ppm.collect();
+        let between = |random: &mut Rng, least: Duration, most: Duration| {
+            least + (most - least).mul_f64(random.f64())
+        };
+        let sleeps = (0..7).map(|day| Sleep {
+            at: DAY * day + between(&mut random, 2 * HOUR, 5 * HOUR),
+            lasts: between(&mut random, HOUR, 3 * HOUR),
+            off_by: Offset::from_nanos(random.i64(-500_000_000..=500_000_000)),
+        });
+        let sleeps = sleeps.collect();
+        let lasting = |begin: Duration, lasts: Duration| begin..begin + lasts;
+        let outages = [1, 3, 5].map(|day| {
+            lasting(DAY * day + between(&mut random, Duration::ZERO, 18 * HOUR), OUTAGE)
+        });
+        Self {
+            offset: Offset::from_nanos(random.i64(-60_000_000_000..=60_000_000_000)),
+            sleeps,
+            constant_ppm: 60.0 * random.f64() - 30.0,
+            dawn: between(&mut random, Duration::ZERO, DAY),
+            walk_ppm,
+            outages: outages.into(),
+            loss: lasting(between(&mut random, HOUR, WEEK - 2 * HOUR), 2 * HOUR),
+        }
+    }
+
+    /// By how much the oscillator is too fast.
+    pub(crate) fn oscillator(&self, at: Duration) -> Frequency {
+        let days = (at.as_secs_f64() - self.dawn.as_secs_f64()) / DAY.as_secs_f64();
+        let wave = WAVE_PPM * (days * std::f64::consts::TAU).sin();
+        let minute = usize::try_from(at.as_secs() / 60).unwrap_or(usize::MAX);
+        let walk = self.walk_ppm.get(minute).or(self.walk_ppm.last()).copied().unwrap_or(0.0);
+        Frequency::from_ppm(self.constant_ppm + wave + walk)
+    }
+
+    /// Whether nothing answers.
+    pub(crate) fn is_cut_off(&self, at: Duration) -> bool {
+        self.outages.iter().any(|outage| outage.contains(&at))
+    }
+
+    /// What has become of a path.
+    pub(crate) fn of_path(&self, at: Duration, path: Path) -> Path {
+        let path = if self.loss.contains(&at) { path.loss(0.2) } else { path };
+        if at < WEEK / 2 { path } else { path.rerouted(LocalInstant::from_nanos(0), DETOUR) }
+    }
+}
+
+/// Twelve uniform draws less six: as good as normal.
+fn normal(random: &mut Rng) -> f64 {
+    (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// How long it all lasts.
+pub(crate) const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// The daily temperature.
+const WAVE_PPM: f64 = 1.0;
+/// 0.3 ppm in an hour, for a minute.
+const WANDER_PPM: f64 = 0.038_729_833;
+const OUTAGE: Duration = Duration::from_secs(6 * 3600);
+/// From the middle of the week on, the way there takes this much longer.
+const DETOUR: Duration = Duration::from_millis(2);
+/// Keeps these draws apart from those of the worlds and the measurements.
+const WEEK_OF: u64 = 0x7d5e_ed00_0000_0007;

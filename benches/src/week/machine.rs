@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::{Config, Measurement, Offset, Timestamp};
+use httptime_clock::{Clock, SimulatedClock};
+use httptime_sim::worlds::NamedWorld;
+use httptime_sim::{SimClock, World};
+
+use super::disturbances::{Disturbances, Sleep, WEEK};
+use super::{Kept, SCORED_EACH, SETTLING};
+
+/// A machine whose week goes by, and what is written down of it.
+pub(crate) struct Machine<'a> {
+    disturbances: Disturbances,
+    world: World,
+    random: Rng,
+    /// Sleeps so far.
+    slept: usize,
+    kept: &'a mut Kept,
+}
+
+impl<'a> Machine<'a> {
+    pub(crate) fn new(world: &NamedWorld, seed: u64, kept: &'a mut Kept) -> Self {
+        Self {
+            disturbances: Disturbances::new(seed),
+            world: world.world(seed),
+            random: Rng::with_seed(seed),
+            slept: 0,
+            kept,
+        }
+    }
+
+    /// The machine's clock, as wrong as it is at the beginning.
+    pub(crate) fn clock(&self) -> SimulatedClock {
+        SimulatedClock::new(
+            BEGINNING,
+            self.disturbances.offset,
+            self.disturbances.oscillator(Duration::ZERO),
+        )
+    }
+
+    pub(crate) fn is_over(clock: &SimulatedClock) -> bool {
+        elapsed(clock) >= WEEK
+    }
+
+    /// How often it slept.
+    pub(crate) const fn slept(&self) -> usize {
+        self.slept
+    }
+
+    /// Lets time go by. Returns early when the machine has slept, with what remains.
+    pub(crate) fn pass(&mut self, clock: &mut SimulatedClock, time: Duration) -> Duration {
+        let mut remains = time;
+        while !remains.is_zero() {
+            let now = elapsed(clock);
+            let scored = SCORED_EACH - Duration::from_nanos(nanos(now) % nanos(SCORED_EACH));
+            let sleep = self.disturbances.sleeps.get(self.slept).copied();
+            let awake = sleep.map_or(Duration::MAX, |sleep| sleep.at.saturating_sub(now));
+            let piece = remains.min(scored).min(awake);
+            clock.advance(piece);
+            remains -= piece;
+            if piece == scored {
+                self.score(clock);
+                clock.set_oscillator_error(self.disturbances.oscillator(elapsed(clock)));
+            }
+            if let Some(Sleep { lasts, off_by, .. }) = sleep.filter(|_| piece == awake) {
+                clock.sleep(lasts, off_by);
+                clock.set_oscillator_error(self.disturbances.oscillator(elapsed(clock)));
+                self.slept += 1;
+                return remains;
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// Measures over the network as it is now; takes the time that it takes. `None`: no answer, or no good one.
+    pub(crate) fn measure(
+        &mut self,
+        clock: &mut SimulatedClock,
+        config: &Config,
+    ) -> Option<Measurement> {
+        let now = elapsed(clock);
+        let seed = self.random.u64(..);
+        self.kept.measurements += 1;
+        if self.disturbances.is_cut_off(now) {
+            self.kept.failed += 1;
+            self.pass(clock, config.limits().timeout());
+            return None;
+        }
+        let frequency_ppm = frequency_error_ppm(clock);
+        #[expect(clippy::cast_possible_truncation, reason = "some ten thousand")]
+        let drift_ppb = (-1e3 * frequency_ppm).round() as i64;
+        let clocks = SimClock::new(clock.true_offset().as_nanos())
+            .starting_at(clock.now().expect("a simulated clock can be read"))
+            .drifting_ppb(drift_ppb);
+        let path = self.disturbances.of_path(now, self.world.path());
+        let outcome = self.world.clone().with_clock(clocks).with_path(path).measure(config, seed);
+        let Ok(measurement) = outcome.result else {
+            self.kept.failed += 1;
+            self.pass(clock, config.limits().duration());
+            return None;
+        };
+        self.kept.requests += measurement.requests();
+        let took = Duration::from_nanos(measurement.at().as_nanos().unsigned_abs());
+        let took = took.div_f64(1.0 + frequency_ppm * 1e-6);
+        let slept = self.slept;
+        self.pass(clock, took);
+        if self.slept != slept {
+            self.kept.failed += 1;
+            return None;
+        }
+        let apart = clock.true_offset().saturating_sub(outcome.truth).abs();
+        assert!(apart < Duration::from_micros(2), "two clocks are one: {apart:?}");
+        Some(measurement)
+    }
+
+    /// Up to so much, at random: how long a process takes to start, say.
+    pub(crate) fn some(&mut self, least: Duration, most: Duration) -> Duration {
+        least + (most - least).mul_f64(self.random.f64())
+    }
+
+    /// A step that nothing but a measurement called for.
+    pub(crate) const fn note_unprovoked_step(&mut self) {
+        self.kept.unprovoked += 1;
+    }
+
+    /// Adds what the clock itself has counted.
+    pub(crate) fn close(self, clock: &SimulatedClock) {
+        self.kept.steps += clock.steps();
+    }
+
+    fn score(&mut self, clock: &SimulatedClock) {
+        if (SETTLING..=WEEK).contains(&elapsed(clock)) {
+            self.kept.score(clock.true_offset(), frequency_error_ppm(clock));
+        }
+    }
+}
+
+/// By how much the clock goes too fast when it is not being turned.
+fn frequency_error_ppm(clock: &SimulatedClock) -> f64 {
+    let set = clock.frequency().expect("a simulated clock can be read");
+    clock.oscillator_error().saturating_add(set).as_ppm()
+}
+
+/// True time since the beginning.
+fn elapsed(clock: &SimulatedClock) -> Duration {
+    Offset::between(BEGINNING, clock.true_time()).abs()
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// 2026-11-23T00:00:00Z.
+const BEGINNING: Timestamp = Timestamp::from_unix_nanos(1_795_392_000_000_000_000);
