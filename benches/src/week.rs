@@ -144,29 +144,34 @@ impl Kept {
     }
 }
 
-/// Lets each keeper keep a clock in each world for `weeks` weeks, on all processors. The same seed gives the same weeks, to
-/// each keeper. A server's `Date` may be late by `lag`, as far as the keepers know, or by what the world says if that is
-/// more.
+/// Which weeks to live through.
+#[derive(Debug, Clone, Copy)]
+pub struct Weeks {
+    /// How many.
+    pub number: u32,
+    /// The same seed gives the same weeks, to each keeper and in each world.
+    pub seed: u64,
+    /// Nothing happens in them but that the oscillator wanders.
+    pub calm: bool,
+    /// How late a server's `Date` may be as far as the keepers know, where the world does not say more.
+    pub lag: Duration,
+}
+
+/// Lets each keeper keep a clock in each world, on all processors.
 ///
 /// # Panics
 /// When the library refuses the settings.
 #[must_use]
-pub fn keep(
-    worlds: &[&'static NamedWorld],
-    keepers: &[Keeper],
-    weeks: u32,
-    seed: u64,
-    lag: Duration,
-) -> Vec<Kept> {
+pub fn keep(worlds: &[&'static NamedWorld], keepers: &[Keeper], weeks: &Weeks) -> Vec<Kept> {
     let cells: Vec<_> =
         worlds.iter().flat_map(|world| keepers.iter().map(|keeper| (*world, *keeper))).collect();
     on_all_processors(&cells, |&(world, keeper)| {
-        let lag = lag.max(world.stated_lag());
+        let lag = weeks.lag.max(world.stated_lag());
         let config = Config::builder().lag(lag).build().expect("within the limits");
-        let mut kept = Kept::new(world, keeper, weeks);
-        for week in 0..weeks {
-            let seed = seed.wrapping_add(u64::from(week));
-            let mut machine = Machine::new(world, seed, &mut kept);
+        let mut kept = Kept::new(world, keeper, weeks.number);
+        for week in 0..weeks.number {
+            let seed = weeks.seed.wrapping_add(u64::from(week));
+            let mut machine = Machine::new(world, weeks.calm, seed, &mut kept);
             let clock = keeper.keep(&mut machine, &config);
             machine.close(&clock);
         }

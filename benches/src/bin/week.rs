@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use httptime_benches::week::{self, Keeper, SCORED_EACH, SETTLING};
+use httptime_benches::week::{self, Keeper, SCORED_EACH, SETTLING, Weeks};
 use httptime_sim::worlds;
 
 /// Keeps simulated clocks for weeks of outages, sleep and temperature, beside free running and hourly stepping.
@@ -23,6 +23,9 @@ struct Args {
     /// Only these worlds
     #[arg(long, value_name = "NAME", default_values = ["lan", "metro", "wan", "wan-jittery"])]
     world: Vec<String>,
+    /// Without outages, sleep, loss and the new route
+    #[arg(long)]
+    calm: bool,
     /// How late the server's Date may be, as far as is known, in seconds: 0.001 for nginx and Apache, 1.02 for who
     /// knows what
     #[arg(long, default_value_t = 0.001, value_name = "S")]
@@ -44,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         SCORED_EACH.as_secs()
     );
     let lag = Duration::try_from_secs_f64(args.lag)?;
-    let rows = week::keep(&worlds, &Keeper::ALL, args.weeks, args.seed, lag);
+    let weeks = Weeks { number: args.weeks, seed: args.seed, calm: args.calm, lag };
+    let rows = week::keep(&worlds, &Keeper::ALL, &weeks);
     week::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
     if let Some(file) = args.csv {
         week::write_csv(&rows, BufWriter::new(File::create(file)?))?;

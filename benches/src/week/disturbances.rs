@@ -20,6 +20,8 @@ pub(crate) struct Disturbances {
     walk_ppm: Vec<f64>,
     outages: Vec<Range<Duration>>,
     loss: Range<Duration>,
+    /// By how much the way there becomes longer in the middle of the week.
+    detour: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,8 @@ pub(crate) struct Sleep {
 }
 
 impl Disturbances {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// `calm`: nothing but the oscillator.
+    pub(crate) fn new(seed: u64, calm: bool) -> Self {
         let mut random = Rng::with_seed(seed ^ WEEK_OF);
         let mut walk = 0.0;
         let walk_ppm = (0..=WEEK.as_secs() / 60).map(|_| {
@@ -52,7 +55,7 @@ impl Disturbances {
         let outages = [1, 3, 5].map(|day| {
             lasting(DAY * day + between(&mut random, Duration::ZERO, 18 * HOUR), OUTAGE)
         });
-        Self {
+        let disturbances = Self {
             offset: Offset::from_nanos(random.i64(-60_000_000_000..=60_000_000_000)),
             sleeps,
             constant_ppm: 60.0 * random.f64() - 30.0,
@@ -60,7 +63,14 @@ impl Disturbances {
             walk_ppm,
             outages: outages.into(),
             loss: lasting(between(&mut random, HOUR, WEEK - 2 * HOUR), 2 * HOUR),
+            detour: Some(DETOUR),
+        };
+        if calm {
+            let none = Duration::ZERO..Duration::ZERO;
+            let (sleeps, outages) = (Vec::new(), Vec::new());
+            return Self { sleeps, outages, loss: none, detour: None, ..disturbances };
         }
+        disturbances
     }
 
     /// By how much the oscillator is too fast.
@@ -80,7 +90,10 @@ impl Disturbances {
     /// What has become of a path.
     pub(crate) fn of_path(&self, at: Duration, path: Path) -> Path {
         let path = if self.loss.contains(&at) { path.loss(0.2) } else { path };
-        if at < WEEK / 2 { path } else { path.rerouted(LocalInstant::from_nanos(0), DETOUR) }
+        match self.detour.filter(|_| at >= WEEK / 2) {
+            Some(more) => path.rerouted(LocalInstant::from_nanos(0), more),
+            None => path,
+        }
     }
 }
 
@@ -98,7 +111,6 @@ const WAVE_PPM: f64 = 1.0;
 /// 0.3 ppm in an hour, for a minute.
 const WANDER_PPM: f64 = 0.038_729_833;
 const OUTAGE: Duration = Duration::from_secs(6 * 3600);
-/// From the middle of the week on, the way there takes this much longer.
 const DETOUR: Duration = Duration::from_millis(2);
 /// Keeps these draws apart from those of the worlds and the measurements.
 const WEEK_OF: u64 = 0x7d5e_ed00_0000_0007;

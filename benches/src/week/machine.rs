@@ -20,9 +20,9 @@ pub(crate) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(world: &NamedWorld, seed: u64, kept: &'a mut Kept) -> Self {
+    pub(crate) fn new(world: &NamedWorld, calm: bool, seed: u64, kept: &'a mut Kept) -> Self {
         Self {
-            disturbances: Disturbances::new(seed),
+            disturbances: Disturbances::new(seed, calm),
             world: world.world(seed),
             random: Rng::with_seed(seed),
             slept: 0,

@@ -1,0 +1,55 @@
+//! Four weeks in two worlds, held against the one in `week.csv`.
+//!
+//! After a change that is meant to change it: `UPDATE=1 cargo test -p httptime-benches --test week`, and say why in the
+//! commit.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::time::Duration;
+
+use httptime_benches::week::{self, Keeper, Kept, Weeks};
+use httptime_sim::worlds;
+
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/week.csv");
+const WEEKS: Weeks =
+    Weeks { number: 4, seed: 20_261_124, calm: false, lag: Duration::from_millis(1) };
+/// Other mathematical libraries round other last digits, which can turn a request the other way.
+const TOLERANCE: f64 = 0.05;
+
+#[test]
+fn a_clock_is_kept_as_it_was_and_better_than_by_what_else_is_done() {
+    println!("{WEEKS:?}");
+    let worlds = ["lan", "wan"].map(|name| worlds::named(name).expect("listed"));
+    let rows = week::keep(&worlds, &Keeper::ALL, &WEEKS);
+    for rows in rows.chunks(Keeper::ALL.len()) {
+        let [nobody, crontab, sync, run @ ..] = rows else { panic!("{rows:?}") };
+        assert!(crontab.rms() < nobody.rms(), "{}", names(crontab));
+        assert!(sync.rms() < crontab.rms(), "{}", names(sync));
+        for run in run {
+            assert!(run.rms() <= sync.rms(), "{}: {} ms", names(run), run.rms());
+            assert_eq!(run.unprovoked, 0, "{}: stepped a clock that was right", names(run));
+        }
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        week::write_csv(&rows, File::create(SNAPSHOT).expect("writable")).expect("written");
+    }
+    let before: Vec<_> = csv::Reader::from_path(SNAPSHOT)
+        .expect("the snapshot")
+        .into_records()
+        .map(|record| record.expect("well-formed"))
+        .collect();
+    assert_eq!(before.len(), rows.len(), "rows were added or removed");
+    for (before, row) in before.iter().zip(&rows) {
+        for ((column, before), now) in week::COLUMNS.iter().zip(before).zip(week::fields(row)) {
+            let same = match (before.parse::<f64>(), now.parse::<f64>()) {
+                (Ok(before), Ok(now)) => (now - before).abs() <= TOLERANCE * before,
+                _ => before == now,
+            };
+            assert!(same, "{}: {column} was {before}, is {now}", names(row));
+        }
+    }
+}
+
+fn names(row: &Kept) -> String {
+    format!("{}, {}", row.world.name(), row.keeper.name())
+}
