@@ -50,6 +50,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weeks = Weeks { number: args.weeks, seed: args.seed, calm: args.calm, lag };
     let rows = week::keep(&worlds, &Keeper::ALL, &weeks);
     week::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
+    for row in rows.iter().filter(|row| row.unprovoked > 0) {
+        let (world, keeper) = (row.world.name(), row.keeper.name());
+        println!(
+            "{world}, {keeper}: {} steps neither at the start nor after sleep",
+            row.unprovoked
+        );
+    }
     if let Some(file) = args.csv {
         week::write_csv(&rows, BufWriter::new(File::create(file)?))?;
     }
