@@ -31,25 +31,18 @@ pub enum Keeper {
     Crontab,
     /// `httptime sync` every hour.
     Sync,
-    /// `httptime run`.
-    Run {
-        /// What a correction must be able to rely on.
-        evidence: Evidence,
-        /// Whether it asks as soon as the machine wakes, or when the time is up that it meant to wait.
-        wakes: bool,
-    },
+    /// `httptime run`, which asks at once when the machine wakes.
+    Run(Evidence),
 }
 
 impl Keeper {
     /// All of them, the worst first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 5] = [
         Self::Nobody,
         Self::Crontab,
         Self::Sync,
-        Self::Run { evidence: Evidence::Bounds, wakes: false },
-        Self::Run { evidence: Evidence::Estimate, wakes: false },
-        Self::Run { evidence: Evidence::Bounds, wakes: true },
-        Self::Run { evidence: Evidence::Estimate, wakes: true },
+        Self::Run(Evidence::Bounds),
+        Self::Run(Evidence::Estimate),
     ];
 
     /// As the table has it.
@@ -59,10 +52,8 @@ impl Keeper {
             Self::Nobody => "free running",
             Self::Crontab => "crontab, date -s",
             Self::Sync => "sync, hourly",
-            Self::Run { evidence: Evidence::Estimate, wakes: false } => "run, estimate",
-            Self::Run { evidence: Evidence::Estimate, wakes: true } => "run, estimate, on waking",
-            Self::Run { wakes: false, .. } => "run",
-            Self::Run { wakes: true, .. } => "run, on waking",
+            Self::Run(Evidence::Estimate) => "run, estimate",
+            Self::Run(_) => "run",
         }
     }
 
@@ -71,7 +62,7 @@ impl Keeper {
             Self::Nobody => free_run(machine),
             Self::Crontab => hourly(machine, |machine, clock| set_to_date(machine, clock, config)),
             Self::Sync => hourly(machine, |machine, clock| sync(machine, clock, config)),
-            Self::Run { evidence, wakes } => run(machine, config, evidence, wakes),
+            Self::Run(evidence) => run(machine, config, evidence),
         }
     }
 }
@@ -222,7 +213,7 @@ fn set_to_date(machine: &mut Machine<'_>, clock: &mut SimulatedClock, config: &C
     }
 }
 
-/// What the program does, but for the ten requests with which it looks at the result.
+/// What the program does, but for the few requests with which it looks at the result.
 fn sync(machine: &mut Machine<'_>, clock: &mut SimulatedClock, config: &Config) {
     if let Some(measurement) = machine.measure(clock, config) {
         let reading = reading(&measurement, clock);
@@ -231,12 +222,7 @@ fn sync(machine: &mut Machine<'_>, clock: &mut SimulatedClock, config: &Config) 
     }
 }
 
-fn run(
-    machine: &mut Machine<'_>,
-    config: &Config,
-    evidence: Evidence,
-    wakes: bool,
-) -> SimulatedClock {
+fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> SimulatedClock {
     let policy = policy().evidence(evidence);
     let mut controller = Controller::new(machine.clock(), policy, Discipline::default());
     let mut failures = 0;
@@ -244,7 +230,11 @@ fn run(
     let mut known = None;
     while !Machine::is_over(controller.clock()) {
         controller.stop_slewing().expect("may be set");
-        let mut wait = match machine.measure(controller.clock_mut(), config) {
+        let config = match controller.expected(controller.clock().monotonic()) {
+            Some(expected) => config.clone().expecting(expected),
+            None => config.clone(),
+        };
+        let wait = match machine.measure(controller.clock_mut(), &config) {
             Some(measurement) => {
                 let reading = reading(&measurement, controller.clock());
                 let outcome = controller.absorb(&reading).expect("may be set");
@@ -257,15 +247,11 @@ fn run(
             }
             None => {
                 failures += 1;
-                (SHORTEST * (1 << failures.min(6))).min(LONGEST)
+                SHORTEST * (1 << (failures - 1).min(MOST_DOUBLINGS))
             }
         };
-        while !wait.is_zero() {
-            wait = machine.pass(controller.clock_mut(), wait);
-            if wakes {
-                break;
-            }
-        }
+        // What remains after sleep is not waited for.
+        machine.pass(controller.clock_mut(), wait);
     }
     controller.clock().clone()
 }
@@ -337,4 +323,5 @@ const LEAST_START: Duration = Duration::from_millis(20);
 const MOST_START: Duration = Duration::from_millis(60);
 /// After a failure, twice as long each time.
 const SHORTEST: Duration = Duration::from_secs(64);
-const LONGEST: Duration = Duration::from_secs(3600);
+/// As in the program's pace.
+const MOST_DOUBLINGS: u32 = 4;

@@ -294,4 +294,4 @@ impl Daemon<'_> {
 /// How often to look whether the clock was set.
 const TICK: Duration = Duration::from_secs(10);
 /// By how much the clock must have been moved to measure at once.
-const SET: Duration = Duration::from_millis(100);
+const SET: Duration = Duration::from_millis(20);

@@ -137,8 +137,8 @@ pub enum Evidence {
     /// The bounds: nothing is mended that they do not prove wrong.
     #[default]
     Bounds,
-    /// The estimate, as an NTP client does it, for errors below the step threshold: the ways there and back are taken
-    /// for alike. Acts on what exceeds two standard deviations and the lag allowed for.
+    /// The estimate, as an NTP client does it: the ways there and back are taken for alike. Slews what exceeds two standard
+    /// deviations and the lag allowed for. Only what the bounds prove is stepped.
     Estimate,
 }
 
@@ -259,23 +259,19 @@ impl Policy {
         let error = by.abs();
         let width = reading.bounds.width();
         let small = self.step_threshold.is_none_or(|threshold| error <= threshold);
+        let wrong = !reading.bounds.contains(Offset::ZERO);
+        let proved = wrong && width <= error;
         let doubt = 2 * reading.stddev + reading.lag;
-        let convincing = match self.evidence {
-            Evidence::Estimate if small => error > doubt,
-            _ => !reading.bounds.contains(Offset::ZERO),
-        };
-        if !convincing {
-            return Action::Leave;
-        }
-        let relied_on = self.evidence == Evidence::Estimate && small;
-        if width > error && !relied_on {
+        let estimated = self.evidence == Evidence::Estimate && error > doubt;
+        if !(proved || estimated) {
             let refusal = Refusal::BoundsTooWide { width, error };
-            return if small { Action::Leave } else { Action::Refuse(refusal) };
+            return if wrong && !small { Action::Refuse(refusal) } else { Action::Leave };
         }
         if let Some(refusal) = self.beyond_limits(reading, history, small) {
             return Action::Refuse(refusal);
         }
-        if small { Action::Slew(self.portion(by, history.horizon)) } else { Action::Step(by) }
+        let slewed = Action::Slew(self.portion(by, history.horizon));
+        if small || !proved { slewed } else { Action::Step(by) }
     }
 
     fn beyond_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
@@ -497,17 +493,18 @@ mod tests {
                 SETTLED,
                 slew(3 * MS + 1),
             ),
+            ("estimate, no step on it", estimating(), reading(5 * S, 6 * S), SETTLED, slew(5 * S)),
             (
-                "estimate, no step on it",
+                "estimate, a step that is proved",
                 estimating(),
-                reading(5 * S, 6 * S),
+                reading(5 * S, 2 * S),
                 SETTLED,
-                Action::Leave,
+                step(5 * S),
             ),
             (
-                "estimate, too wide for a step",
+                "estimate, too wide and in doubt",
                 estimating(),
-                reading(5 * S, 3 * S),
+                Reading { lag: Duration::from_secs(9), ..reading(5 * S, 3 * S) },
                 SETTLED,
                 wide(6_000_000_000, 5_000_000_000),
             ),
