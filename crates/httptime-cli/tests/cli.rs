@@ -1,5 +1,8 @@
 //! The program as a user meets it: output, exit codes, signals, the environment.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -204,4 +207,149 @@ fn demo_prints_the_estimate_beside_the_truth() {
         assert!(said.contains("the truth is inside the bounds"), "{said}");
         assert!(said.contains(skew.trim_start_matches('-')), "{said}");
     }
+}
+
+/// What `httptime run --check` says of a configuration: its exit code and stderr.
+fn checked(name: &str, configuration: &str) -> (Option<i32>, String) {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
+    fs::write(&file, configuration).expect("a file");
+    let output = check(&file);
+    fs::remove_file(&file).expect("it was there");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.code(), text(&output.stderr))
+}
+
+fn check(file: &Path) -> Output {
+    let mut command = program();
+    command.args(["run", "--check", "--config"]).arg(file).output().expect("the program starts")
+}
+
+/// A file of the repository's that is installed beside the program.
+fn installed(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_example_configuration_can_be_used_as_it_is_and_with_all_it_shows() {
+    let example = installed("dist/httptime.toml");
+    assert_eq!(checked("example", &example), (Some(0), String::new()));
+    let shown: Vec<&str> = example.lines().map(|line| uncommented(line).unwrap_or(line)).collect();
+    assert_ne!(shown.join("\n"), example.trim_end(), "nothing is commented out");
+    assert_eq!(checked("example-whole", &shown.join("\n")), (Some(0), String::new()));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line() {
+    let (code, said) = checked("unknown", "servers = ['a']\n[policy]\nmax_foreward = 1\n");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("unknown.toml: ") && said.contains("at line 3"), "{said}");
+    assert!(said.contains("unknown field `max_foreward`"), "{said}");
+}
+
+#[test]
+fn a_configuration_that_is_missing_or_names_no_server_is_exit_code_2() {
+    let missing = check(Path::new("/nonexistent/httptime.toml"));
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("/nonexistent/httptime.toml"), "{missing:?}");
+    let (code, said) = checked("empty", "servers = []\n");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("servers"), "{said}");
+}
+
+#[test]
+fn the_manual_has_every_key_of_the_parser_and_of_the_example_and_no_other() {
+    let documented = documented_keys(&installed("man/httptime.toml.5"));
+    for section in ["", "measure", "poll", "policy", "chrony"] {
+        let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+        let (_, said) = checked("keys", &format!("servers = ['a']\n{header}no_such_key = 1\n"));
+        let (_, expected) = said.split_once("expected one of ").expect("what the parser takes");
+        let of_section = |(in_section, _): &&(String, String)| in_section == section;
+        let mut keys: BTreeSet<&str> =
+            documented.iter().filter(of_section).map(|(_, key)| key.as_str()).collect();
+        if section.is_empty() {
+            keys.extend(documented.iter().map(|(section, _)| section.as_str()));
+            keys.remove("");
+        }
+        let accepted: BTreeSet<&str> =
+            expected.split(", ").map(|key| key.trim().trim_matches('`')).collect();
+        assert_eq!(keys, accepted, "[{section}]");
+    }
+    let mut section = String::new();
+    for line in installed("dist/httptime.toml").lines() {
+        let line = uncommented(line).unwrap_or(line);
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            assert!(documented.contains(&(section.clone(), key.to_owned())), "[{section}] {key}");
+        }
+    }
+}
+
+/// The setting that a comment shows.
+fn uncommented(line: &str) -> Option<&str> {
+    let setting = line.strip_prefix("# ")?;
+    let (key, _) = setting.split_once(" = ")?;
+    key.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some(setting)
+}
+
+/// Section and name of each key that a manual page of this style describes.
+fn documented_keys(page: &str) -> BTreeSet<(String, String)> {
+    let mut section = String::new();
+    let mut keys = BTreeSet::new();
+    for line in page.lines() {
+        if let Some(name) = line.strip_prefix(".SS ") {
+            section = name.strip_prefix('[').map_or("", |name| name.trim_end_matches(']')).into();
+        } else if let Some(setting) = line.strip_prefix(".BR ") {
+            if let Some((key, _)) = setting.split_once(" \" = ") {
+                keys.insert((section.clone(), key.to_owned()));
+            }
+        }
+    }
+    keys
+}
+
+#[test]
+fn a_dry_run_of_sync_says_what_would_be_done() {
+    let server = server();
+    let run = |more: &[&str]| {
+        let mut command = program();
+        command.args(["sync", "--dry-run", &server.url()]).args(QUICK).args(more);
+        command.output().expect("the program starts")
+    };
+    let machine = run(&["--json"]);
+    assert_eq!(machine.status.code(), Some(0), "{machine:?}");
+    let object = json(&machine);
+    assert_eq!((&object["schema"], &object["dry_run"]), (&1.into(), &true.into()), "{object}");
+    assert_eq!(object["decision"]["action"], "step", "{object}");
+    let by = object["decision"]["by_seconds"].as_f64().expect("a number");
+    assert_eq!(object["before"]["offset_seconds"].as_f64(), Some(by), "{object}");
+    assert!((by - 38.116).abs() < 1.5, "{object}");
+    assert!(object["error"].is_null() && object["after"].is_null(), "{object}");
+    let plain = run(&["--slew-only"]);
+    let said = text(&plain.stdout);
+    assert!(said.starts_with("before: local clock is slow by 3"), "{said}");
+    assert!(said.contains("\ndecision: slew by +3"), "{said}");
+    assert!(said.ends_with(" (dry run, nothing is changed)\n"), "{said}");
+}
+
+#[test]
+fn what_sync_refuses_is_exit_code_3_and_named() {
+    let behind = Offset::from_nanos(-7_200_000_000_000);
+    let server = LoopbackServer::builder().skew(behind).start().expect("a loopback port");
+    let run = |more: &[&str]| {
+        let mut command = program();
+        command.args(["sync", "--dry-run", &server.url()]).args(QUICK).args(more);
+        command.output().expect("the program starts")
+    };
+    let machine = run(&["--json"]);
+    assert_eq!(machine.status.code(), Some(3), "{machine:?}");
+    let object = json(&machine);
+    assert_eq!(object["decision"]["action"], "refuse", "{object}");
+    let reason = object["decision"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("start-up backward limit of 1800 s"), "{reason}");
+    let plain = run(&[]);
+    assert_eq!(plain.status.code(), Some(3), "{plain:?}");
+    assert!(text(&plain.stderr).starts_with("httptime: refused: -7"), "{plain:?}");
+    assert_eq!(run(&["--max-backward", "7300"]).status.code(), Some(0));
 }
