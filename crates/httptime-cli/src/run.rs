@@ -113,6 +113,7 @@ fn listen(events: Sender<Event>) -> std::io::Result<()> {
 impl Daemon<'_> {
     fn run(mut self, arriving: &Receiver<Event>) -> u8 {
         info!("started, {}", self.args.config.display());
+        self.write_metrics();
         service::ready();
         let tick = service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK));
         loop {
@@ -223,11 +224,11 @@ impl Daemon<'_> {
     }
 
     fn keep(&mut self, measurement: &Measurement) -> bool {
-        self.metrics.measured(measurement);
         let kept = match self.keeper.keep(measurement) {
             Ok(kept) => kept,
             Err(error) => return self.failed(&error),
         };
+        self.metrics.measured(measurement);
         self.metrics.steps += u64::from(kept.stepped);
         self.metrics.refusals += u64::from(kept.refused);
         self.metrics.frequency = kept.frequency;
@@ -249,6 +250,7 @@ impl Daemon<'_> {
         self.metrics.failures += 1;
         self.wait(None);
         service::status(&error.to_string());
+        self.write_metrics();
         error.is_forbidden()
     }
 

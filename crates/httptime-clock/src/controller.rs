@@ -130,6 +130,11 @@ impl<C: Clock> Controller<C> {
         self.policy = policy;
     }
 
+    /// The discipline, for other limits.
+    pub const fn discipline_mut(&mut self) -> &mut Discipline {
+        &mut self.discipline
+    }
+
     /// The clock, to be read.
     #[must_use]
     pub const fn clock(&self) -> &C {

@@ -94,6 +94,12 @@ impl Discipline {
         }
     }
 
+    /// Measures within these limits from here on, and keeps what was learnt.
+    pub fn set_limits(&mut self, shortest: Duration, longest: Duration, hold: Duration) {
+        (self.shortest, self.longest, self.hold) = (shortest, longest.max(shortest), hold);
+        self.interval = self.interval.clamp(self.shortest, self.longest);
+    }
+
     /// Starts from a frequency that was known to within `stddev` when it was saved, `age` ago.
     pub fn start_from(&mut self, stddev: Frequency, age: Duration) {
         let stddev = stddev.as_ppm() * PPM;

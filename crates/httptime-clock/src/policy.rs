@@ -82,7 +82,7 @@ pub enum Refusal {
         floor: Timestamp,
     },
     /// More than may be corrected at once in this direction.
-    #[error("{by} s is more than the {direction} limit of {} s", .limit.as_secs_f64())]
+    #[error("{by:.6} s is more than the {direction} limit of {} s", .limit.as_secs_f64())]
     TooFar {
         /// The correction.
         by: Offset,
@@ -93,7 +93,7 @@ pub enum Refusal {
     },
     /// The steps since the start come to more than is allowed in all.
     #[error(
-        "{by} s on top of {} s already stepped is more than the accumulated limit of {} s",
+        "{by:.6} s on top of {} s already stepped is more than the accumulated limit of {} s",
         .stepped.as_secs_f64(), .limit.as_secs_f64()
     )]
     Accumulated {
@@ -526,6 +526,6 @@ mod tests {
         let far = Policy::default().decide(&reading(-1801 * S, MS), &History::default());
         let Action::Refuse(refusal) = far else { panic!("{far:?}") };
         let said = refusal.to_string();
-        assert_eq!(said, "-1801.000000000 s is more than the start-up backward limit of 1800 s");
+        assert_eq!(said, "-1801.000000 s is more than the start-up backward limit of 1800 s");
     }
 }

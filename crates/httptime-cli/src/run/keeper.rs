@@ -10,7 +10,7 @@ use httptime_clock::{Action, ClockError, Controller, Frequency, Reading, SavedSt
 use log::{info, warn};
 use thiserror::Error as ThisError;
 
-use super::settings::{Mode, Settings, SettingsError};
+use super::settings::{Mode, Settings};
 use crate::bar::span;
 use crate::servers::still_shown;
 use crate::sync::decision;
@@ -68,9 +68,13 @@ impl Keeper {
         match SavedState::load(&state_file) {
             Ok(Some(saved)) => {
                 let stepped = controller.resume(&saved)?;
-                info!("frequency {} as saved, ± {}", saved.frequency, saved.stddev);
+                let stddev = saved.stddev.as_ppm();
+                info!("frequency {} as saved, ± {stddev:.3} ppm", saved.frequency);
                 if stepped > Offset::ZERO {
-                    info!("stepped by {stepped:.6} s to the time that was saved last");
+                    let file = state_file.display();
+                    warn!(
+                        "stepped by {stepped:.6} s to the time last saved; if that is wrong, delete {file}"
+                    );
                 }
             }
             Ok(None) => info!("no state saved in {} yet", state_file.display()),
@@ -80,10 +84,11 @@ impl Keeper {
     }
 
     /// Takes over new settings. What is known of the clock is kept, if the clock is kept as before.
-    pub(crate) fn reload(&mut self, settings: &Settings) -> Result<(), SettingsError> {
+    pub(crate) fn reload(&mut self, settings: &Settings) -> Result<(), ChronyError> {
         match (&mut *self, settings.mode) {
             (Self::Clock { controller, state_file }, Mode::Clock) => {
                 controller.set_policy(settings.policy());
+                settings.poll.limit(controller.discipline_mut());
                 *state_file = settings.state_file();
             }
             (Self::Chrony { feed, delay, .. }, Mode::Chrony) => {

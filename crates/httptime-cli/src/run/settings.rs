@@ -125,12 +125,6 @@ pub(crate) enum SettingsError {
     /// The parser's message has the line in it.
     #[error("{}: {message}", .path.display())]
     Malformed { path: PathBuf, message: String },
-    #[error(transparent)]
-    Measuring(#[from] Error),
-    #[error(transparent)]
-    Chrony(#[from] ChronyError),
-    #[error("poll.longest is shorter than poll.shortest")]
-    Polling,
 }
 
 impl TryFrom<f64> for Seconds {
@@ -188,6 +182,10 @@ impl Polling {
     pub(crate) fn discipline(&self) -> Discipline {
         Discipline::new(self.shortest.0, self.longest.0, self.hold.0)
     }
+
+    pub(crate) fn limit(&self, discipline: &mut Discipline) {
+        discipline.set_limits(self.shortest.0, self.longest.0, self.hold.0);
+    }
 }
 
 impl Settings {
@@ -199,10 +197,11 @@ impl Settings {
             path: path.into(),
             message: error.to_string().trim_end().to_owned(),
         })?;
-        settings.client()?;
-        settings.feed()?;
+        let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
+        settings.client().map_err(|error| unusable(error.to_string()))?;
+        settings.feed().map_err(|error| unusable(error.to_string()))?;
         if settings.poll.longest.0 < settings.poll.shortest.0 {
-            return Err(SettingsError::Polling);
+            return Err(unusable("poll.longest is shorter than poll.shortest".into()));
         }
         Ok(settings)
     }

@@ -106,9 +106,17 @@ impl std::fmt::Display for Metrics {
         let value = format!("{:.3}", self.interval_seconds);
         metric("interval_seconds", "gauge", help, plain("interval_seconds", value))?;
         let counters = [
-            ("measurements_total", "Measurements that succeeded.", self.measurements),
-            ("failures_total", "Measurements that failed.", self.failures),
-            ("requests_total", "Requests sent.", self.requests),
+            (
+                "measurements_total",
+                "Measurements that succeeded and were acted upon.",
+                self.measurements,
+            ),
+            (
+                "failures_total",
+                "Measurements that failed, or could not be acted upon.",
+                self.failures,
+            ),
+            ("requests_total", "Requests of the servers that could be measured.", self.requests),
             ("steps_total", "Steps of the clock.", self.steps),
             ("refusals_total", "Corrections refused by the policy.", self.refusals),
         ];

@@ -10,6 +10,8 @@ use httptime::Offset;
 use httptime_sim::loopback::{Behaviour, LoopbackServer, RefusedPort};
 use serde_json::Value;
 
+mod run;
+
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 const QUICK: &[&str] = &["--requests", "4", "--duration", "3", "--timeout", "1"];
 
