@@ -14,6 +14,7 @@ use crate::estimate::Estimate;
 use crate::http::Request;
 use crate::measure::{Measure, Next};
 use crate::measurement::Measurement;
+use crate::net::cancel::Canceller;
 use crate::net::clock::Clock;
 use crate::net::link::{Event, Link, Route};
 use crate::net::resolve::Resolving;
@@ -225,18 +226,32 @@ impl Client {
     /// The first request leaves when the names are resolved, for which there is one
     /// [`timeout`](crate::limits::Limits::timeout). After that it takes no longer than that timeout and
     /// [`duration`](crate::limits::Limits::duration) together.
-    pub fn survey(&self, mut watch: impl FnMut(Update<'_>)) -> Survey {
+    pub fn survey(&self, watch: impl FnMut(Update<'_>)) -> Survey {
+        self.survey_unless(None, watch)
+    }
+
+    /// As [`survey`](Self::survey), and ends at once when `canceller` says so: every server that is not done by then has
+    /// failed with [`Error::Cancelled`], and so has the whole.
+    pub fn survey_until(&self, canceller: &Canceller, watch: impl FnMut(Update<'_>)) -> Survey {
+        self.survey_unless(Some(canceller), watch)
+    }
+
+    fn survey_unless(
+        &self,
+        canceller: Option<&Canceller>,
+        mut watch: impl FnMut(Update<'_>),
+    ) -> Survey {
         let clock = Clock::new();
-        let mut sessions = self.sessions(&clock);
+        let mut sessions = self.sessions(&clock, canceller);
         let limits = self.config.limits();
         let deadline = clock.now().saturating_add(limits.duration() + limits.timeout());
-        drive(&clock, &mut sessions, deadline, &mut watch);
+        drive(&clock, &mut sessions, deadline, canceller, &mut watch);
         let tie = clock.tie();
         let results = sessions.into_iter().map(|session| session.finish(tie)).collect();
         self.conclude(results)
     }
 
-    fn sessions(&self, clock: &Clock) -> Vec<Session> {
+    fn sessions(&self, clock: &Clock, canceller: Option<&Canceller>) -> Vec<Session> {
         let timeout = self.config.limits().timeout();
         let begun = clock.now();
         let hop = |server| self.proxy.as_ref().map_or(server, |proxy| &proxy.url);
@@ -246,7 +261,7 @@ impl Client {
             .into_iter()
             .map(|lookup| {
                 let spent = clock.now().saturating_since(begun);
-                lookup.wait(timeout.saturating_sub(spent), timeout)
+                lookup.wait(timeout.saturating_sub(spent), timeout, canceller)
             })
             .collect();
         let tie = clock.tie();
@@ -283,6 +298,7 @@ impl Client {
         let measured: Vec<&Measurement> = results.iter().flatten().collect();
         let selection = match (&results[..], measured.is_empty()) {
             ([only], _) => only.clone().map(|measurement| (measurement, vec![true])),
+            (several, _) if several.contains(&Err(Error::Cancelled)) => Err(Error::Cancelled),
             (several, true) => Err(Error::AllFailed {
                 servers: several.len(),
                 last: Box::new(
@@ -500,6 +516,7 @@ fn drive(
     clock: &Clock,
     sessions: &mut [Session],
     deadline: LocalInstant,
+    canceller: Option<&Canceller>,
     watch: &mut dyn FnMut(Update<'_>),
 ) {
     let begun = clock.now();
@@ -508,8 +525,13 @@ fn drive(
         if sessions.iter().all(|session| session.done) {
             return;
         }
-        let ready = wait(clock, sessions, wake.map_or(deadline, |wake| wake.min(deadline)));
+        let wake = wake.map_or(deadline, |wake| wake.min(deadline));
+        let ready = wait(clock, sessions, wake, canceller);
         let now = clock.now();
+        if canceller.is_some_and(Canceller::is_cancelled) {
+            sessions.iter_mut().filter(|s| !s.done).for_each(|s| s.fail(Error::Cancelled));
+            return;
+        }
         if now >= deadline {
             let spent = now.saturating_since(begun);
             sessions.iter_mut().filter(|s| !s.done).for_each(|s| s.expire(spent, now));
@@ -529,10 +551,19 @@ fn drive(
 ///
 /// A timer wakes a process later than a request may leave that is aimed to some tens of microseconds: so the timer is set
 /// a little early, and the rest is spent asking.
-fn wait(clock: &Clock, sessions: &[Session], wake: LocalInstant) -> u64 {
-    let mut interests: [Option<(u64, BorrowedFd<'_>, PollFlags)>; MAX_SERVERS * MAX_LINKS] =
-        [None; MAX_SERVERS * MAX_LINKS];
+fn wait(
+    clock: &Clock,
+    sessions: &[Session],
+    wake: LocalInstant,
+    canceller: Option<&Canceller>,
+) -> u64 {
+    let mut interests: [Option<(u64, BorrowedFd<'_>, PollFlags)>; MAX_INTERESTS] =
+        [None; MAX_INTERESTS];
     let mut count = 0;
+    if let Some(canceller) = canceller {
+        interests[count] = Some((0, canceller.as_fd(), PollFlags::IN));
+        count += 1;
+    }
     for (index, session) in sessions.iter().enumerate() {
         for (which, link) in session.links.iter().enumerate() {
             if let Some((fd, flags)) = link.interest() {
@@ -549,7 +580,7 @@ fn wait(clock: &Clock, sessions: &[Session], wake: LocalInstant) -> u64 {
         }
         return 0;
     };
-    let mut fds: [PollFd<'_>; MAX_SERVERS * MAX_LINKS] = std::array::from_fn(|position| {
+    let mut fds: [PollFd<'_>; MAX_INTERESTS] = std::array::from_fn(|position| {
         let (_, fd, flags) = interests[position].unwrap_or(first);
         PollFd::from_borrowed_fd(fd, flags)
     });
@@ -578,6 +609,8 @@ const fn bit(server: usize, link: usize) -> u64 {
 const MAX_SERVERS: usize = 16;
 /// The most connections to one server.
 const MAX_LINKS: usize = 4;
+/// All links, and the canceller.
+const MAX_INTERESTS: usize = MAX_SERVERS * MAX_LINKS + 1;
 /// A bound on the work done between two waits.
 const MAX_TURNS: u32 = 16;
 /// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a virtual machine

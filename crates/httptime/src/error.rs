@@ -227,6 +227,9 @@ pub enum Error {
         /// By how much.
         by: Duration,
     },
+    /// The caller ended the measurement.
+    #[error("cancelled")]
+    Cancelled,
     /// The measurement was finished before any exchange had succeeded.
     #[error("nothing was measured")]
     NothingMeasured,
@@ -270,6 +273,7 @@ impl Error {
             Self::AmbiguousMajority { .. } => "ambiguous_majority",
             Self::AllFailed { .. } => "all_failed",
             Self::ReceivedBeforeSent { .. } => "received_before_sent",
+            Self::Cancelled => "cancelled",
             Self::NothingMeasured => "nothing_measured",
         }
     }

@@ -1,14 +1,16 @@
 //! Sockets, names and the machine's clocks: all of the crate that does I/O.
 
+pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod link;
 pub(crate) mod resolve;
 mod url;
 
+pub use self::cancel::Canceller;
 pub use self::resolve::Family;
 pub use self::url::Url;
 
-use crate::time::ClockTie;
+use crate::time::{ClockTie, LocalInstant};
 
 /// What the wall clock shows at an instant, as measurements of this process count instants.
 ///
@@ -17,4 +19,10 @@ use crate::time::ClockTie;
 #[must_use]
 pub fn tie() -> ClockTie {
     clock::Clock::new().tie()
+}
+
+/// Now, as measurements of this process count instants.
+#[must_use]
+pub fn now() -> LocalInstant {
+    clock::Clock::new().now()
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use httptime::config::Config;
 use httptime::measurement::Ended;
+use httptime::net::Canceller;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Client, Error, Measurement, Offset};
 use httptime_sim::loopback::{
@@ -319,4 +320,54 @@ fn what_a_proxy_refuses_is_an_error_of_its_own() {
         Err(error) if error.kind() == *kind => Ok(()),
         other => Err(format!("{other:?}")),
     });
+}
+
+#[test]
+fn a_cancelled_measurement_ends_at_once_wherever_it_is() {
+    let hole = BlackHole::start().expect("a listener");
+    let silent = server(Behaviour::Silent);
+    let good = server(Behaviour::Normal);
+    let cases = vec![
+        ("connecting", vec![format!("http://{}/", hole.address())]),
+        ("awaiting an answer", vec![silent.url()]),
+        ("between two requests", vec![good.url()]),
+        ("several", vec![good.url(), silent.url(), format!("http://{}/", hole.address())]),
+    ];
+    all(cases, |urls| {
+        let builder = Client::builder(&urls[0]).config(Config::default());
+        let client = urls[1..].iter().fold(builder, |builder, url| builder.server(url));
+        let client = client.build().map_err(|error| error.to_string())?;
+        let canceller = Canceller::new().map_err(|error| error.to_string())?;
+        let (survey, late) = thread::scope(|scope| {
+            let surveying = scope.spawn(|| {
+                let survey = client.survey_until(&canceller, |_| {});
+                (survey, Instant::now())
+            });
+            thread::sleep(Duration::from_millis(300));
+            canceller.cancel();
+            let cancelled = Instant::now();
+            let (survey, ended) = surveying.join().expect("no panic");
+            (survey, ended.saturating_duration_since(cancelled))
+        });
+        let all_say_so =
+            survey.servers().iter().all(|server| server.result() == Err(&Error::Cancelled));
+        if late > Duration::from_millis(50) {
+            return Err(format!("{late:?} late"));
+        }
+        if survey.combined() != Err(&Error::Cancelled) || !all_say_so {
+            return Err(format!("{survey:?}"));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_begun_with_a_used_canceller_ends_at_once() -> Result<(), Error> {
+    let canceller = Canceller::new().expect("two descriptors");
+    canceller.cancel();
+    let client = Client::builder("http://name.invalid/").build()?;
+    let begun = Instant::now();
+    assert_eq!(client.survey_until(&canceller, |_| {}).combined(), Err(&Error::Cancelled));
+    assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+    Ok(())
 }

@@ -1,9 +1,9 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Url;
+use super::{Canceller, Url};
 use crate::error::{Error, Phase};
 
 /// Which addresses of a name to use.
@@ -26,7 +26,7 @@ pub enum Family {
 pub(crate) struct Resolving {
     host: String,
     family: Family,
-    answer: Receiver<Result<Vec<SocketAddr>, String>>,
+    answer: Receiver<Answer>,
 }
 
 impl Resolving {
@@ -55,9 +55,10 @@ impl Resolving {
         self,
         remaining: Duration,
         timeout: Duration,
+        canceller: Option<&Canceller>,
     ) -> Result<Vec<SocketAddr>, Error> {
         let fail = |reason: String| Error::Resolve { host: self.host.clone(), reason };
-        let mut addresses = match self.answer.recv_timeout(remaining) {
+        let mut addresses = match self.receive(remaining, canceller)? {
             Ok(answer) => answer.map_err(fail)?,
             Err(RecvTimeoutError::Timeout) => {
                 return Err(Error::Timeout { phase: Phase::Resolve, after: timeout });
@@ -78,7 +79,33 @@ impl Resolving {
         }
         Ok(addresses)
     }
+
+    /// Waits for the resolver, and for the canceller a slice at a time: it may be used in a signal handler, where no
+    /// channel can be written to.
+    fn receive(
+        &self,
+        remaining: Duration,
+        canceller: Option<&Canceller>,
+    ) -> Result<Result<Answer, RecvTimeoutError>, Error> {
+        let Some(canceller) = canceller else { return Ok(self.answer.recv_timeout(remaining)) };
+        let begun = Instant::now();
+        loop {
+            if canceller.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let left = remaining.saturating_sub(begun.elapsed());
+            match self.answer.recv_timeout(left.min(SLICE)) {
+                Err(RecvTimeoutError::Timeout) if left > SLICE => {}
+                answer => return Ok(answer),
+            }
+        }
+    }
 }
+
+type Answer = Result<Vec<SocketAddr>, String>;
+
+/// How long a cancellation may go unnoticed.
+const SLICE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -86,7 +113,7 @@ mod tests {
 
     fn resolve(url: &str, family: Family) -> Result<Vec<SocketAddr>, Error> {
         let timeout = Duration::from_secs(5);
-        Resolving::start(&Url::parse(url)?, family).wait(timeout, timeout)
+        Resolving::start(&Url::parse(url)?, family).wait(timeout, timeout, None)
     }
 
     #[test]
@@ -110,5 +137,22 @@ mod tests {
         let addresses = resolve("http://[fe80::1%251]:81/", Family::Any)?;
         assert!(matches!(addresses[..], [SocketAddr::V6(v6)] if v6.scope_id() == 1));
         Ok(())
+    }
+
+    #[test]
+    fn waiting_for_a_resolver_that_says_nothing_can_be_cancelled() {
+        let (_sender, answer) = mpsc::channel();
+        let resolving = Resolving { host: "nowhere".into(), family: Family::Any, answer };
+        let canceller = Canceller::new().expect("two descriptors");
+        let begun = Instant::now();
+        let minute = Duration::from_secs(60);
+        let result = thread::scope(|scope| {
+            let waiting = scope.spawn(|| resolving.wait(minute, minute, Some(&canceller)));
+            thread::sleep(Duration::from_millis(30));
+            canceller.cancel();
+            waiting.join().expect("no panic")
+        });
+        assert_eq!(result, Err(Error::Cancelled));
+        assert!(begun.elapsed() < Duration::from_millis(130), "{:?}", begun.elapsed());
     }
 }
