@@ -1,0 +1,376 @@
+//! What every function has in common: arguments in, results out, no panic across.
+
+use std::ffi::{CStr, c_char};
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use httptime::Offset;
+
+use crate::status::{
+    HTTPTIME_ERROR_INVALID_ARGUMENT, HTTPTIME_ERROR_INVALID_CONFIG, HTTPTIME_ERROR_PANIC,
+    HTTPTIME_OK, httptime_status, remember, status_of_kind,
+};
+
+/// Why a call failed: its status, and what there is to say beyond the status's own text.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) status: httptime_status,
+    pub(crate) message: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(status: httptime_status, message: impl Into<String>) -> Self {
+        Self { status, message: Some(message.into()) }
+    }
+
+    pub(crate) fn argument(message: impl Into<String>) -> Self {
+        Self::new(HTTPTIME_ERROR_INVALID_ARGUMENT, message)
+    }
+
+    fn null(name: &str) -> Self {
+        Self::argument(format!("{name} is NULL"))
+    }
+}
+
+impl From<httptime::Error> for Failure {
+    fn from(error: httptime::Error) -> Self {
+        Self::new(status_of_kind(error.kind()), error.to_string())
+    }
+}
+
+#[cfg(feature = "clock")]
+impl From<httptime_clock::ClockError> for Failure {
+    fn from(error: httptime_clock::ClockError) -> Self {
+        Self::new(status_of_kind(error.kind()), error.to_string())
+    }
+}
+
+/// Runs the body of a function of the C interface: failures become a status and a message, and so do panics.
+pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> httptime_status {
+    hook::install();
+    // Whatever the panic left half done is only reached through handles that the header says are not to be used any more.
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => HTTPTIME_OK,
+        Ok(Err(failure)) => remember(failure),
+        Err(payload) => {
+            let text = payload
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            remember(Failure::new(
+                HTTPTIME_ERROR_PANIC,
+                format!("an error inside the library: {text}"),
+            ))
+        }
+    }
+}
+
+/// As [`guard`], for functions that return something else; `fallback` stands for a panic.
+pub(crate) fn guard_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    hook::install();
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
+}
+
+/// A panic is reported to the log and not on the program's stderr. The hook is that of this library's own copy of the
+/// standard library.
+mod hook {
+    #[cfg(not(test))]
+    pub(super) fn install() {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| log::error!("{panic}"))));
+    }
+
+    /// The tests' own panics are to be seen.
+    #[cfg(test)]
+    pub(super) const fn install() {}
+}
+
+/// A structure of the header that begins with its size.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with a `u32`, has no padding, and any bytes make a valid value.
+pub(crate) unsafe trait Versioned: Copy {
+    /// The size below which no header ever had it.
+    const SMALLEST: usize;
+
+    /// What fields mean that an older header does not have.
+    fn initial() -> Self;
+}
+
+/// Takes in a structure, of whatever version of the header.
+///
+/// # Safety
+/// `from` is NULL or points to a structure of the size that its first field says.
+pub(crate) unsafe fn read<T: Versioned>(from: *const T, name: &str) -> Result<T, Failure> {
+    // SAFETY: as the caller says.
+    let (from, size) = unsafe { sized(from.cast_mut(), name) }?;
+    let mut value = T::initial();
+    let known = size.min(size_of::<T>());
+    // SAFETY: `size` bytes can be read, `size_of::<T>()` written, `known` is no more than either; any bytes make a `T`.
+    unsafe {
+        from.cast::<u8>().as_ptr().copy_to_nonoverlapping((&raw mut value).cast::<u8>(), known);
+    }
+    for position in known..size {
+        // SAFETY: `position` is within the caller's structure.
+        if unsafe { from.cast::<u8>().add(position).read() } != 0 {
+            return Err(Failure::argument(format!(
+                "{name} has a field that this version of the library does not know, at byte {position}"
+            )));
+        }
+    }
+    Ok(value)
+}
+
+/// Where a structure is to be written to, of whatever version of the header. Checked before the work is done.
+#[derive(Debug)]
+pub(crate) struct Output<T> {
+    to: NonNull<T>,
+    size: usize,
+    _type: PhantomData<T>,
+}
+
+impl<T: Versioned> Output<T> {
+    /// # Safety
+    /// `to` is NULL, or points to a structure of the size that its first field says for as long as the output lives.
+    pub(crate) unsafe fn new(to: *mut T, name: &str) -> Result<Self, Failure> {
+        // SAFETY: as the caller says.
+        let (to, size) = unsafe { sized(to, name) }?;
+        Ok(Self { to, size, _type: PhantomData })
+    }
+
+    /// As much of `value` as the caller's structure has room for, its size left as it is; what the caller has beyond
+    /// that becomes zero.
+    pub(crate) fn write(&self, value: &T) {
+        let header = size_of::<u32>();
+        let known = self.size.min(size_of::<T>());
+        let from = (&raw const *value).cast::<u8>();
+        let to = self.to.cast::<u8>().as_ptr();
+        // SAFETY: `known` bytes can be read from `value`, which has no padding; `self.size` can be written, and are no
+        // less than `known`.
+        unsafe {
+            to.add(header).copy_from_nonoverlapping(from.add(header), known - header);
+            to.add(known).write_bytes(0, self.size - known);
+        }
+    }
+}
+
+/// # Safety
+/// As [`read`].
+unsafe fn sized<T: Versioned>(pointer: *mut T, name: &str) -> Result<(NonNull<T>, usize), Failure> {
+    let pointer = target(pointer, name)?;
+    // SAFETY: it is not NULL, so it begins with its size.
+    let given = unsafe { pointer.cast::<u32>().read() };
+    Ok((pointer, checked_size::<T>(given, name)?))
+}
+
+/// The size of a structure, if it can be one.
+pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize, Failure> {
+    let size = usize::try_from(given).unwrap_or(usize::MAX);
+    if (T::SMALLEST..=LARGEST).contains(&size) && size % UNIT == 0 {
+        return Ok(size);
+    }
+    Err(Failure::argument(format!(
+        "{name} has a struct_size of {given}; it is to be the sizeof of the structure"
+    )))
+}
+
+/// No field crosses a multiple of this, so that a structure of any size ends with a whole field.
+const UNIT: usize = 8;
+/// Larger than any structure will ever be: beyond this, the size was never set.
+const LARGEST: usize = 4096;
+
+/// The size of a structure, as its first field has it.
+pub(crate) const fn size<T>() -> u32 {
+    assert!(size_of::<T>() <= LARGEST && size_of::<T>() % UNIT == 0);
+    #[expect(clippy::cast_possible_truncation, reason = "compared above")]
+    {
+        size_of::<T>() as u32
+    }
+}
+
+/// A handle or another pointer that must not be NULL.
+///
+/// # Safety
+/// `pointer` is NULL, or valid and not written to for `'a`.
+pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Failure> {
+    // SAFETY: as the caller says.
+    unsafe { pointer.as_ref() }.ok_or_else(|| Failure::null(name))
+}
+
+/// A handle that is changed.
+///
+/// # Safety
+/// `pointer` is NULL, or valid and used by nobody else for `'a`.
+pub(crate) unsafe fn exclusive<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T, Failure> {
+    // SAFETY: as the caller says.
+    unsafe { pointer.as_mut() }.ok_or_else(|| Failure::null(name))
+}
+
+/// Where something is to be written to that need not be initialised.
+pub(crate) fn target<T>(pointer: *mut T, name: &str) -> Result<NonNull<T>, Failure> {
+    let pointer = NonNull::new(pointer).ok_or_else(|| Failure::null(name))?;
+    if !pointer.is_aligned() {
+        return Err(Failure::argument(format!("{name} is not aligned")));
+    }
+    Ok(pointer)
+}
+
+/// # Safety
+/// `pointer` is NULL, or `count` elements can be read there for `'a`.
+pub(crate) unsafe fn slice<'a, T>(
+    pointer: *const T,
+    count: usize,
+    name: &str,
+) -> Result<&'a [T], Failure> {
+    if pointer.is_null() {
+        return Err(Failure::null(name));
+    }
+    if count.checked_mul(size_of::<T>()).is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+        return Err(Failure::argument(format!("{name} cannot have {count} elements")));
+    }
+    // SAFETY: not NULL, not larger than memory, and `count` elements long as the caller says.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+}
+
+/// # Safety
+/// `pointer` is NULL, or points to a text with a NUL at its end that lives for `'a`.
+pub(crate) unsafe fn text<'a>(
+    pointer: *const c_char,
+    name: impl fmt::Display,
+) -> Result<&'a str, Failure> {
+    if pointer.is_null() {
+        return Err(Failure::argument(format!("{name} is NULL")));
+    }
+    // SAFETY: as the caller says.
+    unsafe { CStr::from_ptr(pointer) }
+        .to_str()
+        .map_err(|_| Failure::argument(format!("{name} is not UTF-8")))
+}
+
+/// Gives a handle out, to be freed by the caller.
+pub(crate) fn give<T>(value: T, to: NonNull<*mut T>) {
+    // SAFETY: the caller of the interface says that a pointer can be written there.
+    unsafe { to.write(Box::into_raw(Box::new(value))) }
+}
+
+/// Takes a handle back and drops it; NULL is none.
+///
+/// # Safety
+/// `handle` is NULL, or from [`give`] and used by nobody any more.
+pub(crate) unsafe fn take_back<T>(handle: *mut T) {
+    if !handle.is_null() {
+        // SAFETY: as the caller says.
+        let owned = unsafe { Box::from_raw(handle) };
+        guard_or((), || drop(owned));
+    }
+}
+
+/// A duration in nanoseconds; saturates at 292 years.
+pub(crate) fn nanos(duration: Duration) -> i64 {
+    Offset::from(duration).as_nanos()
+}
+
+/// Nanoseconds that may not be negative.
+pub(crate) fn duration(nanos: i64, name: &str) -> Result<Duration, Failure> {
+    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| {
+        Failure::new(HTTPTIME_ERROR_INVALID_CONFIG, format!("{name} is negative: {nanos}"))
+    })
+}
+
+/// A text in a fixed array, cut off to fit, the rest zero.
+pub(crate) fn array<const N: usize>(text: &str) -> [c_char; N] {
+    let mut array = [0; N];
+    let kept = crate::status::truncated(text, N - 1);
+    for (to, byte) in array.iter_mut().zip(kept.bytes().filter(|byte| *byte != 0)) {
+        *to = c_char::from_ne_bytes([byte]);
+    }
+    array
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C)]
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    struct Newer {
+        struct_size: u32,
+        first: i32,
+        second: i64,
+        third: i64,
+    }
+
+    // SAFETY: integers, without padding.
+    unsafe impl Versioned for Newer {
+        const SMALLEST: usize = 8;
+
+        fn initial() -> Self {
+            Self { struct_size: 0, first: -1, second: -2, third: -3 }
+        }
+    }
+
+    fn newer(struct_size: u32) -> Newer {
+        Newer { struct_size, first: 1, second: 2, third: 3 }
+    }
+
+    fn taken(value: &[Newer]) -> Result<Newer, Failure> {
+        // SAFETY: it points to an initialised structure.
+        unsafe { read(value.as_ptr(), "value") }
+    }
+
+    #[test]
+    fn of_an_older_structure_only_its_own_bytes_are_read() {
+        assert_eq!(taken(&[newer(24)]).unwrap(), newer(24));
+        assert_eq!(taken(&[newer(16)]).unwrap(), Newer { third: -3, ..newer(16) });
+        assert_eq!(taken(&[newer(8)]).unwrap(), Newer { second: -2, third: -3, ..newer(8) });
+    }
+
+    #[test]
+    fn of_a_newer_structure_the_unknown_fields_must_be_zero() {
+        let zero = Newer { struct_size: 0, first: 0, second: 0, third: 0 };
+        assert!(taken(&[newer(48), zero]).is_ok());
+        let failure = taken(&[newer(48), Newer { third: 1, ..zero }]).unwrap_err();
+        assert!(failure.message.unwrap().contains("at byte 40"));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        for size in [0, 4, 7, 9, 12, 23, 4104, u32::MAX] {
+            let failure = taken(&[newer(size)]).unwrap_err();
+            assert_eq!(failure.status, HTTPTIME_ERROR_INVALID_ARGUMENT, "{size}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_written_than_the_caller_has_room_for() {
+        let written = |size: u32| {
+            let mut place = [newer(size), newer(0)];
+            // SAFETY: two structures are there; 48 bytes at most are written.
+            let output = unsafe { Output::new(place.as_mut_ptr(), "place") }.unwrap();
+            output.write(&Newer { struct_size: 24, first: 11, second: 12, third: 13 });
+            place
+        };
+        assert_eq!(written(16)[0], Newer { struct_size: 16, first: 11, second: 12, third: 3 });
+        assert_eq!(written(24)[0], Newer { struct_size: 24, first: 11, second: 12, third: 13 });
+        assert_eq!(written(24)[1], newer(0));
+        assert_eq!(written(32)[1], Newer { struct_size: 0, first: 0, ..newer(0) });
+        assert_eq!(written(48)[1], Newer { struct_size: 0, first: 0, second: 0, third: 0 });
+    }
+
+    #[test]
+    fn a_panic_is_a_status_with_its_message() {
+        let status = guard(|| panic!("on {}", "purpose"));
+        assert_eq!(status, HTTPTIME_ERROR_PANIC);
+        let mut buffer = [0; 64];
+        // SAFETY: the buffer has that size.
+        let length = unsafe { crate::httptime_error_message(buffer.as_mut_ptr(), buffer.len()) };
+        // SAFETY: it was ended by a NUL.
+        let message = unsafe { CStr::from_ptr(buffer.as_ptr()) }.to_str().unwrap();
+        assert_eq!(message, "an error inside the library: on purpose");
+        assert_eq!(length, message.len());
+    }
+}

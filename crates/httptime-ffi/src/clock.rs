@@ -1,0 +1,401 @@
+use std::ffi::c_char;
+use std::time::Duration;
+
+use httptime::{ClockTie, LocalInstant, Offset, Timestamp};
+use httptime_clock::policy::{Evidence, History, Refusal};
+use httptime_clock::{Action, Clock as _, Policy, Reading, SyncStatus, SystemClock};
+
+use crate::boundary::{
+    Failure, Output, Versioned, array, duration, guard, nanos, read, size, target,
+};
+use crate::measure::interval;
+use crate::measurement::httptime_measurement;
+use crate::options::{initialise, unknown};
+use crate::query::{httptime_tie, tie};
+use crate::status::{HTTPTIME_ERROR_CLOCK_STEPPED, httptime_status};
+
+/// Act only on what the bounds prove.
+pub const HTTPTIME_EVIDENCE_BOUNDS: i32 = 0;
+/// Below the step threshold act on the estimate, as an NTP client does.
+pub const HTTPTIME_EVIDENCE_ESTIMATE: i32 = 1;
+
+/// Nothing is to be done: the measurement does not show that the clock is wrong.
+pub const HTTPTIME_ACTION_LEAVE: i32 = 0;
+/// Turn the clock gradually.
+pub const HTTPTIME_ACTION_SLEW: i32 = 1;
+/// Set the clock at once.
+pub const HTTPTIME_ACTION_STEP: i32 = 2;
+/// Do nothing, and somebody should look at it.
+pub const HTTPTIME_ACTION_REFUSE: i32 = 3;
+
+/// Not refused.
+pub const HTTPTIME_REFUSAL_NONE: i32 = 0;
+/// The bounds leave more open than would be mended.
+pub const HTTPTIME_REFUSAL_BOUNDS_TOO_WIDE: i32 = 1;
+/// The clock would show a time before the floor.
+pub const HTTPTIME_REFUSAL_BEFORE_FLOOR: i32 = 2;
+/// More than may be corrected at once in this direction.
+pub const HTTPTIME_REFUSAL_TOO_FAR: i32 = 3;
+/// The steps since the start come to more than is allowed in all.
+pub const HTTPTIME_REFUSAL_ACCUMULATED: i32 = 4;
+
+/// The rules for correcting a clock. Filled by httptime_policy_init, then changed where wanted. A negative limit is none.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_policy {
+    /// sizeof(httptime_policy). httptime_policy_init sets it.
+    pub struct_size: u32,
+    /// HTTPTIME_EVIDENCE_*. Default: HTTPTIME_EVIDENCE_BOUNDS.
+    pub evidence: i32,
+    /// Larger errors are stepped, smaller ones slewed. Default: 128 ms. Negative: all are slewed.
+    pub step_threshold_ns: i64,
+    /// The most to correct forward at once. Default: 1000 s.
+    pub max_forward_ns: i64,
+    /// The most to correct backward at once. Default: 1000 s.
+    pub max_backward_ns: i64,
+    /// The same for the first correction since the start. Default: unlimited.
+    pub max_startup_forward_ns: i64,
+    /// The same for the first correction since the start. Default: 1800 s.
+    pub max_startup_backward_ns: i64,
+    /// The most to step in all since the start. Default: unlimited.
+    pub max_accumulated_ns: i64,
+    /// No time before this is set: ns since 1970. Default: the day on which the library was built.
+    pub floor_ns: i64,
+}
+
+// SAFETY: integers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_policy {
+    const SMALLEST: usize = 16;
+
+    fn initial() -> Self {
+        let seconds = |seconds| nanos(Duration::from_secs(seconds));
+        Self {
+            struct_size: size::<Self>(),
+            evidence: HTTPTIME_EVIDENCE_BOUNDS,
+            step_threshold_ns: nanos(Duration::from_millis(128)),
+            max_forward_ns: seconds(1000),
+            max_backward_ns: seconds(1000),
+            max_startup_forward_ns: -1,
+            max_startup_backward_ns: seconds(1800),
+            max_accumulated_ns: -1,
+            floor_ns: httptime_clock::policy::build_day().as_unix_nanos(),
+        }
+    }
+}
+
+/// What has been done to the clock so far. All of it zero: nothing yet, and nobody will look again.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_history {
+    /// sizeof(httptime_history), set by the caller.
+    pub struct_size: u32,
+    /// Whether the clock was brought right once since the start; until then the start-up limits hold.
+    pub settled: i32,
+    /// The sizes of all steps since the start, added up.
+    pub stepped_ns: i64,
+    /// How long until the next decision: a slew gets no larger than that allows. 0: there is none.
+    pub horizon_ns: i64,
+}
+
+// SAFETY: integers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_history {
+    const SMALLEST: usize = 24;
+
+    fn initial() -> Self {
+        Self { struct_size: size::<Self>(), settled: 0, stepped_ns: 0, horizon_ns: 0 }
+    }
+}
+
+/// What is to be done to the clock. Written by httptime_policy_decide; set struct_size before.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_decision {
+    /// sizeof(httptime_decision), set by the caller.
+    pub struct_size: u32,
+    /// HTTPTIME_ACTION_*.
+    pub action: i32,
+    /// By how much to slew or step; positive: forward. Else 0.
+    pub by_ns: i64,
+    /// Why it is refused: HTTPTIME_REFUSAL_*.
+    pub refusal: i32,
+    /// 0.
+    pub reserved: u32,
+    /// The refusal in words, with the values, ended by a NUL. Else empty.
+    pub reason: [c_char; 192],
+}
+
+// SAFETY: integers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_decision {
+    const SMALLEST: usize = 16;
+
+    fn initial() -> Self {
+        Self {
+            struct_size: size::<Self>(),
+            action: HTTPTIME_ACTION_LEAVE,
+            by_ns: 0,
+            refusal: HTTPTIME_REFUSAL_NONE,
+            reserved: 0,
+            reason: [0; 192],
+        }
+    }
+}
+
+/// Fills in the default rules, struct_size too.
+///
+/// policy: need not be initialised. struct_size: sizeof(httptime_policy). Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_policy_init(
+    policy: *mut httptime_policy,
+    struct_size: u32,
+) -> httptime_status {
+    // SAFETY: the header says that `struct_size` bytes can be written there.
+    guard(|| unsafe { initialise(policy, struct_size, "policy") })
+}
+
+/// Decides what to do about the clock on the strength of a measurement. Changes nothing: a dry run is this function.
+///
+/// policy: NULL for the defaults. history: NULL for none. decision: its struct_size set by the caller; written only on
+/// HTTPTIME_OK, which a refusal is too. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_policy_decide(
+    policy: *const httptime_policy,
+    history: *const httptime_history,
+    measurement: *const httptime_measurement,
+    decision: *mut httptime_decision,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (policy, history, reading, output) = unsafe {
+            (
+                self::policy(policy)?,
+                self::history(history)?,
+                reading(measurement)?,
+                Output::new(decision, "decision")?,
+            )
+        };
+        output.write(&policy.decide(&reading, &history).into());
+        Ok(())
+    })
+}
+
+/// CHANGES THE SYSTEM'S CLOCK: does what was decided, and tells the kernel how right the clock is then. A refusal changes
+/// nothing. What was done before a failure stays done.
+///
+/// measurement, decision: of httptime_policy_decide. now: both clocks as they are now, on the monotonic clock of the
+/// measurement (httptime_tie_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
+/// been set since the measurement, and with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_clock_apply(
+    measurement: *const httptime_measurement,
+    decision: *const httptime_decision,
+    now: *const httptime_tie,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (reading, decision, now) =
+            unsafe { (reading(measurement)?, read(decision, "decision")?, tie(now, "now")?) };
+        let by = Offset::from_nanos(decision.by_ns);
+        let action = match decision.action {
+            HTTPTIME_ACTION_LEAVE => Action::Leave,
+            HTTPTIME_ACTION_SLEW => Action::Slew(by),
+            HTTPTIME_ACTION_STEP => Action::Step(by),
+            HTTPTIME_ACTION_REFUSE => return Ok(()),
+            other => return Err(unknown("action", other)),
+        };
+        still_shown(&reading, now)?;
+        httptime_clock::controller::apply(&mut SystemClock::new(), action, &reading)?;
+        Ok(())
+    })
+}
+
+/// CHANGES THE SYSTEM'S CLOCK: sets it at once. On Linux the clock counts as not synchronised afterwards:
+/// httptime_clock_set_synchronised.
+///
+/// by_ns: how much forward; negative: back. Fails with 70 to 74; the clock is then as it was. Needs root or CAP_SYS_TIME. One
+/// thread at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn httptime_clock_step(by_ns: i64) -> httptime_status {
+    guard(|| Ok(SystemClock::new().step(Offset::from_nanos(by_ns))?))
+}
+
+/// CHANGES THE SYSTEM'S CLOCK: turns it gradually, at 500 ppm: a second takes 33 minutes. Replaces a slew under way; 0 ends
+/// it. Returns at once.
+///
+/// by_ns: how much forward; negative: back (the clock never runs backward); rounded to a microsecond. Fails with 70 to 74; the
+/// clock is then as it was. Needs root or CAP_SYS_TIME. One thread at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn httptime_clock_slew(by_ns: i64) -> httptime_status {
+    guard(|| Ok(SystemClock::new().slew(Offset::from_nanos(by_ns))?))
+}
+
+/// What is still to be done of the last slew. Changes nothing, needs no privileges.
+///
+/// by_ns: set to how much forward. Fails with HTTPTIME_ERROR_UNSUPPORTED where the kernel does not tell. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_clock_remaining_slew(by_ns: *mut i64) -> httptime_status {
+    guard(|| {
+        let place = target(by_ns, "by_ns")?;
+        let remaining = SystemClock::new().remaining_slew()?.as_nanos();
+        // SAFETY: the header says that a number can be written there.
+        unsafe { place.write(remaining) };
+        Ok(())
+    })
+}
+
+/// CHANGES WHAT THE SYSTEM SAYS OF ITS CLOCK: tells the kernel that the clock is right, as timedatectl and node_exporter
+/// show it; from then on the kernel also writes it to the hardware clock.
+///
+/// maximum_error_ns: a bound of the clock's error. estimated_error_ns: its standard deviation. Neither may be negative. Fails
+/// with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn httptime_clock_set_synchronised(
+    maximum_error_ns: i64,
+    estimated_error_ns: i64,
+) -> httptime_status {
+    guard(|| {
+        let maximum = duration(maximum_error_ns, "maximum_error_ns")?;
+        let estimated = duration(estimated_error_ns, "estimated_error_ns")?;
+        SystemClock::new().set_status(SyncStatus::synchronised(maximum, estimated))?;
+        Ok(())
+    })
+}
+
+impl From<Action> for httptime_decision {
+    fn from(action: Action) -> Self {
+        let (action, by, refusal) = match action {
+            Action::Slew(by) => (HTTPTIME_ACTION_SLEW, by, None),
+            Action::Step(by) => (HTTPTIME_ACTION_STEP, by, None),
+            Action::Refuse(refusal) => (HTTPTIME_ACTION_REFUSE, Offset::ZERO, Some(refusal)),
+            _ => (HTTPTIME_ACTION_LEAVE, Offset::ZERO, None),
+        };
+        Self {
+            action,
+            by_ns: by.as_nanos(),
+            refusal: match refusal {
+                None => HTTPTIME_REFUSAL_NONE,
+                Some(Refusal::BoundsTooWide { .. }) => HTTPTIME_REFUSAL_BOUNDS_TOO_WIDE,
+                Some(Refusal::BeforeFloor { .. }) => HTTPTIME_REFUSAL_BEFORE_FLOOR,
+                Some(Refusal::Accumulated { .. }) => HTTPTIME_REFUSAL_ACCUMULATED,
+                Some(_) => HTTPTIME_REFUSAL_TOO_FAR,
+            },
+            reason: array(&refusal.map(|refusal| refusal.to_string()).unwrap_or_default()),
+            ..Self::initial()
+        }
+    }
+}
+
+/// # Safety
+/// `policy` is NULL or points to one.
+unsafe fn policy(policy: *const httptime_policy) -> Result<Policy, Failure> {
+    let policy = if policy.is_null() {
+        httptime_policy::initial()
+    } else {
+        // SAFETY: as the caller says.
+        unsafe { read(policy, "policy") }?
+    };
+    let limit = |nanos: i64| (nanos >= 0).then(|| Offset::from_nanos(nanos).abs());
+    Ok(Policy::default()
+        .evidence(match policy.evidence {
+            HTTPTIME_EVIDENCE_BOUNDS => Evidence::Bounds,
+            HTTPTIME_EVIDENCE_ESTIMATE => Evidence::Estimate,
+            other => return Err(unknown("evidence", other)),
+        })
+        .step_threshold(limit(policy.step_threshold_ns))
+        .max_forward(limit(policy.max_forward_ns))
+        .max_backward(limit(policy.max_backward_ns))
+        .max_startup_forward(limit(policy.max_startup_forward_ns))
+        .max_startup_backward(limit(policy.max_startup_backward_ns))
+        .max_accumulated(limit(policy.max_accumulated_ns))
+        .floor(Timestamp::from_unix_nanos(policy.floor_ns)))
+}
+
+/// # Safety
+/// `history` is NULL or points to one.
+unsafe fn history(history: *const httptime_history) -> Result<History, Failure> {
+    if history.is_null() {
+        return Ok(History::default());
+    }
+    // SAFETY: as the caller says.
+    let history = unsafe { read(history, "history") }?;
+    let horizon = duration(history.horizon_ns, "horizon_ns")?;
+    Ok(History {
+        settled: history.settled != 0,
+        stepped: duration(history.stepped_ns, "stepped_ns")?,
+        horizon: (!horizon.is_zero()).then_some(horizon),
+    })
+}
+
+/// # Safety
+/// `measurement` is NULL or points to one.
+unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, Failure> {
+    // SAFETY: as the caller says.
+    let measurement = unsafe { read(measurement, "measurement") }?;
+    if usize::try_from(measurement.struct_size).is_ok_and(|size| size < UP_TO_LAG) {
+        return Err(Failure::argument("measurement does not reach to its lag"));
+    }
+    Ok(Reading {
+        offset: Offset::from_nanos(measurement.offset_ns),
+        stddev: duration(measurement.stddev_ns, "stddev_ns")?,
+        bounds: interval(measurement.lower_ns, measurement.upper_ns)?,
+        lag: duration(measurement.lag_ns, "lag_ns")?,
+        at: LocalInstant::from_nanos(measurement.at_ns),
+        local_time: Timestamp::from_unix_nanos(measurement.local_time_ns),
+    })
+}
+
+/// Whether the wall clock is still the one that was measured: it goes on as the monotonic one does, but for what a slew may
+/// have turned it.
+fn still_shown(reading: &Reading, now: ClockTie) -> Result<(), Failure> {
+    let measured = ClockTie::new(reading.at, reading.local_time, Duration::ZERO);
+    let by = measured.stepped_by(now);
+    let turned = now.instant().saturating_since(reading.at) / SLEWED;
+    if by.abs() > TOLERANCE + now.uncertainty() + turned {
+        let reason = format!("the local clock was stepped by {by} s since the measurement");
+        return Err(Failure::new(HTTPTIME_ERROR_CLOCK_STEPPED, reason));
+    }
+    Ok(())
+}
+
+/// What a decision is made from ends with the lag.
+const UP_TO_LAG: usize = std::mem::offset_of!(httptime_measurement, lag_ns) + size_of::<i64>();
+/// What the wall clock may differ from the monotonic one without having been set.
+const TOLERANCE: Duration = Duration::from_millis(1);
+/// A slew turns the clock by one part in so many.
+const SLEWED: u32 = 2000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_rules_are_those_of_the_clock_crate() {
+        let defaults = httptime_policy::initial();
+        // SAFETY: a structure on the stack.
+        let ours = unsafe { policy(&raw const defaults) }.expect("valid");
+        assert_eq!(ours, Policy::default());
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_since_the_measurement_is_noticed() {
+        let seconds = |seconds: i64| seconds * 1_000_000_000;
+        let reading = Reading {
+            offset: Offset::ZERO,
+            stddev: Duration::ZERO,
+            bounds: interval(0, 0).expect("in order"),
+            lag: Duration::ZERO,
+            at: LocalInstant::from_nanos(seconds(10)),
+            local_time: Timestamp::from_unix_nanos(seconds(1000)),
+        };
+        let now = |instant: i64, wall: i64| {
+            let (instant, wall) =
+                (LocalInstant::from_nanos(instant), Timestamp::from_unix_nanos(wall));
+            still_shown(&reading, ClockTie::new(instant, wall, Duration::ZERO))
+        };
+        assert!(now(seconds(15), seconds(1005)).is_ok());
+        assert!(now(seconds(15), seconds(1005) + 3_000_000).is_ok());
+        for wall in [seconds(1005) + 4_000_000, seconds(1004), i64::MIN, i64::MAX] {
+            let failure = now(seconds(15), wall).expect_err("it was set");
+            assert_eq!(failure.status, HTTPTIME_ERROR_CLOCK_STEPPED);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `libhttptime`: [`httptime`] for programs in C.
+//!
+//! The header is `include/httptime.h`, made from this source by cbindgen: what is written at an item here is what a C
+//! programmer reads there. `docs/c-api.md` is the guide.
+//!
+//! Inside, every function is the same three steps: take the arguments in (`boundary.rs`), do it with the library, hand
+//! the result out only if all went well. A panic on the way becomes [`HTTPTIME_ERROR_PANIC`].
+#![deny(unsafe_op_in_unsafe_fn)]
+#![expect(non_camel_case_types, reason = "the names are those of the header")]
+#![expect(
+    clippy::missing_safety_doc,
+    reason = "what holds for every pointer is said once, at the top of the header"
+)]
+#![expect(
+    clippy::doc_markdown,
+    reason = "the documentation of items is also the header's comments, where backticks are noise"
+)]
+
+mod boundary;
+
+// In the order in which the header has them.
+mod version;
+
+mod status;
+
+mod options;
+
+mod measurement;
+
+mod query;
+
+mod canceller;
+
+mod log;
+
+mod http;
+
+mod measure;
+
+#[cfg(feature = "clock")]
+mod clock;
+
+pub use crate::canceller::*;
+#[cfg(feature = "clock")]
+pub use crate::clock::*;
+pub use crate::http::*;
+pub use crate::log::*;
+pub use crate::measure::*;
+pub use crate::measurement::*;
+pub use crate::options::*;
+pub use crate::query::*;
+pub use crate::status::*;
+pub use crate::version::*;
+
+/// Panics inside, which gives [`HTTPTIME_ERROR_PANIC`].
+#[cfg(feature = "test-hooks")]
+#[expect(clippy::missing_panics_doc, reason = "the panic does not come out")]
+#[unsafe(no_mangle)]
+pub extern "C" fn httptime_test_panic() -> httptime_status {
+    boundary::guard(|| panic!("forced by a test"))
+}

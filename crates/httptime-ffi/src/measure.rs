@@ -1,0 +1,494 @@
+use std::ffi::c_char;
+use std::time::Duration;
+
+use httptime::error::Phase;
+use httptime::estimate::{Estimate, Estimator};
+use httptime::measure::Next;
+use httptime::progress::Progress;
+use httptime::server::Lag;
+use httptime::{
+    ClockTie, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset, Timestamp,
+};
+
+use crate::boundary::{
+    Failure, Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size,
+    slice, take_back, target, text,
+};
+use crate::measurement::httptime_measurement;
+use crate::options::{Settings, estimator, httptime_options};
+use crate::query::{httptime_tie, tie};
+use crate::status::{
+    HTTPTIME_ERROR_CLOSED_EARLY, HTTPTIME_ERROR_EMPTY_REPLY, HTTPTIME_ERROR_NOTHING_MEASURED,
+    HTTPTIME_ERROR_TIMEOUT_CONNECT, HTTPTIME_ERROR_TIMEOUT_RESPONSE, httptime_status, is_error,
+};
+
+/// Send a request at the instant given, or at once if it has passed.
+pub const HTTPTIME_NEXT_SEND: i32 = 1;
+/// Wait for a response that is under way.
+pub const HTTPTIME_NEXT_AWAIT: i32 = 2;
+/// Send no more: httptime_measure_finish.
+pub const HTTPTIME_NEXT_DONE: i32 = 3;
+
+/// One request and the head of its response, as whoever moved the bytes saw them. Begin with all of it zero.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_exchange {
+    /// sizeof(httptime_exchange), set by the caller.
+    pub struct_size: u32,
+    /// Whether the response had an Age. If so and it is not zero, the response is refused.
+    pub has_age: i32,
+    /// When the request's first byte left, or a little before, on the caller's monotonic clock.
+    pub sent_ns: i64,
+    /// When the Date had come, or a little after, on the same clock.
+    pub received_ns: i64,
+    /// The Date: ns since 1970.
+    pub date_ns: i64,
+    /// The Age, if has_age.
+    pub age_ns: i64,
+    /// The Server field, or NULL for none. Read during the call and not kept.
+    pub server: *const c_char,
+    /// NULL.
+    pub reserved: *const c_char,
+}
+
+// SAFETY: integers and pointers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_exchange {
+    const SMALLEST: usize = 40;
+
+    fn initial() -> Self {
+        Self {
+            struct_size: size::<Self>(),
+            has_age: 0,
+            sent_ns: 0,
+            received_ns: 0,
+            date_ns: 0,
+            age_ns: 0,
+            server: std::ptr::null(),
+            reserved: std::ptr::null(),
+        }
+    }
+}
+
+/// What has been sent and learnt so far. Written by the library.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_progress {
+    /// sizeof(httptime_progress), set by the caller; in a callback, by the library.
+    pub struct_size: u32,
+    /// Which server, from 0 in the order of the URLs.
+    pub server: u32,
+    /// Requests sent, answered or not.
+    pub requests: u32,
+    /// Responses used.
+    pub observations: u32,
+    /// The estimate so far: server - local. Positive: the local clock is slow.
+    pub offset_ns: i64,
+    /// Its standard deviation. Not a bound.
+    pub stddev_ns: i64,
+    /// The offset is no less than this.
+    pub lower_ns: i64,
+    /// The offset is no more than this.
+    pub upper_ns: i64,
+    /// The latest round trip.
+    pub round_trip_ns: i64,
+}
+
+// SAFETY: integers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_progress {
+    const SMALLEST: usize = 48;
+
+    fn initial() -> Self {
+        Self {
+            struct_size: size::<Self>(),
+            server: 0,
+            requests: 0,
+            observations: 0,
+            offset_ns: 0,
+            stddev_ns: 0,
+            lower_ns: 0,
+            upper_ns: 0,
+            round_trip_ns: 0,
+        }
+    }
+}
+
+impl httptime_progress {
+    /// `None` before the first observation.
+    pub(crate) fn new(
+        server: u32,
+        progress: &Progress,
+        estimate: Option<Estimate>,
+    ) -> Option<Self> {
+        let (estimate, bounds) = (estimate?, progress.bounds()?);
+        Some(Self {
+            server,
+            requests: progress.requests(),
+            observations: progress.observations(),
+            offset_ns: estimate.offset().as_nanos(),
+            stddev_ns: nanos(estimate.stddev()),
+            lower_ns: bounds.lower().as_nanos(),
+            upper_ns: bounds.upper().as_nanos(),
+            round_trip_ns: nanos(progress.round_trip_last().unwrap_or_default()),
+            ..Self::initial()
+        })
+    }
+}
+
+/// The measurement of one server by a program with sockets and clocks of its own. Nothing here reads a clock, opens a socket
+/// or blocks. For one thread at a time, whichever.
+///
+/// Until httptime_measure_next says HTTPTIME_NEXT_DONE: send when it says so and call httptime_measure_sent; with the response,
+/// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on a monotonic
+/// clock of the program's (CLOCK_MONOTONIC, httptime_now), the same for all calls.
+#[derive(Debug)]
+pub struct httptime_measure {
+    /// Until it is finished.
+    measure: Option<Measure>,
+}
+
+impl httptime_measure {
+    fn running(&mut self) -> Result<&mut Measure, Failure> {
+        self.measure.as_mut().ok_or_else(|| Failure::argument("the measurement is finished"))
+    }
+}
+
+/// Begins a measurement.
+///
+/// options: NULL for the defaults; family, proxy, tunnel, canceller and progress have no meaning here. begin: both clocks as
+/// they are now. measure: set to the new handle, which is yours: httptime_measure_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_new(
+    options: *const httptime_options,
+    begin: *const httptime_tie,
+    measure: *mut *mut httptime_measure,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (settings, begin) = unsafe { (Settings::of(options)?, tie(begin, "begin")?) };
+        let place = target(measure, "measure")?;
+        give(httptime_measure { measure: Some(Measure::new(&settings.config, begin)) }, place);
+        Ok(())
+    })
+}
+
+/// What to do next.
+///
+/// earliest_ns: when a request can leave: now, or when a connection will be open. next: set to HTTPTIME_NEXT_*. at_ns: set to
+/// when to send if it is HTTPTIME_NEXT_SEND, else to earliest_ns. Ask again after each of the calls below, and when the
+/// instant could not be kept.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_next(
+    measure: *mut httptime_measure,
+    earliest_ns: i64,
+    next: *mut i32,
+    at_ns: *mut i64,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let measure = unsafe { exclusive(measure, "measure") }?;
+        let (next, at) = (target(next, "next")?, target(at_ns, "at_ns")?);
+        let (number, instant) = match measure.running()?.next(LocalInstant::from_nanos(earliest_ns))
+        {
+            Next::SendAt(instant) => (HTTPTIME_NEXT_SEND, instant.as_nanos()),
+            Next::AwaitReply => (HTTPTIME_NEXT_AWAIT, earliest_ns),
+            _ => (HTTPTIME_NEXT_DONE, earliest_ns),
+        };
+        // SAFETY: the header says that numbers can be written there.
+        unsafe {
+            next.write(number);
+            at.write(instant);
+        }
+        Ok(())
+    })
+}
+
+/// A request has left.
+///
+/// at_ns: when its first byte was handed to the system, or a little before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_sent(
+    measure: *mut httptime_measure,
+    at_ns: i64,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let measure = unsafe { exclusive(measure, "measure") }?;
+        measure.running()?.sent(LocalInstant::from_nanos(at_ns));
+        Ok(())
+    })
+}
+
+/// Takes in the answer to a request.
+///
+/// exchange: not kept. Fails with 38 to 42 and 54: each ends the measurement for good, and it proves nothing; free it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_absorb(
+    measure: *mut httptime_measure,
+    exchange: *const httptime_exchange,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (measure, exchange) =
+            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange)?) };
+        measure.running()?.absorb(&exchange)?;
+        Ok(())
+    })
+}
+
+/// A request could not be sent, or its answer did not come.
+///
+/// was_sent: whether httptime_measure_sent was called for it. why: an HTTPTIME_ERROR_* (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the
+/// result of httptime_reader_end). Returns why when nothing has been measured yet: that is final. Otherwise HTTPTIME_OK: the
+/// measurement goes on, and ends after three failures in a row with what it has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_lost(
+    measure: *mut httptime_measure,
+    was_sent: i32,
+    why: httptime_status,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let measure = unsafe { exclusive(measure, "measure") }?;
+        if !is_error(why) {
+            return Err(Failure::argument(format!("there is no error {why}")));
+        }
+        let lost = measure.running()?.lost(was_sent != 0, error(why));
+        lost.map_err(|_| Failure { status: why, message: None })
+    })
+}
+
+/// An error of the library for a status of the caller's, to be kept and to be shown.
+fn error(why: httptime_status) -> Error {
+    let after = Duration::ZERO;
+    match why {
+        HTTPTIME_ERROR_TIMEOUT_RESPONSE => Error::Timeout { phase: Phase::Response, after },
+        HTTPTIME_ERROR_TIMEOUT_CONNECT => Error::Timeout { phase: Phase::Connect, after },
+        HTTPTIME_ERROR_EMPTY_REPLY => Error::Closed { received: 0 },
+        HTTPTIME_ERROR_CLOSED_EARLY => Error::Closed { received: 1 },
+        _ => Error::Io { phase: Phase::Response, reason: crate::status::text(why).into() },
+    }
+}
+
+/// What has been sent and learnt so far.
+///
+/// progress: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with HTTPTIME_ERROR_NOTHING_MEASURED before
+/// the first answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_progress(
+    measure: *const httptime_measure,
+    progress: *mut httptime_progress,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (measure, output) =
+            unsafe { (reference(measure, "measure")?, Output::new(progress, "progress")?) };
+        let measure = measure
+            .measure
+            .as_ref()
+            .ok_or_else(|| Failure::argument("the measurement is finished"))?;
+        let progress = httptime_progress::new(0, measure.progress(), measure.estimate());
+        output.write(&progress.ok_or(NOTHING)?);
+        Ok(())
+    })
+}
+
+/// Ends the measurement. The handle is still to be freed and good for nothing else, whether this succeeds or fails.
+///
+/// end: both clocks as they are now. measurement: its struct_size set by the caller; written only on HTTPTIME_OK; its at_ns is
+/// on the caller's clock. Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
+/// HTTPTIME_ERROR_NOTHING_MEASURED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_finish(
+    measure: *mut httptime_measure,
+    end: *const httptime_tie,
+    measurement: *mut httptime_measurement,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (measure, end, output) = unsafe {
+            (
+                exclusive(measure, "measure")?,
+                tie(end, "end")?,
+                Output::new(measurement, "measurement")?,
+            )
+        };
+        measure.running()?;
+        let finished = measure.measure.take().map(|measure| measure.finish(end));
+        output.write(&(&finished.ok_or(NOTHING)??).into());
+        Ok(())
+    })
+}
+
+/// Frees a measurement, finished or not.
+///
+/// measure: NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
+    // SAFETY: the header says: NULL, or a handle of httptime_measure_new that nobody uses any more.
+    unsafe { take_back(measure) }
+}
+
+/// From exchanges to the one best offset, for programs that decide themselves when to send. It has no bounds and refuses no
+/// date: httptime_measure does. For one thread at a time, whichever.
+#[derive(Debug)]
+pub struct httptime_estimator {
+    estimator: Box<dyn Estimator>,
+    tie: ClockTie,
+    lag: Option<Duration>,
+}
+
+/// Makes an estimator.
+///
+/// kind: HTTPTIME_ESTIMATOR_*. begin: both clocks as they are now. lag_ns: as httptime_options.lag_ns. estimator: set to the
+/// new handle, which is yours: httptime_estimator_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_estimator_new(
+    kind: i32,
+    begin: *const httptime_tie,
+    lag_ns: i64,
+    estimator: *mut *mut httptime_estimator,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let tie = unsafe { tie(begin, "begin") }?;
+        let place = target(estimator, "estimator")?;
+        let lag = (lag_ns >= 0).then(|| Offset::from_nanos(lag_ns).abs());
+        give(httptime_estimator { estimator: self::estimator(kind)?.build(), tie, lag }, place);
+        Ok(())
+    })
+}
+
+/// Takes in one more exchange, in the order in which they were made.
+///
+/// exchange: not kept. Fails with HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_estimator_absorb(
+    estimator: *mut httptime_estimator,
+    exchange: *const httptime_exchange,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (estimator, exchange) =
+            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange)?) };
+        let lag = estimator.lag.map_or_else(
+            || match exchange.age() {
+                Some(_) => Lag::shared_cache(),
+                None => Lag::of_server(exchange.server()),
+            },
+            Lag::stated,
+        );
+        let observation = Observation::new(estimator.tie, &exchange, lag)?;
+        estimator.estimator.absorb(&observation);
+        Ok(())
+    })
+}
+
+/// The estimate from all exchanges so far.
+///
+/// offset_ns: set to server - local; positive: the local clock is slow. stddev_ns: set to the standard deviation of its error;
+/// not a bound. Fails with HTTPTIME_ERROR_NOTHING_MEASURED before the first exchange.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_estimator_estimate(
+    estimator: *const httptime_estimator,
+    offset_ns: *mut i64,
+    stddev_ns: *mut i64,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let estimator = unsafe { reference(estimator, "estimator") }?;
+        let (offset, stddev) = (target(offset_ns, "offset_ns")?, target(stddev_ns, "stddev_ns")?);
+        let estimate = estimator.estimator.estimate().ok_or(NOTHING)?;
+        // SAFETY: the header says that numbers can be written there.
+        unsafe {
+            offset.write(estimate.offset().as_nanos());
+            stddev.write(nanos(estimate.stddev()));
+        }
+        Ok(())
+    })
+}
+
+/// Frees an estimator.
+///
+/// estimator: NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_estimator_free(estimator: *mut httptime_estimator) {
+    // SAFETY: the header says: NULL, or a handle of httptime_estimator_new that nobody uses any more.
+    unsafe { take_back(estimator) }
+}
+
+/// Finds the majority among the bounds of several servers (RFC 5905, section 11.2.1). They must refer to about the same
+/// instant: widen the older ones by the drift allowance.
+///
+/// lower_ns, upper_ns: count numbers each. count: 1 to 1024. common_lower_ns, common_upper_ns: set to what the majority's
+/// bounds have in common. survivors: count bytes, each set to 1 or, for a falseticker, 0. Fails with
+/// HTTPTIME_ERROR_NO_MAJORITY and HTTPTIME_ERROR_AMBIGUOUS_MAJORITY. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_select(
+    lower_ns: *const i64,
+    upper_ns: *const i64,
+    count: usize,
+    common_lower_ns: *mut i64,
+    common_upper_ns: *mut i64,
+    survivors: *mut u8,
+) -> httptime_status {
+    guard(|| {
+        if !(1..=MOST_INTERVALS).contains(&count) {
+            let reason = format!("{count} bounds; 1 to {MOST_INTERVALS} can be selected among");
+            return Err(Failure::argument(reason));
+        }
+        // SAFETY: the header says what the pointers point to.
+        let (lower, upper) =
+            unsafe { (slice(lower_ns, count, "lower_ns")?, slice(upper_ns, count, "upper_ns")?) };
+        let common_lower = target(common_lower_ns, "common_lower_ns")?;
+        let common_upper = target(common_upper_ns, "common_upper_ns")?;
+        let survivors = target(survivors, "survivors")?;
+        let intervals = lower
+            .iter()
+            .zip(upper)
+            .map(|(lower, upper)| interval(*lower, *upper))
+            .collect::<Result<Vec<_>, _>>()?;
+        let selection = httptime::select::select(&intervals)?;
+        // SAFETY: the header says that two numbers and `count` bytes can be written there.
+        unsafe {
+            common_lower.write(selection.bounds().lower().as_nanos());
+            common_upper.write(selection.bounds().upper().as_nanos());
+            for (index, survives) in selection.survivors().iter().enumerate() {
+                survivors.add(index).write(u8::from(*survives));
+            }
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure> {
+    Interval::new(Offset::from_nanos(lower_ns), Offset::from_nanos(upper_ns)).ok_or_else(|| {
+        Failure::argument(format!("the lower bound {lower_ns} is above the upper one {upper_ns}"))
+    })
+}
+
+/// # Safety
+/// `exchange` is NULL, or points to one whose server is NULL or a text, for `'a`.
+unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a>, Failure> {
+    // SAFETY: as the caller says.
+    let given = unsafe { read(exchange, "exchange") }?;
+    if !given.reserved.is_null() {
+        return Err(Failure::argument("exchange.reserved is not NULL"));
+    }
+    let server = if given.server.is_null() {
+        None
+    } else {
+        // SAFETY: as the caller says.
+        Some(unsafe { text(given.server, "exchange.server") }?)
+    };
+    let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
+    Ok(Exchange::new(
+        LocalInstant::from_nanos(given.sent_ns),
+        LocalInstant::from_nanos(given.received_ns),
+        Timestamp::from_unix_nanos(given.date_ns),
+    )
+    .with_age(age)
+    .with_server(server.filter(|server| !server.is_empty())))
+}
+
+const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
+const MOST_INTERVALS: usize = 1024;

@@ -1,0 +1,130 @@
+use std::ffi::c_char;
+
+use httptime::Measurement;
+use httptime::measurement::Ended;
+use httptime::server::LagSource;
+
+use crate::boundary::{Versioned, array, nanos, size};
+
+/// The standard deviation asked for was reached.
+pub const HTTPTIME_ENDED_TARGET: i32 = 1;
+/// There was nothing more to gain.
+pub const HTTPTIME_ENDED_ENOUGH: i32 = 2;
+/// The requests allowed were used up.
+pub const HTTPTIME_ENDED_REQUESTS: i32 = 3;
+/// The time allowed was used up.
+pub const HTTPTIME_ENDED_DURATION: i32 = 4;
+/// The server could no longer be asked. What it had answered before still holds.
+pub const HTTPTIME_ENDED_LOST: i32 = 5;
+
+/// The caller stated the lag.
+pub const HTTPTIME_LAG_STATED: i32 = 1;
+/// It is that of the software named first in the Server field.
+pub const HTTPTIME_LAG_PRODUCT: i32 = 2;
+/// The software is unknown: 1.02 s.
+pub const HTTPTIME_LAG_UNKNOWN: i32 = 3;
+/// The response passed a cache (Age: 0): 1.02 s.
+pub const HTTPTIME_LAG_SHARED_CACHE: i32 = 4;
+
+/// How far the local clock is from a server's. Written by the library; set struct_size before.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_measurement {
+    /// sizeof(httptime_measurement), set by the caller.
+    pub struct_size: u32,
+    /// Why no more requests were sent: HTTPTIME_ENDED_*.
+    pub ended: i32,
+    /// The best single offset: server - local. Positive: the local clock is slow.
+    pub offset_ns: i64,
+    /// The standard deviation of the offset's error, given that the server's lag is small and the two ways of a round trip
+    /// are alike. Not a bound.
+    pub stddev_ns: i64,
+    /// The offset is no less than this, if the assumptions below hold.
+    pub lower_ns: i64,
+    /// The offset is no more than this, if the assumptions below hold.
+    pub upper_ns: i64,
+    /// The instant to which offset and bounds refer, on the monotonic clock of httptime_now.
+    pub at_ns: i64,
+    /// What the local wall clock showed at that instant: ns since 1970-01-01T00:00:00Z.
+    pub local_time_ns: i64,
+    /// From the first request sent to the last response used.
+    pub elapsed_ns: i64,
+    /// The shortest round trip.
+    pub round_trip_min_ns: i64,
+    /// Assumed: the server's Date is late by no more than this.
+    pub lag_ns: i64,
+    /// Where that comes from: HTTPTIME_LAG_*.
+    pub lag_source: i32,
+    /// Assumed: the two clocks come apart no faster than this, in parts per million.
+    pub drift_ppm: u32,
+    /// Requests sent, answered or not.
+    pub requests: u32,
+    /// Responses used.
+    pub observations: u32,
+    /// The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
+    pub server: [c_char; 136],
+}
+
+// SAFETY: integers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_measurement {
+    /// Up to the bounds: an offset without them is not handed out.
+    const SMALLEST: usize = 40;
+
+    fn initial() -> Self {
+        Self {
+            struct_size: size::<Self>(),
+            ended: 0,
+            offset_ns: 0,
+            stddev_ns: 0,
+            lower_ns: 0,
+            upper_ns: 0,
+            at_ns: 0,
+            local_time_ns: 0,
+            elapsed_ns: 0,
+            round_trip_min_ns: 0,
+            lag_ns: 0,
+            lag_source: 0,
+            drift_ppm: 0,
+            requests: 0,
+            observations: 0,
+            server: [0; 136],
+        }
+    }
+}
+
+impl From<&Measurement> for httptime_measurement {
+    fn from(measurement: &Measurement) -> Self {
+        let assumptions = measurement.assumptions();
+        Self {
+            struct_size: size::<Self>(),
+            ended: match measurement.ended() {
+                Ended::Target => HTTPTIME_ENDED_TARGET,
+                Ended::Enough => HTTPTIME_ENDED_ENOUGH,
+                Ended::Requests => HTTPTIME_ENDED_REQUESTS,
+                Ended::Duration => HTTPTIME_ENDED_DURATION,
+                Ended::Lost(_) => HTTPTIME_ENDED_LOST,
+                _ => 0,
+            },
+            offset_ns: measurement.offset().as_nanos(),
+            stddev_ns: nanos(measurement.stddev()),
+            lower_ns: measurement.bounds().lower().as_nanos(),
+            upper_ns: measurement.bounds().upper().as_nanos(),
+            at_ns: measurement.at().as_nanos(),
+            local_time_ns: measurement.local_time().as_unix_nanos(),
+            elapsed_ns: nanos(measurement.elapsed()),
+            round_trip_min_ns: nanos(measurement.round_trip_min()),
+            lag_ns: nanos(assumptions.lag()),
+            lag_source: match assumptions.lag_source() {
+                LagSource::Stated => HTTPTIME_LAG_STATED,
+                LagSource::Product(_) => HTTPTIME_LAG_PRODUCT,
+                LagSource::Unknown => HTTPTIME_LAG_UNKNOWN,
+                LagSource::SharedCache => HTTPTIME_LAG_SHARED_CACHE,
+                _ => 0,
+            },
+            drift_ppm: assumptions.drift_ppm(),
+            requests: measurement.requests(),
+            observations: measurement.observations(),
+            server: array(measurement.server().unwrap_or_default()),
+        }
+    }
+}
