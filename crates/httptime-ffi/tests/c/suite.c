@@ -1,0 +1,763 @@
+/*
+ * Everything that a C program can do to the library, right and wrong. It never changes a clock: of the functions that could,
+ * only calls are made here that fail before the system is asked.
+ *
+ * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "httptime.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SKEW_NS INT64_C(38116000000)
+
+static int failures;
+
+#define CHECK(condition)                                                    \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            failures++;                                                     \
+        }                                                                   \
+    } while (0)
+#define STATUS(call, expected)                                                              \
+    do {                                                                                    \
+        httptime_status status_ = (call);                                                   \
+        if (status_ != (expected)) {                                                        \
+            char message_[200];                                                             \
+            httptime_error_message(message_, sizeof message_);                              \
+            fprintf(stderr, "%s:%d: %s: %d (%s), not %d: %s\n", __FILE__, __LINE__, #call,  \
+                    (int)status_, httptime_status_name(status_), (int)(expected), message_); \
+            failures++;                                                                     \
+        }                                                                                   \
+    } while (0)
+#define INVALID(call) STATUS(call, HTTPTIME_ERROR_INVALID_ARGUMENT)
+
+#ifdef HAVE_TEST_HOOKS
+extern httptime_status httptime_test_panic(void);
+#endif
+
+static const char *server, *silent, *black_hole;
+static int64_t cancel_limit_ns;
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&pause, NULL);
+}
+
+static httptime_options quick(void)
+{
+    httptime_options options;
+    STATUS(httptime_options_init(&options, sizeof options), HTTPTIME_OK);
+    options.profile = HTTPTIME_PROFILE_FAST;
+    options.requests = 8;
+    options.duration_ns = INT64_C(3000000000);
+    options.lag_ns = 1000000;
+    return options;
+}
+
+static httptime_tie tie_of(int64_t instant, int64_t wall)
+{
+    httptime_tie tie;
+    memset(&tie, 0, sizeof tie);
+    tie.struct_size = sizeof tie;
+    tie.instant_ns = instant;
+    tie.wall_ns = wall;
+    return tie;
+}
+
+static httptime_measurement empty_measurement(void)
+{
+    httptime_measurement measurement;
+    memset(&measurement, 0x5a, sizeof measurement);
+    measurement.struct_size = sizeof measurement;
+    return measurement;
+}
+
+static int is_untouched(const httptime_measurement *measurement)
+{
+    httptime_measurement untouched = empty_measurement();
+    return memcmp(measurement, &untouched, sizeof untouched) == 0;
+}
+
+static void check_right(const httptime_measurement *measurement)
+{
+    CHECK(measurement->lower_ns <= SKEW_NS && SKEW_NS <= measurement->upper_ns);
+    CHECK(llabs(measurement->offset_ns - SKEW_NS) < 20000000);
+    CHECK(measurement->stddev_ns > 0 && measurement->observations > 0);
+}
+
+static void versions_and_texts(void)
+{
+    CHECK(httptime_version_number() == HTTPTIME_VERSION_NUMBER);
+    CHECK(strcmp(httptime_version(), HTTPTIME_VERSION) == 0);
+    CHECK(strcmp(httptime_strerror(HTTPTIME_ERROR_NO_DATE), "the response has no Date") == 0);
+    CHECK(strcmp(httptime_status_name(HTTPTIME_ERROR_NO_DATE), "no_date") == 0);
+    CHECK(strcmp(httptime_strerror(HTTPTIME_OK), "ok") == 0);
+    for (int32_t number = -3; number < 300; number++)
+        CHECK(strlen(httptime_strerror(number)) > 1 && strlen(httptime_status_name(number)) > 1);
+    CHECK(strcmp(httptime_strerror(INT32_MIN), "unknown status") == 0);
+}
+
+static void messages(void)
+{
+    char buffer[200], small[8];
+    const char *urls[] = { "ftp://somewhere/" };
+    httptime_measurement measurement = empty_measurement();
+    STATUS(httptime_query(urls, 1, NULL, &measurement), HTTPTIME_ERROR_INVALID_URL);
+    CHECK(is_untouched(&measurement));
+    size_t length = httptime_error_message(buffer, sizeof buffer);
+    CHECK(length == strlen(buffer) && strstr(buffer, "ftp://somewhere/") != NULL);
+    CHECK(httptime_error_message(NULL, 0) == length);
+    CHECK(httptime_error_message(NULL, 10) == length);
+    CHECK(httptime_error_message(small, sizeof small) == length && strlen(small) == 7);
+    memset(small, 'x', sizeof small);
+    CHECK(httptime_error_message(small, 0) == length && small[0] == 'x');
+}
+
+static void null_pointers(void)
+{
+    const char *urls[] = { server, NULL };
+    char buffer[600];
+    size_t length = 77;
+    int64_t a = 1, b = 2, date = 3;
+    int32_t next = 4;
+    uint8_t survivors[1];
+    httptime_measurement measurement = empty_measurement();
+    httptime_survey *survey = NULL;
+    httptime_measure *measure = NULL;
+    httptime_estimator *estimator = NULL;
+    httptime_reader *reader = NULL;
+    httptime_head head;
+    httptime_exchange exchange;
+    httptime_progress progress;
+    httptime_tie tie = tie_of(0, INT64_C(1795392000000000000));
+    memset(&exchange, 0, sizeof exchange);
+    memset(&progress, 0, sizeof progress);
+    memset(&head, 0, sizeof head);
+    exchange.struct_size = sizeof exchange;
+    progress.struct_size = sizeof progress;
+    head.struct_size = sizeof head;
+
+    INVALID(httptime_options_init(NULL, sizeof(httptime_options)));
+    INVALID(httptime_query(NULL, 1, NULL, &measurement));
+    INVALID(httptime_query(urls, 1, NULL, NULL));
+    INVALID(httptime_query(urls, 2, NULL, &measurement));
+    INVALID(httptime_query(urls, 0, NULL, &measurement));
+    INVALID(httptime_query(urls, HTTPTIME_MAX_SERVERS + 1, NULL, &measurement));
+    INVALID(httptime_query(urls, SIZE_MAX, NULL, &measurement));
+    INVALID(httptime_survey_run(NULL, 1, NULL, &survey));
+    INVALID(httptime_survey_run(urls, 2, NULL, &survey));
+    INVALID(httptime_survey_run(urls, 1, NULL, NULL));
+    INVALID(httptime_survey_combined(NULL, &measurement));
+    INVALID(httptime_survey_server(NULL, 0, &measurement));
+    CHECK(httptime_survey_count(NULL) == 0);
+    CHECK(httptime_survey_is_selected(NULL, 0) == 0);
+    CHECK(httptime_survey_url(NULL, 0) == NULL);
+    httptime_survey_free(NULL);
+    CHECK(survey == NULL && is_untouched(&measurement));
+
+    INVALID(httptime_tie_now(NULL));
+    INVALID(httptime_canceller_new(NULL));
+    httptime_canceller_cancel(NULL);
+    httptime_canceller_free(NULL);
+    STATUS(httptime_set_log(NULL, NULL, HTTPTIME_LOG_TRACE), HTTPTIME_OK);
+
+    INVALID(httptime_request(NULL, buffer, sizeof buffer, &length));
+    INVALID(httptime_request(server, NULL, sizeof buffer, &length));
+    INVALID(httptime_request(server, buffer, sizeof buffer, NULL));
+    CHECK(length == 77);
+    INVALID(httptime_parse_date(NULL, 0, &date));
+    INVALID(httptime_parse_date("x", 1, NULL));
+    INVALID(httptime_parse_date("x", SIZE_MAX, &date));
+    INVALID(httptime_reader_new(NULL));
+    INVALID(httptime_reader_feed(NULL, "x", 1));
+    INVALID(httptime_reader_next(NULL, &head, &next));
+    INVALID(httptime_reader_end(NULL));
+    httptime_reader_clear(NULL);
+    httptime_reader_free(NULL);
+    STATUS(httptime_reader_new(&reader), HTTPTIME_OK);
+    INVALID(httptime_reader_feed(reader, NULL, 1));
+    INVALID(httptime_reader_next(reader, NULL, &next));
+    INVALID(httptime_reader_next(reader, &head, NULL));
+    httptime_reader_free(reader);
+
+    INVALID(httptime_measure_new(NULL, NULL, &measure));
+    INVALID(httptime_measure_new(NULL, &tie, NULL));
+    INVALID(httptime_measure_next(NULL, 0, &next, &a));
+    INVALID(httptime_measure_sent(NULL, 0));
+    INVALID(httptime_measure_absorb(NULL, &exchange));
+    INVALID(httptime_measure_lost(NULL, 0, HTTPTIME_ERROR_CONNECT));
+    INVALID(httptime_measure_progress(NULL, &progress));
+    INVALID(httptime_measure_finish(NULL, &tie, &measurement));
+    httptime_measure_free(NULL);
+    STATUS(httptime_measure_new(NULL, &tie, &measure), HTTPTIME_OK);
+    INVALID(httptime_measure_next(measure, 0, NULL, &a));
+    INVALID(httptime_measure_next(measure, 0, &next, NULL));
+    INVALID(httptime_measure_absorb(measure, NULL));
+    INVALID(httptime_measure_progress(measure, NULL));
+    INVALID(httptime_measure_finish(measure, NULL, &measurement));
+    INVALID(httptime_measure_finish(measure, &tie, NULL));
+    httptime_measure_free(measure);
+
+    INVALID(httptime_estimator_new(0, NULL, -1, &estimator));
+    INVALID(httptime_estimator_new(0, &tie, -1, NULL));
+    INVALID(httptime_estimator_absorb(NULL, &exchange));
+    INVALID(httptime_estimator_estimate(NULL, &a, &b));
+    httptime_estimator_free(NULL);
+    STATUS(httptime_estimator_new(0, &tie, -1, &estimator), HTTPTIME_OK);
+    INVALID(httptime_estimator_absorb(estimator, NULL));
+    INVALID(httptime_estimator_estimate(estimator, NULL, &b));
+    INVALID(httptime_estimator_estimate(estimator, &a, NULL));
+    httptime_estimator_free(estimator);
+
+    INVALID(httptime_select(NULL, &b, 1, &a, &b, survivors));
+    INVALID(httptime_select(&a, NULL, 1, &a, &b, survivors));
+    INVALID(httptime_select(&a, &b, 1, NULL, &b, survivors));
+    INVALID(httptime_select(&a, &b, 1, &a, NULL, survivors));
+    INVALID(httptime_select(&a, &b, 1, &a, &b, NULL));
+    INVALID(httptime_select(&a, &b, 0, &a, &b, survivors));
+    INVALID(httptime_select(&a, &b, SIZE_MAX, &a, &b, survivors));
+    CHECK(a == 1 && b == 2 && date == 3 && next == 4);
+}
+
+static void struct_sizes(void)
+{
+    static const uint32_t impossible[] = { 0, 1, 4, 7, 9, 12, 20, 4104, 0x5a5a5a5a, UINT32_MAX };
+    const char *urls[] = { server };
+    struct {
+        httptime_options known;
+        int64_t newer[2];
+    } grown;
+    struct {
+        httptime_measurement known;
+        int64_t newer[2];
+        int64_t behind;
+    } larger;
+    memset(&grown, 0x5a, sizeof grown);
+    memset(&larger, 0x5a, sizeof larger);
+    for (size_t i = 0; i < sizeof impossible / sizeof *impossible; i++) {
+        httptime_measurement measurement = empty_measurement();
+        httptime_options options = quick();
+        httptime_tie tie = tie_of(0, 0);
+        INVALID(httptime_options_init(&options, impossible[i]));
+        options.struct_size = impossible[i];
+        INVALID(httptime_query(urls, 1, &options, &measurement));
+        measurement.struct_size = impossible[i];
+        INVALID(httptime_query(urls, 1, NULL, &measurement));
+        tie.struct_size = impossible[i];
+        INVALID(httptime_tie_now(&tie));
+    }
+    /* A program of a later version: its own new fields zero, or else they would be ignored in silence. */
+    STATUS(httptime_options_init(&grown.known, sizeof grown), HTTPTIME_OK);
+    CHECK(grown.known.struct_size == sizeof grown && grown.newer[0] == 0 && grown.newer[1] == 0);
+    grown.known.profile = HTTPTIME_PROFILE_FAST;
+    grown.known.requests = 3;
+    larger.known.struct_size = offsetof(__typeof__(larger), behind);
+    STATUS(httptime_query(urls, 1, &grown.known, &larger.known), HTTPTIME_OK);
+    CHECK(larger.known.struct_size == offsetof(__typeof__(larger), behind));
+    CHECK(larger.newer[0] == 0 && larger.newer[1] == 0);
+    CHECK(larger.behind == INT64_C(0x5a5a5a5a5a5a5a5a));
+    grown.newer[1] = 1;
+    INVALID(httptime_query(urls, 1, &grown.known, &larger.known));
+}
+
+static void unknown_numbers_and_texts(void)
+{
+    static const int32_t numbers[] = { -1, 77, INT32_MIN, INT32_MAX };
+    const char *urls[] = { server }, *invalid_urls[] = { "http://\xff\xfe/" };
+    httptime_measurement measurement = empty_measurement();
+    httptime_tie tie = tie_of(0, INT64_C(1795392000000000000));
+    httptime_estimator *estimator = NULL;
+    httptime_measure *measure = NULL;
+    httptime_exchange exchange;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        httptime_options options = quick();
+        options.profile = numbers[i];
+        INVALID(httptime_query(urls, 1, &options, &measurement));
+        options = quick();
+        options.estimator = numbers[i];
+        INVALID(httptime_query(urls, 1, &options, &measurement));
+        options = quick();
+        options.schedule = numbers[i];
+        INVALID(httptime_query(urls, 1, &options, &measurement));
+        options = quick();
+        options.family = numbers[i];
+        INVALID(httptime_query(urls, 1, &options, &measurement));
+        INVALID(httptime_set_log(NULL, NULL, numbers[i]));
+        INVALID(httptime_estimator_new(numbers[i], &tie, -1, &estimator));
+    }
+    INVALID(httptime_query(invalid_urls, 1, NULL, &measurement));
+    INVALID(httptime_request(invalid_urls[0], (char[99]){ 0 }, 99, &(size_t){ 0 }));
+    httptime_options options = quick();
+    options.proxy = "http://\xff/";
+    INVALID(httptime_query(urls, 1, &options, &measurement));
+    options = quick();
+    options.requests = 1001;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    options = quick();
+    options.timeout_ns = -1;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    options = quick();
+    options.duration_ns = INT64_MAX;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    CHECK(is_untouched(&measurement));
+
+    STATUS(httptime_measure_new(NULL, &tie, &measure), HTTPTIME_OK);
+    INVALID(httptime_measure_lost(measure, 0, HTTPTIME_OK));
+    INVALID(httptime_measure_lost(measure, 0, 12345));
+    memset(&exchange, 0, sizeof exchange);
+    exchange.struct_size = sizeof exchange;
+    exchange.server = "\xff";
+    INVALID(httptime_measure_absorb(measure, &exchange));
+    exchange.server = NULL;
+    exchange.has_age = 1;
+    exchange.age_ns = -1;
+    STATUS(httptime_measure_absorb(measure, &exchange), HTTPTIME_ERROR_INVALID_CONFIG);
+    exchange.has_age = 0;
+    exchange.reserved = "x";
+    INVALID(httptime_measure_absorb(measure, &exchange));
+    tie.reserved = 1;
+    INVALID(httptime_measure_finish(measure, &tie, &measurement));
+    httptime_measure_free(measure);
+}
+
+static void a_query(void)
+{
+    const char *urls[] = { server };
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    check_right(&measurement);
+    CHECK(measurement.struct_size == sizeof measurement);
+    CHECK(measurement.requests <= 8 && measurement.lag_ns == 1000000);
+    CHECK(measurement.lag_source == HTTPTIME_LAG_STATED && measurement.drift_ppm == 100);
+    CHECK(strcmp(measurement.server, "httptime-sim") == 0);
+    int64_t ago = httptime_now() - measurement.at_ns;
+    CHECK(ago >= 0 && ago < INT64_C(5000000000));
+}
+
+static void a_survey(void)
+{
+    const char *urls[] = { server, "http://127.0.0.1:1/", server };
+    httptime_options options = quick();
+    httptime_survey *survey = NULL;
+    httptime_measurement measurement = empty_measurement();
+    char message[200];
+    STATUS(httptime_survey_run(urls, 3, &options, &survey), HTTPTIME_OK);
+    CHECK(httptime_survey_count(survey) == 3);
+    STATUS(httptime_survey_combined(survey, &measurement), HTTPTIME_OK);
+    check_right(&measurement);
+    STATUS(httptime_survey_server(survey, 2, &measurement), HTTPTIME_OK);
+    check_right(&measurement);
+    STATUS(httptime_survey_server(survey, 1, &measurement), HTTPTIME_ERROR_CONNECTION_REFUSED);
+    httptime_error_message(message, sizeof message);
+    CHECK(strstr(message, "127.0.0.1:1") != NULL);
+    INVALID(httptime_survey_server(survey, 3, &measurement));
+    INVALID(httptime_survey_server(survey, 0, NULL));
+    INVALID(httptime_survey_combined(survey, NULL));
+    CHECK(httptime_survey_is_selected(survey, 0) == 1);
+    CHECK(httptime_survey_is_selected(survey, 1) == 0);
+    CHECK(httptime_survey_is_selected(survey, SIZE_MAX) == 0);
+    CHECK(strcmp(httptime_survey_url(survey, 1), "http://127.0.0.1:1/") == 0);
+    CHECK(httptime_survey_url(survey, 3) == NULL);
+    httptime_survey_free(survey);
+}
+
+static void *query_on_a_thread(void *failed)
+{
+    const char *urls[] = { server };
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    options.requests = 5;
+    for (int i = 0; i < 2; i++) {
+        httptime_status status = httptime_query(urls, 1, &options, &measurement);
+        if (status != HTTPTIME_OK || measurement.lower_ns > SKEW_NS || measurement.upper_ns < SKEW_NS)
+            *(int *)failed = 1;
+        /* Each thread has its own message. */
+        char message[100], expected[40];
+        snprintf(expected, sizeof expected, "there is no log level %d", (int)(intptr_t)failed % 1000 + 10);
+        httptime_set_log(NULL, NULL, (int)(intptr_t)failed % 1000 + 10);
+        sleep_ms(1);
+        httptime_error_message(message, sizeof message);
+        if (strcmp(message, expected) != 0)
+            *(int *)failed = 1;
+    }
+    return NULL;
+}
+
+static void eight_threads(void)
+{
+    pthread_t threads[8];
+    int failed[8] = { 0 };
+    for (int i = 0; i < 8; i++)
+        CHECK(pthread_create(&threads[i], NULL, query_on_a_thread, &failed[i]) == 0);
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK(!failed[i]);
+    }
+}
+
+static httptime_canceller *canceller;
+static int64_t cancelled_at;
+
+static void *cancel_soon(void *how)
+{
+    sleep_ms(200);
+    cancelled_at = now_ns();
+    if (how == NULL)
+        httptime_canceller_cancel(canceller);
+    else
+        kill(getpid(), SIGUSR1);
+    return NULL;
+}
+
+static void cancel_on_signal(int number)
+{
+    (void)number;
+    httptime_canceller_cancel(canceller);
+}
+
+static void cancel_while(const char *url, int by_signal)
+{
+    pthread_t thread;
+    const char *urls[] = { url };
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    STATUS(httptime_canceller_new(&canceller), HTTPTIME_OK);
+    options.canceller = canceller;
+    options.timeout_ns = INT64_C(60000000000);
+    pthread_create(&thread, NULL, cancel_soon, by_signal ? &thread : NULL);
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CANCELLED);
+    int64_t returned = now_ns();
+    pthread_join(thread, NULL);
+    printf("cancelled %s%s: returned after %.3f ms\n", url, by_signal ? " by a signal" : "",
+           (double)(returned - cancelled_at) / 1e6);
+    CHECK(returned - cancelled_at < cancel_limit_ns);
+    CHECK(is_untouched(&measurement));
+    /* It stays cancelled. */
+    int64_t begun = now_ns();
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CANCELLED);
+    CHECK(now_ns() - begun < cancel_limit_ns);
+    httptime_canceller_free(canceller);
+}
+
+static void cancellation(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = cancel_on_signal;
+    sigaction(SIGUSR1, &action, NULL);
+    cancel_while(black_hole, 0);
+    cancel_while(black_hole, 1);
+    cancel_while(silent, 0);
+}
+
+static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
+static int log_lines, log_levels[6];
+
+static void log_line(int32_t level, const char *target, const char *message, void *user_data)
+{
+    pthread_mutex_lock(&log_mutex);
+    CHECK(level >= HTTPTIME_LOG_ERROR && level <= HTTPTIME_LOG_TRACE);
+    CHECK(strlen(target) > 0 && strlen(message) > 0 && strchr(message, '\n') == NULL);
+    log_levels[level]++;
+    ++*(int *)user_data;
+    pthread_mutex_unlock(&log_mutex);
+    /* No lock is held: the library can be called. */
+    httptime_set_log(log_line, user_data, HTTPTIME_LOG_TRACE);
+}
+
+static int progress_calls;
+
+static void show_progress(const httptime_progress *progress, void *user_data)
+{
+    CHECK(progress->struct_size == sizeof *progress && progress->server == 0);
+    CHECK(progress->lower_ns <= progress->offset_ns && progress->offset_ns <= progress->upper_ns);
+    CHECK(progress->round_trip_ns > 0 && progress->observations > 0);
+    ++*(int *)user_data;
+}
+
+static void callbacks(void)
+{
+    const char *urls[] = { server };
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    options.progress = show_progress;
+    options.progress_data = &progress_calls;
+    STATUS(httptime_set_log(log_line, &log_lines, HTTPTIME_LOG_TRACE), HTTPTIME_OK);
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(progress_calls == (int)measurement.observations);
+    CHECK(log_lines > 0 && log_levels[HTTPTIME_LOG_TRACE] > 0);
+    STATUS(httptime_set_log(NULL, NULL, HTTPTIME_LOG_TRACE), HTTPTIME_OK);
+    int lines = log_lines;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(log_lines == lines);
+}
+
+static void reading_responses(void)
+{
+    static const char response[] = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 301 Moved\r\nServer: nginx/1.22.1\r\n"
+                                   "Age: 2\r\nDate: Mon, 23 Nov 2026 09:37:12 GMT\r\n\r\n";
+    httptime_reader *reader;
+    httptime_head head;
+    int32_t found = 9;
+    int64_t date = 0;
+    char request[80 + 512], small[20];
+    size_t length = 0;
+    head.struct_size = sizeof head;
+    STATUS(httptime_reader_new(&reader), HTTPTIME_OK);
+    STATUS(httptime_reader_end(reader), HTTPTIME_ERROR_EMPTY_REPLY);
+    for (size_t i = 0; i + 1 < sizeof response; i++) {
+        STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_OK);
+        CHECK(found == 0);
+        STATUS(httptime_reader_feed(reader, response + i, 1), HTTPTIME_OK);
+    }
+    STATUS(httptime_reader_end(reader), HTTPTIME_ERROR_CLOSED_EARLY);
+    STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_OK);
+    CHECK(found == 1 && head.http_status == 301 && head.has_age && head.age_ns == 2000000000);
+    CHECK(head.date_ns == INT64_C(1795426632000000000) && head.persistent && !head.followed);
+    CHECK(strcmp(head.server, "nginx/1.22.1") == 0);
+    STATUS(httptime_reader_feed(reader, "SSH-2.0-x\r\n", 11), HTTPTIME_OK);
+    STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_ERROR_NOT_HTTP);
+    httptime_reader_clear(reader);
+    STATUS(httptime_reader_feed(reader, "HTTP/1.1 200 OK\r\n\r\n", 19), HTTPTIME_OK);
+    STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_ERROR_NO_DATE);
+    httptime_reader_free(reader);
+
+    STATUS(httptime_parse_date("Mon, 23 Nov 2026 09:37:12 GMT!", 29, &date), HTTPTIME_OK);
+    CHECK(date == INT64_C(1795426632000000000));
+    STATUS(httptime_parse_date("yesterday", 9, &date), HTTPTIME_ERROR_MALFORMED_DATE);
+
+    STATUS(httptime_request("http://jump.example:8080/status", request, sizeof request, &length), HTTPTIME_OK);
+    CHECK(length == strlen(request) && strncmp(request, "HEAD /status HTTP/1.1\r\n", 23) == 0);
+    CHECK(strstr(request, "\r\nHost: jump.example:8080\r\n") != NULL);
+    memset(small, 'x', sizeof small);
+    STATUS(httptime_request(server, small, sizeof small, &length), HTTPTIME_ERROR_BUFFER_TOO_SMALL);
+    CHECK(small[0] == 'x');
+}
+
+/* A server 38.116 s ahead, 10 ms away each way, in virtual time: nothing here takes any. */
+static int64_t virtual_date(int64_t wall)
+{
+    return (wall + SKEW_NS) / 1000000000 * 1000000000;
+}
+
+static void measuring_without_sockets(void)
+{
+    const int64_t wall0 = INT64_C(1795392000000000000), way = 10000000;
+    int64_t now = 5000, at = 0, offset = 0, stddev = 0;
+    int32_t next = 0;
+    int exchanges = 0;
+    httptime_tie begin = tie_of(now, wall0), end;
+    httptime_measure *measure = NULL;
+    httptime_estimator *estimator = NULL;
+    httptime_measurement measurement = empty_measurement();
+    httptime_progress progress;
+    progress.struct_size = sizeof progress;
+    STATUS(httptime_measure_new(NULL, &begin, &measure), HTTPTIME_OK);
+    STATUS(httptime_estimator_new(HTTPTIME_ESTIMATOR_SYMMETRIC, &begin, 0, &estimator), HTTPTIME_OK);
+    STATUS(httptime_measure_progress(measure, &progress), HTTPTIME_ERROR_NOTHING_MEASURED);
+    STATUS(httptime_estimator_estimate(estimator, &offset, &stddev), HTTPTIME_ERROR_NOTHING_MEASURED);
+    for (;;) {
+        httptime_exchange exchange;
+        STATUS(httptime_measure_next(measure, now, &next, &at), HTTPTIME_OK);
+        if (next != HTTPTIME_NEXT_SEND)
+            break;
+        now = at > now ? at : now;
+        STATUS(httptime_measure_sent(measure, now), HTTPTIME_OK);
+        STATUS(httptime_measure_next(measure, now, &next, &at), HTTPTIME_OK);
+        CHECK(next == HTTPTIME_NEXT_AWAIT || exchanges > 0);
+        memset(&exchange, 0, sizeof exchange);
+        exchange.struct_size = sizeof exchange;
+        exchange.sent_ns = now;
+        exchange.received_ns = now + 2 * way;
+        exchange.date_ns = virtual_date(wall0 + now + way - begin.instant_ns);
+        exchange.server = "nginx/1.22.1";
+        now += 2 * way;
+        STATUS(httptime_measure_absorb(measure, &exchange), HTTPTIME_OK);
+        STATUS(httptime_estimator_absorb(estimator, &exchange), HTTPTIME_OK);
+        exchanges++;
+        STATUS(httptime_measure_progress(measure, &progress), HTTPTIME_OK);
+        CHECK(progress.lower_ns <= SKEW_NS && SKEW_NS <= progress.upper_ns);
+        if (exchanges == 3) {
+            STATUS(httptime_measure_sent(measure, now), HTTPTIME_OK);
+            STATUS(httptime_measure_lost(measure, 1, HTTPTIME_ERROR_CONNECTION_BROKE), HTTPTIME_OK);
+        }
+    }
+    CHECK(next == HTTPTIME_NEXT_DONE && exchanges > 5);
+    end = tie_of(now, wall0 + now - begin.instant_ns);
+    STATUS(httptime_measure_finish(measure, &end, &measurement), HTTPTIME_OK);
+    CHECK(llabs(measurement.offset_ns - SKEW_NS) < 100000 && measurement.at_ns == now);
+    CHECK(measurement.lower_ns <= SKEW_NS && SKEW_NS <= measurement.upper_ns);
+    CHECK(measurement.lag_source == HTTPTIME_LAG_PRODUCT && measurement.lag_ns == 1000000);
+    STATUS(httptime_estimator_estimate(estimator, &offset, &stddev), HTTPTIME_OK);
+    CHECK(llabs(offset - SKEW_NS) < 2000000 && stddev > 0);
+    /* Finished: nothing more, but to free it. */
+    INVALID(httptime_measure_next(measure, now, &next, &at));
+    INVALID(httptime_measure_sent(measure, now));
+    INVALID(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_CONNECT));
+    INVALID(httptime_measure_progress(measure, &progress));
+    INVALID(httptime_measure_finish(measure, &end, &measurement));
+    httptime_measure_free(measure);
+    httptime_estimator_free(estimator);
+
+    STATUS(httptime_measure_new(NULL, &begin, &measure), HTTPTIME_OK);
+    STATUS(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_PROXY_REFUSED), HTTPTIME_ERROR_PROXY_REFUSED);
+    STATUS(httptime_measure_finish(measure, &end, &measurement), HTTPTIME_ERROR_NOTHING_MEASURED);
+    httptime_measure_free(measure);
+    STATUS(httptime_measure_new(NULL, &begin, &measure), HTTPTIME_OK);
+    end.wall_ns += 5000000000;
+    STATUS(httptime_measure_finish(measure, &end, &measurement), HTTPTIME_ERROR_CLOCK_STEPPED);
+    httptime_measure_free(measure);
+}
+
+static void selecting(void)
+{
+    int64_t lower[] = { 0, 5, 1000, 3 }, upper[] = { 10, 12, 2000, 9 };
+    int64_t common_lower = 0, common_upper = 0;
+    uint8_t survivors[4] = { 9, 9, 9, 9 };
+    STATUS(httptime_select(lower, upper, 4, &common_lower, &common_upper, survivors), HTTPTIME_OK);
+    CHECK(common_lower == 5 && common_upper == 9);
+    CHECK(survivors[0] == 1 && survivors[1] == 1 && survivors[2] == 0 && survivors[3] == 1);
+    STATUS(httptime_select(lower + 1, upper + 1, 2, &common_lower, &common_upper, survivors),
+           HTTPTIME_ERROR_NO_MAJORITY);
+    INVALID(httptime_select(upper, lower, 2, &common_lower, &common_upper, survivors));
+}
+
+/* The decision is pure. Of the rest, only what is refused before the system is asked. */
+static void clock_policy(void)
+{
+    httptime_policy policy;
+    httptime_history history;
+    httptime_decision decision;
+    httptime_measurement measurement = empty_measurement();
+    httptime_tie now = tie_of(0, INT64_C(1795392000000000000));
+    memset(&measurement, 0, sizeof measurement);
+    memset(&history, 0, sizeof history);
+    memset(&decision, 0, sizeof decision);
+    measurement.struct_size = sizeof measurement;
+    history.struct_size = sizeof history;
+    decision.struct_size = sizeof decision;
+    measurement.offset_ns = SKEW_NS;
+    measurement.stddev_ns = 50000;
+    measurement.lower_ns = SKEW_NS - 1000000;
+    measurement.upper_ns = SKEW_NS + 1000000;
+    measurement.local_time_ns = INT64_C(4102444800000000000);
+
+    STATUS(httptime_policy_init(&policy, sizeof policy), HTTPTIME_OK);
+    CHECK(policy.step_threshold_ns == 128000000 && policy.max_startup_forward_ns < 0);
+    STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
+    CHECK(decision.action == HTTPTIME_ACTION_STEP && decision.by_ns == SKEW_NS);
+    STATUS(httptime_policy_decide(NULL, NULL, &measurement, &decision), HTTPTIME_OK);
+    CHECK(decision.action == HTTPTIME_ACTION_STEP && decision.reason[0] == '\0');
+    policy.max_startup_forward_ns = 1000000000;
+    STATUS(httptime_policy_decide(&policy, NULL, &measurement, &decision), HTTPTIME_OK);
+    CHECK(decision.action == HTTPTIME_ACTION_REFUSE && decision.refusal == HTTPTIME_REFUSAL_TOO_FAR);
+    CHECK(strstr(decision.reason, "+38.116") != NULL && decision.by_ns == 0);
+    /* A refusal, once decided, changes nothing. */
+    STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_OK);
+    history.settled = 1;
+    STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
+    CHECK(decision.action == HTTPTIME_ACTION_STEP);
+    measurement.offset_ns = 100000;
+    measurement.lower_ns = -1000000;
+    measurement.upper_ns = 1000000;
+    STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
+    CHECK(decision.action == HTTPTIME_ACTION_LEAVE);
+
+    INVALID(httptime_policy_init(NULL, sizeof policy));
+    INVALID(httptime_policy_init(&policy, 12));
+    INVALID(httptime_policy_decide(&policy, &history, NULL, &decision));
+    INVALID(httptime_policy_decide(&policy, &history, &measurement, NULL));
+    policy.evidence = 7;
+    INVALID(httptime_policy_decide(&policy, &history, &measurement, &decision));
+    measurement.struct_size = 48;
+    INVALID(httptime_policy_decide(NULL, NULL, &measurement, &decision));
+    measurement.struct_size = sizeof measurement;
+    measurement.lower_ns = 2000000;
+    INVALID(httptime_policy_decide(NULL, NULL, &measurement, &decision));
+    measurement.lower_ns = 0;
+
+    INVALID(httptime_clock_apply(NULL, &decision, &now));
+    INVALID(httptime_clock_apply(&measurement, NULL, &now));
+    INVALID(httptime_clock_apply(&measurement, &decision, NULL));
+    decision.action = 99;
+    INVALID(httptime_clock_apply(&measurement, &decision, &now));
+    /* The wall clock is not the one that was measured: refused before anything is done. */
+    decision.action = HTTPTIME_ACTION_LEAVE;
+    STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_ERROR_CLOCK_STEPPED);
+    INVALID(httptime_clock_remaining_slew(NULL));
+    STATUS(httptime_clock_set_synchronised(-1, 0), HTTPTIME_ERROR_INVALID_CONFIG);
+    STATUS(httptime_clock_set_synchronised(0, -1), HTTPTIME_ERROR_INVALID_CONFIG);
+    /* These would change the clock whatever they are given; it is enough that they are there. */
+    CHECK(httptime_clock_step != NULL && httptime_clock_slew != NULL);
+}
+
+static void both_clocks(void)
+{
+    httptime_tie tie = tie_of(0, 0);
+    int64_t before = httptime_now();
+    STATUS(httptime_tie_now(&tie), HTTPTIME_OK);
+    CHECK(before <= tie.instant_ns && tie.instant_ns <= httptime_now());
+    CHECK(llabs(tie.wall_ns / 1000000000 - (int64_t)time(NULL)) <= 1);
+    CHECK(tie.uncertainty_ns > 0 && tie.uncertainty_ns < 100000000);
+}
+
+static void a_panic(void)
+{
+#ifdef HAVE_TEST_HOOKS
+    char message[200];
+    STATUS(httptime_test_panic(), HTTPTIME_ERROR_PANIC);
+    httptime_error_message(message, sizeof message);
+    CHECK(strstr(message, "forced by a test") != NULL);
+    log_lines = 0;
+    STATUS(httptime_set_log(log_line, &log_lines, HTTPTIME_LOG_ERROR), HTTPTIME_OK);
+    STATUS(httptime_test_panic(), HTTPTIME_ERROR_PANIC);
+    CHECK(log_lines == 1);
+    STATUS(httptime_set_log(NULL, NULL, HTTPTIME_LOG_OFF), HTTPTIME_OK);
+#endif
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5)
+        return 2;
+    server = argv[1];
+    silent = argv[2];
+    black_hole = argv[3];
+    cancel_limit_ns = strtoll(argv[4], NULL, 10) * 1000000;
+    versions_and_texts();
+    messages();
+    null_pointers();
+    struct_sizes();
+    unknown_numbers_and_texts();
+    a_panic();
+    a_query();
+    a_survey();
+    callbacks();
+    reading_responses();
+    measuring_without_sockets();
+    selecting();
+    both_clocks();
+    clock_policy();
+    eight_threads();
+    cancellation();
+    a_panic();
+    printf("%d failures\n", failures);
+    return failures == 0 ? 0 : 1;
+}
