@@ -1,5 +1,5 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,25 +26,24 @@ pub enum Family {
 pub(crate) struct Resolving {
     host: String,
     family: Family,
-    answer: Receiver<Answer>,
+    answer: Arc<Mailbox>,
 }
 
 impl Resolving {
     pub(crate) fn start(url: &Url, family: Family) -> Self {
         let (host, port) = (url.host().to_owned(), url.port());
-        let (sender, answer) = mpsc::channel();
+        let answer = Arc::new(Mailbox::default());
         if let Ok(address) = host.parse::<IpAddr>() {
-            let _ = sender.send(Ok(vec![SocketAddr::new(address, port)]));
+            answer.put(Ok(vec![SocketAddr::new(address, port)]));
         } else {
             let name = host.clone();
-            let complain = sender.clone();
+            let sender = Arc::clone(&answer);
             let lookup = move || {
                 let addresses = (name.as_str(), port).to_socket_addrs();
-                let _ = sender
-                    .send(addresses.map(Iterator::collect).map_err(|error| error.to_string()));
+                sender.put(addresses.map(Iterator::collect).map_err(|error| error.to_string()));
             };
             if let Err(error) = thread::Builder::new().name("resolve".into()).spawn(lookup) {
-                let _ = complain.send(Err(error.to_string()));
+                answer.put(Err(error.to_string()));
             }
         }
         Self { host, family, answer }
@@ -58,13 +57,10 @@ impl Resolving {
         canceller: Option<&Canceller>,
     ) -> Result<Vec<SocketAddr>, Error> {
         let fail = |reason: String| Error::Resolve { host: self.host.clone(), reason };
-        let mut addresses = match self.receive(remaining, canceller)? {
-            Ok(answer) => answer.map_err(fail)?,
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(Error::Timeout { phase: Phase::Resolve, after: timeout });
-            }
-            Err(RecvTimeoutError::Disconnected) => return Err(fail("the resolver died".into())),
+        let Some(answer) = self.receive(remaining, canceller)? else {
+            return Err(Error::Timeout { phase: Phase::Resolve, after: timeout });
         };
+        let mut addresses = answer.map_err(fail)?;
         addresses.retain(|address| match self.family {
             Family::Any => true,
             Family::V4 => address.is_ipv4(),
@@ -80,29 +76,49 @@ impl Resolving {
         Ok(addresses)
     }
 
-    /// Waits for the resolver, and for the canceller a slice at a time: it may be used in a signal handler, where no
-    /// channel can be written to.
+    /// Waits for the resolver, and for the canceller a slice at a time: it may be used in a signal handler, which can
+    /// wake nobody but who polls.
     fn receive(
         &self,
         remaining: Duration,
         canceller: Option<&Canceller>,
-    ) -> Result<Result<Answer, RecvTimeoutError>, Error> {
-        let Some(canceller) = canceller else { return Ok(self.answer.recv_timeout(remaining)) };
+    ) -> Result<Option<Answer>, Error> {
         let begun = Instant::now();
         loop {
-            if canceller.is_cancelled() {
+            if canceller.is_some_and(Canceller::is_cancelled) {
                 return Err(Error::Cancelled);
             }
             let left = remaining.saturating_sub(begun.elapsed());
-            match self.answer.recv_timeout(left.min(SLICE)) {
-                Err(RecvTimeoutError::Timeout) if left > SLICE => {}
-                answer => return Ok(answer),
+            let slice = if canceller.is_some() { left.min(SLICE) } else { left };
+            let answer = self.answer.take(slice);
+            if answer.is_some() || slice == left {
+                return Ok(answer);
             }
         }
     }
 }
 
 type Answer = Result<Vec<SocketAddr>, String>;
+
+/// Where the resolver's thread leaves its answer, for one who may have stopped waiting.
+#[derive(Debug, Default)]
+struct Mailbox {
+    answer: Mutex<Option<Answer>>,
+    came: Condvar,
+}
+
+impl Mailbox {
+    fn put(&self, answer: Answer) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        self.came.notify_one();
+    }
+
+    fn take(&self, patience: Duration) -> Option<Answer> {
+        let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.came.wait_timeout_while(answer, patience, |answer| answer.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+    }
+}
 
 /// How long a cancellation may go unnoticed.
 const SLICE: Duration = Duration::from_millis(10);
@@ -141,7 +157,7 @@ mod tests {
 
     #[test]
     fn waiting_for_a_resolver_that_says_nothing_can_be_cancelled() {
-        let (_sender, answer) = mpsc::channel();
+        let answer = Arc::new(Mailbox::default());
         let resolving = Resolving { host: "nowhere".into(), family: Family::Any, answer };
         let canceller = Canceller::new().expect("two descriptors");
         let begun = Instant::now();
