@@ -64,3 +64,39 @@ fn the_header_is_clean_under_every_standard() {
         assert!(said.ends_with("cannot be used\n"), "{said}");
     }
 }
+
+/// `UPDATE=1` writes it anew: after a change that keeps what was there, or together with a new SONAME.
+#[cfg(feature = "system-tests")]
+#[test]
+fn the_abi_is_the_one_that_was_recorded() {
+    use crate::toolchain::scratch;
+
+    // The header's functions with empty bodies: what a C compiler makes of the types, whatever Rust's debugging information
+    // looks like. That the library has these very functions is the test above.
+    let declarations = header();
+    let paragraphs = declarations.split("\n\n").map(|paragraph| {
+        paragraph.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n")
+    });
+    let bodies: String = paragraphs
+        .filter(|text| !text.starts_with("typedef"))
+        .filter_map(|text| Some(format!("{} {{ __builtin_trap(); }}\n", text.strip_suffix(");")?)))
+        .map(|text| text.replacen(" {", ") {", 1))
+        .collect();
+    assert_eq!(bodies.matches("__builtin_trap").count(), declared().len(), "{bodies}");
+    let place = scratch("abi");
+    fs::write(place.join("stub.c"), format!("#include \"httptime.h\"\n{bodies}")).expect("a file");
+    run(Command::new("gcc")
+        .args(["-g", "-w", "-shared", "-fPIC", "stub.c", "-o", "stub.so"])
+        .arg(format!("-Wl,-soname,{SONAME}"))
+        .arg(format!("-I{PACKAGE}/include"))
+        .current_dir(&place));
+    run(Command::new("abidw")
+        .args(["--no-corpus-path", "--no-show-locs", "--no-comp-dir-path", "--no-elf-needed"])
+        .args(["--out-file", "now.abi", "stub.so"])
+        .current_dir(&place));
+    let recorded = Path::new(PACKAGE).join("tests/c/httptime.abi");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::copy(place.join("now.abi"), &recorded).expect("the record can be written");
+    }
+    run(Command::new("abidiff").arg(&recorded).arg(place.join("now.abi")));
+}

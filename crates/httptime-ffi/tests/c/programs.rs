@@ -39,6 +39,7 @@ fn the_suite_passes_with_the_static_library() {
     suite(without_the_clock, &program, CANCELLED_WITHIN);
 }
 
+#[cfg(feature = "system-tests")]
 #[test]
 fn valgrind_sees_no_error_and_no_leak() {
     let program = compile("suite.c", "suite-valgrind", Linking::Shared, HOOKS);
@@ -54,6 +55,7 @@ fn valgrind_sees_no_error_and_no_leak() {
     suite(valgrind, &program, CANCELLED_WITHIN * 20);
 }
 
+#[cfg(feature = "system-tests")]
 #[test]
 fn the_sanitizers_see_no_error_and_no_leak() {
     for (name, linking) in [("suite-asan", Linking::Shared), ("suite-asan-static", Linking::Static)]
