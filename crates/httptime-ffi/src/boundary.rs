@@ -185,7 +185,7 @@ const LARGEST: usize = 4096;
 
 /// The size of a structure, as its first field has it.
 pub(crate) const fn size<T>() -> u32 {
-    assert!(size_of::<T>() <= LARGEST && size_of::<T>() % UNIT == 0);
+    const { assert!(size_of::<T>() <= LARGEST && size_of::<T>() % UNIT == 0) };
     #[expect(clippy::cast_possible_truncation, reason = "compared above")]
     {
         size_of::<T>() as u32
