@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::toolchain::{Linking, PACKAGE, SONAME, compile, published, run};
+use crate::toolchain::{Linking, PACKAGE, SONAME, compile, published, run, scratch, without_clock};
 
 fn header() -> String {
     fs::read_to_string(Path::new(PACKAGE).join("include/httptime.h")).expect("the header")
@@ -65,12 +65,42 @@ fn the_header_is_clean_under_every_standard() {
     }
 }
 
+#[test]
+fn the_program_in_the_guide_and_that_in_the_header_compile() {
+    let guide = fs::read_to_string(Path::new(PACKAGE).join("../../docs/c-api.md")).expect("it");
+    let (_, program) = guide.split_once("```c\n").expect("a program");
+    let (program, _) = program.split_once("```").expect("its end");
+    let header = header();
+    let lines = header.lines().take_while(|line| *line != " */");
+    let shortest: String =
+        lines.filter_map(|line| Some(format!("{}\n", line.strip_prefix(" *     ")?))).collect();
+    assert!(shortest.contains("httptime_query"), "{shortest}");
+    let body =
+        format!("#include <httptime.h>\n#include <stdio.h>\nvoid f(void)\n{{\n{shortest}}}\n");
+    for (name, text) in [("guide.c", program), ("shortest.c", &body)] {
+        let file = scratch("guide").join(name);
+        fs::write(&file, text).expect("a file");
+        run(Command::new("gcc")
+            .args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])
+            .arg(format!("-I{PACKAGE}/include"))
+            .arg(file));
+    }
+}
+
+#[test]
+fn a_library_without_the_clock_exports_nothing_that_could_set_one() {
+    let symbols =
+        run(Command::new("nm").args(["-D", "--format=posix"]).arg(without_clock().join(SONAME)));
+    for name in ["httptime_clock", "httptime_policy", "clock_adjtime", "clock_settime", "adjtime"] {
+        assert!(!symbols.contains(name), "{symbols}");
+    }
+    assert!(symbols.contains("httptime_query"), "{symbols}");
+}
+
 /// `UPDATE=1` writes it anew: after a change that keeps what was there, or together with a new SONAME.
 #[cfg(feature = "system-tests")]
 #[test]
 fn the_abi_is_the_one_that_was_recorded() {
-    use crate::toolchain::scratch;
-
     // The header's functions with empty bodies: what a C compiler makes of the types, whatever Rust's debugging information
     // looks like. That the library has these very functions is the test above.
     let declarations = header();

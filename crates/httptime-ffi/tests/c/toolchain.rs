@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub(crate) const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) const SONAME: &str = "libhttptime.so.0";
@@ -29,7 +29,20 @@ pub(crate) fn published() -> &'static Path {
     })
 }
 
+/// The same without the feature `clock`.
+pub(crate) fn without_clock() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let place = scratch("without-clock");
+        build(&["--no-default-features"], &place);
+        place
+    })
+}
+
 fn build(arguments: &[&str], place: &Path) {
+    // One after the other: all of them leave their result in the same place.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ffi");
     run(Command::new(env!("CARGO"))
         .args(["build", "--manifest-path"])
