@@ -18,7 +18,7 @@ use crate::net::cancel::Canceller;
 use crate::net::clock::Clock;
 use crate::net::link::{Event, Link, Route};
 use crate::net::resolve::Resolving;
-use crate::net::{Family, Url};
+use crate::net::{Family, Timestamping, Url};
 use crate::observation::Exchange;
 use crate::progress::Progress;
 use crate::select::combine;
@@ -38,6 +38,7 @@ pub struct Client {
     servers: Vec<Url>,
     proxy: Option<Proxy>,
     family: Family,
+    timestamping: Timestamping,
     config: Config,
 }
 
@@ -54,6 +55,7 @@ pub struct ClientBuilder {
     proxy: Option<String>,
     tunnel: bool,
     family: Family,
+    timestamping: Timestamping,
     config: Config,
 }
 
@@ -87,6 +89,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Who says when requests left and responses came: the kernel where it does, unless told.
+    #[must_use]
+    pub const fn timestamping(mut self, timestamping: Timestamping) -> Self {
+        self.timestamping = timestamping;
+        self
+    }
+
     /// How to measure.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -117,7 +126,13 @@ impl ClientBuilder {
             .collect::<Result<Vec<_>, Error>>()?;
         let tunnel = self.tunnel;
         let proxy = self.proxy.map(|url| Url::parse(&url).map(|url| Proxy { url, tunnel }));
-        Ok(Client { servers, proxy: proxy.transpose()?, family: self.family, config: self.config })
+        Ok(Client {
+            servers,
+            proxy: proxy.transpose()?,
+            family: self.family,
+            timestamping: self.timestamping,
+            config: self.config,
+        })
     }
 }
 
@@ -196,6 +211,7 @@ impl Client {
             proxy: None,
             tunnel: false,
             family: Family::default(),
+            timestamping: Timestamping::default(),
             config: Config::default(),
         }
     }
@@ -265,13 +281,14 @@ impl Client {
             })
             .collect();
         let tie = clock.tie();
+        let stamped = self.timestamping != Timestamping::User;
         let forwarded = self.proxy.as_ref().is_some_and(|proxy| !proxy.tunnel);
         let session = |(index, (url, addresses)): (usize, (&Url, Result<Vec<_>, Error>))| {
             let route = addresses.and_then(|addresses| {
                 let (connect, request) = self.requests(url)?;
-                Ok(Route { addresses, connect, request, timeout, forwarded })
+                Ok(Route { addresses, connect, request, timeout, forwarded, stamped })
             });
-            Session::new(index, route, Measure::new(&self.config, tie))
+            Session::new(index, route, self.timestamping, Measure::new(&self.config, tie))
         };
         self.servers.iter().zip(addresses).enumerate().map(session).collect()
     }
@@ -331,6 +348,7 @@ struct Session {
     index: usize,
     measure: Measure,
     route: Result<Route, Error>,
+    timestamping: Timestamping,
     links: Vec<Link>,
     due: Option<LocalInstant>,
     /// After a failure, not before this.
@@ -340,12 +358,18 @@ struct Session {
 }
 
 impl Session {
-    fn new(index: usize, route: Result<Route, Error>, measure: Measure) -> Self {
+    fn new(
+        index: usize,
+        route: Result<Route, Error>,
+        timestamping: Timestamping,
+        measure: Measure,
+    ) -> Self {
         let done = route.is_err();
         Self {
             index,
             measure,
             route,
+            timestamping,
             links: vec![Link::new()],
             due: None,
             hold: None,
@@ -462,12 +486,18 @@ impl Session {
             }
             Event::NotOpened(error) => self.lose(false, error, now),
             Event::Lost(error) => self.lose(true, error, now),
-            Event::Answered { sent, received, head } => {
+            Event::Answered { times, .. }
+                if self.timestamping == Timestamping::Kernel && !times.kernel.both() =>
+            {
+                self.lose(true, Error::NotStamped, now);
+            }
+            Event::Answered { times, head } => {
                 self.due = None;
                 self.failures = 0;
                 let absorbed = route.refusal(head.status()).map_or_else(|| head.date(), Err);
                 let absorbed = absorbed.and_then(|date| {
-                    let exchange = Exchange::new(sent, received, date)
+                    let exchange = Exchange::new(times.sent, times.received, date)
+                        .with_kernel_times(times.kernel.sent, times.kernel.received)
                         .with_age(head.age())
                         .with_server(head.server());
                     self.measure.absorb(&exchange)

@@ -230,6 +230,10 @@ pub enum Error {
     /// The caller ended the measurement.
     #[error("cancelled")]
     Cancelled,
+    /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::net::Timestamping::Kernel)), and it did not give both of
+    /// a response's.
+    #[error("the kernel did not say when the request left and the response came")]
+    NotStamped,
     /// The measurement was finished before any exchange had succeeded.
     #[error("nothing was measured")]
     NothingMeasured,
@@ -274,6 +278,7 @@ impl Error {
             Self::AllFailed { .. } => "all_failed",
             Self::ReceivedBeforeSent { .. } => "received_before_sent",
             Self::Cancelled => "cancelled",
+            Self::NotStamped => "not_stamped",
             Self::NothingMeasured => "nothing_measured",
         }
     }

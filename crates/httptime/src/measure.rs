@@ -43,6 +43,8 @@ pub struct Measure {
     schedule: Box<dyn Schedule>,
     dates: Option<Dates>,
     server: String,
+    sent_by_kernel: u32,
+    received_by_kernel: u32,
     failures: u32,
     /// What the latest request failed with, until one succeeds.
     failure: Option<Error>,
@@ -68,6 +70,8 @@ impl Measure {
             schedule: config.new_schedule(),
             dates: None,
             server: String::with_capacity(SERVER_CAPACITY),
+            sent_by_kernel: 0,
+            received_by_kernel: 0,
             failures: 0,
             failure: None,
             ended: None,
@@ -153,6 +157,8 @@ impl Measure {
         self.dates = Some(Dates { latest: dates.latest.max(date), ..dates });
         self.estimator.absorb(&observation);
         self.remember_server(exchange.server());
+        self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
+        self.received_by_kernel += u32::from(exchange.is_received_by_kernel());
         self.failures = 0;
         self.failure = None;
         Ok(observation)
@@ -223,6 +229,8 @@ impl Measure {
             bounds: bounds.widened(uncertainty + moved.abs()),
             requests: progress.requests(),
             observations: progress.observations(),
+            sent_by_kernel: self.sent_by_kernel,
+            received_by_kernel: self.received_by_kernel,
             started,
             at,
             wall: begun.wall_at(at),

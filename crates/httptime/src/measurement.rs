@@ -59,6 +59,8 @@ pub struct Measurement {
     pub(crate) bounds: Interval,
     pub(crate) requests: u32,
     pub(crate) observations: u32,
+    pub(crate) sent_by_kernel: u32,
+    pub(crate) received_by_kernel: u32,
     pub(crate) started: LocalInstant,
     pub(crate) at: LocalInstant,
     pub(crate) wall: Timestamp,
@@ -104,6 +106,20 @@ impl Measurement {
     #[must_use]
     pub const fn observations(&self) -> u32 {
         self.observations
+    }
+
+    /// How many of the [`observations`](Self::observations) go by the kernel's time of the request's leaving, not the
+    /// process's.
+    #[must_use]
+    pub const fn sent_by_kernel(&self) -> u32 {
+        self.sent_by_kernel
+    }
+
+    /// How many of the [`observations`](Self::observations) go by the kernel's time of the response's coming, not the
+    /// process's.
+    #[must_use]
+    pub const fn received_by_kernel(&self) -> u32 {
+        self.received_by_kernel
     }
 
     /// From the first request sent to the last response used.

@@ -22,13 +22,23 @@ pub struct Exchange<'a> {
     date: Timestamp,
     age: Option<Duration>,
     server: Option<&'a str>,
+    sent_by_kernel: bool,
+    received_by_kernel: bool,
 }
 
 impl<'a> Exchange<'a> {
     /// The request's first byte left no earlier than `sent`, the `Date` had come by `received`, and it said `date`.
     #[must_use]
     pub const fn new(sent: LocalInstant, received: LocalInstant, date: Timestamp) -> Self {
-        Self { sent, received, date, age: None, server: None }
+        Self {
+            sent,
+            received,
+            date,
+            age: None,
+            server: None,
+            sent_by_kernel: false,
+            received_by_kernel: false,
+        }
     }
 
     /// The response carried this `Age`.
@@ -42,6 +52,15 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub fn with_server(mut self, server: impl Into<Option<&'a str>>) -> Self {
         self.server = server.into();
+        self
+    }
+
+    /// Whether it was the kernel, and not the process, that saw when the request was `sent` and the response `received`.
+    /// They are used alike; the measurement counts them.
+    #[must_use]
+    pub const fn with_kernel_times(mut self, sent: bool, received: bool) -> Self {
+        self.sent_by_kernel = sent;
+        self.received_by_kernel = received;
         self
     }
 
@@ -73,6 +92,18 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub const fn server(&self) -> Option<&'a str> {
         self.server
+    }
+
+    /// Whether [`sent`](Self::sent) is the kernel's.
+    #[must_use]
+    pub const fn is_sent_by_kernel(&self) -> bool {
+        self.sent_by_kernel
+    }
+
+    /// Whether [`received`](Self::received) is the kernel's.
+    #[must_use]
+    pub const fn is_received_by_kernel(&self) -> bool {
+        self.received_by_kernel
     }
 }
 

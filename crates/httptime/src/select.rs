@@ -105,6 +105,8 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
         bounds: selection.bounds,
         requests: measurements.iter().map(|measurement| measurement.requests).sum(),
         observations: survivors().map(|measurement| measurement.observations).sum(),
+        sent_by_kernel: survivors().map(|measurement| measurement.sent_by_kernel).sum(),
+        received_by_kernel: survivors().map(|measurement| measurement.received_by_kernel).sum(),
         started: measurements
             .iter()
             .map(|measurement| measurement.started)

@@ -3,10 +3,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use log::debug;
 use rustix::event::PollFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::clock::Clock;
+use super::wire::{Times, Wire};
 use crate::error::{Error, Phase};
 use crate::http::{ResponseHead, ResponseReader};
 use crate::time::LocalInstant;
@@ -24,6 +26,8 @@ pub(crate) struct Route {
     pub(crate) timeout: Duration,
     /// Whether a proxy forwards the requests, and so may answer in the server's place.
     pub(crate) forwarded: bool,
+    /// Whether to ask the kernel when bytes leave and come.
+    pub(crate) stamped: bool,
 }
 
 impl Route {
@@ -65,11 +69,11 @@ enum State {
     },
     /// Open and idle; `fresh` until the first response.
     Ready {
-        stream: TcpStream,
+        wire: Wire,
         fresh: bool,
     },
     Busy {
-        stream: TcpStream,
+        wire: Wire,
         sent: LocalInstant,
         written: usize,
     },
@@ -97,7 +101,7 @@ pub(crate) enum Event<'a> {
     /// It was closed while no request was under way.
     Dropped,
     /// The head of a response.
-    Answered { sent: LocalInstant, received: LocalInstant, head: ResponseHead<'a> },
+    Answered { times: Times, head: ResponseHead<'a> },
     /// No response will come for the request under way.
     Lost(Error),
 }
@@ -129,12 +133,11 @@ impl Link {
             State::Closed => None,
             State::Connecting { socket, .. } => Some((socket.as_fd(), PollFlags::OUT)),
             State::Tunnelling { stream, written: 0, .. } => Some((stream.as_fd(), PollFlags::OUT)),
-            State::Tunnelling { stream, .. } | State::Ready { stream, .. } => {
-                Some((stream.as_fd(), PollFlags::IN))
-            }
+            State::Tunnelling { stream, .. } => Some((stream.as_fd(), PollFlags::IN)),
+            State::Ready { wire, .. } => Some((wire.as_fd(), PollFlags::IN)),
             // A request that did not fit into the send buffer at once is rare; asking for both costs nothing else.
-            State::Busy { stream, written, .. } => Some((
-                stream.as_fd(),
+            State::Busy { wire, written, .. } => Some((
+                wire.as_fd(),
                 if *written == usize::MAX { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT },
             )),
         }
@@ -196,19 +199,20 @@ impl Link {
         route: &Route,
         clock: &Clock,
     ) -> Option<Result<LocalInstant, Error>> {
-        let State::Ready { mut stream, fresh } = std::mem::replace(&mut self.state, State::Closed)
+        let State::Ready { mut wire, fresh } = std::mem::replace(&mut self.state, State::Closed)
         else {
             return None;
         };
         // Whatever is here now is the end, a body after HEAD or an answer nobody asked for.
-        if !matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock) {
-            return fresh.then(|| Err(self.read_unasked(&mut stream)));
+        if !wire.is_quiet() {
+            return fresh.then(|| Err(self.read_unasked(&mut wire)));
         }
+        wire.begin();
         let sent = clock.now();
-        match write_some(&mut stream, &route.request) {
+        match write_some(&mut wire, &route.request) {
             Ok(count) => {
                 let written = if count == route.request.len() { usize::MAX } else { count };
-                self.state = State::Busy { stream, sent, written };
+                self.state = State::Busy { wire, sent, written };
                 Some(Ok(sent))
             }
             Err(error) => Some(Err(io_error(Phase::Send, &error))),
@@ -217,35 +221,37 @@ impl Link {
 
     /// Goes on: something may have happened to the socket, or a deadline passed.
     pub(crate) fn advance(&mut self, route: &Route, clock: &Clock, woken: bool) -> Event<'_> {
-        let now = clock.now();
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Closed => Event::Nothing,
             State::Connecting { socket, opening } => {
-                self.advance_connecting(route, now, woken, socket, opening)
+                self.advance_connecting(route, clock, woken, socket, opening)
             }
             State::Tunnelling { stream, opening, written } => {
-                self.advance_tunnelling(route, now, woken, stream, opening, written)
+                self.advance_tunnelling(route, clock, woken, stream, opening, written)
             }
-            State::Ready { mut stream, fresh } => {
-                let quiet = || matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
-                if !woken || quiet() {
-                    self.state = State::Ready { stream, fresh };
+            State::Ready { mut wire, fresh } => {
+                if !woken || wire.is_quiet() {
+                    // Then it was the kernel that had something to say.
+                    if woken {
+                        wire.attend();
+                    }
+                    self.state = State::Ready { wire, fresh };
                     Event::Nothing
                 } else if fresh {
-                    Event::NotOpened(self.read_unasked(&mut stream))
+                    Event::NotOpened(self.read_unasked(&mut wire))
                 } else {
                     Event::Dropped
                 }
             }
-            State::Busy { stream, sent, written } => {
-                self.advance_busy(route, clock, woken, stream, sent, written)
+            State::Busy { wire, sent, written } => {
+                self.advance_busy(route, clock, woken, wire, sent, written)
             }
         }
     }
 
     /// Why a server that says something, or hangs up, before it was asked anything is not one for us.
-    fn read_unasked(&mut self, stream: &mut TcpStream) -> Error {
-        match fill(&mut self.reader, stream, Phase::Connect).and_then(|_| self.reader.head()) {
+    fn read_unasked(&mut self, wire: &mut Wire) -> Error {
+        match fill(&mut self.reader, wire, Phase::Connect).and_then(|_| self.reader.head()) {
             Err(error) => error,
             Ok(_) => Error::MalformedHead { reason: "it began before the request" },
         }
@@ -254,15 +260,16 @@ impl Link {
     fn advance_connecting(
         &mut self,
         route: &Route,
-        now: LocalInstant,
+        clock: &Clock,
         woken: bool,
         socket: TcpStream,
         opening: Opening,
     ) -> Event<'static> {
+        let now = clock.now();
         let address = route.addresses[self.address % route.addresses.len()];
         if woken {
             return match socket.take_error() {
-                Ok(None) => self.opened(route, now, socket, opening),
+                Ok(None) => self.opened(route, clock, socket, opening),
                 Ok(Some(error)) | Err(error) => {
                     self.try_address(route, opening, now, Some(connect_error(address, &error)))
                 }
@@ -280,7 +287,7 @@ impl Link {
     fn opened(
         &mut self,
         route: &Route,
-        now: LocalInstant,
+        clock: &Clock,
         stream: TcpStream,
         opening: Opening,
     ) -> Event<'static> {
@@ -289,20 +296,32 @@ impl Link {
             self.state = State::Tunnelling { stream, opening, written: 0 };
             return Event::Nothing;
         }
-        self.opening_time = Some(now.saturating_since(opening.begun));
-        self.state = State::Ready { stream, fresh: true };
+        self.ready(route, clock, stream, opening);
         Event::Opened
+    }
+
+    /// The way to the server is open, and nothing on it unanswered.
+    fn ready(&mut self, route: &Route, clock: &Clock, stream: TcpStream, opening: Opening) {
+        self.opening_time = Some(clock.now().saturating_since(opening.begun));
+        let mut wire = Wire::new(stream);
+        if route.stamped {
+            if let Err(error) = wire.stamp(clock) {
+                debug!("no kernel timestamps: {}", describe(&error));
+            }
+        }
+        self.state = State::Ready { wire, fresh: true };
     }
 
     fn advance_tunnelling(
         &mut self,
         route: &Route,
-        now: LocalInstant,
+        clock: &Clock,
         woken: bool,
         mut stream: TcpStream,
         opening: Opening,
         written: usize,
     ) -> Event<'static> {
+        let now = clock.now();
         if now >= opening.deadline {
             let after = now.saturating_since(opening.begun);
             return Event::NotOpened(Error::Timeout { phase: Phase::Tunnel, after });
@@ -339,9 +358,8 @@ impl Link {
                             reason: "it began before the request",
                         }),
                         200..=299 => {
-                            self.opening_time = Some(now.saturating_since(opening.begun));
                             self.reader.clear();
-                            self.state = State::Ready { stream, fresh: true };
+                            self.ready(route, clock, stream, opening);
                             Event::Opened
                         }
                         407 => Event::NotOpened(Error::ProxyCredentials),
@@ -361,7 +379,7 @@ impl Link {
         route: &Route,
         clock: &Clock,
         woken: bool,
-        mut stream: TcpStream,
+        mut wire: Wire,
         sent: LocalInstant,
         mut written: usize,
     ) -> Event<'_> {
@@ -371,16 +389,19 @@ impl Link {
             return Event::Lost(Error::Timeout { phase, after: now.saturating_since(sent) });
         }
         if woken && written != usize::MAX {
-            match write_some(&mut stream, &route.request[written..]) {
+            match write_some(&mut wire, &route.request[written..]) {
                 Ok(count) if written + count == route.request.len() => written = usize::MAX,
                 Ok(count) => written += count,
                 Err(error) => return Event::Lost(io_error(Phase::Send, &error)),
             }
         }
-        match woken.then(|| fill(&mut self.reader, &mut stream, Phase::Response)) {
+        match woken.then(|| fill(&mut self.reader, &mut wire, Phase::Response)) {
             Some(Ok(true)) => {}
-            None | Some(Ok(false)) => {
-                self.state = State::Busy { stream, sent, written };
+            quiet @ (None | Some(Ok(false))) => {
+                if quiet.is_some() {
+                    wire.attend();
+                }
+                self.state = State::Busy { wire, sent, written };
                 return Event::Nothing;
             }
             Some(Err(error)) => return Event::Lost(error),
@@ -390,14 +411,15 @@ impl Link {
         let received = clock.now();
         match self.reader.head() {
             Ok(Some(head)) => {
+                let times = wire.times(sent, received, clock);
                 // Bytes behind the head are a body that HEAD forbids: never to be read as the next response.
                 if head.persistent() && !head.is_followed() && written == usize::MAX {
-                    self.state = State::Ready { stream, fresh: false };
+                    self.state = State::Ready { wire, fresh: false };
                 }
-                Event::Answered { sent, received, head }
+                Event::Answered { times, head }
             }
             Ok(None) => {
-                self.state = State::Busy { stream, sent, written };
+                self.state = State::Busy { wire, sent, written };
                 Event::Nothing
             }
             Err(error) => Event::Lost(error),
@@ -423,7 +445,7 @@ fn is_in_progress(error: &io::Error) -> bool {
 }
 
 /// Reads once; `false` when there was nothing to read.
-fn fill(reader: &mut ResponseReader, stream: &mut TcpStream, phase: Phase) -> Result<bool, Error> {
+fn fill(reader: &mut ResponseReader, stream: &mut impl Read, phase: Phase) -> Result<bool, Error> {
     match read_some(stream, reader.space()) {
         Ok(0) => Err(reader.eof()),
         Ok(count) => {
@@ -435,7 +457,7 @@ fn fill(reader: &mut ResponseReader, stream: &mut TcpStream, phase: Phase) -> Re
     }
 }
 
-fn read_some(stream: &mut TcpStream, space: &mut [u8]) -> io::Result<usize> {
+fn read_some(stream: &mut impl Read, space: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(space) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -445,7 +467,7 @@ fn read_some(stream: &mut TcpStream, space: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Writes what fits; nothing is no error.
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn write_some(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match stream.write(bytes) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -484,7 +506,8 @@ mod tests {
     fn open(addresses: Vec<SocketAddr>, timeout: Duration) -> Result<SocketAddr, Error> {
         let clock = Clock::new();
         let request = Vec::new();
-        let route = Route { addresses, connect: None, request, timeout, forwarded: false };
+        let route =
+            Route { addresses, connect: None, request, timeout, forwarded: false, stamped: true };
         let mut link = Link::new();
         let mut event = link.open(&route, clock.now());
         loop {

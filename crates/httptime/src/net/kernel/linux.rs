@@ -1,0 +1,101 @@
+use std::io::{self, IoSliceMut};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::sys::socket::sockopt::{TcpMaxSeg, Timestamping};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, RecvMsg, TimestampingFlag, getsockopt, recvmsg, setsockopt,
+};
+use nix::sys::time::TimeSpec;
+
+use super::{Departure, Enabled};
+use crate::time::{Timestamp, duration_to_nanos};
+
+/// Asks the kernel to stamp what leaves and comes from now on. Everything written before must have been acknowledged: keys
+/// count from the first byte that is not.
+pub(in crate::net) fn enable(stream: &TcpStream) -> io::Result<Enabled> {
+    let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
+        | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
+    setsockopt(stream, Timestamping, &flags)?;
+    Ok(Enabled { segment: getsockopt(stream, TcpMaxSeg)?.try_into().unwrap_or(0) })
+}
+
+/// Reads, and says when the last segment came of those that what was read came in.
+///
+/// Segments that were joined before they were read (GRO, or in the receive queue) have the stamp of the latest.
+pub(in crate::net) fn read(
+    stream: &TcpStream,
+    space: &mut [u8],
+) -> io::Result<(usize, Option<Timestamp>)> {
+    let mut control = Control::new();
+    let mut pieces = [IoSliceMut::new(space)];
+    let message = receive(stream, &mut pieces, &mut control, MsgFlags::empty())?;
+    let at = messages(&message).find_map(|message| match message {
+        ControlMessageOwned::ScmTimestampsns(stamps) => timestamp(stamps.system),
+        _ => None,
+    });
+    Ok((message.bytes, at))
+}
+
+/// The next thing that the kernel has to tell of what was written: `None` when there is no more, `Some(None)` when it is not
+/// a departure.
+pub(in crate::net) fn next_departure(stream: &TcpStream) -> Option<Option<Departure>> {
+    let mut control = Control::new();
+    let message = receive(stream, &mut [], &mut control, MsgFlags::MSG_ERRQUEUE).ok()?;
+    let (mut key, mut at) = (None, None);
+    for message in messages(&message) {
+        match message {
+            ControlMessageOwned::ScmTimestampsns(stamps) => at = timestamp(stamps.system),
+            ControlMessageOwned::Ipv4RecvErr(error, _) => key = departed(&error),
+            ControlMessageOwned::Ipv6RecvErr(error, _) => key = departed(&error),
+            _ => {}
+        }
+    }
+    Some(key.zip(at).map(|(key, at)| Departure { key, at }))
+}
+
+/// The key, if this is about a segment handed to the network device.
+fn departed(error: &nix::libc::sock_extended_err) -> Option<u32> {
+    let sent =
+        error.ee_origin == nix::libc::SO_EE_ORIGIN_TIMESTAMPING && error.ee_info == SCM_TSTAMP_SND;
+    sent.then_some(error.ee_data)
+}
+
+fn receive<'control, 'pieces>(
+    stream: &TcpStream,
+    pieces: &'pieces mut [IoSliceMut<'_>],
+    control: &'control mut Control,
+    flags: MsgFlags,
+) -> io::Result<RecvMsg<'control, 'pieces, ()>> {
+    Ok(recvmsg(stream.as_raw_fd(), pieces, Some(&mut control.0), flags)?)
+}
+
+/// What came beside the bytes; nothing if there was too little room for it.
+fn messages<'a>(
+    message: &'a RecvMsg<'_, '_, ()>,
+) -> impl Iterator<Item = ControlMessageOwned> + use<'a> {
+    message.cmsgs().into_iter().flatten()
+}
+
+/// `None` for zero, with which the kernel fills in for a stamp it does not have.
+fn timestamp(time: TimeSpec) -> Option<Timestamp> {
+    let since_1970 = Duration::from(time);
+    (!since_1970.is_zero()).then(|| Timestamp::from_unix_nanos(duration_to_nanos(since_1970)))
+}
+
+/// Room for a stamp (three times) and an extended error with an address, aligned as their headers must be.
+#[repr(align(8))]
+struct Control([u8; 256]);
+
+impl Control {
+    const fn new() -> Self {
+        Self([0; 256])
+    }
+}
+
+/// `SCM_TSTAMP_SND` in linux/errqueue.h: the packet was passed to the network device.
+const SCM_TSTAMP_SND: u32 = 0;
