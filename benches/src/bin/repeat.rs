@@ -1,14 +1,17 @@
-//! How accurate against a real server whose clock is known to be off by so much:
-//! `cargo run --release -p httptime-benches --bin repeat -- http://127.0.0.1:8080/ --skew 38.116`.
+//! How accurate against a real server whose clock is known to be off by so much, by the kernel's times and by the process's,
+//! on an idle machine and on a busy one:
+//! `cargo run --release -p httptime-benches --bin repeat -- http://127.0.0.1:8080/ --skew 38.116 --load spinners`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
+use httptime::net::Timestamping;
 use httptime::{Client, Config, Offset};
+use httptime_benches::load::Load;
 
-/// Measures a server of known skew again and again, one measurement after the other.
+/// Measures a server of known skew again and again, one measurement after the other, by each kind of times in turn.
 #[derive(Debug, Parser)]
 struct Args {
     /// The server
@@ -16,7 +19,7 @@ struct Args {
     /// By how much its clock is ahead of this one, in seconds
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     skew: f64,
-    /// Measurements
+    /// Measurements by each kind of times
     #[arg(long, default_value_t = 30, value_name = "N")]
     runs: u32,
     /// Most requests in each
@@ -25,6 +28,13 @@ struct Args {
     /// Longest time for each, in seconds
     #[arg(long, default_value_t = 20, value_name = "S")]
     duration: u64,
+    /// Whose times: auto, kernel or user; several in turn
+    #[arg(long, value_delimiter = ',', default_value = "auto,user", value_name = "WHO", value_parser = timestamping)]
+    timestamps: Vec<Timestamping>,
+    /// What else the machine does: idle, spinners (one of equal priority for each processor) or stops (this process is
+    /// stopped and continued every 5 to 50 ms)
+    #[arg(long, default_value = "idle", value_name = "LOAD")]
+    load: Load,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -35,29 +45,85 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let size = Offset::from(Duration::try_from_secs_f64(args.skew.abs())?);
     let truth = if args.skew < 0.0 { Offset::ZERO.saturating_sub(size) } else { size };
-    let mut errors_us = Vec::new();
-    let mut outside = 0;
+    let mut results: Vec<Series> = args.timestamps.iter().map(|who| Series::new(*who)).collect();
+    let load = args.load.start()?;
     for _ in 0..args.runs {
-        let measurement =
-            Client::builder(args.url.as_str()).config(config.clone()).build()?.measure()?;
-        outside += u32::from(!measurement.bounds().contains(truth));
-        errors_us.push(measurement.offset().saturating_sub(truth).as_seconds() * 1e6);
+        for series in &mut results {
+            let client = Client::builder(args.url.as_str())
+                .config(config.clone())
+                .timestamping(series.whose)
+                .build()?;
+            let measurement = client.measure()?;
+            series.outside += u32::from(!measurement.bounds().contains(truth));
+            series.seconds += measurement.elapsed().as_secs_f64();
+            series.responses += measurement.observations();
+            series.by_kernel += measurement.sent_by_kernel().min(measurement.received_by_kernel());
+            series.widths_us.push(measurement.bounds().width().as_secs_f64() * 1e6);
+            series.errors_us.push(measurement.offset().saturating_sub(truth).as_seconds() * 1e6);
+        }
     }
-    let bias = median(&mut errors_us);
-    let mut sizes: Vec<f64> = errors_us.iter().map(|error| error.abs()).collect();
-    let middle = median(&mut sizes);
-    let most = sizes.last().copied().unwrap_or(f64::NAN);
-    let p95 = sizes[(sizes.len() * 95).div_ceil(100) - 1];
+    drop(load);
     println!(
-        "{} measurements: median error {middle:.1} us, p95 {p95:.1}, largest {most:.1}; median with sign \
-         {bias:+.1} us; outside the bounds {outside}",
-        args.runs
+        "| load | times | measurements | median error | 95 % within | largest | median with sign | width of the bounds, median | \
+         outside | by the kernel | s each |"
     );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for series in results {
+        series.print(args.load);
+    }
     Ok(())
+}
+
+/// The measurements by one kind of times.
+struct Series {
+    whose: Timestamping,
+    errors_us: Vec<f64>,
+    widths_us: Vec<f64>,
+    outside: u32,
+    responses: u32,
+    by_kernel: u32,
+    seconds: f64,
+}
+
+impl Series {
+    const fn new(whose: Timestamping) -> Self {
+        Self {
+            whose,
+            errors_us: Vec::new(),
+            widths_us: Vec::new(),
+            outside: 0,
+            responses: 0,
+            by_kernel: 0,
+            seconds: 0.0,
+        }
+    }
+
+    fn print(mut self, load: Load) {
+        let bias = median(&mut self.errors_us);
+        let mut sizes: Vec<f64> = self.errors_us.iter().map(|error| error.abs()).collect();
+        let middle = median(&mut sizes);
+        let most = sizes.last().copied().unwrap_or(f64::NAN);
+        let p95 = sizes[(sizes.len() * 95).div_ceil(100) - 1];
+        println!(
+            "| {load} | {} | {} | {middle:.1} µs | {p95:.1} µs | {most:.1} µs | {bias:+.1} µs | {:.0} µs | {} | {} of {} | {:.1} |",
+            self.whose.name(),
+            sizes.len(),
+            median(&mut self.widths_us),
+            self.outside,
+            self.by_kernel,
+            self.responses,
+            self.seconds / f64::from(u32::try_from(sizes.len()).unwrap_or(u32::MAX)),
+        );
+    }
 }
 
 /// Sorts.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn timestamping(name: &str) -> Result<Timestamping, String> {
+    let found = Timestamping::ALL.iter().copied().find(|one| one.name() == name);
+    found.ok_or_else(|| "choose auto, kernel or user".into())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use httptime::config::{Config, ConfigBuilder};
 use httptime::estimate::EstimatorKind;
+use httptime::net::Timestamping;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Error, Offset};
 
@@ -195,6 +196,10 @@ pub(crate) struct Measuring {
     /// told
     #[arg(long, value_name = "NAME", value_parser = schedule)]
     schedule: Option<ScheduleKind>,
+
+    /// Who says when requests left and responses came: kernel (Linux), user, or auto, the kernel where it does
+    #[arg(long, value_name = "WHO", default_value = "auto", value_parser = timestamping)]
+    pub(crate) timestamps: Timestamping,
 }
 
 impl Measuring {
@@ -240,6 +245,10 @@ fn estimator(name: &str) -> Result<EstimatorKind, String> {
 
 fn schedule(name: &str) -> Result<ScheduleKind, String> {
     named(name, ScheduleKind::ALL, ScheduleKind::name)
+}
+
+fn timestamping(name: &str) -> Result<Timestamping, String> {
+    named(name, Timestamping::ALL, Timestamping::name)
 }
 
 fn profile(name: &str) -> Result<Profile, String> {

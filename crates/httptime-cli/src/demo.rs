@@ -24,7 +24,11 @@ pub(crate) fn run(demo: &Demo) -> u8 {
             return NOT_MEASURED;
         }
     };
-    let client = match Client::builder(server.url()).config(config.clone()).build() {
+    let client = match Client::builder(server.url())
+        .config(config.clone())
+        .timestamping(demo.measuring.timestamps)
+        .build()
+    {
         Ok(client) => client,
         Err(error) => {
             report::failure(&error, &demo.output);

@@ -68,6 +68,7 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
             print(&format!("{label}{}", sentence(measurement)));
             if output.verbose {
                 print(&assumptions(measurement));
+                print(&timestamps(measurement));
             }
             if let Ended::Lost(error) = measurement.ended() {
                 complaint(&format!("ended early: {error}"));
@@ -142,6 +143,15 @@ fn assumptions(measurement: &Measurement) -> String {
     )
 }
 
+fn timestamps(measurement: &Measurement) -> String {
+    format!(
+        "{} responses; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
+        measurement.observations(),
+        measurement.sent_by_kernel(),
+        measurement.received_by_kernel(),
+    )
+}
+
 /// Microseconds, or nanoseconds where microseconds would show nothing of the deviation.
 fn digits(measurement: &Measurement) -> usize {
     if measurement.stddev().as_nanos() < 1_000 { 9 } else { 6 }
@@ -179,6 +189,11 @@ fn survey_json(survey: &Survey, config: &Config) -> Value {
                 "requests": measurement.requests(),
                 "elapsed_seconds": measurement.elapsed().as_secs_f64(),
                 "rtt_min_seconds": measurement.round_trip_min().as_secs_f64(),
+                "timestamps": {
+                    "responses": measurement.observations(),
+                    "sent_by_kernel": measurement.sent_by_kernel(),
+                    "received_by_kernel": measurement.received_by_kernel(),
+                },
                 "assumptions": {
                     "lag_seconds": assumed.lag().as_secs_f64(),
                     "lag_source": assumed.lag_source().to_string(),

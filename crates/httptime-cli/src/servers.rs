@@ -26,7 +26,7 @@ pub(crate) fn client(servers: &Servers, config: &Config) -> Result<Client, Error
         (_, true) => Family::V6,
         _ => Family::Any,
     };
-    builder.family(family).build()
+    builder.family(family).timestamping(servers.measuring.timestamps).build()
 }
 
 /// Whether the wall clock is still the one that was measured.

@@ -421,7 +421,10 @@ impl Session {
                 self.due = None;
                 match link.send(route, clock) {
                     None => debug!("server {}: connection had gone stale", self.index),
-                    Some(Ok(sent)) => self.measure.sent(sent),
+                    Some(Ok(sent)) => {
+                        trace!("server {}: sent {:?} late", self.index, sent.saturating_since(due));
+                        self.measure.sent(sent);
+                    }
                     Some(Err(error)) => self.lose(false, error, now),
                 }
                 continue;
@@ -448,12 +451,12 @@ impl Session {
     /// When a request can leave: now, or when a connection will be open.
     fn earliest(&self, now: LocalInstant) -> LocalInstant {
         let opening = self.links.iter().find(|link| !link.is_busy());
+        let held = now.max(self.hold.unwrap_or(now));
         match opening {
             Some(link) if !link.is_ready() => {
-                let held = now.max(self.hold.unwrap_or(now));
                 held.saturating_add(link.opening_time().map_or(Duration::ZERO, |_| lead(link)))
             }
-            _ => now,
+            _ => held,
         }
     }
 
@@ -487,9 +490,13 @@ impl Session {
             Event::NotOpened(error) => self.lose(false, error, now),
             Event::Lost(error) => self.lose(true, error, now),
             Event::Answered { times, .. }
-                if self.timestamping == Timestamping::Kernel && !times.kernel.both() =>
+                if self.timestamping == Timestamping::Kernel && !times.are_both_the_kernels() =>
             {
-                self.lose(true, Error::NotStamped, now);
+                // The kernel begins to stamp a moment after it was asked to, so the first is not given up for.
+                self.hold_off(&Error::NotStamped, now);
+                if let Err(error) = self.measure.discard(Error::NotStamped) {
+                    self.fail(error);
+                }
             }
             Event::Answered { times, head } => {
                 self.due = None;
@@ -497,7 +504,7 @@ impl Session {
                 let absorbed = route.refusal(head.status()).map_or_else(|| head.date(), Err);
                 let absorbed = absorbed.and_then(|date| {
                     let exchange = Exchange::new(times.sent, times.received, date)
-                        .with_kernel_times(times.kernel.sent, times.kernel.received)
+                        .with_kernel_times(times.departed, times.arrived)
                         .with_age(head.age())
                         .with_server(head.server());
                     self.measure.absorb(&exchange)
@@ -518,13 +525,17 @@ impl Session {
     }
 
     fn lose(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
+        self.hold_off(&error, now);
+        if let Err(error) = self.measure.lost(was_sent, error) {
+            self.fail(error);
+        }
+    }
+
+    fn hold_off(&mut self, error: &Error, now: LocalInstant) {
         debug!("server {}: {error}", self.index);
         self.due = None;
         self.hold = Some(now.saturating_add(RETRY_AFTER * 2_u32.saturating_pow(self.failures)));
         self.failures += 1;
-        if let Err(error) = self.measure.lost(was_sent, error) {
-            self.fail(error);
-        }
     }
 
     /// The time is over: whatever is still under way will not be waited for.
@@ -616,7 +627,9 @@ fn wait(
     });
     loop {
         let sleep = remaining(TIMER_SLACK);
-        let timeout = Timespec::try_from(sleep).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
+        let early = if sleep > SHORT_SLEEP { sleep / SLEEP_EARLY } else { Duration::ZERO };
+        let timeout = Timespec::try_from(sleep.saturating_sub(early))
+            .unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
         // An interrupted wait is like a short one.
         let ready = poll(&mut fds[..count], Some(&timeout)).unwrap_or(0);
         if ready > 0 {
@@ -646,6 +659,12 @@ const MAX_TURNS: u32 = 16;
 /// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a virtual machine
 /// often 0.2 ms and at times 0.7 ms.
 const TIMER_SLACK: Duration = Duration::from_millis(1);
+/// `poll` may wake later than it was asked to by a thousandth of the wait, and a process of positive niceness by a two hundredth
+/// (`select_estimate_accuracy` in Linux's fs/select.c): a longer wait than this ends earlier by more than that, and the rest
+/// is waited for anew.
+const SHORT_SLEEP: Duration = Duration::from_millis(10);
+/// By what part of it.
+const SLEEP_EARLY: u32 = 64;
 /// How long before a request is due its connection begins to open, when nobody knows how long that takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times what it took before.

@@ -177,11 +177,27 @@ impl Measure {
         if self.progress.observations() == 0 {
             return Err(error);
         }
+        self.fail(error)
+    }
+
+    /// The answer to a request came, and the driver has no use for it.
+    ///
+    /// # Errors
+    /// Gives `error` back when it is the third failure in a row and nothing has been measured yet.
+    #[cfg(feature = "net")]
+    pub(crate) fn discard(&mut self, error: Error) -> Result<(), Error> {
+        self.progress.note_lost();
+        self.fail(error)
+    }
+
+    fn fail(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
-        if self.failures >= MAX_FAILURES {
-            self.ended = Some(Ended::Lost(error));
-        } else {
+        if self.failures < MAX_FAILURES {
             self.failure = Some(error);
+        } else if self.progress.observations() == 0 {
+            return Err(error);
+        } else {
+            self.ended = Some(Ended::Lost(error));
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ pub struct Exchange<'a> {
     date: Timestamp,
     age: Option<Duration>,
     server: Option<&'a str>,
+    handed_over: LocalInstant,
     sent_by_kernel: bool,
     received_by_kernel: bool,
 }
@@ -36,6 +37,7 @@ impl<'a> Exchange<'a> {
             date,
             age: None,
             server: None,
+            handed_over: sent,
             sent_by_kernel: false,
             received_by_kernel: false,
         }
@@ -55,12 +57,18 @@ impl<'a> Exchange<'a> {
         self
     }
 
-    /// Whether it was the kernel, and not the process, that saw when the request was `sent` and the response `received`.
-    /// They are used alike; the measurement counts them.
+    /// The kernel saw the request leave at `sent` and the response come at `received`, where it says so; the times before
+    /// were those of the process. What is later and what is earlier counts.
     #[must_use]
-    pub const fn with_kernel_times(mut self, sent: bool, received: bool) -> Self {
-        self.sent_by_kernel = sent;
-        self.received_by_kernel = received;
+    pub fn with_kernel_times(
+        mut self,
+        sent: Option<LocalInstant>,
+        received: Option<LocalInstant>,
+    ) -> Self {
+        self.sent_by_kernel = sent.is_some();
+        self.received_by_kernel = received.is_some();
+        self.sent = sent.map_or(self.sent, |sent| sent.max(self.sent));
+        self.received = received.map_or(self.received, |received| received.min(self.received));
         self
     }
 
@@ -68,6 +76,12 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub const fn sent(&self) -> LocalInstant {
         self.sent
+    }
+
+    /// When the process handed the request to the system: at [`sent`](Self::sent), or before if the kernel saw it leave.
+    #[must_use]
+    pub const fn handed_over(&self) -> LocalInstant {
+        self.handed_over
     }
 
     /// When the `Date` had come, or a little after.
@@ -122,6 +136,7 @@ impl<'a> Exchange<'a> {
 pub struct Observation {
     sent: LocalInstant,
     received: LocalInstant,
+    handover: Duration,
     date: Timestamp,
     lower: Offset,
     upper: Offset,
@@ -141,6 +156,7 @@ impl Observation {
         Ok(Self {
             sent,
             received,
+            handover: sent.saturating_since(exchange.handed_over),
             date,
             lower: Offset::between(tie.wall_at(received), date),
             upper: Offset::between(tie.wall_at(sent), date)
@@ -177,6 +193,12 @@ impl Observation {
     #[must_use]
     pub const fn round_trip(&self) -> Duration {
         self.received.saturating_since(self.sent)
+    }
+
+    /// From the request's being handed to the system to `sent`, where the kernel saw it leave; else nothing.
+    #[must_use]
+    pub const fn handover(&self) -> Duration {
+        self.handover
     }
 
     /// `date − received`: the offset is no less, whatever the server's lag.

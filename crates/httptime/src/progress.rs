@@ -23,6 +23,7 @@ pub struct Progress {
     last_sent: Option<LocalInstant>,
     evidence: Option<Evidence>,
     round_trips: RoundTrips,
+    handovers: RoundTrips,
 }
 
 /// The intersection of all observations, at the instant of the last one.
@@ -50,6 +51,7 @@ impl Progress {
             last_sent: None,
             evidence: None,
             round_trips: RoundTrips::new(),
+            handovers: RoundTrips::new(),
         }
     }
 
@@ -150,10 +152,12 @@ impl Progress {
     }
 
     /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
-    /// the offset is `offset` and the way there takes half the shortest round trip.
+    /// the offset is `offset` and the way there takes half the shortest round trip, after the system has taken as long to
+    /// send it as it mostly did.
     #[must_use]
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
-        let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2);
+        let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
+            .saturating_add(f64_to_nanos(self.handovers.median()));
         let ahead = offset.as_nanos().saturating_add(way);
         let stamped = self.tie.wall_at(earliest).as_unix_nanos().saturating_add(ahead);
         let wait = (NANOS_PER_SECOND - stamped.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
@@ -177,6 +181,7 @@ impl Progress {
         self.observations += 1;
         let round_trip = observation.round_trip();
         self.round_trips.insert(duration_to_nanos(round_trip));
+        self.handovers.insert(duration_to_nanos(observation.handover()));
         // The stamp may be a round trip older than the reception.
         let seen = Evidence {
             at: observation.received(),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use daemon::Daemon;
 use httptime::Offset;
 use httptime_sim::loopback::LoopbackServer;
-use program::{Answer, refused};
+use program::{Answer, Timestamps, refused, refused_tampered};
 
 const SKEW: f64 = 38.116;
 
@@ -170,4 +170,39 @@ fn a_response_stored_by_a_caching_proxy_is_refused_by_name() {
     thread::sleep(Duration::from_millis(2100));
     let url = format!("{}stored", nginx.url());
     assert_eq!(refused(&url, &["--proxy", &squid.url()]), "cached");
+}
+
+#[test]
+fn timestamps_are_the_kernels_where_it_gives_them_and_the_processs_where_not() {
+    let nginx = Daemon::nginx("+38.116s");
+    let url = nginx.url();
+    let asked = |arguments: &[&str]| {
+        let answer = Answer::query(&url, &[&["-n", "16"], arguments].concat());
+        check(&format!("{arguments:?}"), &[answer], SKEW, 1e-3, None);
+        Answer::query(&url, &[&["-n", "8", "-d", "4"], arguments].concat()).timestamps
+    };
+    let all = |responses| Timestamps {
+        responses,
+        sent_by_kernel: responses,
+        received_by_kernel: responses,
+    };
+    let none = |responses| Timestamps { responses, sent_by_kernel: 0, received_by_kernel: 0 };
+    assert_eq!(asked(&["--timestamps", "user"]), none(8));
+    let kernel = asked(&["--timestamps", "kernel"]);
+    assert_eq!(kernel, all(kernel.responses));
+    // The kernel begins to stamp a moment after the first connection asked it to.
+    let auto = asked(&[]);
+    assert!(auto.sent_by_kernel >= 7 && auto.received_by_kernel >= 7, "{auto:?}");
+
+    // Refused, and taken without a word but never given.
+    for injection in ["error=EPERM", "error=ENOPROTOOPT", "retval=0"] {
+        let tampered = |more: &[&str]| {
+            Answer::query_tampered(injection, &url, &[&["-n", "16"], more].concat())
+        };
+        let answer = tampered(&[]);
+        assert_eq!(answer.timestamps, none(16), "{injection}");
+        check(injection, &[answer], SKEW, 2e-3, None);
+        let kernel = ["-n", "16", "--timestamps", "kernel"];
+        assert_eq!(refused_tampered(injection, &url, &kernel), "not_stamped", "{injection}");
+    }
 }

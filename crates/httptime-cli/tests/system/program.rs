@@ -9,12 +9,30 @@ pub(crate) struct Answer {
     pub(crate) bounds: [f64; 2],
     pub(crate) requests: u64,
     pub(crate) elapsed: f64,
+    pub(crate) timestamps: Timestamps,
+}
+
+/// How many responses were used, and of how many the kernel saw the request leave and the response come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Timestamps {
+    pub(crate) responses: u64,
+    pub(crate) sent_by_kernel: u64,
+    pub(crate) received_by_kernel: u64,
 }
 
 impl Answer {
     /// Measures with these arguments; panics with what was said when it could not.
     pub(crate) fn query(url: &str, arguments: &[&str]) -> Self {
-        let output = run(url, arguments);
+        Self::read(&run(url, arguments))
+    }
+
+    /// Measures on a system that treats the program's every other `setsockopt` as strace's `injection` says: on each
+    /// connection the second one, which asks for timestamps.
+    pub(crate) fn query_tampered(injection: &str, url: &str, arguments: &[&str]) -> Self {
+        Self::read(&run_tampered(injection, url, arguments))
+    }
+
+    fn read(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{url} {arguments:?}: {text}");
         Self::read(&text)
@@ -23,12 +41,21 @@ impl Answer {
     /// Reads what was printed.
     pub(crate) fn read(text: &str) -> Self {
         let json: Value = serde_json::from_str(text).expect("one JSON object");
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{text}{complaints}");
+        let json: Value = serde_json::from_str(&text).expect("one JSON object");
         let number = |value: &Value| value.as_f64().expect("a number");
+        let count = |name: &str| json["timestamps"][name].as_u64().expect("a count");
         Self {
             offset: number(&json["offset_seconds"]),
             bounds: [number(&json["bounds_seconds"][0]), number(&json["bounds_seconds"][1])],
             requests: json["requests"].as_u64().expect("a count"),
             elapsed: number(&json["elapsed_seconds"]),
+            timestamps: Timestamps {
+                responses: count("responses"),
+                sent_by_kernel: count("sent_by_kernel"),
+                received_by_kernel: count("received_by_kernel"),
+            },
         }
     }
 
@@ -39,18 +66,39 @@ impl Answer {
 
 /// The kind of the error with which the program fails.
 pub(crate) fn refused(url: &str, arguments: &[&str]) -> String {
-    let output = run(url, arguments);
+    kind(&run(url, arguments))
+}
+
+/// As [`refused`], on a system as in [`Answer::query_tampered`].
+pub(crate) fn refused_tampered(injection: &str, url: &str, arguments: &[&str]) -> String {
+    kind(&run_tampered(injection, url, arguments))
+}
+
+fn kind(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{url} {arguments:?}: {text}");
+    assert_eq!(output.status.code(), Some(1), "{text}");
     let json: Value = serde_json::from_str(&text).expect("one JSON object");
     json["error"]["kind"].as_str().expect("a kind").to_owned()
 }
 
 fn run(url: &str, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_httptime"))
+    finish(&mut Command::new(PROGRAM), url, arguments)
+}
+
+fn run_tampered(injection: &str, url: &str, arguments: &[&str]) -> Output {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", "trace=setsockopt", "-e"]);
+    strace.arg(format!("inject=setsockopt:{injection}:when=2+2")).arg(PROGRAM);
+    finish(&mut strace, url, arguments)
+}
+
+fn finish(command: &mut Command, url: &str, arguments: &[&str]) -> Output {
+    command
         .args(["query", "--json", url])
         .args(arguments)
         .env_remove("http_proxy")
         .output()
         .expect("the program starts")
 }
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_httptime");

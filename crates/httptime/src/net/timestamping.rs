@@ -8,7 +8,7 @@ pub enum Timestamping {
     /// The kernel where it says so, else the process, request by request.
     #[default]
     Auto,
-    /// The kernel; a response without both of its times is lost.
+    /// The kernel; a response without both of its times is not used.
     Kernel,
     /// The process. The kernel is not asked.
     User,

@@ -44,26 +44,16 @@ enum Request {
     Split,
 }
 
-/// When an exchange took place, at most.
+/// When an exchange took place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
+    /// As the process saw it.
     pub(crate) sent: LocalInstant,
     pub(crate) received: LocalInstant,
-    /// Which of the two the kernel gave.
-    pub(crate) kernel: Given,
-}
-
-/// Which times of an exchange the kernel gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Given {
-    pub(crate) sent: bool,
-    pub(crate) received: bool,
-}
-
-impl Given {
-    pub(crate) const fn both(self) -> bool {
-        self.sent && self.received
-    }
+    /// The request left no earlier than this, says the kernel.
+    pub(crate) departed: Option<LocalInstant>,
+    /// The response came no later than this, says the kernel.
+    pub(crate) arrived: Option<LocalInstant>,
 }
 
 impl Wire {
@@ -119,7 +109,7 @@ impl Wire {
         if matches!(&self.stamps, Some(Stamps { request: Request::Written(_), .. })) {
             self.attend();
         }
-        let by_process = Times { sent, received, kernel: Given::default() };
+        let by_process = Times { sent, received, departed: None, arrived: None };
         let Some(stamps) = &mut self.stamps else { return by_process };
         let departed = match stamps.request {
             Request::Departed(at) => Some(at),
@@ -201,13 +191,16 @@ impl Times {
         if !departed.iter().chain(&arrived).all(fits) {
             return self;
         }
-        let sent = departed.map_or(self.sent, earliest).max(self.sent);
-        let received = arrived.map_or(self.received, latest).min(self.received);
-        if received < sent {
+        let departed = departed.map(|at| earliest(at).max(self.sent));
+        let arrived = arrived.map(|at| latest(at).min(self.received));
+        if departed.zip(arrived).is_some_and(|(departed, arrived)| arrived < departed) {
             return self;
         }
-        let kernel = Given { sent: departed.is_some(), received: arrived.is_some() };
-        Self { sent, received, kernel }
+        Self { departed, arrived, ..self }
+    }
+
+    pub(crate) const fn are_both_the_kernels(&self) -> bool {
+        self.departed.is_some() && self.arrived.is_some()
     }
 }
 
@@ -242,22 +235,18 @@ mod tests {
     }
 
     fn seen() -> Times {
-        Times { sent: at(100), received: at(300), kernel: Given::default() }
+        Times { sent: at(100), received: at(300), departed: None, arrived: None }
     }
 
     #[test]
     fn stamps_narrow_the_times_and_give_way_by_what_the_ties_leave_open() {
         let doubt = Duration::from_nanos(100);
-        let both = Times {
-            sent: at(120).saturating_sub(doubt),
-            received: at(250).saturating_add(doubt),
-            kernel: Given { sent: true, received: true },
-        };
+        let departed = Some(at(120).saturating_sub(doubt));
+        let arrived = Some(at(250).saturating_add(doubt));
+        let both = Times { departed, arrived, ..seen() };
         assert_eq!(narrowed(stamp(120), stamp(250)), both);
-        let kernel = Given { sent: true, received: false };
-        assert_eq!(narrowed(stamp(120), None), Times { received: at(300), kernel, ..both });
-        let kernel = Given { sent: false, received: true };
-        assert_eq!(narrowed(None, stamp(250)), Times { sent: at(100), kernel, ..both });
+        assert_eq!(narrowed(stamp(120), None), Times { arrived: None, ..both });
+        assert_eq!(narrowed(None, stamp(250)), Times { departed: None, ..both });
         assert_eq!(narrowed(None, None), seen());
     }
 
@@ -296,8 +285,9 @@ mod tests {
             }
         }
         // What the ties cannot see is within what the stamps give way by.
+        let stamped = |micros| Some(at(micros));
         let unseen = stepped(stamp(120), stamp(250), 99);
-        assert!(unseen.kernel.both() && unseen.sent <= at(120) && unseen.received >= at(250));
+        assert!(unseen.departed <= stamped(120) && unseen.arrived >= stamped(250), "{unseen:?}");
         // To and fro between them: it is the stamps that do not fit.
         for (departed, arrived) in
             [(by(1_000_000, stamp(120)), stamp(250)), (stamp(120), by(-200_000, stamp(250)))]
@@ -366,6 +356,10 @@ mod kernel_tests {
         SockRef::from(stream).detach_filter()
     }
 
+    fn stamps(times: &Times) -> (LocalInstant, LocalInstant) {
+        times.departed.zip(times.arrived).expect("the kernel gives both")
+    }
+
     #[test]
     fn the_kernel_saw_what_the_process_slept_through() -> io::Result<()> {
         let clock = Clock::new();
@@ -379,10 +373,10 @@ mod kernel_tests {
             thread::sleep(PAUSE);
             receive(&mut wire, 6)?;
             let times = wire.times(sent, clock.now(), &clock);
-            assert!(times.kernel.both(), "{times:?}");
-            assert!(sent < times.sent && times.sent < read, "{times:?}, read {read:?}");
-            assert!(answered < times.received, "{times:?}, answered {answered:?}");
-            assert!(times.received.saturating_since(answered) < PAUSE / 2, "{times:?}");
+            let (departed, arrived) = stamps(&times);
+            assert!(sent < departed && departed < read, "{times:?}, read {read:?}");
+            assert!(answered < arrived, "{times:?}, answered {answered:?}");
+            assert!(arrived.saturating_since(answered) < PAUSE / 2, "{times:?}");
         }
         Ok(())
     }
@@ -405,8 +399,9 @@ mod kernel_tests {
             thread::sleep(PAUSE);
             receive(&mut wire, if joined { 11 } else { 6 })?;
             let times = wire.times(sent, clock.now(), &clock);
-            assert!(times.kernel.both() && times.received > second, "{times:?}, {second:?}");
-            assert!(times.received.saturating_since(second) < PAUSE / 2, "{times:?}");
+            let (_, arrived) = stamps(&times);
+            assert!(arrived > second, "{times:?}, {second:?}");
+            assert!(arrived.saturating_since(second) < PAUSE / 2, "{times:?}");
         }
         Ok(())
     }
@@ -428,13 +423,15 @@ mod kernel_tests {
         // What is said of the second time is heard and makes no difference.
         wire.attend();
         let times = wire.times(sent, clock.now(), &clock);
-        assert!(times.kernel.both() && times.sent < lost && times.received > read, "{times:?}");
+        let (departed, arrived) = stamps(&times);
+        assert!(departed < lost && arrived > read, "{times:?}");
         let next = send(&mut wire, &clock)?;
         read_request(&mut far)?;
         far.write_all(b"answer")?;
         receive(&mut wire, 6)?;
         let times = wire.times(next, clock.now(), &clock);
-        assert!(times.kernel.both() && times.sent > next, "{times:?}");
+        let (departed, _) = stamps(&times);
+        assert!(departed > next, "{times:?}");
         Ok(())
     }
 
@@ -452,7 +449,8 @@ mod kernel_tests {
         lose_nothing(&wire.stream)?;
         receive(&mut wire, 6)?;
         let times = wire.times(sent, clock.now(), &clock);
-        assert!(times.kernel.both() && times.sent < answered && times.received > lost, "{times:?}");
+        let (departed, arrived) = stamps(&times);
+        assert!(departed < answered && arrived > lost, "{times:?}");
         Ok(())
     }
 
@@ -471,7 +469,7 @@ mod kernel_tests {
         far.write_all(b"answer")?;
         receive(&mut wire, 6)?;
         let times = wire.times(sent, clock.now(), &clock);
-        assert_eq!((times.sent, times.kernel), (sent, Given { sent: false, received: true }));
+        assert_eq!((times.departed, times.arrived.is_some()), (None, true));
         // What is written after its first part belongs to the same request.
         wire.begin();
         let sent = clock.now();
@@ -483,7 +481,8 @@ mod kernel_tests {
         far.write_all(b"answer")?;
         receive(&mut wire, 6)?;
         let times = wire.times(sent, clock.now(), &clock);
-        assert!(times.kernel.both() && times.sent > sent && times.sent < second, "{times:?}");
+        let (departed, _) = stamps(&times);
+        assert!(departed > sent && departed < second, "{times:?}");
         Ok(())
     }
 
@@ -516,7 +515,7 @@ mod kernel_tests {
         receive(&mut wire, 6)?;
         let received = clock.now();
         let times = wire.times(sent, received, &clock);
-        assert_eq!(times, Times { sent, received, kernel: Given::default() });
+        assert_eq!(times, Times { sent, received, departed: None, arrived: None });
         Ok(())
     }
 }
