@@ -414,6 +414,40 @@ mod tests {
         Ok(())
     }
 
+    #[cfg(feature = "net")]
+    #[test]
+    fn answers_of_no_use_end_it_after_three_in_a_row_even_before_the_first_of_use()
+    -> Result<(), Error> {
+        let mut measure = started();
+        for _ in 0..2 {
+            measure.sent(at(0));
+            measure.discard(Error::NotStamped)?;
+        }
+        exchange(&mut measure, 20, 38)?;
+        let mut hopeless = started();
+        hopeless.discard(Error::NotStamped)?;
+        hopeless.discard(Error::NotStamped)?;
+        assert_eq!(hopeless.discard(Error::NotStamped), Err(Error::NotStamped));
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_kernel_saw_is_counted() -> Result<(), Error> {
+        let mut measure = started();
+        let stamps = [(true, true), (true, false), (false, false)];
+        for ((sent, received), millis) in stamps.into_iter().zip([0, 20, 40]) {
+            measure.sent(at(millis));
+            let exchange = Exchange::new(at(millis), at(millis + 10), date(38))
+                .with_kernel_times(sent.then(|| at(millis + 1)), received.then(|| at(millis + 9)));
+            let observation = measure.absorb(&exchange)?;
+            let ends = (at(millis + i64::from(sent)), at(millis + 10 - i64::from(received)));
+            assert_eq!((observation.sent(), observation.received()), ends);
+        }
+        let measurement = measure.finish(tie(50))?;
+        assert_eq!((measurement.sent_by_kernel(), measurement.received_by_kernel()), (2, 1));
+        Ok(())
+    }
+
     #[test]
     fn one_finished_early_names_the_answer_that_was_missing() -> Result<(), Error> {
         let broken = || Error::Closed { received: 0 };

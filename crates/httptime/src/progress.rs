@@ -181,7 +181,9 @@ impl Progress {
         self.observations += 1;
         let round_trip = observation.round_trip();
         self.round_trips.insert(duration_to_nanos(round_trip));
-        self.handovers.insert(duration_to_nanos(observation.handover()));
+        if !observation.handover().is_zero() {
+            self.handovers.insert(duration_to_nanos(observation.handover()));
+        }
         // The stamp may be a round trip older than the reception.
         let seen = Evidence {
             at: observation.received(),
@@ -286,6 +288,28 @@ mod tests {
             assert_eq!(stamped.rem_euclid(NANOS_PER_SECOND), 0, "{offset}");
             assert!(sent >= earliest && wait < Duration::from_secs(1), "{offset}");
         }
+    }
+
+    #[test]
+    fn the_aim_makes_up_for_what_the_system_takes_to_send() {
+        let mut progress = progress(20_000_000);
+        let at = LocalInstant::from_nanos;
+        let without = progress.aim(Offset::ZERO, at(30_000_000));
+        for (handed_over, took) in
+            [(30_000_000, 40_000), (60_000_000, 50_000_000), (120_000_000, 30_000)]
+        {
+            let exchange = Exchange::new(
+                at(handed_over),
+                at(handed_over + 80_000_000),
+                Timestamp::from_unix_nanos(5_000_000_000),
+            )
+            .with_kernel_times(Some(at(handed_over + took)), None);
+            let lag = Lag::stated(Duration::ZERO);
+            let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
+            progress.note_observed(&observation).expect("consistent");
+        }
+        let with = progress.aim(Offset::ZERO, at(30_000_000));
+        assert_eq!(without.saturating_since(with), Duration::from_nanos(40_000));
     }
 
     #[test]
