@@ -504,6 +504,49 @@ mod kernel_tests {
         Ok(())
     }
 
+    /// As TLS does: records of its own in place of the bytes, and some of them before the first request.
+    struct Records<S>(S);
+
+    impl<S: Read + Write> Records<S> {
+        fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+            let mut record = vec![u8::try_from(bytes.len()).expect("short")];
+            record.extend(bytes.iter().map(|byte| byte ^ 0x5a));
+            self.0.write_all(&record)
+        }
+
+        fn receive(&mut self) -> io::Result<Vec<u8>> {
+            let mut length = [0];
+            self.0.read_exact(&mut length)?;
+            let mut record = vec![0; length[0].into()];
+            self.0.read_exact(&mut record)?;
+            Ok(record.iter().map(|byte| byte ^ 0x5a).collect())
+        }
+    }
+
+    #[test]
+    fn an_exchange_in_records_has_its_stamps_without_the_layers_knowing() -> io::Result<()> {
+        let clock = Clock::new();
+        let (wire, far) = connected(&clock)?;
+        let (mut near, mut far) = (Records(wire), Records(far));
+        near.send(b"hello")?;
+        far.receive()?;
+        far.send(b"hello yourself")?;
+        near.receive()?;
+        thread::sleep(PAUSE);
+        near.0.begin();
+        let sent = clock.now();
+        near.send(REQUEST)?;
+        assert_eq!(far.receive()?, REQUEST);
+        let answered = clock.now();
+        far.send(b"answer")?;
+        thread::sleep(PAUSE);
+        assert_eq!(near.receive()?, b"answer");
+        let (departed, arrived) = stamps(&near.0.times(sent, clock.now(), &clock));
+        assert!(sent < departed && departed < answered && answered < arrived);
+        assert!(arrived.saturating_since(answered) < PAUSE / 2);
+        Ok(())
+    }
+
     #[test]
     fn a_connection_that_is_not_stamped_has_the_times_of_the_process() -> io::Result<()> {
         let clock = Clock::new();
