@@ -168,6 +168,9 @@
 // Nothing has been measured (yet).
 #define HTTPTIME_ERROR_NOTHING_MEASURED 55
 
+// The kernel did not say when the request left and the response came, and only its times were wanted.
+#define HTTPTIME_ERROR_NOT_STAMPED 56
+
 // The process may not change the clock: it needs root or CAP_SYS_TIME.
 #define HTTPTIME_ERROR_NO_PRIVILEGE 70
 

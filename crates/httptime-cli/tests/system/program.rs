@@ -23,27 +23,26 @@ pub(crate) struct Timestamps {
 impl Answer {
     /// Measures with these arguments; panics with what was said when it could not.
     pub(crate) fn query(url: &str, arguments: &[&str]) -> Self {
-        Self::read(&run(url, arguments))
+        Self::read_output(&run(url, arguments))
     }
 
     /// Measures on a system that treats the program's every other `setsockopt` as strace's `injection` says: on each
     /// connection the second one, which asks for timestamps.
     pub(crate) fn query_tampered(injection: &str, url: &str, arguments: &[&str]) -> Self {
-        Self::read(&run_tampered(injection, url, arguments))
+        Self::read_output(&run_tampered(injection, url, arguments))
     }
 
-    fn read(output: &Output) -> Self {
+    /// Reads what the program printed; panics with what it said when it could not measure.
+    fn read_output(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(0), "{url} {arguments:?}: {text}");
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{text}{complaints}");
         Self::read(&text)
     }
 
     /// Reads what was printed.
     pub(crate) fn read(text: &str) -> Self {
         let json: Value = serde_json::from_str(text).expect("one JSON object");
-        let complaints = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{text}{complaints}");
-        let json: Value = serde_json::from_str(&text).expect("one JSON object");
         let number = |value: &Value| value.as_f64().expect("a number");
         let count = |name: &str| json["timestamps"][name].as_u64().expect("a count");
         Self {
