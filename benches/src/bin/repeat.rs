@@ -59,7 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             series.responses += measurement.observations();
             series.by_kernel += measurement.sent_by_kernel().min(measurement.received_by_kernel());
             series.widths_us.push(measurement.bounds().width().as_secs_f64() * 1e6);
-            series.errors_us.push(measurement.offset().saturating_sub(truth).as_seconds() * 1e6);
+            let error_us = measurement.offset().saturating_sub(truth).as_seconds() * 1e6;
+            eprintln!("{} {error_us:+.1} µs", series.whose.name());
+            series.errors_us.push(error_us);
         }
     }
     drop(load);

@@ -354,6 +354,8 @@ struct Session {
     /// After a failure, not before this.
     hold: Option<LocalInstant>,
     failures: u32,
+    /// Aims missed in a row.
+    missed: u32,
     done: bool,
 }
 
@@ -374,6 +376,7 @@ impl Session {
             due: None,
             hold: None,
             failures: 0,
+            missed: 0,
             done,
         }
     }
@@ -419,6 +422,13 @@ impl Session {
                     return self.wake(Some(due));
                 }
                 self.due = None;
+                // It would tell little, and another second costs less than a request.
+                if self.missed < MAX_AIMS && self.measure.is_too_late(due, now) {
+                    trace!("server {}: missed by {:?}", self.index, now.saturating_since(due));
+                    self.missed += 1;
+                    continue;
+                }
+                self.missed = 0;
                 match link.send(route, clock) {
                     None => debug!("server {}: connection had gone stale", self.index),
                     Some(Ok(sent)) => {
@@ -627,9 +637,8 @@ fn wait(
     });
     loop {
         let sleep = remaining(TIMER_SLACK);
-        let early = if sleep > SHORT_SLEEP { sleep / SLEEP_EARLY } else { Duration::ZERO };
-        let timeout = Timespec::try_from(sleep.saturating_sub(early))
-            .unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
+        let part = if sleep > SHORT_SLEEP { sleep / SLEEP_PART } else { sleep };
+        let timeout = Timespec::try_from(part).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
         // An interrupted wait is like a short one.
         let ready = poll(&mut fds[..count], Some(&timeout)).unwrap_or(0);
         if ready > 0 {
@@ -659,12 +668,14 @@ const MAX_TURNS: u32 = 16;
 /// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a virtual machine
 /// often 0.2 ms and at times 0.7 ms.
 const TIMER_SLACK: Duration = Duration::from_millis(1);
-/// `poll` may wake later than it was asked to by a thousandth of the wait, and a process of positive niceness by a two hundredth
-/// (`select_estimate_accuracy` in Linux's fs/select.c): a longer wait than this ends earlier by more than that, and the rest
-/// is waited for anew.
-const SHORT_SLEEP: Duration = Duration::from_millis(10);
-/// By what part of it.
-const SLEEP_EARLY: u32 = 64;
+/// A longer wait than this is made of several, each a part of what is left. Linux may end `poll` later than it was asked to by
+/// a thousandth of the timeout, with positive niceness by a two hundredth (`select_estimate_accuracy` in fs/select.c); and
+/// when the process was stopped meanwhile (SIGSTOP, a debugger, a frozen cgroup), by as long as it was stopped.
+const SHORT_SLEEP: Duration = Duration::from_millis(2);
+/// What part: stopped for up to three quarters of the time, it still is not late.
+const SLEEP_PART: u32 = 4;
+/// How often in a row a request that would leave late is aimed anew.
+const MAX_AIMS: u32 = 3;
 /// How long before a request is due its connection begins to open, when nobody knows how long that takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times what it took before.

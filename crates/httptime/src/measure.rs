@@ -123,6 +123,14 @@ impl Measure {
         self.progress.note_sent(at);
     }
 
+    /// Whether a request that was to be sent at `due` misses its aim `now`: by more than what is unknown of the offset, a
+    /// standard deviation.
+    #[cfg(feature = "net")]
+    pub(crate) fn is_too_late(&self, due: LocalInstant, now: LocalInstant) -> bool {
+        let late = now.saturating_since(due);
+        late > OFTEN_LATE && self.estimator.aim().is_some_and(|belief| late > belief.stddev())
+    }
+
     /// Takes in the answer to a request.
     ///
     /// # Errors
@@ -278,6 +286,9 @@ impl Measure {
     }
 }
 
+/// What a wait is late by on any machine.
+#[cfg(feature = "net")]
+const OFTEN_LATE: Duration = Duration::from_micros(100);
 /// Failures in a row that end a measurement.
 const MAX_FAILURES: u32 = 3;
 /// Room for most `Server` fields without growing.
@@ -428,6 +439,19 @@ mod tests {
         hopeless.discard(Error::NotStamped)?;
         hopeless.discard(Error::NotStamped)?;
         assert_eq!(hopeless.discard(Error::NotStamped), Err(Error::NotStamped));
+        Ok(())
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_request_is_too_late_once_it_misses_by_more_than_is_unknown() -> Result<(), Error> {
+        let mut measure = started();
+        assert!(!measure.is_too_late(at(0), at(900)));
+        exchange(&mut measure, 0, 38)?;
+        // A second over √12.
+        assert!(!measure.is_too_late(at(1_000), at(1_250)));
+        assert!(measure.is_too_late(at(1_000), at(1_350)));
+        assert!(!measure.is_too_late(at(1_000), at(900)));
         Ok(())
     }
 
