@@ -12,7 +12,7 @@ use httptime::Offset;
 use httptime_sim::loopback::LoopbackServer;
 
 use crate::SKEW;
-use crate::daemon::fresh_directory;
+use crate::daemon::{fresh_directory, stop};
 
 /// Where `.ci/test-files` put chronyd and chronyc.
 const FILES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
@@ -39,13 +39,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        stop(&mut self.process);
     }
 }
 

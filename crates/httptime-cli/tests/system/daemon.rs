@@ -153,16 +153,21 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // SIGTERM, so that a parent takes its workers along; SIGKILL for one that does not listen.
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        stop(&mut self.process);
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Ends a process, and waits until it has.
+pub(crate) fn stop(process: &mut Child) {
+    // SIGTERM, so that a parent takes its workers along; SIGKILL for one that does not listen.
+    let _ = Command::new("kill").arg(process.id().to_string()).status();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while matches!(process.try_wait(), Ok(None)) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = process.kill();
+    let _ = process.wait();
 }
 
 /// Fetches a URL through a proxy, so that the proxy has seen it.
