@@ -14,22 +14,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::daemon::fresh_directory;
+use crate::root::{self, GUEST, KERNEL};
 
-const GUEST: &str = env!("CARGO_BIN_EXE_httptime-test-guest");
-/// Where `.ci/test-files` put the kernel.
-const KERNEL: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
-/// In the order in which they go in.
-const MODULES: [&str; 9] = [
-    "virtio_ring",
-    "virtio",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "failover",
-    "net_failover",
-    "virtio_net",
-    "virtio_console",
-];
 /// Three seconds on an idle host.
 const BOOT: Duration = Duration::from_secs(60);
 /// A comparison of clocks is good enough with this bound, in seconds; without, it is repeated for a while.
@@ -92,8 +78,17 @@ impl Machine {
     }
 
     pub(crate) fn boot_with(servers: &[SocketAddr], hardware: &Hardware) -> Self {
+        Self::boot_into(root::with_busybox, servers, hardware)
+    }
+
+    /// One that runs under systemd, our units installed: `httptime sync` and `run` use the first server.
+    pub(crate) fn boot_systemd(servers: &[SocketAddr]) -> Self {
+        Self::boot_into(root::with_systemd, servers, &Hardware::default())
+    }
+
+    fn boot_into(files: fn(&Path) -> PathBuf, servers: &[SocketAddr], hardware: &Hardware) -> Self {
         let directory = fresh_directory("machine");
-        let initrd = initial_files(&directory);
+        let initrd = files(&directory);
         let socket = directory.join("control");
         let mut network = "user,id=network,restrict=on".to_owned();
         for (server, host) in servers.iter().zip(100..) {
@@ -314,65 +309,4 @@ fn complaints(directory: &Path) -> String {
         .map(|file| fs::read(directory.join(file)).unwrap_or_default())
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .concat()
-}
-
-/// Writes the archive of files that the machine boots into: busybox, the kernel's modules, and our programs with the
-/// libraries that they load.
-fn initial_files(directory: &Path) -> PathBuf {
-    let root = directory.join("root");
-    let copy = |from: &Path, to: &str| {
-        let to = root.join(to);
-        fs::create_dir_all(to.parent().expect("a place")).expect("a directory");
-        fs::copy(from, to).unwrap_or_else(|error| panic!("{} is needed: {error}", from.display()));
-    };
-    for empty in ["proc", "sys", "dev", "tmp"] {
-        fs::create_dir_all(root.join(empty)).expect("a directory");
-    }
-    copy(Path::new("/bin/busybox"), "bin/busybox");
-    std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("a link");
-    for program in [env!("CARGO_BIN_EXE_httptime"), GUEST] {
-        let program = Path::new(program);
-        let name = program.file_name().and_then(|name| name.to_str()).expect("a name");
-        copy(program, &format!("bin/{name}"));
-        for library in libraries(program) {
-            copy(&library, library.to_str().expect("text").trim_start_matches('/'));
-        }
-    }
-    for module in MODULES {
-        let file = Path::new(KERNEL).join("modules").join(format!("{module}.ko"));
-        assert!(file.exists(), "{} is missing: .ci/test-files fetches it", file.display());
-        copy(&file, &format!("modules/{module}.ko"));
-    }
-    let init = format!(
-        "#!/bin/sh\n\
-         export PATH=/bin\n\
-         /bin/busybox --install -s /bin\n\
-         mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev\n\
-         for module in {}; do insmod /modules/$module.ko; done\n\
-         ip link set lo up\n\
-         ip address add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2\n\
-         httptime-test-guest agent\n\
-         poweroff -f\n",
-        MODULES.join(" ")
-    );
-    fs::write(root.join("init"), init).expect("a file");
-    let archive = directory.join("initrd");
-    let packed = Command::new("/bin/sh")
-        .args(["-c", "chmod 755 init && find . | cpio --quiet -o -H newc >../initrd"])
-        .current_dir(&root)
-        .status()
-        .expect("a shell");
-    assert!(packed.success(), "cpio must be installed");
-    archive
-}
-
-/// The shared libraries that a program loads, its loader among them.
-fn libraries(program: &Path) -> Vec<PathBuf> {
-    let listed = Command::new("ldd").arg(program).output().expect("ldd runs");
-    assert!(listed.status.success(), "{listed:?}");
-    String::from_utf8_lossy(&listed.stdout)
-        .split_whitespace()
-        .filter(|word| word.starts_with('/'))
-        .map(PathBuf::from)
-        .collect()
 }

@@ -8,7 +8,9 @@ mod keep;
 mod machine;
 mod machine_tests;
 mod program;
+mod root;
 mod sync;
+mod systemd;
 mod units;
 
 use std::thread;
