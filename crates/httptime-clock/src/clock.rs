@@ -184,7 +184,16 @@ impl fmt::Display for Frequency {
     /// With a sign, to a thousandth unless a precision is asked for: `+12.500 ppm`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(3);
-        write!(f, "{:+.digits$} ppm", self.as_ppm())
+        // In integers: whoever links this into a small program does not want the formatting of floats.
+        let unit = 10_u64.pow(u32::try_from(digits).unwrap_or(9).min(9));
+        let scale = u64::from(SCALE.unsigned_abs());
+        let rounded = (u64::from(self.0.unsigned_abs()) * unit + scale / 2) / scale;
+        let (whole, part) = (rounded / unit, rounded % unit);
+        let sign = if self.0 < 0 { '-' } else { '+' };
+        if unit == 1 {
+            return write!(f, "{sign}{whole} ppm");
+        }
+        write!(f, "{sign}{whole}.{part:0digits$} ppm", digits = digits.min(9))
     }
 }
 
@@ -254,10 +263,10 @@ impl fmt::Display for SyncStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}synchronised, error at most {} s and about {} s",
+            "{}synchronised, error at most {:?} and about {:?}",
             if self.synchronised { "" } else { "not " },
-            self.maximum_error.as_secs_f64(),
-            self.estimated_error.as_secs_f64()
+            self.maximum_error,
+            self.estimated_error
         )
     }
 }
@@ -304,6 +313,6 @@ mod tests {
     #[test]
     fn a_frequency_is_shown_with_its_sign() {
         assert_eq!(Frequency::from_ppm(12.5).to_string(), "+12.500 ppm");
-        assert_eq!(format!("{:.1}", Frequency::from_ppm(-0.25)), "-0.2 ppm");
+        assert_eq!(format!("{:.1}", Frequency::from_ppm(-0.25)), "-0.3 ppm");
     }
 }

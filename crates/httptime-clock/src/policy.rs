@@ -66,7 +66,7 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The bounds leave more open than would be mended.
-    #[error("bounds {} s wide cannot mend an error of {} s", .width.as_secs_f64(), .error.as_secs_f64())]
+    #[error("bounds {width:?} wide cannot mend an error of {error:?}")]
     BoundsTooWide {
         /// The width of the bounds.
         width: Duration,
@@ -82,7 +82,7 @@ pub enum Refusal {
         floor: Timestamp,
     },
     /// More than may be corrected at once in this direction.
-    #[error("{by:.6} s is more than the {direction} limit of {} s", .limit.as_secs_f64())]
+    #[error("{by:.6} s is more than the {direction} limit of {limit:?}")]
     TooFar {
         /// The correction.
         by: Offset,
@@ -93,8 +93,7 @@ pub enum Refusal {
     },
     /// The steps since the start come to more than is allowed in all.
     #[error(
-        "{by:.6} s on top of {} s already stepped is more than the accumulated limit of {} s",
-        .stepped.as_secs_f64(), .limit.as_secs_f64()
+        "{by:.6} s on top of {stepped:?} already stepped is more than the accumulated limit of {limit:?}"
     )]
     Accumulated {
         /// The correction.
@@ -526,6 +525,6 @@ mod tests {
         let far = Policy::default().decide(&reading(-1801 * S, MS), &History::default());
         let Action::Refuse(refusal) = far else { panic!("{far:?}") };
         let said = refusal.to_string();
-        assert_eq!(said, "-1801.000000 s is more than the start-up backward limit of 1800 s");
+        assert_eq!(said, "-1801.000000 s is more than the start-up backward limit of 1800s");
     }
 }

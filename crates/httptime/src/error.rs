@@ -72,7 +72,7 @@ pub enum Error {
         reason: String,
     },
     /// Nothing happened for too long.
-    #[error("timed out after {} s while {phase}", after.as_secs_f64())]
+    #[error("timed out after {after:?} while {phase}")]
     Timeout {
         /// What was waited for.
         phase: Phase,
@@ -161,7 +161,7 @@ pub enum Error {
         age: Duration,
     },
     /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
-    #[error("the server's Date stands still at {date}: {} s have passed", elapsed.as_secs_f64())]
+    #[error("the server's Date stands still at {date}: {elapsed:?} have passed")]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
@@ -177,7 +177,7 @@ pub enum Error {
         to: Timestamp,
     },
     /// The responses contradict each other under the stated assumptions about lag and drift.
-    #[error("the server's Dates contradict each other by {} s", gap.as_secs_f64())]
+    #[error("the server's Dates contradict each other by {gap:?}")]
     Inconsistent {
         /// By how much the lower bound lies above the upper one.
         gap: Duration,
@@ -222,7 +222,7 @@ pub enum Error {
         last: Box<Error>,
     },
     /// An exchange was handed in whose times run backwards.
-    #[error("the response was received {} s before the request was sent", by.as_secs_f64())]
+    #[error("the response was received {by:?} before the request was sent")]
     ReceivedBeforeSent {
         /// By how much.
         by: Duration,

@@ -349,7 +349,7 @@ fn what_sync_refuses_is_exit_code_3_and_named() {
     let object = json(&machine);
     assert_eq!(object["decision"]["action"], "refuse", "{object}");
     let reason = object["decision"]["reason"].as_str().expect("a reason");
-    assert!(reason.contains("start-up backward limit of 1800 s"), "{reason}");
+    assert!(reason.contains("start-up backward limit of 1800s"), "{reason}");
     let plain = run(&[]);
     assert_eq!(plain.status.code(), Some(3), "{plain:?}");
     assert!(text(&plain.stderr).starts_with("httptime: refused: -7"), "{plain:?}");

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use self::bases::Bases;
@@ -46,7 +47,7 @@ mod quick;
 /// The two ways differ when nothing queues (error: half of the difference, unseen); a lag that does not change
 /// (error: the lag, unseen); queueing that never lets go during the measurement (then *d* is too large and the ends
 /// too tight). The last 64 exchanges that matter are kept; it allocates nothing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Posterior {
     origin: Option<Origin>,
     seen: [Seen; CAPACITY],
@@ -97,6 +98,13 @@ struct Hypothesis {
     high: f64,
     /// Moments are taken about this.
     centre: f64,
+}
+
+impl fmt::Debug for Posterior {
+    /// How many exchanges it holds. Without its floats, whose formatting a small program would have to carry.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Posterior").field("exchanges", &self.len).finish_non_exhaustive()
+    }
 }
 
 impl Default for Posterior {
@@ -477,7 +485,7 @@ fn combine(still: Mass, others: Mass, ends: Ends) -> Belief {
         let (mean, spread) = still.mean_and_spread();
         let (other_mean, other_spread) = others.mean_and_spread();
         let pull = doubt(share) * (1.0 - share) * (other_mean - mean);
-        let mean = mean + pull.clamp(-MOST_PULL * spread, MOST_PULL * spread);
+        let mean = mean + pull.max(-MOST_PULL * spread).min(MOST_PULL * spread);
         let spread = mixture_spread(share, spread, other_mean - mean, other_spread);
         return Belief { mean: centre + mean, stddev: spread };
     }
