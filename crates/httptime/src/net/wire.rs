@@ -321,7 +321,16 @@ mod kernel_tests {
         far.set_nodelay(true)?;
         let mut wire = Wire::new(near);
         wire.stamp(clock)?;
-        Ok((wire, far))
+        // The kernel begins to stamp what comes a moment after it was asked to.
+        for _ in 0..1000 {
+            (&far).write_all(b".")?;
+            receive(&mut wire, 1)?;
+            if wire.stamps.as_ref().is_some_and(|stamps| stamps.received.is_some()) {
+                return Ok((wire, far));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err(io::Error::other("the kernel gives no stamps"))
     }
 
     fn send(wire: &mut Wire, clock: &Clock) -> io::Result<LocalInstant> {
