@@ -103,7 +103,7 @@ impl Discipline {
     /// Starts from a frequency that was known to within `stddev` when it was saved, `age` ago.
     pub fn start_from(&mut self, stddev: Frequency, age: Duration) {
         let stddev = stddev.as_ppm() * PPM;
-        let aged = stddev * stddev + RESTART * RESTART + WANDER * age.as_secs_f64() / NANO;
+        let aged = stddev * stddev + RESTART * RESTART + WANDER * age.as_secs_f64() * NANO;
         self.doubt = aged.sqrt().min(UNKNOWN.as_ppm() * PPM);
     }
 
@@ -120,7 +120,7 @@ impl Discipline {
         let surprise = innovation.powi(2) / (filter.offset_variance + variance);
         if surprise <= GATE * GATE {
             filter.update(innovation, variance);
-            self.excess = (self.excess * (1.0 + (surprise - 1.0) / MEMORY)).max(1.0);
+            self.excess = (self.excess * (1.0 + (surprise - 1.0) / MEMORY)).clamp(1.0, MOST_EXCESS);
             self.held = Held::default();
             self.lengthen(noise);
             return Verdict::Accepted;
@@ -184,7 +184,8 @@ impl Discipline {
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         let mut filter = self.filter.filter(|_| self.held.count == 0)?;
         filter.predict(at);
-        let half = Duration::from_secs_f64((4.0 * filter.offset_variance.sqrt() + READABLE) / NANO);
+        let seconds = (4.0 * filter.offset_variance.sqrt() + READABLE) / NANO;
+        let half = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let offset = offset_of(filter.offset);
         Some(Interval::between(offset, offset).widened(half))
     }
@@ -221,7 +222,7 @@ impl Discipline {
     fn lengthen(&mut self, noise: f64) {
         let Some(filter) = &self.filter else { return };
         let allowed = (self.hold.as_secs_f64() * NANO).max(2.0 * noise);
-        let mut interval = (2 * self.interval).min(self.longest);
+        let mut interval = self.interval.saturating_mul(2).min(self.longest);
         while interval > self.shortest && filter.uncertainty_after(interval) > allowed {
             interval /= 2;
         }
@@ -232,7 +233,7 @@ impl Discipline {
 impl Filter {
     fn predict(&mut self, at: LocalInstant) {
         let elapsed = nanos_between(self.at, at);
-        self.at = at;
+        self.at = self.at.max(at);
         self.offset += self.frequency * elapsed;
         self.offset_variance += elapsed
             * (2.0 * self.covariance + elapsed * self.frequency_variance)
@@ -246,7 +247,9 @@ impl Filter {
         let (on_offset, on_frequency) = (self.offset_variance / total, self.covariance / total);
         self.offset += on_offset * innovation;
         self.frequency += on_frequency * innovation;
-        self.frequency_variance -= on_frequency * self.covariance;
+        // Rounding must not leave less than none.
+        self.frequency_variance =
+            (self.frequency_variance - on_frequency * self.covariance).max(0.0);
         self.covariance *= 1.0 - on_offset;
         self.offset_variance *= 1.0 - on_offset;
     }
@@ -287,5 +290,22 @@ const READABLE: f64 = 10_000.0;
 const GATE: f64 = 5.0;
 /// Readings over which the stated variances are compared with what is seen.
 const MEMORY: f64 = 8.0;
+/// Stated variances are never taken for more wrong than this: deviations a thousand times larger.
+const MOST_EXCESS: f64 = 1e6;
 /// Readings in a row that may be held back.
 const PATIENCE: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_frequency_is_the_less_certain_the_longer_ago_it_was_saved() {
+        for (hours, ppm) in [(0, 0.51), (1, 0.59), (168, 3.92), (1_000_000, 50.0)] {
+            let mut discipline = Discipline::default();
+            discipline.start_from(Frequency::from_ppm(0.1), Duration::from_secs(hours * 3600));
+            let doubt = discipline.doubt / PPM;
+            assert!((doubt - ppm).abs() < 0.005, "{hours} h: {doubt} ppm");
+        }
+    }
+}

@@ -260,7 +260,7 @@ impl Policy {
         let small = self.step_threshold.is_none_or(|threshold| error <= threshold);
         let wrong = !reading.bounds.contains(Offset::ZERO);
         let proved = wrong && width <= error;
-        let doubt = 2 * reading.stddev + reading.lag;
+        let doubt = reading.stddev.saturating_mul(2).saturating_add(reading.lag);
         let estimated = self.evidence == Evidence::Estimate && error > doubt;
         if !(proved || estimated) {
             let refusal = Refusal::BoundsTooWide { width, error };

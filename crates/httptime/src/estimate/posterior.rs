@@ -539,6 +539,9 @@ const GOLDEN: f64 = 0.618_033_988_75;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::*;
     use crate::estimate::Intersection;
     use crate::observation::Exchange;
@@ -747,5 +750,49 @@ mod tests {
             }
         });
         assert_eq!(counted.count_total, 0);
+    }
+
+    /// Of every order of magnitude, up to what an `Observation` can hold.
+    fn any_nanos() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            0_i64..1_000,
+            0_i64..100_000_000,
+            0..3_600 * NANOS_PER_SECOND,
+            any::<i64>().prop_map(|nanos| nanos & i64::MAX),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 200,
+            rng_seed: RngSeed::Fixed(0x6874_7470),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// Those that no measurement would pass on, too: an estimator is public.
+        #[test]
+        fn any_observations_leave_a_mean_and_a_deviation_that_are_numbers(
+            observations in prop::collection::vec(
+                (any_nanos(), any_nanos(), -2_i64..3, any_nanos()),
+                1..80,
+            ),
+        ) {
+            let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
+            let tie = ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+            let mut posterior = Posterior::default();
+            for (sent, round_trip, seconds, lag) in observations {
+                let sent = LocalInstant::from_nanos(sent);
+                let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
+                let date = tie.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
+                let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
+                let exchange = Exchange::new(sent, received, date);
+                posterior.absorb(&Observation::new(tie, &exchange, lag).expect("in order"));
+                for belief in [posterior.belief, posterior.full()] {
+                    prop_assert!(belief.mean.is_finite(), "{:?}", belief);
+                    prop_assert!(belief.stddev.is_finite() && belief.stddev > 0.0, "{:?}", belief);
+                }
+            }
+        }
     }
 }

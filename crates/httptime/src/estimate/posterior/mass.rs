@@ -83,6 +83,10 @@ impl Moments {
     }
 
     pub(super) fn belief(&self, centre: f64) -> Belief {
+        if self.mass == 0.0 {
+            // So far from the origin that floats cannot tell one cell from the next.
+            return Belief { mean: centre, stddev: GRAIN };
+        }
         let mean = self.first / self.mass;
         let variance = (self.second / self.mass - mean * mean).max(1.0);
         Belief { mean: centre + mean, stddev: variance.sqrt() }

@@ -1,0 +1,329 @@
+//! What holds for every input: the policy's limits, what a discipline says, a simulated clock, a saved state.
+//!
+//! The seed is fixed, so that a run says the same everywhere. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look elsewhere and longer.
+
+use std::time::Duration;
+
+use httptime::{Interval, LocalInstant, Offset, Timestamp};
+use httptime_clock::policy::{Evidence, History};
+use httptime_clock::{
+    Action, Clock, Controller, Discipline, Frequency, Policy, Reading, SavedState, SimulatedClock,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+const MS: i64 = 1_000_000;
+const S: i64 = 1_000_000_000;
+const NOW_NS: i64 = 1_900_000_000 * S;
+
+fn of(cases: u32) -> ProptestConfig {
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(0x6874_7470);
+    }
+    config
+}
+
+/// Of every order of magnitude, and the ends of the range.
+fn any_nanos() -> impl Strategy<Value = i64> {
+    let size = prop_oneof![
+        1 => Just(0_i64),
+        4 => 0..MS,
+        8 => 0..S,
+        8 => 0..3_000 * S,
+        2 => any::<i64>().prop_map(|nanos| nanos & i64::MAX),
+        1 => Just(i64::MAX),
+    ];
+    (any::<bool>(), size).prop_map(|(negative, size)| if negative { -size } else { size })
+}
+
+fn any_offset() -> impl Strategy<Value = Offset> {
+    any_nanos().prop_map(Offset::from_nanos)
+}
+
+fn any_duration() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        10 => any_nanos().prop_map(|nanos| Duration::from_nanos(nanos.unsigned_abs())),
+        1 => Just(Duration::MAX),
+    ]
+}
+
+fn any_frequency() -> impl Strategy<Value = Frequency> {
+    prop_oneof![-600 << 16..600 << 16, any::<i32>()].prop_map(Frequency::from_scaled_ppm)
+}
+
+/// The estimate lies in the bounds, as every measurement's does.
+fn any_reading() -> impl Strategy<Value = Reading> {
+    let near = prop_oneof![4 => -100 * 86_400 * S..100 * 86_400 * S, 1 => any::<i64>()];
+    (
+        any_offset(),
+        any_duration(),
+        any_duration(),
+        any_duration(),
+        any_duration(),
+        near,
+        any_nanos(),
+    )
+        .prop_map(|(offset, below, above, stddev, lag, since, at)| {
+            let end = |by: Duration, sign: i64| {
+                let by = Offset::from(by).as_nanos().saturating_mul(sign);
+                offset.saturating_add(Offset::from_nanos(by))
+            };
+            Reading {
+                offset,
+                stddev,
+                bounds: Interval::between(end(below, -1), end(above, 1)),
+                lag,
+                at: LocalInstant::from_nanos(at),
+                local_time: Timestamp::from_unix_nanos(NOW_NS.saturating_add(since)),
+            }
+        })
+}
+
+/// The settings of a policy, to be held against what it does.
+#[derive(Debug, Clone)]
+struct Rules {
+    threshold: Option<Duration>,
+    forward: Option<Duration>,
+    backward: Option<Duration>,
+    startup_forward: Option<Duration>,
+    startup_backward: Option<Duration>,
+    accumulated: Option<Duration>,
+    slew_ppm: u32,
+    evidence: Evidence,
+}
+
+const FLOOR: Timestamp = Timestamp::from_unix_nanos(NOW_NS - 86_400 * S);
+
+impl Rules {
+    fn policy(&self) -> Policy {
+        Policy::default()
+            .step_threshold(self.threshold)
+            .max_forward(self.forward)
+            .max_backward(self.backward)
+            .max_startup_forward(self.startup_forward)
+            .max_startup_backward(self.startup_backward)
+            .max_accumulated(self.accumulated)
+            .floor(FLOOR)
+            .slew_ppm(self.slew_ppm)
+            .evidence(self.evidence)
+    }
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let limit = || prop::option::of(any_duration());
+    let evidence = prop::sample::select(vec![Evidence::Bounds, Evidence::Estimate]);
+    (limit(), limit(), limit(), limit(), limit(), limit(), 0_u32..700, evidence).prop_map(
+        |(
+            threshold,
+            forward,
+            backward,
+            startup_forward,
+            startup_backward,
+            accumulated,
+            slew_ppm,
+            evidence,
+        )| Rules {
+            threshold,
+            forward,
+            backward,
+            startup_forward,
+            startup_backward,
+            accumulated,
+            slew_ppm,
+            evidence,
+        },
+    )
+}
+
+fn any_history() -> impl Strategy<Value = History> {
+    (any::<bool>(), any_duration(), prop::option::of(any_duration()))
+        .prop_map(|(settled, stepped, horizon)| History { settled, stepped, horizon })
+}
+
+proptest! {
+    #![proptest_config(of(5000))]
+
+    #[test]
+    fn a_policy_never_acts_outside_its_limits(
+        rules in any_rules(), reading in any_reading(), history in any_history(),
+    ) {
+        let action = rules.policy().decide(&reading, &history);
+        let (Action::Slew(by) | Action::Step(by)) = action else { return Ok(()) };
+        let error = reading.offset;
+        prop_assert!(by.abs() <= error.abs(), "no more than the error");
+        prop_assert!(by.as_nanos().signum() * error.as_nanos().signum() >= 0, "no other direction");
+        prop_assert!(reading.local_time.saturating_add(error) >= FLOOR);
+        let limit = match (error >= Offset::ZERO, history.settled) {
+            (true, true) => rules.forward,
+            (false, true) => rules.backward,
+            (true, false) => rules.startup_forward,
+            (false, false) => rules.startup_backward,
+        };
+        prop_assert!(limit.is_none_or(|limit| error.abs() <= limit), "the limit of its direction");
+        match action {
+            Action::Step(by) => {
+                prop_assert_eq!(by, error);
+                prop_assert!(rules.threshold.is_some_and(|threshold| error.abs() > threshold));
+                let sum = history.stepped.saturating_add(by.abs());
+                prop_assert!(rules.accumulated.is_none_or(|limit| sum <= limit));
+            }
+            _ => {
+                let ppm = rules.slew_ppm.clamp(1, 500);
+                let most = history.horizon.map(|horizon| horizon.saturating_mul(ppm) / 1_000_000);
+                prop_assert!(most.is_none_or(|most| by.abs() <= most), "the slew rate");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_the_bounds_prove_wrong_is_stepped_and_under_bounds_evidence_slewed(
+        rules in any_rules(), reading in any_reading(), history in any_history(),
+    ) {
+        let action = rules.policy().decide(&reading, &history);
+        let proved = !reading.bounds.contains(Offset::ZERO)
+            && reading.bounds.width() <= reading.offset.abs();
+        if let Action::Step(_) = action {
+            prop_assert!(proved);
+        }
+        if let (Action::Slew(_), Evidence::Bounds) = (action, rules.evidence) {
+            prop_assert!(proved);
+        }
+        if reading.bounds.contains(Offset::ZERO) && rules.evidence == Evidence::Bounds {
+            prop_assert_eq!(action, Action::Leave);
+        }
+    }
+}
+
+/// One thing that happens to a discipline.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Reading(Reading),
+    Corrected(Offset),
+    Steered(Frequency),
+    Limits(Duration, Duration, Duration),
+    StartFrom(Frequency, Duration),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => any_reading().prop_map(Event::Reading),
+        1 => any_offset().prop_map(Event::Corrected),
+        1 => any_frequency().prop_map(Event::Steered),
+        1 => (any_duration(), any_duration(), any_duration())
+            .prop_map(|(shortest, longest, hold)| Event::Limits(shortest, longest, hold)),
+        1 => (any_frequency(), any_duration()).prop_map(|(stddev, age)| Event::StartFrom(stddev, age)),
+    ]
+}
+
+/// What a discipline may say at any time: an interval within its limits, a deviation that is one. Not a number that is none
+/// would be shown as zero.
+fn is_sane(discipline: &Discipline, shortest: Duration, longest: Duration) -> bool {
+    let interval = discipline.interval();
+    let steering = discipline.steering();
+    let inside = format!("{discipline:?}");
+    steering.is_none_or(|(_, stddev)| stddev >= Frequency::ZERO)
+        && !(inside.contains("NaN") || inside.contains("inf"))
+        && interval >= shortest
+        && interval <= longest.max(shortest)
+}
+
+proptest! {
+    #![proptest_config(of(1000))]
+
+    #[test]
+    fn a_discipline_stays_sane_whatever_comes(events in prop::collection::vec(any_event(), 1..40)) {
+        let (mut shortest, mut longest) = (Duration::from_secs(64), Duration::from_secs(3600));
+        let mut discipline = Discipline::default();
+        for event in events {
+            let mut at = LocalInstant::from_nanos(0);
+            match event {
+                Event::Reading(reading) => {
+                    discipline.absorb(&reading);
+                    at = reading.at;
+                }
+                Event::Corrected(by) => discipline.corrected(by),
+                Event::Steered(by) => discipline.steered(by),
+                Event::Limits(least, most, hold) => {
+                    (shortest, longest) = (least, most);
+                    discipline.set_limits(least, most, hold);
+                }
+                Event::StartFrom(stddev, age) => discipline.start_from(stddev, age),
+            }
+            prop_assert!(is_sane(&discipline, shortest, longest), "{:?}", discipline);
+            for later in [0, S, 86_400 * S, i64::MAX] {
+                let later = at.saturating_add(Duration::from_nanos(later.unsigned_abs()));
+                discipline.expected(later);
+            }
+        }
+    }
+
+    #[test]
+    fn a_controller_keeps_the_frequency_in_the_kernels_limits_and_the_clock_after_the_floor(
+        rules in any_rules(), readings in prop::collection::vec(any_reading(), 1..20),
+    ) {
+        let start = Timestamp::from_unix_nanos(NOW_NS);
+        let clock = SimulatedClock::new(start, Offset::ZERO, Frequency::ZERO);
+        let mut controller = Controller::new(clock, rules.policy(), Discipline::default());
+        for reading in readings {
+            controller.clock_mut().advance(Duration::from_secs(64));
+            prop_assert!(controller.stop_slewing().is_ok());
+            let clock = controller.clock();
+            let reading =
+                Reading { at: clock.monotonic(), local_time: clock.now().expect("it shows"), ..reading };
+            let steps = clock.steps();
+            let Ok(outcome) = controller.absorb(&reading) else { return Ok(()) };
+            let clock = controller.clock();
+            prop_assert!(clock.now().expect("it shows") >= FLOOR);
+            prop_assert_eq!(outcome.frequency, outcome.frequency.clamped());
+            prop_assert_eq!(matches!(outcome.action, Action::Step(_)), clock.steps() > steps);
+            prop_assert!(outcome.frequency_stddev >= Frequency::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_simulated_clock_does_not_care_how_time_is_divided(
+        offset in -1_000 * S..1_000 * S,
+        error in -400_i32 << 16..400 << 16,
+        set in any_frequency(),
+        slew in any_offset(),
+        pieces in prop::collection::vec(0_u64..400_000_000_000, 1..30),
+    ) {
+        let start = Timestamp::from_unix_nanos(NOW_NS);
+        let error = Frequency::from_scaled_ppm(error);
+        let mut whole = SimulatedClock::new(start, Offset::from_nanos(offset), error);
+        prop_assert!(whole.set_frequency(set).is_ok() && whole.slew(slew).is_ok());
+        let mut divided = whole.clone();
+        for piece in &pieces {
+            let before = divided.now().expect("it shows");
+            divided.advance(Duration::from_nanos(*piece));
+            prop_assert!(divided.now().expect("it shows") >= before, "it never goes back");
+        }
+        whole.advance(Duration::from_nanos(pieces.iter().sum()));
+        prop_assert_eq!(format!("{whole:?}"), format!("{divided:?}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(of(100))]
+
+    #[test]
+    fn a_saved_state_is_read_as_it_was(
+        frequency in any_frequency(), stddev in 0..i32::MAX, saved_at in any::<i64>(),
+    ) {
+        let state = SavedState {
+            frequency: frequency.clamped(),
+            stddev: Frequency::from_scaled_ppm(stddev),
+            saved_at: Timestamp::from_unix_nanos(saved_at),
+        };
+        let file = format!("httptime-properties-{}.toml", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        state.save(&path).expect("saved");
+        let read = SavedState::load(&path);
+        std::fs::remove_file(&path).expect("there");
+        prop_assert_eq!(read.expect("read"), Some(state));
+    }
+}
