@@ -1,11 +1,41 @@
-//! No text makes `Url::parse` panic, and what it takes it gives back.
+//! No text makes `Url::parse` panic, what it takes it gives back, and a request for it is one request: nothing in a URL or a
+//! proxy's credentials ends a line.
 #![no_main]
 
+use httptime::Client;
+use httptime::http::Request;
 use httptime::net::Url;
 use libfuzzer_sys::fuzz_target;
 
+// A server's URL, and after a line break a proxy's.
 fuzz_target!(|text: &str| {
-    let Ok(url) = Url::parse(text) else { return };
+    let (server, proxy) = text.split_once('\n').unwrap_or((text, ""));
+    let built = Client::builder(server).proxy(proxy).build();
+    let (server, proxy) = (check(server), check(proxy));
+    if let (Some(server), Some(proxy)) = (&server, &proxy) {
+        assert_eq!(built.is_ok(), server.credentials().is_none(), "{built:?}");
+        let (authority, path) = (server.authority(), server.path());
+        let secret = proxy.credentials();
+        if let Ok(request) = Request::head_via_proxy(&authority, path, secret) {
+            assert_is_one(&request, "HEAD http://");
+        }
+        if let Ok(request) = Request::connect(&server.authority_with_port(), secret) {
+            assert_is_one(&request, "CONNECT ");
+        }
+    } else {
+        assert!(built.is_err());
+    }
+});
+
+fn check(text: &str) -> Option<Url> {
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => {
+            // A message for one line of a log.
+            assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
+            return None;
+        }
+    };
     let again = Url::parse(&url.to_string()).expect("what it prints, it can read");
     assert_eq!(again.to_string(), url.to_string());
     assert_eq!(
@@ -14,4 +44,18 @@ fuzz_target!(|text: &str| {
         "{text:?}"
     );
     assert_eq!(again.credentials(), None, "the printed form has no password");
-});
+    let request = Request::head(&url.authority(), url.path()).expect("a URL can be asked for");
+    assert_is_one(&request, "HEAD /");
+    let tunnel = Request::connect(&url.authority_with_port(), None).expect("it has a port");
+    assert_is_one(&tunnel, "CONNECT ");
+    Some(url)
+}
+
+fn assert_is_one(request: &Request, begins: &str) {
+    let text = std::str::from_utf8(request.as_bytes()).expect("ASCII");
+    let head = text.strip_suffix("\r\n\r\n").expect("an empty line ends it");
+    assert!(text.starts_with(begins), "{text:?}");
+    for line in head.split("\r\n") {
+        assert!(!line.is_empty() && !line.contains(['\r', '\n', '\0']), "{text:?}");
+    }
+}

@@ -251,8 +251,11 @@ pub const TYPICAL_DRIFT_PPM: u32 = 15;
 /// How far two clocks can come apart in `elapsed` when one gains at most `ppm` parts in a million on the other,
 /// rounded up.
 pub(crate) fn drift(elapsed: Duration, ppm: u32) -> Offset {
-    let parts = duration_to_nanos(elapsed).saturating_mul(i64::from(ppm));
-    Offset::from_nanos(parts / 1_000_000 + i64::from(parts % 1_000_000 != 0))
+    let (nanos, ppm) = (duration_to_nanos(elapsed), i64::from(ppm));
+    let rest = nanos % 1_000_000 * ppm;
+    let whole = (nanos / 1_000_000).saturating_mul(ppm);
+    let rest = rest / 1_000_000 + i64::from(rest % 1_000_000 != 0);
+    Offset::from_nanos(whole.saturating_add(rest))
 }
 
 #[cfg(test)]
@@ -317,6 +320,9 @@ mod tests {
         assert_eq!(drift(Duration::from_secs(10), 100), Offset::from_nanos(1_000_000));
         assert_eq!(drift(Duration::from_nanos(1), 1), Offset::from_nanos(1));
         assert_eq!(drift(Duration::ZERO, 100), Offset::ZERO);
+        let century = Duration::from_secs(3_155_760_000);
+        assert_eq!(drift(century, 10_000), Offset::from(century / 100));
+        assert_eq!(drift(Duration::MAX, u32::MAX), Offset::from_nanos(i64::MAX));
         let bounds = progress(1_000_000).bounds().expect("bounds");
         // The stamp may be the whole round trip old: 100 ns of drift on top of the round trip itself.
         assert_eq!(bounds.width(), Duration::from_nanos(1_001_000_000 + 200));

@@ -193,13 +193,23 @@ impl Settings {
     pub(crate) fn load(path: &Path) -> Result<Self, SettingsError> {
         let text = fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.into(), source })?;
-        let settings: Self = toml::from_str(&text).map_err(|error| SettingsError::Malformed {
+        Self::parse(path, &text)
+    }
+
+    /// Reads and checks what the file says; its name is for the errors.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
+        let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
             message: error.to_string().trim_end().to_owned(),
         })?;
         let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
         settings.client().map_err(|error| unusable(error.to_string()))?;
         settings.feed().map_err(|error| unusable(error.to_string()))?;
+        if settings.poll.shortest.0 < SECOND || settings.poll.longest.0 > WEEK {
+            return Err(unusable(
+                "poll.shortest and poll.longest go from a second to a week".into(),
+            ));
+        }
         if settings.poll.longest.0 < settings.poll.shortest.0 {
             return Err(unusable("poll.longest is shorter than poll.shortest".into()));
         }
@@ -299,3 +309,5 @@ impl Settings {
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);

@@ -1,0 +1,59 @@
+//! No text makes the configuration file's parser panic, nor what is built from a configuration that it takes.
+#![no_main]
+
+#[path = "../../crates/httptime-cli/src/run/settings.rs"]
+#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
+mod settings;
+
+/// As in the program, where no environment names a proxy.
+mod servers {
+    use httptime::Error;
+
+    pub(crate) fn proxy(given: Option<&str>, _urls: &[String]) -> Result<Option<String>, Error> {
+        Ok(given.map(str::to_owned).filter(|proxy| !proxy.is_empty()))
+    }
+
+    pub(crate) fn with_scheme(url: &str) -> String {
+        if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+    }
+}
+
+use std::path::Path;
+use std::time::Duration;
+
+use httptime::{Interval, LocalInstant, Offset, Timestamp};
+use httptime_clock::Reading;
+use httptime_clock::policy::History;
+use libfuzzer_sys::fuzz_target;
+use settings::Settings;
+
+fuzz_target!(|text: &str| {
+    let settings = match Settings::parse(Path::new("httptime.toml"), text) {
+        Ok(settings) => settings,
+        Err(error) => {
+            assert!(error.to_string().starts_with("httptime.toml: "), "{error}");
+            return;
+        }
+    };
+    let offset = Offset::from_nanos(38_116_000_000);
+    let reading = Reading {
+        offset,
+        stddev: Duration::from_micros(100),
+        bounds: Interval::between(offset, offset).widened(Duration::from_millis(1)),
+        lag: Duration::ZERO,
+        at: LocalInstant::from_nanos(0),
+        local_time: Timestamp::from_unix_nanos(1_795_392_000_000_000_000),
+    };
+    let mut discipline = settings.poll.discipline();
+    for seconds in [0, 64, 3600] {
+        let at = LocalInstant::from_nanos(seconds * 1_000_000_000);
+        discipline.absorb(&Reading { at, ..reading });
+        let horizon = Some(discipline.interval());
+        assert!(horizon >= Some(settings.poll.shortest()));
+        assert!(horizon <= Some(settings.poll.longest()));
+        let history = History { horizon, ..History::default() };
+        let _ = settings.policy().decide(&reading, &history);
+    }
+    settings.client().expect("it was checked");
+    settings.feed().expect("it was checked");
+});

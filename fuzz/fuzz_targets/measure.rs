@@ -1,0 +1,151 @@
+//! Whatever a driver tells a measurement, in whatever order and with whatever clocks: it does not panic, spends no more than
+//! allowed when it is asked before each request, and what it says lies in its bounds.
+#![no_main]
+
+mod input;
+
+use std::time::Duration;
+
+use httptime::estimate::EstimatorKind;
+use httptime::measure::Next;
+use httptime::schedule::{Profile, ScheduleKind};
+use httptime::{
+    ClockTie, Config, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
+};
+use input::Input;
+use libfuzzer_sys::fuzz_target;
+
+const SECOND_NS: i64 = 1_000_000_000;
+const WALL_NS: i64 = 1_795_392_000 * SECOND_NS;
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let Some(config) = config(&mut input) else { return };
+    let mut run = Run::new(&config, &mut input);
+    for _ in 0..100 {
+        if input.is_empty() {
+            break;
+        }
+        if run.turn(&mut input).is_err() {
+            // The measurement is at an end and proves nothing. To go on all the same must do no harm.
+            if input.bit() {
+                return;
+            }
+        }
+    }
+    run.finish(&mut input);
+});
+
+fn config(input: &mut Input<'_>) -> Option<Config> {
+    let mut builder = Config::builder()
+        .estimator(input.pick(EstimatorKind::ALL))
+        .requests(u32::from(input.byte() % 40) + 1)
+        .duration(Duration::from_millis(u64::from(input.u16()) + 1))
+        .drift_ppm(u32::from(input.u16() % 10_001));
+    if let Some(profile) = input.maybe(|input| input.pick(Profile::ALL)) {
+        builder = builder.profile(profile);
+    }
+    if let Some(schedule) = input.maybe(|input| input.pick(ScheduleKind::ALL)) {
+        builder = builder.schedule(schedule);
+    }
+    if let Some(lag) = input.maybe(Input::duration) {
+        builder = builder.lag(lag);
+    }
+    if let Some(target) = input.maybe(Input::duration) {
+        builder = builder.target(target);
+    }
+    if input.bit() {
+        builder = builder.floor(None);
+    }
+    let config = builder.build().ok()?;
+    let expected = input.maybe(|input| Interval::between(input.offset(), input.offset()));
+    Some(expected.map_or(config.clone(), |expected| config.expecting(expected)))
+}
+
+struct Run {
+    measure: Measure,
+    tie: ClockTie,
+    now: LocalInstant,
+    most: u32,
+    /// Whether all that was sent was asked for.
+    orderly: bool,
+    /// Server less local clock, for a server that is right.
+    truth: Offset,
+}
+
+impl Run {
+    fn new(config: &Config, input: &mut Input<'_>) -> Self {
+        let now = LocalInstant::from_nanos(input.nanos());
+        let wall = Timestamp::from_unix_nanos(WALL_NS.saturating_add(input.nanos()));
+        let tie = ClockTie::new(now, wall, input.duration());
+        let measure = Measure::new(config, tie);
+        let most = config.limits().requests();
+        Self { measure, tie, now, most, orderly: true, truth: input.offset() }
+    }
+
+    fn turn(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
+        match input.byte() % 8 {
+            0 => {
+                self.now = LocalInstant::from_nanos(input.nanos());
+                self.measure.next(self.now);
+                Ok(())
+            }
+            1 => {
+                self.measure.sent(self.now);
+                self.orderly = false;
+                Ok(())
+            }
+            2 => self.stray(input),
+            3 => self.measure.lost(input.bit(), Error::Closed { received: 0 }),
+            _ => self.ask(input),
+        }?;
+        self.check();
+        Ok(())
+    }
+
+    /// An answer to nothing, from anywhere.
+    fn stray(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
+        let sent = LocalInstant::from_nanos(input.nanos());
+        let received = LocalInstant::from_nanos(input.nanos());
+        let date = self.tie.wall_at(sent).saturating_add(input.offset());
+        let age = input.maybe(Input::duration);
+        let server = input.maybe(|input| input.pick(&["nginx/1.22.1", "", "lighttpd", "?"]));
+        let exchange = Exchange::new(sent, received, date).with_age(age).with_server(server);
+        let observation = self.measure.absorb(&exchange)?;
+        assert!(observation.lower() <= observation.upper());
+        Ok(())
+    }
+
+    /// As a driver does it, of a server that is right; each way takes what it takes.
+    fn ask(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
+        let Next::SendAt(at) = self.measure.next(self.now) else { return Ok(()) };
+        assert!(at >= self.now);
+        let stamped = at.saturating_add(input.duration());
+        self.now = stamped.saturating_add(input.duration());
+        let server = self.tie.wall_at(stamped).saturating_add(self.truth).as_unix_nanos();
+        let date = Timestamp::from_unix_seconds(server.div_euclid(SECOND_NS));
+        self.measure.sent(at);
+        let Some(date) = date else {
+            return self.measure.lost(true, Error::Closed { received: 0 });
+        };
+        self.measure.absorb(&Exchange::new(at, self.now, date)).map(drop)
+    }
+
+    fn check(&self) {
+        let progress = self.measure.progress();
+        assert!(!self.orderly || progress.requests() <= self.most);
+        if let Some(bounds) = progress.bounds() {
+            let estimate = self.measure.estimate().expect("one goes with the bounds");
+            assert!(bounds.contains(estimate.offset()));
+        }
+    }
+
+    fn finish(self, input: &mut Input<'_>) {
+        let jumped = self.tie.wall_at(self.now).saturating_add(input.offset());
+        let tie = ClockTie::new(self.now, jumped, input.duration());
+        let Ok(measurement) = self.measure.finish(tie) else { return };
+        assert!(measurement.bounds().contains(measurement.offset()));
+        assert!(measurement.observations() > 0);
+        let _ = (measurement.server_time(), measurement.elapsed(), measurement.ended());
+    }
+}

@@ -1,0 +1,80 @@
+//! Whatever several servers' bounds are: who is selected is a majority with a point in common, and the combined estimate lies
+//! in the bounds of all of them.
+#![no_main]
+
+mod input;
+
+use std::time::Duration;
+
+use httptime::estimate::EstimatorKind;
+use httptime::select::{combine, select};
+use httptime::{
+    ClockTie, Config, Exchange, Interval, LocalInstant, Measure, Measurement, Timestamp,
+};
+use input::Input;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    if input.bit() {
+        let mut intervals = Vec::new();
+        while !input.is_empty() && intervals.len() < 12 {
+            intervals.push(Interval::between(input.offset(), input.offset()));
+        }
+        intervals_agree(&intervals);
+    } else {
+        let mut measured = Vec::new();
+        while !input.is_empty() && measured.len() < 12 {
+            measured.extend(measurement(&mut input));
+        }
+        measurements_agree(&measured);
+    }
+});
+
+fn intervals_agree(intervals: &[Interval]) {
+    let Ok(selection) = select(intervals) else { return };
+    let bounds = selection.bounds();
+    let survive = selection.survivors().iter().filter(|survives| **survives).count();
+    assert!(2 * survive > intervals.len());
+    for (one, survives) in intervals.iter().zip(selection.survivors()) {
+        assert_eq!(one.intersection(bounds) == Some(bounds), *survives);
+    }
+    let largest = intervals
+        .iter()
+        .map(|start| intervals.iter().filter(|one| one.contains(start.lower())).count())
+        .max();
+    assert_eq!(largest, Some(survive));
+}
+
+fn measurements_agree(measured: &[Measurement]) {
+    let Ok((all, survivors)) = combine(&measured.iter().collect::<Vec<_>>()) else { return };
+    assert!(2 * survivors.iter().filter(|survives| **survives).count() > measured.len());
+    assert!(all.bounds().contains(all.offset()));
+    for (one, survives) in measured.iter().zip(&survivors) {
+        let widest = one.bounds().intersection(all.bounds()).is_some();
+        let age = all.at().saturating_since(one.at());
+        assert!(widest || !survives || age > Duration::ZERO);
+    }
+}
+
+/// Of a few exchanges, with an estimator that is cheap.
+fn measurement(input: &mut Input<'_>) -> Option<Measurement> {
+    let config = Config::builder()
+        .estimator(input.pick(&[EstimatorKind::Intersection, EstimatorKind::Midpoint]))
+        .drift_ppm(input.maybe(Input::u16).map_or(100, u32::from))
+        .lag(input.duration())
+        .floor(None)
+        .build()
+        .ok()?;
+    let wall = Timestamp::from_unix_nanos(1_795_392_000_000_000_000);
+    let tie = ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+    let mut measure = Measure::new(&config, tie);
+    for _ in 0..=input.byte() % 3 {
+        let sent = LocalInstant::from_nanos(input.nanos());
+        let received = sent.saturating_add(input.duration());
+        let date = tie.wall_at(sent).saturating_add(input.offset());
+        measure.sent(sent);
+        measure.absorb(&Exchange::new(sent, received, date)).ok()?;
+    }
+    measure.finish(tie).ok()
+}
