@@ -177,7 +177,8 @@ struct Request {
 impl World {
     /// True offset at an instant, to a nanosecond.
     fn truth_ns(&self, at_ns: i64) -> i64 {
-        self.offset_ns + (i128::from(at_ns) * i128::from(self.drift_ppm) / 1_000_000) as i64
+        let drifted = i128::from(at_ns) * i128::from(self.drift_ppm) / 1_000_000;
+        self.offset_ns + i64::try_from(drifted).expect("minutes")
     }
 
     /// The exchange, with all instants later by `later_ns`.
