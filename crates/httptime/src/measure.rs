@@ -233,7 +233,7 @@ impl Measure {
         let progress = &self.progress;
         let begun = progress.tie();
         let elapsed = tie.instant().saturating_since(begun.instant());
-        let uncertainty = begun.uncertainty() + tie.uncertainty();
+        let uncertainty = begun.uncertainty().saturating_add(tie.uncertainty());
         let moved = begun.stepped_by(tie);
         let allowed = drift(elapsed, self.config.drift_ppm()).saturating_add(uncertainty.into());
         if Offset::from(moved.abs()) > allowed {
@@ -250,7 +250,7 @@ impl Measure {
         };
         Ok(Measurement {
             estimate,
-            bounds: bounds.widened(uncertainty + moved.abs()),
+            bounds: bounds.widened(uncertainty.saturating_add(moved.abs())),
             requests: progress.requests(),
             observations: progress.observations(),
             sent_by_kernel: self.sent_by_kernel,
@@ -349,6 +349,15 @@ mod tests {
             Ok::<_, Error>(measure.finish(tie)?.bounds())
         };
         assert_eq!(bounds(-1_000)?, bounds(0)?.widened(Duration::from_nanos(1_000)));
+        Ok(())
+    }
+
+    #[test]
+    fn ties_of_which_nothing_is_known_prove_nothing() -> Result<(), Error> {
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        let tie = ClockTie::new(at(5_000), tie(5_000).wall(), Duration::MAX);
+        assert_eq!(measure.finish(tie)?.bounds().upper(), Offset::from_nanos(i64::MAX));
         Ok(())
     }
 
