@@ -112,7 +112,11 @@ fn chronyd_fed_by_run_follows_and_serves_the_time_to_others() {
         let said = chronyc(&directory, "tracking");
         let line = String::from_utf8_lossy(&said.stdout).trim().to_owned();
         let fields: Vec<String> = line.split(',').map(str::to_owned).collect();
-        if fields.len() > 4 && fields[1] == "HTTP" {
+        // A client does not believe a server of more than three seconds of distance (`maxdistance`), which is what chronyd
+        // claims until it has samples enough for a frequency.
+        let dispersion = fields.get(11).and_then(|seconds| seconds.parse::<f64>().ok());
+        let known = dispersion.is_some_and(|seconds| seconds < 0.5);
+        if known && fields[1] == "HTTP" {
             break fields;
         }
         let logs = || format!("{line}\n{}\n{}", chronyd.said(), run.said());
