@@ -63,7 +63,7 @@ fn requests_allocate_nothing_and_failures_leak_no_descriptor() -> Result<(), Err
         let open = || servers.iter().map(LoopbackServer::open_connections).sum::<usize>();
         for _ in 0..1000 {
             let quiet = open() + server.open_connections() == 0;
-            if quiet && wanted.is_none_or(|wanted| open_descriptors() == wanted) {
+            if quiet && wanted.is_none_or(|wanted| open_descriptors() <= wanted) {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -74,6 +74,8 @@ fn requests_allocate_nothing_and_failures_leak_no_descriptor() -> Result<(), Err
     for url in urls.iter().cycle().take(100) {
         measure(url, 3).expect_err("a bad server");
     }
-    assert_eq!(settles_at(Some(before)), before);
+    // A server's end may have been there before, and not be after; a leak would show a hundredfold.
+    let after = settles_at(Some(before));
+    assert!(after <= before, "{after} descriptors after 100 failures, {before} before");
     Ok(())
 }
