@@ -390,8 +390,8 @@ static void *query_on_a_thread(void *failed)
             *(int *)failed = 1;
         /* Each thread has its own message. */
         char message[100], expected[40];
-        snprintf(expected, sizeof expected, "there is no log level %d", (int)(intptr_t)failed % 1000 + 10);
-        httptime_set_log(NULL, NULL, (int)(intptr_t)failed % 1000 + 10);
+        snprintf(expected, sizeof expected, "there is no log level %d", (int)((uintptr_t)failed % 1000) + 10);
+        httptime_set_log(NULL, NULL, (int)((uintptr_t)failed % 1000) + 10);
         sleep_ms(1);
         httptime_error_message(message, sizeof message);
         if (strcmp(message, expected) != 0)
