@@ -28,6 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Next::SendAt(at) = measure.next(clock.now()) {
         sleep(at.saturating_since(clock.now()));
         let sent = clock.now();
+        if measure.is_missed(at, sent) {
+            continue;
+        }
         stream.write_all(request.as_bytes())?;
         measure.sent(sent);
         let exchange = loop {

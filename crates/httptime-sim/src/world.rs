@@ -90,6 +90,9 @@ impl World {
                 (Next::SendAt(at), first) if first.is_none_or(|first| at <= first.received) => {
                     if at > now {
                         now = at.saturating_add(self.client.wake_up(&mut random));
+                        if measure.is_missed(at, now) {
+                            continue;
+                        }
                     }
                     measure.sent(now);
                     under_way.push(world.exchange(now, &mut random));

@@ -354,8 +354,6 @@ struct Session {
     /// After a failure, not before this.
     hold: Option<LocalInstant>,
     failures: u32,
-    /// Aims missed in a row.
-    missed: u32,
     done: bool,
 }
 
@@ -376,7 +374,6 @@ impl Session {
             due: None,
             hold: None,
             failures: 0,
-            missed: 0,
             done,
         }
     }
@@ -422,13 +419,10 @@ impl Session {
                     return self.wake(Some(due));
                 }
                 self.due = None;
-                // It would tell little, and another second costs less than a request.
-                if self.missed < MAX_AIMS && self.measure.is_too_late(due, now) {
+                if self.measure.is_missed(due, now) {
                     trace!("server {}: missed by {:?}", self.index, now.saturating_since(due));
-                    self.missed += 1;
                     continue;
                 }
-                self.missed = 0;
                 match link.send(route, clock) {
                     None => debug!("server {}: connection had gone stale", self.index),
                     Some(Ok(sent)) => {
@@ -674,8 +668,6 @@ const TIMER_SLACK: Duration = Duration::from_millis(1);
 const SHORT_SLEEP: Duration = Duration::from_millis(2);
 /// What part: stopped for up to three quarters of the time, it still is not late.
 const SLEEP_PART: u32 = 4;
-/// How often in a row a request that would leave late is aimed anew.
-const MAX_AIMS: u32 = 3;
 /// How long before a request is due its connection begins to open, when nobody knows how long that takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times what it took before.

@@ -45,6 +45,8 @@ pub struct Measure {
     server: String,
     sent_by_kernel: u32,
     received_by_kernel: u32,
+    /// Aims missed in a row.
+    missed: u32,
     failures: u32,
     /// What the latest request failed with, until one succeeds.
     failure: Option<Error>,
@@ -72,6 +74,7 @@ impl Measure {
             server: String::with_capacity(SERVER_CAPACITY),
             sent_by_kernel: 0,
             received_by_kernel: 0,
+            missed: 0,
             failures: 0,
             failure: None,
             ended: None,
@@ -120,15 +123,19 @@ impl Measure {
 
     /// A request has left: its first byte was handed to the system no earlier than `at`.
     pub fn sent(&mut self, at: LocalInstant) {
+        self.missed = 0;
         self.progress.note_sent(at);
     }
 
-    /// Whether a request that was to be sent at `due` misses its aim `now`: by more than what is unknown of the offset, a
-    /// standard deviation.
-    #[cfg(feature = "net")]
-    pub(crate) fn is_too_late(&self, due: LocalInstant, now: LocalInstant) -> bool {
+    /// Whether the request that [`next`](Self::next) wanted to leave at `due`, and that could leave `now` at the earliest, is to be
+    /// aimed anew by another call of `next` instead: it would tell little, and another second costs less than a request. The
+    /// schedule decides, and no more than three times in a row. A driver that does not ask sends all the same.
+    pub fn is_missed(&mut self, due: LocalInstant, now: LocalInstant) -> bool {
         let late = now.saturating_since(due);
-        late > OFTEN_LATE && self.estimator.aim().is_some_and(|belief| late > belief.stddev())
+        let view = View::new(now, &self.progress, self.estimator.as_ref(), &self.config);
+        let missed = self.missed < MAX_AIMS && self.schedule.is_missed(&view, late);
+        self.missed += u32::from(missed);
+        missed
     }
 
     /// Takes in the answer to a request.
@@ -286,9 +293,8 @@ impl Measure {
     }
 }
 
-/// What a wait is late by on any machine.
-#[cfg(feature = "net")]
-const OFTEN_LATE: Duration = Duration::from_micros(100);
+/// How often in a row a request that would leave late is aimed anew.
+const MAX_AIMS: u32 = 3;
 /// Failures in a row that end a measurement.
 const MAX_FAILURES: u32 = 3;
 /// Room for most `Server` fields without growing.
@@ -451,16 +457,27 @@ mod tests {
         Ok(())
     }
 
-    #[cfg(feature = "net")]
     #[test]
-    fn a_request_is_too_late_once_it_misses_by_more_than_is_unknown() -> Result<(), Error> {
+    fn a_request_is_aimed_anew_once_it_misses_by_more_than_is_unknown() -> Result<(), Error> {
         let mut measure = started();
-        assert!(!measure.is_too_late(at(0), at(900)));
+        assert!(!measure.is_missed(at(0), at(900)));
         exchange(&mut measure, 0, 38)?;
         // A second over √12.
-        assert!(!measure.is_too_late(at(1_000), at(1_250)));
-        assert!(measure.is_too_late(at(1_000), at(1_350)));
-        assert!(!measure.is_too_late(at(1_000), at(900)));
+        assert!(!measure.is_missed(at(1_000), at(1_250)));
+        assert!(measure.is_missed(at(1_000), at(1_350)));
+        assert!(!measure.is_missed(at(1_000), at(900)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_request_is_aimed_anew_three_times_in_a_row_at_most() -> Result<(), Error> {
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        for _ in 0..2 {
+            let missed: Vec<_> = (0..5).map(|_| measure.is_missed(at(1_000), at(1_900))).collect();
+            assert_eq!(missed, [true, true, true, false, false]);
+            exchange(&mut measure, 900, 38)?;
+        }
         Ok(())
     }
 

@@ -113,7 +113,20 @@ pub trait Schedule: fmt::Debug + Send {
     /// Decides on the next request. Called again after a request has left, after a response or a failure, and when a
     /// planned instant could not be kept.
     fn plan(&mut self, view: &View<'_>) -> Plan;
+
+    /// Whether a request that would leave `late` had better be planned anew. Unless a schedule knows better: where it is later
+    /// than what is unknown of the offset, a standard deviation.
+    fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
+        misses_its_aim(view, late)
+    }
 }
+
+fn misses_its_aim(view: &View<'_>, late: Duration) -> bool {
+    late > OFTEN_LATE && view.aim().is_some_and(|belief| late > belief.stddev())
+}
+
+/// What a wait is late by on any machine.
+const OFTEN_LATE: Duration = Duration::from_micros(100);
 
 /// The schedules that come with the library, by name.
 #[non_exhaustive]

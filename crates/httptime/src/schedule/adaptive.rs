@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::scan::{HALF_A_SECOND, Sweep, carried, within};
-use super::{Plan, Profile, Schedule, View};
+use super::{Plan, Profile, Schedule, View, misses_its_aim};
 use crate::time::{
     Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
     nanos_to_f64,
@@ -251,6 +251,12 @@ impl Schedule for Adaptive {
             }
             _ => self.aimed(view, &belief, from),
         }
+    }
+
+    /// Where several go out at once, seconds are dearer than requests: the flip is missed either way, and the answer may tell
+    /// something.
+    fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
+        self.tuning.connections == 1 && misses_its_aim(view, late)
     }
 }
 

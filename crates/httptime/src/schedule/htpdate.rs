@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Plan, Schedule, View};
 use crate::time::{NANOS_PER_SECOND, Offset};
 
@@ -29,5 +31,10 @@ impl Schedule for Htpdate {
             }
         };
         Plan::SendAt(progress.aim(offset, view.earliest()))
+    }
+
+    /// htpdate sleeps, and then sends.
+    fn is_missed(&self, _: &View<'_>, _: Duration) -> bool {
+        false
     }
 }
