@@ -1,6 +1,6 @@
 //! How accurate at best: what an oracle makes of one-bit answers that knows the path exactly, beside the best of as many
 //! NTP exchanges. `cargo run --release -p httptime-benches --bin limit [REQUESTS [QUEUEING_MS]]`; 32 requests in the world lan
-//! (0.05 ms) unless told; a minute.
+//! (0.05 ms) unless told; a minute. With `two` behind these, the oracle also looks two requests ahead: five minutes.
 //!
 //! The oracle knows the base round trip and the mean queueing, has lost nothing on the way to about 40 times the queueing
 //! with its first requests, keeps the exact posterior, and aims each request where the variance to be expected
@@ -20,6 +20,9 @@ const EXCHANGES: u32 = 100_000;
 /// What is left after the requests in which nothing is lost, in units of the mean queueing on each way.
 const LEFT: f64 = 39.0;
 const CELLS: usize = 192;
+/// For looking two requests ahead: aims, counted as in [`Belief::best_aim`], and even quantiles of the slack.
+const COARSE_AIMS: [i32; 9] = [-2, 0, 1, 2, 3, 4, 5, 6, 8];
+const COARSE_SLACKS: [f64; 4] = [0.609, 1.305, 2.118, 3.607];
 const SEED: u64 = 20_261_124;
 
 fn main() {
@@ -29,11 +32,12 @@ fn main() {
         given.map_or(otherwise, |text| text.parse().expect("a number"))
     };
     let (requests, queueing_ms) = (number(32.0) as u32, number(0.05));
+    let two_ahead = std::env::args().nth(3).is_some_and(|word| word == "two");
     let mut random = Rng::with_seed(SEED);
     let slacks = gamma_quantiles();
     let ntp = (0..EXCHANGES).map(|_| best_exchange(&mut random, requests).abs()).collect();
     let second = 1000.0 / queueing_ms;
-    let ours = (0..RUNS).map(|_| oracle(&mut random, &slacks, second, requests).abs()).collect();
+    let ours = (0..RUNS).map(|_| oracle(&mut random, &slacks, second, requests, two_ahead).abs()).collect();
     let ((ours, median), (ntp, _)) = (rms_and_median(ours), rms_and_median(ntp));
     println!(
         "seed {SEED}, {RUNS} runs: RMS error {:.4} ms, median {:.4} ms; NTP's best of {requests} {:.4} ms, ratio {:.3}",
@@ -58,14 +62,15 @@ fn best_exchange(random: &mut Rng, requests: u32) -> f64 {
 }
 
 /// The error of the oracle's mean.
-fn oracle(random: &mut Rng, slacks: &[f64], second: f64, requests: u32) -> f64 {
+fn oracle(random: &mut Rng, slacks: &[f64], second: f64, requests: u32, two_ahead: bool) -> f64 {
     let halvings = (second / LEFT).log2().floor() as u32;
     let width = second / f64::from(1_u32 << halvings);
     let truth = width * (random.f64() - 0.5);
     let mut belief = Belief::even(-width / 2.0, width / 2.0);
     // The first request tells the second.
-    for _ in halvings + 1..requests {
-        let at = belief.best_aim(slacks);
+    for number in halvings + 1..requests {
+        let last = number + 1 == requests;
+        let at = if two_ahead && !last { belief.best_of_two() } else { belief.best_aim(slacks) };
         let (there, back) = (exponential(random), exponential(random));
         belief.learn(at, there + back, at + there >= truth);
     }
@@ -119,6 +124,41 @@ impl Belief {
         aims.map(|at| (expected(at), at))
             .min_by(|one, other| one.0.total_cmp(&other.0))
             .map_or(mean, |best| best.1)
+    }
+
+    /// Where the variance to be expected after this request and the next is the smallest, both over coarser slacks and aims.
+    fn best_of_two(&self) -> f64 {
+        let (_, mean, variance) = self.moments(|_| 1.0);
+        let aims = |mean: f64, variance: f64| {
+            COARSE_AIMS.map(|rank| mean - f64::from(rank) * 0.225 * variance.sqrt())
+        };
+        let after_one_more = |belief: &Self| -> f64 {
+            let (_, mean, variance) = belief.moments(|_| 1.0);
+            let expected = aims(mean, variance).map(|at| {
+                let after = COARSE_SLACKS.iter().map(|slack| {
+                    let new = belief.moments(|flip| is_new(at, *slack, flip));
+                    let old = belief.moments(|flip| 1.0 - is_new(at, *slack, flip));
+                    new.0 * new.2 + old.0 * old.2
+                });
+                after.sum::<f64>()
+            });
+            expected.into_iter().fold(f64::INFINITY, f64::min)
+        };
+        let expected = aims(mean, variance).map(|at| {
+            let after = COARSE_SLACKS.iter().flat_map(|slack| {
+                [true, false].map(|new| {
+                    let mut next = Self { density: self.density, ..*self };
+                    for cell in 0..CELLS {
+                        let is_new = is_new(at, *slack, self.place(cell));
+                        next.density[cell] *= if new { is_new } else { 1.0 - is_new };
+                    }
+                    after_one_more(&next)
+                })
+            });
+            (after.sum::<f64>(), at)
+        });
+        let best = expected.into_iter().min_by(|one, other| one.0.total_cmp(&other.0));
+        best.map_or(mean, |best| best.1)
     }
 
     fn learn(&mut self, at: f64, slack: f64, new: bool) {

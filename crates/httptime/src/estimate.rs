@@ -152,7 +152,7 @@ impl FromStr for EstimatorKind {
 
 /// Half of the width that holds what a normal's standard deviation does, 68.27 %, of an even distribution this wide.
 /// (The standard deviation proper, width / √12, holds 58 %; twice either holds all.)
-fn uniform_half_width(width: Duration) -> Duration {
+pub(crate) fn uniform_half_width(width: Duration) -> Duration {
     width.mul_f64(0.6827 / 2.0)
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::estimate::{Estimate, Estimator};
+use crate::estimate::{Estimate, Estimator, uniform_half_width};
 use crate::measurement::{Assumptions, Ended, Measurement};
 use crate::observation::{Exchange, Observation};
 use crate::progress::{Progress, drift};
@@ -223,12 +223,17 @@ impl Measure {
         &self.progress
     }
 
-    /// The estimate so far, within the bounds.
+    /// The estimate so far, within the bounds. They limit its standard deviation too, to that of an error evenly spread as far
+    /// as the farther one.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
         let bounds = self.progress.bounds()?;
         let estimate = self.estimator.estimate()?;
-        Some(Estimate::new(bounds.clamp(estimate.offset()), estimate.stddev()))
+        let offset = bounds.clamp(estimate.offset());
+        let below = offset.saturating_sub(bounds.lower()).abs();
+        let above = bounds.upper().saturating_sub(offset).abs();
+        let most = uniform_half_width(2 * below.max(above));
+        Some(Estimate::new(offset, estimate.stddev().min(most)))
     }
 
     /// The result, with the local clocks at the end as `tie` has them.
@@ -466,6 +471,22 @@ mod tests {
         assert!(!measure.is_missed(at(1_000), at(1_250)));
         assert!(measure.is_missed(at(1_000), at(1_350)));
         assert!(!measure.is_missed(at(1_000), at(900)));
+        Ok(())
+    }
+
+    #[test]
+    fn an_estimate_is_no_less_certain_than_the_bounds() -> Result<(), Error> {
+        let config = Config::builder()
+            .lag(Duration::ZERO)
+            .estimator(crate::estimate::EstimatorKind::LastDate)
+            .build()?;
+        let mut measure = Measure::new(&config, tie(0));
+        exchange(&mut measure, 0, 38)?;
+        exchange(&mut measure, 980, 39)?;
+        let bounds = measure.progress().bounds().expect("observations");
+        let estimate = measure.estimate().expect("observations");
+        assert!(bounds.contains(estimate.offset()));
+        assert!(estimate.stddev() < bounds.width(), "{estimate:?} {bounds}");
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-use super::edges::{DISTRUST, Edges};
+use super::edges::Edges;
 use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 
@@ -26,15 +26,6 @@ impl Estimator for Intersection {
 
     fn estimate(&self) -> Option<Estimate> {
         let edges = self.edges.as_ref()?;
-        let interval = edges.interval();
-        let spread = match edges.beyond_base() {
-            Ok(beyond) => beyond.max(edges.queueing()).mul_f64(MIDDLE),
-            Err(contradiction) => edges.queueing() + DISTRUST * contradiction,
-        };
-        Some(Estimate::new(interval.midpoint(), uniform_half_width(spread)))
+        Some(Estimate::new(edges.interval().midpoint(), uniform_half_width(edges.spread())))
     }
 }
-
-/// How much nearer to the middle the offset lies than an even distribution has it, since queueing is more often short
-/// than long; fitted in simulation.
-const MIDDLE: f64 = 0.7;

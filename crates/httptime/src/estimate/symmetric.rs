@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::edges::{DISTRUST, Edges};
+use super::edges::Edges;
 use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::{Interval, Offset};
@@ -32,22 +32,17 @@ impl Estimator for Symmetric {
     fn estimate(&self) -> Option<Estimate> {
         let edges = self.edges.as_ref()?;
         let interval = edges.interval();
-        let half = edges.base() / 2;
-        let hard = match edges.beyond_base() {
-            Ok(hard) => hard,
-            Err(contradiction) => {
-                let spread = edges.queueing() + DISTRUST * contradiction;
-                return Some(Estimate::new(interval.midpoint(), uniform_half_width(spread)));
-            }
+        let stddev = uniform_half_width(edges.spread());
+        let Ok(left) = edges.beyond_base() else {
+            return Some(Estimate::new(interval.midpoint(), stddev));
         };
         let (low, high) = edges.slacks();
-        let inwards = |slack: Duration| Offset::from(half + slack.min(hard) / 2);
+        let inwards = |slack: Duration| Offset::from((edges.base() + slack.min(left)) / 2);
         let soft = Interval::between(
             interval.lower().saturating_add(inwards(low)),
             interval.upper().saturating_sub(inwards(high)),
         );
-        let spread = soft.width().max(edges.queueing());
-        Some(Estimate::new(soft.midpoint(), uniform_half_width(spread)))
+        Some(Estimate::new(soft.midpoint(), stddev))
     }
 }
 
