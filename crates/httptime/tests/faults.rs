@@ -1,0 +1,450 @@
+//! Measurements through a relay that does to connections what networks do: each ends in time, with bounds that hold or an
+//! error with a name, and leaves nothing behind. One test, so that nothing else runs beside it: descriptors, threads and
+//! memory are counted.
+//!
+//! `HTTPTIME_FAULTS` says how many measurements, `HTTPTIME_FAULTS_SEED` from which seed. What fails is named with a seed of
+//! its own; with that one and `HTTPTIME_FAULTS=1` it is made again, as far as the sockets and the scheduler let it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use httptime::config::Config;
+use httptime::estimate::EstimatorKind;
+use httptime::net::Timestamping;
+use httptime::schedule::{Profile, ScheduleKind};
+use httptime::{Client, Error, Interval, Measurement, Offset};
+use httptime_sim::loopback::{
+    Behaviour, Fault, Faults, LoopbackProxy, LoopbackRelay, LoopbackServer, LoopbackServerBuilder,
+    ProxyOptions,
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// How many measurements go on at once, on however few processors.
+const ABREAST: usize = 48;
+
+/// What the scheduler may add to a measurement's own deadline, with so many threads.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Somebody hangs when nobody has finished for so long.
+const HANGS: Duration = Duration::from_secs(20);
+
+/// What the resident memory may grow by after the first fifth of the measurements.
+const MEMORY_KIB: u64 = 4096;
+
+/// A server whose error is known, and a proxy that leads to it.
+#[derive(Debug)]
+struct Origin {
+    server: LoopbackServer,
+    proxy: LoopbackProxy,
+    lag: Duration,
+}
+
+impl Origin {
+    fn start(builder: LoopbackServerBuilder, lag: Duration) -> Self {
+        let server = builder.lag(lag).start().expect("a server");
+        let options = ProxyOptions::default().origin(server.address());
+        let proxy = LoopbackProxy::start(options).expect("a proxy");
+        Self { server, proxy, lag }
+    }
+
+    fn all() -> Vec<Self> {
+        let with = LoopbackServer::builder;
+        let skewed = |millis: i64| with().skew(Offset::from_nanos(millis * 1_000_000));
+        vec![
+            Self::start(skewed(38_116), Duration::ZERO),
+            Self::start(skewed(38_116), Duration::ZERO),
+            Self::start(skewed(38_116).ipv6(true), Duration::ZERO),
+            Self::start(skewed(-750).drift_ppm(40.0).requests_per_connection(3), Duration::ZERO),
+            Self::start(skewed(333).requests_per_connection(2).announce_close(false), 400 * MS),
+            Self::start(skewed(86_400_500).behaviour(Behaviour::Http10Close), Duration::ZERO),
+            Self::start(
+                skewed(-3_600_250).behaviour(Behaviour::Interim103).delays(2 * MS, MS),
+                Duration::ZERO,
+            ),
+            Self::start(skewed(0).behaviour(Behaviour::FoldedDate).delays(MS, 9 * MS), 3 * MS),
+        ]
+    }
+
+    /// Whether a result is what it says that it is.
+    fn holds(&self, measurement: &Measurement) -> bool {
+        let truth = self.server.offset_at(measurement.local_time());
+        let bounds = measurement.bounds();
+        bounds.contains(truth) && bounds.contains(measurement.offset())
+    }
+
+    fn error(&self, measurement: &Measurement) -> Duration {
+        let truth = self.server.offset_at(measurement.local_time());
+        measurement.offset().saturating_sub(truth).abs()
+    }
+}
+
+/// What is asked of a measurement, drawn from its seed.
+fn config(random: &mut Rng, lag: Duration) -> Config {
+    let millis = |random: &mut Rng, range: Range<u64>| Duration::from_millis(random.u64(range));
+    let builder = Config::builder();
+    let builder = match random.usize(0..10) {
+        0 => builder.profile(Profile::Polite),
+        1..=3 => builder.profile(Profile::Balanced),
+        4..=6 => builder.profile(Profile::Fast),
+        other => builder.schedule(ScheduleKind::ALL[other % ScheduleKind::ALL.len()]),
+    };
+    let builder = if random.u8(0..8) == 0 { builder.target(20 * MS) } else { builder };
+    builder
+        .requests(random.u32(3..9))
+        .duration(millis(random, 500..1200))
+        .timeout(millis(random, 100..500))
+        .estimator(EstimatorKind::ALL[random.usize(0..EstimatorKind::ALL.len())])
+        .lag(lag + MS)
+        .build()
+        .expect("in range")
+}
+
+/// Of most kinds none, of some a few.
+fn faults(random: &mut Rng, kinds: impl Fn(Fault) -> bool) -> Faults {
+    let mut faults = Faults::default().seed(random.u64(..));
+    if random.bool() {
+        let way = |random: &mut Rng| Duration::from_micros(random.u64(0..15_000));
+        faults = faults.delays(way(random), way(random));
+    }
+    for fault in Fault::ALL.into_iter().filter(|fault| *fault != Fault::Delay && kinds(*fault)) {
+        let chance = [0.0, 0.0, 0.02, 0.1][random.usize(0..4)];
+        // These two need somebody to meet.
+        let rare = matches!(fault, Fault::Coalesce | Fault::Reorder);
+        faults = faults.chance(fault, if rare { 8.0 * chance } else { chance });
+    }
+    faults
+        .longest(Fault::Jitter, 20 * MS)
+        .longest(Fault::Stall, 700 * MS)
+        .longest(Fault::Reorder, 300 * MS)
+}
+
+/// How a measurement ended.
+#[derive(Debug)]
+struct Outcome {
+    /// What is counted.
+    name: &'static str,
+    /// What must not be.
+    wrong: Option<String>,
+    /// How far from the truth, if it is a result.
+    error: Duration,
+    /// How much longer it took than it may.
+    late: Duration,
+    injected: [usize; Fault::ALL.len()],
+}
+
+/// One way to a server: straight, or through its proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Straight,
+    Forwarded,
+    Tunnelled,
+}
+
+/// Runs `measure`, and says how much longer it took than it may.
+fn timed<T>(client: &Client, measure: impl FnOnce() -> T) -> (T, Duration) {
+    let limits = client.config().limits();
+    let allowed = limits.duration() + limits.timeout();
+    let begun = Instant::now();
+    let result = measure();
+    (result, begun.elapsed().saturating_sub(allowed))
+}
+
+fn injected(relays: &[LoopbackRelay]) -> [usize; Fault::ALL.len()] {
+    Fault::ALL.map(|fault| relays.iter().map(|relay| relay.injected(fault)).sum())
+}
+
+/// One server, through all kinds of faults or through all but the lies.
+fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
+    let mut random = Rng::with_seed(seed);
+    let origin = &origins[random.usize(0..origins.len())];
+    let paths = [Path::Straight, Path::Straight, Path::Forwarded, Path::Tunnelled];
+    let path = paths[random.usize(0..paths.len())];
+    let faults = faults(&mut random, |fault| match fault {
+        // A request that a proxy does not understand it answers itself, by its own clock.
+        Fault::Corrupt => lies || path != Path::Forwarded,
+        _ => lies || !fault.is_lie(),
+    });
+    let relay = match path {
+        Path::Straight => LoopbackRelay::start(origin.server.address(), faults),
+        _ => LoopbackRelay::start(origin.proxy.address(), faults),
+    };
+    let relay = relay.expect("a port");
+    let builder = match path {
+        Path::Straight => Client::builder(relay.url()),
+        _ => {
+            let tunnel = path == Path::Tunnelled;
+            Client::builder(origin.server.url()).proxy(relay.url()).tunnel(tunnel)
+        }
+    };
+    let timestamping = Timestamping::ALL[random.usize(0..Timestamping::ALL.len())];
+    let config = config(&mut random, origin.lag);
+    // Twice at once, at times: then connections can overtake each other.
+    let twice = path == Path::Straight && random.u8(0..3) == 0;
+    let builder = if twice { builder.server(relay.url()) } else { builder };
+    let client = builder.timestamping(timestamping).config(config).build().expect("usable");
+    let (result, late) = timed(&client, || client.measure());
+    let (name, wrong) = match &result {
+        Ok(measurement) if origin.holds(measurement) => ("measured", None),
+        Ok(_) => ("measured, not within the bounds", Some(!lies)),
+        // Who is told no lies sees no contradictions.
+        Err(
+            error @ (Error::Inconsistent { .. }
+            | Error::DateWentBack { .. }
+            | Error::DateFrozen { .. }
+            | Error::DateBeforeFloor { .. }
+            | Error::Cached { .. }
+            | Error::NoMajority { .. }
+            | Error::AmbiguousMajority { .. }),
+        ) => (error.kind(), Some(!lies)),
+        Err(Error::AllFailed { last, .. }) => (last.kind(), None),
+        Err(error) => (error.kind(), None),
+    };
+    let wrong = wrong.filter(|wrong| *wrong).map(|_| {
+        let truth = origin.server.offset_now();
+        format!("{path:?}, {timestamping:?}, {truth}: {result:?}")
+    });
+    let error = result.map_or(Duration::ZERO, |measurement| origin.error(&measurement));
+    Outcome { name, wrong, error, late, injected: injected(&[relay]) }
+}
+
+/// Three servers of one time: one behind a way that lies, and two behind ways that do not.
+fn measure_three(origins: &[Origin], seed: u64) -> Outcome {
+    let mut random = Rng::with_seed(seed);
+    let liar = random.usize(0..3);
+    let relays: Vec<LoopbackRelay> = (0..3)
+        .map(|index| {
+            let mut faults = faults(&mut random, |fault| !fault.is_lie());
+            if index == liar {
+                faults = faults.chance(Fault::CorruptDate, 0.3).chance(Fault::Replay, 0.3);
+            }
+            LoopbackRelay::start(origins[index].server.address(), faults).expect("a port")
+        })
+        .collect();
+    let config = config(&mut random, Duration::ZERO);
+    let builder = Client::builder(relays[0].url()).server(relays[1].url()).server(relays[2].url());
+    let client = builder.config(config).build().expect("usable");
+    let (survey, late) = timed(&client, || client.survey(|_| {}));
+    let honest = || survey.servers().iter().enumerate().filter(|(index, _)| *index != liar);
+    let measured = honest().any(|(_, report)| report.result().is_ok());
+    let mut wrong = honest()
+        .filter_map(|(_, report)| report.result().ok())
+        .any(|measurement| !origins[0].holds(measurement));
+    let name = match survey.combined() {
+        Err(Error::AllFailed { last, .. }) => last.kind(),
+        Err(error) => error.kind(),
+        Ok(_) if !measured => "measured, by the liar alone",
+        Ok(combined) => {
+            let mut selected = honest().filter(|(_, report)| report.is_selected()).peekable();
+            wrong |= selected.peek().is_none()
+                || selected
+                    .filter_map(|(_, report)| report.result().ok())
+                    .any(|one| !is_within(combined.bounds(), one.bounds()));
+            if origins[0].holds(combined) {
+                "measured"
+            } else {
+                "measured, within an honest server's bounds only"
+            }
+        }
+    };
+    let error = match survey.combined() {
+        Ok(combined) if measured => origins[0].error(combined),
+        _ => Duration::ZERO,
+    };
+    let wrong = wrong.then(|| format!("server {liar} is behind the lies: {survey:?}"));
+    Outcome { name, wrong, error, late, injected: injected(&relays) }
+}
+
+/// Whether `inner` lies within `outer`, which may be older by as much as a measurement takes.
+fn is_within(inner: Interval, outer: Interval) -> bool {
+    outer.widened(MS).intersection(inner) == Some(inner)
+}
+
+/// What became of many measurements.
+#[derive(Debug, Default)]
+struct Tally {
+    outcomes: BTreeMap<&'static str, usize>,
+    injected: [usize; Fault::ALL.len()],
+    late: Vec<Duration>,
+    worst: Duration,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, seed: u64, outcome: Outcome) {
+        *self.outcomes.entry(outcome.name).or_default() += 1;
+        for (sum, count) in self.injected.iter_mut().zip(outcome.injected) {
+            *sum += count;
+        }
+        self.worst = self.worst.max(outcome.error);
+        self.late.push(outcome.late);
+        if outcome.late > GRACE {
+            self.wrong.push(format!("seed {seed}: {:?} too late, {}", outcome.late, outcome.name));
+        }
+        if let Some(wrong) = outcome.wrong {
+            self.wrong.push(format!("seed {seed}: {wrong}"));
+        }
+    }
+
+    fn show(&mut self, what: &str, took: Duration) {
+        let count: usize = self.outcomes.values().sum();
+        println!("{what}: {count} measurements in {took:.1?}");
+        for (name, count) in &self.outcomes {
+            println!("  {count:6}  {name}");
+        }
+        for (fault, count) in Fault::ALL.iter().zip(self.injected) {
+            println!("  {count:6}  times {fault}");
+        }
+        self.late.sort_unstable();
+        let late = |part: usize| self.late[(self.late.len() - 1) * part / 1000];
+        println!(
+            "  late: ninth tenth {:.1?}, 999 of 1000 {:.1?}, most {:.1?}; farthest from the truth {:.1?}",
+            late(900),
+            late(999),
+            late(1000),
+            self.worst
+        );
+    }
+}
+
+/// Makes these measurements, many at once, and adds them up.
+fn run(
+    measurements: Range<u64>,
+    tally: &mut Tally,
+    measure: impl Fn(u64) -> Outcome + Send + Sync + 'static,
+) {
+    let measure = Arc::new(measure);
+    let next = Arc::new(AtomicU64::new(measurements.start));
+    let (sender, outcomes) = mpsc::channel();
+    let workers: Vec<_> = (0..ABREAST)
+        .map(|_| {
+            let (measure, next, sender) = (Arc::clone(&measure), Arc::clone(&next), sender.clone());
+            thread::spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= measurements.end {
+                        break;
+                    }
+                    if sender.send((seed, measure(seed))).is_err() {
+                        break;
+                    }
+                }
+            })
+        })
+        .collect();
+    drop(sender);
+    let mut missing: Vec<u64> = measurements.clone().collect();
+    while !missing.is_empty() {
+        let outcome = outcomes.recv_timeout(HANGS);
+        let Ok((seed, outcome)) = outcome else { panic!("no end of the measurements {missing:?}") };
+        missing.retain(|other| *other != seed);
+        tally.add(seed, outcome);
+    }
+    for worker in workers {
+        worker.join().expect("no panic");
+    }
+}
+
+/// What a process has. Zero where there is no `/proc`.
+#[derive(Debug, Clone, Copy)]
+struct Resources {
+    descriptors: usize,
+    threads: usize,
+    memory_kib: u64,
+}
+
+impl Resources {
+    fn now() -> Self {
+        let entries = |directory| fs::read_dir(directory).map_or(0, Iterator::count);
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let memory = resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+        Self {
+            descriptors: entries("/proc/self/fd"),
+            threads: entries("/proc/self/task"),
+            memory_kib: memory.unwrap_or(0),
+        }
+    }
+
+    /// Once the servers have closed what the clients have left, and no more than before is there.
+    fn settled(before: Self, origins: &[Origin]) -> Self {
+        let begun = Instant::now();
+        loop {
+            let now = Self::now();
+            let back = now.descriptors <= before.descriptors && now.threads <= before.threads;
+            let quiet = origins.iter().all(|origin| origin.server.open_connections() == 0);
+            if (back && quiet) || begun.elapsed() > HANGS {
+                return now;
+            }
+            thread::sleep(2 * MS);
+        }
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let Ok(text) = std::env::var(variable) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number"))
+}
+
+#[test]
+fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind() {
+    let count = number("HTTPTIME_FAULTS", 300);
+    let seed = number("HTTPTIME_FAULTS_SEED", 20_261_125);
+    println!("{count} measurements and a third as many more, seed {seed}");
+    let origins = Arc::new(Origin::all());
+    let start = Resources::now();
+    let mut wrong = Vec::new();
+
+    let mut honest = Tally::default();
+    let began = Instant::now();
+    let one = |lies| {
+        let origins = Arc::clone(&origins);
+        move |seed| measure_one(&origins, seed, lies)
+    };
+    let fifth = seed + count.div_ceil(5);
+    run(seed..fifth, &mut honest, one(false));
+    let warm = Resources::settled(start, &origins);
+    run(fifth..seed + count, &mut honest, one(false));
+    let end = Resources::settled(start, &origins);
+    honest.show("all faults but lies", began.elapsed());
+    println!("  at the start {start:?}\n  after a fifth {warm:?}\n  at the end {end:?}");
+
+    let mut lied_to = Tally::default();
+    let began = Instant::now();
+    run(seed..seed + count.div_ceil(6), &mut lied_to, one(true));
+    lied_to.show("all faults, lies too", began.elapsed());
+
+    let mut outvoted = Tally::default();
+    let began = Instant::now();
+    let three = Arc::clone(&origins);
+    run(seed..seed + count.div_ceil(6), &mut outvoted, move |seed| measure_three(&three, seed));
+    outvoted.show("three servers, lies about one", began.elapsed());
+    let last = Resources::settled(start, &origins);
+    println!("  at the end {last:?}");
+
+    for tally in [&mut honest, &mut lied_to, &mut outvoted] {
+        wrong.append(&mut tally.wrong);
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of them, such as {:#?}",
+        wrong.len(),
+        &wrong[..wrong.len().min(5)]
+    );
+    for (fault, count) in Fault::ALL.iter().zip(honest.injected) {
+        assert_eq!(count == 0, fault.is_lie(), "{count} times {fault}");
+    }
+    for now in [warm, end, last] {
+        assert!(now.descriptors <= start.descriptors, "{now:?}, {start:?} at the start");
+        assert!(now.threads <= start.threads, "{now:?}, {start:?} at the start");
+        assert!(now.memory_kib <= warm.memory_kib + MEMORY_KIB, "{now:?}, {warm:?} when warm");
+    }
+    let measured = honest.outcomes.get("measured").copied().unwrap_or(0);
+    assert!(measured as u64 > count / 5, "only {measured} of {count} measured");
+}
