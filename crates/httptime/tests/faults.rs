@@ -35,6 +35,9 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Somebody hangs when nobody has finished for so long.
 const HANGS: Duration = Duration::from_secs(20);
 
+/// So many measurements meet every fault.
+const ENOUGH: u64 = 300;
+
 /// How often resources are counted on the way.
 const ROUNDS: u64 = 5;
 
@@ -124,10 +127,13 @@ fn faults(random: &mut Rng, kinds: impl Fn(Fault) -> bool) -> Faults {
     }
     let drawn = |fault: &Fault| *fault != Fault::Delay && !fault.is_lie() && kinds(*fault);
     for fault in Fault::ALL.into_iter().filter(drawn) {
-        let chance = [0.0, 0.0, 0.02, 0.1][random.usize(0..4)];
-        // These two need somebody to meet.
-        let rare = matches!(fault, Fault::Coalesce | Fault::Reorder);
-        faults = faults.chance(fault, if rare { 8.0 * chance } else { chance });
+        let chances = match fault {
+            // These two need somebody to meet.
+            Fault::Reorder => [0.0, 0.0, 0.5, 0.5],
+            Fault::Coalesce => [0.0, 0.0, 0.2, 0.8],
+            _ => [0.0, 0.0, 0.02, 0.1],
+        };
+        faults = faults.chance(fault, chances[random.usize(0..4)]);
     }
     faults
         .longest(Fault::Jitter, 20 * MS)
@@ -194,9 +200,9 @@ fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
     };
     let timestamping = Timestamping::ALL[random.usize(0..Timestamping::ALL.len())];
     let config = config(&mut random, origin.lag);
-    // Twice at once, at times: then connections can overtake each other.
-    let twice = path == Path::Straight && random.u8(0..3) == 0;
-    let builder = if twice { builder.server(relay.url()) } else { builder };
+    // Three times at once, at times: then connections can overtake each other.
+    let several = path == Path::Straight && random.bool();
+    let builder = if several { builder.server(relay.url()).server(relay.url()) } else { builder };
     let client = builder.timestamping(timestamping).config(config).build().expect("usable");
     let (result, late) = timed(&client, || client.measure());
     let (name, wrong) = match &result {
@@ -381,19 +387,20 @@ impl Resources {
             memory_kib: memory.unwrap_or(0),
         }
     }
+}
 
-    /// Once the servers have closed what the clients have left, and no more than before is there.
-    fn settled(before: Self, origins: &[Origin]) -> Self {
-        let begun = Instant::now();
-        loop {
-            let now = Self::now();
-            let back = now.descriptors <= before.descriptors && now.threads <= before.threads;
-            let quiet = origins.iter().all(|origin| origin.server.open_connections() == 0);
-            if (back && quiet) || begun.elapsed() > HANGS {
-                return now;
-            }
-            thread::sleep(2 * MS);
+/// Waits until the servers have closed what the clients have left; then as many descriptors and threads must be there as
+/// before. Returns the resident memory in KiB.
+fn nothing_left(before: Resources, origins: &[Origin]) -> u64 {
+    let begun = Instant::now();
+    loop {
+        let now = Resources::now();
+        let quiet = origins.iter().all(|origin| origin.server.open_connections() == 0);
+        if quiet && now.descriptors <= before.descriptors && now.threads <= before.threads {
+            return now.memory_kib;
         }
+        assert!(begun.elapsed() < HANGS, "{now:?}; before, {before:?}");
+        thread::sleep(2 * MS);
     }
 }
 
@@ -404,7 +411,7 @@ fn number(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind() {
-    let count = number("HTTPTIME_FAULTS", 300);
+    let count = number("HTTPTIME_FAULTS", ENOUGH);
     let seed = number("HTTPTIME_FAULTS_SEED", 20_261_125);
     println!("{count} measurements and a third as many more, seed {seed}");
     let origins = Arc::new(Origin::all());
@@ -418,10 +425,10 @@ fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind()
         move |seed| measure_one(&origins, seed, lies)
     };
     let round = |number| seed + count * number / ROUNDS;
-    let mut resources = Vec::new();
+    let mut memory_kib = Vec::new();
     for number in 0..ROUNDS {
         run(round(number)..round(number + 1), &mut honest, one(false));
-        resources.push(Resources::settled(start, &origins));
+        memory_kib.push(nothing_left(start, &origins));
     }
     honest.show("all faults but lies", began.elapsed());
 
@@ -435,9 +442,8 @@ fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind()
     let three = Arc::clone(&origins);
     run(seed..seed + count.div_ceil(6), &mut outvoted, move |seed| measure_three(&three, seed));
     outvoted.show("three servers, lies about one", began.elapsed());
-    resources.push(Resources::settled(start, &origins));
-    println!("before: {start:?}");
-    resources.iter().for_each(|now| println!("after each round: {now:?}"));
+    memory_kib.push(nothing_left(start, &origins));
+    println!("before: {start:?}; resident after each round, in KiB: {memory_kib:?}");
 
     for tally in [&mut honest, &mut lied_to, &mut outvoted] {
         wrong.append(&mut tally.wrong);
@@ -448,15 +454,17 @@ fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind()
         wrong.len(),
         &wrong[..wrong.len().min(5)]
     );
+    let (warm, grown) = (memory_kib[0], memory_kib.into_iter().max().unwrap_or(0));
+    assert!(grown <= warm + MEMORY_KIB, "{grown} KiB; {warm} after the first round");
+    if count < ENOUGH {
+        return;
+    }
     for (fault, count) in Fault::ALL.iter().zip(honest.injected) {
         assert_eq!(count == 0, fault.is_lie(), "{count} times {fault}");
     }
-    for now in &resources {
-        assert!(now.descriptors <= start.descriptors, "{now:?}, {start:?} before");
-        assert!(now.threads <= start.threads, "{now:?}, {start:?} before");
-        let warm = resources[0].memory_kib;
-        assert!(now.memory_kib <= warm + MEMORY_KIB, "{now:?}, {warm} KiB after the first round");
+    for fault in Fault::ALL.iter().filter(|fault| fault.is_lie()) {
+        assert!(lied_to.injected[*fault as usize] > 0, "never {fault}");
     }
     let measured = honest.outcomes.get("measured").copied().unwrap_or(0);
-    assert!(measured as u64 > count / 5, "only {measured} of {count} measured");
+    assert!(measured as u64 > count / 3, "only {measured} of {count} measured");
 }
