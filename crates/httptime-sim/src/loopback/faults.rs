@@ -145,17 +145,19 @@ impl Faults {
         self
     }
 
-    /// How long `fault` takes at most, drawn evenly from zero on: the random time of a jitter, stall or replay, the pauses of
-    /// a split, the wait of a piece for the next and of a connection for a later one, and how long after its moment a
-    /// connection breaks, ends or falls silent. The others take no time, and [`Fault::Delay`] has [`delays`](Self::delays).
+    /// How long `fault` takes at most; more than a day is a day.
+    ///
+    /// Drawn evenly from zero on, it is the time of a jitter, stall or replay, each pause of a split, and how long after its
+    /// moment a connection breaks, ends or falls silent. [`Fault::Coalesce`] and [`Fault::Reorder`] wait for all of it if
+    /// what they wait for does not come. The others take no time; [`Fault::Delay`] has [`delays`](Self::delays).
     pub fn longest(mut self, fault: Fault, time: Duration) -> Self {
-        self.longest[fault as usize] = time;
+        self.longest[fault as usize] = time.min(DAY);
         self
     }
 
     /// The time that every piece of a request takes, and every piece of a response: [`Fault::Delay`] with certainty.
     pub fn delays(mut self, before: Duration, after: Duration) -> Self {
-        self.delays = (before, after);
+        self.delays = (before.min(DAY), after.min(DAY));
         self.chance(Fault::Delay, 1.0)
     }
 
@@ -276,6 +278,9 @@ impl DateFinder {
 const NAME: &[u8] = b"date:";
 
 const MOST_PARTS: usize = 6;
+
+/// As good as for ever, and an `Instant` can be that far ahead.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// 2⁶⁴ / φ: spreads consecutive numbers over all bits.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
