@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use httptime::client::ServerReport;
 use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::net::Timestamping;
@@ -23,6 +24,8 @@ use httptime_sim::loopback::{
     Behaviour, Fault, Faults, LoopbackProxy, LoopbackRelay, LoopbackServer, LoopbackServerBuilder,
     ProxyOptions,
 };
+
+const FAULTS: usize = Fault::ALL.len();
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -126,7 +129,7 @@ fn faults(random: &mut Rng, kinds: impl Fn(Fault) -> bool) -> Faults {
         faults = faults.delays(way(random), way(random));
     }
     let drawn = |fault: &Fault| *fault != Fault::Delay && !fault.is_lie() && kinds(*fault);
-    for fault in Fault::ALL.into_iter().filter(drawn) {
+    for fault in Fault::ALL.iter().copied().filter(drawn) {
         let chances = match fault {
             // These two need somebody to meet.
             Fault::Reorder => [0.0, 0.0, 0.5, 0.5],
@@ -152,7 +155,7 @@ struct Outcome {
     outside: Duration,
     /// How much longer it took than it may.
     late: Duration,
-    injected: [usize; Fault::ALL.len()],
+    injected: [usize; FAULTS],
 }
 
 /// One way to a server: straight, or through its proxy.
@@ -172,8 +175,8 @@ fn timed<T>(client: &Client, measure: impl FnOnce() -> T) -> (T, Duration) {
     (result, begun.elapsed().saturating_sub(allowed))
 }
 
-fn injected(relays: &[LoopbackRelay]) -> [usize; Fault::ALL.len()] {
-    Fault::ALL.map(|fault| relays.iter().map(|relay| relay.injected(fault)).sum())
+fn injected(relays: &[LoopbackRelay]) -> [usize; FAULTS] {
+    std::array::from_fn(|index| relays.iter().map(|relay| relay.injected(Fault::ALL[index])).sum())
 }
 
 /// One server, through all kinds of faults or through all but the lies.
@@ -204,29 +207,40 @@ fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
     let several = path == Path::Straight && random.bool();
     let builder = if several { builder.server(relay.url()).server(relay.url()) } else { builder };
     let client = builder.timestamping(timestamping).config(config).build().expect("usable");
-    let (result, late) = timed(&client, || client.measure());
-    let (name, wrong) = match &result {
-        Ok(measurement) if origin.holds(measurement) => ("measured", None),
-        Ok(_) => ("measured, not within the bounds", Some(!lies)),
-        // Who is told no lies sees no contradictions.
-        Err(
-            error @ (Error::Inconsistent { .. }
+    let (survey, late) = timed(&client, || client.survey(|_| {}));
+    let results = || survey.servers().iter().map(ServerReport::result).chain([survey.combined()]);
+    let right = results().all(|result| match result {
+        Ok(measurement) => origin.holds(measurement),
+        Err(error) => !is_contradiction(error),
+    });
+    let (name, outside) = match survey.combined() {
+        Ok(measurement) if origin.holds(measurement) => ("measured", Duration::ZERO),
+        Ok(measurement) => ("measured, not within the bounds", origin.outside(measurement)),
+        Err(error) => (name(error), Duration::ZERO),
+    };
+    let wrong = (!right && !lies)
+        .then(|| format!("{path:?}, {timestamping:?}, {}: {survey:?}", origin.server.offset_now()));
+    Outcome { name, wrong, outside, late, injected: injected(&[relay]) }
+}
+
+/// What nobody should say of a server about which he is told no lies.
+const fn is_contradiction(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Inconsistent { .. }
             | Error::DateWentBack { .. }
             | Error::DateFrozen { .. }
-            | Error::DateBeforeFloor { .. }
             | Error::Cached { .. }
             | Error::NoMajority { .. }
-            | Error::AmbiguousMajority { .. }),
-        ) => (error.kind(), Some(!lies)),
-        Err(Error::AllFailed { last, .. }) => (last.kind(), None),
-        Err(error) => (error.kind(), None),
-    };
-    let wrong = wrong.filter(|wrong| *wrong).map(|_| {
-        let truth = origin.server.offset_now();
-        format!("{path:?}, {timestamping:?}, {truth}: {result:?}")
-    });
-    let outside = result.map_or(Duration::ZERO, |measurement| origin.outside(&measurement));
-    Outcome { name, wrong, outside, late, injected: injected(&[relay]) }
+            | Error::AmbiguousMajority { .. }
+    )
+}
+
+fn name(error: &Error) -> &'static str {
+    match error {
+        Error::AllFailed { last, .. } => last.kind(),
+        error => error.kind(),
+    }
 }
 
 /// Three servers of one time: one behind a way that lies, and two behind ways that do not.
@@ -246,12 +260,12 @@ fn measure_three(origins: &[Origin], seed: u64) -> Outcome {
     let (survey, late) = timed(&client, || client.survey(|_| {}));
     let honest = || survey.servers().iter().enumerate().filter(|(index, _)| *index != liar);
     let measured = honest().any(|(_, report)| report.result().is_ok());
-    let mut wrong = honest()
-        .filter_map(|(_, report)| report.result().ok())
-        .any(|measurement| !origins[0].holds(measurement));
+    let mut wrong = honest().any(|(_, report)| match report.result() {
+        Ok(measurement) => !origins[0].holds(measurement),
+        Err(error) => is_contradiction(error),
+    });
     let name = match survey.combined() {
-        Err(Error::AllFailed { last, .. }) => last.kind(),
-        Err(error) => error.kind(),
+        Err(error) => name(error),
         Ok(alone) if !measured && origins[0].holds(alone) => {
             "measured, of all only the one lied about"
         }
@@ -286,7 +300,7 @@ fn is_within(inner: Interval, outer: Interval) -> bool {
 #[derive(Debug, Default)]
 struct Tally {
     outcomes: BTreeMap<&'static str, usize>,
-    injected: [usize; Fault::ALL.len()],
+    injected: [usize; FAULTS],
     late: Vec<Duration>,
     worst: Duration,
     wrong: Vec<String>,
@@ -317,14 +331,14 @@ impl Tally {
         for (fault, count) in Fault::ALL.iter().zip(self.injected) {
             println!("  {count:6}  times {fault}");
         }
+        println!("  truth outside the bounds by up to {:.1?}", self.worst);
         self.late.sort_unstable();
         let late = |part: usize| self.late[(self.late.len() - 1) * part / 1000];
         println!(
-            "  late: ninth tenth {:.1?}, 999 of 1000 {:.1?}, most {:.1?}; truth outside the bounds by at most {:.1?}",
+            "  late: 900 of 1000 by up to {:.1?}, 999 by {:.1?}, all by {:.1?}",
             late(900),
             late(999),
-            late(1000),
-            self.worst
+            late(1000)
         );
     }
 }

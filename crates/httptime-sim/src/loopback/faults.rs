@@ -42,7 +42,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: &[Self] = &[
         Self::Delay,
         Self::Jitter,
         Self::Split,
@@ -116,8 +116,8 @@ impl fmt::Display for Fault {
 #[must_use]
 pub struct Faults {
     seed: u64,
-    chances: [f64; Fault::ALL.len()],
-    longest: [Duration; Fault::ALL.len()],
+    chances: [f64; COUNT],
+    longest: [Duration; COUNT],
     delays: (Duration, Duration),
 }
 
@@ -125,8 +125,8 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             seed: 0,
-            chances: [0.0; Fault::ALL.len()],
-            longest: Fault::ALL.map(Fault::usual_time),
+            chances: [0.0; COUNT],
+            longest: std::array::from_fn(|index| Fault::ALL[index].usual_time()),
             delays: (Duration::ZERO, Duration::ZERO),
         }
     }
@@ -274,6 +274,8 @@ impl DateFinder {
         }
     }
 }
+
+pub(super) const COUNT: usize = Fault::ALL.len();
 
 const NAME: &[u8] = b"date:";
 

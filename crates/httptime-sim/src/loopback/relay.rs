@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::faults::{Choices, DateFinder, Fault, Faults};
+use super::faults::{COUNT, Choices, DateFinder, Fault, Faults};
 use super::service::{Connection, Ending, Handler, Service, Stop};
 
 /// A TCP relay on a loopback port that injects [`Faults`] between a client and a server, or a proxy.
@@ -48,7 +48,7 @@ impl LoopbackRelay {
             faults,
             opened: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
-            injected: [const { AtomicUsize::new(0) }; Fault::ALL.len()],
+            injected: [const { AtomicUsize::new(0) }; COUNT],
         };
         Ok(Self { service: Service::start(false, relay)? })
     }
@@ -91,7 +91,7 @@ struct Relay {
     opened: AtomicUsize,
     /// The latest connection of which a piece has gone on.
     served: AtomicUsize,
-    injected: [AtomicUsize; Fault::ALL.len()],
+    injected: [AtomicUsize; COUNT],
 }
 
 impl Handler for Relay {
@@ -602,7 +602,9 @@ mod tests {
             }
             // Once more, for what was on its way.
             ask();
-            assert_eq!(ask(), b"");
+            let asked = server.requests();
+            assert_eq!([ask(), ask()], [b"", b""]);
+            assert_eq!(server.requests(), asked);
             assert_eq!((relay.open_connections(), server.open_connections()), (1, 1));
             drop(client);
             wait_for(|| relay.open_connections() + server.open_connections() == 0);
