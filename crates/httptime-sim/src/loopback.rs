@@ -13,7 +13,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Beside it: [`LoopbackProxy`], a forward proxy, and [`BlackHole`] and [`RefusedPort`], where no server is.
+//! Beside it: [`LoopbackProxy`], a forward proxy; [`LoopbackRelay`], which does to connections what networks do; and
+//! [`BlackHole`] and [`RefusedPort`], where no server is.
 //! Threads and blocking sockets throughout. Dropping a server, or a proxy, closes its sockets and joins its threads.
 
 use std::io;
@@ -28,14 +29,18 @@ use httptime::{Offset, Timestamp};
 
 mod behaviour;
 mod clock;
+mod faults;
 mod head;
 mod nowhere;
 mod proxy;
+mod relay;
 mod service;
 
 pub use self::behaviour::Behaviour;
+pub use self::faults::{Fault, Faults};
 pub use self::nowhere::{BlackHole, RefusedPort};
 pub use self::proxy::{LoopbackProxy, ProxyOptions};
+pub use self::relay::LoopbackRelay;
 
 use self::behaviour::{
     HTTP2_FRAMES, INTERIM_102, INTERIM_103, Names, Response, SSH_BANNER, TLS_ALERT,

@@ -9,7 +9,7 @@ use log::{debug, trace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::config::Config;
-use crate::error::{Error, Phase};
+use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::http::Request;
 use crate::measure::{Measure, Next};
@@ -544,9 +544,12 @@ impl Session {
 
     /// The time is over: whatever is still under way will not be waited for.
     fn expire(&mut self, timeout: Duration, now: LocalInstant) {
-        let busy = self.links.iter().any(Link::is_busy);
-        let phase = if busy { Phase::Response } else { Phase::Connect };
-        self.lose(busy, Error::Timeout { phase, after: timeout }, now);
+        let waiting = self.links.iter().max_by_key(|link| (link.is_busy(), link.phase().is_some()));
+        let phase = waiting.and_then(|link| Some((link.phase()?, link.is_busy())));
+        // When nothing was, there is nothing to name either: it was too early for the next request.
+        if let Some((phase, busy)) = phase {
+            self.lose(busy, Error::Timeout { phase, after: timeout }, now);
+        }
         self.end();
     }
 }

@@ -234,7 +234,7 @@ pub enum Error {
     /// a response's.
     #[error("the kernel did not say when the request left and the response came")]
     NotStamped,
-    /// The measurement was finished before any exchange had succeeded.
+    /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
     #[error("nothing was measured")]
     NothingMeasured,
 }

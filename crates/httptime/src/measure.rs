@@ -239,8 +239,8 @@ impl Measure {
     /// The result, with the local clocks at the end as `tie` has them.
     ///
     /// # Errors
-    /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning, and
-    /// [`NothingMeasured`](Error::NothingMeasured).
+    /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning. When nothing was measured, what
+    /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none.
     pub fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
         let progress = &self.progress;
         let begun = progress.tie();
@@ -251,7 +251,7 @@ impl Measure {
         if Offset::from(moved.abs()) > allowed {
             return Err(Error::ClockStepped { by: moved });
         }
-        let missing = Error::NothingMeasured;
+        let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
         let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
             return Err(missing);
         };
@@ -530,6 +530,15 @@ mod tests {
         exchange(&mut measure, 0, 38)?;
         assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Duration);
         Ok(())
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn one_finished_early_without_an_answer_of_use_says_what_was_wrong_with_the_last() {
+        let mut measure = started();
+        measure.sent(at(0));
+        assert_eq!(measure.discard(Error::NotStamped), Ok(()));
+        assert_eq!(measure.finish(tie(40)), Err(Error::NotStamped));
     }
 
     #[test]

@@ -159,6 +159,37 @@ fn an_address_nobody_answers_at_is_an_error_within_the_deadline() {
     });
 }
 
+/// A second late.
+#[derive(Debug)]
+struct Late;
+
+impl Schedule for Late {
+    fn name(&self) -> &'static str {
+        "late"
+    }
+
+    fn plan(&mut self, view: &View<'_>) -> Plan {
+        if view.progress().outstanding() > 0 {
+            return Plan::AwaitReply;
+        }
+        Plan::SendAt(view.earliest().saturating_add(Duration::from_secs(1)))
+    }
+}
+
+#[test]
+fn time_that_is_over_before_a_request_is_due_is_no_failure_to_connect() -> Result<(), Error> {
+    let server = server(Behaviour::Normal);
+    let config = Config::builder()
+        .duration(TIMEOUT / 4)
+        .timeout(TIMEOUT / 4)
+        .schedule_with(|| Box::new(Late))
+        .build()?;
+    let result = Client::builder(server.url()).config(config).build()?.measure();
+    assert_eq!(result, Err(Error::NothingMeasured));
+    assert_eq!(server.requests(), 0);
+    Ok(())
+}
+
 #[test]
 fn odd_but_valid_answers_are_measured() {
     let after = Duration::from_millis(3);

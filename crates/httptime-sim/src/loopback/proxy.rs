@@ -278,21 +278,12 @@ struct Origin {
 impl Origin {
     /// Connects, or gives the status code for the failure.
     fn connect(stop: &Stop, address: SocketAddr) -> Result<Self, u16> {
-        let begun = Instant::now();
-        while begun.elapsed() < CONNECT_TIMEOUT {
-            stop.check().map_err(|_| 503_u16)?;
-            // In slices, since nothing can interrupt a connect that hangs.
-            match TcpStream::connect_timeout(&address, CONNECT_SLICE) {
-                Ok(stream) => {
-                    let _ = stream.set_nodelay(true);
-                    let stream = stop.adopt(stream).map_err(|_| 503_u16)?;
-                    return Ok(Self { address, stream, reader: HeadReader::default() });
-                }
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-                Err(_) => return Err(502),
-            }
-        }
-        Err(504)
+        let stream = stop.connect(address).map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionAborted => 503_u16,
+            io::ErrorKind::TimedOut => 504,
+            _ => 502,
+        })?;
+        Ok(Self { address, stream, reader: HeadReader::default() })
     }
 
     /// Sends a request; gives back all heads up to the final one, and the final one.
@@ -358,11 +349,6 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Also how long dropping the proxy can take.
-const CONNECT_SLICE: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {

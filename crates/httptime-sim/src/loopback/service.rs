@@ -161,6 +161,25 @@ impl Stop {
         Ok(stream)
     }
 
+    /// Connects to `address` and takes the stream into care. [`io::ErrorKind::ConnectionAborted`] when the service stops
+    /// first, [`io::ErrorKind::TimedOut`] after half a minute.
+    pub(super) fn connect(&self, address: SocketAddr) -> io::Result<Arc<TcpStream>> {
+        let begun = Instant::now();
+        while begun.elapsed() < CONNECT_TIMEOUT {
+            self.check()?;
+            // In slices, since nothing can interrupt a connect that hangs.
+            match TcpStream::connect_timeout(&address, CONNECT_SLICE) {
+                Ok(stream) => {
+                    let _ = stream.set_nodelay(true);
+                    return self.adopt(stream);
+                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
     /// Sleeps until `deadline`, to some microseconds; an error when the service stops first. No deadline is for ever.
     pub(super) fn sleep_until(&self, deadline: Option<Instant>) -> io::Result<()> {
         let mut state = self.lock();
@@ -270,3 +289,8 @@ const SPIN: Duration = Duration::from_micros(200);
 
 /// How long to wait after a failed `accept`.
 const RETRY: Duration = Duration::from_millis(5);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Also how long stopping can take.
+const CONNECT_SLICE: Duration = Duration::from_millis(20);

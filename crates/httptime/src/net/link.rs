@@ -123,6 +123,17 @@ impl Link {
         matches!(self.state, State::Busy { .. })
     }
 
+    /// What is waited for; `None` when nothing is.
+    pub(crate) const fn phase(&self) -> Option<Phase> {
+        match &self.state {
+            State::Closed | State::Ready { .. } => None,
+            State::Connecting { .. } => Some(Phase::Connect),
+            State::Tunnelling { .. } => Some(Phase::Tunnel),
+            State::Busy { written: usize::MAX, .. } => Some(Phase::Response),
+            State::Busy { .. } => Some(Phase::Send),
+        }
+    }
+
     pub(crate) const fn opening_time(&self) -> Option<Duration> {
         self.opening_time
     }

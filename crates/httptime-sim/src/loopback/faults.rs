@@ -1,0 +1,320 @@
+//! What a [`LoopbackRelay`](super::LoopbackRelay) does to connections.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One thing that goes wrong on the way.
+///
+/// A *piece* is what the relay reads at once: mostly a whole request or response. Each fault that befalls a piece strikes
+/// before it, within it or behind it, wherever the seed says.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// A piece takes as long as [`Faults::delays`] says.
+    Delay,
+    /// A piece takes longer by some random time. Pieces never overtake each other within a connection.
+    Jitter,
+    /// A piece goes on in two to six, with random pauses between them.
+    Split,
+    /// A piece waits for the next one, and both go on as one.
+    Coalesce,
+    /// Nothing comes for a random time, then the rest of the piece.
+    Stall,
+    /// The connection breaks for both ends (RST).
+    Reset,
+    /// A piece of a response comes twice, in one go.
+    Duplicate,
+    /// One bit of a piece changes, but never in the value of a `Date`.
+    Corrupt,
+    /// The rest of a piece is lost and both ends see an orderly end (FIN).
+    Truncate,
+    /// A connection is held back until one that was opened later has been served.
+    Reorder,
+    /// Nothing more comes from either end, and no end either, as if the peer's power had failed.
+    HalfOpen,
+    /// The way that the piece goes is closed (FIN). The other one stays open.
+    HalfClose,
+    /// One bit of the value of a `Date` changes. A lie.
+    CorruptDate,
+    /// A piece of a response comes once more, some random time later: at times as if it answered the next request. A lie.
+    Replay,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Delay,
+        Self::Jitter,
+        Self::Split,
+        Self::Coalesce,
+        Self::Stall,
+        Self::Reset,
+        Self::Duplicate,
+        Self::Corrupt,
+        Self::Truncate,
+        Self::Reorder,
+        Self::HalfOpen,
+        Self::HalfClose,
+        Self::CorruptDate,
+        Self::Replay,
+    ];
+
+    /// The name, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delay => "delay",
+            Self::Jitter => "jitter",
+            Self::Split => "split",
+            Self::Coalesce => "coalesce",
+            Self::Stall => "stall",
+            Self::Reset => "reset",
+            Self::Duplicate => "duplicate",
+            Self::Corrupt => "corrupt",
+            Self::Truncate => "truncate",
+            Self::Reorder => "reorder",
+            Self::HalfOpen => "half-open",
+            Self::HalfClose => "half-close",
+            Self::CorruptDate => "corrupt-date",
+            Self::Replay => "replay",
+        }
+    }
+
+    /// Whether it can give a response a valid `Date` that the server did not stamp for that request. Plain HTTP does not
+    /// show it, so no bounds hold then; they do under all the other faults.
+    #[must_use]
+    pub const fn is_lie(self) -> bool {
+        matches!(self, Self::CorruptDate | Self::Replay)
+    }
+
+    /// The longest that it takes unless told.
+    const fn usual_time(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Delay | Self::Duplicate | Self::Corrupt | Self::CorruptDate => 0,
+            Self::Split => 2,
+            Self::Jitter => 5,
+            Self::Coalesce => 10,
+            Self::Reset | Self::Truncate | Self::HalfOpen | Self::HalfClose => 50,
+            Self::Replay => 200,
+            Self::Reorder => 500,
+            Self::Stall => 1000,
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which faults a [`LoopbackRelay`](super::LoopbackRelay) injects: how often, how long, and from which seed.
+///
+/// None at first. The same seed gives the same faults to the same pieces of the same connection; where one piece ends and
+/// the next begins is up to the sockets.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Faults {
+    seed: u64,
+    chances: [f64; COUNT],
+    longest: [Duration; COUNT],
+    delays: (Duration, Duration),
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            chances: [0.0; COUNT],
+            longest: std::array::from_fn(|index| Fault::ALL[index].usual_time()),
+            delays: (Duration::ZERO, Duration::ZERO),
+        }
+    }
+}
+
+impl Faults {
+    /// What every random choice comes from; 0 unless told.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Injects `fault` with this probability: to each piece, and [`Fault::Reorder`] to each connection.
+    pub fn chance(mut self, fault: Fault, probability: f64) -> Self {
+        self.chances[fault as usize] = probability;
+        self
+    }
+
+    /// How long `fault` takes at most; more than a day is a day.
+    ///
+    /// Drawn evenly from zero on, it is the time of a jitter, stall or replay, each pause of a split, and how long after its
+    /// moment a connection breaks, ends or falls silent. [`Fault::Coalesce`] and [`Fault::Reorder`] wait for all of it if
+    /// what they wait for does not come. The others take no time; [`Fault::Delay`] has [`delays`](Self::delays).
+    pub fn longest(mut self, fault: Fault, time: Duration) -> Self {
+        self.longest[fault as usize] = time.min(DAY);
+        self
+    }
+
+    /// The time that every piece of a request takes, and every piece of a response: [`Fault::Delay`] with certainty.
+    pub fn delays(mut self, before: Duration, after: Duration) -> Self {
+        self.delays = (before.min(DAY), after.min(DAY));
+        self.chance(Fault::Delay, 1.0)
+    }
+
+    /// The random choices for the connection of this number.
+    pub(super) fn choices(&self, connection: usize) -> Choices<'_> {
+        let number = u64::try_from(connection).unwrap_or(u64::MAX);
+        let seed = self.seed ^ number.wrapping_mul(GOLDEN_RATIO);
+        Choices { faults: self, random: fastrand::Rng::with_seed(seed) }
+    }
+}
+
+/// Random choices, for one connection or one way of it.
+#[derive(Debug)]
+pub(super) struct Choices<'a> {
+    faults: &'a Faults,
+    random: fastrand::Rng,
+}
+
+impl Choices<'_> {
+    /// Others, for a thread of their own.
+    pub(super) fn fork(&mut self) -> Self {
+        Self { faults: self.faults, random: self.random.fork() }
+    }
+
+    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
+        self.random.f64() < self.faults.chances[fault as usize]
+    }
+
+    /// The first of these that strikes.
+    pub(super) fn first_of(&mut self, faults: &[Fault]) -> Option<Fault> {
+        faults.iter().copied().find(|fault| self.strikes(*fault))
+    }
+
+    pub(super) const fn longest(&self, fault: Fault) -> Duration {
+        self.faults.longest[fault as usize]
+    }
+
+    pub(super) fn time(&mut self, fault: Fault) -> Duration {
+        self.longest(fault).mul_f64(self.random.f64())
+    }
+
+    pub(super) const fn delays(&self) -> (Duration, Duration) {
+        self.faults.delays
+    }
+
+    /// A place in a piece, from before its first byte to behind its last.
+    pub(super) fn place(&mut self, length: usize) -> usize {
+        self.random.usize(0..=length)
+    }
+
+    /// Where to cut a piece in two to six, in order.
+    pub(super) fn cuts(&mut self, length: usize) -> Vec<usize> {
+        let count = self.random.usize(1..MOST_PARTS);
+        let mut cuts: Vec<usize> = (0..count).map(|_| self.place(length)).collect();
+        cuts.sort_unstable();
+        cuts
+    }
+
+    /// Changes one bit of one of the bytes that `may_change` points to; `false` when there is none.
+    pub(super) fn corrupt(&mut self, piece: &mut [u8], may_change: impl Fn(usize) -> bool) -> bool {
+        let places: Vec<usize> = (0..piece.len()).filter(|at| may_change(*at)).collect();
+        let at = self.random.choice(places);
+        if let Some(at) = at {
+            piece[at] ^= 1 << self.random.u8(0..8);
+        }
+        at.is_some()
+    }
+}
+
+/// Tells which bytes of a stream of heads are the value of a `Date`.
+#[derive(Debug, Default)]
+pub(super) struct DateFinder {
+    place: Place,
+}
+
+/// Where in a line.
+#[derive(Debug, Clone, Copy, Default)]
+enum Place {
+    /// So many characters of the name are there.
+    Name(usize),
+    /// A line that is none of a date.
+    #[default]
+    Elsewhere,
+    Value,
+    /// At the beginning of a line that may go on with the value.
+    BehindValue,
+}
+
+impl DateFinder {
+    /// For each of the next bytes whether it belongs to one.
+    pub(super) fn mark(&mut self, bytes: &[u8]) -> Vec<bool> {
+        bytes.iter().map(|byte| self.next(*byte)).collect()
+    }
+
+    fn next(&mut self, byte: u8) -> bool {
+        let before = self.place;
+        self.place = match (before, byte) {
+            (Place::Value, b'\n') => Place::BehindValue,
+            (_, b'\n') => Place::Name(0),
+            (Place::BehindValue, b' ' | b'\t') | (Place::Value, _) => Place::Value,
+            (Place::BehindValue, _) => Self::named(0, byte),
+            (Place::Name(matched), _) => Self::named(matched, byte),
+            (Place::Elsewhere, _) => Place::Elsewhere,
+        };
+        matches!((before, self.place), (Place::Value | Place::BehindValue, Place::Value))
+            && !byte.is_ascii_control()
+    }
+
+    fn named(matched: usize, byte: u8) -> Place {
+        match NAME.get(matched) {
+            Some(wanted) if *wanted != byte.to_ascii_lowercase() => Place::Elsewhere,
+            Some(b':') => Place::Value,
+            _ => Place::Name(matched + 1),
+        }
+    }
+}
+
+pub(super) const COUNT: usize = Fault::ALL.len();
+
+const NAME: &[u8] = b"date:";
+
+const MOST_PARTS: usize = 6;
+
+/// As good as for ever, and an `Instant` can be that far ahead.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// 2⁶⁴ / φ: spreads consecutive numbers over all bits.
+const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_a_date_is_found_in_any_pieces() {
+        let head = b"HTTP/1.1 200 OK\r\nX-Date: no\r\nDates: no\r\ndAtE: Sun,\r\n 06 Nov\r\nDate:x\r\nAge: 1\r\n\r\n";
+        let marked = |pieces: &mut dyn Iterator<Item = &[u8]>| -> Vec<bool> {
+            let mut finder = DateFinder::default();
+            pieces.flat_map(|piece| finder.mark(piece)).collect()
+        };
+        let marks = marked(&mut std::iter::once(&head[..]));
+        let found = head.iter().zip(&marks).filter_map(|(byte, marked)| marked.then_some(*byte));
+        assert_eq!(String::from_utf8(found.collect()).expect("text"), " Sun, 06 Novx");
+        for size in 1..head.len() {
+            assert_eq!(marked(&mut head.chunks(size)), marks, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_and_connection_choose_the_same_and_others_do_not() {
+        let chosen = |seed, connection| {
+            let faults = Faults::default().seed(seed).chance(Fault::Split, 0.5);
+            let mut choices = faults.choices(connection);
+            (0..64).map(|_| choices.strikes(Fault::Split)).collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(1, 2), chosen(1, 2));
+        assert_ne!(chosen(1, 2), chosen(1, 3));
+        assert_ne!(chosen(1, 2), chosen(2, 2));
+    }
+}
