@@ -536,7 +536,9 @@ impl Session {
 
     fn lose(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
         self.hold_off(&error, now);
-        if let Err(error) = self.measure.lost(was_sent, error) {
+        let lost =
+            if was_sent { self.measure.lost(true, error) } else { self.measure.not_opened(error) };
+        if let Err(error) = lost {
             self.fail(error);
         }
     }

@@ -188,6 +188,20 @@ impl Measure {
         self.fail(error)
     }
 
+    /// A connection could not be opened, and the driver will try again: after a pause, so that it is the time allowed
+    /// that ends the measurement of a server that does not come back, and not the number of attempts.
+    ///
+    /// # Errors
+    /// Gives `error` back when nothing has been measured yet.
+    #[cfg(feature = "net")]
+    pub(crate) fn not_opened(&mut self, error: Error) -> Result<(), Error> {
+        if self.progress.observations() == 0 {
+            return Err(error);
+        }
+        self.failure = Some(error);
+        Ok(())
+    }
+
     /// The answer to a request came, and the driver has no use for it.
     ///
     /// # Errors
@@ -265,8 +279,11 @@ impl Measure {
                 drift_ppm: self.config.drift_ppm(),
             },
             server: (!self.server.is_empty()).then_some(self.server),
-            // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
-            ended: self.ended.or(self.failure.map(Ended::Lost)).unwrap_or(Ended::Duration),
+            // The time was over, or whoever drove it had no more: for want of an answer if the latest request failed.
+            ended: match (self.ended, self.failure) {
+                (None | Some(Ended::Duration), Some(error)) => Ended::Lost(error),
+                (ended, _) => ended.unwrap_or(Ended::Duration),
+            },
         })
     }
 
@@ -431,6 +448,29 @@ mod tests {
         }
         assert_eq!(measure.next(at(40)), Next::Done);
         assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        Ok(())
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_server_that_is_away_is_waited_for_until_the_time_is_over() -> Result<(), Error> {
+        let refused = || Error::Closed { received: 0 };
+        assert_eq!(started().not_opened(refused()), Err(refused()));
+        let away = || -> Result<Measure, Error> {
+            let mut measure = started();
+            exchange(&mut measure, 0, 38)?;
+            for _ in 0..100 {
+                assert!(matches!(measure.next(at(20)), Next::SendAt(_)));
+                measure.not_opened(refused())?;
+            }
+            Ok(measure)
+        };
+        let mut back = away()?;
+        exchange(&mut back, 1_000, 39)?;
+        assert_eq!(back.finish(tie(2_000))?.ended(), &Ended::Duration);
+        let mut gone = away()?;
+        assert_eq!(gone.next(at(60_000)), Next::Done);
+        assert_eq!(gone.finish(tie(60_000))?.ended(), &Ended::Lost(refused()));
         Ok(())
     }
 

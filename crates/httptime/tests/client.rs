@@ -277,6 +277,51 @@ fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<()
     Ok(())
 }
 
+#[test]
+fn a_server_that_is_away_for_a_second_is_measured_on_when_it_is_back() -> Result<(), Error> {
+    let start = |port| LoopbackServer::builder().skew(SKEW).port(port).start().expect("a port");
+    let server = start(0);
+    let (url, port) = (server.url(), server.address().port());
+    thread::scope(|scope| {
+        let measuring = scope.spawn(|| measure_steadily(&url));
+        let deadline = Instant::now() + DURATION;
+        while server.requests() < 3 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(server);
+        thread::sleep(Duration::from_secs(1));
+        let back = start(port);
+        let measurement = measuring.join().expect("no panic")?;
+        assert!(back.requests() > 0 && measurement.observations() > 3, "{measurement:?}");
+        assert!(!matches!(measurement.ended(), Ended::Lost(_)), "{measurement:?}");
+        assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_server_that_stays_away_is_given_up_when_the_time_is_over_and_its_loss_named()
+-> Result<(), Error> {
+    let server = LoopbackServer::builder().skew(SKEW).start().expect("a port");
+    let url = server.url();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let measuring = scope.spawn(|| measure_steadily(&url));
+        while server.requests() < 3 && begun.elapsed() < DURATION {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(server);
+        let measurement = measuring.join().expect("no panic")?;
+        assert!(begun.elapsed() < DURATION + TIMEOUT + Duration::from_secs(1));
+        assert!(
+            matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "connection_refused"),
+            "{measurement:?}"
+        );
+        assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
+        Ok(())
+    })
+}
+
 fn measure_through(proxy: &str, tunnel: bool, url: &str) -> Result<Measurement, Error> {
     Client::builder(url).proxy(proxy).tunnel(tunnel).config(quick()).build()?.measure()
 }
