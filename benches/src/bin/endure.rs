@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use httptime::{Client, Config, Offset};
-use httptime_benches::endure::{Footprint, GRACE, MAX_RISE_KIB, Nginx, Outage, Outcome, Record, Run};
+use httptime_benches::endure::{
+    Footprint, GRACE, MAX_RISE_KIB, Nginx, Outage, Outcome, Record, Run,
+};
 
 /// Measures a server that is reloaded and restarted every few seconds, again and again, tens of measurements at once.
 #[derive(Debug, Parser)]
@@ -61,7 +63,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn endure(args: &Args, mut nginx: Nginx, random: &mut fastrand::Rng) -> Result<Run, Box<dyn Error>> {
+fn endure(
+    args: &Args,
+    mut nginx: Nginx,
+    random: &mut fastrand::Rng,
+) -> Result<Run, Box<dyn Error>> {
     let limit = Duration::from_secs(args.duration);
     let config = Config::builder().requests(args.requests).duration(limit).build()?;
     let client = Client::builder(nginx.url()).config(config).build()?;
@@ -77,8 +83,8 @@ fn endure(args: &Args, mut nginx: Nginx, random: &mut fastrand::Rng) -> Result<R
     let (stop, stopped) = channel();
     let disturbances = thread::scope(|scope| -> Result<Disturbances, Box<dyn Error>> {
         let (nginx, disturber_random) = (&mut nginx, &mut disturber_random);
-        let disturber = scope
-            .spawn(move || Disturbances::cause(nginx, disturber_random, begun, &stopped));
+        let disturber =
+            scope.spawn(move || Disturbances::cause(nginx, disturber_random, begun, &stopped));
         for (index, record) in (0..).zip(&records) {
             let slot = Duration::from_secs(1) / args.per_second;
             let due = slot * index + slot.mul_f64(random.f64());
@@ -100,7 +106,8 @@ fn endure(args: &Args, mut nginx: Nginx, random: &mut fastrand::Rng) -> Result<R
             }
         }
         drop(stop);
-        let disturbances = disturber.join().map_err(|_| "the thread that restarts nginx panicked")?;
+        let disturbances =
+            disturber.join().map_err(|_| "the thread that restarts nginx panicked")?;
         Ok(disturbances?)
     })?;
     let after = settled(begun, before)?;

@@ -22,7 +22,8 @@ impl Nginx {
     /// When a file cannot be written, there is no port, or nginx does not come up.
     pub fn start(skew: &str, random: &mut fastrand::Rng) -> io::Result<Self> {
         let address = free_address(random)?;
-        let directory = std::env::temp_dir().join(format!("httptime-endure-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("httptime-endure-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
         let mut nginx = Self { skew: skew.into(), address, directory, process: None };
         fs::write(nginx.directory.join("nginx.conf"), nginx.configuration())?;
@@ -65,7 +66,9 @@ impl Nginx {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("DONT_FAKE_MONOTONIC", "1")
             .spawn()
-            .map_err(|error| io::Error::new(error.kind(), format!("nginx (nginx-light): {error}")))?;
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("nginx (nginx-light): {error}"))
+            })?;
         let process = self.process.insert(process);
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(self.address).is_err() {

@@ -73,8 +73,6 @@ impl Record {
     /// Whether that was so when it ended.
     #[must_use]
     pub fn ended_in(&self, outages: &[Outage], grace: Duration) -> bool {
-        outages
-            .iter()
-            .any(|outage| (outage.down..=outage.up + grace).contains(&self.ended))
+        outages.iter().any(|outage| (outage.down..=outage.up + grace).contains(&self.ended))
     }
 }

@@ -72,7 +72,8 @@ impl Run {
         for record in &self.records {
             match &record.outcome {
                 Outcome::Failed(kind) if !record.ended_in(&self.outages, GRACE) => {
-                    objections.push(format!("failed while the server was there: {kind}, {record:?}"));
+                    objections
+                        .push(format!("failed while the server was there: {kind}, {record:?}"));
                 }
                 Outcome::Measured { cut_short: Some(kind), .. }
                     if !record.met(&self.outages, GRACE) =>
@@ -147,7 +148,10 @@ impl fmt::Display for Run {
             self.away().as_secs_f64(),
             self.reloads.len()
         )?;
-        writeln!(f, "| measurements | with a result | median | 95 % within | 99 % within | largest |")?;
+        writeln!(
+            f,
+            "| measurements | with a result | median | 95 % within | 99 % within | largest |"
+        )?;
         writeln!(f, "|---|---|---|---|---|---|")?;
         let rows = [
             ("all", self.sizes(|_| true)),
@@ -179,7 +183,8 @@ impl fmt::Display for Run {
             resident().max().unwrap_or(0),
             Footprint::rise_kib(&self.meanwhile)
         )?;
-        let most = |pick: fn(&Footprint) -> usize| self.meanwhile.iter().map(pick).max().unwrap_or(0);
+        let most =
+            |pick: fn(&Footprint) -> usize| self.meanwhile.iter().map(pick).max().unwrap_or(0);
         writeln!(
             f,
             "descriptors: {} before, at most {} meanwhile, {} after\nthreads: {} before, at most {} meanwhile, {} after",
@@ -281,15 +286,17 @@ mod tests {
         assert_eq!(Run { after: one_more, ..well() }.objections().len(), 1);
         let one_more = Footprint { threads: 2, ..well().after };
         assert_eq!(Run { after: one_more, ..well() }.objections().len(), 1);
-        let rising =
-            (10..20_u32).map(|second| footprint(u64::from(second) * 1000, 40, second * 200)).collect();
+        let rising = (10..20_u32)
+            .map(|second| footprint(u64::from(second) * 1000, 40, second * 200))
+            .collect();
         assert_eq!(Run { meanwhile: rising, ..well() }.objections().len(), 1);
         assert_eq!(run(vec![failed(10_500, 10_501)]).objections(), ["nothing was measured"]);
     }
 
     #[test]
     fn quantiles_are_of_sizes_and_by_nearest_rank() {
-        let sizes = Sizes::of((1..=200).map(|n| if n % 2 == 0 { f64::from(n) } else { -f64::from(n) }));
+        let sizes =
+            Sizes::of((1..=200).map(|n| if n % 2 == 0 { f64::from(n) } else { -f64::from(n) }));
         let expected = Sizes { count: 200, median: 100.0, p95: 190.0, p99: 198.0, largest: 200.0 };
         assert_eq!(sizes, expected);
         assert!(Sizes::of(std::iter::empty()).p99.is_nan());
