@@ -546,6 +546,10 @@ impl Session {
     fn hold_off(&mut self, error: &Error, now: LocalInstant) {
         debug!("server {}: {error}", self.index);
         self.due = None;
+        // Another request that was under way as well: still the same failure.
+        if self.hold.is_some_and(|hold| now < hold) {
+            return;
+        }
         self.hold = Some(now.saturating_add(RETRY_AFTER * 2_u32.saturating_pow(self.failures)));
         self.failures += 1;
     }

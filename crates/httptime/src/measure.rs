@@ -46,6 +46,8 @@ pub struct Measure {
     sent_by_kernel: u32,
     received_by_kernel: u32,
     failures: u32,
+    /// Requests that were under way when a failure was counted, and are still: what befell that one may have befallen them.
+    sharing: u32,
     /// What the latest request failed with, until one succeeds.
     failure: Option<Error>,
     ended: Option<Ended>,
@@ -73,6 +75,7 @@ impl Measure {
             sent_by_kernel: 0,
             received_by_kernel: 0,
             failures: 0,
+            sharing: 0,
             failure: None,
             ended: None,
         }
@@ -168,6 +171,7 @@ impl Measure {
         self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
         self.received_by_kernel += u32::from(exchange.is_received_by_kernel());
         self.failures = 0;
+        self.sharing = 0;
         self.failure = None;
         Ok(observation)
     }
@@ -177,7 +181,7 @@ impl Measure {
     ///
     /// # Errors
     /// Gives `error` back when nothing has been measured yet. Otherwise the measurement goes on, and ends after three
-    /// failures in a row with what it has.
+    /// failures in a row with what it has. Requests lost that were under way at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
         if was_sent {
             self.progress.note_lost();
@@ -185,6 +189,12 @@ impl Measure {
         if self.progress.observations() == 0 {
             return Err(error);
         }
+        if was_sent && self.sharing > 0 {
+            self.sharing -= 1;
+            self.failure = Some(error);
+            return Ok(());
+        }
+        self.sharing = self.progress.outstanding();
         self.fail(error)
     }
 
@@ -447,6 +457,25 @@ mod tests {
             measure.lost(false, broken())?;
         }
         assert_eq!(measure.next(at(40)), Next::Done);
+        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        Ok(())
+    }
+
+    #[test]
+    fn requests_under_way_together_are_lost_as_one() -> Result<(), Error> {
+        let broken = || Error::Closed { received: 0 };
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        for round in 0..3 {
+            assert!(matches!(measure.next(at(20)), Next::SendAt(_)), "round {round}");
+            for _ in 0..4 {
+                measure.sent(at(20));
+            }
+            for _ in 0..4 {
+                measure.lost(true, broken())?;
+            }
+        }
+        assert_eq!(measure.next(at(20)), Next::Done);
         assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
         Ok(())
     }
