@@ -24,7 +24,7 @@ use httptime_benches::endure::{
 #[derive(Debug, Parser)]
 struct Args {
     /// For how long measurements are begun, in seconds
-    #[arg(long, default_value_t = 3600, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3600, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
     /// How many are begun every second
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -75,10 +75,11 @@ fn endure(
     // Written to once from end to end, so that what is to come is resident already.
     let count = args.seconds * args.per_second;
     let records: Vec<OnceLock<Record>> = (0..count).map(|_| OnceLock::new()).collect();
-    let mut meanwhile = Vec::with_capacity(args.seconds as usize);
     let mut disturber_random = random.fork();
 
     let begun = Instant::now();
+    let mut meanwhile = vec![Footprint::take(begun.elapsed())?; args.seconds as usize];
+    meanwhile.clear();
     let before = Footprint::take(begun.elapsed())?;
     let (stop, stopped) = channel();
     let disturbances = thread::scope(|scope| -> Result<Disturbances, Box<dyn Error>> {
