@@ -688,3 +688,24 @@ const FIRST_LEAD: Duration = Duration::from_secs(1);
 const SPARE_LEAD: Duration = Duration::from_millis(20);
 /// The pause after a first failure; doubled by each in a row.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn pauses_double_with_each_failure_and_not_with_each_request_that_shares_one() {
+        let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+        let tie = ClockTie::new(at(0), Timestamp::from_unix_nanos(0), Duration::ZERO);
+        let measure = Measure::new(&Config::default(), tie);
+        let mut session = Session::new(0, Err(Error::NothingMeasured), Timestamping::User, measure);
+        let mut held_after = |millis| {
+            session.hold_off(&Error::Closed { received: 0 }, at(millis));
+            session.hold
+        };
+        assert_eq!([0, 0, 1, 2].map(&mut held_after), [Some(at(100)); 4]);
+        assert_eq!([100, 150].map(&mut held_after), [Some(at(300)); 2]);
+        assert_eq!(held_after(300), Some(at(700)));
+    }
+}
