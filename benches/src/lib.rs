@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cell;
+pub mod endure;
 pub mod load;
 pub mod plots;
 mod row;

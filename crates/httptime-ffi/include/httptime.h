@@ -799,7 +799,8 @@ httptime_status httptime_measure_absorb(struct httptime_measure *measure,
 //
 // was_sent: whether httptime_measure_sent was called for it. why: an HTTPTIME_ERROR_* (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the
 // result of httptime_reader_end). Returns why when nothing has been measured yet: that is final. Otherwise HTTPTIME_OK: the
-// measurement goes on, and ends after three failures in a row with what it has.
+// measurement goes on, and ends after three failures in a row with what it has. Requests lost that were under way at the same time
+// are one failure.
 httptime_status httptime_measure_lost(struct httptime_measure *measure,
                                       int32_t was_sent,
                                       httptime_status why);

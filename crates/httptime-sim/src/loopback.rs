@@ -129,6 +129,7 @@ pub struct LoopbackServerBuilder {
     skew: Offset,
     drift_ppm: f64,
     ipv6: bool,
+    port: u16,
     answers: Answers,
 }
 
@@ -149,6 +150,7 @@ impl Default for LoopbackServerBuilder {
             skew: Offset::ZERO,
             drift_ppm: 0.0,
             ipv6: false,
+            port: 0,
             answers: Answers {
                 lag: Duration::ZERO,
                 before: Duration::ZERO,
@@ -226,7 +228,13 @@ impl LoopbackServerBuilder {
         self
     }
 
-    /// Starts to listen on a free port.
+    /// Listens on this port: where a server was that has been dropped, which then is back. 0, the default, is a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Starts to listen.
     ///
     /// # Errors
     /// When the system gives no port or no thread, and [`io::ErrorKind::InvalidInput`] when the server's `Date`
@@ -253,7 +261,7 @@ impl LoopbackServerBuilder {
             last_request: Mutex::new(None),
             stored: OnceLock::new(),
         };
-        Ok(LoopbackServer { service: Service::start(self.ipv6, server)? })
+        Ok(LoopbackServer { service: Service::start_on(self.port, self.ipv6, server)? })
     }
 }
 
@@ -1078,6 +1086,17 @@ mod tests {
             let end = io::Read::read_to_end(&mut clients[0].stream, &mut unread);
             assert_eq!(end.map_err(|e| e.kind()), Ok(0));
         }
+    }
+
+    #[test]
+    fn a_server_that_was_dropped_can_come_back_where_it_was() {
+        let (server, mut client) = behaving(Behaviour::Normal);
+        assert_eq!(client.ask().word(1), "200");
+        let address = server.address();
+        drop(server);
+        let back = LoopbackServer::builder().port(address.port()).start().expect("the same port");
+        assert_eq!(back.address(), address);
+        assert_eq!(Client::new(address).ask().word(1), "200");
     }
 
     #[test]

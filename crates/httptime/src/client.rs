@@ -530,7 +530,9 @@ impl Session {
 
     fn lose(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
         self.hold_off(&error, now);
-        if let Err(error) = self.measure.lost(was_sent, error) {
+        let lost =
+            if was_sent { self.measure.lost(true, error) } else { self.measure.not_opened(error) };
+        if let Err(error) = lost {
             self.fail(error);
         }
     }
@@ -538,6 +540,10 @@ impl Session {
     fn hold_off(&mut self, error: &Error, now: LocalInstant) {
         debug!("server {}: {error}", self.index);
         self.due = None;
+        // Another request that was under way as well: still the same failure.
+        if self.hold.is_some_and(|hold| now < hold) {
+            return;
+        }
         self.hold = Some(now.saturating_add(RETRY_AFTER * 2_u32.saturating_pow(self.failures)));
         self.failures += 1;
     }
@@ -677,3 +683,24 @@ const FIRST_LEAD: Duration = Duration::from_secs(1);
 const SPARE_LEAD: Duration = Duration::from_millis(20);
 /// The pause after a first failure; doubled by each in a row.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn pauses_double_with_each_failure_and_not_with_each_request_that_shares_one() {
+        let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+        let tie = ClockTie::new(at(0), Timestamp::from_unix_nanos(0), Duration::ZERO);
+        let measure = Measure::new(&Config::default(), tie);
+        let mut session = Session::new(0, Err(Error::NothingMeasured), Timestamping::User, measure);
+        let mut held_after = |millis| {
+            session.hold_off(&Error::Closed { received: 0 }, at(millis));
+            session.hold
+        };
+        assert_eq!([0, 0, 1, 2].map(&mut held_after), [Some(at(100)); 4]);
+        assert_eq!([100, 150].map(&mut held_after), [Some(at(300)); 2]);
+        assert_eq!(held_after(300), Some(at(700)));
+    }
+}

@@ -48,6 +48,8 @@ pub struct Measure {
     /// Aims missed in a row.
     missed: u32,
     failures: u32,
+    /// Requests that were under way when a failure was counted, and are still: what befell that one may have befallen them.
+    sharing: u32,
     /// What the latest request failed with, until one succeeds.
     failure: Option<Error>,
     ended: Option<Ended>,
@@ -76,6 +78,7 @@ impl Measure {
             received_by_kernel: 0,
             missed: 0,
             failures: 0,
+            sharing: 0,
             failure: None,
             ended: None,
         }
@@ -175,6 +178,7 @@ impl Measure {
         self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
         self.received_by_kernel += u32::from(exchange.is_received_by_kernel());
         self.failures = 0;
+        self.sharing = 0;
         self.failure = None;
         Ok(observation)
     }
@@ -184,7 +188,7 @@ impl Measure {
     ///
     /// # Errors
     /// Gives `error` back when nothing has been measured yet. Otherwise the measurement goes on, and ends after three
-    /// failures in a row with what it has.
+    /// failures in a row with what it has. Requests lost that were under way at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
         if was_sent {
             self.progress.note_lost();
@@ -192,7 +196,27 @@ impl Measure {
         if self.progress.observations() == 0 {
             return Err(error);
         }
+        if was_sent && self.sharing > 0 {
+            self.sharing -= 1;
+            self.failure = Some(error);
+            return Ok(());
+        }
+        self.sharing = self.progress.outstanding();
         self.fail(error)
+    }
+
+    /// A connection could not be opened, and the driver will try again: after a pause, so that it is the time allowed
+    /// that ends the measurement of a server that does not come back, and not the number of attempts.
+    ///
+    /// # Errors
+    /// Gives `error` back when nothing has been measured yet.
+    #[cfg(feature = "net")]
+    pub(crate) fn not_opened(&mut self, error: Error) -> Result<(), Error> {
+        if self.progress.observations() == 0 {
+            return Err(error);
+        }
+        self.failure = Some(error);
+        Ok(())
     }
 
     /// The answer to a request came, and the driver has no use for it.
@@ -277,8 +301,11 @@ impl Measure {
                 drift_ppm: self.config.drift_ppm(),
             },
             server: (!self.server.is_empty()).then_some(self.server),
-            // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
-            ended: self.ended.or(self.failure.map(Ended::Lost)).unwrap_or(Ended::Duration),
+            // The time was over, or whoever drove it had no more: for want of an answer if the latest request failed.
+            ended: match (self.ended, self.failure) {
+                (None | Some(Ended::Duration), Some(error)) => Ended::Lost(error),
+                (ended, _) => ended.unwrap_or(Ended::Duration),
+            },
         })
     }
 
@@ -442,6 +469,48 @@ mod tests {
         }
         assert_eq!(measure.next(at(40)), Next::Done);
         assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        Ok(())
+    }
+
+    #[test]
+    fn requests_under_way_together_are_lost_as_one() -> Result<(), Error> {
+        let broken = || Error::Closed { received: 0 };
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        for round in 0..3 {
+            assert!(matches!(measure.next(at(20)), Next::SendAt(_)), "round {round}");
+            for _ in 0..4 {
+                measure.sent(at(20));
+            }
+            for _ in 0..4 {
+                measure.lost(true, broken())?;
+            }
+        }
+        assert_eq!(measure.next(at(20)), Next::Done);
+        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        Ok(())
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_server_that_is_away_is_waited_for_until_the_time_is_over() -> Result<(), Error> {
+        let refused = || Error::Closed { received: 0 };
+        assert_eq!(started().not_opened(refused()), Err(refused()));
+        let away = || -> Result<Measure, Error> {
+            let mut measure = started();
+            exchange(&mut measure, 0, 38)?;
+            for _ in 0..100 {
+                assert!(matches!(measure.next(at(20)), Next::SendAt(_)));
+                measure.not_opened(refused())?;
+            }
+            Ok(measure)
+        };
+        let mut back = away()?;
+        exchange(&mut back, 1_000, 39)?;
+        assert_eq!(back.finish(tie(2_000))?.ended(), &Ended::Duration);
+        let mut gone = away()?;
+        assert_eq!(gone.next(at(60_000)), Next::Done);
+        assert_eq!(gone.finish(tie(60_000))?.ended(), &Ended::Lost(refused()));
         Ok(())
     }
 

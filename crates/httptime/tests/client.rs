@@ -53,15 +53,18 @@ impl Schedule for Steady {
     }
 }
 
-fn measure_steadily(url: &str) -> Result<Measurement, Error> {
-    let config = Config::builder()
+fn steadily() -> Result<Config, Error> {
+    Config::builder()
         .requests(10)
         .duration(DURATION)
         .timeout(TIMEOUT)
         .lag(Duration::from_millis(1))
         .schedule_with(|| Box::new(Steady))
-        .build()?;
-    Client::builder(url).config(config).build()?.measure()
+        .build()
+}
+
+fn measure_steadily(url: &str) -> Result<Measurement, Error> {
+    Client::builder(url).config(steadily()?).build()?.measure()
 }
 
 /// Runs every case on a thread of its own and says all that went wrong.
@@ -306,6 +309,93 @@ fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<()
     assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
     assert!(matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "empty_reply"));
     Ok(())
+}
+
+/// Several requests under way at once, as soon as there is an answer.
+#[derive(Debug)]
+struct Volleys;
+
+impl Schedule for Volleys {
+    fn name(&self) -> &'static str {
+        "volleys"
+    }
+
+    fn plan(&mut self, view: &View<'_>) -> Plan {
+        let progress = view.progress();
+        let at_once = if progress.observations() == 0 { 1 } else { 4 };
+        if progress.outstanding() < at_once {
+            return Plan::SendAt(view.earliest());
+        }
+        Plan::AwaitReply
+    }
+}
+
+/// Drops the server when it has got so many requests, has it back a second later, and says how many it gets then.
+fn goes_and_comes_back(
+    server: LoopbackServer,
+    after_requests: usize,
+    config: Config,
+) -> Result<(Measurement, usize), Error> {
+    let (url, port) = (server.url(), server.address().port());
+    let client = Client::builder(url).config(config).build()?;
+    thread::scope(|scope| {
+        let measuring = scope.spawn(|| client.measure());
+        let deadline = Instant::now() + DURATION;
+        while server.requests() < after_requests && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(server);
+        thread::sleep(Duration::from_secs(1));
+        let back = LoopbackServer::builder().skew(SKEW).port(port).start().expect("the same port");
+        let measurement = measuring.join().expect("no panic")?;
+        Ok((measurement, back.requests()))
+    })
+}
+
+#[test]
+fn a_server_that_is_away_for_a_second_is_measured_on_when_it_is_back() -> Result<(), Error> {
+    let idle = (Duration::ZERO, steadily()?);
+    // Four requests are lost at once.
+    let busy = (
+        Duration::from_millis(250),
+        Config::builder()
+            .requests(20)
+            .duration(DURATION)
+            .schedule_with(|| Box::new(Volleys))
+            .build()?,
+    );
+    for (delay, config) in [idle, busy] {
+        let server = LoopbackServer::builder().skew(SKEW).delays(delay, Duration::ZERO);
+        let server = server.start().expect("a port");
+        let (measurement, requests) = goes_and_comes_back(server, 5, config)?;
+        assert!(requests > 0, "{measurement:?}");
+        assert!(!matches!(measurement.ended(), Ended::Lost(_)), "{measurement:?}");
+        assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_stays_away_is_given_up_when_the_time_is_over_and_its_loss_named()
+-> Result<(), Error> {
+    let server = LoopbackServer::builder().skew(SKEW).start().expect("a port");
+    let url = server.url();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let measuring = scope.spawn(|| measure_steadily(&url));
+        while server.requests() < 3 && begun.elapsed() < DURATION {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(server);
+        let measurement = measuring.join().expect("no panic")?;
+        assert!(begun.elapsed() < DURATION + TIMEOUT + Duration::from_secs(1));
+        assert!(
+            matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "connection_refused"),
+            "{measurement:?}"
+        );
+        assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
+        Ok(())
+    })
 }
 
 fn measure_through(proxy: &str, tunnel: bool, url: &str) -> Result<Measurement, Error> {

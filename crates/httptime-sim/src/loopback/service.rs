@@ -37,10 +37,15 @@ pub(super) struct Service<H> {
 impl<H: Handler> Service<H> {
     /// Listens on a free loopback port.
     pub(super) fn start(ipv6: bool, handler: H) -> io::Result<Self> {
+        Self::start_on(0, ipv6, handler)
+    }
+
+    /// Listens on a loopback port; 0 is a free one.
+    pub(super) fn start_on(port: u16, ipv6: bool, handler: H) -> io::Result<Self> {
         let listener = Arc::new(if ipv6 {
-            TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?
+            TcpListener::bind((Ipv6Addr::LOCALHOST, port))?
         } else {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port))?
         });
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {

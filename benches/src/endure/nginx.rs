@@ -1,0 +1,146 @@
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// nginx on a loopback port, its clock off by so much, as often stopped and started as one likes. Ends with the value.
+#[derive(Debug)]
+pub struct Nginx {
+    skew: String,
+    address: SocketAddr,
+    directory: PathBuf,
+    process: Option<Child>,
+}
+
+impl Nginx {
+    /// Starts it, its clock off by `skew` as libfaketime writes it (`+38.116s`), on a port chosen by `random`.
+    ///
+    /// # Errors
+    /// When a file cannot be written, there is no port, or nginx does not come up.
+    pub fn start(skew: &str, random: &mut fastrand::Rng) -> io::Result<Self> {
+        let address = free_address(random)?;
+        let directory =
+            std::env::temp_dir().join(format!("httptime-endure-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        let mut nginx = Self { skew: skew.into(), address, directory, process: None };
+        fs::write(nginx.directory.join("nginx.conf"), nginx.configuration())?;
+        nginx.start_again()?;
+        Ok(nginx)
+    }
+
+    /// Its workers' environment is empty but for what `env` names.
+    fn configuration(&self) -> String {
+        let (place, address) = (self.directory.display(), self.address);
+        format!(
+            "env LD_PRELOAD; env FAKETIME; env FAKETIME_DONT_FAKE_MONOTONIC; env DONT_FAKE_MONOTONIC;\n\
+             daemon off; pid {place}/pid; error_log {place}/error.log; worker_processes 1;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{\n\
+               access_log off;\n\
+               client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
+               fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+               server {{ listen {address}; location / {{ return 200 'ok'; }} }}\n\
+             }}\n"
+        )
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(&self.directory).arg("-c").arg(self.directory.join("nginx.conf"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Starts it after [`stop`](Self::stop), and returns when it accepts connections.
+    ///
+    /// # Errors
+    /// When it ends, or does not accept any within ten seconds.
+    pub fn start_again(&mut self) -> io::Result<()> {
+        let process = self
+            .command()
+            .env("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+            .env("FAKETIME", &self.skew)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .spawn()
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("nginx (nginx-light): {error}"))
+            })?;
+        let process = self.process.insert(process);
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            if process.try_wait()?.is_some() || Instant::now() > deadline {
+                let said = fs::read_to_string(self.directory.join("error.log")).unwrap_or_default();
+                return Err(io::Error::other(format!("nginx does not come up: {said}")));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// `nginx -s reload`: new workers, and the old ones end as soon as their connections are idle.
+    ///
+    /// # Errors
+    /// When nginx cannot be told.
+    pub fn reload(&self) -> io::Result<()> {
+        self.signal("reload")
+    }
+
+    /// `nginx -s stop`: all connections end at once. Returns when it has ended.
+    ///
+    /// # Errors
+    /// When nginx cannot be told.
+    pub fn stop(&mut self) -> io::Result<()> {
+        let told = self.signal("stop");
+        let Some(mut process) = self.process.take() else { return told };
+        let deadline = Instant::now() + PATIENCE;
+        while process.try_wait()?.is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        process.kill()?;
+        process.wait()?;
+        told
+    }
+
+    fn signal(&self, what: &str) -> io::Result<()> {
+        let status = self.command().args(["-s", what]).status()?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("nginx -s {what}: {status}")))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            let _ = self.stop();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A port that nobody gets by chance: below those that Linux hands out by itself. From among them, somebody else would have it
+/// while the server is away; or a client that asks for it meanwhile, from the same port: TCP then connects it to itself.
+fn free_address(random: &mut fastrand::Rng) -> io::Result<SocketAddr> {
+    let mut result = Err(io::Error::other("no port"));
+    for _ in 0..100 {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, random.u16(20_000..30_000)));
+        result = TcpListener::bind(address).map(|_| address);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);

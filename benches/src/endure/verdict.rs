@@ -1,0 +1,304 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::{Footprint, Outage, Outcome, Record};
+
+/// How long after the server is back a failure is still put down to its absence: until the process that met it has run.
+pub const GRACE: Duration = Duration::from_millis(250);
+/// By how much the resident memory may rise from the end of the warming up to the end of the run, in KiB.
+pub const MAX_RISE_KIB: f64 = 1024.0;
+
+/// All that was seen.
+#[derive(Debug)]
+pub struct Run {
+    /// The measurements, in the order in which they were begun.
+    pub records: Vec<Record>,
+    /// When the server was away.
+    pub outages: Vec<Outage>,
+    /// When it was told to reload.
+    pub reloads: Vec<Duration>,
+    /// What the process held before the first measurement.
+    pub before: Footprint,
+    /// What it held meanwhile, without the time in which it warms up.
+    pub meanwhile: Vec<Footprint>,
+    /// What it held after the last.
+    pub after: Footprint,
+}
+
+/// Quantiles of the errors' sizes, in µs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sizes {
+    /// Of how many measurements.
+    pub count: usize,
+    /// Half are no larger.
+    pub median: f64,
+    /// 95 % are no larger.
+    pub p95: f64,
+    /// 99 % are no larger.
+    pub p99: f64,
+    /// None is larger.
+    pub largest: f64,
+}
+
+impl Sizes {
+    /// Of errors in µs, whatever their sign.
+    #[must_use]
+    pub fn of(errors_us: impl Iterator<Item = f64>) -> Self {
+        let mut sizes: Vec<f64> = errors_us.map(f64::abs).collect();
+        sizes.sort_unstable_by(f64::total_cmp);
+        let quantile = |percent: usize| {
+            let rank = (sizes.len() * percent).div_ceil(100).max(1);
+            sizes.get(rank - 1).copied().unwrap_or(f64::NAN)
+        };
+        Self {
+            count: sizes.len(),
+            median: quantile(50),
+            p95: quantile(95),
+            p99: quantile(99),
+            largest: quantile(100),
+        }
+    }
+}
+
+impl Run {
+    /// What must not be, in words; nothing if all is well.
+    #[must_use]
+    pub fn objections(&self) -> Vec<String> {
+        let mut objections = Vec::new();
+        if !self.records.iter().any(|r| matches!(r.outcome, Outcome::Measured { .. })) {
+            objections.push("nothing was measured".into());
+        }
+        for record in &self.records {
+            match &record.outcome {
+                Outcome::Failed(kind) if !record.ended_in(&self.outages, GRACE) => {
+                    objections
+                        .push(format!("failed while the server was there: {kind}, {record:?}"));
+                }
+                Outcome::Measured { cut_short: Some(kind), .. }
+                    if !record.met(&self.outages, GRACE) =>
+                {
+                    objections.push(format!("cut short without a restart: {kind}, {record:?}"));
+                }
+                Outcome::Measured { held: false, .. } => {
+                    objections.push(format!("the truth was outside the bounds: {record:?}"));
+                }
+                _ => {}
+            }
+        }
+        let (before, after) = (self.before, self.after);
+        if after.descriptors != before.descriptors {
+            objections.push(format!(
+                "{} descriptors before, {} after",
+                before.descriptors, after.descriptors
+            ));
+        }
+        if after.threads != before.threads {
+            objections.push(format!("{} threads before, {} after", before.threads, after.threads));
+        }
+        let rise = Footprint::rise_kib(&self.meanwhile);
+        if rise > MAX_RISE_KIB {
+            objections.push(format!("resident memory rose by {rise:.0} KiB"));
+        }
+        objections
+    }
+
+    /// Errors of the measurements that `wanted` picks.
+    fn sizes(&self, wanted: impl Fn(&Record) -> bool) -> Sizes {
+        Sizes::of(self.records.iter().filter(|record| wanted(record)).filter_map(|record| {
+            match record.outcome {
+                Outcome::Measured { error_us, .. } => Some(error_us),
+                Outcome::Failed(_) => None,
+            }
+        }))
+    }
+
+    fn met_reload(&self, record: &Record) -> bool {
+        self.reloads.iter().any(|at| (record.begun..=record.ended).contains(at))
+    }
+
+    /// How many of what `pick` names, by name.
+    fn counts(&self, pick: impl Fn(&Outcome) -> Option<&'static str>) -> String {
+        let mut counts = BTreeMap::new();
+        for name in self.records.iter().filter_map(|record| pick(&record.outcome)) {
+            *counts.entry(name).or_insert(0_u32) += 1;
+        }
+        if counts.is_empty() {
+            return "none".into();
+        }
+        counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn away(&self) -> Duration {
+        self.outages.iter().map(|outage| outage.up - outage.down).sum()
+    }
+}
+
+/// As Markdown: `docs/accuracy.md` quotes it.
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let met = |record: &Record| record.met(&self.outages, GRACE);
+        let failed =
+            self.records.iter().filter(|r| matches!(r.outcome, Outcome::Failed(_))).count();
+        writeln!(
+            f,
+            "{} measurements, {failed} without a result; {} restarts ({:.1} s away in all), {} reloads\n",
+            self.records.len(),
+            self.outages.len(),
+            self.away().as_secs_f64(),
+            self.reloads.len()
+        )?;
+        writeln!(
+            f,
+            "| measurements | with a result | median | 95 % within | 99 % within | largest |"
+        )?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        let rows = [
+            ("all", self.sizes(|_| true)),
+            ("that met a restart", self.sizes(met)),
+            ("that met a reload and no restart", self.sizes(|r| !met(r) && self.met_reload(r))),
+            ("that met neither", self.sizes(|r| !met(r) && !self.met_reload(r))),
+            ("that met no restart", self.sizes(|r| !met(r))),
+        ];
+        for (name, Sizes { count, median, p95, p99, largest }) in rows {
+            writeln!(
+                f,
+                "| {name} | {count} | {median:.1} µs | {p95:.1} µs | {p99:.1} µs | {largest:.1} µs |"
+            )?;
+        }
+        let failures = self.counts(|outcome| match outcome {
+            Outcome::Failed(kind) => Some(kind),
+            Outcome::Measured { .. } => None,
+        });
+        let cut_short = self.counts(|outcome| match outcome {
+            Outcome::Measured { cut_short, .. } => *cut_short,
+            Outcome::Failed(_) => None,
+        });
+        writeln!(f, "\nwithout a result: {failures}\ncut short: {cut_short}")?;
+        let resident = || self.meanwhile.iter().map(|sample| sample.resident_kib);
+        writeln!(
+            f,
+            "resident: {} to {} KiB after warming up, by the line {:+.0} KiB from its end to the last",
+            resident().min().unwrap_or(0),
+            resident().max().unwrap_or(0),
+            Footprint::rise_kib(&self.meanwhile)
+        )?;
+        let most =
+            |pick: fn(&Footprint) -> usize| self.meanwhile.iter().map(pick).max().unwrap_or(0);
+        writeln!(
+            f,
+            "descriptors: {} before, at most {} meanwhile, {} after\nthreads: {} before, at most {} meanwhile, {} after",
+            self.before.descriptors,
+            most(|sample| sample.descriptors),
+            self.after.descriptors,
+            self.before.threads,
+            most(|sample| sample.threads as usize),
+            self.after.threads
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn footprint(at: u64, descriptors: usize, resident_kib: u32) -> Footprint {
+        Footprint { at: ms(at), descriptors, threads: 1, resident_kib }
+    }
+
+    fn measured(begun: u64, ended: u64) -> Record {
+        let outcome = Outcome::Measured {
+            error_us: 3.0,
+            held: true,
+            width_us: 100.0,
+            responses: 16,
+            cut_short: None,
+        };
+        Record { begun: ms(begun), ended: ms(ended), outcome }
+    }
+
+    /// Away from 10 s to 11 s.
+    fn run(records: Vec<Record>) -> Run {
+        Run {
+            records,
+            outages: vec![Outage { down: ms(10_000), up: ms(11_000) }],
+            reloads: vec![ms(5_000)],
+            before: footprint(0, 5, 1000),
+            meanwhile: (10..20).map(|second| footprint(second * 1000, 40, 9000)).collect(),
+            after: footprint(20_000, 5, 9000),
+        }
+    }
+
+    fn failed(begun: u64, ended: u64) -> Record {
+        let outcome = Outcome::Failed("connection_refused");
+        Record { outcome, ..measured(begun, ended) }
+    }
+
+    fn objects(records: Vec<Record>) -> bool {
+        let mut all = vec![measured(0, 4_000)];
+        all.extend(records);
+        !run(all).objections().is_empty()
+    }
+
+    #[test]
+    fn a_failure_is_excused_by_a_server_that_is_away_and_by_nothing_else() {
+        assert!(!objects(vec![measured(8_000, 12_000)]));
+        assert!(!objects(vec![failed(10_500, 10_501)]));
+        assert!(!objects(vec![failed(8_000, 11_200)]));
+        // Before it went, after it came back, and long after it came back in a measurement that had met the absence.
+        assert!(objects(vec![failed(9_000, 9_990)]));
+        assert!(objects(vec![failed(11_260, 11_270)]));
+        assert!(objects(vec![failed(8_000, 11_300)]));
+        assert!(objects(vec![failed(5_000, 5_001)]));
+    }
+
+    #[test]
+    fn one_cut_short_must_have_met_a_restart() {
+        let cut = |begun, ended| {
+            let mut record = measured(begun, ended);
+            if let Outcome::Measured { cut_short, .. } = &mut record.outcome {
+                *cut_short = Some("connection_refused");
+            }
+            record
+        };
+        assert!(!objects(vec![cut(8_000, 12_000)]));
+        assert!(objects(vec![cut(3_000, 7_000)]));
+    }
+
+    #[test]
+    fn bounds_without_the_truth_are_never_excused() {
+        let mut record = measured(8_000, 12_000);
+        if let Outcome::Measured { held, .. } = &mut record.outcome {
+            *held = false;
+        }
+        assert!(objects(vec![record]));
+    }
+
+    #[test]
+    fn what_is_left_behind_is_objected_to() {
+        let well = || run(vec![measured(0, 4_000)]);
+        assert_eq!(well().objections(), Vec::<String>::new());
+        let one_more = Footprint { descriptors: 6, ..well().after };
+        assert_eq!(Run { after: one_more, ..well() }.objections().len(), 1);
+        let one_more = Footprint { threads: 2, ..well().after };
+        assert_eq!(Run { after: one_more, ..well() }.objections().len(), 1);
+        let rising = (10..20_u32)
+            .map(|second| footprint(u64::from(second) * 1000, 40, second * 200))
+            .collect();
+        assert_eq!(Run { meanwhile: rising, ..well() }.objections().len(), 1);
+        assert_eq!(run(vec![failed(10_500, 10_501)]).objections(), ["nothing was measured"]);
+    }
+
+    #[test]
+    fn quantiles_are_of_sizes_and_by_nearest_rank() {
+        let sizes =
+            Sizes::of((1..=200).map(|n| if n % 2 == 0 { f64::from(n) } else { -f64::from(n) }));
+        let expected = Sizes { count: 200, median: 100.0, p95: 190.0, p99: 198.0, largest: 200.0 };
+        assert_eq!(sizes, expected);
+        assert!(Sizes::of(std::iter::empty()).p99.is_nan());
+    }
+}
