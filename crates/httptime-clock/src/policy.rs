@@ -279,6 +279,11 @@ impl Policy {
         if server < self.floor {
             return Some(Refusal::BeforeFloor { server, floor: self.floor });
         }
+        self.too_far(by, history, small)
+    }
+
+    /// Why a clock is not turned or set by this much, whatever says so; `small`: it would not be stepped.
+    pub(crate) fn too_far(&self, by: Offset, history: &History, small: bool) -> Option<Refusal> {
         let (limit, direction) = match (by >= Offset::ZERO, history.settled) {
             (true, true) => (self.forward, Direction::Forward),
             (false, true) => (self.backward, Direction::Backward),
