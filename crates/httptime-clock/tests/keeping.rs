@@ -196,6 +196,21 @@ fn a_frequency_that_changes_is_learnt_anew() {
     }
 }
 
+/// No crystal is that far off. A frequency learnt from a server that lied is, and a kernel whose tick somebody has changed.
+#[test]
+fn a_frequency_far_beyond_a_crystals_is_learnt_too() {
+    for ppm in [-450.0, -300.0, 300.0, 450.0] {
+        let mut machine = Machine::new(clock(0, ppm), Policy::default(), Discipline::default(), 11);
+        machine.run(2 * HOUR);
+        assert!(
+            machine.frequency_error_ppm().abs() < 1.0,
+            "{ppm}: {}",
+            machine.frequency_error_ppm()
+        );
+        assert!(machine.offset() < Duration::from_millis(5), "{ppm}: {:?}", machine.offset());
+    }
+}
+
 #[test]
 fn a_small_error_is_slewed_and_the_rest_found_again_when_the_slew_is_cut_short() {
     let mut machine =
