@@ -207,7 +207,7 @@ impl Policy {
         self
     }
 
-    /// The most to correct forward for the first time since the start.
+    /// The most to correct forward for the first time since the start, and to step up to the time of a saved state.
     #[must_use]
     pub const fn max_startup_forward(mut self, limit: Option<Duration>) -> Self {
         self.startup_forward = limit;
