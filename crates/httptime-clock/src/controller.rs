@@ -48,22 +48,26 @@ impl<C: Clock> Controller<C> {
         Self { clock, policy, discipline, history, slewing: Offset::ZERO, stddev: None }
     }
 
-    /// Goes on where a former run left off: with its frequency, and no earlier than it ended. Returns how far the clock had
-    /// to be stepped for that.
+    /// Goes on where a former run left off: with its frequency, and no earlier than it ended. Returns what had to be done about
+    /// the time for that: to leave it, to step it, or to refuse, since the policy's limits hold for this step too.
     ///
     /// # Errors
     /// A [`ClockError`]; what was done before it stays done.
-    pub fn resume(&mut self, saved: &SavedState) -> Result<Offset, ClockError> {
+    pub fn resume(&mut self, saved: &SavedState) -> Result<Action, ClockError> {
         let behind = Offset::between(self.clock.now()?, saved.saved_at);
         self.clock.set_frequency(saved.frequency)?;
         self.stddev = Some(saved.stddev);
         let age = Offset::ZERO.saturating_sub(behind).max(Offset::ZERO).abs();
         self.discipline.start_from(saved.stddev, age);
         if behind <= Offset::ZERO {
-            return Ok(Offset::ZERO);
+            return Ok(Action::Leave);
+        }
+        if let Some(refusal) = self.policy.too_far(behind, &self.history, false) {
+            return Ok(Action::Refuse(refusal));
         }
         self.clock.step(behind)?;
-        Ok(behind)
+        self.history.stepped = self.history.stepped.saturating_add(behind.abs());
+        Ok(Action::Step(behind))
     }
 
     /// Ends a slew that is under way. To be called before a measurement: a clock that is being turned drifts faster than a

@@ -20,7 +20,9 @@ use crate::policy::Reading;
 /// A reading further from the prediction than five standard deviations is held back. If the next one agrees with the
 /// prediction, it was a freak and is forgotten; if it agrees with the one held, the clock was stepped, slept, or the
 /// route has changed: the offset starts anew and the frequency is kept. Each reading held makes the frequency itself more
-/// doubtful, so that one that really changed is learnt; after four in a row all starts anew.
+/// doubtful, so that one that really changed is learnt; after four in a row all starts anew. If that helps nothing either, the
+/// next start takes a frequency for possible that is twice as far off, up to all that a kernel can be told: so one learnt from a
+/// server that lied does not stay.
 ///
 /// # When to ask again
 /// The longest interval, at most twice the last one, after which the predicted offset is uncertain by no more than the
@@ -35,6 +37,8 @@ pub struct Discipline {
     excess: f64,
     filter: Option<Filter>,
     held: Held,
+    /// How often all was started anew since a reading last fitted.
+    restarts: u32,
     interval: Duration,
 }
 
@@ -90,6 +94,7 @@ impl Discipline {
             excess: 1.0,
             filter: None,
             held: Held::default(),
+            restarts: 0,
             interval: shortest,
         }
     }
@@ -122,6 +127,7 @@ impl Discipline {
             filter.update(innovation, variance);
             self.excess = (self.excess * (1.0 + (surprise - 1.0) / MEMORY)).clamp(1.0, MOST_EXCESS);
             self.held = Held::default();
+            self.restarts = 0;
             self.lengthen(noise);
             return Verdict::Accepted;
         }
@@ -142,7 +148,9 @@ impl Discipline {
         self.held.count += 1;
         self.held.last = Some((reading.at, offset));
         if self.held.count >= PATIENCE {
-            self.doubt = UNKNOWN.as_ppm() * PPM;
+            let doubled = UNKNOWN.as_ppm() * f64::from(1 << self.restarts.min(MOST_DOUBLINGS));
+            self.doubt = doubled.min(FARTHEST) * PPM;
+            self.restarts = self.restarts.saturating_add(1);
             return self.restart(reading.at, offset, variance, Verdict::First);
         }
         let more = PPM * f64::from(1 << self.held.count) / 2.0;
@@ -282,6 +290,11 @@ const PPM: f64 = 1e-6;
 const WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
 /// Standard deviation of a frequency of which nothing is known: crystals are sold to ±100 ppm.
 pub const UNKNOWN: Frequency = Frequency::from_scaled_ppm(50 << 16);
+/// The farthest that a frequency can be from where it should be, in parts per million: from one end of the kernel's range to the
+/// other.
+const FARTHEST: f64 = 1000.0;
+/// Doublings that lead there and beyond.
+const MOST_DOUBLINGS: u32 = 8;
 /// What a restart and its temperature change of a known frequency.
 const RESTART: f64 = 0.5 * PPM;
 /// How well a clock can be read at all, in nanoseconds.

@@ -207,7 +207,7 @@ impl Policy {
         self
     }
 
-    /// The most to correct forward for the first time since the start.
+    /// The most to correct forward for the first time since the start, and to step up to the time of a saved state.
     #[must_use]
     pub const fn max_startup_forward(mut self, limit: Option<Duration>) -> Self {
         self.startup_forward = limit;
@@ -279,6 +279,11 @@ impl Policy {
         if server < self.floor {
             return Some(Refusal::BeforeFloor { server, floor: self.floor });
         }
+        self.too_far(by, history, small)
+    }
+
+    /// Why a clock is not turned or set by this much, whatever says so; `small`: it would not be stepped.
+    pub(crate) fn too_far(&self, by: Offset, history: &History, small: bool) -> Option<Refusal> {
         let (limit, direction) = match (by >= Offset::ZERO, history.settled) {
             (true, true) => (self.forward, Direction::Forward),
             (false, true) => (self.backward, Direction::Backward),

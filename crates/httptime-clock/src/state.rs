@@ -101,7 +101,8 @@ impl SavedState {
 
 /// Replaces a file as one step: it is written beside the old one, flushed to the disk, and renamed over it.
 ///
-/// The name beside it is always the same, `.NAME.new`, so that a process that is killed leaves no litter.
+/// The name beside it is always the same, `.NAME.new`, so that a process that is killed leaves no litter. What lies there is
+/// removed and never written to: where others may write, it can be a link to anywhere.
 ///
 /// # Errors
 /// What the system says; the old file is then still there.
@@ -112,7 +113,12 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         _ => Path::new("."),
     };
     let beside = folder.join(format!(".{}.new", name.to_string_lossy()));
-    let mut file = File::create(&beside)?;
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // O_EXCL: a link laid there since is an error.
+    let mut file = File::create_new(&beside)?;
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
@@ -162,6 +168,20 @@ mod tests {
         assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
         STATE.save(&path).expect("saved");
         assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_laid_beside_it_is_not_written_through() {
+        let folder = folder("link");
+        let (path, elsewhere) = (folder.join("state.toml"), folder.join("elsewhere"));
+        fs::write(&elsewhere, "precious").expect("written");
+        std::os::unix::fs::symlink(&elsewhere, folder.join(".state.toml.new")).expect("linked");
+        STATE.save(&path).expect("saved");
+        assert_eq!(fs::read_to_string(&elsewhere).expect("still there"), "precious");
+        assert!(fs::symlink_metadata(&path).expect("there").is_file(), "no link itself");
+        assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
         fs::remove_dir_all(folder).expect("removed");
     }
 

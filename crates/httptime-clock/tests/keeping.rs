@@ -196,6 +196,21 @@ fn a_frequency_that_changes_is_learnt_anew() {
     }
 }
 
+/// No crystal is that far off. A frequency learnt from a server that lied is, and a kernel whose tick somebody has changed.
+#[test]
+fn a_frequency_far_beyond_a_crystals_is_learnt_too() {
+    for ppm in [-450.0, -300.0, 300.0, 450.0] {
+        let mut machine = Machine::new(clock(0, ppm), Policy::default(), Discipline::default(), 11);
+        machine.run(2 * HOUR);
+        assert!(
+            machine.frequency_error_ppm().abs() < 1.0,
+            "{ppm}: {}",
+            machine.frequency_error_ppm()
+        );
+        assert!(machine.offset() < Duration::from_millis(5), "{ppm}: {:?}", machine.offset());
+    }
+}
+
 #[test]
 fn a_small_error_is_slewed_and_the_rest_found_again_when_the_slew_is_cut_short() {
     let mut machine =
@@ -248,7 +263,7 @@ fn a_restart_goes_on_with_the_frequency_and_never_before_the_time_saved() {
         Frequency::from_ppm(30.0),
     );
     let mut controller = Controller::new(stopped, Policy::default(), Discipline::default());
-    controller.resume(&saved).expect("resumed");
+    assert!(matches!(controller.resume(&saved).expect("resumed"), Action::Step(_)));
     assert_eq!(controller.clock().now().expect("readable"), saved.saved_at);
     assert_eq!(controller.clock().frequency().expect("readable"), saved.frequency);
 
@@ -256,8 +271,44 @@ fn a_restart_goes_on_with_the_frequency_and_never_before_the_time_saved() {
     let ahead = clock(0, 30.0);
     let mut controller = Controller::new(ahead, Policy::default(), Discipline::default());
     let earlier = SavedState { saved_at: Timestamp::from_unix_nanos(0), ..saved };
-    assert_eq!(controller.resume(&earlier).expect("resumed"), Offset::ZERO);
+    assert_eq!(controller.resume(&earlier).expect("resumed"), Action::Leave);
     assert_eq!(controller.clock().steps(), 0);
+}
+
+/// Whoever can write the file has the clock stepped up to what it says: within the limits, like every other step.
+#[test]
+fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
+    let minute = Duration::from_secs(60);
+    let saved = |ahead: i64| SavedState {
+        frequency: Frequency::ZERO,
+        stddev: Frequency::from_ppm(1.0),
+        saved_at: today().saturating_add(Offset::from_nanos(ahead * S)),
+    };
+    let resumed = |policy: Policy, ahead: i64| {
+        let mut controller = Controller::new(clock(0, 0.0), policy, Discipline::default());
+        let action = controller.resume(&saved(ahead)).expect("resumed");
+        (controller, action)
+    };
+    for (policy, ahead) in [
+        (Policy::default().max_startup_forward(Some(minute)), 61),
+        (Policy::default().max_accumulated(Some(minute)), 86_400),
+    ] {
+        let (controller, action) = resumed(policy, ahead);
+        assert!(matches!(action, Action::Refuse(_)), "{action:?}");
+        assert_eq!(controller.clock().steps(), 0);
+    }
+    let policy = Policy::default().max_accumulated(Some(minute));
+    let (mut controller, action) = resumed(policy, 50);
+    assert_eq!(action, Action::Step(Offset::from_nanos(50 * S)));
+    // 50 s too far now; to go back would make it 100 in all.
+    let (at, local_time) =
+        (controller.clock().monotonic(), controller.clock().now().expect("shown"));
+    let offset = controller.clock().true_offset();
+    let (stddev, lag) = (Duration::from_millis(1), Duration::from_millis(1));
+    let bounds = Interval::between(offset, offset).widened(lag);
+    let reading = Reading { offset, stddev, bounds, lag, at, local_time };
+    let action = controller.absorb(&reading).expect("decided").action;
+    assert!(matches!(action, Action::Refuse(_)), "{action:?}");
 }
 
 #[test]

@@ -203,8 +203,8 @@ impl LoopbackServerBuilder {
     }
 
     /// How each request is answered, over all connections in the order in which they come; the last one repeats.
-    /// [`Behaviour::SshBanner`] does not wait for a request: it takes the connection that is opened when its turn
-    /// comes.
+    /// [`Behaviour::SshBanner`] and [`Behaviour::Unasked`] do not wait for a request: they take the connection that is opened
+    /// when their turn comes.
     pub fn script(mut self, behaviours: Vec<Behaviour>) -> Self {
         self.answers.script = behaviours;
         self
@@ -279,8 +279,8 @@ struct Server {
 
 impl Handler for Server {
     fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
-        if self.banner_is_next() {
-            connection.send(SSH_BANNER)?;
+        if let Some(said) = self.said_unasked() {
+            connection.send(&said)?;
             return connection.hold();
         }
         let mut reader = HeadReader::default();
@@ -388,9 +388,9 @@ impl Server {
 
         let status = if let Behaviour::Status(status) = behaviour { *status } else { 200 };
         let body = match behaviour {
-            Behaviour::BodyAfterHead | Behaviour::BodyAfterHeadLater { .. } => {
-                forged_response(date)
-            }
+            Behaviour::BodyAfterHead
+            | Behaviour::BodyAfterHeadLater { .. }
+            | Behaviour::Unasked => forged_response(date),
             _ => BODY.to_vec(),
         };
         if status != 204 && status != 304 {
@@ -482,6 +482,10 @@ impl Server {
                 connection.send(SSH_BANNER)?;
                 return connection.hold().map(ControlFlow::Break);
             }
+            Behaviour::Unasked => {
+                connection.send(&wire.illegal)?;
+                return connection.hold().map(ControlFlow::Break);
+            }
             Behaviour::Raw(bytes) => connection.send(bytes)?,
             _ => connection.send(&whole)?,
         }
@@ -493,12 +497,17 @@ impl Server {
         script.get(turn).or(script.last()).unwrap_or(&Behaviour::Normal)
     }
 
-    /// Whether the script's next turn is a banner; if so it is taken.
-    fn banner_is_next(&self) -> bool {
+    /// What the server says before any request, if the script's next turn is of that kind; it is taken then.
+    fn said_unasked(&self) -> Option<Vec<u8>> {
+        let speaks =
+            |turn| matches!(self.behaviour(turn), Behaviour::SshBanner | Behaviour::Unasked);
         let taken = self.turns.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |turn| {
-            (*self.behaviour(turn) == Behaviour::SshBanner).then_some(turn + 1)
+            speaks(turn).then_some(turn + 1)
         });
-        taken.is_ok()
+        Some(match self.behaviour(taken.ok()?) {
+            Behaviour::Unasked => forged_response(self.clock.time_at(self.clock.host_now())),
+            _ => SSH_BANNER.to_vec(),
+        })
     }
 }
 
@@ -1040,6 +1049,14 @@ mod tests {
         let mut client = Client::new(server.address());
         assert_eq!(client.exactly(SSH_BANNER.len()), b"SSH-2.0-OpenSSH_9.2\r\n");
         assert_eq!(Client::new(server.address()).ask().word(1), "200");
+    }
+
+    #[test]
+    fn a_response_comes_unasked_and_an_hour_ahead() {
+        let (server, mut client) = behaving(Behaviour::Unasked);
+        let ahead = date(&client.head()) - second_at(&server, host_now(), Duration::ZERO);
+        assert!((3599..=3600).contains(&ahead), "{ahead}");
+        assert_eq!(server.requests(), 0);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Path {
     }
 
     /// The delays of the next exchange, which leaves at `at`: to the server, and back.
-    pub fn draw(&mut self, at: LocalInstant, random: &mut Rng) -> (Duration, Duration) {
+    pub(crate) fn draw(&mut self, at: LocalInstant, random: &mut Rng) -> (Duration, Duration) {
         let there = self.base.mul_f64(self.forward_share);
         let mut way = |fixed: Duration| {
             let lost = if random.f64() < self.loss { RETRANSMISSION } else { Duration::ZERO };

@@ -42,7 +42,11 @@ impl SimServer {
     }
 
     /// The `Date` and `Age` of a response at `now` on the server's clock.
-    pub fn respond(&mut self, now: Timestamp, random: &mut Rng) -> (Timestamp, Option<Duration>) {
+    pub(crate) fn respond(
+        &mut self,
+        now: Timestamp,
+        random: &mut Rng,
+    ) -> (Timestamp, Option<Duration>) {
         match &mut self.kind {
             Kind::Lagging { least, most } => {
                 let lag = *least + most.saturating_sub(*least).mul_f64(random.f64());

@@ -60,7 +60,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// One more server to ask. With several, the majority decides ([`select`](crate::select)).
+    /// One more server to ask. With several, the majority decides ([`select`](crate::select)), so each may be named once only.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
         self.servers.push(url.into());
@@ -106,7 +106,8 @@ impl ClientBuilder {
     /// Checks the URLs.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers.
+    /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers and for one that is
+    /// named twice (host and port; the path does not matter).
     pub fn build(self) -> Result<Client, Error> {
         if self.servers.len() > MAX_SERVERS {
             let reason =
@@ -124,6 +125,13 @@ impl ClientBuilder {
                 result => result,
             })
             .collect::<Result<Vec<_>, Error>>()?;
+        for (index, url) in servers.iter().enumerate() {
+            let place = url.authority_with_port();
+            if servers[..index].iter().any(|other| other.authority_with_port() == place) {
+                let reason = format!("{place} is named twice, and would have two votes");
+                return Err(Error::InvalidConfig { reason });
+            }
+        }
         let tunnel = self.tunnel;
         let proxy = self.proxy.map(|url| Url::parse(&url).map(|url| Proxy { url, tunnel }));
         Ok(Client {

@@ -50,5 +50,8 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The most header fields put up with in one head.
 pub const MAX_HEADERS: usize = 100;
 
+/// A server that says this gave up waiting before the request reached it (RFC 9110, section 15.5.9).
+pub(crate) const REQUEST_TIMEOUT: u16 = 408;
+
 /// The most interim (1xx) responses put up with before a final one.
 pub const MAX_INTERIM: u32 = 16;

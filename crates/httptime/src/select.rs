@@ -4,6 +4,10 @@
 //! held against each other, as in the intersection and combine algorithms of RFC 5905, sections 11.2.1 and 11.2.3:
 //! the largest group whose bounds have a point in common is selected if it is a majority; whoever is not in it is a
 //! falseticker. The survivors' estimates are weighted with their inverse variances, inside their common bounds.
+//!
+//! A liar whose bounds overlap the honest ones is in that group too, and can cut the truth off what all of it have in common. So
+//! the combined bounds are not that, but what more than half agree on (Marzullo 1984): they hold the truth as long as more than
+//! half of the servers' bounds do.
 
 use std::time::Duration;
 
@@ -17,14 +21,22 @@ use crate::time::{Interval, Offset, f64_to_nanos, nanos_to_duration, nanos_to_f6
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     bounds: Interval,
+    majority: Interval,
     survivors: Vec<bool>,
 }
 
 impl Selection {
-    /// What all survivors' intervals have in common.
+    /// What all survivors' intervals have in common. Holds the truth if all of theirs do.
     #[must_use]
     pub const fn bounds(&self) -> Interval {
         self.bounds
+    }
+
+    /// From the first to the last point that more than half of the intervals have in common; never narrower than
+    /// [`bounds`](Self::bounds). Holds the truth if more than half of the intervals do.
+    #[must_use]
+    pub const fn majority(&self) -> Interval {
+        self.majority
     }
 
     /// For each interval, in the order given, whether it survived; the others are falsetickers.
@@ -64,14 +76,25 @@ pub fn select(intervals: &[Interval]) -> Result<Selection, Error> {
     }
     let survivors =
         intervals.iter().map(|interval| interval.intersection(bounds).is_some()).collect();
-    Ok(Selection { bounds, survivors })
+    Ok(Selection { bounds, majority: majority(intervals).unwrap_or(bounds), survivors })
+}
+
+/// The smallest interval with every point that more than half have in common. It begins where one of them begins and ends where
+/// one ends.
+fn majority(intervals: &[Interval]) -> Option<Interval> {
+    let is_shared = |point: &Offset| {
+        intervals.iter().filter(|interval| interval.contains(*point)).count() * 2 > intervals.len()
+    };
+    let first = intervals.iter().map(|interval| interval.lower()).filter(is_shared).min()?;
+    let last = intervals.iter().map(|interval| interval.upper()).filter(is_shared).max()?;
+    Interval::new(first, last)
 }
 
 /// One measurement out of several servers', and for each of them whether it is among the survivors.
 ///
 /// All must have been made with the same local clock. The result refers to the latest of their instants; the others'
-/// bounds are widened by the drift allowance up to there. It assumes that every survivor is right, and the largest lag
-/// among theirs.
+/// bounds are widened by the drift allowance up to there. Its bounds hold if those of more than half of the servers do; the
+/// estimate lies in what all survivors have in common. It states the largest lag that a survivor assumes.
 ///
 /// # Errors
 /// As [`select`].
@@ -102,7 +125,7 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
         .ok_or(Error::NothingMeasured)?;
     let measurement = Measurement {
         estimate,
-        bounds: selection.bounds,
+        bounds: selection.majority,
         requests: measurements.iter().map(|measurement| measurement.requests).sum(),
         observations: survivors().map(|measurement| measurement.observations).sum(),
         sent_by_kernel: survivors().map(|measurement| measurement.sent_by_kernel).sum(),
@@ -164,8 +187,32 @@ mod tests {
         for liar in [interval(-900, -800), interval(30, 40), interval(i64::MAX - 1, i64::MAX)] {
             let selection = select(&[interval(0, 10), liar, interval(5, 12)]).expect("selected");
             assert_eq!(selection.bounds(), interval(5, 10));
+            assert_eq!(selection.majority(), interval(5, 10));
             assert_eq!(selection.survivors(), [true, false, true]);
         }
+    }
+
+    /// The truth is zero, which the honest ones' bounds hold; the liar's are anywhere.
+    #[test]
+    fn one_liar_of_three_cannot_take_the_truth_out_of_the_majority_nor_lead_beyond_the_honest() {
+        let reach = || -4..=4;
+        let any = || reach().flat_map(|lower| (lower..=4).map(move |upper| interval(lower, upper)));
+        let honest: Vec<Interval> = any().filter(|one| one.contains(Offset::ZERO)).collect();
+        let mut cut_off = 0;
+        for (one, two, liar) in honest
+            .iter()
+            .flat_map(|one| honest.iter().map(move |two| (*one, *two)))
+            .flat_map(|(one, two)| any().map(move |liar| (one, two, liar)))
+        {
+            let Ok(selection) = select(&[one, liar, two]) else { continue };
+            let (all, majority) = (selection.bounds(), selection.majority());
+            assert!(majority.contains(Offset::ZERO), "{one} {two} {liar}: {majority}");
+            assert!(majority.intersection(all) == Some(all), "{one} {two} {liar}: {majority}");
+            let farthest = (one.lower().min(two.lower()), one.upper().max(two.upper()));
+            assert!(farthest.0 <= majority.lower() && majority.upper() <= farthest.1);
+            cut_off += u32::from(!all.contains(Offset::ZERO));
+        }
+        assert!(cut_off > 0, "what all have in common does not hold it");
     }
 
     #[test]

@@ -67,14 +67,18 @@ impl Keeper {
         let state_file = settings.state_file();
         match SavedState::load(&state_file) {
             Ok(Some(saved)) => {
-                let stepped = controller.resume(&saved)?;
+                let resumed = controller.resume(&saved)?;
                 let stddev = saved.stddev.as_ppm();
                 info!("frequency {} as saved, ± {stddev:.3} ppm", saved.frequency);
-                if stepped > Offset::ZERO {
-                    let file = state_file.display();
-                    warn!(
-                        "stepped by {stepped:.6} s to the time last saved; if that is wrong, delete {file}"
-                    );
+                let file = state_file.display();
+                match resumed {
+                    Action::Step(by) => warn!(
+                        "stepped by {by:.6} s to the time last saved; if that is wrong, delete {file}"
+                    ),
+                    Action::Refuse(refusal) => {
+                        warn!("not stepped to the time last saved in {file}: {refusal}");
+                    }
+                    _ => {}
                 }
             }
             Ok(None) => info!("no state saved in {} yet", state_file.display()),

@@ -10,6 +10,7 @@ use httptime::Offset;
 use httptime_sim::loopback::{Behaviour, LoopbackServer, RefusedPort};
 use serde_json::Value;
 
+mod attacks;
 mod run;
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);

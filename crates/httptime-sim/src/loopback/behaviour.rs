@@ -68,6 +68,8 @@ pub enum Behaviour {
     },
     /// The banner of an SSH server as soon as the connection is open, then silence.
     SshBanner,
+    /// A whole response, its `Date` an hour ahead, as soon as the connection is open; then silence.
+    Unasked,
     /// A response that a cache stored when it was first asked for: the `Date` stands still.
     Cached {
         /// How old the response was then. `Age` begins with it and grows; `None` sends no `Age`.
@@ -135,6 +137,7 @@ pub(super) fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::date::{parse_date, shown};
-use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM};
+use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
 use crate::time::Timestamp;
 
@@ -161,8 +161,12 @@ impl<'a> ResponseHead<'a> {
     /// The `Date`. Two fields that name the same second count as one.
     ///
     /// # Errors
-    /// [`Error::NoDate`], [`Error::ConflictingDates`], and those of [`parse_date`].
+    /// [`Error::NoDate`], [`Error::ConflictingDates`], and those of [`parse_date`]; [`Error::MalformedHead`] for status 408, which
+    /// answers no request: it was stamped before the request came, and would make the bounds lie.
     pub fn date(&self) -> Result<Timestamp, Error> {
+        if self.status == REQUEST_TIMEOUT {
+            return Err(Error::MalformedHead { reason: "status 408 answers no request" });
+        }
         match self.dates {
             Dates::None => Err(Error::NoDate { status: self.status }),
             Dates::One(value) => parse_date(value),
@@ -508,6 +512,15 @@ mod tests {
         ] {
             check(&with_fields(&[field]), |head| assert_eq!(head.date(), Ok(monday()), "{field}"));
         }
+    }
+
+    #[test]
+    fn the_date_of_a_408_is_not_that_of_an_answer() {
+        let bytes = b"HTTP/1.1 408 Request Timeout\r\nDate: Mon, 23 Nov 2026 09:37:12 GMT\r\n\r\n";
+        let mut reader = ResponseReader::new();
+        reader.feed(bytes);
+        let head = reader.head().expect("it is a head").expect("it is whole");
+        assert_eq!(head.date().map_err(|error| error.kind()), Err("malformed_head"));
     }
 
     #[test]

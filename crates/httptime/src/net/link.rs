@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::clock::Clock;
 use super::wire::{Times, Wire};
 use crate::error::{Error, Phase};
-use crate::http::{ResponseHead, ResponseReader};
+use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::time::LocalInstant;
 
 /// Where a link goes and what it says there. One for all links to a server.
@@ -421,6 +421,10 @@ impl Link {
         // its date may be as young as that.
         let received = clock.now();
         match self.reader.head() {
+            // It crossed the request on its way. The connection is closed, and the request sent again on another.
+            Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
+                Event::Lost(head.date().err().unwrap_or(Error::Closed { received: 0 }))
+            }
             Ok(Some(head)) => {
                 let times = wire.times(sent, received, clock);
                 // Bytes behind the head are a body that HEAD forbids: never to be read as the next response.
@@ -508,36 +512,57 @@ fn describe(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use httptime_sim::loopback::{BlackHole, LoopbackServer, RefusedPort};
+    use httptime_sim::loopback::{Behaviour, BlackHole, LoopbackServer, RefusedPort};
     use rustix::event::{PollFd, Timespec, poll};
 
     use super::*;
 
-    /// Opens a link to the first of these that answers; `None` when none does.
+    fn route(addresses: Vec<SocketAddr>, timeout: Duration) -> Route {
+        let request = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+        Route { addresses, connect: None, request, timeout, forwarded: false, stamped: true }
+    }
+
+    /// Opens a link to the first of these that answers.
     fn open(addresses: Vec<SocketAddr>, timeout: Duration) -> Result<SocketAddr, Error> {
-        let clock = Clock::new();
-        let request = Vec::new();
-        let route =
-            Route { addresses, connect: None, request, timeout, forwarded: false, stamped: true };
+        let route = route(addresses, timeout);
+        let link = opened(&route, &Clock::new())?;
+        Ok(route.addresses[link.address % route.addresses.len()])
+    }
+
+    fn opened(route: &Route, clock: &Clock) -> Result<Link, Error> {
         let mut link = Link::new();
-        let mut event = link.open(&route, clock.now());
+        let mut event = link.open(route, clock.now());
         loop {
             match event {
-                Event::Opened => break,
+                Event::Opened => return Ok(link),
                 Event::NotOpened(error) => return Err(error),
                 _ => {}
             }
-            let left = link.deadline(&route).map(|at| at.saturating_since(clock.now()));
+            let left = link.deadline(route).map(|at| at.saturating_since(clock.now()));
             let left = Timespec::try_from(left.unwrap_or_default()).expect("short");
             let (fd, flags) = link.interest().expect("it is connecting");
             let ready = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&left));
-            event = match link.advance(&route, &clock, ready == Ok(1)) {
+            event = match link.advance(route, clock, ready == Ok(1)) {
                 Event::Opened => Event::Opened,
                 Event::NotOpened(error) => Event::NotOpened(error),
                 _ => Event::Nothing,
             };
         }
-        Ok(route.addresses[link.address % route.addresses.len()])
+    }
+
+    #[test]
+    fn what_came_before_the_request_is_no_answer_and_nothing_is_sent() -> io::Result<()> {
+        let server = LoopbackServer::builder().behaviour(Behaviour::Unasked).start()?;
+        let route = route(vec![server.address()], Duration::from_secs(10));
+        let clock = Clock::new();
+        let mut link = opened(&route, &clock).expect("it listens");
+        let (fd, flags) = link.interest().expect("it is open");
+        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+        assert_eq!(poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&patience)), Ok(1));
+        let refused = link.send(&route, &clock).expect("it is fresh").expect_err("it was unasked");
+        assert_eq!(refused, Error::MalformedHead { reason: "it began before the request" });
+        assert!(link.is_closed());
+        Ok(())
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! What a hostile server, path or environment does to the program: docs/threat-model.md.
+
+use std::time::Duration;
+
+use httptime::Offset;
+use httptime_sim::loopback::{Behaviour, LoopbackProxy, LoopbackServer, ProxyOptions};
+
+use super::{QUICK, json, program, query, server, text};
+
+/// Delays cannot move a clock by more than the round trip they make: bounds as wide as that are wider than the error.
+#[test]
+fn an_error_smaller_than_the_delay_on_the_path_is_not_mended() {
+    let delayed = |skew_ms: i64, before_ms: u64, after_ms: u64| {
+        let ms = Duration::from_millis;
+        LoopbackServer::builder()
+            .skew(Offset::from_nanos(skew_ms * 1_000_000))
+            .delays(ms(before_ms), ms(after_ms))
+            .start()
+            .expect("a loopback port")
+    };
+    for (skew_ms, before_ms, after_ms, action, code) in
+        [(0, 1200, 0, "leave", 0), (0, 0, 1200, "leave", 0), (900, 600, 600, "refuse", 3)]
+    {
+        let server = delayed(skew_ms, before_ms, after_ms);
+        let output = program()
+            .args(["sync", "--dry-run", "--json", &server.url(), "--lag", "0.001"])
+            .args(["--requests", "8", "--duration", "12", "--timeout", "3"])
+            .output()
+            .expect("the program starts");
+        let object = json(&output);
+        assert_eq!(object["decision"]["action"], action, "{before_ms}/{after_ms}: {object}");
+        assert_eq!(output.status.code(), Some(code), "{object}");
+    }
+}
+
+/// What a server says goes to terminals and into journals: as printable ASCII.
+#[test]
+fn nothing_a_server_says_reaches_a_terminal_but_printable_text() {
+    // 9B is CSI to a terminal of eight bits, and so is C2 9B in UTF-8.
+    let hostile = "Mon\u{9b}31m \u{202e}\u{7f}";
+    for raw in [
+        format!("HTTP/1.1 200 OK\r\nDate: {hostile}\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\nDate: {hostile}\r\nDate: \u{9b}2J\r\n\r\n"),
+        "HTTP/1.1 200 \u{9b}2J\r\nServer: \x1b]0;owned\x07\r\n\r\n".into(),
+        "\x1b]0;owned\x07\u{9b}2J".into(),
+    ] {
+        let liar = LoopbackServer::builder().behaviour(Behaviour::Raw(raw.clone().into()));
+        let liar = liar.start().expect("a loopback port");
+        for more in [&[][..], &["-v"], &["--json"]] {
+            let output = query(&liar.url(), more);
+            assert_eq!(output.status.code(), Some(1), "{raw:?}");
+            let said = text(&output.stdout) + &text(&output.stderr);
+            let odd = said.chars().find(|c| *c != '\n' && !(' '..='~').contains(c));
+            assert_eq!(odd, None, "{raw:?}: {said:?}");
+        }
+    }
+    let named = LoopbackServer::builder().server_header(Some("nginx\u{9b}31m".into()));
+    let output = query(&named.start().expect("a loopback port").url(), &["--json"]);
+    assert_eq!(json(&output)["servers"][0]["server"], "nginx");
+}
+
+/// A CGI program's environment has the client's header fields in capitals.
+#[test]
+fn a_proxy_in_capitals_is_a_header_of_some_client_and_not_believed() {
+    let (honest, proxy) = (server(), LoopbackProxy::start(ProxyOptions::default()));
+    let proxy = proxy.expect("a loopback port");
+    let mut command = program();
+    command.args(["query", &honest.url(), "--requests", "1"]).env("HTTP_PROXY", proxy.url());
+    assert_eq!(command.output().expect("the program starts").status.code(), Some(0));
+    assert_eq!((proxy.connections(), honest.requests()), (0, 1));
+}
+
+#[test]
+fn the_proxys_password_is_in_nothing_the_program_says_or_logs() {
+    let (honest, secret) = (server(), "hunter2");
+    for wanted in [secret, "another"] {
+        let options = ProxyOptions::default().credentials("user", wanted);
+        let proxy = LoopbackProxy::start(options).expect("a loopback port");
+        let url = proxy.url().replace("http://", &format!("http://user:{secret}@"));
+        let output = program()
+            .args(["query", "-v", &honest.url()])
+            .args(QUICK)
+            .env("http_proxy", &url)
+            .env("HTTPTIME_LOG", "trace")
+            .output()
+            .expect("the program starts");
+        assert_eq!(output.status.code(), Some(i32::from(wanted != secret)), "{output:?}");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("TRACE") || said.contains("DEBUG"), "nothing is logged: {said}");
+        assert!(!said.contains(secret) && !said.contains("dXNlcjpodW50ZXIy"), "{said}");
+    }
+}
+
+#[test]
+fn a_server_named_twice_is_exit_code_2() {
+    let mut command = program();
+    command.args(["query", "a.example", "b.example", "http://A.example:80/x"]);
+    let output = command.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("a.example:80 is named twice, and would have two votes"), "{said}");
+}

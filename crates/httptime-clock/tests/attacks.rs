@@ -1,0 +1,203 @@
+//! What somebody in full control of every answer can do to a clock that is kept: he knows the clock, the limits and when he is
+//! asked, and says what he likes with the best of deviations and bounds. In virtual time; nothing is drawn at random.
+
+use std::time::Duration;
+
+use httptime::{Interval, LocalInstant, Offset, Timestamp};
+use httptime_clock::controller::Outcome;
+use httptime_clock::policy::build_day;
+use httptime_clock::{
+    Action, Clock, Controller, Discipline, Frequency, Policy, Reading, SimulatedClock,
+};
+
+const S: i64 = 1_000_000_000;
+const DAY: Duration = Duration::from_secs(86_400);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+/// What the attacker says.
+#[derive(Debug, Clone, Copy)]
+enum Lie {
+    /// The clock is off by so many nanoseconds, each time.
+    Always(i64),
+    /// The same, until it has been refused; from then on only what is slewed.
+    OnceRefusedOnlySlewed(i64),
+    /// By a clock that is right at first and goes wrong by more and more, up to so many parts per million after a day.
+    Drift(f64),
+}
+
+/// A clock that is right, with a frequency that is, a day after the earliest time that the policy lets it show.
+struct Victim {
+    controller: Controller<SimulatedClock>,
+    begun: LocalInstant,
+    refused: bool,
+    largest_ppm: f64,
+}
+
+impl Victim {
+    fn new(policy: Policy) -> Self {
+        let now = build_day().saturating_add(DAY.into());
+        let clock = SimulatedClock::new(now, Offset::ZERO, Frequency::ZERO);
+        let begun = clock.monotonic();
+        let controller = Controller::new(clock, policy, Discipline::default());
+        Self { controller, begun, refused: false, largest_ppm: 0.0 }
+    }
+
+    /// How far the clock is behind the true time, in seconds.
+    fn behind(&self) -> f64 {
+        self.controller.clock().true_offset().as_seconds()
+    }
+
+    fn shown(&self) -> Timestamp {
+        self.controller.clock().now().expect("readable")
+    }
+
+    fn told(&mut self, offset: Offset) -> Outcome {
+        let clock = self.controller.clock();
+        let (stddev, lag) = (Duration::from_micros(10), Duration::from_micros(20));
+        let bounds = Interval::between(offset, offset).widened(lag);
+        let (at, local_time) = (clock.monotonic(), self.shown());
+        let reading = Reading { offset, stddev, bounds, lag, at, local_time };
+        self.controller.absorb(&reading).expect("done")
+    }
+
+    fn offset_by(&self, lie: Lie) -> Offset {
+        let ppm = match lie {
+            Lie::OnceRefusedOnlySlewed(ns) if self.refused => {
+                return Offset::from_nanos(ns.signum() * S / 10);
+            }
+            Lie::Always(ns) | Lie::OnceRefusedOnlySlewed(ns) => return Offset::from_nanos(ns),
+            Lie::Drift(ppm) => ppm,
+        };
+        // The integral of a rate that grows for a day and stays.
+        let clock = self.controller.clock();
+        let seconds = clock.monotonic().saturating_since(self.begun).as_secs_f64();
+        let day = DAY.as_secs_f64();
+        let grown = seconds.min(day).powi(2) / (2.0 * day) + (seconds - day).max(0.0);
+        let led = Offset::from(Duration::from_secs_f64(grown * ppm.abs() / 1e6));
+        let led = if ppm < 0.0 { Offset::ZERO.saturating_sub(led) } else { led };
+        clock.true_offset().saturating_add(led)
+    }
+
+    fn attacked(&mut self, time: Duration, lie: Lie) {
+        let end = self.controller.clock().monotonic().saturating_add(time);
+        while self.controller.clock().monotonic() < end {
+            self.controller.stop_slewing().expect("stopped");
+            let outcome = self.told(self.offset_by(lie));
+            self.refused |= matches!(outcome.action, Action::Refuse(_));
+            self.largest_ppm = self.largest_ppm.max(outcome.frequency.as_ppm().abs());
+            self.controller.clock_mut().advance(outcome.interval);
+        }
+    }
+}
+
+const LIES: [Lie; 9] = [
+    Lie::Always(S / 10),
+    Lie::Always(S / 2),
+    Lie::Always(60 * S),
+    Lie::Always(1000 * S),
+    Lie::OnceRefusedOnlySlewed(59 * S),
+    Lie::OnceRefusedOnlySlewed(60 * S),
+    Lie::OnceRefusedOnlySlewed(S / 2),
+    Lie::Drift(400.0),
+    Lie::Drift(1500.0),
+];
+
+impl Lie {
+    fn backward(self) -> Self {
+        match self {
+            Self::Always(ns) => Self::Always(-ns),
+            Self::OnceRefusedOnlySlewed(ns) => Self::OnceRefusedOnlySlewed(-ns),
+            Self::Drift(ppm) => Self::Drift(-ppm),
+        }
+    }
+}
+
+/// What docs/threat-model.md promises: steps up to `max_accumulated`, and 1000 ppm of the time, half by slewing and half by the
+/// frequency.
+#[test]
+fn an_attacker_in_full_control_for_a_week_moves_a_clock_no_further_than_the_limits_say() {
+    let minute = Some(Duration::from_secs(60));
+    let policy = Policy::default()
+        .max_startup_forward(minute)
+        .max_startup_backward(minute)
+        .max_forward(minute)
+        .max_backward(minute)
+        .max_accumulated(Some(Duration::from_secs(600)));
+    // The last interval reaches past the end of the week.
+    let limit = 600.0 + (WEEK.as_secs_f64() + 3600.0) * 1000e-6;
+    let mut worst: f64 = 0.0;
+    for lie in LIES.into_iter().flat_map(|lie| [lie, lie.backward()]) {
+        let mut victim = Victim::new(policy.clone());
+        victim.attacked(WEEK, lie);
+        let moved = victim.behind().abs();
+        println!("{lie:?}: {moved:.3} s of {limit:.3}, {:.1} ppm", victim.largest_ppm);
+        assert!(moved <= limit, "{lie:?}: {moved} s");
+        worst = worst.max(moved);
+    }
+    assert!(worst > 0.9 * limit, "nobody came near: the limit is no measure, {worst} s");
+}
+
+#[test]
+fn with_the_default_limits_only_the_floor_and_a_thousand_seconds_a_minute_bound_the_damage() {
+    // Each is asked for every 64 s at most.
+    let most = WEEK.as_secs_f64() / 64.0 * 1000.0 + 1000.0;
+    let mut forward: f64 = 0.0;
+    for lie in LIES {
+        let mut victim = Victim::new(Policy::default());
+        victim.attacked(WEEK, lie);
+        forward = forward.max(-victim.behind());
+        let mut back = Victim::new(Policy::default());
+        back.attacked(WEEK, lie.backward());
+        println!("{lie:?}: {:.0} s forward, {:.0} s back", -victim.behind(), back.behind());
+        assert!(-victim.behind() <= most && victim.largest_ppm <= 500.0, "{lie:?}");
+        assert!(back.shown() >= build_day(), "{lie:?}: {}", back.shown());
+    }
+    assert!(forward > 0.99 * most - 2000.0, "{forward} s of {most}");
+    // And the first correction goes as far forward as he likes.
+    let mut victim = Victim::new(Policy::default());
+    let years = Offset::from_nanos(10 * 365 * 86_400 * S);
+    assert_eq!(victim.told(years).action, Action::Step(years));
+}
+
+#[test]
+fn a_clock_led_far_ahead_is_not_led_back_by_an_honest_server() {
+    let mut victim = Victim::new(Policy::default());
+    for _ in 0..2 {
+        let outcome = victim.told(Offset::from_nanos(900 * S));
+        assert!(matches!(outcome.action, Action::Step(_)), "{outcome:?}");
+        victim.controller.clock_mut().advance(outcome.interval);
+    }
+    let honest = victim.controller.clock().true_offset();
+    let outcome = victim.told(honest);
+    assert!(matches!(outcome.action, Action::Refuse(_)), "{outcome:?}");
+}
+
+#[test]
+fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_is_heard() {
+    for lie in [Lie::Drift(400.0), Lie::Drift(-400.0)] {
+        let mut victim = Victim::new(Policy::default());
+        victim.attacked(2 * DAY, lie);
+        let frequency = |victim: &Victim| {
+            victim.controller.clock().frequency().expect("readable").as_ppm().abs()
+        };
+        assert!((390.0..=500.0).contains(&frequency(&victim)), "{lie:?}: {}", frequency(&victim));
+        let saved = victim.controller.state().expect("readable").expect("learnt");
+        assert_eq!(saved.frequency.as_ppm().abs(), frequency(&victim), "a restart keeps it");
+        // Alone, it goes wrong by the learnt frequency.
+        let before = victim.behind();
+        victim.controller.stop_slewing().expect("stopped");
+        victim.controller.clock_mut().advance(DAY);
+        let drifted = (victim.behind() - before).abs();
+        assert!((33.0..=43.3).contains(&drifted), "{drifted} s in a day");
+        let begun = victim.controller.clock().monotonic();
+        while frequency(&victim) > 1.0 || victim.behind().abs() > 0.005 {
+            victim.controller.stop_slewing().expect("stopped");
+            let outcome = victim.told(victim.controller.clock().true_offset());
+            victim.controller.clock_mut().advance(outcome.interval);
+            let took = victim.controller.clock().monotonic().saturating_since(begun);
+            assert!(took < DAY, "{lie:?}: {} ppm, {} s", frequency(&victim), victim.behind());
+        }
+        let took = victim.controller.clock().monotonic().saturating_since(begun);
+        println!("{lie:?}: {drifted:.1} s in a day alone, mended in {} s", took.as_secs());
+    }
+}
