@@ -10,13 +10,28 @@ use httptime::Offset;
 use httptime_sim::loopback::{Behaviour, LoopbackServer, RefusedPort};
 use serde_json::Value;
 
+mod output;
 mod run;
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 const QUICK: &[&str] = &["--requests", "4", "--duration", "3", "--timeout", "1"];
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_httptime");
+
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
+    without_proxies(Command::new(PROGRAM))
+}
+
+/// The program by way of a shell, which does to it what `prepared` says.
+fn prepared(prepared: &str, arguments: &[&str]) -> Command {
+    let mut shell = without_proxies(Command::new("sh"));
+    shell
+        .args(["-c", &prepared.replace("httptime", "exec \"$0\" \"$@\""), PROGRAM])
+        .args(arguments);
+    shell
+}
+
+fn without_proxies(mut command: Command) -> Command {
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
         command.env_remove(name);
     }
