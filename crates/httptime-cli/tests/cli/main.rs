@@ -213,6 +213,36 @@ fn a_reader_that_goes_away_is_no_reason_to_panic() {
 }
 
 #[test]
+fn with_too_few_descriptors_it_names_that_or_measures_all_the_same() {
+    let server = server();
+    let named = RefusedPort::reserve().expect("a port").address().port();
+    let local = format!("http://localhost:{named}/");
+    let mut measured = 0;
+    // With fewer the system cannot load the program.
+    for limit in 4..12 {
+        for command in ["query", "sync --dry-run"] {
+            for url in [server.url(), local.clone()] {
+                let script = format!("ulimit -n {limit}; httptime");
+                let words: Vec<&str> = command.split(' ').collect();
+                let arguments = [&words[..], &[url.as_str(), "--json"], QUICK].concat();
+                let output = prepared(&script, &arguments).output().expect("a shell");
+                let said = text(&output.stderr);
+                assert!(!said.contains("panicked"), "{limit}: {said}");
+                let object = json(&output);
+                let error =
+                    object["error"]["kind"].as_str().or(object["before"]["error"]["kind"].as_str());
+                match (output.status.code(), error) {
+                    (Some(0), None) => measured += 1,
+                    (Some(1), Some("connect" | "connection_refused" | "resolve")) => {}
+                    other => panic!("{limit}: {other:?}: {object} {said}"),
+                }
+            }
+        }
+    }
+    assert!(measured > 0);
+}
+
+#[test]
 fn demo_prints_the_estimate_beside_the_truth() {
     for skew in ["38.116", "-0.3"] {
         let output = program()
