@@ -182,8 +182,10 @@ pub enum Error {
         /// By how much the lower bound lies above the upper one.
         gap: Duration,
     },
-    /// The local clock was set during the measurement.
-    #[error("the local clock was stepped by {by} s during the measurement")]
+    /// The local clock was set during the measurement, or jumped when the machine woke.
+    #[error(
+        "the local clock was stepped by {by} s during the measurement: it was set, or the machine slept"
+    )]
     ClockStepped {
         /// By how much, forward positive.
         by: Offset,

@@ -34,7 +34,7 @@ pub(crate) struct Kept {
 /// Why a measurement came to nothing.
 #[derive(Debug, ThisError)]
 pub(crate) enum KeepError {
-    #[error("{0} or after it; nothing is done")]
+    #[error("nothing is done with what was measured: {0}")]
     Moved(Error),
     #[error(transparent)]
     Clock(#[from] ClockError),
