@@ -64,9 +64,9 @@ pub enum Error {
     /// No address of the server or proxy took the connection.
     #[error("cannot connect to {address}: {reason}")]
     Connect {
-        /// The address tried last.
+        /// The address tried last; one to which there was no way only if there was a way to none.
         address: SocketAddr,
-        /// Whether the last address refused.
+        /// Whether that address refused.
         refused: bool,
         /// What the system said.
         reason: String,
