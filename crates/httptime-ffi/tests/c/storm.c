@@ -1,5 +1,6 @@
 /* A program with a timer that interrupts every system call there is: a signal at 1 kHz, whose handler restarts none. */
 #define _XOPEN_SOURCE 700
+#include "check.h"
 #include "httptime.h"
 
 #include <signal.h>
@@ -7,16 +8,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-static int failures;
 static volatile sig_atomic_t signals;
-
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                     \
-        }                                                                   \
-    } while (0)
 
 static void interrupt(int number)
 {

@@ -172,6 +172,9 @@ impl Link {
         while opening.tried < count && now < opening.deadline {
             if opening.tried > 0 {
                 self.address += 1;
+                if let Some(error) = &failure {
+                    debug!("{error}; trying the next address");
+                }
             }
             opening.tried += 1;
             let address = route.addresses[self.address % count];
