@@ -37,7 +37,7 @@ pub(crate) enum Command {
 #[command(after_help = concat!(
     "A proxy is also taken from http_proxy or all_proxy in the environment, unless no_proxy names the server, as curl \
      reads them.\n\n",
-    "Exit status: 0 measured, 1 could not measure, 2 wrong usage, 130 Ctrl-C."
+    "Exit status: 0 measured, 1 could not measure or not write the answer, 2 wrong usage, 130 Ctrl-C."
 ))]
 pub(crate) struct Query {
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(crate) struct Query {
 /// whose bounds are wider than the error.
 #[derive(Debug, Parser)]
 #[command(after_help = concat!(
-    "Exit status: 0 done or nothing to do, 1 could not measure, 2 wrong usage, 3 refused, 4 no privilege, 130 Ctrl-C."
+    "Exit status: 0 done or nothing to do, 1 could not measure or not write the answer, 2 wrong usage, 3 refused, 4 no privilege, 130 Ctrl-C."
 ))]
 pub(crate) struct Sync {
     #[command(flatten)]
@@ -286,7 +286,7 @@ fn offset(text: &str) -> Result<Offset, String> {
 const EXIT_CODES: &str = "\
 Exit status:
   0    done
-  1    could not measure (the reason is on stderr, or in the JSON object)
+  1    could not measure (the reason is on stderr, or in the JSON object), or not write the answer
   2    wrong usage
   3    a correction was refused
   4    no privilege to change the clock

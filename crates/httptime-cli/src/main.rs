@@ -26,18 +26,34 @@ const NOT_MEASURED: u8 = 1;
 const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 const NO_PRIVILEGE: u8 = 4;
+/// What would have been [`DONE`], but for the output.
+const NOT_WRITTEN: u8 = 1;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let status = match Args::try_parse() {
+        Ok(args) => obey(&args),
+        // Help and version come this way, too.
+        Err(answer) => {
+            let shown = answer.print();
+            if let (Err(error), false) = (shown, answer.use_stderr()) {
+                report::unwritten(&error);
+            }
+            u8::try_from(answer.exit_code()).unwrap_or(USAGE)
+        }
+    };
+    ExitCode::from(if status == DONE && !report::is_written() { NOT_WRITTEN } else { status })
+}
+
+fn obey(args: &Args) -> u8 {
     let stays = matches!(args.command, Command::Run(_));
     if !stays {
         signals::end_at_once();
     }
     logging::start(stays);
-    ExitCode::from(match args.command {
-        Command::Query(query) => query::run(&query),
-        Command::Sync(sync) => sync::run(&sync),
-        Command::Run(run) => run::run(&run),
-        Command::Demo(demo) => demo::run(&demo),
-    })
+    match &args.command {
+        Command::Query(query) => query::run(query),
+        Command::Sync(sync) => sync::run(sync),
+        Command::Run(run) => run::run(run),
+        Command::Demo(demo) => demo::run(demo),
+    }
 }

@@ -1,4 +1,5 @@
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use httptime::client::{ServerReport, Survey};
@@ -6,6 +7,7 @@ use httptime::config::Config;
 use httptime::measurement::Ended;
 use httptime::{Error, Interval, Measurement, Offset};
 use httptime_clock::Action;
+use rustix::io::{Errno, retry_on_intr};
 use serde_json::{Value, json};
 
 use crate::args::Output;
@@ -283,10 +285,36 @@ fn seconds(offset: Offset) -> f64 {
     offset.as_seconds()
 }
 
-/// Prints a line on stdout. A reader that has gone away (`| head -0`) is no reason to complain.
+/// Prints a line on stdout.
 fn print(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    if let Err(error) = write_to_stdout(format!("{line}\n").as_bytes()) {
+        unwritten(&error.into());
+    }
 }
+
+/// Complains that what was to be printed could not be, the first time. A reader that has gone away (`| head -0`) is no
+/// reason to.
+pub(crate) fn unwritten(error: &io::Error) {
+    if error.kind() != ErrorKind::BrokenPipe && !UNWRITTEN.swap(true, Ordering::Relaxed) {
+        complaint(&format!("cannot write to standard output: {error}"));
+    }
+}
+
+/// Whether all that was printed was written.
+pub(crate) fn is_written() -> bool {
+    !UNWRITTEN.load(Ordering::Relaxed)
+}
+
+/// Not by way of [`io::stdout`], which says of a descriptor that is not open for writing that all is well.
+fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        let written = retry_on_intr(|| rustix::io::write(io::stdout(), bytes))?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// The version of the JSON object. Fields may be added to a version; none changes its meaning or goes.
 const SCHEMA: u32 = 1;

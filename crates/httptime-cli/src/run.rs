@@ -1,6 +1,6 @@
 //! `httptime run`: stay, and keep the clock right.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use self::complaint::Complaint;
 use self::keeper::{KeepError, Keeper};
 use self::pace::Pace;
 use self::settings::Settings;
@@ -17,6 +18,7 @@ use self::textfile::Metrics;
 use crate::args::Run;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
+mod complaint;
 mod keeper;
 mod pace;
 mod settings;
@@ -43,10 +45,16 @@ struct Daemon<'a> {
     keeper: Keeper,
     pace: Pace,
     metrics: Metrics,
-    events: Sender<Event>,
+    unwritten: Complaint,
+    events: SyncSender<Event>,
     doing: Doing,
     /// The wall clock as it was last known to be.
     tie: ClockTie,
+    /// Whether the latest measurement was begun before its time, as the clock had moved.
+    hurried: bool,
+    /// When the service manager was last told that we live.
+    alive: Instant,
+    tick: Duration,
 }
 
 pub(crate) fn run(args: &Run) -> u8 {
@@ -60,7 +68,8 @@ pub(crate) fn run(args: &Run) -> u8 {
     if args.check {
         return DONE;
     }
-    let (events, arriving) = mpsc::channel();
+    // No more than one waits: signals that come faster than they are obeyed are one signal.
+    let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
         report::complaint(&format!("cannot listen for signals: {error}"));
         return NOT_MEASURED;
@@ -79,9 +88,13 @@ pub(crate) fn run(args: &Run) -> u8 {
         client,
         keeper,
         metrics: Metrics::default(),
+        unwritten: Complaint::default(),
         events,
         doing: Doing::Waiting { until: Instant::now() },
         tie: httptime::net::tie(),
+        hurried: false,
+        alive: Instant::now(),
+        tick: service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK)),
     };
     daemon.run(&arriving)
 }
@@ -97,7 +110,7 @@ fn pace(settings: &Settings) -> Pace {
 }
 
 /// Has signals come in as events, on a thread of its own.
-fn listen(events: Sender<Event>) -> std::io::Result<()> {
+fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
@@ -115,9 +128,8 @@ impl Daemon<'_> {
         info!("started, {}", self.args.config.display());
         self.write_metrics();
         service::ready();
-        let tick = service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK));
         loop {
-            let forbidden = match arriving.recv_timeout(self.patience(tick)) {
+            let forbidden = match arriving.recv_timeout(self.patience()) {
                 Ok(Event::End) => {
                     info!("ending");
                     service::stopping();
@@ -129,19 +141,29 @@ impl Daemon<'_> {
                     false
                 }
                 Ok(Event::Measured(survey)) => self.measured(&survey),
-                Err(RecvTimeoutError::Timeout) => self.look_around(),
-                Err(RecvTimeoutError::Disconnected) => false,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
             };
-            if forbidden {
+            // After each event, too: a storm of them must not keep us from measuring.
+            if forbidden || self.look_around() {
                 return NO_PRIVILEGE;
             }
         }
     }
 
-    fn patience(&self, tick: Duration) -> Duration {
+    fn patience(&self) -> Duration {
         match self.doing {
-            Doing::Waiting { until } => until.saturating_duration_since(Instant::now()).min(tick),
-            Doing::Measuring { .. } => tick,
+            Doing::Waiting { until } => {
+                until.saturating_duration_since(Instant::now()).min(self.tick)
+            }
+            Doing::Measuring { .. } => self.tick,
+        }
+    }
+
+    /// Says that we live, but not at each event of many.
+    fn live(&mut self) {
+        if self.alive.elapsed() >= self.tick / 2 {
+            service::alive();
+            self.alive = Instant::now();
         }
     }
 
@@ -154,18 +176,23 @@ impl Daemon<'_> {
                 let limits = self.client.config().limits();
                 let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
                 if since.elapsed() < deadline {
-                    service::alive();
+                    self.live();
                 }
                 false
             }
             Doing::Waiting { until } => {
-                service::alive();
+                self.live();
                 let moved = self.tie.stepped_by(httptime::net::tie());
-                let set = moved.abs() > SET;
-                if set {
+                // Not twice in a row: whoever sets it again and again would have us measure without a pause.
+                let hurry = moved.abs() > SET && !self.hurried;
+                if hurry {
                     info!("the clock moved by {moved:.3} s: it was set, or the machine slept");
                 }
-                (set || until <= Instant::now()) && self.measure()
+                if !hurry && until > Instant::now() {
+                    return false;
+                }
+                self.hurried = hurry;
+                self.measure()
             }
         }
     }
@@ -186,6 +213,7 @@ impl Daemon<'_> {
             let _ = events.send(Event::Measured(Box::new(client.survey(|_| {}))));
         };
         self.doing = Doing::Measuring { since: Instant::now() };
+        self.tie = httptime::net::tie();
         if let Err(error) = thread::Builder::new().name("measurement".into()).spawn(work) {
             warn!("cannot start a thread: {error}");
             self.wait(None);
@@ -257,7 +285,13 @@ impl Daemon<'_> {
     /// From the beginning of this measurement to the next one: this long, or longer after each failure.
     fn wait(&mut self, interval: Option<Duration>) {
         let wait = match interval {
-            Some(interval) => self.pace.measured(interval),
+            Some(interval) => {
+                // We may have set it ourselves. After a failure it is held against what it was before: if it was set
+                // meanwhile, that is why, and the next measurement need not wait.
+                self.tie = httptime::net::tie();
+                self.hurried = false;
+                self.pace.measured(interval)
+            }
             None => self.pace.failed(),
         };
         self.metrics.interval_seconds = wait.as_secs_f64();
@@ -266,14 +300,13 @@ impl Daemon<'_> {
             Doing::Waiting { .. } => Instant::now(),
         };
         self.doing = Doing::Waiting { until: begun + wait };
-        self.tie = httptime::net::tie();
     }
 
-    fn write_metrics(&self) {
+    fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
-            if let Err(error) = self.metrics.write(path) {
-                warn!("cannot write {}: {error}", path.display());
-            }
+            let written = self.metrics.write(path);
+            self.unwritten
+                .hear(written.map_err(|error| format!("cannot write {}: {error}", path.display())));
         }
     }
 

@@ -102,7 +102,8 @@ impl SavedState {
 /// Replaces a file as one step: it is written beside the old one, flushed to the disk, and renamed over it.
 ///
 /// The name beside it is always the same, `.NAME.new`, so that a process that is killed leaves no litter. What lies there is
-/// removed and never written to: where others may write, it can be a link to anywhere.
+/// removed and never written to: where others may write, it can be a link to anywhere. Nothing is left there after a failure: on
+/// a full disk half a file would be in everybody's way.
 ///
 /// # Errors
 /// What the system says; the old file is then still there.
@@ -113,18 +114,24 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         _ => Path::new("."),
     };
     let beside = folder.join(format!(".{}.new", name.to_string_lossy()));
-    match fs::remove_file(&beside) {
+    if let Err(error) = written(&beside, contents).and_then(|()| fs::rename(&beside, path)) {
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    // The rename itself is on the disk once the folder is. Some file systems do not offer that.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+fn written(path: &Path, contents: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     // O_EXCL: a link laid there since is an error.
-    let mut file = File::create_new(&beside)?;
+    let mut file = File::create_new(path)?;
     file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    // The rename itself is on the disk once the folder is. Some file systems do not offer that.
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    Ok(())
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -182,6 +189,16 @@ mod tests {
         assert_eq!(fs::read_to_string(&elsewhere).expect("still there"), "precious");
         assert!(fs::symlink_metadata(&path).expect("there").is_file(), "no link itself");
         assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn what_cannot_take_the_file_s_place_is_not_left_beside_it() {
+        let folder = folder("taken");
+        let path = folder.join("state.toml");
+        fs::create_dir(&path).expect("created");
+        STATE.save(&path).expect_err("a folder is there");
+        assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);
         fs::remove_dir_all(folder).expect("removed");
     }
 

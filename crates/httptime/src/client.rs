@@ -387,8 +387,10 @@ impl Session {
     }
 
     fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
-        self.route?;
-        self.measure.finish(tie)
+        match self.route {
+            Ok(_) => self.measure.finish(tie),
+            Err(error) => Err(self.measure.cause(error, tie)),
+        }
     }
 
     /// Gives up for good; nothing that was measured counts.

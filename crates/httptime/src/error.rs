@@ -64,9 +64,9 @@ pub enum Error {
     /// No address of the server or proxy took the connection.
     #[error("cannot connect to {address}: {reason}")]
     Connect {
-        /// The address tried last.
+        /// The address tried last; one to which there was no way only if there was a way to none.
         address: SocketAddr,
-        /// Whether the last address refused.
+        /// Whether that address refused.
         refused: bool,
         /// What the system said.
         reason: String,
@@ -182,8 +182,10 @@ pub enum Error {
         /// By how much the lower bound lies above the upper one.
         gap: Duration,
     },
-    /// The local clock was set during the measurement.
-    #[error("the local clock was stepped by {by} s during the measurement")]
+    /// The local clock was set during the measurement, or jumped when the machine woke.
+    #[error(
+        "the local clock was stepped by {by} s during the measurement: it was set, or the machine slept"
+    )]
     ClockStepped {
         /// By how much, forward positive.
         by: Offset,

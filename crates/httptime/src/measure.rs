@@ -260,21 +260,40 @@ impl Measure {
         Some(Estimate::new(offset, estimate.stddev().min(most)))
     }
 
+    /// Why the measurement failed that ended with `error`, with the local clocks at the end as `tie` has them.
+    ///
+    /// While a machine sleeps its monotonic clock stands still and the server's goes on, so dates from before and after
+    /// contradict each other. The wall clock, which jumps when the machine wakes, shows that it was not the server.
+    #[cfg(feature = "net")]
+    pub(crate) fn cause(&self, error: Error, tie: ClockTie) -> Error {
+        match error {
+            Error::Inconsistent { .. } => self.moved(tie).err().unwrap_or(error),
+            _ => error,
+        }
+    }
+
+    /// How far the wall clock has moved against the monotonic one since the beginning, and how well that is known.
+    fn moved(&self, tie: ClockTie) -> Result<(Offset, Duration), Error> {
+        let begun = self.progress.tie();
+        let elapsed = tie.instant().saturating_since(begun.instant());
+        let uncertainty = begun.uncertainty().saturating_add(tie.uncertainty());
+        let by = begun.stepped_by(tie);
+        let allowed = drift(elapsed, self.config.drift_ppm()).saturating_add(uncertainty.into());
+        if Offset::from(by.abs()) > allowed {
+            return Err(Error::ClockStepped { by });
+        }
+        Ok((by, uncertainty))
+    }
+
     /// The result, with the local clocks at the end as `tie` has them.
     ///
     /// # Errors
     /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning. When nothing was measured, what
     /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none.
     pub fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
+        let (moved, uncertainty) = self.moved(tie)?;
         let progress = &self.progress;
         let begun = progress.tie();
-        let elapsed = tie.instant().saturating_since(begun.instant());
-        let uncertainty = begun.uncertainty().saturating_add(tie.uncertainty());
-        let moved = begun.stepped_by(tie);
-        let allowed = drift(elapsed, self.config.drift_ppm()).saturating_add(uncertainty.into());
-        if Offset::from(moved.abs()) > allowed {
-            return Err(Error::ClockStepped { by: moved });
-        }
         let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
         let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
             return Err(missing);
@@ -374,6 +393,25 @@ mod tests {
             let by = Offset::from_nanos(step * 1_000_000);
             assert_eq!(measure.finish(stepped), Err(Error::ClockStepped { by }));
         }
+        Ok(())
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_machine_that_slept_is_not_taken_for_a_server_that_contradicts_itself() -> Result<(), Error>
+    {
+        let mut measure = started();
+        exchange(&mut measure, 0, 38)?;
+        // A second of the monotonic clock, and seven of the server's.
+        let contradiction = exchange(&mut measure, 1_000, 45).expect_err("six seconds too many");
+        assert_eq!(contradiction.kind(), "inconsistent");
+        let slept = ClockTie::new(at(1_010), tie(7_010).wall(), Duration::ZERO);
+        let by = Offset::from_nanos(6_000_000_000);
+        let cause = |error: &Error, tie| measure.cause(error.clone(), tie);
+        assert_eq!(cause(&contradiction, slept), Error::ClockStepped { by });
+        assert_eq!(cause(&contradiction, tie(1_010)), contradiction);
+        // What has nothing to do with time is what it was.
+        assert_eq!(cause(&Error::ProxyCredentials, slept), Error::ProxyCredentials);
         Ok(())
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use httptime::{Error, Interval, Measurement, Offset};
 use httptime_chrony::{ChronyError, Feed, Leap, Sample};
-use httptime_clock::state::StateError;
 use httptime_clock::{Action, ClockError, Controller, Frequency, Reading, SavedState, SystemClock};
 use log::{info, warn};
 use thiserror::Error as ThisError;
 
+use super::complaint::Complaint;
 use super::settings::{Mode, Settings};
 use crate::bar::span;
 use crate::servers::still_shown;
@@ -18,7 +18,7 @@ use crate::sync::decision;
 /// Keeps the clock right by way of measurements.
 #[derive(Debug)]
 pub(crate) enum Keeper {
-    Clock { controller: Box<Controller<SystemClock>>, state_file: PathBuf },
+    Clock { controller: Box<Controller<SystemClock>>, state_file: PathBuf, unsaved: Complaint },
     Chrony { feed: Feed, delay: Option<Duration>, advised: Duration },
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Kept {
 /// Why a measurement came to nothing.
 #[derive(Debug, ThisError)]
 pub(crate) enum KeepError {
-    #[error("{0} since the measurement; nothing is done")]
+    #[error("nothing is done with what was measured: {0}")]
     Moved(Error),
     #[error(transparent)]
     Clock(#[from] ClockError),
@@ -84,13 +84,13 @@ impl Keeper {
             Ok(None) => info!("no state saved in {} yet", state_file.display()),
             Err(error) => warn!("{error}; starting without it"),
         }
-        Ok(Self::Clock { controller, state_file })
+        Ok(Self::Clock { controller, state_file, unsaved: Complaint::default() })
     }
 
     /// Takes over new settings. What is known of the clock is kept, if the clock is kept as before.
     pub(crate) fn reload(&mut self, settings: &Settings) -> Result<(), ChronyError> {
         match (&mut *self, settings.mode) {
-            (Self::Clock { controller, state_file }, Mode::Clock) => {
+            (Self::Clock { controller, state_file, .. }, Mode::Clock) => {
                 controller.set_policy(settings.policy());
                 settings.poll.limit(controller.discipline_mut());
                 *state_file = settings.state_file();
@@ -120,7 +120,7 @@ impl Keeper {
     pub(crate) fn keep(&mut self, measurement: &Measurement) -> Result<Kept, KeepError> {
         still_shown(measurement).map_err(KeepError::Moved)?;
         match self {
-            Self::Clock { controller, state_file } => {
+            Self::Clock { controller, state_file, unsaved } => {
                 let outcome = controller.absorb(&Reading::from(measurement))?;
                 let what = decision(outcome.action);
                 match outcome.action {
@@ -128,7 +128,7 @@ impl Keeper {
                     Action::Leave => {}
                     _ => info!("{what}"),
                 }
-                save(controller, state_file);
+                unsaved.hear(save(controller, state_file));
                 Ok(Kept {
                     interval: outcome.interval,
                     stepped: matches!(outcome.action, Action::Step(_)),
@@ -160,21 +160,16 @@ impl Keeper {
     }
 
     /// Saves what is known of the clock.
-    pub(crate) fn end(&self) {
-        if let Self::Clock { controller, state_file } = self {
-            save(controller, state_file);
+    pub(crate) fn end(&mut self) {
+        if let Self::Clock { controller, state_file, unsaved } = self {
+            unsaved.hear(save(controller, state_file));
         }
     }
 }
 
-fn save(controller: &Controller<SystemClock>, state_file: &Path) {
-    let saved = controller.state().map_err(|error| error.to_string()).and_then(|state| {
-        let written = state.map_or(Ok(()), |state| state.save(state_file));
-        written.map_err(|error: StateError| error.to_string())
-    });
-    if let Err(error) = saved {
-        warn!("{error}");
-    }
+fn save(controller: &Controller<SystemClock>, state_file: &Path) -> Result<(), String> {
+    let state = controller.state().map_err(|error| error.to_string())?;
+    state.map_or(Ok(()), |state| state.save(state_file)).map_err(|error| error.to_string())
 }
 
 /// How far the offset can be from the estimate.

@@ -11,13 +11,28 @@ use httptime_sim::loopback::{Behaviour, LoopbackServer, RefusedPort};
 use serde_json::Value;
 
 mod attacks;
+mod output;
 mod run;
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 const QUICK: &[&str] = &["--requests", "4", "--duration", "3", "--timeout", "1"];
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_httptime");
+
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
+    without_proxies(Command::new(PROGRAM))
+}
+
+/// The program by way of a shell, which does to it what `prepared` says.
+fn prepared(prepared: &str, arguments: &[&str]) -> Command {
+    let mut shell = without_proxies(Command::new("sh"));
+    shell
+        .args(["-c", &prepared.replace("httptime", "exec \"$0\" \"$@\""), PROGRAM])
+        .args(arguments);
+    shell
+}
+
+fn without_proxies(mut command: Command) -> Command {
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
         command.env_remove(name);
     }
@@ -196,6 +211,36 @@ fn a_reader_that_goes_away_is_no_reason_to_panic() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn with_too_few_descriptors_it_names_that_or_measures_all_the_same() {
+    let server = server();
+    let named = RefusedPort::reserve().expect("a port").address().port();
+    let local = format!("http://localhost:{named}/");
+    let mut measured = 0;
+    // With fewer the system cannot load the program.
+    for limit in 4..12 {
+        for command in ["query", "sync --dry-run"] {
+            for url in [server.url(), local.clone()] {
+                let script = format!("ulimit -n {limit}; httptime");
+                let words: Vec<&str> = command.split(' ').collect();
+                let arguments = [&words[..], &[url.as_str(), "--json"], QUICK].concat();
+                let output = prepared(&script, &arguments).output().expect("a shell");
+                let said = text(&output.stderr);
+                assert!(!said.contains("panicked"), "{limit}: {said}");
+                let object = json(&output);
+                let error =
+                    object["error"]["kind"].as_str().or(object["before"]["error"]["kind"].as_str());
+                match (output.status.code(), error) {
+                    (Some(0), None) => measured += 1,
+                    (Some(1), Some("connect" | "connection_refused" | "resolve")) => {}
+                    other => panic!("{limit}: {other:?}: {object} {said}"),
+                }
+            }
+        }
+    }
+    assert!(measured > 0);
 }
 
 #[test]

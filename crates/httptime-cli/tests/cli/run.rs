@@ -1,14 +1,18 @@
 //! `httptime run` as a service manager meets it: ready, fed, reloaded, ended. It feeds a socket in place of chronyd's; no clock
 //! is set.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
 use httptime_sim::loopback::LoopbackServer;
+
+mod faults;
 
 const SKEW: f64 = 38.116;
 const LIMIT: Duration = Duration::from_secs(20);
@@ -18,7 +22,8 @@ struct Service {
     process: Option<Child>,
     directory: PathBuf,
     chronyd: UnixDatagram,
-    manager: UnixDatagram,
+    /// What the service manager is told. It always listens: whoever tells one that does not, waits.
+    manager: Receiver<String>,
     server: LoopbackServer,
 }
 
@@ -32,12 +37,16 @@ impl Service {
             std::env::temp_dir().join(format!("httptime-run-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).expect("a directory");
-        let socket = |name: &str| {
-            let socket = UnixDatagram::bind(directory.join(name)).expect("a socket");
-            socket.set_read_timeout(Some(LIMIT)).expect("a timeout");
-            socket
-        };
-        let (chronyd, manager) = (socket("chronyd"), socket("manager"));
+        let chronyd = UnixDatagram::bind(directory.join("chronyd")).expect("a socket");
+        chronyd.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        let listening = UnixDatagram::bind(directory.join("manager")).expect("a socket");
+        let (heard, manager) = mpsc::channel();
+        thread::spawn(move || {
+            let mut message = [0; 4096];
+            while let Ok(length @ 1..) = listening.recv(&mut message) {
+                let _ = heard.send(String::from_utf8_lossy(&message[..length]).into_owned());
+            }
+        });
         let mut service = Self { process: None, directory, chronyd, manager, server };
         service.configure("");
         let process = Command::new(env!("CARGO_BIN_EXE_httptime"))
@@ -48,7 +57,8 @@ impl Service {
             .env_remove("http_proxy")
             .env_remove("all_proxy")
             .stdin(Stdio::null())
-            .stderr(Stdio::piped())
+            // A file takes all that is said, whether it is read or not.
+            .stderr(File::create(service.directory.join("log")).expect("a file"))
             .spawn()
             .expect("the program starts");
         service.process = Some(process);
@@ -56,23 +66,23 @@ impl Service {
     }
 
     fn configure(&self, more: &str) {
+        fs::write(self.directory.join("httptime.toml"), self.configuration(more)).expect("a file");
+    }
+
+    fn configuration(&self, more: &str) -> String {
         let place = self.directory.display();
-        let config = format!(
+        format!(
             "servers = ['{}']\nmode = 'chrony'\ntextfile = '{place}/httptime.prom'\n{more}\n\
              [measure]\nrequests = 4\nduration = 2\n[chrony]\nsocket = '{place}/chronyd'\npoll = 1\n",
             self.server.url()
-        );
-        fs::write(self.directory.join("httptime.toml"), config).expect("a file");
+        )
     }
 
     /// Waits until the manager is told something that begins like this.
     fn told(&self, beginning: &str) {
         let deadline = Instant::now() + LIMIT;
         let mut heard = Vec::new();
-        while Instant::now() < deadline {
-            let mut message = [0; 4096];
-            let length = self.manager.recv(&mut message).expect("a message");
-            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+        while let Ok(text) = self.manager.recv_timeout(deadline.duration_since(Instant::now())) {
             if text.lines().any(|line| line.starts_with(beginning)) {
                 return;
             }
@@ -89,15 +99,26 @@ impl Service {
         f64::from_ne_bytes(sample[16..24].try_into().expect("eight bytes"))
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.process.as_ref().expect("started").id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().expect("kill runs").success());
+    fn pid(&self) -> String {
+        self.process.as_ref().expect("started").id().to_string()
     }
 
-    fn end(mut self) -> Output {
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([name, &self.pid()]).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// What it has said so far.
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).expect("a log")
+    }
+
+    /// Its exit status, and all that it said.
+    fn end(mut self) -> (Option<i32>, String) {
         self.signal("-TERM");
         self.told("STOPPING=1");
-        self.process.take().expect("started").wait_with_output().expect("it ends")
+        let ended = self.process.take().expect("started").wait().expect("it ends");
+        (ended.code(), self.log())
     }
 }
 
@@ -107,6 +128,9 @@ impl Drop for Service {
             let _ = process.kill();
             let _ = process.wait();
         }
+        // An empty message ends the thread that listens.
+        let _ = UnixDatagram::unbound()
+            .and_then(|socket| socket.send_to(&[], self.directory.join("manager")));
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -128,8 +152,8 @@ fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
     ] {
         assert!(metrics.contains(metric), "{metrics}");
     }
-    let output = service.end();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let (status, log) = service.end();
+    assert_eq!(status, Some(0), "{log}");
 }
 
 #[test]
@@ -145,8 +169,7 @@ fn it_takes_over_a_new_configuration_and_keeps_the_old_one_when_that_is_wrong() 
     service.signal("-HUP");
     service.told("READY=1");
     service.sampled();
-    let log = service.end().stderr;
-    let log = String::from_utf8_lossy(&log);
+    let (_, log) = service.end();
     assert!(log.contains("unknown field `mood`") && log.contains("line 4"), "{log}");
     assert!(log.contains("going on with the old settings"), "{log}");
     assert!(log.contains("INFO  httptime::run] reloaded "), "{log}");
@@ -162,9 +185,9 @@ fn it_goes_on_while_chronyd_is_away_and_says_so() {
     let deadline = Instant::now() + LIMIT;
     while !fs::read_to_string(&metrics).is_ok_and(|text| text.contains("failures_total 1")) {
         assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
-    let output = service.end();
-    assert_eq!(output.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("refclock SOCK"), "{output:?}");
+    let (status, log) = service.end();
+    assert_eq!(status, Some(0));
+    assert!(log.contains("refclock SOCK"), "{log}");
 }

@@ -18,6 +18,8 @@ use crate::root::{self, GUEST, KERNEL};
 
 /// Three seconds on an idle host.
 const BOOT: Duration = Duration::from_secs(60);
+/// The monitor's socket.
+const MONITOR: &str = "monitor";
 /// A comparison of clocks is good enough with this bound, in seconds; without, it is repeated for a while.
 const GOOD_BOUND: f64 = 0.0005;
 
@@ -115,7 +117,8 @@ impl Machine {
             .args(["-netdev", &network, "-device", "virtio-net-pci,netdev=network,romfile="])
             .args(["-device", "virtio-serial-pci", "-chardev"])
             .arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()))
-            .args(["-device", "virtserialport,chardev=control,name=control"]);
+            .args(["-device", "virtserialport,chardev=control,name=control", "-qmp"])
+            .arg(format!("unix:{},server=on,wait=off", directory.join(MONITOR).display()));
         if hardware.fast_ppm != 0.0 {
             command
                 .env("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
@@ -218,6 +221,28 @@ impl Machine {
             maxerror_us: number("maxerror:"),
             esterror_us: number("esterror:"),
         }
+    }
+
+    /// Has the machine's hardware do something, as QEMU's monitor has it (`stop`, `cont`, `system_wakeup`), and returns what
+    /// the monitor has to say.
+    pub(crate) fn monitor(&self, command: &str) -> Value {
+        let place = self.directory.join(MONITOR);
+        let mut monitor = BufReader::new(UnixStream::connect(place).expect("a monitor"));
+        monitor.get_ref().set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let mut answered = Value::Null;
+        for command in ["qmp_capabilities", command] {
+            let order = json!({ "execute": command });
+            writeln!(monitor.get_mut(), "{order}").expect("it listens");
+            answered = loop {
+                // A greeting and events come, too.
+                let said = answer(&mut monitor).expect("an answer");
+                assert!(said.get("error").is_none(), "{command}: {said}");
+                if let Some(answer) = said.get("return") {
+                    break answer.clone();
+                }
+            };
+        }
+        answered
     }
 
     /// The process to which it all comes down.

@@ -4,6 +4,7 @@
 
 mod chrony;
 mod daemon;
+mod faults;
 mod keep;
 mod machine;
 mod machine_tests;

@@ -1,18 +1,9 @@
 /* A program of an older header: its structures are smaller than the library's, and what lies behind them is its own. */
+#include "check.h"
 #include "httptime.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int failures;
-
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                     \
-        }                                                                   \
-    } while (0)
 
 int main(int argc, char **argv)
 {

@@ -1,6 +1,6 @@
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use httptime::Offset;
 use httptime_sim::loopback::{Behaviour, BlackHole, LoopbackServer};
@@ -74,4 +74,22 @@ fn a_program_of_an_older_header_runs_with_this_library() {
     let program = compile("old.c", "old", Linking::Shared, &["-std=c99", &old]);
     let said = run(without_the_clock(&program).arg(server.url()));
     assert!(said.ends_with("0 failures\n"), "{said}");
+}
+
+#[test]
+fn a_program_that_is_interrupted_a_thousand_times_a_second_measures_as_well_and_as_soon() {
+    let server = LoopbackServer::builder().skew(SKEW).start().expect("a loopback port");
+    let silent = LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
+    let hole = BlackHole::start().expect("a listener");
+    let program = compile("storm.c", "storm", Linking::Shared, &["-std=c17"]);
+    let begun = Instant::now();
+    let said = run(without_the_clock(&program)
+        .arg(server.url())
+        .arg(server.url().replace("127.0.0.1", "localhost"))
+        .arg(silent.url())
+        .arg(format!("http://{}/", hole.address())));
+    println!("{said}");
+    assert!(said.ends_with("0 failures\n"), "{said}");
+    // Two measurements of five seconds, and two that get no answer in six.
+    assert!(begun.elapsed() < Duration::from_secs(24), "{:?}", begun.elapsed());
 }

@@ -5,6 +5,7 @@
  * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS
  */
 #define _POSIX_C_SOURCE 200809L
+#include "check.h"
 #include "httptime.h"
 
 #include <pthread.h>
@@ -17,15 +18,6 @@
 
 #define SKEW_NS INT64_C(38116000000)
 
-static int failures;
-
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                     \
-        }                                                                   \
-    } while (0)
 #define STATUS(call, expected)                                                              \
     do {                                                                                    \
         httptime_status status_ = (call);                                                   \

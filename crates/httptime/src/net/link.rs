@@ -183,6 +183,9 @@ impl Link {
         while opening.tried < count && now < opening.deadline {
             if opening.tried > 0 {
                 self.address += 1;
+                if let Some(error) = &failure {
+                    debug!("{error}; trying the next address");
+                }
             }
             opening.tried += 1;
             let address = route.addresses[self.address % count];
@@ -194,7 +197,8 @@ impl Link {
                     self.state = State::Connecting { socket, opening };
                     return Event::Nothing;
                 }
-                Err(error) => failure = Some(connect_error(address, &error)),
+                // It was not even tried: no route to it, say. What another had to say is worth more.
+                Err(error) => failure = failure.or_else(|| Some(connect_error(address, &error))),
             }
         }
         Event::NotOpened(failure.unwrap_or(Error::Timeout {
@@ -575,6 +579,15 @@ mod tests {
         assert_eq!(open(vec![refused, hole, refused, good], timeout), Ok(good));
         let error = open(vec![hole, refused], timeout).expect_err("nobody");
         assert_eq!(error.kind(), "connection_refused");
+        // A connection cannot be broadcast: it fails at once, as one without a route does.
+        let nowhere = "255.255.255.255:9".parse().expect("an address");
+        for addresses in [vec![refused, nowhere], vec![nowhere, refused]] {
+            let error = open(addresses, timeout).expect_err("nobody");
+            assert_eq!(error.kind(), "connection_refused");
+        }
+        let error = open(vec![nowhere], timeout).expect_err("nowhere");
+        assert_eq!(error.kind(), "connect");
+        assert_eq!(open(vec![nowhere, good], timeout), Ok(good));
         let begun = std::time::Instant::now();
         let error = open(vec![refused, hole, hole], timeout).expect_err("nobody");
         assert_eq!(error.kind(), "timeout_connect");
