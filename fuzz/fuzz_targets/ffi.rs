@@ -202,13 +202,11 @@ impl Program {
         let status = unsafe { httptime_measure_progress(self.measure, progress.pointer()) };
         progress.check(status);
         if status == HTTPTIME_OK {
-            let [offset, lower, upper] = [
-                offset_of!(httptime_progress, offset_ns),
+            progress.check_order(&[
                 offset_of!(httptime_progress, lower_ns),
+                offset_of!(httptime_progress, offset_ns),
                 offset_of!(httptime_progress, upper_ns),
-            ]
-            .map(|at| progress.field::<i64>(at));
-            assert!(lower <= offset && offset <= upper, "{lower} {offset} {upper}");
+            ]);
         }
     }
 
@@ -217,13 +215,11 @@ impl Program {
         let status = unsafe { httptime_measure_finish(self.measure, end.pointer(), out.pointer()) };
         out.check(status);
         if status == HTTPTIME_OK {
-            let [offset, lower, upper] = [
-                offset_of!(httptime_measurement, offset_ns),
+            out.check_order(&[
                 offset_of!(httptime_measurement, lower_ns),
+                offset_of!(httptime_measurement, offset_ns),
                 offset_of!(httptime_measurement, upper_ns),
-            ]
-            .map(|at| out.field::<i64>(at));
-            assert!(lower <= offset && offset <= upper, "{lower} {offset} {upper}");
+            ]);
             if out.size == size_of::<httptime_measurement>() {
                 out.text(offset_of!(httptime_measurement, server));
             }
@@ -641,6 +637,12 @@ impl Place {
         } else {
             assert_eq!(after, self.before);
         }
+    }
+
+    /// Whether these numbers go up.
+    fn check_order(&self, fields: &[usize]) {
+        let numbers: Vec<i64> = fields.iter().map(|at| self.field(*at)).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
     }
 
     /// As an input, which stays as it is.

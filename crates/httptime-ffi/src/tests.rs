@@ -397,6 +397,7 @@ fn a_measurement_goes_through_with_times_of_the_callers() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no socket pair that does not block")]
 fn a_canceller_is_made_used_and_freed() {
     let mut canceller = null_mut();
     // SAFETY: a place on the stack, then a handle that lives until it is freed.
