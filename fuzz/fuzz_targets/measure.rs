@@ -62,6 +62,10 @@ fn config(input: &mut Input<'_>) -> Option<Config> {
     Some(expected.map_or(config.clone(), |expected| config.expecting(expected)))
 }
 
+fn instant(input: &mut Input<'_>) -> LocalInstant {
+    LocalInstant::from_nanos(input.nanos())
+}
+
 struct Run {
     measure: Measure,
     tie: ClockTie,
@@ -97,7 +101,11 @@ impl Run {
             }
             2 => self.stray(input),
             3 => self.measure.lost(input.bit(), Error::Closed { received: 0 }),
-            _ => self.ask(input),
+            5 => {
+                let (sent, received) = (input.maybe(instant), input.maybe(instant));
+                self.ask(input, sent, received)
+            }
+            _ => self.ask(input, None, None),
         }?;
         self.check();
         Ok(())
@@ -116,8 +124,13 @@ impl Run {
         Ok(())
     }
 
-    /// As a driver does it, of a server that is right; each way takes what it takes.
-    fn ask(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
+    /// As a driver does it, of a server that is right; each way takes what it takes. The kernel's times are any.
+    fn ask(
+        &mut self,
+        input: &mut Input<'_>,
+        left: Option<LocalInstant>,
+        came: Option<LocalInstant>,
+    ) -> Result<(), Error> {
         let Next::SendAt(at) = self.measure.next(self.now) else { return Ok(()) };
         assert!(at >= self.now);
         let stamped = at.saturating_add(input.duration());
@@ -128,7 +141,8 @@ impl Run {
         let Some(date) = date else {
             return self.measure.lost(true, Error::Closed { received: 0 });
         };
-        self.measure.absorb(&Exchange::new(at, self.now, date)).map(drop)
+        let exchange = Exchange::new(at, self.now, date).with_kernel_times(left, came);
+        self.measure.absorb(&exchange).map(drop)
     }
 
     fn check(&self) {

@@ -1,8 +1,11 @@
-//! A response in pieces is read like the same response in one piece: same heads, same error, the same left over.
+//! A response in pieces is read like the same response in one piece: same heads, same error, the same left over; and so by a
+//! reader that was used before. What it says is taken in by a measurement or refused, never more.
 #![no_main]
 
-use httptime::Error;
-use httptime::http::{MAX_HEAD_BYTES, ResponseReader};
+use std::time::Duration;
+
+use httptime::http::{MAX_HEAD_BYTES, ResponseHead, ResponseReader};
+use httptime::{ClockTie, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
 // The first byte is how many follow that are the lengths of the pieces, taken in turn (none: one byte each); the rest is what
@@ -13,7 +16,9 @@ fuzz_target!(|data: &[u8]| {
     if bytes.len() > MAX_HEAD_BYTES {
         return;
     }
-    let whole = read(std::iter::once(bytes), ResponseReader::feed);
+    let mut reader = ResponseReader::new();
+    let whole = read(&mut reader, std::iter::once(bytes), ResponseReader::feed);
+    reader.clear();
     let lengths: &[u8] = if lengths.is_empty() { &[1] } else { lengths };
     let mut lengths = lengths.iter().cycle();
     let pieces = std::iter::from_fn(|| {
@@ -22,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         bytes = rest;
         (!piece.is_empty()).then_some(piece)
     });
-    assert_eq!(read(pieces, fill), whole);
+    assert_eq!(read(&mut reader, pieces, fill), whole);
 });
 
 /// As a driver does that reads from a socket.
@@ -38,24 +43,23 @@ fn fill(reader: &mut ResponseReader, mut bytes: &[u8]) {
 
 /// What each head said, and the error that ended it: of the response, or of the connection that ends there.
 fn read<'a>(
+    reader: &mut ResponseReader,
     pieces: impl Iterator<Item = &'a [u8]>,
     mut take: impl FnMut(&mut ResponseReader, &'a [u8]),
 ) -> (Vec<String>, Error) {
-    let mut reader = ResponseReader::new();
+    let tie = ClockTie::new(at(0), Timestamp::from_unix_nanos(WALL_NS), Duration::ZERO);
+    let mut measure = Measure::new(&Config::default(), tie);
     let mut heads = Vec::new();
     for piece in pieces {
-        take(&mut reader, piece);
+        take(reader, piece);
         loop {
             match reader.head() {
-                Ok(Some(head)) => heads.push(format!(
-                    "{} {} {:?} {:?} {:?} {}",
-                    head.status(),
-                    head.minor_version(),
-                    head.date(),
-                    head.age(),
-                    head.server(),
-                    head.persistent()
-                )),
+                Ok(Some(head)) => {
+                    let said = (head.date(), head.age(), head.server(), head.persistent());
+                    let (status, minor) = (head.status(), head.minor_version());
+                    let taken = absorb(&mut measure, heads.len(), &head);
+                    heads.push(format!("{status} {minor} {said:?} {taken:?}"));
+                }
                 Ok(None) => break,
                 Err(error) => {
                     assert_eq!(reader.head(), Err(error.clone()), "an error is final");
@@ -66,3 +70,19 @@ fn read<'a>(
     }
     (heads, reader.eof())
 }
+
+/// As a driver does, a second after the one before.
+fn absorb(measure: &mut Measure, index: usize, head: &ResponseHead<'_>) -> Result<(), Error> {
+    let sent = at(1_000_000_000 * i64::try_from(index).expect("few"));
+    let received = sent.saturating_add(Duration::from_millis(1));
+    measure.sent(sent);
+    let exchange =
+        Exchange::new(sent, received, head.date()?).with_age(head.age()).with_server(head.server());
+    measure.absorb(&exchange).map(drop)
+}
+
+fn at(nanos: i64) -> LocalInstant {
+    LocalInstant::from_nanos(nanos)
+}
+
+const WALL_NS: i64 = 1_795_392_000_000_000_000;

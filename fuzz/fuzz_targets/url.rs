@@ -1,17 +1,25 @@
 //! No text makes `Url::parse` panic, what it takes it gives back, and a request for it is one request: nothing in a URL or a
-//! proxy's credentials ends a line.
+//! proxy's credentials ends a line. A `no_proxy` list that names a host holds it, whatever else stands there.
 #![no_main]
+
+#[path = "../../crates/httptime-cli/src/environment.rs"]
+#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
+mod environment;
 
 use httptime::Client;
 use httptime::http::Request;
 use httptime::net::Url;
 use libfuzzer_sys::fuzz_target;
 
-// A server's URL, and after a line break a proxy's.
+// A server's URL, and each after a line break a proxy's and a `no_proxy` list.
 fuzz_target!(|text: &str| {
-    let (server, proxy) = text.split_once('\n').unwrap_or((text, ""));
+    let (server, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let (proxy, exempt) = rest.split_once('\n').unwrap_or((rest, ""));
     let built = Client::builder(server).proxy(proxy).build();
     let (server, proxy) = (check(server), check(proxy));
+    if let Some(server) = &server {
+        check_exempt(exempt, server.host());
+    }
     if let (Some(server), Some(proxy)) = (&server, &proxy) {
         assert_eq!(built.is_ok(), server.credentials().is_none(), "{built:?}");
         let (authority, path) = (server.authority(), server.path());
@@ -49,6 +57,14 @@ fn check(text: &str) -> Option<Url> {
     let tunnel = Request::connect(&url.authority_with_port(), None).expect("it has a port");
     assert_is_one(&tunnel, "CONNECT ");
     Some(url)
+}
+
+fn check_exempt(list: &str, host: &str) {
+    assert!(environment::lists(&format!("* {list}"), host));
+    // A comma would end the entry.
+    if !host.contains(',') {
+        assert!(environment::lists(&format!("{list},{host}"), host), "{list:?} {host:?}");
+    }
 }
 
 fn assert_is_one(request: &Request, begins: &str) {

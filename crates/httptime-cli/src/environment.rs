@@ -14,7 +14,7 @@ pub(crate) fn proxy_for(host: &str) -> Option<String> {
 }
 
 /// Whether a `no_proxy` list holds `host`: by its name, by a domain it is in, or by `*`.
-fn lists(list: &str, host: &str) -> bool {
+pub(crate) fn lists(list: &str, host: &str) -> bool {
     let bare = |name: &str| name.trim_matches(['[', ']', '.']).to_ascii_lowercase();
     let host = bare(host);
     list.split([',', ' ']).filter(|entry| !entry.is_empty()).any(|entry| {

@@ -197,8 +197,9 @@ pub(crate) const fn size<T>() -> u32 {
 /// # Safety
 /// `pointer` is NULL, or valid and not written to for `'a`.
 pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Failure> {
-    // SAFETY: as the caller says.
-    unsafe { pointer.as_ref() }.ok_or_else(|| Failure::null(name))
+    let pointer = target(pointer.cast_mut(), name)?;
+    // SAFETY: not NULL and aligned; the rest as the caller says.
+    Ok(unsafe { pointer.as_ref() })
 }
 
 /// A handle that is changed.
@@ -206,11 +207,12 @@ pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: &str) -> Result<&
 /// # Safety
 /// `pointer` is NULL, or valid and used by nobody else for `'a`.
 pub(crate) unsafe fn exclusive<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T, Failure> {
-    // SAFETY: as the caller says.
-    unsafe { pointer.as_mut() }.ok_or_else(|| Failure::null(name))
+    let mut pointer = target(pointer, name)?;
+    // SAFETY: not NULL and aligned; the rest as the caller says.
+    Ok(unsafe { pointer.as_mut() })
 }
 
-/// Where something is to be written to that need not be initialised.
+/// Where something is, or is to be written to, which need not be initialised: not NULL, and aligned.
 pub(crate) fn target<T>(pointer: *mut T, name: &str) -> Result<NonNull<T>, Failure> {
     let pointer = NonNull::new(pointer).ok_or_else(|| Failure::null(name))?;
     if !pointer.is_aligned() {
@@ -226,14 +228,12 @@ pub(crate) unsafe fn slice<'a, T>(
     count: usize,
     name: &str,
 ) -> Result<&'a [T], Failure> {
-    if pointer.is_null() {
-        return Err(Failure::null(name));
-    }
+    let pointer = target(pointer.cast_mut(), name)?;
     if count.checked_mul(size_of::<T>()).is_none_or(|bytes| isize::try_from(bytes).is_err()) {
         return Err(Failure::argument(format!("{name} cannot have {count} elements")));
     }
-    // SAFETY: not NULL, not larger than memory, and `count` elements long as the caller says.
-    Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
+    // SAFETY: not NULL, aligned, not larger than memory, and `count` elements long as the caller says.
+    Ok(unsafe { std::slice::from_raw_parts(pointer.as_ptr(), count) })
 }
 
 /// # Safety
@@ -342,6 +342,26 @@ mod tests {
         for size in [0, 4, 7, 9, 12, 23, 4104, u32::MAX] {
             let failure = taken(&[newer(size)]).unwrap_err();
             assert_eq!(failure.status, HTTPTIME_ERROR_INVALID_ARGUMENT, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_aligned_is_refused_and_not_read() {
+        let numbers = [0_i64; 3];
+        let skewed = numbers.as_ptr().wrapping_byte_add(4);
+        // SAFETY: what is not aligned is not used, as this shows.
+        let failures = unsafe {
+            [
+                slice(skewed, 2, "numbers").unwrap_err(),
+                reference(skewed, "number").unwrap_err(),
+                exclusive(skewed.cast_mut(), "number").unwrap_err(),
+                read(skewed.cast::<Newer>(), "value").unwrap_err(),
+                Output::new(skewed.cast::<Newer>().cast_mut(), "value").unwrap_err(),
+            ]
+        };
+        for failure in failures {
+            assert_eq!(failure.status, HTTPTIME_ERROR_INVALID_ARGUMENT);
+            assert!(failure.message.unwrap().ends_with("is not aligned"));
         }
     }
 

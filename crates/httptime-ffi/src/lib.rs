@@ -40,6 +40,9 @@ mod measure;
 #[cfg(feature = "clock")]
 mod clock;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::canceller::*;
 #[cfg(feature = "clock")]
 pub use crate::clock::*;

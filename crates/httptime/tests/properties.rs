@@ -174,6 +174,12 @@ struct Request {
     lag_ns: i64,
 }
 
+impl Request {
+    fn round_trip_ns(&self) -> i64 {
+        self.forward_ns + self.back_ns
+    }
+}
+
 impl World {
     /// True offset at an instant, to a nanosecond.
     fn truth_ns(&self, at_ns: i64) -> i64 {
@@ -281,6 +287,33 @@ proptest! {
         prop_assert_eq!(one.observations(), other.observations());
     }
 
+    /// Not the last date, which is the last one's, nor htpdate's bisection, which goes by what it found before.
+    #[test]
+    fn estimates_do_not_depend_on_the_order(
+        (world, order) in any_world().prop_flat_map(|world| {
+            let order = Just(world.requests.clone()).prop_shuffle();
+            (Just(world), order)
+        }),
+        kind in prop::sample::select(vec![
+            EstimatorKind::Midpoint,
+            EstimatorKind::Intersection,
+            EstimatorKind::Symmetric,
+            EstimatorKind::Posterior,
+        ]),
+    ) {
+        // Of two exchanges that are the shortest, it is the first that counts.
+        let shortest = world.requests.iter().map(Request::round_trip_ns).min();
+        let ties = world.requests.iter().filter(|one| Some(one.round_trip_ns()) == shortest).count();
+        prop_assume!(kind != EstimatorKind::Midpoint || ties == 1);
+        let estimate = |order| {
+            let measure = world.measured(kind, order, 0, Offset::ZERO)?;
+            Ok::<_, Error>(measure.estimate().expect("measured"))
+        };
+        let (one, other) = (estimate(&world.requests)?, estimate(&order)?);
+        let apart = one.offset().saturating_sub(other.offset()).abs();
+        prop_assert!(apart <= rounding(&world), "{:?}: {:?} and {:?}", kind, one, other);
+    }
+
     #[test]
     fn estimates_lie_in_the_bounds_and_have_a_deviation(
         world in any_world(), kind in any_estimator(),
@@ -328,6 +361,31 @@ proptest! {
         prop_assert_eq!(shifted.bounds().upper(), plain.bounds().upper().saturating_add(ahead));
         prop_assert_eq!(shifted.stddev(), plain.stddev());
         prop_assert_eq!(shifted.at(), plain.at());
+    }
+
+    #[test]
+    fn a_local_clock_that_is_ahead_by_more_has_an_offset_that_is_less_by_as_much(
+        world in any_world(), kind in any_estimator(), ahead in -10 * YEAR_NS..10 * YEAR_NS,
+    ) {
+        // htpdate goes by the seconds of the local clock.
+        let ahead = nanos(if kind == EstimatorKind::Htpdate { ahead / S * S } else { ahead });
+        let tie = |at_ns| {
+            let tie = world.tie(at_ns, 0);
+            ClockTie::new(tie.instant(), tie.wall().saturating_add(ahead), tie.uncertainty())
+        };
+        let mut measure = Measure::new(&world.config(kind), tie(0));
+        for request in &world.requests {
+            let exchange = world.exchange(request, 0);
+            measure.sent(exchange.sent());
+            measure.absorb(&exchange)?;
+        }
+        let shifted = measure.finish(tie(100 * S))?;
+        let plain = world.measured(kind, &world.requests, 0, Offset::ZERO)?;
+        let plain = world.finished(plain, 0)?;
+        prop_assert_eq!(shifted.offset().saturating_add(ahead), plain.offset());
+        prop_assert_eq!(shifted.bounds().lower().saturating_add(ahead), plain.bounds().lower());
+        prop_assert_eq!(shifted.bounds().upper().saturating_add(ahead), plain.bounds().upper());
+        prop_assert_eq!(shifted.stddev(), plain.stddev());
     }
 
     #[test]

@@ -1,0 +1,417 @@
+//! The functions of the header, called from Rust: what the C tests do with NULL and with structures of other sizes, where Miri
+//! can see it. Each structure has exactly as much memory as its size says. No socket is opened and no clock changed.
+
+use std::alloc::{self, Layout};
+use std::ffi::{CStr, c_char};
+use std::mem::offset_of;
+use std::ptr::{null, null_mut};
+
+use crate::boundary::Versioned;
+use crate::*;
+
+const WALL_NS: i64 = 1_795_392_000_000_000_000;
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// Memory for a structure: its size, then zeros.
+struct Memory {
+    at: *mut u8,
+    layout: Layout,
+}
+
+impl Memory {
+    fn of(size: usize) -> Self {
+        let layout = Layout::from_size_align(size, 8).expect("small");
+        // SAFETY: no size here is 0; four bytes are there for the size.
+        let at = unsafe {
+            let at = alloc::alloc_zeroed(layout);
+            at.cast::<u32>().write(u32::try_from(size).expect("small"));
+            at
+        };
+        Self { at, layout }
+    }
+
+    fn pointer<T>(&self) -> *mut T {
+        self.at.cast()
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated with that layout.
+        unsafe { alloc::dealloc(self.at, self.layout) }
+    }
+}
+
+fn tie(instant_ns: i64) -> httptime_tie {
+    httptime_tie { instant_ns, wall_ns: WALL_NS + instant_ns, ..httptime_tie::initial() }
+}
+
+fn exchange(sent_ns: i64) -> httptime_exchange {
+    httptime_exchange {
+        sent_ns,
+        received_ns: sent_ns + 2_000_000,
+        date_ns: (WALL_NS + sent_ns) / SECOND_NS * SECOND_NS,
+        server: c"nginx/1.22.1".as_ptr(),
+        ..httptime_exchange::initial()
+    }
+}
+
+fn new_measure() -> *mut httptime_measure {
+    let mut measure = null_mut();
+    // SAFETY: a structure and a place on the stack.
+    let status = unsafe { httptime_measure_new(null(), &tie(0), &raw mut measure) };
+    assert_eq!(status, HTTPTIME_OK);
+    measure
+}
+
+/// With one exchange.
+fn begun_measure() -> *mut httptime_measure {
+    let measure = new_measure();
+    // SAFETY: a handle that lives, and a structure on the stack.
+    unsafe {
+        assert_eq!(httptime_measure_sent(measure, 0), HTTPTIME_OK);
+        assert_eq!(httptime_measure_absorb(measure, &exchange(0)), HTTPTIME_OK);
+    }
+    measure
+}
+
+fn new_reader() -> *mut httptime_reader {
+    let mut reader = null_mut();
+    // SAFETY: a place on the stack.
+    assert_eq!(unsafe { httptime_reader_new(&raw mut reader) }, HTTPTIME_OK);
+    reader
+}
+
+fn new_estimator() -> *mut httptime_estimator {
+    let mut estimator = null_mut();
+    // SAFETY: a structure and a place on the stack.
+    let status = unsafe { httptime_estimator_new(0, &tie(0), -1, &raw mut estimator) };
+    assert_eq!(status, HTTPTIME_OK);
+    estimator
+}
+
+#[track_caller]
+fn refused(statuses: &[httptime_status]) {
+    assert!(statuses.iter().all(|s| *s == HTTPTIME_ERROR_INVALID_ARGUMENT), "{statuses:?}");
+}
+
+#[test]
+fn null_is_refused_by_what_measures() {
+    let url = c"http://127.0.0.1:1/".as_ptr();
+    let urls = [url, null()];
+    let mut measurement = httptime_measurement::initial();
+    let mut survey = null_mut();
+    let (urls, most) = (urls.as_ptr(), HTTPTIME_MAX_SERVERS);
+    let out = &raw mut measurement;
+    // SAFETY: NULL, or what the header says, on the stack.
+    unsafe {
+        refused(&[
+            httptime_options_init(null_mut(), 128),
+            httptime_query(null(), 1, null(), out),
+            httptime_query(urls, 1, null(), null_mut()),
+            httptime_query(urls, 2, null(), out),
+            httptime_query(urls, 0, null(), out),
+            httptime_query(urls, most + 1, null(), out),
+            httptime_query(urls, usize::MAX, null(), out),
+            httptime_survey_run(null(), 1, null(), &raw mut survey),
+            httptime_survey_run(urls, 2, null(), &raw mut survey),
+            httptime_survey_run(urls, 1, null(), null_mut()),
+            httptime_survey_combined(null(), out),
+            httptime_survey_server(null(), 0, out),
+            httptime_tie_now(null_mut()),
+            httptime_canceller_new(null_mut()),
+        ]);
+        assert_eq!(httptime_survey_count(null()), 0);
+        assert_eq!(httptime_survey_is_selected(null(), 0), 0);
+        assert!(httptime_survey_url(null(), 0).is_null());
+        httptime_survey_free(null_mut());
+        httptime_canceller_cancel(null());
+        httptime_canceller_free(null_mut());
+    }
+    assert!(survey.is_null());
+    assert_eq!(measurement.requests, 0);
+}
+
+#[test]
+fn null_is_refused_by_what_reads_and_writes_http() {
+    let (mut length, mut date, mut found) = (77_usize, 78_i64, 79_i32);
+    let mut buffer = [0x5A; 600];
+    let mut head = httptime_head::initial();
+    let (url, to) = (c"http://127.0.0.1/".as_ptr(), (&raw mut buffer).cast::<c_char>());
+    let reader = new_reader();
+    // SAFETY: NULL, or what the header says, on the stack; the reader lives until it is freed.
+    unsafe {
+        refused(&[
+            httptime_request(null(), to, 600, &raw mut length),
+            httptime_request(url, null_mut(), 600, &raw mut length),
+            httptime_request(url, to, 600, null_mut()),
+            httptime_parse_date(null(), 0, &raw mut date),
+            httptime_parse_date(c"x".as_ptr(), 1, null_mut()),
+            httptime_parse_date(c"x".as_ptr(), usize::MAX, &raw mut date),
+            httptime_reader_new(null_mut()),
+            httptime_reader_feed(null_mut(), c"x".as_ptr(), 1),
+            httptime_reader_next(null_mut(), &raw mut head, &raw mut found),
+            httptime_reader_end(null()),
+            httptime_reader_feed(reader, null(), 1),
+            httptime_reader_next(reader, null_mut(), &raw mut found),
+            httptime_reader_next(reader, &raw mut head, null_mut()),
+        ]);
+        httptime_reader_clear(null_mut());
+        httptime_reader_free(null_mut());
+        httptime_reader_free(reader);
+    }
+    assert_eq!((length, date, found), (77, 78, 79));
+    assert!(buffer.iter().all(|byte| *byte == 0x5A));
+}
+
+#[test]
+fn null_is_refused_by_the_measurement_without_sockets() {
+    let (mut next, mut at) = (77_i32, 78_i64);
+    let mut progress = httptime_progress::initial();
+    let mut measurement = httptime_measurement::initial();
+    let (mut place, out, begin) = (null_mut(), &raw mut measurement, tie(0));
+    let measure = new_measure();
+    // SAFETY: NULL, or what the header says, on the stack; the measure lives until it is freed.
+    unsafe {
+        refused(&[
+            httptime_measure_new(null(), null(), &raw mut place),
+            httptime_measure_new(null(), &raw const begin, null_mut()),
+            httptime_measure_next(null_mut(), 0, &raw mut next, &raw mut at),
+            httptime_measure_sent(null_mut(), 0),
+            httptime_measure_absorb(null_mut(), &exchange(0)),
+            httptime_measure_lost(null_mut(), 0, HTTPTIME_ERROR_CONNECT),
+            httptime_measure_progress(null(), &raw mut progress),
+            httptime_measure_finish(null_mut(), &raw const begin, out),
+            httptime_measure_next(measure, 0, null_mut(), &raw mut at),
+            httptime_measure_next(measure, 0, &raw mut next, null_mut()),
+            httptime_measure_absorb(measure, null()),
+            httptime_measure_progress(measure, null_mut()),
+            httptime_measure_finish(measure, null(), out),
+            httptime_measure_finish(measure, &raw const begin, null_mut()),
+        ]);
+        httptime_measure_free(null_mut());
+        httptime_measure_free(measure);
+    }
+    assert!(place.is_null());
+    assert_eq!((next, at, progress.requests, measurement.requests), (77, 78, 0, 0));
+}
+
+#[test]
+fn null_is_refused_by_estimators_and_the_selection() {
+    let (mut a, mut b, mut survivors) = (1_i64, 2_i64, [7_u8]);
+    let (one, other, who) = (&raw mut a, &raw mut b, survivors.as_mut_ptr());
+    let (mut place, begin) = (null_mut(), tie(0));
+    let estimator = new_estimator();
+    // SAFETY: NULL, or what the header says, on the stack; the estimator lives until it is freed.
+    unsafe {
+        refused(&[
+            httptime_estimator_new(0, null(), -1, &raw mut place),
+            httptime_estimator_new(0, &raw const begin, -1, null_mut()),
+            httptime_estimator_absorb(null_mut(), &exchange(0)),
+            httptime_estimator_estimate(null(), one, other),
+            httptime_estimator_absorb(estimator, null()),
+            httptime_estimator_estimate(estimator, null_mut(), other),
+            httptime_estimator_estimate(estimator, one, null_mut()),
+            httptime_select(null(), other, 1, one, other, who),
+            httptime_select(one, null(), 1, one, other, who),
+            httptime_select(one, other, 1, null_mut(), other, who),
+            httptime_select(one, other, 1, one, null_mut(), who),
+            httptime_select(one, other, 1, one, other, null_mut()),
+            httptime_select(one, other, 0, one, other, who),
+            httptime_select(one, other, usize::MAX, one, other, who),
+        ]);
+        httptime_estimator_free(null_mut());
+        httptime_estimator_free(estimator);
+    }
+    assert!(place.is_null());
+    assert_eq!((a, b, survivors), (1, 2, [7]));
+}
+
+#[cfg(feature = "clock")]
+#[test]
+fn null_is_refused_by_what_decides_about_the_clock() {
+    let measurement = httptime_measurement::initial();
+    let mut decision = httptime_decision::initial();
+    // SAFETY: NULL, or what the header says, on the stack. Nothing is done to a clock without its arguments.
+    unsafe {
+        refused(&[
+            httptime_policy_init(null_mut(), 128),
+            httptime_policy_decide(null(), null(), null(), &raw mut decision),
+            httptime_policy_decide(null(), null(), &raw const measurement, null_mut()),
+            httptime_clock_remaining_slew(null_mut()),
+        ]);
+        let decided =
+            httptime_policy_decide(null(), null(), &raw const measurement, &raw mut decision);
+        assert_eq!(decided, HTTPTIME_OK);
+    }
+}
+
+/// Has a function take a structure of each size up to a newer header's.
+fn in_every_size<T: Versioned>(smallest: usize, call: impl Fn(*mut T) -> httptime_status) {
+    for size in (4..=size_of::<T>() + 24).step_by(4) {
+        let memory = Memory::of(size);
+        let possible = size >= smallest.max(T::SMALLEST) && size % 8 == 0;
+        let refused = call(memory.pointer()) == HTTPTIME_ERROR_INVALID_ARGUMENT;
+        assert_eq!(refused, !possible, "{} bytes of {}", size, std::any::type_name::<T>());
+    }
+}
+
+#[test]
+fn a_structure_of_another_size_is_filled_within_what_it_has() {
+    let measure = begun_measure();
+    // SAFETY: the structure is as large as it says; handles live until they are freed; the rest is on the stack.
+    unsafe {
+        in_every_size::<httptime_options>(0, |to| {
+            httptime_options_init(to, to.cast::<u32>().read())
+        });
+        in_every_size::<httptime_tie>(0, |to| httptime_tie_now(to));
+        in_every_size::<httptime_progress>(0, |to| httptime_measure_progress(measure, to));
+        httptime_measure_free(measure);
+        in_every_size::<httptime_measurement>(0, |to| {
+            let measure = begun_measure();
+            let status = httptime_measure_finish(measure, &tie(SECOND_NS), to);
+            httptime_measure_free(measure);
+            status
+        });
+        in_every_size::<httptime_head>(0, |to| {
+            let reader = new_reader();
+            assert_eq!(httptime_reader_feed(reader, RESPONSE.as_ptr(), length()), HTTPTIME_OK);
+            let status = httptime_reader_next(reader, to, &mut 0);
+            httptime_reader_free(reader);
+            status
+        });
+    }
+}
+
+#[test]
+fn of_a_structure_of_another_size_no_more_is_read_than_it_has() {
+    // SAFETY: the structure is as large as it says; handles live until they are freed; the rest is on the stack.
+    unsafe {
+        let begin = |options: *const httptime_options, begin: *const httptime_tie| {
+            let mut measure = null_mut();
+            let status = httptime_measure_new(options, begin, &raw mut measure);
+            httptime_measure_free(measure);
+            status
+        };
+        in_every_size::<httptime_options>(0, |from| begin(from, &tie(0)));
+        in_every_size::<httptime_tie>(0, |from| begin(null(), from));
+        in_every_size::<httptime_exchange>(0, |from| {
+            let estimator = new_estimator();
+            let status = httptime_estimator_absorb(estimator, from);
+            httptime_estimator_free(estimator);
+            status
+        });
+    }
+}
+
+#[cfg(feature = "clock")]
+#[test]
+fn rules_history_and_decision_may_have_another_size() {
+    let measurement = httptime_measurement::initial();
+    let up_to_lag = offset_of!(httptime_measurement, lag_ns) + size_of::<i64>();
+    let decision = || httptime_decision::initial();
+    // SAFETY: the structure is as large as it says; the rest is on the stack.
+    unsafe {
+        in_every_size::<httptime_policy>(0, |to| httptime_policy_init(to, to.cast::<u32>().read()));
+        in_every_size::<httptime_policy>(0, |policy| {
+            httptime_policy_decide(policy, null(), &raw const measurement, &mut decision())
+        });
+        in_every_size::<httptime_history>(0, |history| {
+            httptime_policy_decide(null(), history, &raw const measurement, &mut decision())
+        });
+        in_every_size::<httptime_measurement>(up_to_lag, |measurement| {
+            httptime_policy_decide(null(), null(), measurement, &mut decision())
+        });
+        in_every_size::<httptime_decision>(0, |decision| {
+            httptime_policy_decide(null(), null(), &raw const measurement, decision)
+        });
+    }
+}
+
+#[test]
+fn a_message_is_cut_to_the_buffer_and_ends_there() {
+    let mut date = 0;
+    // SAFETY: what is read and written is on the stack, and as long as is said.
+    unsafe {
+        let status = httptime_parse_date(c"never".as_ptr(), 5, &raw mut date);
+        assert_eq!(status, HTTPTIME_ERROR_MALFORMED_DATE);
+        let whole = httptime_error_message(null_mut(), 0);
+        assert!(whole > 5);
+        for size in [0, 1, 5, whole, whole + 1, whole + 9] {
+            let mut buffer = vec![0x5A_u8; size].into_boxed_slice();
+            assert_eq!(httptime_error_message(buffer.as_mut_ptr().cast(), size), whole);
+            if size > 0 {
+                let text = CStr::from_bytes_until_nul(&buffer).expect("it ends");
+                assert_eq!(text.count_bytes(), whole.min(size - 1));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_request_fits_exactly_or_is_not_written() {
+    // SAFETY: what is read and written is on the heap and the stack, and as long as is said.
+    let write = |size: usize| unsafe {
+        let mut buffer = vec![0x5A_u8; size].into_boxed_slice();
+        let mut length = 0;
+        let (url, to) = (c"http://127.0.0.1/".as_ptr(), buffer.as_mut_ptr().cast());
+        (httptime_request(url, to, size, &raw mut length), length, buffer)
+    };
+    let (status, length, _) = write(600);
+    assert_eq!(status, HTTPTIME_OK);
+    let (status, _, buffer) = write(length + 1);
+    assert_eq!(status, HTTPTIME_OK);
+    assert_eq!(buffer.last(), Some(&0));
+    let (status, untouched, buffer) = write(length);
+    assert_eq!((status, untouched), (HTTPTIME_ERROR_BUFFER_TOO_SMALL, 0));
+    assert!(buffer.iter().all(|byte| *byte == 0x5A));
+}
+
+#[test]
+fn a_measurement_goes_through_with_times_of_the_callers() {
+    let (mut next, mut at, mut sent) = (0, 0, 0);
+    let mut measurement = httptime_measurement::initial();
+    let measure = new_measure();
+    // SAFETY: a handle that lives until it is freed, and structures on the stack.
+    unsafe {
+        loop {
+            let status = httptime_measure_next(measure, sent, &raw mut next, &raw mut at);
+            assert_eq!(status, HTTPTIME_OK);
+            if next != HTTPTIME_NEXT_SEND || at > 3 * SECOND_NS {
+                break;
+            }
+            assert_eq!(httptime_measure_sent(measure, at), HTTPTIME_OK);
+            assert_eq!(httptime_measure_absorb(measure, &exchange(at)), HTTPTIME_OK);
+            sent = at + 2_000_000;
+        }
+        let end = tie(sent);
+        let status = httptime_measure_finish(measure, &raw const end, &raw mut measurement);
+        assert_eq!(status, HTTPTIME_OK);
+        refused(&[httptime_measure_finish(measure, &raw const end, &raw mut measurement)]);
+        httptime_measure_free(measure);
+    }
+    assert!(measurement.requests > 0);
+    assert!(measurement.lower_ns <= 0 && 0 <= measurement.upper_ns);
+    let server = measurement.server.map(c_char::cast_unsigned);
+    assert_eq!(CStr::from_bytes_until_nul(&server), Ok(c"nginx/1.22.1"));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no socket pair that does not block")]
+fn a_canceller_is_made_used_and_freed() {
+    let mut canceller = null_mut();
+    // SAFETY: a place on the stack, then a handle that lives until it is freed.
+    unsafe {
+        assert_eq!(httptime_canceller_new(&raw mut canceller), HTTPTIME_OK);
+        httptime_canceller_cancel(canceller);
+        httptime_canceller_cancel(canceller);
+        httptime_canceller_free(canceller);
+    }
+}
+
+const RESPONSE: &CStr =
+    c"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 00:00:01 GMT\r\nServer: s\r\n\r\n";
+
+fn length() -> usize {
+    RESPONSE.count_bytes()
+}
