@@ -37,7 +37,9 @@ fn main() {
     let slacks = gamma_quantiles();
     let ntp = (0..EXCHANGES).map(|_| best_exchange(&mut random, requests).abs()).collect();
     let second = 1000.0 / queueing_ms;
-    let ours = (0..RUNS).map(|_| oracle(&mut random, &slacks, second, requests, two_ahead).abs()).collect();
+    let ours = (0..RUNS)
+        .map(|_| oracle(&mut random, &slacks, second, requests, two_ahead).abs())
+        .collect();
     let ((ours, median), (ntp, _)) = (rms_and_median(ours), rms_and_median(ntp));
     println!(
         "seed {SEED}, {RUNS} runs: RMS error {:.4} ms, median {:.4} ms; NTP's best of {requests} {:.4} ms, ratio {:.3}",

@@ -65,7 +65,7 @@ mod tests {
         };
         let steady: Vec<_> = (0..100).map(|at| sample(at, 4000)).collect();
         assert!(Footprint::rise_kib(&steady).abs() < 1e-6);
-        let mut rising: Vec<_> = (0..100).map(|at| sample(at, 4000 + 2 * at as u32)).collect();
+        let mut rising: Vec<_> = (0..100_u32).map(|at| sample(at.into(), 4000 + 2 * at)).collect();
         assert!((Footprint::rise_kib(&rising) - 198.0).abs() < 1e-6);
         rising[99].resident_kib = 5000;
         assert!(Footprint::rise_kib(&rising) < 300.0);
