@@ -11,6 +11,8 @@ use crate::*;
 
 const WALL_NS: i64 = 1_795_392_000_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
+/// Cheap; nothing here depends on which it is.
+const ESTIMATOR: i32 = HTTPTIME_ESTIMATOR_MIDPOINT;
 
 /// Memory for a structure: its size, then zeros.
 struct Memory {
@@ -58,8 +60,9 @@ fn exchange(sent_ns: i64) -> httptime_exchange {
 
 fn new_measure() -> *mut httptime_measure {
     let mut measure = null_mut();
-    // SAFETY: a structure and a place on the stack.
-    let status = unsafe { httptime_measure_new(null(), &tie(0), &raw mut measure) };
+    let options = httptime_options { estimator: ESTIMATOR, ..httptime_options::initial() };
+    // SAFETY: structures and a place on the stack.
+    let status = unsafe { httptime_measure_new(&raw const options, &tie(0), &raw mut measure) };
     assert_eq!(status, HTTPTIME_OK);
     measure
 }
@@ -85,7 +88,7 @@ fn new_reader() -> *mut httptime_reader {
 fn new_estimator() -> *mut httptime_estimator {
     let mut estimator = null_mut();
     // SAFETY: a structure and a place on the stack.
-    let status = unsafe { httptime_estimator_new(0, &tie(0), -1, &raw mut estimator) };
+    let status = unsafe { httptime_estimator_new(ESTIMATOR, &tie(0), -1, &raw mut estimator) };
     assert_eq!(status, HTTPTIME_OK);
     estimator
 }
