@@ -57,15 +57,15 @@ mod tests {
 
     #[test]
     fn the_rise_is_that_of_the_line_and_not_of_its_ends() {
-        let sample = |at, resident_kib| Footprint {
-            at: Duration::from_secs(at),
+        let sample = |at: u32, resident_kib| Footprint {
+            at: Duration::from_secs(at.into()),
             descriptors: 5,
             threads: 2,
             resident_kib,
         };
         let steady: Vec<_> = (0..100).map(|at| sample(at, 4000)).collect();
         assert!(Footprint::rise_kib(&steady).abs() < 1e-6);
-        let mut rising: Vec<_> = (0..100_u32).map(|at| sample(at.into(), 4000 + 2 * at)).collect();
+        let mut rising: Vec<_> = (0..100).map(|at| sample(at, 4000 + 2 * at)).collect();
         assert!((Footprint::rise_kib(&rising) - 198.0).abs() < 1e-6);
         rising[99].resident_kib = 5000;
         assert!(Footprint::rise_kib(&rising) < 300.0);

@@ -52,6 +52,8 @@ pub struct Measure {
     sharing: u32,
     /// What the latest request failed with, until one succeeds.
     failure: Option<Error>,
+    /// Why no connection could be opened, until a request succeeds.
+    away: Option<Error>,
     ended: Option<Ended>,
 }
 
@@ -80,6 +82,7 @@ impl Measure {
             failures: 0,
             sharing: 0,
             failure: None,
+            away: None,
             ended: None,
         }
     }
@@ -180,6 +183,7 @@ impl Measure {
         self.failures = 0;
         self.sharing = 0;
         self.failure = None;
+        self.away = None;
         Ok(observation)
     }
 
@@ -215,7 +219,7 @@ impl Measure {
         if self.progress.observations() == 0 {
             return Err(error);
         }
-        self.failure = Some(error);
+        self.away = Some(error);
         Ok(())
     }
 
@@ -320,10 +324,13 @@ impl Measure {
                 drift_ppm: self.config.drift_ppm(),
             },
             server: (!self.server.is_empty()).then_some(self.server),
-            // The time was over, or whoever drove it had no more: for want of an answer if the latest request failed.
-            ended: match (self.ended, self.failure) {
-                (None | Some(Ended::Duration), Some(error)) => Ended::Lost(error),
-                (ended, _) => ended.unwrap_or(Ended::Duration),
+            // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
+            // A request lost shortly before the time is over proves no loss of the server.
+            ended: match (self.ended, self.away, self.failure) {
+                (None | Some(Ended::Duration), Some(error), _) | (None, None, Some(error)) => {
+                    Ended::Lost(error)
+                }
+                (ended, ..) => ended.unwrap_or(Ended::Duration),
             },
         })
     }
@@ -546,6 +553,12 @@ mod tests {
         let mut back = away()?;
         exchange(&mut back, 1_000, 39)?;
         assert_eq!(back.finish(tie(2_000))?.ended(), &Ended::Duration);
+        let mut unlucky = started();
+        exchange(&mut unlucky, 0, 38)?;
+        unlucky.sent(at(1_000));
+        unlucky.lost(true, refused())?;
+        assert_eq!(unlucky.next(at(60_000)), Next::Done);
+        assert_eq!(unlucky.finish(tie(60_000))?.ended(), &Ended::Duration);
         let mut gone = away()?;
         assert_eq!(gone.next(at(60_000)), Next::Done);
         assert_eq!(gone.finish(tie(60_000))?.ended(), &Ended::Lost(refused()));
