@@ -171,7 +171,8 @@ fn a_network_that_goes_away_is_named_and_measured_over_when_it_is_back() {
     done(&machine, "ip link set lo up");
 
     // While a request is under way, or between two.
-    let job = machine.start(&format!("httptime query --profile polite --timeout 2 --json {URL}"));
+    let job =
+        machine.start(&format!("httptime query --profile polite -d 8 --timeout 2 --json {URL}"));
     thread::sleep(Duration::from_secs(3));
     done(&machine, "ip link set eth0 down");
     let ended = job.wait(LIMIT).expect("it has a deadline");
@@ -290,7 +291,7 @@ fn a_clock_that_is_set_during_a_measurement_makes_it_an_error_and_run_measures_a
     for step in ["3600000000000", "-7000000000", "-30000000"] {
         let command = format!(
             "(sleep 2; httptime-test-guest set-clock-forward {step}) & \
-             httptime query --profile polite --json {URL}"
+             httptime query --profile polite -d 5 --json {URL}"
         );
         let ended = machine.run(&command, LIMIT);
         println!("{step}: {ended:?}, {:?}", machine.offset());
@@ -309,8 +310,9 @@ fn a_clock_that_is_set_during_a_measurement_makes_it_an_error_and_run_measures_a
         until_said(&machine, before, "step by +3.");
     }
     println!("{}", end_run(&machine));
+    // As well as the machine could measure it, and not as it was set.
     let after = machine.offset();
-    assert!(after.offset.abs() < 0.1, "{after:?}");
+    assert!(after.offset.abs() < 0.5, "{after:?}");
 }
 
 /// Has the machine sleep for a while: suspended to RAM, where the monotonic clock stands still. QEMU lets it do so once.
@@ -335,7 +337,7 @@ fn a_machine_that_sleeps_during_a_measurement_measures_anew_when_it_wakes() {
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
     start_run_with(&machine, URL, RARELY);
-    let job = machine.start(&format!("httptime query --profile polite --json {URL}"));
+    let job = machine.start(&format!("httptime query --profile polite -d 8 --json {URL}"));
     thread::sleep(Duration::from_secs(3));
     sleep(&machine);
     let ended = job.wait(LIMIT).expect("it has a deadline");
@@ -367,7 +369,7 @@ fn a_virtual_machine_that_is_paused_contradicts_itself() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    let job = machine.start(&format!("httptime query --profile polite --json {URL}"));
+    let job = machine.start(&format!("httptime query --profile polite -d 8 --json {URL}"));
     thread::sleep(Duration::from_secs(4));
     // Nothing in the machine shows that, but the server's time.
     machine.monitor("stop");
