@@ -7,8 +7,8 @@ use crate::time::Offset;
 /// The `Date` of the last response against the clock when it came: what `date -s "$(curl -sI …)"` does.
 ///
 /// Here to be compared with. It is low by half a second on average, and by the response's way back: the date's own
-/// second had already begun, and nothing makes up for it. The standard deviation is that of its error about zero,
-/// bias included: 1 s / √3 (and the round trip).
+/// second had already begun, and nothing makes up for it. The standard deviation holds 68 % of its error, bias included: 0.68 of
+/// a second (and the round trip). Its double holds all, as with any even distribution.
 #[derive(Debug, Clone, Default)]
 pub struct LastDate {
     last: Option<(Offset, Duration)>,

@@ -8,7 +8,7 @@ use crate::time::Interval;
 ///
 /// Cristian, "Probabilistic clock synchronization", Distributed Computing 3 (1989), doi 10.1007/BF01784024, for a
 /// clock that reads in whole seconds: the middle of the second, at the middle of the round trip. The standard deviation
-/// is that of an even distribution over the second and the round trip.
+/// holds 68 % of an even distribution over the second and the round trip; its double holds all of it.
 #[derive(Debug, Clone, Default)]
 pub struct Midpoint {
     best: Option<(Interval, Duration)>,
