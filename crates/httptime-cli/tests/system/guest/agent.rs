@@ -1,14 +1,15 @@
 //! Runs the commands that come through the virtio port: a line of JSON in, a line of JSON out.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio, exit};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
@@ -23,29 +24,64 @@ struct Job {
 
 /// Ends when the test does, whatever becomes of it: the machine then powers off.
 pub(crate) fn run() -> Outcome {
-    let path = port()?;
-    let mut port = OpenOptions::new().read(true).write(true).open(&path)?;
-    let watched = port.try_clone()?;
-    thread::spawn(move || {
-        // Hang-ups are reported whether asked for or not. Without this, a job would hold the machine up, and after it a
-        // write to nobody for ever.
-        while poll(&mut [PollFd::new(&watched, PollFlags::empty())], None).is_err() {}
-        exit(0);
-    });
-    let mut lines = BufReader::new(port.try_clone()?);
+    let mut port = BufReader::new(Port::open()?);
     let mut jobs = Vec::new();
     let mut answer = json!({ "ready": true });
     loop {
-        port.write_all((answer.to_string() + "\n").as_bytes())?;
+        port.get_mut().write_all((answer.to_string() + "\n").as_bytes())?;
         let mut line = String::new();
-        if lines.read_line(&mut line)? == 0 {
+        if port.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        answer = obey(&serde_json::from_str(&line)?, &mut jobs)?;
+        answer = obey(&serde_json::from_str(&line)?, &mut jobs, port.get_ref())?;
     }
 }
 
-fn port() -> io::Result<PathBuf> {
+/// The machine's end of the virtio port. Never waits in the kernel but in `poll`, and in one thread alone: Linux 6.1 has
+/// no wake-up for a reader whose bytes another thread's `poll` came upon first.
+struct Port(File);
+
+impl Port {
+    fn open() -> io::Result<Self> {
+        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag");
+        let mut port = OpenOptions::new();
+        port.read(true).write(true).custom_flags(nonblocking);
+        Ok(Self(port.open(path()?)?))
+    }
+
+    /// Waits until it is ready, or so long. Ends the program when the test has gone: else a job would hold the machine
+    /// up, and after it a write to nobody for ever.
+    fn wait(&self, events: PollFlags, limit: Option<Duration>) -> io::Result<()> {
+        let limit = limit.map(Timespec::try_from).transpose().expect("a short time");
+        let mut watched = [PollFd::new(&self.0, events)];
+        poll(&mut watched, limit.as_ref())?;
+        // Reported whether asked for or not.
+        if watched[0].revents().contains(PollFlags::HUP) {
+            exit(0);
+        }
+        Ok(())
+    }
+}
+
+impl Read for Port {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait(PollFlags::IN, None)?;
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Port {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(PollFlags::OUT, None)?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn path() -> io::Result<PathBuf> {
     for entry in fs::read_dir("/dev")? {
         let path = entry?.path();
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vport")) {
@@ -56,7 +92,11 @@ fn port() -> io::Result<PathBuf> {
 }
 
 /// `start` a command, `wait` so many milliseconds for the end of a job, `signal` a job.
-fn obey(order: &Value, jobs: &mut Vec<Job>) -> Result<Value, Box<dyn std::error::Error>> {
+fn obey(
+    order: &Value,
+    jobs: &mut Vec<Job>,
+    port: &Port,
+) -> Result<Value, Box<dyn std::error::Error>> {
     if let Some(command) = order["start"].as_str() {
         let job = Job::start(command, jobs.len())?;
         let answer = json!({ "job": jobs.len(), "pid": job.child.id() });
@@ -71,7 +111,8 @@ fn obey(order: &Value, jobs: &mut Vec<Job>) -> Result<Value, Box<dyn std::error:
         kill_process_group(group, signal)?;
         return Ok(json!({}));
     }
-    Ok(job.wait(Duration::from_millis(order["wait_ms"].as_u64().ok_or("no order")?))?)
+    let limit = Duration::from_millis(order["wait_ms"].as_u64().ok_or("no order")?);
+    Ok(job.wait(limit, port)?)
 }
 
 impl Job {
@@ -89,11 +130,11 @@ impl Job {
     }
 
     /// What it wrote so far, and how it ended if it did.
-    fn wait(&mut self, limit: Duration) -> io::Result<Value> {
+    fn wait(&mut self, limit: Duration, port: &Port) -> io::Result<Value> {
         let deadline = Instant::now() + limit;
         let mut ended = self.child.try_wait()?;
         while ended.is_none() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
+            port.wait(PollFlags::empty(), Some(Duration::from_millis(5)))?;
             ended = self.child.try_wait()?;
         }
         let text = |file| fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
