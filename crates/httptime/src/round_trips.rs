@@ -96,6 +96,18 @@ pub(crate) fn count(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
+/// The whole part of a small number; 0 of one below.
+pub(crate) fn whole(number: f64) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "float to integer conversion saturates"
+    )]
+    {
+        number as usize
+    }
+}
+
 /// No clock reading is better than this, in nanoseconds.
 pub(crate) const GRAIN: f64 = 200.0;
 /// Round trips kept.

@@ -212,13 +212,20 @@ impl Posterior {
     }
 
     fn ends(&self, frequency: f64, base: f64) -> Ends {
-        let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let [ends] = self.ends_at([frequency], base);
+        ends
+    }
+
+    fn ends_at<const N: usize>(&self, frequencies: [f64; N], base: f64) -> [Ends; N] {
+        let mut all = [Ends { low: f64::NEG_INFINITY, high: f64::INFINITY }; N];
         for seen in self.seen() {
-            let shift = self.shift(seen, frequency);
-            low = low.max(seen.lower - shift);
-            high = high.min(seen.upper - shift);
+            for (ends, frequency) in all.iter_mut().zip(frequencies) {
+                let shift = self.shift(seen, frequency);
+                ends.low = ends.low.max(seen.lower - shift);
+                ends.high = ends.high.min(seen.upper - shift);
+            }
         }
-        Ends { low: low + 0.5 * base, high: high - 0.5 * base }
+        all.map(|ends| Ends { low: ends.low + 0.5 * base, high: ends.high - 0.5 * base })
     }
 
     /// The frequencies at which the ends do not contradict each other, if any. The width between them is concave in the
