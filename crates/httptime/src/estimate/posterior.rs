@@ -221,8 +221,8 @@ impl Posterior {
         for seen in self.seen() {
             for (ends, frequency) in all.iter_mut().zip(frequencies) {
                 let shift = self.shift(seen, frequency);
-                // `f64::max` takes four times as long, for the sake of what is no number.
                 let (low, high) = (seen.lower - shift, seen.upper - shift);
+                // Not `f64::max`, which looks for what is no number as well: that takes longer than all the rest.
                 ends.low = if low > ends.low { low } else { ends.low };
                 ends.high = if high < ends.high { high } else { ends.high };
             }

@@ -48,10 +48,7 @@ pub(super) fn shown(value: &[u8]) -> String {
 }
 
 /// The value on one line, or `None` when it cannot be a date.
-fn unfold<'r>(value: &'r [u8], room: &'r mut [u8; LONGEST]) -> Option<&'r str> {
-    if !value.contains(&b'\n') {
-        return std::str::from_utf8(value.trim_ascii()).ok();
-    }
+fn unfold<'r>(value: &[u8], room: &'r mut [u8; LONGEST]) -> Option<&'r str> {
     let mut len = 0;
     let mut put = |text: &[u8]| {
         room.get_mut(len..len + text.len())?.copy_from_slice(text);

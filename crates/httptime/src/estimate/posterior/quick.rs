@@ -1,18 +1,16 @@
 use super::mass::Moments;
 use super::{Belief, Ends, MAX_FREQUENCY, Posterior, STILL, cells};
-use crate::round_trips::{CAPACITY, count, whole};
+use crate::round_trips::{count, whole};
 
 /// The cheap posterior, for planning: one base, no lag.
 impl Posterior {
     /// At no frequency error; over a few frequencies when those explain the observations about as well.
     pub(super) fn quick(&self) -> Belief {
-        let queueing = self.trips.queueing();
         let base = self.trips.shortest() - self.trips.excess();
         let (frequency, ends) = self.plausible_ends(base);
         let centre = 0.5 * (ends.low + ends.high);
-        let per_slack = self.per_slack(base, queueing);
-        let still = self.quick_at::<48>(frequency, ends, base, &per_slack, centre);
-        let told = self.now * MAX_FREQUENCY > 0.5 * queueing;
+        let still = self.quick_at::<48>(frequency, ends, base, centre);
+        let told = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
         if self.len < 6 || !told || frequency != 0.0 {
             return still.belief(centre);
         }
@@ -21,7 +19,7 @@ impl Posterior {
             QUICK_FREQUENCIES.into_iter().zip(self.ends_at(QUICK_FREQUENCIES, base))
         {
             if ends.width() > 0.0 {
-                turning.add(&self.quick_at::<12>(frequency, ends, base, &per_slack, centre));
+                turning.add(&self.quick_at::<12>(frequency, ends, base, centre));
             }
         }
         turning.scale((1.0 - STILL) / count(QUICK_FREQUENCIES.len()) / STILL);
@@ -32,35 +30,24 @@ impl Posterior {
         still.belief(centre)
     }
 
-    /// One over the slack of each exchange; 0 where that is absurd.
-    fn per_slack(&self, base: f64, queueing: f64) -> [f64; CAPACITY] {
-        let mut per_slack = [0.0; CAPACITY];
-        for (per_slack, seen) in per_slack.iter_mut().zip(self.seen()) {
-            let slack = seen.round_trip - base;
-            if slack <= 8.0 * queueing {
-                *per_slack = 1.0 / (slack + 1.0);
-            }
-        }
-        per_slack
-    }
-
     fn quick_at<const T: usize>(
         &self,
         frequency: f64,
         ends: Ends,
         base: f64,
-        per_slack: &[f64; CAPACITY],
         centre: f64,
     ) -> Moments {
         let Ends { low, high } = ends;
         let offsets: [f64; T] = cells(low, high);
         let mut density = [1.0_f64; T];
         let per_cell = count(T) / ends.width();
-        for (seen, per_slack) in self.seen().iter().zip(per_slack) {
-            if *per_slack == 0.0 {
+        let absurd = 8.0 * self.trips.queueing();
+        for seen in self.seen() {
+            let slack = seen.round_trip - base;
+            if slack > absurd {
                 continue;
             }
-            let slack = seen.round_trip - base;
+            let per_slack = 1.0 / (slack + 1.0);
             let shift = self.shift(seen, frequency);
             let full = seen.upper - shift - 0.5 * base;
             let empty = seen.lower - shift + 0.5 * base + slack;
