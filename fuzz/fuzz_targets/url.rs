@@ -8,7 +8,7 @@ mod environment;
 
 use httptime::Client;
 use httptime::http::Request;
-use httptime::net::Url;
+use httptime::Url;
 use libfuzzer_sys::fuzz_target;
 
 // A server's URL, and each after a line break a proxy's and a `no_proxy` list.

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
-use httptime::net::Timestamping;
+use httptime::Timestamping;
 use httptime::{Client, Config, Offset};
 use httptime_benches::load::Load;
 

@@ -2,9 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use httptime::Timestamping;
 use httptime::config::{Config, ConfigBuilder};
 use httptime::estimate::EstimatorKind;
-use httptime::net::Timestamping;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Error, Offset};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use httptime::client::Client;
 use httptime::config::Config;
-use httptime::net::{Family, Url, tie};
-use httptime::{ClockTie, Error, Measurement};
+use httptime::net::tie;
+use httptime::{ClockTie, Error, Family, Measurement, Url};
 
 use crate::args::Servers;
 use crate::environment;

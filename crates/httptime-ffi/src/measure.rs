@@ -1,4 +1,5 @@
 use std::ffi::c_char;
+use std::io;
 use std::time::Duration;
 
 use httptime::error::Phase;
@@ -266,7 +267,10 @@ fn error(why: httptime_status) -> Error {
         HTTPTIME_ERROR_TIMEOUT_CONNECT => Error::Timeout { phase: Phase::Connect, after },
         HTTPTIME_ERROR_EMPTY_REPLY => Error::Closed { received: 0 },
         HTTPTIME_ERROR_CLOSED_EARLY => Error::Closed { received: 1 },
-        _ => Error::Io { phase: Phase::Response, reason: crate::status::text(why).into() },
+        _ => Error::Io {
+            phase: Phase::Response,
+            source: io::Error::other(crate::status::text(why)).into(),
+        },
     }
 }
 

@@ -3,9 +3,9 @@ use std::ptr;
 
 use httptime::config::{Config, ConfigBuilder};
 use httptime::estimate::EstimatorKind;
-use httptime::net::{Canceller, Family};
+use httptime::net::Canceller;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Offset, Timestamp};
+use httptime::{Family, Offset, Timestamp};
 
 use crate::boundary::{
     Failure, Output, Versioned, checked_size, duration, guard, nanos, read, reference, size,

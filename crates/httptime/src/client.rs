@@ -3,8 +3,6 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use log::{debug, trace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -18,11 +16,11 @@ use crate::net::cancel::Canceller;
 use crate::net::clock::Clock;
 use crate::net::link::{Event, Link, Route};
 use crate::net::resolve::Resolving;
-use crate::net::{Family, Timestamping, Url};
 use crate::observation::Exchange;
 use crate::progress::Progress;
 use crate::select::combine;
 use crate::time::{ClockTie, LocalInstant};
+use crate::{Family, Timestamping, Url};
 
 /// Measures one server or several over plain HTTP, blocking until it is done. Never touches a clock.
 ///
@@ -307,7 +305,7 @@ impl Client {
         let Some(proxy) = &self.proxy else {
             return Ok((None, Request::head(&authority, path)?.as_bytes().to_vec()));
         };
-        let basic = proxy.url.credentials().map(|user| format!("Basic {}", BASE64.encode(user)));
+        let basic = proxy.url.authorization();
         let basic = basic.as_deref();
         if !proxy.tunnel {
             return Ok((

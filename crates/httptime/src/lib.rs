@@ -42,6 +42,7 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod estimate;
+mod family;
 pub mod http;
 pub mod limits;
 pub mod measure;
@@ -55,12 +56,17 @@ pub mod schedule;
 pub mod select;
 pub mod server;
 pub mod time;
+mod timestamping;
+mod url;
 
 #[cfg(feature = "net")]
 pub use crate::client::Client;
 pub use crate::config::Config;
 pub use crate::error::Error;
+pub use crate::family::Family;
 pub use crate::measure::Measure;
 pub use crate::measurement::Measurement;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
+pub use crate::timestamping::Timestamping;
+pub use crate::url::Url;

@@ -5,14 +5,9 @@ pub(crate) mod clock;
 mod kernel;
 pub(crate) mod link;
 pub(crate) mod resolve;
-pub(crate) mod timestamping;
-mod url;
 pub(crate) mod wire;
 
 pub use self::cancel::Canceller;
-pub use self::resolve::Family;
-pub use self::timestamping::Timestamping;
-pub use self::url::Url;
 
 use crate::time::{ClockTie, LocalInstant};
 

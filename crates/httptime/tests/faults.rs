@@ -14,10 +14,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use httptime::Timestamping;
 use httptime::client::ServerReport;
 use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
-use httptime::net::Timestamping;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Client, Error, Interval, Measurement, Offset};
 use httptime_sim::loopback::{

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::clock::Clock;
 use super::wire::{Times, Wire};
-use crate::error::{Error, Phase};
+use crate::error::{Error, IoError, Phase};
 use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::time::LocalInstant;
 
@@ -198,7 +198,7 @@ impl Link {
                     return Event::Nothing;
                 }
                 // It was not even tried: no route to it, say. What another had to say is worth more.
-                Err(error) => failure = failure.or_else(|| Some(connect_error(address, &error))),
+                Err(error) => failure = failure.or_else(|| Some(connect_error(address, error))),
             }
         }
         Event::NotOpened(failure.unwrap_or(Error::Timeout {
@@ -230,7 +230,7 @@ impl Link {
                 self.state = State::Busy { wire, sent, written };
                 Some(Ok(sent))
             }
-            Err(error) => Some(Err(io_error(Phase::Send, &error))),
+            Err(error) => Some(Err(io_error(Phase::Send, error))),
         }
     }
 
@@ -286,7 +286,7 @@ impl Link {
             return match socket.take_error() {
                 Ok(None) => self.opened(route, clock, socket, opening),
                 Ok(Some(error)) | Err(error) => {
-                    self.try_address(route, opening, now, Some(connect_error(address, &error)))
+                    self.try_address(route, opening, now, Some(connect_error(address, error)))
                 }
             };
         }
@@ -321,7 +321,7 @@ impl Link {
         let mut wire = Wire::new(stream);
         if route.stamped {
             if let Err(error) = wire.stamp(clock) {
-                debug!("no kernel timestamps: {}", describe(&error));
+                debug!("no kernel timestamps: {}", IoError::from(error));
             }
         }
         self.state = State::Ready { wire, fresh: true };
@@ -353,8 +353,8 @@ impl Link {
                     self.state = State::Tunnelling { stream, opening, written: 0 };
                     Event::Nothing
                 }
-                Ok(_) => Event::NotOpened(io_error(Phase::Tunnel, &ErrorKind::WriteZero.into())),
-                Err(error) => Event::NotOpened(io_error(Phase::Tunnel, &error)),
+                Ok(_) => Event::NotOpened(io_error(Phase::Tunnel, ErrorKind::WriteZero.into())),
+                Err(error) => Event::NotOpened(io_error(Phase::Tunnel, error)),
             };
         }
         if woken {
@@ -407,7 +407,7 @@ impl Link {
             match write_some(&mut wire, &route.request[written..]) {
                 Ok(count) if written + count == route.request.len() => written = usize::MAX,
                 Ok(count) => written += count,
-                Err(error) => return Event::Lost(io_error(Phase::Send, &error)),
+                Err(error) => return Event::Lost(io_error(Phase::Send, error)),
             }
         }
         match woken.then(|| fill(&mut self.reader, &mut wire, Phase::Response)) {
@@ -472,7 +472,7 @@ fn fill(reader: &mut ResponseReader, stream: &mut impl Read, phase: Phase) -> Re
             Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(io_error(phase, &error)),
+        Err(error) => Err(io_error(phase, error)),
     }
 }
 
@@ -496,22 +496,12 @@ fn write_some(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-fn connect_error(address: SocketAddr, error: &io::Error) -> Error {
-    let refused = error.kind() == ErrorKind::ConnectionRefused;
-    Error::Connect { address, refused, reason: describe(error) }
+fn connect_error(address: SocketAddr, error: io::Error) -> Error {
+    Error::Connect { address, source: error.into() }
 }
 
-fn io_error(phase: Phase, error: &io::Error) -> Error {
-    Error::Io { phase, reason: describe(error) }
-}
-
-/// The system's words without Rust's "(os error 111)".
-fn describe(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
-    }
+fn io_error(phase: Phase, error: io::Error) -> Error {
+    Error::Io { phase, source: error.into() }
 }
 
 #[cfg(test)]

@@ -1,22 +1,12 @@
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Canceller, Url};
-use crate::error::{Error, Phase};
-
-/// Which addresses of a name to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Family {
-    /// Whatever the resolver gives, in its order.
-    #[default]
-    Any,
-    /// IPv4 only.
-    V4,
-    /// IPv6 only.
-    V6,
-}
+use super::Canceller;
+use crate::error::{Error, IoError, Phase};
+use crate::{Family, Url};
 
 /// A name on its way to addresses.
 ///
@@ -40,10 +30,10 @@ impl Resolving {
             let sender = Arc::clone(&answer);
             let lookup = move || {
                 let addresses = (name.as_str(), port).to_socket_addrs();
-                sender.put(addresses.map(Iterator::collect).map_err(|error| error.to_string()));
+                sender.put(addresses.map(Iterator::collect).map_err(IoError::from));
             };
             if let Err(error) = thread::Builder::new().name("resolve".into()).spawn(lookup) {
-                answer.put(Err(error.to_string()));
+                answer.put(Err(error.into()));
             }
         }
         Self { host, family, answer }
@@ -56,7 +46,7 @@ impl Resolving {
         timeout: Duration,
         canceller: Option<&Canceller>,
     ) -> Result<Vec<SocketAddr>, Error> {
-        let fail = |reason: String| Error::Resolve { host: self.host.clone(), reason };
+        let fail = |source| Error::Resolve { host: self.host.clone(), source };
         let Some(answer) = self.receive(remaining, canceller)? else {
             return Err(Error::Timeout { phase: Phase::Resolve, after: timeout });
         };
@@ -67,11 +57,12 @@ impl Resolving {
             Family::V6 => address.is_ipv6(),
         });
         if addresses.is_empty() {
-            return Err(fail(match self.family {
-                Family::Any => "it has no address".into(),
-                Family::V4 => "it has no IPv4 address".into(),
-                Family::V6 => "it has no IPv6 address".into(),
-            }));
+            let reason = match self.family {
+                Family::Any => "it has no address",
+                Family::V4 => "it has no IPv4 address",
+                Family::V6 => "it has no IPv6 address",
+            };
+            return Err(fail(io::Error::new(ErrorKind::NotFound, reason).into()));
         }
         Ok(addresses)
     }
@@ -98,7 +89,7 @@ impl Resolving {
     }
 }
 
-type Answer = Result<Vec<SocketAddr>, String>;
+type Answer = Result<Vec<SocketAddr>, IoError>;
 
 /// Where the resolver's thread leaves its answer, for one who may have stopped waiting.
 #[derive(Debug, Default)]

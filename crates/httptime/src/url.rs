@@ -1,5 +1,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Error;
 
@@ -7,7 +11,7 @@ use crate::error::Error;
 ///
 /// Narrower than RFC 3986 and wider in one place: an IPv6 literal may have a zone (`http://[fe80::1%25eth0]/`, RFC 6874;
 /// the bare `%eth0` of curl is understood too), which general URL parsers refuse.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     host: String,
     literal: bool,
@@ -78,6 +82,12 @@ impl Url {
         self.credentials.as_deref()
     }
 
+    /// The credentials as `Proxy-Authorization` has them: `Basic` and base64 (RFC 7617).
+    #[must_use]
+    pub fn authorization(&self) -> Option<String> {
+        self.credentials.as_ref().map(|user| format!("Basic {}", BASE64.encode(user)))
+    }
+
     /// Host and port as a `Host` field has them: IPv6 in brackets without its zone, no port 80.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -109,6 +119,14 @@ impl fmt::Display for Url {
             write!(f, ":{}", self.port)?;
         }
         f.write_str(&self.path)
+    }
+}
+
+impl FromStr for Url {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
     }
 }
 
