@@ -55,6 +55,8 @@ mod round_trips;
 pub mod schedule;
 pub mod select;
 pub mod server;
+pub mod session;
+pub mod survey;
 pub mod time;
 mod timestamping;
 mod url;

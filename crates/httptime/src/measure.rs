@@ -214,7 +214,6 @@ impl Measure {
     ///
     /// # Errors
     /// Gives `error` back when nothing has been measured yet.
-    #[cfg(feature = "net")]
     pub(crate) fn not_opened(&mut self, error: Error) -> Result<(), Error> {
         if self.progress.observations() == 0 {
             return Err(error);
@@ -227,10 +226,14 @@ impl Measure {
     ///
     /// # Errors
     /// Gives `error` back when it is the third failure in a row and nothing has been measured yet.
-    #[cfg(feature = "net")]
     pub(crate) fn discard(&mut self, error: Error) -> Result<(), Error> {
         self.progress.note_lost();
         self.fail(error)
+    }
+
+    /// The server had closed the connection before a request reached it: the request is sent again, and nothing has failed.
+    pub(crate) fn unanswered(&mut self) {
+        self.progress.note_lost();
     }
 
     fn fail(&mut self, error: Error) -> Result<(), Error> {
@@ -268,7 +271,6 @@ impl Measure {
     ///
     /// While a machine sleeps its monotonic clock stands still and the server's goes on, so dates from before and after
     /// contradict each other. The wall clock, which jumps when the machine wakes, shows that it was not the server.
-    #[cfg(feature = "net")]
     pub(crate) fn cause(&self, error: Error, tie: ClockTie) -> Error {
         match error {
             Error::Inconsistent { .. } => self.moved(tie).err().unwrap_or(error),
