@@ -49,8 +49,9 @@ struct Proxy {
 /// Builds a [`Client`].
 #[derive(Debug, Clone)]
 pub struct ClientBuilder {
-    servers: Vec<String>,
-    proxy: Option<String>,
+    // Parsed at once: `Debug` shows no password that a text would.
+    servers: Vec<Result<Url, Error>>,
+    proxy: Option<Result<Url, Error>>,
     tunnel: bool,
     family: Family,
     timestamping: Timestamping,
@@ -61,14 +62,14 @@ impl ClientBuilder {
     /// One more server to ask. With several, the majority decides ([`select`](crate::select)), so each may be named once only.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
-        self.servers.push(url.into());
+        self.servers.push(Url::parse(&url.into()));
         self
     }
 
     /// Goes through an HTTP proxy, `http://[user:password@]host[:port]`. The environment is not looked at.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(url.into());
+        self.proxy = Some(Url::parse(&url.into()));
         self
     }
 
@@ -114,8 +115,8 @@ impl ClientBuilder {
         }
         let servers = self
             .servers
-            .iter()
-            .map(|url| match Url::parse(url) {
+            .into_iter()
+            .map(|url| match url {
                 Ok(server) if server.credentials().is_some() => Err(Error::InvalidUrl {
                     url: server.to_string(),
                     reason: "a Date needs no credentials; only a proxy's URL may have them",
@@ -131,7 +132,7 @@ impl ClientBuilder {
             }
         }
         let tunnel = self.tunnel;
-        let proxy = self.proxy.map(|url| Url::parse(&url).map(|url| Proxy { url, tunnel }));
+        let proxy = self.proxy.map(|url| url.map(|url| Proxy { url, tunnel }));
         Ok(Client {
             servers,
             proxy: proxy.transpose()?,
@@ -213,7 +214,7 @@ impl Client {
     #[must_use]
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder {
-            servers: vec![url.into()],
+            servers: vec![Url::parse(&url.into())],
             proxy: None,
             tunnel: false,
             family: Family::default(),
