@@ -37,8 +37,9 @@ pub struct Client {
 /// Builds a [`Client`].
 #[derive(Debug, Clone)]
 pub struct ClientBuilder {
-    servers: Vec<String>,
-    proxy: Option<String>,
+    // Parsed at once: `Debug` shows no password that a text would.
+    servers: Vec<Result<Url, Error>>,
+    proxy: Option<Result<Url, Error>>,
     tunnel: bool,
     sockets: SocketOptions,
     resolver: Resolver,
@@ -50,21 +51,21 @@ impl ClientBuilder {
     /// only.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
-        self.servers.push(url.into());
+        self.servers.push(Url::parse(&url.into()));
         self
     }
 
     /// More servers to ask.
     #[must_use]
     pub fn servers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.servers.extend(urls.into_iter().map(Into::into));
+        self.servers.extend(urls.into_iter().map(|url| Url::parse(&url.into())));
         self
     }
 
     /// Goes through an HTTP proxy, `http://[user:password@]host[:port]`. The environment is not looked at.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(url.into());
+        self.proxy = Some(Url::parse(&url.into()));
         self
     }
 
@@ -115,16 +116,15 @@ impl ClientBuilder {
     /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers and for one that is
     /// named twice (host and port; the path does not matter).
     pub fn build(self) -> Result<Client, Error> {
-        let proxy = self.proxy.map(|url| Url::parse(&url)).transpose()?;
-        let target = |url: &String| {
-            let url = Url::parse(url)?;
+        let proxy = self.proxy.transpose()?;
+        let target = |url: Result<Url, Error>| {
             let target = match &proxy {
-                None => Target::new(url),
-                Some(proxy) => Target::via_proxy(url, proxy.clone(), self.tunnel),
+                None => Target::new(url?),
+                Some(proxy) => Target::via_proxy(url?, proxy.clone(), self.tunnel),
             };
             target.map(Arc::new)
         };
-        let targets = self.servers.iter().map(target).collect::<Result<Vec<_>, Error>>()?;
+        let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
         check(targets.iter().map(Arc::as_ref), &self.config)?;
         Ok(Client {
             targets,
@@ -174,7 +174,7 @@ impl Client {
     #[must_use]
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder {
-            servers: vec![url.into()],
+            servers: vec![Url::parse(&url.into())],
             proxy: None,
             tunnel: false,
             sockets: SocketOptions::default(),

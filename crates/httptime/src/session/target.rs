@@ -1,8 +1,5 @@
 use std::net::{IpAddr, SocketAddr};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use crate::error::Error;
 use crate::http::Request;
 use crate::url::Url;
@@ -36,7 +33,7 @@ impl Target {
     pub fn via_proxy(url: Url, proxy: Url, tunnel: bool) -> Result<Self, Error> {
         check(&url)?;
         let (authority, path) = (url.authority(), url.path());
-        let basic = proxy.credentials().map(|user| format!("Basic {}", BASE64.encode(user)));
+        let basic = proxy.authorization();
         let basic = basic.as_deref();
         let (connect, request) = if tunnel {
             let connect = Request::connect(&url.authority_with_port(), basic)?;
