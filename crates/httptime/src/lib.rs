@@ -42,6 +42,7 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod estimate;
+mod evidence;
 pub mod http;
 pub mod limits;
 pub mod measure;
