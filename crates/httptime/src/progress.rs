@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::evidence::{AgedEvidence, Evidence};
 use crate::observation::Observation;
 use crate::round_trips::RoundTrips;
@@ -40,7 +41,11 @@ struct Known {
 }
 
 impl Progress {
-    pub(crate) const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
+    /// Of a measurement that begins with the local clocks as `tie` has them, and allows for `drift_ppm` between the clocks.
+    ///
+    /// [`Measure`](crate::Measure) keeps one; make your own to test a [`Schedule`](crate::schedule::Schedule).
+    #[must_use]
+    pub const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
         Self {
             tie,
             drift_ppm,
@@ -162,19 +167,24 @@ impl Progress {
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
     }
 
-    pub(crate) fn note_sent(&mut self, at: LocalInstant) {
+    /// A request left at this instant.
+    pub fn sent(&mut self, at: LocalInstant) {
         self.requests += 1;
         self.outstanding += 1;
         self.first_sent = self.first_sent.or(Some(at));
         self.last_sent = self.last_sent.max(Some(at));
     }
 
-    pub(crate) fn note_lost(&mut self) {
+    /// The answer to a request will not come.
+    pub fn lost(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
-    /// Intersects with one more observation; says by how much it contradicts the others, if it does.
-    pub(crate) fn note_observed(&mut self, observation: &Observation) -> Result<(), Duration> {
+    /// The answer to a request came: intersects with what it proves.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] when it contradicts the observations before it.
+    pub fn absorb(&mut self, observation: &Observation) -> Result<(), Error> {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.observations += 1;
         let round_trip = observation.round_trip();
@@ -202,7 +212,7 @@ impl Progress {
         known.shortest = known.shortest.min(round_trip);
         known.last = round_trip;
         let width = known.bounds.evidence().width();
-        if width < Offset::ZERO { Err(width.abs()) } else { Ok(()) }
+        if width < Offset::ZERO { Err(Error::Inconsistent { gap: width.abs() }) } else { Ok(()) }
     }
 }
 
@@ -229,7 +239,7 @@ mod tests {
         let exchange = Exchange::new(sent, received, date);
         let observation =
             Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order");
-        progress.note_observed(&observation).expect("consistent");
+        progress.absorb(&observation).expect("consistent");
         progress
     }
 
@@ -264,7 +274,7 @@ mod tests {
             .with_kernel_times(Some(at(handed_over + took)), None);
             let lag = Lag::stated(Duration::ZERO);
             let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
-            progress.note_observed(&observation).expect("consistent");
+            progress.absorb(&observation).expect("consistent");
         }
         let with = progress.aim(Offset::ZERO, at(30_000_000));
         assert_eq!(without.saturating_since(with), Duration::from_nanos(40_000));
