@@ -171,6 +171,9 @@
 // The kernel did not say when the request left and the response came, and only its times were wanted.
 #define HTTPTIME_ERROR_NOT_STAMPED 56
 
+// Cross-timestamps and instants are not readings of one clock.
+#define HTTPTIME_ERROR_CLOCK_ORIGIN 57
+
 // The process may not change the clock: it needs root or CAP_SYS_TIME.
 #define HTTPTIME_ERROR_NO_PRIVILEGE 70
 

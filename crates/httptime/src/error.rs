@@ -194,6 +194,14 @@ pub enum Error {
         /// By how much, forward positive.
         by: Offset,
     },
+    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
+    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", readable(*by))]
+    ClockOrigin {
+        /// What shows it.
+        what: &'static str,
+        /// By how much.
+        by: Duration,
+    },
     /// The proxy did not open the tunnel, or did not get through to the server.
     #[error("the proxy refused or failed with status {status}")]
     ProxyRefused {
@@ -245,6 +253,12 @@ pub enum Error {
     NothingMeasured,
 }
 
+/// A duration to show to people: milliseconds, or less if that is all there is.
+fn readable(duration: Duration) -> Duration {
+    let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    if millis.is_zero() { duration } else { millis }
+}
+
 impl Error {
     /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
     #[must_use]
@@ -277,6 +291,7 @@ impl Error {
             Self::DateWentBack { .. } => "date_went_back",
             Self::Inconsistent { .. } => "inconsistent",
             Self::ClockStepped { .. } => "clock_stepped",
+            Self::ClockOrigin { .. } => "clock_origin",
             Self::ProxyRefused { .. } => "proxy_refused",
             Self::ProxyCredentials => "proxy_credentials",
             Self::NoMajority { .. } => "no_majority",

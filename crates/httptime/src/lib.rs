@@ -42,6 +42,7 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod estimate;
+mod evidence;
 mod family;
 pub mod http;
 pub mod limits;

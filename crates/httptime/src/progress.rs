@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
+use crate::evidence::{AgedEvidence, Evidence};
 use crate::observation::Observation;
 use crate::round_trips::RoundTrips;
 use crate::server::Lag;
@@ -21,26 +23,29 @@ pub struct Progress {
     observations: u32,
     first_sent: Option<LocalInstant>,
     last_sent: Option<LocalInstant>,
-    evidence: Option<Evidence>,
+    known: Option<Known>,
     round_trips: RoundTrips,
     handovers: RoundTrips,
 }
 
-/// The intersection of all observations, at the instant of the last one.
+/// What the observations so far have shown.
 #[derive(Debug, Clone, Copy)]
-struct Evidence {
-    at: LocalInstant,
-    lower: Offset,
-    upper: Offset,
-    aim_lower: Offset,
-    aim_upper: Offset,
+struct Known {
+    /// With the lag, and the drift allowance: the bounds.
+    bounds: AgedEvidence,
+    /// Without, and with no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
+    remaining: AgedEvidence,
     lag: Lag,
     shortest: Duration,
     last: Duration,
 }
 
 impl Progress {
-    pub(crate) const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
+    /// Of a measurement that begins with the local clocks as `tie` has them, and allows for `drift_ppm` between the clocks.
+    ///
+    /// [`Measure`](crate::Measure) keeps one; make your own to test a [`Schedule`](crate::schedule::Schedule).
+    #[must_use]
+    pub const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
         Self {
             tie,
             drift_ppm,
@@ -49,7 +54,7 @@ impl Progress {
             observations: 0,
             first_sent: None,
             last_sent: None,
-            evidence: None,
+            known: None,
             round_trips: RoundTrips::new(),
             handovers: RoundTrips::new(),
         }
@@ -94,14 +99,14 @@ impl Progress {
     /// When the latest observation was received: the instant to which bounds and estimate refer.
     #[must_use]
     pub fn at(&self) -> Option<LocalInstant> {
-        self.evidence.map(|evidence| evidence.at)
+        self.known.map(|known| known.bounds.at())
     }
 
     /// The bounds so far. `None` before the first observation, and when observations contradict each other (which
     /// ends the measurement).
     #[must_use]
     pub fn bounds(&self) -> Option<Interval> {
-        self.evidence.and_then(|evidence| Interval::new(evidence.lower, evidence.upper))
+        self.known?.bounds.evidence().interval()
     }
 
     /// Where the offset may still be, as far as aiming goes: the bounds as they would be for a server without lag and
@@ -109,46 +114,44 @@ impl Progress {
     /// observations contradict each other, the width of the contradiction.
     #[must_use]
     pub fn unknown(&self) -> Option<Interval> {
-        let evidence = self.evidence?;
-        Some(Interval::between(evidence.aim_lower, evidence.aim_upper))
+        Some(self.known?.remaining.evidence().hull())
     }
 
     /// The largest lag allowed for in the bounds.
     #[must_use]
     pub fn lag(&self) -> Option<Lag> {
-        self.evidence.map(|evidence| evidence.lag)
+        self.known.map(|known| known.lag)
     }
 
     /// The shortest round trip.
     #[must_use]
     pub fn round_trip_min(&self) -> Option<Duration> {
-        self.evidence.map(|evidence| evidence.shortest)
+        self.known.map(|known| known.shortest)
     }
 
     /// The latest round trip.
     #[must_use]
     pub fn round_trip_last(&self) -> Option<Duration> {
-        self.evidence.map(|evidence| evidence.last)
+        self.known.map(|known| known.last)
     }
 
     /// The median of the latest round trips.
     #[must_use]
     pub fn round_trip_median(&self) -> Option<Duration> {
-        self.evidence.map(|_| duration(self.round_trips.median()))
+        self.known.map(|_| duration(self.round_trips.median()))
     }
 
     /// How long a round trip is thought to take when nothing queues: a little less than the shortest one seen.
     #[must_use]
     pub fn round_trip_base(&self) -> Option<Duration> {
-        self.evidence
-            .map(|evidence| evidence.shortest.saturating_sub(duration(self.round_trips.excess())))
+        self.known.map(|known| known.shortest.saturating_sub(duration(self.round_trips.excess())))
     }
 
     /// The mean queueing on each of the two ways, from how far the round trips spread: their jitter. Robust against a
     /// few that are far out.
     #[must_use]
     pub fn queueing(&self) -> Option<Duration> {
-        self.evidence.map(|_| duration(self.round_trips.queueing()))
+        self.known.map(|_| duration(self.round_trips.queueing()))
     }
 
     /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
@@ -164,19 +167,24 @@ impl Progress {
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
     }
 
-    pub(crate) fn note_sent(&mut self, at: LocalInstant) {
+    /// A request left at this instant.
+    pub fn sent(&mut self, at: LocalInstant) {
         self.requests += 1;
         self.outstanding += 1;
         self.first_sent = self.first_sent.or(Some(at));
         self.last_sent = self.last_sent.max(Some(at));
     }
 
-    pub(crate) fn note_lost(&mut self) {
+    /// The answer to a request will not come.
+    pub fn lost(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
-    /// Intersects with one more observation; says by how much it contradicts the others, if it does.
-    pub(crate) fn note_observed(&mut self, observation: &Observation) -> Result<(), Duration> {
+    /// The answer to a request came: intersects with what it proves.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] when it contradicts the observations before it.
+    pub fn absorb(&mut self, observation: &Observation) -> Result<(), Error> {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.observations += 1;
         let round_trip = observation.round_trip();
@@ -184,60 +192,27 @@ impl Progress {
         if !observation.handover().is_zero() {
             self.handovers.insert(duration_to_nanos(observation.handover()));
         }
+        let at = observation.received();
+        let (drift_ppm, typical_ppm) = (self.drift_ppm, self.drift_ppm.min(TYPICAL_DRIFT_PPM));
         // The stamp may be a round trip older than the reception.
-        let seen = Evidence {
-            at: observation.received(),
-            lower: observation.lower(),
-            upper: observation.upper(),
-            aim_lower: observation.lower(),
-            aim_upper: observation.upper_without_lag(),
-            lag: observation.lag(),
+        let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
+        let remaining = Evidence::new(observation.lower(), observation.upper_without_lag())
+            .aged(round_trip, typical_ppm);
+        let lag = observation.lag();
+        let known = self.known.get_or_insert(Known {
+            bounds: AgedEvidence::new(bounds, at, drift_ppm),
+            remaining: AgedEvidence::new(remaining, at, typical_ppm),
+            lag,
             shortest: round_trip,
             last: round_trip,
-        }
-        .widened(round_trip, self.drift_ppm);
-        let evidence = match self.evidence {
-            None => seen,
-            Some(before) => {
-                let at = before.at.max(seen.at);
-                let before = before.aged(at, self.drift_ppm);
-                let seen = seen.aged(at, self.drift_ppm);
-                Evidence {
-                    at,
-                    lower: before.lower.max(seen.lower),
-                    upper: before.upper.min(seen.upper),
-                    aim_lower: before.aim_lower.max(seen.aim_lower),
-                    aim_upper: before.aim_upper.min(seen.aim_upper),
-                    lag: before.lag.max(seen.lag),
-                    shortest: before.shortest.min(seen.shortest),
-                    last: seen.last,
-                }
-            }
-        };
-        self.evidence = Some(evidence);
-        if evidence.lower <= evidence.upper {
-            Ok(())
-        } else {
-            Err(evidence.lower.saturating_sub(evidence.upper).abs())
-        }
-    }
-}
-
-impl Evidence {
-    fn aged(self, at: LocalInstant, drift_ppm: u32) -> Self {
-        Self { at, ..self.widened(at.saturating_since(self.at), drift_ppm) }
-    }
-
-    fn widened(self, elapsed: Duration, drift_ppm: u32) -> Self {
-        let by = drift(elapsed, drift_ppm);
-        let typical = drift(elapsed, drift_ppm.min(TYPICAL_DRIFT_PPM));
-        Self {
-            lower: self.lower.saturating_sub(by),
-            upper: self.upper.saturating_add(by),
-            aim_lower: self.aim_lower.saturating_sub(typical),
-            aim_upper: self.aim_upper.saturating_add(typical),
-            ..self
-        }
+        });
+        known.bounds.narrow(bounds, at);
+        known.remaining.narrow(remaining, at);
+        known.lag = known.lag.max(lag);
+        known.shortest = known.shortest.min(round_trip);
+        known.last = round_trip;
+        let width = known.bounds.evidence().width();
+        if width < Offset::ZERO { Err(Error::Inconsistent { gap: width.abs() }) } else { Ok(()) }
     }
 }
 
@@ -247,16 +222,6 @@ fn duration(nanos: f64) -> Duration {
 
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;
-
-/// How far two clocks can come apart in `elapsed` when one gains at most `ppm` parts in a million on the other,
-/// rounded up.
-pub(crate) fn drift(elapsed: Duration, ppm: u32) -> Offset {
-    let (nanos, ppm) = (duration_to_nanos(elapsed), i64::from(ppm));
-    let rest = nanos % 1_000_000 * ppm;
-    let whole = (nanos / 1_000_000).saturating_mul(ppm);
-    let rest = rest / 1_000_000 + i64::from(rest % 1_000_000 != 0);
-    Offset::from_nanos(whole.saturating_add(rest))
-}
 
 #[cfg(test)]
 mod tests {
@@ -274,7 +239,7 @@ mod tests {
         let exchange = Exchange::new(sent, received, date);
         let observation =
             Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order");
-        progress.note_observed(&observation).expect("consistent");
+        progress.absorb(&observation).expect("consistent");
         progress
     }
 
@@ -309,20 +274,14 @@ mod tests {
             .with_kernel_times(Some(at(handed_over + took)), None);
             let lag = Lag::stated(Duration::ZERO);
             let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
-            progress.note_observed(&observation).expect("consistent");
+            progress.absorb(&observation).expect("consistent");
         }
         let with = progress.aim(Offset::ZERO, at(30_000_000));
         assert_eq!(without.saturating_since(with), Duration::from_nanos(40_000));
     }
 
     #[test]
-    fn bounds_widen_with_age_and_round_up() {
-        assert_eq!(drift(Duration::from_secs(10), 100), Offset::from_nanos(1_000_000));
-        assert_eq!(drift(Duration::from_nanos(1), 1), Offset::from_nanos(1));
-        assert_eq!(drift(Duration::ZERO, 100), Offset::ZERO);
-        let century = Duration::from_secs(3_155_760_000);
-        assert_eq!(drift(century, 10_000), Offset::from(century / 100));
-        assert_eq!(drift(Duration::MAX, u32::MAX), Offset::from_nanos(i64::MAX));
+    fn bounds_are_as_old_as_the_round_trip() {
         let bounds = progress(1_000_000).bounds().expect("bounds");
         // The stamp may be the whole round trip old: 100 ns of drift on top of the round trip itself.
         assert_eq!(bounds.width(), Duration::from_nanos(1_001_000_000 + 200));

@@ -28,7 +28,6 @@ pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
 pub use self::scan::Scan;
 
-use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::limits::Limits;
@@ -53,17 +52,26 @@ pub struct View<'a> {
     earliest: LocalInstant,
     progress: &'a Progress,
     estimator: &'a dyn Estimator,
-    config: &'a Config,
+    limits: &'a Limits,
+    expected: Option<Interval>,
 }
 
 impl<'a> View<'a> {
-    pub(crate) const fn new(
+    /// A view for a schedule that can send at `earliest`, within `limits`. Nothing is expected of the offset.
+    #[must_use]
+    pub const fn new(
         earliest: LocalInstant,
         progress: &'a Progress,
         estimator: &'a dyn Estimator,
-        config: &'a Config,
+        limits: &'a Limits,
     ) -> Self {
-        Self { earliest, progress, estimator, config }
+        Self { earliest, progress, estimator, limits, expected: None }
+    }
+
+    /// The same, with the offset expected in this interval.
+    #[must_use]
+    pub const fn expecting(self, expected: Option<Interval>) -> Self {
+        Self { expected, ..self }
     }
 
     /// The earliest instant at which a request can leave: now, or when a connection will be open.
@@ -93,19 +101,69 @@ impl<'a> View<'a> {
     /// What the caller is willing to spend.
     #[must_use]
     pub const fn limits(&self) -> &'a Limits {
-        self.config.limits()
+        self.limits
     }
 
     /// Where the offset is expected to be. Not proved by anything.
     #[must_use]
     pub const fn expected(&self) -> Option<Interval> {
-        self.config.expected()
+        self.expected
     }
 }
 
 /// Decides when requests leave.
 ///
-/// Implementations read no clock and hold no randomness. They need not watch the limits: the measurement does.
+/// Implementations read no clock and hold no randomness. They need not watch the limits: the measurement does. So a custom one
+/// can be tested with a [`View`] made by hand:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use httptime::estimate::{Estimator, Midpoint};
+/// use httptime::progress::Progress;
+/// use httptime::schedule::{Plan, Schedule, View};
+/// use httptime::server::Lag;
+/// use httptime::{ClockTie, Config, Exchange, LocalInstant, Observation, Timestamp};
+///
+/// /// One request a second, and the next only once the last is answered.
+/// #[derive(Debug)]
+/// struct EverySecond;
+///
+/// impl Schedule for EverySecond {
+///     fn name(&self) -> &'static str {
+///         "every_second"
+///     }
+///
+///     fn plan(&mut self, view: &View<'_>) -> Plan {
+///         if view.progress().outstanding() > 0 {
+///             return Plan::AwaitReply;
+///         }
+///         let next = view.progress().last_sent().map(|last| last.saturating_add(Duration::from_secs(1)));
+///         Plan::SendAt(next.map_or(view.earliest(), |next| next.max(view.earliest())))
+///     }
+/// }
+///
+/// let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+/// let wall = Timestamp::from_unix_seconds(1_795_392_000).unwrap();
+/// let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+/// let (config, mut estimator) = (Config::default(), Midpoint::default());
+/// let mut progress = Progress::new(tie, config.drift_ppm());
+///
+/// let plan = EverySecond.plan(&View::new(at(7), &progress, &estimator, config.limits()));
+/// assert_eq!(plan, Plan::SendAt(at(7)));
+///
+/// progress.sent(at(7));
+/// let plan = EverySecond.plan(&View::new(at(8), &progress, &estimator, config.limits()));
+/// assert_eq!(plan, Plan::AwaitReply);
+///
+/// let exchange = Exchange::new(at(7), at(17), wall);
+/// let observation = Observation::new(tie, &exchange, Lag::stated(Duration::ZERO))?;
+/// progress.absorb(&observation)?;
+/// estimator.absorb(&observation);
+/// let plan = EverySecond.plan(&View::new(at(17), &progress, &estimator, config.limits()));
+/// assert_eq!(plan, Plan::SendAt(at(1007)));
+/// # Ok::<(), httptime::Error>(())
+/// ```
 pub trait Schedule: fmt::Debug + Send {
     /// The name by which people choose it.
     fn name(&self) -> &'static str;

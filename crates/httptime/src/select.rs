@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::Estimate;
+use crate::evidence::Evidence;
 use crate::measurement::{Ended, Measurement};
-use crate::progress::drift;
 use crate::time::{Interval, Offset, f64_to_nanos, nanos_to_duration, nanos_to_f64};
 
 /// The largest group of intervals that agree.
@@ -107,8 +107,8 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
         .iter()
         .map(|measurement| {
             let age = latest.at.saturating_since(measurement.at);
-            let allowance = drift(age, measurement.assumptions.drift_ppm);
-            measurement.bounds.widened(allowance.abs())
+            let evidence = Evidence::from(measurement.bounds);
+            evidence.aged(age, measurement.assumptions.drift_ppm).hull()
         })
         .collect();
     let selection = select(&aged)?;

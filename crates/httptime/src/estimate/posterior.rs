@@ -5,6 +5,7 @@ use self::bases::Bases;
 use self::detour::Detour;
 use self::mass::{Mass, mixture_spread};
 use super::{Estimate, Estimator};
+use crate::evidence::Evidence;
 use crate::observation::Observation;
 use crate::round_trips::{CAPACITY, GRAIN, RoundTrips, count};
 use crate::time::{
@@ -59,6 +60,9 @@ pub struct Posterior {
     belief: Belief,
 }
 
+/// The hard ends at one frequency and base, in nanoseconds from the origin.
+type Ends = Evidence<f64>;
+
 /// What offsets and times are counted from, so that floats keep every nanosecond.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
@@ -73,13 +77,6 @@ struct Seen {
     upper: f64,
     round_trip: f64,
     at: f64,
-}
-
-/// The hard ends at one frequency and base: the offset lies between them.
-#[derive(Debug, Clone, Copy)]
-struct Ends {
-    low: f64,
-    high: f64,
 }
 
 /// Mean and standard deviation, in nanoseconds from the origin.
@@ -168,12 +165,6 @@ impl Belief {
     }
 }
 
-impl Ends {
-    fn width(self) -> f64 {
-        self.high - self.low
-    }
-}
-
 /// Observations and what they allow.
 impl Posterior {
     fn seen(&self) -> &[Seen] {
@@ -194,7 +185,7 @@ impl Posterior {
 
     /// The exchange, not of the fastest quarter, whose ends are furthest from mattering.
     fn least_telling(&self) -> usize {
-        let Ends { low, high } = self.ends(0.0, 0.0);
+        let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
         let fast = self.trips.ascending()[CAPACITY / 4];
         let mut least = (f64::NEG_INFINITY, 0);
         for (place, seen) in self.seen().iter().enumerate() {
@@ -217,17 +208,14 @@ impl Posterior {
     }
 
     fn ends_at<const N: usize>(&self, frequencies: [f64; N], base: f64) -> [Ends; N] {
-        let mut all = [Ends { low: f64::NEG_INFINITY, high: f64::INFINITY }; N];
+        let mut all = [Ends::NONE; N];
         for seen in self.seen() {
             for (ends, frequency) in all.iter_mut().zip(frequencies) {
                 let shift = self.shift(seen, frequency);
-                let (low, high) = (seen.lower - shift, seen.upper - shift);
-                // Not `f64::max`, which looks for what is no number as well: that takes longer than all the rest.
-                ends.low = if low > ends.low { low } else { ends.low };
-                ends.high = if high < ends.high { high } else { ends.high };
+                ends.narrow(Ends::new(seen.lower, seen.upper).moved(-shift));
             }
         }
-        all.map(|ends| Ends { low: ends.low + 0.5 * base, high: ends.high - 0.5 * base })
+        all.map(|ends| ends.inwards(0.5 * base))
     }
 
     /// The frequencies at which the ends do not contradict each other, if any. The width between them is concave in the
@@ -287,7 +275,7 @@ impl Posterior {
             let bases: Bases<5> = Bases::weigh(&route.trips);
             let ends = route.ends(0.0, bases.least());
             if ends.width() > 0.0 {
-                let centre = *centre.get_or_insert(0.5 * (ends.low + ends.high));
+                let centre = *centre.get_or_insert(0.5 * (ends.lower + ends.upper));
                 let plain = Hypothesis::still(ends, centre);
                 let fair = route.fairness();
                 sum.add(route.integrate::<64, 5>(&plain, &bases, &fair), 1.0);
@@ -312,7 +300,7 @@ impl Posterior {
         let bases: Bases<10> = Bases::weigh(&self.trips);
         let fair = self.fairness();
         let ends = self.ends(0.0, bases.least());
-        let centre = 0.5 * (ends.low + ends.high);
+        let centre = 0.5 * (ends.lower + ends.upper);
         let mut still = Mass::default();
         if ends.width() > 0.0 {
             let plain = Hypothesis::still(ends, centre);
@@ -325,7 +313,7 @@ impl Posterior {
         if ends.width() < 0.0 {
             // Nothing fits: around the contradiction, with some exchanges wrong altogether.
             let pad = 0.5 * -ends.width() + self.trips.queueing();
-            let around = Ends { low: ends.high - pad, high: ends.low + pad };
+            let around = Ends::new(ends.upper - pad, ends.lower + pad);
             let torn = Hypothesis::still(around, centre);
             others.add(self.integrate::<64, 10>(&torn, &bases, &fair), 0.05);
         }
@@ -380,11 +368,11 @@ impl Posterior {
         let ratio = (most / lag).cbrt();
         let mut prior = LAGGING;
         for _ in 0..4 {
-            let mut reach = ends.high + lag;
+            let mut reach = ends.upper + lag;
             if contradiction > 0.0 {
-                reach = reach.max(ends.low + queueing);
+                reach = reach.max(ends.lower + queueing);
             }
-            let ends = Ends { low: ends.low, high: reach };
+            let ends = Ends::new(ends.lower, reach);
             let lagging = Hypothesis { lag, ..Hypothesis::still(ends, centre) };
             sum.add(self.integrate::<48, 5>(&lagging, bases, fair), prior);
             if ratio < 1.05 {
@@ -475,7 +463,7 @@ impl Posterior {
 
 impl Hypothesis {
     const fn still(ends: Ends, centre: f64) -> Self {
-        Self { frequency: 0.0, lag: 0.0, low: ends.low, high: ends.high, centre }
+        Self { frequency: 0.0, lag: 0.0, low: ends.lower, high: ends.upper, centre }
     }
 }
 
@@ -483,7 +471,7 @@ impl Hypothesis {
 /// believable, but for a pull that grows with the doubt (a whole mean over the others would be pulled by their far
 /// ends), and the doubt shows in the spread.
 fn combine(still: Mass, others: Mass, ends: Ends) -> Belief {
-    let centre = 0.5 * (ends.low + ends.high);
+    let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
     sum.add(still, STILL);
     if sum.evidence < UNDERFLOW {
