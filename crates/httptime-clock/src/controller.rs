@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use httptime::{Interval, LocalInstant, Offset, Timestamp};
 
-use crate::clock::{Clock, Frequency, SyncStatus};
+use crate::clock::Clock;
 use crate::discipline::{Discipline, Verdict};
 use crate::error::ClockError;
+use crate::frequency::Frequency;
 use crate::policy::{Action, Evidence, History, Policy, Reading};
 use crate::state::SavedState;
+use crate::status::SyncStatus;
 
 /// Keeps a clock right: takes in one measurement after another, and steps, slews and steers the clock.
 ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use httptime::{Interval, LocalInstant, Offset};
 
-use crate::clock::Frequency;
+use crate::frequency::Frequency;
 use crate::policy::Reading;
 
 /// Follows the offset and the frequency error of a clock through measurements that are minutes to hours apart.

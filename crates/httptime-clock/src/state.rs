@@ -8,7 +8,7 @@ use httptime::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::clock::Frequency;
+use crate::frequency::Frequency;
 
 /// What survives a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
