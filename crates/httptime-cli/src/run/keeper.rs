@@ -69,7 +69,11 @@ impl Keeper {
             Ok(Some(saved)) => {
                 let resumed = controller.resume(&saved)?;
                 let stddev = saved.stddev.as_ppm();
-                info!("frequency {} as saved, ± {stddev:.3} ppm", saved.frequency);
+                info!(
+                    "frequency {} as saved, ± {stddev:.3} ppm then; \
+                     its age is unknown until the first measurement",
+                    saved.frequency
+                );
                 let file = state_file.display();
                 match resumed {
                     Action::Step(by) => warn!(

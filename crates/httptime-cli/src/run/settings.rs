@@ -18,7 +18,7 @@ use thiserror::Error as ThisError;
 use crate::servers;
 
 /// The file as it is written, every key with its default.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     servers: Vec<String>,
@@ -50,7 +50,7 @@ pub(crate) enum Mode {
     Chrony,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Measure {
     profile: Option<String>,
@@ -63,7 +63,7 @@ struct Measure {
 }
 
 /// How often to measure.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Polling {
     shortest: Seconds,
@@ -71,7 +71,7 @@ pub(crate) struct Polling {
     hold: Seconds,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limits {
     step_threshold: Option<Limit>,
@@ -86,7 +86,7 @@ struct Limits {
     evidence: By,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum By {
     #[default]
@@ -94,7 +94,7 @@ enum By {
     Estimate,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Chrony {
     socket: PathBuf,
