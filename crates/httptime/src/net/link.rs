@@ -516,8 +516,11 @@ fn describe(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use httptime_sim::loopback::{Behaviour, BlackHole, LoopbackServer, RefusedPort};
+    use std::io::Write;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
     use rustix::event::{PollFd, Timespec, poll};
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
@@ -554,12 +557,22 @@ mod tests {
         }
     }
 
+    // The test server is not published, and these tests are.
+    fn bound() -> io::Result<(Socket, SocketAddr)> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        let address = socket.local_addr()?.as_socket();
+        Ok((socket, address.ok_or(ErrorKind::AddrNotAvailable)?))
+    }
+
     #[test]
     fn what_came_before_the_request_is_no_answer_and_nothing_is_sent() -> io::Result<()> {
-        let server = LoopbackServer::builder().behaviour(Behaviour::Unasked).start()?;
-        let route = route(vec![server.address()], Duration::from_secs(10));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let route = route(vec![listener.local_addr()?], Duration::from_secs(10));
         let clock = Clock::new();
         let mut link = opened(&route, &clock).expect("it listens");
+        let (mut server, _) = listener.accept()?;
+        server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
         let (fd, flags) = link.interest().expect("it is open");
         let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
         assert_eq!(poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&patience)), Ok(1));
@@ -571,10 +584,15 @@ mod tests {
 
     #[test]
     fn every_address_is_tried_in_turn_under_one_deadline() -> io::Result<()> {
-        let refused = RefusedPort::reserve()?;
-        let hole = BlackHole::start()?;
-        let server = LoopbackServer::builder().start()?;
-        let (refused, hole, good) = (refused.address(), hole.address(), server.address());
+        // Bound, and nobody listens.
+        let (_reserved, refused) = bound()?;
+        // The queue of connections to accept is full, so the system drops further SYNs.
+        let (listener, hole) = bound()?;
+        listener.listen(0)?;
+        let connect = || TcpStream::connect_timeout(&hole, Duration::from_millis(40));
+        let _queued: Vec<TcpStream> = std::iter::from_fn(|| connect().ok()).take(256).collect();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let good = listener.local_addr()?;
         let timeout = Duration::from_millis(300);
         assert_eq!(open(vec![refused, hole, refused, good], timeout), Ok(good));
         let error = open(vec![hole, refused], timeout).expect_err("nobody");
