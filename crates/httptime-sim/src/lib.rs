@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! [`worlds`] has worlds with names, to compare in. [`loopback`] has the real server: what `httptime demo` measures, and what misbehaves on demand in tests.
+//! [`worlds`] has worlds with names, to compare in. [`loopback`] has the real server, which `httptime demo` measures.
 #![forbid(unsafe_code)]
 
 mod client;

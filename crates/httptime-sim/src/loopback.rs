@@ -1,4 +1,4 @@
-//! A real HTTP server on a loopback port, with a known clock error, delays and bad manners to choose from.
+//! A real HTTP server on a loopback port, with a known clock error and known delays. `httptime demo` measures it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -13,41 +13,30 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Beside it: [`LoopbackProxy`], a forward proxy; [`LoopbackRelay`], which does to connections what networks do; and
-//! [`BlackHole`] and [`RefusedPort`], where no server is.
-//! Threads and blocking sockets throughout. Dropping a server, or a proxy, closes its sockets and joins its threads.
+//! It behaves as good servers do. [`Answers`] is the place for other behaviour, and [`Service`] the accept loop for other
+//! services. Threads and blocking sockets throughout. Dropping a server closes its sockets and joins its threads.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 use httptime::{Offset, Timestamp};
 
-mod behaviour;
 mod clock;
-mod faults;
 mod head;
-mod nowhere;
-mod proxy;
-mod relay;
+mod response;
 mod service;
 
-pub use self::behaviour::Behaviour;
-pub use self::faults::{Fault, Faults};
-pub use self::nowhere::{BlackHole, RefusedPort};
-pub use self::proxy::{LoopbackProxy, ProxyOptions};
-pub use self::relay::LoopbackRelay;
+pub use self::head::{Head, HeadReader};
+pub use self::response::{Response, has_body};
+pub use self::service::{Connection, Ending, Handler, Service, Stop};
 
-use self::behaviour::{
-    HTTP2_FRAMES, INTERIM_102, INTERIM_103, Names, Response, SSH_BANNER, TLS_ALERT,
-};
 use self::clock::ServerClock;
-use self::head::{Head, HeadReader};
-use self::service::{Connection, Ending, Handler, Service};
 
 /// A running HTTP server on a loopback port. See the [module](self).
 #[derive(Debug)]
@@ -117,29 +106,35 @@ impl LoopbackServer {
         self.service.open()
     }
 
+    /// A function that tells whether a thread of this server still runs or its listener is still open. It outlives
+    /// the server, so a test can ask after the drop.
+    pub fn liveness(&self) -> impl Fn() -> bool + use<> {
+        self.service.liveness()
+    }
+
     fn server(&self) -> &Server {
         self.service.handler()
     }
 }
 
 /// The settings of a [`LoopbackServer`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[must_use]
 pub struct LoopbackServerBuilder {
     skew: Offset,
     drift_ppm: f64,
     ipv6: bool,
     port: u16,
-    answers: Answers,
+    settings: Settings,
+    answers: Box<dyn Answers>,
 }
 
-#[derive(Debug, Clone)]
-struct Answers {
+#[derive(Debug)]
+struct Settings {
     lag: Duration,
     before: Duration,
     after: Duration,
     server_header: Option<String>,
-    script: Vec<Behaviour>,
     requests_per_connection: usize,
     announce_close: bool,
 }
@@ -151,15 +146,15 @@ impl Default for LoopbackServerBuilder {
             drift_ppm: 0.0,
             ipv6: false,
             port: 0,
-            answers: Answers {
+            settings: Settings {
                 lag: Duration::ZERO,
                 before: Duration::ZERO,
                 after: Duration::ZERO,
                 server_header: Some("httptime-sim".to_owned()),
-                script: Vec::new(),
                 requests_per_connection: 0,
                 announce_close: true,
             },
+            answers: Box::new(WellBehaved),
         }
     }
 }
@@ -179,46 +174,39 @@ impl LoopbackServerBuilder {
 
     /// How long after the server clock's second its `Date` flips.
     pub fn lag(mut self, lag: Duration) -> Self {
-        self.answers.lag = lag;
+        self.settings.lag = lag;
         self
     }
 
     /// Waits for `before` from the request to reading the clock, and for `after` from there to the answer, as if
     /// these were the two ways of the path. Exact to some 20 µs on an idle machine.
     pub fn delays(mut self, before: Duration, after: Duration) -> Self {
-        self.answers.before = before;
-        self.answers.after = after;
+        self.settings.before = before;
+        self.settings.after = after;
         self
     }
 
     /// The value of `Server`, `httptime-sim` by default. `None` sends none.
     pub fn server_header(mut self, value: Option<String>) -> Self {
-        self.answers.server_header = value;
+        self.settings.server_header = value;
         self
     }
 
-    /// How every request is answered.
-    pub fn behaviour(self, behaviour: Behaviour) -> Self {
-        self.script(vec![behaviour])
-    }
-
-    /// How each request is answered, over all connections in the order in which they come; the last one repeats.
-    /// [`Behaviour::SshBanner`] and [`Behaviour::Unasked`] do not wait for a request: they take the connection that is opened
-    /// when their turn comes.
-    pub fn script(mut self, behaviours: Vec<Behaviour>) -> Self {
-        self.answers.script = behaviours;
+    /// Replaces how requests are answered.
+    pub fn answers(mut self, answers: impl Answers) -> Self {
+        self.answers = Box::new(answers);
         self
     }
 
     /// Closes each connection after so many answers; 0, the default, never does.
     pub fn requests_per_connection(mut self, requests: usize) -> Self {
-        self.answers.requests_per_connection = requests;
+        self.settings.requests_per_connection = requests;
         self
     }
 
     /// Whether the last answer says `Connection: close`. It does by default.
     pub fn announce_close(mut self, announce: bool) -> Self {
-        self.answers.announce_close = announce;
+        self.settings.announce_close = announce;
         self
     }
 
@@ -242,7 +230,7 @@ impl LoopbackServerBuilder {
     pub fn start(self) -> io::Result<LoopbackServer> {
         let started = Timestamp::from_system_time(SystemTime::now());
         let date = started.and_then(|started| {
-            let lag = Offset::from(self.answers.lag).as_nanos();
+            let lag = Offset::from(self.settings.lag).as_nanos();
             let date =
                 started.as_unix_nanos().checked_add(self.skew.as_nanos())?.checked_sub(lag)?;
             (date >= 0).then_some(started)
@@ -255,47 +243,152 @@ impl LoopbackServerBuilder {
         };
         let server = Server {
             clock: ServerClock::new(self.skew, self.drift_ppm, started),
+            settings: self.settings,
             answers: self.answers,
             requests: AtomicUsize::new(0),
-            turns: AtomicUsize::new(0),
             last_request: Mutex::new(None),
-            stored: OnceLock::new(),
         };
         Ok(LoopbackServer { service: Service::start_on(self.port, self.ipv6, server)? })
+    }
+}
+
+/// How a [`LoopbackServer`] answers. The methods that are there behave as a good HTTP/1.1 server does.
+pub trait Answers: fmt::Debug + Send + Sync + 'static {
+    /// What the server sends on a new connection without waiting for a request; then it only reads. `now` is the
+    /// server's time.
+    fn unasked(&self, now: Timestamp) -> Option<Vec<u8>> {
+        let _ = now;
+        None
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// Any error ends the connection.
+    fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<Ending>> {
+        let stamp = request.stamp()?;
+        let response = request.response(200, stamp.date, BODY);
+        request.wait_after(&stamp)?;
+        let body = if request.wants_body(200) { BODY } else { b"" };
+        request.connection().send(&[&response.head(), body].concat())?;
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+#[derive(Debug)]
+struct WellBehaved;
+
+impl Answers for WellBehaved {}
+
+/// A request that a [`LoopbackServer`] has received.
+#[derive(Debug)]
+pub struct Request<'a> {
+    settings: &'a Settings,
+    clock: &'a ServerClock,
+    connection: &'a Connection<'a>,
+    head: &'a Head,
+    received: Instant,
+    closes: bool,
+}
+
+/// A reading of the server's clock.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Stamp {
+    /// What the `Date` says, the lag included.
+    pub date: Timestamp,
+    /// When the clock was read.
+    pub read: Instant,
+}
+
+impl Request<'_> {
+    /// The connection that it came on.
+    #[must_use]
+    pub fn connection(&self) -> &Connection<'_> {
+        self.connection
+    }
+
+    /// Its head.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        self.head
+    }
+
+    /// Waits for the delay before the stamp, then reads the server's clock.
+    ///
+    /// # Errors
+    /// When the server stops first.
+    pub fn stamp(&self) -> io::Result<Stamp> {
+        pause(self.connection, self.received, self.settings.before)?;
+        // The clock is read here and nowhere else; what follows takes some microseconds.
+        let clock = self.clock.time_at(self.clock.host_now());
+        let read = Instant::now();
+        let lag = Offset::ZERO.saturating_sub(Offset::from(self.settings.lag));
+        Ok(Stamp { date: clock.saturating_add(lag), read })
+    }
+
+    /// The response of a server that behaves: `Server`, `Date`, the length of the body, and whether the connection ends.
+    #[must_use]
+    pub fn response(&self, status: u16, date: Timestamp, body: &[u8]) -> Response {
+        let mut response = Response::new(status, body);
+        response.fields.insert(0, ("Date".to_owned(), http_date(date)));
+        if let Some(server) = &self.settings.server_header {
+            response.fields.insert(0, ("Server".to_owned(), server.clone()));
+        }
+        if self.closes && self.settings.announce_close {
+            response.push("Connection", "close");
+        }
+        response
+    }
+
+    /// Whether the response to this request brings a body, when it has this status.
+    #[must_use]
+    pub fn wants_body(&self, status: u16) -> bool {
+        self.head.word(0) != "HEAD" && has_body(status)
+    }
+
+    /// Waits for the delay after the stamp.
+    ///
+    /// # Errors
+    /// When the server stops first.
+    pub fn wait_after(&self, stamp: &Stamp) -> io::Result<()> {
+        pause(self.connection, stamp.read, self.settings.after)
     }
 }
 
 #[derive(Debug)]
 struct Server {
     clock: ServerClock,
-    answers: Answers,
+    settings: Settings,
+    answers: Box<dyn Answers>,
     requests: AtomicUsize,
-    /// Place in the script: requests, and connections that got a banner.
-    turns: AtomicUsize,
     last_request: Mutex<Option<String>>,
-    /// The `Date` of the first answer that is frozen or out of a cache, and when that was.
-    stored: OnceLock<(Timestamp, Instant)>,
 }
 
 impl Handler for Server {
     fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
-        if let Some(said) = self.said_unasked() {
-            connection.send(&said)?;
+        if let Some(unasked) = self.answers.unasked(self.clock.time_at(self.clock.host_now())) {
+            connection.send(&unasked)?;
             return connection.hold();
         }
         let mut reader = HeadReader::default();
         let mut answered = 0;
-        while let Some(request) = reader.next(connection.stream())? {
+        while let Some(head) = reader.next(connection.stream())? {
             let received = Instant::now();
             self.requests.fetch_add(1, Ordering::SeqCst);
             *self.last_request.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(request.text().to_owned());
+                Some(head.text().to_owned());
             answered += 1;
-            let closes = request.closes() || answered == self.answers.requests_per_connection;
-            let turn = self.turns.fetch_add(1, Ordering::SeqCst);
-            if let ControlFlow::Break(ending) =
-                self.answer(connection, &request, received, turn, closes)?
-            {
+            let closes = head.closes() || answered == self.settings.requests_per_connection;
+            let request = Request {
+                settings: &self.settings,
+                clock: &self.clock,
+                connection,
+                head: &head,
+                received,
+                closes,
+            };
+            if let ControlFlow::Break(ending) = self.answers.answer(&request)? {
                 return Ok(ending);
             }
             if closes {
@@ -306,823 +399,17 @@ impl Handler for Server {
     }
 }
 
-impl Server {
-    fn answer(
-        &self,
-        connection: &Connection<'_>,
-        request: &Head,
-        received: Instant,
-        turn: usize,
-        closes: bool,
-    ) -> io::Result<ControlFlow<Ending>> {
-        let behaviour = self.behaviour(turn);
-        match behaviour {
-            Behaviour::Silent => return connection.hold().map(ControlFlow::Break),
-            Behaviour::EmptyReply => return Ok(ControlFlow::Break(Ending::Close)),
-            Behaviour::Interim103 => connection.send(INTERIM_103)?,
-            _ => {}
-        }
-        pause(connection, received, self.answers.before)?;
-        // The clock is read here and nowhere else; what follows takes some microseconds.
-        let clock = self.clock.time_at(self.clock.host_now());
-        let stamped = Instant::now();
-        let wire = self.response(behaviour, request, clock, stamped, turn, closes);
-        pause(connection, stamped, self.answers.after)?;
-        self.transmit(connection, behaviour, &wire)
-    }
-
-    fn response(
-        &self,
-        behaviour: &Behaviour,
-        request: &Head,
-        clock: Timestamp,
-        stamped: Instant,
-        turn: usize,
-        closes: bool,
-    ) -> Wire {
-        let stamp = clock.saturating_add(minus(self.answers.lag));
-        let (mut date, mut age) = (stamp, None);
-        match behaviour {
-            Behaviour::FrozenDate => date = self.stored.get_or_init(|| (stamp, stamped)).0,
-            Behaviour::Cached { age: first_age } => {
-                let (first, at) = *self.stored.get_or_init(|| (stamp, stamped));
-                date = first.saturating_add(minus(first_age.unwrap_or_default()));
-                age =
-                    first_age.map(|age| age.saturating_add(stamped.saturating_duration_since(at)));
-            }
-            Behaviour::JumpsBack { after_requests, by } if turn >= *after_requests => {
-                date = stamp.saturating_add(minus(*by));
-            }
-            _ => {}
-        }
-
-        let mut fields = Vec::with_capacity(8);
-        if let Some(server) = &self.answers.server_header {
-            fields.push(("Server", server.clone()));
-        }
-        match behaviour {
-            Behaviour::NoDate => {}
-            Behaviour::TwoDates => {
-                fields.push(("Date", http_date(date)));
-                fields.push(("Date", forged_date(date)));
-            }
-            Behaviour::FixedDate(text) => fields.push(("Date", text.clone())),
-            Behaviour::FoldedDate => {
-                let text = http_date(date);
-                let (day, clock) = text.split_at(text.len() - "08:49:37 GMT".len());
-                fields.push(("Date", format!("{}\r\n {clock}", day.trim_end())));
-            }
-            Behaviour::NulBytes => {
-                fields.push(("X-Nul", "a\0b\0c".to_owned()));
-                fields.push(("Date", http_date(date)));
-            }
-            _ => fields.push(("Date", http_date(date))),
-        }
-        if let Behaviour::Cached { .. } = behaviour {
-            fields.push(("Via", "1.1 cache.test".to_owned()));
-            fields.push(("X-Cache", "HIT".to_owned()));
-        }
-        if let Some(age) = age {
-            fields.push(("Age", age.as_secs().to_string()));
-        }
-
-        let status = if let Behaviour::Status(status) = behaviour { *status } else { 200 };
-        let body = match behaviour {
-            Behaviour::BodyAfterHead
-            | Behaviour::BodyAfterHeadLater { .. }
-            | Behaviour::Unasked => forged_response(date),
-            _ => BODY.to_vec(),
-        };
-        if status != 204 && status != 304 {
-            fields.push(("Content-Type", "text/plain".to_owned()));
-            fields.push(("Content-Length", body.len().to_string()));
-        }
-        if (300..400).contains(&status) && status != 304 {
-            fields.push(("Location", "/elsewhere".to_owned()));
-        }
-        let http10 = *behaviour == Behaviour::Http10Close;
-        if closes && self.answers.announce_close && !http10 {
-            fields.push(("Connection", "close".to_owned()));
-        }
-        let response = Response {
-            version: if http10 { "HTTP/1.0" } else { "HTTP/1.1" },
-            status,
-            names: match behaviour {
-                Behaviour::LowerCaseNames => Names::Lower,
-                Behaviour::MixedCaseNames => Names::Mixed,
-                _ => Names::Usual,
-            },
-            fields,
-        };
-        let bodiless = request.word(0) == "HEAD" || status == 204 || status == 304;
-        Wire {
-            head: response.head(),
-            body: if bodiless { Vec::new() } else { body.clone() },
-            illegal: body,
-        }
-    }
-
-    fn transmit(
-        &self,
-        connection: &Connection<'_>,
-        behaviour: &Behaviour,
-        wire: &Wire,
-    ) -> io::Result<ControlFlow<Ending>> {
-        let whole = [&wire.head[..], &wire.body[..]].concat();
-        match behaviour {
-            Behaviour::Http10Close => {
-                connection.send(&whole)?;
-                return Ok(ControlFlow::Break(Ending::Close));
-            }
-            Behaviour::Dribble { every } => {
-                for byte in &whole {
-                    connection.send(std::slice::from_ref(byte))?;
-                    connection.stop().sleep_until(Instant::now().checked_add(*every))?;
-                }
-            }
-            Behaviour::EndlessHeaders => {
-                connection.send(&wire.head[..wire.head.len() - "\r\n".len()])?;
-                let filler = format!("X-Filler: {}\r\n", "z".repeat(100)).repeat(16);
-                loop {
-                    connection.send(filler.as_bytes())?;
-                }
-            }
-            Behaviour::EndlessInterim => {
-                let many = INTERIM_102.repeat(16);
-                loop {
-                    connection.send(&many)?;
-                }
-            }
-            Behaviour::TlsAlert => {
-                connection.send(TLS_ALERT)?;
-                return Ok(ControlFlow::Break(Ending::Close));
-            }
-            Behaviour::Http2Preface => {
-                connection.send(HTTP2_FRAMES)?;
-                return Ok(ControlFlow::Break(Ending::Close));
-            }
-            Behaviour::CloseMidHead => {
-                let date = wire.head.windows(6).position(|window| window == b"Date: ");
-                connection.send(&wire.head[..date.unwrap_or_default() + "Date: Sun, 06".len()])?;
-                return Ok(ControlFlow::Break(Ending::Close));
-            }
-            Behaviour::BodyAfterHead => {
-                connection.send(&[&wire.head[..], &wire.illegal[..]].concat())?;
-            }
-            Behaviour::BodyAfterHeadLater { after } => {
-                connection.send(&wire.head)?;
-                connection.stop().sleep_until(Instant::now().checked_add(*after))?;
-                connection.send(&wire.illegal)?;
-            }
-            Behaviour::ResetBetweenRequests => {
-                connection.send(&whole)?;
-                return Ok(ControlFlow::Break(Ending::Reset));
-            }
-            Behaviour::SshBanner => {
-                connection.send(SSH_BANNER)?;
-                return connection.hold().map(ControlFlow::Break);
-            }
-            Behaviour::Unasked => {
-                connection.send(&wire.illegal)?;
-                return connection.hold().map(ControlFlow::Break);
-            }
-            Behaviour::Raw(bytes) => connection.send(bytes)?,
-            _ => connection.send(&whole)?,
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn behaviour(&self, turn: usize) -> &Behaviour {
-        let script = &self.answers.script;
-        script.get(turn).or(script.last()).unwrap_or(&Behaviour::Normal)
-    }
-
-    /// What the server says before any request, if the script's next turn is of that kind; it is taken then.
-    fn said_unasked(&self) -> Option<Vec<u8>> {
-        let speaks =
-            |turn| matches!(self.behaviour(turn), Behaviour::SshBanner | Behaviour::Unasked);
-        let taken = self.turns.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |turn| {
-            speaks(turn).then_some(turn + 1)
-        });
-        Some(match self.behaviour(taken.ok()?) {
-            Behaviour::Unasked => forged_response(self.clock.time_at(self.clock.host_now())),
-            _ => SSH_BANNER.to_vec(),
-        })
-    }
-}
-
-/// An answer in bytes.
-struct Wire {
-    head: Vec<u8>,
-    /// What rightly follows the head: nothing after `HEAD`.
-    body: Vec<u8>,
-    /// What wrongly follows it.
-    illegal: Vec<u8>,
-}
-
 /// Waits until `by` has passed since `since`.
 fn pause(connection: &Connection<'_>, since: Instant, by: Duration) -> io::Result<()> {
     if by.is_zero() { Ok(()) } else { connection.stop().sleep_until(since.checked_add(by)) }
 }
 
-fn http_date(time: Timestamp) -> String {
+/// A time as the value of `Date`; 1970 when it is earlier.
+#[must_use]
+pub fn http_date(time: Timestamp) -> String {
     let time = time.to_system_time().unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
     HttpDate::from(time).to_string()
 }
 
-/// A `Date` that nobody should believe.
-fn forged_date(date: Timestamp) -> String {
-    http_date(date.saturating_add(Offset::from(Duration::from_secs(3600))))
-}
-
-fn forged_response(date: Timestamp) -> Vec<u8> {
-    let date = forged_date(date);
-    format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n").into_bytes()
-}
-
-fn minus(duration: Duration) -> Offset {
-    Offset::ZERO.saturating_sub(Offset::from(duration))
-}
-
-const BODY: &[u8] = b"This server tells the time in its head.\n";
-
-/// A plain client for the tests of this module.
-#[cfg(test)]
-mod testing {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-
-    use super::*;
-
-    pub(super) const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: server.test\r\n\r\n";
-
-    pub(super) struct Client {
-        pub(super) stream: TcpStream,
-        reader: HeadReader,
-    }
-
-    impl Client {
-        pub(super) fn new(address: SocketAddr) -> Self {
-            let stream = TcpStream::connect(address).expect("a listener");
-            stream.set_nodelay(true).expect("a socket");
-            stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
-            Self { stream, reader: HeadReader::default() }
-        }
-
-        pub(super) fn send(&mut self, text: &str) {
-            self.stream.write_all(text.as_bytes()).expect("an open connection");
-        }
-
-        pub(super) fn head(&mut self) -> Head {
-            self.reader.next(&self.stream).expect("an open connection").expect("a head")
-        }
-
-        pub(super) fn ask(&mut self) -> Head {
-            self.send(HEAD);
-            self.head()
-        }
-
-        /// What comes until the server closes.
-        pub(super) fn rest(&mut self) -> Vec<u8> {
-            let mut bytes = std::mem::take(&mut self.reader).into_rest();
-            self.stream.read_to_end(&mut bytes).expect("an orderly end");
-            bytes
-        }
-
-        pub(super) fn exactly(&mut self, n: usize) -> Vec<u8> {
-            let mut bytes = std::mem::take(&mut self.reader).into_rest();
-            let held = bytes.len();
-            bytes.resize(held.max(n), 0);
-            self.stream.read_exact(&mut bytes[held..]).expect("so many bytes");
-            bytes
-        }
-
-        /// What one system call reads.
-        pub(super) fn segment(&mut self) -> Vec<u8> {
-            let mut bytes = vec![0; 4096];
-            let n = self.stream.read(&mut bytes).expect("an open connection");
-            bytes.truncate(n);
-            bytes
-        }
-    }
-
-    pub(super) fn seconds(date: &str) -> i64 {
-        let date = httpdate::parse_http_date(date).expect("a date");
-        Timestamp::from_system_time(date).expect("in range").as_unix_nanos() / 1_000_000_000
-    }
-
-    pub(super) fn date(head: &Head) -> i64 {
-        seconds(head.field("date").expect("a Date"))
-    }
-
-    pub(super) fn host_now() -> Timestamp {
-        Timestamp::from_system_time(SystemTime::now()).expect("in range")
-    }
-
-    /// In a thread of its own, so that a drop that hangs does not hang the test.
-    pub(super) fn drop_promptly(service: impl Send + 'static) {
-        let (done, dropped) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            drop(service);
-            let _ = done.send(());
-        });
-        dropped.recv_timeout(Duration::from_secs(1)).expect("a prompt end");
-    }
-
-    pub(super) fn wait_for(condition: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !condition() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "waited in vain");
-            std::thread::sleep(Duration::from_micros(200));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::testing::*;
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn behaving(behaviour: Behaviour) -> (LoopbackServer, Client) {
-        let server = LoopbackServer::builder()
-            .skew(Offset::from_nanos(38_116_000_000))
-            .behaviour(behaviour)
-            .start()
-            .expect("a server");
-        let client = Client::new(server.address());
-        (server, client)
-    }
-
-    /// A skew with which the server's second changes when `ahead` will have passed.
-    fn skew_to_flip_in(ahead: Duration) -> Offset {
-        let flip = host_now().saturating_add(Offset::from(ahead)).as_unix_nanos();
-        Offset::from_nanos(38_000_000_000 - flip % 1_000_000_000)
-    }
-
-    fn second_at(server: &LoopbackServer, host: Timestamp, earlier: Duration) -> i64 {
-        let time = server.server_time_at(host).saturating_add(minus(earlier));
-        time.as_unix_nanos().div_euclid(1_000_000_000)
-    }
-
-    /// Asks until the date has flipped, and holds every date against the host's clock before and after.
-    fn watch_a_flip(server: &LoopbackServer, lag: Duration) {
-        let mut client = Client::new(server.address());
-        let first = date(&client.ask());
-        for _ in 0..100_000 {
-            let sent = host_now();
-            let seen = date(&client.ask());
-            let received = host_now();
-            assert!(second_at(server, sent, lag) <= seen, "the date flips late");
-            assert!(seen <= second_at(server, received, lag), "the date flips early");
-            if seen > first {
-                return;
-            }
-        }
-        panic!("no flip");
-    }
-
-    #[test]
-    fn the_date_flips_exactly_when_host_clock_plus_skew_crosses_a_second() {
-        let skew = skew_to_flip_in(40 * MS);
-        let server = LoopbackServer::builder().skew(skew).start().expect("a server");
-        assert_eq!(server.offset_now(), skew);
-        watch_a_flip(&server, Duration::ZERO);
-    }
-
-    #[test]
-    fn a_lag_makes_the_date_flip_late_by_just_that() {
-        let skew = skew_to_flip_in(30 * MS);
-        let server = LoopbackServer::builder().skew(skew).lag(20 * MS).start().expect("a server");
-        assert_eq!(server.offset_now(), skew);
-        watch_a_flip(&server, 20 * MS);
-    }
-
-    #[test]
-    fn the_first_delay_passes_before_the_stamp_and_the_second_one_after() {
-        for (before, after) in [(40 * MS, Duration::ZERO), (Duration::ZERO, 40 * MS)] {
-            let builder = LoopbackServer::builder().delays(before, after);
-            // The second changes in the middle of the exchange.
-            let server = builder.skew(skew_to_flip_in(20 * MS)).start().expect("a server");
-            let mut client = Client::new(server.address());
-            let sent = host_now();
-            let seen = date(&client.ask());
-            let received = host_now();
-            assert!(Offset::between(sent, received) >= Offset::from(before + after));
-            let earliest = sent.saturating_add(before.into());
-            assert!(second_at(&server, earliest, Duration::ZERO) <= seen, "{before:?} {after:?}");
-            assert!(seen <= second_at(&server, received, after), "{before:?} {after:?}");
-        }
-    }
-
-    #[test]
-    fn delays_are_exact_to_a_fraction_of_a_millisecond() {
-        let server = LoopbackServer::builder().delays(3 * MS, 2 * MS).start().expect("a server");
-        let mut client = Client::new(server.address());
-        let excess = || {
-            let sent = Instant::now();
-            client.ask();
-            sent.elapsed().checked_sub(5 * MS).expect("no less than asked for")
-        };
-        // On a busy machine most come late; a server that sleeps badly is never on time.
-        let least = std::iter::repeat_with(excess).take(100).find(|excess| *excess < MS / 4);
-        assert!(least.is_some());
-    }
-
-    #[test]
-    fn the_drift_counts_from_the_start() {
-        let server = LoopbackServer::builder().drift_ppm(100.0).start().expect("a server");
-        let now = host_now();
-        let later = now.saturating_add(Offset::from(HOUR));
-        let gained = server.offset_at(later).saturating_sub(server.offset_at(now));
-        assert!(gained.saturating_sub(Offset::from(360 * MS)).abs() <= Duration::from_nanos(1));
-        assert!(server.offset_now().abs() < MS);
-    }
-
-    #[test]
-    fn a_clock_before_1970_is_refused() {
-        let skew = Offset::from_nanos(-host_now().as_unix_nanos());
-        let server = LoopbackServer::builder().skew(skew).lag(HOUR).start();
-        assert_eq!(server.map_err(|e| e.kind()).unwrap_err(), io::ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn thousands_of_requests_go_through_one_connection() {
-        let (server, mut client) = behaving(Behaviour::Normal);
-        for _ in 0..3000 {
-            assert_eq!(client.ask().word(1), "200");
-        }
-        assert_eq!((server.requests(), server.connections()), (3000, 1));
-        assert_eq!(server.open_connections(), 1);
-    }
-
-    #[test]
-    fn the_script_is_followed_over_connections_and_its_last_line_repeats() {
-        let script = [301, 403, 404].map(Behaviour::Status);
-        let builder = LoopbackServer::builder().script(script.to_vec());
-        let server = builder.requests_per_connection(1).start().expect("a server");
-        let seen = [(); 4].map(|()| Client::new(server.address()).ask().word(1).to_owned());
-        assert_eq!(seen, ["301", "403", "404", "404"]);
-        assert_eq!(server.connections(), 4);
-    }
-
-    #[test]
-    fn pipelined_requests_are_answered_in_their_order() {
-        let script = [301, 403, 405].map(Behaviour::Status);
-        let server = LoopbackServer::builder().script(script.to_vec()).start().expect("a server");
-        let mut client = Client::new(server.address());
-        client.send(&HEAD.repeat(3));
-        assert_eq!([(); 3].map(|()| client.head().word(1).to_owned()), ["301", "403", "405"]);
-    }
-
-    #[test]
-    fn a_request_in_absolute_form_is_answered_alike() {
-        let (server, mut client) = behaving(Behaviour::Normal);
-        client.send("HEAD http://server.test/ HTTP/1.1\r\nHost: server.test\r\n\r\n");
-        assert_eq!(client.head().word(1), "200");
-        let request = server.last_request().expect("a request");
-        assert!(request.starts_with("HEAD http://server.test/ HTTP/1.1\r\n"));
-        assert!(request.ends_with("\r\nHost: server.test\r\n\r\n"));
-    }
-
-    #[test]
-    fn get_brings_the_body_that_head_announces() {
-        let (_server, mut client) = behaving(Behaviour::Normal);
-        assert_eq!(client.ask().field("content-length"), Some(BODY.len().to_string().as_str()));
-        client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
-        assert_eq!(client.head().field("connection"), Some("close"));
-        assert_eq!(client.rest(), BODY);
-    }
-
-    #[test]
-    fn a_connection_ends_after_its_last_answer_announced_or_not() {
-        for announce in [true, false] {
-            let builder = LoopbackServer::builder().announce_close(announce);
-            let server = builder.requests_per_connection(2).start().expect("a server");
-            let mut client = Client::new(server.address());
-            // Far too many requests, so that the server's socket has something unread when it closes.
-            client.send(&HEAD.repeat(300));
-            assert_eq!(client.head().field("connection"), None);
-            assert_eq!(client.head().field("connection"), announce.then_some("close"));
-            assert_eq!(client.rest(), b"");
-            assert_eq!((server.requests(), server.open_connections()), (2, 0));
-        }
-    }
-
-    #[test]
-    fn the_server_header_is_as_asked_for() {
-        for value in [Some("nginx/1.22.1"), None] {
-            let builder = LoopbackServer::builder().server_header(value.map(str::to_owned));
-            let server = builder.start().expect("a server");
-            assert_eq!(Client::new(server.address()).ask().field("server"), value);
-        }
-    }
-
-    #[test]
-    fn it_listens_on_ipv6_too() {
-        let server = match LoopbackServer::builder().ipv6(true).start() {
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => return,
-            server => server.expect("a server"),
-        };
-        assert!(server.url().starts_with("http://[::1]:"));
-        assert_eq!(Client::new(server.address()).ask().word(1), "200");
-    }
-
-    #[test]
-    fn http_1_0_closes_each_time() {
-        let (_server, mut client) = behaving(Behaviour::Http10Close);
-        let head = client.ask();
-        assert_eq!((head.word(0), head.field("connection")), ("HTTP/1.0", None));
-        assert_eq!(client.rest(), b"");
-    }
-
-    #[test]
-    fn a_silent_server_reads_and_says_nothing() {
-        let (server, mut client) = behaving(Behaviour::Silent);
-        client.send(HEAD);
-        wait_for(|| server.requests() == 1);
-        client.stream.shutdown(std::net::Shutdown::Write).expect("an open connection");
-        assert_eq!(client.rest(), b"");
-    }
-
-    #[test]
-    fn a_dribbled_answer_is_whole_and_slow() {
-        let every = Duration::from_micros(50);
-        let (server, mut client) = behaving(Behaviour::Dribble { every });
-        let begun = Instant::now();
-        let sent = host_now();
-        let head = client.ask();
-        let bytes = u32::try_from(head.raw().len()).expect("a short head");
-        assert!(begun.elapsed() >= every * (bytes - 1));
-        assert!(second_at(&server, sent, Duration::ZERO) <= date(&head));
-    }
-
-    #[test]
-    fn endless_headers_begin_well_and_never_end() {
-        let (_server, mut client) = behaving(Behaviour::EndlessHeaders);
-        client.send(HEAD);
-        let bytes = client.exactly(300_000);
-        assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
-        assert!(bytes.windows(7).any(|window| window == b"\nDate: "));
-        assert!(!bytes.windows(4).any(|window| window == b"\r\n\r\n"));
-    }
-
-    #[test]
-    fn endless_interim_responses_are_all_interim() {
-        let (_server, mut client) = behaving(Behaviour::EndlessInterim);
-        client.send(HEAD);
-        assert!((0..1000).all(|_| client.head().word(1) == "102"));
-    }
-
-    #[test]
-    fn no_date_is_none() {
-        let (_server, mut client) = behaving(Behaviour::NoDate);
-        assert_eq!(client.ask().field("date"), None);
-    }
-
-    #[test]
-    fn two_dates_are_an_hour_apart() {
-        let (_server, mut client) = behaving(Behaviour::TwoDates);
-        let head = client.ask();
-        let dates = head.field_lines().filter_map(|line| line.strip_prefix("Date: "));
-        let dates: Vec<i64> = dates.map(seconds).collect();
-        assert_eq!(dates, [date(&head), date(&head) + 3600]);
-    }
-
-    #[test]
-    fn a_fixed_date_is_sent_as_it_is() {
-        let text = "Fri, 31 Dec 9999 23:59:59 GMT";
-        let (_server, mut client) = behaving(Behaviour::FixedDate(text.to_owned()));
-        assert_eq!(client.ask().field("date"), Some(text));
-    }
-
-    #[test]
-    fn field_names_come_in_other_cases() {
-        for (behaviour, name) in
-            [(Behaviour::LowerCaseNames, "\ndate: "), (Behaviour::MixedCaseNames, "\ndAtE: ")]
-        {
-            let (server, mut client) = behaving(behaviour);
-            let sent = host_now();
-            let head = client.ask();
-            assert!(head.text().contains(name), "{}", head.text());
-            assert!(second_at(&server, sent, Duration::ZERO) <= date(&head));
-        }
-    }
-
-    #[test]
-    fn a_folded_date_takes_two_lines() {
-        let (server, mut client) = behaving(Behaviour::FoldedDate);
-        let sent = host_now();
-        let head = client.ask();
-        let (_, folded) = head.text().split_once("Date: ").expect("a Date");
-        let mut lines = folded.split("\r\n");
-        let (first, second) = (lines.next().expect("a line"), lines.next().expect("a line"));
-        assert!(second.starts_with(' '));
-        assert!(second_at(&server, sent, Duration::ZERO) <= seconds(&format!("{first}{second}")));
-    }
-
-    #[test]
-    fn nul_bytes_come_before_the_date() {
-        let (_server, mut client) = behaving(Behaviour::NulBytes);
-        let head = client.ask();
-        assert!(
-            head.text().find('\0').expect("a NUL") < head.text().find("Date:").expect("a Date")
-        );
-    }
-
-    #[test]
-    fn what_is_not_http_comes_byte_for_byte() {
-        for (behaviour, bytes) in [
-            (Behaviour::TlsAlert, b"\x15\x03\x01\x00\x02\x02\x28".as_slice()),
-            (Behaviour::EmptyReply, b""),
-        ] {
-            let (_server, mut client) = behaving(behaviour);
-            client.send(HEAD);
-            assert_eq!(client.rest(), bytes);
-        }
-        let (_server, mut client) = behaving(Behaviour::Http2Preface);
-        client.send(HEAD);
-        assert_eq!(client.rest()[..9], [0, 0, 6, 4, 0, 0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn raw_bytes_leave_the_connection_open() {
-        let script = vec![Behaviour::Raw(b"\0\xffnoise".to_vec()), Behaviour::Normal];
-        let server = LoopbackServer::builder().script(script).start().expect("a server");
-        let mut client = Client::new(server.address());
-        client.send(HEAD);
-        assert_eq!(client.exactly(7), b"\0\xffnoise");
-        assert_eq!(client.ask().word(1), "200");
-    }
-
-    #[test]
-    fn a_head_cut_short_ends_within_its_date() {
-        let (_server, mut client) = behaving(Behaviour::CloseMidHead);
-        client.send(HEAD);
-        let text = String::from_utf8(client.rest()).expect("text");
-        let (_, cut) = text.rsplit_once("\r\nDate: ").expect("a Date");
-        assert!(!cut.is_empty() && !cut.contains("GMT"), "{cut}");
-    }
-
-    #[test]
-    fn the_illegal_body_comes_with_the_head_and_looks_like_a_response() {
-        let (_server, mut client) = behaving(Behaviour::BodyAfterHead);
-        client.send(HEAD);
-        let segment = String::from_utf8(client.segment()).expect("text");
-        let (head, body) = segment.split_once("\r\n\r\n").expect("a head");
-        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
-        let forged = body.strip_prefix("HTTP/1.1 200 OK\r\nDate: ").expect("a response");
-        let (_, good) = head.split_once("\nDate: ").expect("a Date");
-        assert_eq!(seconds(&forged[..29]), seconds(&good[..29]) + 3600);
-    }
-
-    #[test]
-    fn the_illegal_body_can_come_later() {
-        let (_server, mut client) = behaving(Behaviour::BodyAfterHeadLater { after: HOUR });
-        assert_eq!(client.ask().word(1), "200");
-
-        let (_server, mut client) = behaving(Behaviour::BodyAfterHeadLater { after: 5 * MS });
-        let sent = Instant::now();
-        assert_eq!(client.ask().field("server"), Some("httptime-sim"));
-        assert_eq!(client.head().field("server"), None);
-        assert!(sent.elapsed() >= 5 * MS);
-    }
-
-    #[test]
-    fn a_reset_comes_after_the_answer() {
-        let (_server, mut client) = behaving(Behaviour::ResetBetweenRequests);
-        assert_eq!(client.ask().word(1), "200");
-        let end = io::Read::read(&mut client.stream, &mut [0]);
-        assert_eq!(end.map_err(|e| e.kind()).unwrap_err(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[test]
-    fn a_frozen_date_stays_while_the_clock_goes_on() {
-        let builder = LoopbackServer::builder().behaviour(Behaviour::FrozenDate);
-        let server = builder.skew(skew_to_flip_in(30 * MS)).start().expect("a server");
-        let mut client = Client::new(server.address());
-        let first = date(&client.ask());
-        wait_for(|| second_at(&server, host_now(), Duration::ZERO) > first);
-        assert_eq!(date(&client.ask()), first);
-    }
-
-    #[test]
-    fn a_stored_response_grows_old() {
-        let age = Duration::from_millis(99_980);
-        let (server, mut client) = behaving(Behaviour::Cached { age: Some(age) });
-        let sent = host_now();
-        let first = client.ask();
-        let begun = Instant::now();
-        assert_eq!(first.field("age"), Some("99"));
-        assert!(second_at(&server, sent, age) <= date(&first));
-        assert!(date(&first) <= second_at(&server, host_now(), age));
-        wait_for(|| begun.elapsed() > 30 * MS);
-        let second = client.ask();
-        assert_eq!((second.field("age"), date(&second)), (Some("100"), date(&first)));
-    }
-
-    #[test]
-    fn a_cache_can_hide_its_age() {
-        let (_server, mut client) = behaving(Behaviour::Cached { age: None });
-        let head = client.ask();
-        assert_eq!((head.field("age"), head.field("x-cache")), (None, Some("HIT")));
-    }
-
-    #[test]
-    fn the_date_jumps_back_after_so_many_requests() {
-        let behaviour = Behaviour::JumpsBack { after_requests: 2, by: HOUR };
-        let (server, mut client) = behaving(behaviour);
-        let sent = host_now();
-        assert!(second_at(&server, sent, Duration::ZERO) <= date(&client.ask()));
-        assert!(second_at(&server, sent, Duration::ZERO) <= date(&client.ask()));
-        let back = date(&client.ask());
-        assert!(second_at(&server, sent, HOUR) <= back);
-        assert!(back <= second_at(&server, host_now(), HOUR));
-    }
-
-    #[test]
-    fn a_banner_comes_unasked_and_takes_a_turn_of_the_script() {
-        let script = vec![Behaviour::SshBanner, Behaviour::Normal];
-        let server = LoopbackServer::builder().script(script).start().expect("a server");
-        let mut client = Client::new(server.address());
-        assert_eq!(client.exactly(SSH_BANNER.len()), b"SSH-2.0-OpenSSH_9.2\r\n");
-        assert_eq!(Client::new(server.address()).ask().word(1), "200");
-    }
-
-    #[test]
-    fn a_response_comes_unasked_and_an_hour_ahead() {
-        let (server, mut client) = behaving(Behaviour::Unasked);
-        let ahead = date(&client.head()) - second_at(&server, host_now(), Duration::ZERO);
-        assert!((3599..=3600).contains(&ahead), "{ahead}");
-        assert_eq!(server.requests(), 0);
-    }
-
-    #[test]
-    fn early_hints_come_first_with_a_date_of_their_own() {
-        let (server, mut client) = behaving(Behaviour::Interim103);
-        let sent = host_now();
-        let hints = client.ask();
-        assert_eq!((hints.word(1), date(&hints)), ("103", 784_111_777));
-        let last = client.head();
-        assert_eq!(last.word(1), "200");
-        assert!(second_at(&server, sent, Duration::ZERO) <= date(&last));
-    }
-
-    #[test]
-    fn a_status_without_a_body_announces_none() {
-        let (_server, mut client) = behaving(Behaviour::Status(304));
-        let head = client.ask();
-        assert_eq!((head.word(1), head.field("content-length")), ("304", None));
-        assert!(date(&head) > 0);
-    }
-
-    #[test]
-    fn dropping_ends_every_thread_promptly_whatever_it_is_doing() {
-        let stalls = [
-            (Behaviour::Normal, Duration::ZERO),
-            (Behaviour::Normal, HOUR),
-            (Behaviour::Silent, Duration::ZERO),
-            (Behaviour::Dribble { every: HOUR }, Duration::ZERO),
-            (Behaviour::BodyAfterHeadLater { after: Duration::MAX }, Duration::ZERO),
-            (Behaviour::EndlessHeaders, Duration::ZERO),
-        ];
-        for (behaviour, before) in stalls {
-            let builder = LoopbackServer::builder().delays(before, Duration::ZERO);
-            let server = builder.behaviour(behaviour.clone()).start().expect("a server");
-            let mut clients = [(); 3].map(|()| Client::new(server.address()));
-            for client in &mut clients[1..] {
-                client.send(HEAD);
-            }
-            wait_for(|| server.requests() == 2 && server.open_connections() == 3);
-            let alive = server.service.sign_of_life();
-            drop_promptly(server);
-            assert!(!alive(), "something lives on: {behaviour:?}");
-            let mut unread = Vec::new();
-            let end = io::Read::read_to_end(&mut clients[0].stream, &mut unread);
-            assert_eq!(end.map_err(|e| e.kind()), Ok(0));
-        }
-    }
-
-    #[test]
-    fn a_server_that_was_dropped_can_come_back_where_it_was() {
-        let (server, mut client) = behaving(Behaviour::Normal);
-        assert_eq!(client.ask().word(1), "200");
-        let address = server.address();
-        drop(server);
-        let back = LoopbackServer::builder().port(address.port()).start().expect("the same port");
-        assert_eq!(back.address(), address);
-        assert_eq!(Client::new(address).ask().word(1), "200");
-    }
-
-    #[test]
-    fn connections_that_have_ended_leave_nothing_behind() {
-        let (server, _client) = behaving(Behaviour::Normal);
-        for _ in 0..200 {
-            Client::new(server.address()).ask();
-        }
-        wait_for(|| server.open_connections() == 1);
-        assert_eq!(server.connections(), 201);
-    }
-}
+/// What [`LoopbackServer`] sends after the head of its answer to `GET`.
+pub const BODY: &[u8] = b"This server tells the time in its head.\n";

@@ -7,8 +7,8 @@ use httptime::config::{Config, ConfigBuilder};
 use httptime::measurement::Ended;
 use httptime::server::UNKNOWN_LAG;
 use httptime::{Client, Error, Measurement, Offset};
-use httptime_sim::loopback::{
-    Behaviour, LoopbackProxy, LoopbackServer, LoopbackServerBuilder, ProxyOptions,
+use httptime_testserver::{
+    Behaviour, LoopbackProxy, LoopbackServer, LoopbackServerBuilder, Misbehave as _, ProxyOptions,
 };
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);

@@ -8,8 +8,8 @@ use httptime::measurement::Ended;
 use httptime::net::Canceller;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Client, Error, Measurement, Offset};
-use httptime_sim::loopback::{
-    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, ProxyOptions, RefusedPort,
+use httptime_testserver::{
+    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions, RefusedPort,
 };
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);

@@ -20,9 +20,9 @@ use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Client, Error, Interval, Measurement, Offset};
-use httptime_sim::loopback::{
+use httptime_testserver::{
     Behaviour, Fault, Faults, LoopbackProxy, LoopbackRelay, LoopbackServer, LoopbackServerBuilder,
-    ProxyOptions,
+    Misbehave as _, ProxyOptions,
 };
 
 const FAULTS: usize = Fault::ALL.len();

@@ -3,7 +3,7 @@
 use httptime::config::Config;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Client, Error};
-use httptime_sim::loopback::{Behaviour, LoopbackServer, RefusedPort};
+use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 
 /// As fast as the answers come.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use httptime::Offset;
-use httptime_sim::loopback::{Behaviour, LoopbackProxy, LoopbackServer, ProxyOptions};
+use httptime_testserver::{Behaviour, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions};
 
 use super::{QUICK, json, program, query, server, text};
 

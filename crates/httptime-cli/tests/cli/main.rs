@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
-use httptime_sim::loopback::{Behaviour, LoopbackServer, RefusedPort};
+use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 use serde_json::Value;
 
 mod attacks;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use httptime_sim::loopback::{Behaviour, LoopbackServer, RefusedPort};
+use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 
 use super::{QUICK, prepared, program, server, text};
 

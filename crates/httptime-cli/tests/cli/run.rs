@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
-use httptime_sim::loopback::{LoopbackServer, RefusedPort};
+use httptime_testserver::{LoopbackServer, RefusedPort};
 
 mod faults;
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
-use httptime_sim::loopback::LoopbackServer;
+use httptime_testserver::LoopbackServer;
 
 use crate::SKEW;
 use crate::daemon::{fresh_directory, stop};

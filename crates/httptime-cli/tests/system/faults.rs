@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httptime_sim::loopback::LoopbackServer;
+use httptime_testserver::LoopbackServer;
 use serde_json::Value;
 
 use crate::machine::{Finished, Machine};

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use daemon::Daemon;
 use httptime::Offset;
-use httptime_sim::loopback::LoopbackServer;
+use httptime_testserver::LoopbackServer;
 use program::{Answer, Timestamps, refused, refused_tampered};
 
 const SKEW: f64 = 38.116;

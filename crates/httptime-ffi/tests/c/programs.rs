@@ -3,7 +3,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
-use httptime_sim::loopback::{Behaviour, BlackHole, LoopbackServer};
+use httptime_testserver::{Behaviour, BlackHole, LoopbackServer, Misbehave as _};
 
 use crate::toolchain::{Linking, compile, run, without_the_clock};
 

@@ -5,35 +5,39 @@ use std::net::TcpStream;
 
 /// A start line and its fields, up to and including the blank line.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub struct Head {
     raw: Vec<u8>,
     text: String,
 }
 
 impl Head {
     /// The bytes as they came.
-    pub(super) fn raw(&self) -> &[u8] {
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
     /// The bytes as text; what is not UTF-8 is replaced.
-    pub(super) fn text(&self) -> &str {
+    #[must_use]
+    pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The word of the start line with this number, empty when there are not so many.
-    pub(super) fn word(&self, number: usize) -> &str {
+    #[must_use]
+    pub fn word(&self, number: usize) -> &str {
         let line = self.text.lines().next().unwrap_or_default();
         line.split_ascii_whitespace().nth(number).unwrap_or_default()
     }
 
     /// The lines of the fields, without their ends.
-    pub(super) fn field_lines(&self) -> impl Iterator<Item = &str> {
+    pub fn field_lines(&self) -> impl Iterator<Item = &str> {
         self.text.lines().skip(1).take_while(|line| !line.is_empty())
     }
 
     /// The value of the first field of this name.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
         self.field_lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -41,7 +45,8 @@ impl Head {
     }
 
     /// Whether the connection ends after this message (or its answer).
-    pub(super) fn closes(&self) -> bool {
+    #[must_use]
+    pub fn closes(&self) -> bool {
         self.field("connection").map_or_else(
             || self.word(0) == "HTTP/1.0" || self.word(2) == "HTTP/1.0",
             |connection| connection.eq_ignore_ascii_case("close"),
@@ -51,13 +56,16 @@ impl Head {
 
 /// Splits what comes in on a connection into heads.
 #[derive(Debug, Default)]
-pub(super) struct HeadReader {
+pub struct HeadReader {
     unread: Vec<u8>,
 }
 
 impl HeadReader {
     /// The next head, or `None` when the peer has closed the connection.
-    pub(super) fn next(&mut self, mut stream: &TcpStream) -> io::Result<Option<Head>> {
+    ///
+    /// # Errors
+    /// When reading fails, and [`io::ErrorKind::InvalidData`] when a head has more than 64 KiB.
+    pub fn next(&mut self, mut stream: &TcpStream) -> io::Result<Option<Head>> {
         let mut searched = 0;
         loop {
             if let Some(end) = find_end(&self.unread, searched) {
@@ -78,7 +86,8 @@ impl HeadReader {
     }
 
     /// What was read beyond the last head.
-    pub(super) fn into_rest(self) -> Vec<u8> {
+    #[must_use]
+    pub fn into_rest(self) -> Vec<u8> {
         self.unread
     }
 }

@@ -1,4 +1,4 @@
-//! A listener, a thread for each of its connections, and the means to stop them all at once.
+//! A listener, a thread for each of its connections, and a way to stop them all at once.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 /// What is done with each connection.
-pub(super) trait Handler: fmt::Debug + Send + Sync + 'static {
-    /// Serves one connection until it is to be closed. An error closes it too.
+pub trait Handler: fmt::Debug + Send + Sync + 'static {
+    /// Serves one connection until it is to be closed.
+    ///
+    /// # Errors
+    /// Any error closes the connection too.
     fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending>;
 }
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub enum Ending {
     /// With a FIN.
     Close,
     /// With a RST.
@@ -27,7 +30,7 @@ pub(super) enum Ending {
 
 /// A running service. Dropping it closes every socket and joins every thread.
 #[derive(Debug)]
-pub(super) struct Service<H> {
+pub struct Service<H> {
     shared: Arc<Shared<H>>,
     listener: Arc<TcpListener>,
     address: SocketAddr,
@@ -36,12 +39,18 @@ pub(super) struct Service<H> {
 
 impl<H: Handler> Service<H> {
     /// Listens on a free loopback port.
-    pub(super) fn start(ipv6: bool, handler: H) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the system gives no port or no thread.
+    pub fn start(ipv6: bool, handler: H) -> io::Result<Self> {
         Self::start_on(0, ipv6, handler)
     }
 
     /// Listens on a loopback port; 0 is a free one.
-    pub(super) fn start_on(port: u16, ipv6: bool, handler: H) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the system gives no port or no thread.
+    pub fn start_on(port: u16, ipv6: bool, handler: H) -> io::Result<Self> {
         let listener = Arc::new(if ipv6 {
             TcpListener::bind((Ipv6Addr::LOCALHOST, port))?
         } else {
@@ -62,27 +71,34 @@ impl<H: Handler> Service<H> {
         Ok(Self { shared, listener, address, acceptor: Some(acceptor) })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(super) fn handler(&self) -> &H {
+    /// What serves the connections.
+    #[must_use]
+    pub fn handler(&self) -> &H {
         &self.shared.handler
     }
 
     /// Connections accepted so far.
-    pub(super) fn accepted(&self) -> usize {
+    #[must_use]
+    pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections that are open now.
-    pub(super) fn open(&self) -> usize {
+    /// Connections that are open now. One that the service closes is not counted from just before its client can see
+    /// the end.
+    #[must_use]
+    pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// Whether a thread runs or the listener is open, to be asked once the service is gone.
-    #[cfg(test)]
-    pub(super) fn sign_of_life(&self) -> impl Fn() -> bool + use<H> {
+    /// A function that tells whether a thread of this service still runs or its listener is still open. It outlives
+    /// the service, so a test can ask after the drop.
+    pub fn liveness(&self) -> impl Fn() -> bool + use<H> {
         let (shared, listener) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.listener));
         move || shared.strong_count() > 0 || listener.strong_count() > 0
     }
@@ -111,27 +127,37 @@ struct Shared<H> {
 
 /// One accepted connection, as its handler sees it.
 #[derive(Debug)]
-pub(super) struct Connection<'a> {
+pub struct Connection<'a> {
     stream: Arc<TcpStream>,
     stop: &'a Stop,
 }
 
 impl Connection<'_> {
-    pub(super) fn stream(&self) -> &TcpStream {
+    /// The connection's socket.
+    #[must_use]
+    pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    pub(super) fn stop(&self) -> &Stop {
+    /// Tells when the service stops.
+    #[must_use]
+    pub fn stop(&self) -> &Stop {
         self.stop
     }
 
     /// Writes everything, in one system call if the socket's buffer takes it.
-    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the connection is closed or the service stops.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.stream().write_all(bytes)
     }
 
-    /// Says nothing and reads until the client gives up or the service stops.
-    pub(super) fn hold(&self) -> io::Result<Ending> {
+    /// Sends nothing and reads until the client closes or the service stops.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn hold(&self) -> io::Result<Ending> {
         let mut ignored = [0; 4096];
         while self.stream().read(&mut ignored)? > 0 {}
         Ok(Ending::Close)
@@ -141,7 +167,7 @@ impl Connection<'_> {
 /// Tells every thread of a service to end, wherever it waits: in a pause by the condition variable, in a read or
 /// write by shutting its socket down.
 #[derive(Debug, Default)]
-pub(super) struct Stop {
+pub struct Stop {
     state: Mutex<State>,
     stopped: Condvar,
 }
@@ -153,9 +179,12 @@ struct State {
 }
 
 impl Stop {
-    /// Takes a stream into care: it is shut down with the service. The weak reference leaves it to its thread to
-    /// close it.
-    pub(super) fn adopt(&self, stream: TcpStream) -> io::Result<Arc<TcpStream>> {
+    /// Registers a stream, which is then shut down with the service. Only a weak reference is kept: the thread that
+    /// uses the stream closes it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionAborted`] when the service stops.
+    pub fn adopt(&self, stream: TcpStream) -> io::Result<Arc<TcpStream>> {
         let stream = Arc::new(stream);
         let mut state = self.lock();
         if state.stopped {
@@ -166,9 +195,12 @@ impl Stop {
         Ok(stream)
     }
 
-    /// Connects to `address` and takes the stream into care. [`io::ErrorKind::ConnectionAborted`] when the service stops
-    /// first, [`io::ErrorKind::TimedOut`] after half a minute.
-    pub(super) fn connect(&self, address: SocketAddr) -> io::Result<Arc<TcpStream>> {
+    /// Connects to `address` and registers the stream.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionAborted`] when the service stops first, [`io::ErrorKind::TimedOut`] after half a
+    /// minute, or what the system says.
+    pub fn connect(&self, address: SocketAddr) -> io::Result<Arc<TcpStream>> {
         let begun = Instant::now();
         while begun.elapsed() < CONNECT_TIMEOUT {
             self.check()?;
@@ -185,8 +217,11 @@ impl Stop {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Sleeps until `deadline`, to some microseconds; an error when the service stops first. No deadline is for ever.
-    pub(super) fn sleep_until(&self, deadline: Option<Instant>) -> io::Result<()> {
+    /// Sleeps until `deadline`, to some microseconds. `None` never ends.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionAborted`] when the service stops first.
+    pub fn sleep_until(&self, deadline: Option<Instant>) -> io::Result<()> {
         let mut state = self.lock();
         while !state.stopped {
             state = match deadline {
@@ -211,8 +246,11 @@ impl Stop {
         Err(stopping())
     }
 
-    /// An error once the service stops.
-    pub(super) fn check(&self) -> io::Result<()> {
+    /// Returns an error once the service stops.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionAborted`].
+    pub fn check(&self) -> io::Result<()> {
         if self.lock().stopped { Err(stopping()) } else { Ok(()) }
     }
 

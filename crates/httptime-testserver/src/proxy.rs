@@ -12,10 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use httpdate::HttpDate;
-
-use super::behaviour::reason;
-use super::head::{Head, HeadReader};
-use super::service::{Connection, Ending, Handler, Service, Stop};
+use httptime_sim::loopback::{
+    Connection, Ending, Handler, Head, HeadReader, Response, Service, Stop,
+};
 
 /// A running HTTP forward proxy on a loopback port.
 ///
@@ -135,22 +134,22 @@ impl Handler for Proxy {
             *lock(&self.last_request) = Some(request.text().to_owned());
             let method = request.word(0);
             if !self.admits(&request) {
-                let challenge = "Proxy-Authenticate: Basic realm=\"loopback\"\r\n";
-                connection.send(&own_answer(407, challenge))?;
+                let challenge = ("Proxy-Authenticate", "Basic realm=\"loopback\"");
+                connection.send(&own_answer(407, Some(challenge)))?;
             } else if method == "CONNECT" {
                 if !self.options.refuse_connect {
                     return self.tunnel(connection, &request, reader);
                 }
-                connection.send(&own_answer(403, ""))?;
+                connection.send(&own_answer(403, None))?;
             } else if method == "HEAD" {
                 let response = self.forward(connection, &request, &mut origin);
-                let response = response.unwrap_or_else(|status| own_answer(status, "").into());
+                let response = response.unwrap_or_else(|status| own_answer(status, None).into());
                 connection.send(&response.bytes)?;
                 if response.closes {
                     break;
                 }
             } else {
-                connection.send(&own_answer(501, ""))?;
+                connection.send(&own_answer(501, None))?;
             }
             if request.closes() {
                 break;
@@ -219,7 +218,7 @@ impl Proxy {
         let origin = match origin {
             Ok(origin) => origin,
             Err(status) => {
-                connection.send(&own_answer(status, ""))?;
+                connection.send(&own_answer(status, None))?;
                 return Ok(Ending::Close);
             }
         };
@@ -328,10 +327,13 @@ fn aged(head: &Head, age: Duration) -> Relayed {
 }
 
 /// An answer that does not come from an origin. Its `Date` is the host's time: not the one that was asked for.
-fn own_answer(status: u16, fields: &str) -> Vec<u8> {
-    let (reason, date) = (reason(status), HttpDate::from(SystemTime::now()));
-    format!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n{fields}Content-Length: 0\r\n\r\n")
-        .into()
+fn own_answer(status: u16, field: Option<(&str, &str)>) -> Vec<u8> {
+    let mut response = Response::new(status, b"");
+    response.push("Date", &HttpDate::from(SystemTime::now()).to_string());
+    if let Some((name, value)) = field {
+        response.push(name, value);
+    }
+    response.head()
 }
 
 /// Moves bytes until one end closes; then tells the other end.
@@ -352,9 +354,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Client, date, drop_promptly, wait_for};
-    use super::super::{Behaviour, BlackHole, LoopbackServer, RefusedPort};
     use super::*;
+    use crate::testing::{Client, date, drop_promptly, wait_for};
+    use crate::{Behaviour, BlackHole, LoopbackServer, Misbehave as _, RefusedPort};
 
     fn origin() -> LoopbackServer {
         LoopbackServer::builder().start().expect("a server")
@@ -517,7 +519,7 @@ mod tests {
             tunnel.send("CONNECT server.test:80 HTTP/1.1\r\n\r\n");
             wait_for(|| proxy.requests() == 2);
             wait_for(|| origin == hole.address() || silent.connections() == 2);
-            let alive = proxy.service.sign_of_life();
+            let alive = proxy.service.liveness();
             drop_promptly(proxy);
             assert!(!alive(), "something lives on");
         }

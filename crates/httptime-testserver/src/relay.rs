@@ -8,15 +8,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use httptime_sim::loopback::{Connection, Ending, Handler, Service, Stop};
 use socket2::SockRef;
 
-use super::faults::{COUNT, Choices, DateFinder, Fault, Faults};
-use super::service::{Connection, Ending, Handler, Service, Stop};
+use crate::faults::{COUNT, Choices, DateFinder, Fault, Faults};
 
 /// A TCP relay on a loopback port that injects [`Faults`] between a client and a server, or a proxy.
 ///
 /// ```
-/// use httptime_sim::loopback::{Fault, Faults, LoopbackRelay, LoopbackServer};
+/// use httptime_testserver::{Fault, Faults, LoopbackRelay, LoopbackServer};
 ///
 /// let server = LoopbackServer::builder().start()?;
 /// let faults = Faults::default().seed(7).chance(Fault::Split, 0.5).chance(Fault::Reset, 0.1);
@@ -427,9 +427,9 @@ const SLICE: Duration = Duration::from_millis(10);
 mod tests {
     use std::cell::Cell;
 
-    use super::super::testing::{Client, HEAD, date, drop_promptly, wait_for};
-    use super::super::{Behaviour, LoopbackServer, RefusedPort};
     use super::*;
+    use crate::testing::{Client, HEAD, date, drop_promptly, wait_for};
+    use crate::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 
     const MS: Duration = Duration::from_millis(1);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -744,7 +744,7 @@ mod tests {
             clients[1].send(HEAD);
             clients[2].send(HEAD);
             wait_for(|| relay.open_connections() == 3 && server.connections() == 3);
-            let alive = relay.service.sign_of_life();
+            let alive = relay.service.liveness();
             drop_promptly(relay);
             assert!(!alive(), "something lives on: {faults:?}");
         }

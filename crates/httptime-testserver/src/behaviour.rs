@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How a [`LoopbackServer`](super::LoopbackServer) answers a request.
+/// How a [`LoopbackServer`](crate::LoopbackServer) answers a request.
 ///
 /// Unless it says otherwise, an answer is `200 OK` with a correct `Date`, and the connection stays open after it.
 #[non_exhaustive]
@@ -59,7 +59,7 @@ pub enum Behaviour {
     /// The `Date` of the first such answer in all of them.
     FrozenDate,
     /// The `Date` is earlier from some request on, as if someone had set the server's clock.
-    /// [`offset_now`](super::LoopbackServer::offset_now) leaves this out.
+    /// [`offset_now`](crate::LoopbackServer::offset_now) leaves this out.
     JumpsBack {
         /// How many requests the server answers before that.
         after_requests: usize,
@@ -83,83 +83,19 @@ pub enum Behaviour {
     Raw(Vec<u8>),
 }
 
-/// One HTTP response in the making.
-#[derive(Debug)]
-pub(super) struct Response {
-    pub(super) version: &'static str,
-    pub(super) status: u16,
-    pub(super) names: Names,
-    /// Names in their usual case, and values.
-    pub(super) fields: Vec<(&'static str, String)>,
-}
-
-/// How field names are written.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Names {
-    Usual,
-    Lower,
-    Mixed,
-}
-
-impl Response {
-    /// The head on the wire, blank line included.
-    pub(super) fn head(&self) -> Vec<u8> {
-        let mut head = Vec::with_capacity(512);
-        let reason = reason(self.status);
-        head.extend_from_slice(format!("{} {} {reason}\r\n", self.version, self.status).as_bytes());
-        for (name, value) in &self.fields {
-            match self.names {
-                Names::Usual => head.extend_from_slice(name.as_bytes()),
-                Names::Lower => head.extend(name.bytes().map(|byte| byte.to_ascii_lowercase())),
-                Names::Mixed => head.extend(name.bytes().enumerate().map(|(at, byte)| {
-                    if at % 2 == 0 { byte.to_ascii_lowercase() } else { byte.to_ascii_uppercase() }
-                })),
-            }
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value.as_bytes());
-            head.extend_from_slice(b"\r\n");
-        }
-        head.extend_from_slice(b"\r\n");
-        head
-    }
-}
-
-pub(super) fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        _ => "Status",
-    }
-}
-
 /// A TLS 1.0 record with the fatal alert `handshake_failure` (RFC 5246, section 7.2).
-pub(super) const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28];
+pub(crate) const TLS_ALERT: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28];
 
 /// `SETTINGS` with `MAX_CONCURRENT_STREAMS` = 128, then `GOAWAY` with `PROTOCOL_ERROR` (RFC 9113, sections 6.5 and 6.8).
-pub(super) const HTTP2_FRAMES: &[u8] = &[
+pub(crate) const HTTP2_FRAMES: &[u8] = &[
     0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 128, // SETTINGS
     0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, // GOAWAY
 ];
 
-pub(super) const SSH_BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
+pub(crate) const SSH_BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2\r\n";
 
-pub(super) const INTERIM_103: &[u8] = b"HTTP/1.1 103 Early Hints\r\n\
+pub(crate) const INTERIM_103: &[u8] = b"HTTP/1.1 103 Early Hints\r\n\
     Link: </style.css>; rel=preload; as=style\r\n\
     Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
-pub(super) const INTERIM_102: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+pub(crate) const INTERIM_102: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";

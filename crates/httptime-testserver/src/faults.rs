@@ -1,4 +1,4 @@
-//! What a [`LoopbackRelay`](super::LoopbackRelay) does to connections.
+//! What a [`LoopbackRelay`](crate::LoopbackRelay) does to connections.
 
 use std::fmt;
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Which faults a [`LoopbackRelay`](super::LoopbackRelay) injects: how often, how long, and from which seed.
+/// Which faults a [`LoopbackRelay`](crate::LoopbackRelay) injects: how often, how long, and from which seed.
 ///
 /// None at first. The same seed gives the same faults to the same pieces of the same connection; where one piece ends and
 /// the next begins is up to the sockets.
@@ -162,7 +162,7 @@ impl Faults {
     }
 
     /// The random choices for the connection of this number.
-    pub(super) fn choices(&self, connection: usize) -> Choices<'_> {
+    pub(crate) fn choices(&self, connection: usize) -> Choices<'_> {
         let number = u64::try_from(connection).unwrap_or(u64::MAX);
         let seed = self.seed ^ number.wrapping_mul(GOLDEN_RATIO);
         Choices { faults: self, random: fastrand::Rng::with_seed(seed) }
@@ -171,45 +171,45 @@ impl Faults {
 
 /// Random choices, for one connection or one way of it.
 #[derive(Debug)]
-pub(super) struct Choices<'a> {
+pub(crate) struct Choices<'a> {
     faults: &'a Faults,
     random: fastrand::Rng,
 }
 
 impl Choices<'_> {
     /// Others, for a thread of their own.
-    pub(super) fn fork(&mut self) -> Self {
+    pub(crate) fn fork(&mut self) -> Self {
         Self { faults: self.faults, random: self.random.fork() }
     }
 
-    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
+    pub(crate) fn strikes(&mut self, fault: Fault) -> bool {
         self.random.f64() < self.faults.chances[fault as usize]
     }
 
     /// The first of these that strikes.
-    pub(super) fn first_of(&mut self, faults: &[Fault]) -> Option<Fault> {
+    pub(crate) fn first_of(&mut self, faults: &[Fault]) -> Option<Fault> {
         faults.iter().copied().find(|fault| self.strikes(*fault))
     }
 
-    pub(super) const fn longest(&self, fault: Fault) -> Duration {
+    pub(crate) const fn longest(&self, fault: Fault) -> Duration {
         self.faults.longest[fault as usize]
     }
 
-    pub(super) fn time(&mut self, fault: Fault) -> Duration {
+    pub(crate) fn time(&mut self, fault: Fault) -> Duration {
         self.longest(fault).mul_f64(self.random.f64())
     }
 
-    pub(super) const fn delays(&self) -> (Duration, Duration) {
+    pub(crate) const fn delays(&self) -> (Duration, Duration) {
         self.faults.delays
     }
 
     /// A place in a piece, from before its first byte to behind its last.
-    pub(super) fn place(&mut self, length: usize) -> usize {
+    pub(crate) fn place(&mut self, length: usize) -> usize {
         self.random.usize(0..=length)
     }
 
     /// Where to cut a piece in two to six, in order.
-    pub(super) fn cuts(&mut self, length: usize) -> Vec<usize> {
+    pub(crate) fn cuts(&mut self, length: usize) -> Vec<usize> {
         let count = self.random.usize(1..MOST_PARTS);
         let mut cuts: Vec<usize> = (0..count).map(|_| self.place(length)).collect();
         cuts.sort_unstable();
@@ -217,7 +217,7 @@ impl Choices<'_> {
     }
 
     /// Changes one bit of one of the bytes that `may_change` points to; `false` when there is none.
-    pub(super) fn corrupt(&mut self, piece: &mut [u8], may_change: impl Fn(usize) -> bool) -> bool {
+    pub(crate) fn corrupt(&mut self, piece: &mut [u8], may_change: impl Fn(usize) -> bool) -> bool {
         let places: Vec<usize> = (0..piece.len()).filter(|at| may_change(*at)).collect();
         let at = self.random.choice(places);
         if let Some(at) = at {
@@ -229,7 +229,7 @@ impl Choices<'_> {
 
 /// Tells which bytes of a stream of heads are the value of a `Date`.
 #[derive(Debug, Default)]
-pub(super) struct DateFinder {
+pub(crate) struct DateFinder {
     place: Place,
 }
 
@@ -248,7 +248,7 @@ enum Place {
 
 impl DateFinder {
     /// For each of the next bytes whether it belongs to one.
-    pub(super) fn mark(&mut self, bytes: &[u8]) -> Vec<bool> {
+    pub(crate) fn mark(&mut self, bytes: &[u8]) -> Vec<bool> {
         bytes.iter().map(|byte| self.next(*byte)).collect()
     }
 
@@ -275,7 +275,7 @@ impl DateFinder {
     }
 }
 
-pub(super) const COUNT: usize = Fault::ALL.len();
+pub(crate) const COUNT: usize = Fault::ALL.len();
 
 const NAME: &[u8] = b"date:";
 

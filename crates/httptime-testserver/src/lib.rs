@@ -1,0 +1,36 @@
+//! Real servers on loopback ports for the tests of httptime. Not published.
+//!
+//! ```
+//! use httptime::Offset;
+//! use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _};
+//!
+//! let server = LoopbackServer::builder()
+//!     .skew(Offset::from_nanos(38_116_000_000))
+//!     .behaviour(Behaviour::Cached { age: None })
+//!     .start()?;
+//! println!("measure {}", server.url());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`LoopbackServer`] is the server of `httptime_sim::loopback`, which behaves; [`Misbehave`] makes it misbehave. Beside it:
+//! [`LoopbackProxy`], a forward proxy; [`LoopbackRelay`], which does to connections what networks do; and [`BlackHole`] and
+//! [`RefusedPort`], where no server is. Dropping any of them closes its sockets and joins its threads.
+#![forbid(unsafe_code)]
+
+mod behaviour;
+mod faults;
+mod nowhere;
+mod proxy;
+mod relay;
+mod script;
+#[cfg(test)]
+mod testing;
+
+pub use httptime_sim::loopback::{LoopbackServer, LoopbackServerBuilder};
+
+pub use self::behaviour::Behaviour;
+pub use self::faults::{Fault, Faults};
+pub use self::nowhere::{BlackHole, RefusedPort};
+pub use self::proxy::{LoopbackProxy, ProxyOptions};
+pub use self::relay::LoopbackRelay;
+pub use self::script::Misbehave;
