@@ -1,8 +1,10 @@
+use std::io::ErrorKind;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::measure::Next;
-use httptime::{Config, Error, Exchange, LocalInstant, Measure, Measurement, Offset, Timestamp};
+use httptime::session::{Action, ConnectionId, Event, Session, Target};
+use httptime::{Config, Error, LocalInstant, Measurement, Offset, Timestamp, Url};
 
 use crate::{NtpSample, Path, SimClient, SimClock, SimServer};
 
@@ -24,13 +26,21 @@ pub struct Outcome {
     pub truth: Offset,
 }
 
-/// A response on its way.
-#[derive(Debug, Clone, Copy)]
-struct InFlight {
-    sent: LocalInstant,
-    received: LocalInstant,
-    date: Timestamp,
-    age: Option<Duration>,
+/// Something that will happen to a connection.
+#[derive(Debug)]
+struct Pending {
+    at: LocalInstant,
+    conn: ConnectionId,
+    what: Happening,
+}
+
+#[derive(Debug)]
+enum Happening {
+    Opened,
+    Refused,
+    Reset,
+    Bytes(Vec<u8>),
+    Closed,
 }
 
 impl World {
@@ -76,42 +86,57 @@ impl World {
         &self,
         config: &Config,
         seed: u64,
-        mut watch: impl FnMut(&Measure, Offset),
+        mut watch: impl FnMut(&Session, Offset),
     ) -> Outcome {
         let mut random = Rng::with_seed(seed);
         let mut world = self.clone();
         let mut now = LocalInstant::from_nanos(0);
-        let mut measure = Measure::new(config, self.clock.tie_at(now));
-        let mut under_way: Vec<InFlight> = Vec::new();
-        let outcome = loop {
-            let next = measure.next(now);
-            let first = under_way.iter().copied().min_by_key(|response| response.received);
-            match (next, first) {
-                (Next::SendAt(at), first) if first.is_none_or(|first| at <= first.received) => {
-                    if at > now {
-                        now = at.saturating_add(self.client.wake_up(&mut random));
-                        if measure.is_missed(at, now) {
+        let mut session = Session::new(target(), config, self.clock.tie_at(now));
+        let mut pending: Vec<Pending> = Vec::new();
+        loop {
+            // What has come before now is seen before the next decision, but not by a request that leaves late.
+            let until = match session.poll(now) {
+                Action::Open { conn, .. } => {
+                    session.opened(conn, now);
+                    continue;
+                }
+                Action::Transmit { conn } => {
+                    let count = session.output(conn).len();
+                    session.sent(conn, count, now);
+                    pending.push(world.exchange(conn, now, &mut random));
+                    now
+                }
+                Action::Close { conn } => {
+                    pending.retain(|it| it.conn != conn);
+                    continue;
+                }
+                Action::Wait { until, precise } => {
+                    let next = pending.iter().map(|it| it.at).min();
+                    match next.filter(|next| *next < until) {
+                        Some(next) => now = now.max(next),
+                        None if precise => {
+                            now = until.saturating_add(self.client.wake_up(&mut random));
                             continue;
                         }
+                        None => now = now.max(until),
                     }
-                    measure.sent(now);
-                    under_way.push(world.exchange(now, &mut random));
+                    next.filter(|next| *next < until)
+                        .map_or(until, |next| next.saturating_add(NANOSECOND))
                 }
-                (_, Some(response)) => {
-                    under_way.retain(|other| other.received != response.received);
-                    now = now.max(response.received);
-                    let exchange = Exchange::new(response.sent, response.received, response.date)
-                        .with_age(response.age);
-                    if let Err(error) = measure.absorb(&exchange) {
-                        break Err(error);
+                _ => break,
+            };
+            while let Some(happening) = take_before(&mut pending, until) {
+                happen(&mut session, happening);
+                while let Some(event) = session.next_event() {
+                    if matches!(event, Event::Answered { .. }) {
+                        watch(&session, self.clock.offset_at(now));
                     }
-                    watch(&measure, self.clock.offset_at(now));
                 }
-                (_, None) => break measure.finish(self.clock.tie_at(now)),
             }
-        };
-        let at = outcome.as_ref().map_or(now, Measurement::at);
-        Outcome { truth: self.clock.offset_at(at), result: outcome }
+        }
+        let result = session.finish(self.clock.tie_at(now));
+        let at = result.as_ref().map_or(now, Measurement::at);
+        Outcome { truth: self.clock.offset_at(at), result }
     }
 
     /// As many four-timestamp exchanges, each `apart` from the one before: NTP over the same path, from a server that
@@ -148,10 +173,10 @@ impl World {
         samples
     }
 
-    fn exchange(&mut self, sent: LocalInstant, random: &mut Rng) -> InFlight {
-        let (stamped, received) = self.travel(sent, random);
+    fn exchange(&mut self, conn: ConnectionId, sent: LocalInstant, random: &mut Rng) -> Pending {
+        let (stamped, at) = self.travel(sent, random);
         let (date, age) = self.server.respond(self.clock.server_time_at(stamped), random);
-        InFlight { sent, received, date, age }
+        Pending { at, conn, what: Happening::Bytes(head(date, age)) }
     }
 
     /// When the server stamps what is sent at `sent`, and when the client sees the answer.
@@ -161,6 +186,41 @@ impl World {
         let stamped = left.saturating_add(there);
         (stamped, stamped.saturating_add(back).saturating_add(self.client.wake_up(random)))
     }
+}
+
+/// The first of what happens before `until`.
+fn take_before(pending: &mut Vec<Pending>, until: LocalInstant) -> Option<Pending> {
+    let first = (0..pending.len()).min_by_key(|index| pending[*index].at)?;
+    (pending[first].at < until).then(|| pending.remove(first))
+}
+
+fn happen(session: &mut Session, happening: Pending) {
+    let Pending { conn, what, at: now } = happening;
+    match what {
+        Happening::Opened => session.opened(conn, now),
+        Happening::Refused => session.failed(conn, ErrorKind::ConnectionRefused.into(), now),
+        Happening::Reset => session.failed(conn, ErrorKind::ConnectionReset.into(), now),
+        Happening::Bytes(bytes) => session.received(conn, &bytes, now),
+        Happening::Closed => session.closed(conn, now),
+    }
+}
+
+/// The head of a response.
+fn head(date: Timestamp, age: Option<Duration>) -> Vec<u8> {
+    let age = age.map_or(String::new(), |age| format!("Age: {}\r\n", age.as_secs()));
+    format!("HTTP/1.1 200 OK\r\nDate: {date}\r\n{age}\r\n").into_bytes()
+}
+
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
+/// A server named by its address: nothing has to be resolved.
+fn target() -> Arc<Target> {
+    static TARGET: OnceLock<Arc<Target>> = OnceLock::new();
+    let made = || {
+        let url = Url::parse("http://192.0.2.1/")?;
+        Target::new(url).map(Arc::new)
+    };
+    Arc::clone(TARGET.get_or_init(|| made().expect("a good URL")))
 }
 
 #[cfg(test)]
@@ -317,7 +377,7 @@ mod tests {
     fn a_watcher_sees_every_response_and_last_of_all_the_result() {
         let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
         let mut seen = Vec::new();
-        let watch = |measure: &Measure, truth| seen.push((measure.estimate(), truth));
+        let watch = |session: &Session, truth| seen.push((session.estimate(), truth));
         let outcome = world.measure_watched(&Config::default(), 1, watch);
         let measurement = outcome.result.expect("measured");
         assert_eq!(seen.len(), measurement.observations() as usize);

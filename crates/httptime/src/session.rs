@@ -302,7 +302,6 @@ impl Session {
         if self.is_enough_open() {
             return Some(self.wait(planned, deadline));
         }
-        // A request whose instant passes while nothing is open is planned again once something is.
         let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
         if now < open_at {
             let opening = (open_at, false);
@@ -541,8 +540,6 @@ impl Session {
         match outcome {
             Outcome::Nothing => {}
             Outcome::Opened { index, took } => {
-                // A request whose instant has passed meanwhile is planned again.
-                self.due = self.due.filter(|due| *due > now);
                 self.backoff.opened();
                 self.address = index;
                 self.opening_time = Some(took);
