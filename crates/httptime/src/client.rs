@@ -21,7 +21,7 @@ use crate::net::resolve::Resolving;
 use crate::net::{Family, Timestamping, Url};
 use crate::observation::Exchange;
 use crate::progress::Progress;
-use crate::select::combine;
+use crate::select::{Quorum, combine};
 use crate::time::{ClockTie, LocalInstant};
 
 /// Measures one server or several over plain HTTP, blocking until it is done. Never touches a clock.
@@ -334,7 +334,7 @@ impl Client {
                         .unwrap_or(Error::NothingMeasured),
                 ),
             }),
-            (_, false) => combine(&measured),
+            (several, false) => combine(&measured, Quorum::majority_of(several.len())),
         };
         let (combined, survivors) = match selection {
             Ok((measurement, survivors)) => (Ok(measurement), survivors),

@@ -400,12 +400,13 @@ impl Measure {
             received_by_kernel: self.received_by_kernel,
             started,
             at,
-            wall: begun.wall_at(at),
+            begun,
             round_trip_min,
             assumptions: Assumptions {
                 lag: lag.allowance(),
                 lag_source: lag.source(),
                 drift_ppm: self.config.drift_ppm(),
+                min_servers: 1,
             },
             server: (!self.server.is_empty()).then_some(self.server),
             // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.

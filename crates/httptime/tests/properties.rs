@@ -8,7 +8,7 @@ use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::measure::Next;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::select::{combine, select};
+use httptime::select::{Quorum, combine, select};
 use httptime::{
     ClockTie, Error, Exchange, Interval, LocalInstant, Measure, Measurement, Offset, Timestamp,
 };
@@ -122,16 +122,25 @@ proptest! {
     ) {
         let counted = |offset| intervals.iter().filter(|one| one.contains(offset)).count();
         let most = intervals.iter().map(|one| counted(one.lower())).max().unwrap_or(0);
-        let selected = select(&intervals);
+        let quorum = Quorum::majority_of(intervals.len());
+        let selected = select(&intervals, quorum);
         match &selected {
             Ok(selection) => {
                 let bounds = selection.bounds();
                 let survive = selection.survivors().iter().filter(|survives| **survives).count();
                 prop_assert!(2 * survive > intervals.len());
                 prop_assert_eq!(survive, most);
-                for (one, survives) in intervals.iter().zip(selection.survivors()) {
-                    prop_assert_eq!(is_inside(bounds, *one), *survives);
+                let survivors: Vec<_> = intervals
+                    .iter()
+                    .zip(selection.survivors())
+                    .filter_map(|(one, survives)| survives.then_some(*one))
+                    .collect();
+                let first = survivors.iter().map(|one| one.lower()).max().expect("a majority");
+                prop_assert!(survivors.iter().all(|one| one.contains(first)), "one point in common");
+                for end in [bounds.lower(), bounds.upper()] {
+                    prop_assert!(2 * counted(end) > intervals.len(), "more than half agree on it");
                 }
+                prop_assert!(bounds.contains(first));
             }
             Err(Error::NothingMeasured) => prop_assert!(intervals.is_empty()),
             Err(Error::NoMajority { agreeing, .. }) => {
@@ -147,7 +156,7 @@ proptest! {
         if !intervals.is_empty() {
             let mut rotated = intervals.clone();
             rotated.rotate_left(rotation.index(intervals.len()));
-            let again = select(&rotated).map(|selection| selection.bounds());
+            let again = select(&rotated, quorum).map(|selection| selection.bounds());
             prop_assert_eq!(
                 again.map_err(|error| error.kind()),
                 selected.map(|selection| selection.bounds()).map_err(|error| error.kind())
@@ -411,7 +420,7 @@ proptest! {
                 world.finished(world.measured(EstimatorKind::Posterior, part, 0, Offset::ZERO)?, 0)
             })
             .collect::<Result<_, Error>>()?;
-        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>())?;
+        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>(), Quorum::majority_of(measured.len()))?;
         prop_assert!(survivors.iter().all(|survives| *survives));
         prop_assert!(all.bounds().contains(all.offset()));
         prop_assert!(all.bounds().contains(nanos(world.truth_ns(all.at().as_nanos()))));
