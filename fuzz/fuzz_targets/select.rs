@@ -47,7 +47,9 @@ fn intervals_agree(intervals: &[Interval]) {
 }
 
 fn measurements_agree(measured: &[Measurement]) {
-    let Ok((all, survivors)) = combine(&measured.iter().collect::<Vec<_>>(), Quorum::majority_of(measured.len())) else {
+    let Ok((all, survivors)) =
+        combine(&measured.iter().collect::<Vec<_>>(), Quorum::majority_of(measured.len()))
+    else {
         return;
     };
     assert!(2 * survivors.iter().filter(|survives| **survives).count() > measured.len());
@@ -76,7 +78,7 @@ fn measurement(input: &mut Input<'_>) -> Option<Measurement> {
         let received = sent.saturating_add(input.duration());
         let date = tie.wall_at(sent).saturating_add(input.offset());
         measure.sent(sent);
-        measure.absorb(&Exchange::new(sent, received, date)).ok()?;
+        measure.absorb(&Exchange::from_parts_unchecked(sent, received, date)).ok()?;
     }
     let end = LocalInstant::from_nanos(i64::MAX);
     measure.finish(ClockTie::new(end, tie.wall_at(end), Duration::ZERO)).ok()

@@ -338,7 +338,7 @@
 typedef struct httptime_canceller httptime_canceller;
 
 // From exchanges to the one best offset, for programs that decide themselves when to send. It has no bounds and refuses no
-// date: httptime_measure does. For one thread at a time, whichever.
+// date but a stored response's: httptime_measure does. For one thread at a time, whichever.
 typedef struct httptime_estimator httptime_estimator;
 
 // The measurement of one server by a program with sockets and clocks of its own. Nothing here reads a clock, opens a socket
@@ -843,7 +843,8 @@ httptime_status httptime_estimator_new(int32_t kind,
 
 // Takes in one more exchange, in the order in which they were made.
 //
-// exchange: not kept. Fails with HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
+// exchange: not kept. Fails with HTTPTIME_ERROR_CACHED for an Age above zero and with
+// HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
 httptime_status httptime_estimator_absorb(struct httptime_estimator *estimator,
                                           const struct httptime_exchange *exchange);
 

@@ -352,7 +352,7 @@ pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
 }
 
 /// From exchanges to the one best offset, for programs that decide themselves when to send. It has no bounds and refuses no
-/// date: httptime_measure does. For one thread at a time, whichever.
+/// date but a stored response's: httptime_measure does. For one thread at a time, whichever.
 #[derive(Debug)]
 pub struct httptime_estimator {
     estimator: Box<dyn Estimator>,
@@ -383,7 +383,8 @@ pub unsafe extern "C" fn httptime_estimator_new(
 
 /// Takes in one more exchange, in the order in which they were made.
 ///
-/// exchange: not kept. Fails with HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
+/// exchange: not kept. Fails with HTTPTIME_ERROR_CACHED for an Age above zero and with
+/// HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_absorb(
     estimator: *mut httptime_estimator,
@@ -504,7 +505,7 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
         Some(unsafe { text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
-    Ok(Exchange::new(
+    Ok(Exchange::from_parts_unchecked(
         LocalInstant::from_nanos(given.sent_ns),
         LocalInstant::from_nanos(given.received_ns),
         Timestamp::from_unix_nanos(given.date_ns),

@@ -100,8 +100,12 @@ impl World {
                 (_, Some(response)) => {
                     under_way.retain(|other| other.received != response.received);
                     now = now.max(response.received);
-                    let exchange = Exchange::new(response.sent, response.received, response.date)
-                        .with_age(response.age);
+                    let exchange = Exchange::from_parts_unchecked(
+                        response.sent,
+                        response.received,
+                        response.date,
+                    )
+                    .with_age(response.age);
                     if let Err(error) = measure.absorb(&exchange) {
                         break Err(error);
                     }

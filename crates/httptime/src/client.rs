@@ -515,12 +515,10 @@ impl Session {
             Event::Answered { times, head } => {
                 self.due = None;
                 self.failures = 0;
-                let absorbed = route.refusal(head.status()).map_or_else(|| head.date(), Err);
-                let absorbed = absorbed.and_then(|date| {
-                    let exchange = Exchange::new(times.sent, times.received, date)
-                        .with_kernel_times(times.departed, times.arrived)
-                        .with_age(head.age())
-                        .with_server(head.server());
+                let exchange = || Exchange::of(times.sent, times.received, &head);
+                let absorbed = route.refusal(head.status()).map_or_else(exchange, Err);
+                let absorbed = absorbed.and_then(|exchange| {
+                    let exchange = exchange.with_kernel_times(times.departed, times.arrived);
                     self.measure.absorb(&exchange)
                 });
                 match absorbed {

@@ -369,7 +369,9 @@ mod tests {
         let mut measure = Measure::new(&Config::default(), tie(sent_ms));
         measure.sent(at(sent_ms));
         let date = wall((sent_ms + wall_ahead_ms) / 1_000 * 1_000);
-        measure.absorb(&Exchange::new(at(sent_ms), at(sent_ms + 10), date)).expect("consistent");
+        measure
+            .absorb(&Exchange::from_parts_unchecked(at(sent_ms), at(sent_ms + 10), date))
+            .expect("consistent");
         measure.finish(tie(sent_ms + 20)).expect("measured")
     }
 

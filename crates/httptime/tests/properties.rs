@@ -202,7 +202,7 @@ impl World {
         let server = WALL_NS + stamped + self.truth_ns(stamped) - request.lag_ns;
         let date = Timestamp::from_unix_seconds(server.div_euclid(S)).expect("in range");
         let (sent, received) = (request.sent_ns, stamped + request.back_ns);
-        Exchange::new(at(sent + later_ns), at(received + later_ns), date)
+        Exchange::from_parts_unchecked(at(sent + later_ns), at(received + later_ns), date)
     }
 
     fn config(&self, kind: EstimatorKind) -> Config {
@@ -228,7 +228,11 @@ impl World {
             let exchange = self.exchange(request, later_ns);
             let date = exchange.date().saturating_add(ahead);
             measure.sent(exchange.sent());
-            measure.absorb(&Exchange::new(exchange.sent(), exchange.received(), date))?;
+            measure.absorb(&Exchange::from_parts_unchecked(
+                exchange.sent(),
+                exchange.received(),
+                date,
+            ))?;
         }
         Ok(measure)
     }
@@ -507,7 +511,7 @@ proptest! {
                             now = now.max(left + round_trip_ns);
                             let date = (WALL_NS + left + round_trip_ns / 2).div_euclid(S) + seconds;
                             let date = Timestamp::from_unix_seconds(date).expect("in range");
-                            measure.absorb(&Exchange::new(at(left), at(now), date)).map(drop)
+                            measure.absorb(&Exchange::from_parts_unchecked(at(left), at(now), date)).map(drop)
                         }
                         Answer::Lost { after_ns } => {
                             now = now.max(left + after_ns);
