@@ -41,9 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             reader.filled(count);
             if let Some(head) = reader.head()? {
-                break Exchange::new(sent, received, head.date()?)
-                    .with_age(head.age())
-                    .with_server(head.server());
+                break Exchange::of(sent, received, &head)?;
             }
         };
         measure.absorb(&exchange)?;

@@ -118,7 +118,8 @@ impl Run {
         let date = self.tie.wall_at(sent).saturating_add(input.offset());
         let age = input.maybe(Input::duration);
         let server = input.maybe(|input| input.pick(&["nginx/1.22.1", "", "lighttpd", "?"]));
-        let exchange = Exchange::new(sent, received, date).with_age(age).with_server(server);
+        let exchange =
+            Exchange::from_parts_unchecked(sent, received, date).with_age(age).with_server(server);
         let observation = self.measure.absorb(&exchange)?;
         assert!(observation.lower() <= observation.upper());
         Ok(())
@@ -141,7 +142,8 @@ impl Run {
         let Some(date) = date else {
             return self.measure.lost(true, Error::Closed { received: 0 });
         };
-        let exchange = Exchange::new(at, self.now, date).with_kernel_times(left, came);
+        let exchange =
+            Exchange::from_parts_unchecked(at, self.now, date).with_kernel_times(left, came);
         self.measure.absorb(&exchange).map(drop)
     }
 

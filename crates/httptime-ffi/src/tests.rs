@@ -418,3 +418,48 @@ const RESPONSE: &CStr =
 fn length() -> usize {
     RESPONSE.count_bytes()
 }
+
+#[test]
+fn selection_hands_out_bounds_that_one_overlapping_liar_cannot_break() {
+    // The truth is 3; the last one lies.
+    let (lower, upper) = ([0_i64, 2, 9], [10_i64, 12, 11]);
+    let (mut common_lower, mut common_upper, mut survivors) = (0_i64, 0_i64, [0_u8; 3]);
+    // SAFETY: three numbers, two numbers and three bytes.
+    let status = unsafe {
+        httptime_select(
+            lower.as_ptr(),
+            upper.as_ptr(),
+            3,
+            &raw mut common_lower,
+            &raw mut common_upper,
+            survivors.as_mut_ptr(),
+        )
+    };
+    assert_eq!((status, survivors), (HTTPTIME_OK, [1; 3]));
+    assert_eq!((common_lower, common_upper), (2, 11));
+}
+
+#[test]
+fn an_answer_that_proves_nothing_ends_a_measurement_in_c_too() {
+    let aged = |sent_ns, has_age| httptime_exchange {
+        has_age,
+        age_ns: 5 * SECOND_NS,
+        ..exchange(sent_ns)
+    };
+    let mut measure = null_mut();
+    let (mut next, mut at, mut result) = (0, 0, httptime_measurement::initial());
+    // SAFETY: each points to what the header says.
+    unsafe {
+        assert_eq!(httptime_measure_new(null(), &tie(0), &raw mut measure), HTTPTIME_OK);
+        for (sent, has_age, status) in [(0, 0, HTTPTIME_OK), (5_000_000, 1, HTTPTIME_ERROR_CACHED)]
+        {
+            assert_eq!(httptime_measure_sent(measure, sent), HTTPTIME_OK);
+            assert_eq!(httptime_measure_absorb(measure, &aged(sent, has_age)), status);
+        }
+        httptime_measure_next(measure, 10_000_000, &raw mut next, &raw mut at);
+        assert_eq!(next, HTTPTIME_NEXT_DONE);
+        let finished = httptime_measure_finish(measure, &tie(20_000_000), &raw mut result);
+        assert_eq!(finished, HTTPTIME_ERROR_CACHED);
+        httptime_measure_free(measure);
+    }
+}

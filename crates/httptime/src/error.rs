@@ -211,13 +211,20 @@ pub enum Error {
     /// The proxy wants other credentials, or some at all (407).
     #[error("the proxy asks for credentials (status 407)")]
     ProxyCredentials,
-    /// No majority of the servers agrees.
-    #[error("no majority among {servers} servers: at most {agreeing} agree")]
+    /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
+    #[error(
+        "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
+        lacking(*agreeing, *min_servers)
+    )]
     NoMajority {
+        /// How many were to be asked.
+        configured: usize,
         /// How many gave an answer.
-        servers: usize,
+        answered: usize,
         /// The most whose bounds have a point in common.
         agreeing: usize,
+        /// How many must answer and agree.
+        min_servers: usize,
     },
     /// Two majorities agree on different times; which of them is right cannot be told.
     #[error("two majorities disagree: one within {first}, one within {second}")]
@@ -251,6 +258,16 @@ pub enum Error {
     /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
     #[error("nothing was measured")]
     NothingMeasured,
+}
+
+/// What keeps servers that agree from being a majority.
+fn lacking(agreeing: usize, min_servers: usize) -> String {
+    let agree = if agreeing == 1 { "agrees" } else { "agree" };
+    if agreeing < min_servers {
+        format!("{agree}; min_servers is {min_servers}")
+    } else {
+        format!("{agree}; more than half of those that answered must")
+    }
 }
 
 /// A duration to show to people: milliseconds, or less if that is all there is.

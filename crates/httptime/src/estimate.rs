@@ -177,7 +177,7 @@ mod tests {
                 for (sent, received) in [(0, 1), (i64::MIN, i64::MAX), (i64::MAX, i64::MAX)] {
                     for date in [-9_000_000_000, 0, 9_000_000_000] {
                         let date = Timestamp::from_unix_seconds(date).expect("in range");
-                        let exchange = Exchange::new(
+                        let exchange = Exchange::from_parts_unchecked(
                             LocalInstant::from_nanos(sent),
                             LocalInstant::from_nanos(received),
                             date,

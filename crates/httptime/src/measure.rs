@@ -192,14 +192,11 @@ impl Measure {
 
     fn take_in(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.after_the_beginning(exchange.sent())?;
-        if let Some(age) = exchange.age().filter(|age| !age.is_zero()) {
-            return Err(Error::Cached { age });
-        }
+        let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
         let date = exchange.date();
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
         }
-        let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
         let dates = *self.dates.get_or_insert(Dates {
             first: date,
             first_received: exchange.received(),
@@ -406,12 +403,13 @@ impl Measure {
             received_by_kernel: self.received_by_kernel,
             started,
             at,
-            wall: begun.wall_at(at),
+            begun,
             round_trip_min,
             assumptions: Assumptions {
                 lag: lag.allowance(),
                 lag_source: lag.source(),
                 drift_ppm: self.config.drift_ppm(),
+                min_servers: 1,
             },
             server: (!self.server.is_empty()).then_some(self.server),
             // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
@@ -478,7 +476,7 @@ mod tests {
     /// A request at `millis` that takes 10 ms and says `seconds`.
     fn exchange(measure: &mut Measure, millis: i64, seconds: i64) -> Result<Observation, Error> {
         measure.sent(at(millis));
-        measure.absorb(&Exchange::new(at(millis), at(millis + 10), date(seconds)))
+        measure.absorb(&Exchange::from_parts_unchecked(at(millis), at(millis + 10), date(seconds)))
     }
 
     #[test]
@@ -543,7 +541,7 @@ mod tests {
     {
         let mut measure = started();
         measure.sent(at(0));
-        let fresh = Exchange::new(at(0), at(10), date(38)).with_server("nginx");
+        let fresh = Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx");
         let passed = fresh.with_age(Some(Duration::ZERO));
         assert_eq!(measure.absorb(&passed)?.lag().source(), LagSource::SharedCache);
         let age = Duration::from_secs(1);
@@ -555,9 +553,11 @@ mod tests {
     fn the_largest_lag_seen_is_the_one_assumed() -> Result<(), Error> {
         let mut measure = started();
         measure.sent(at(0));
-        measure.absorb(&Exchange::new(at(0), at(10), date(38)).with_server("nginx"))?;
+        measure.absorb(
+            &Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx"),
+        )?;
         measure.sent(at(20));
-        measure.absorb(&Exchange::new(at(20), at(30), date(38)))?;
+        measure.absorb(&Exchange::from_parts_unchecked(at(20), at(30), date(38)))?;
         let measurement = measure.finish(tie(30))?;
         assert_eq!(measurement.assumptions().lag(), UNKNOWN_LAG);
         assert_eq!(measurement.server(), Some("nginx"));
@@ -568,7 +568,8 @@ mod tests {
     fn a_date_before_the_floor_is_refused() {
         let mut measure = started();
         let old = Timestamp::from_unix_nanos(0);
-        let error = measure.absorb(&Exchange::new(at(0), at(10), old)).expect_err("1970");
+        let error =
+            measure.absorb(&Exchange::from_parts_unchecked(at(0), at(10), old)).expect_err("1970");
         assert_eq!(error.kind(), "date_before_floor");
     }
 
@@ -724,7 +725,7 @@ mod tests {
         let stamps = [(true, true), (true, false), (false, false)];
         for ((sent, received), millis) in stamps.into_iter().zip([0, 20, 40]) {
             measure.sent(at(millis));
-            let exchange = Exchange::new(at(millis), at(millis + 10), date(38))
+            let exchange = Exchange::from_parts_unchecked(at(millis), at(millis + 10), date(38))
                 .with_kernel_times(sent.then(|| at(millis + 1)), received.then(|| at(millis + 9)));
             let observation = measure.absorb(&exchange)?;
             let ends = (at(millis + i64::from(sent)), at(millis + 10 - i64::from(received)));
@@ -773,14 +774,17 @@ mod tests {
     fn an_answer_that_proves_nothing_ends_the_measurement_whatever_came_before() -> Result<(), Error>
     {
         let day = |days: i64| Timestamp::from_unix_nanos(days * 86_400 * NANOS_PER_SECOND);
-        let answer = |date| Exchange::new(at(3_000), at(3_010), date);
+        let answer = |date| Exchange::from_parts_unchecked(at(3_000), at(3_010), date);
         let bad = [
             ("cached", answer(date(41)).with_age(Some(Duration::from_secs(5)))),
             ("date_before_floor", answer(day(1))),
             ("date_frozen", answer(date(38))),
             ("date_went_back", answer(date(37))),
             ("inconsistent", answer(date(45))),
-            ("received_before_sent", Exchange::new(at(3_010), at(3_000), date(41))),
+            (
+                "received_before_sent",
+                Exchange::from_parts_unchecked(at(3_010), at(3_000), date(41)),
+            ),
         ];
         for (kind, bad) in bad {
             let mut measure = started();
@@ -791,7 +795,7 @@ mod tests {
             assert_eq!(error.kind(), kind);
             assert_eq!(measure.next(at(3_020)), Next::Done, "{kind}");
             assert_eq!(measure.estimate(), None, "{kind}");
-            let good = Exchange::new(at(3_001), at(3_011), date(41));
+            let good = Exchange::from_parts_unchecked(at(3_001), at(3_011), date(41));
             assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
             assert_eq!(measure.finish(tie(3_020)), Err(error), "{kind}");
         }

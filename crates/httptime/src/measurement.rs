@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::server::LagSource;
-use crate::time::{Interval, LocalInstant, Offset, Timestamp};
+use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 
 /// What the bounds of a measurement take for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub struct Assumptions {
     pub(crate) lag: Duration,
     pub(crate) lag_source: LagSource,
     pub(crate) drift_ppm: u32,
+    pub(crate) min_servers: usize,
 }
 
 impl Assumptions {
@@ -32,6 +33,13 @@ impl Assumptions {
     #[must_use]
     pub const fn drift_ppm(&self) -> u32 {
         self.drift_ppm
+    }
+
+    /// So many servers at least were demanded to answer and agree: 1 for a measurement of one server. Of several that answered,
+    /// the bounds of more than half hold.
+    #[must_use]
+    pub const fn min_servers(&self) -> usize {
+        self.min_servers
     }
 }
 
@@ -63,7 +71,8 @@ pub struct Measurement {
     pub(crate) received_by_kernel: u32,
     pub(crate) started: LocalInstant,
     pub(crate) at: LocalInstant,
-    pub(crate) wall: Timestamp,
+    /// How the local clocks stood at the beginning.
+    pub(crate) begun: ClockTie,
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
     pub(crate) server: Option<String>,
@@ -161,13 +170,13 @@ impl Measurement {
     /// What the local wall clock showed at [`at`](Self::at).
     #[must_use]
     pub const fn local_time(&self) -> Timestamp {
-        self.wall
+        self.begun.wall_at(self.at)
     }
 
     /// The best single guess of the server's clock at [`at`](Self::at).
     #[must_use]
     pub const fn server_time(&self) -> Timestamp {
-        self.wall.saturating_add(self.offset())
+        self.local_time().saturating_add(self.offset())
     }
 
     /// Why no more requests were sent.

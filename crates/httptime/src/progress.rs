@@ -236,7 +236,7 @@ mod tests {
         let (sent, received) =
             (LocalInstant::from_nanos(0), LocalInstant::from_nanos(round_trip_ns));
         let date = Timestamp::from_unix_seconds(5).expect("in range");
-        let exchange = Exchange::new(sent, received, date);
+        let exchange = Exchange::from_parts_unchecked(sent, received, date);
         let observation =
             Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order");
         progress.absorb(&observation).expect("consistent");
@@ -266,7 +266,7 @@ mod tests {
         for (handed_over, took) in
             [(30_000_000, 40_000), (60_000_000, 50_000_000), (120_000_000, 30_000)]
         {
-            let exchange = Exchange::new(
+            let exchange = Exchange::from_parts_unchecked(
                 at(handed_over),
                 at(handed_over + 80_000_000),
                 Timestamp::from_unix_nanos(5_000_000_000),

@@ -156,7 +156,7 @@ impl<'a> View<'a> {
 /// let plan = EverySecond.plan(&View::new(at(8), &progress, &estimator, config.limits()));
 /// assert_eq!(plan, Plan::AwaitReply);
 ///
-/// let exchange = Exchange::new(at(7), at(17), wall);
+/// let exchange = Exchange::from_parts_unchecked(at(7), at(17), wall);
 /// let observation = Observation::new(tie, &exchange, Lag::stated(Duration::ZERO))?;
 /// progress.absorb(&observation)?;
 /// estimator.absorb(&observation);

@@ -640,11 +640,8 @@ fn absorb(
     if let Some(refusal) = target.refusal(head.status()) {
         return Err(refusal);
     }
-    let exchange = Exchange::new(times.sent, times.received, head.date()?)
-        .with_kernel_times(times.departed, times.arrived)
-        .with_age(head.age())
-        .with_server(head.server());
-    measure.absorb(&exchange)
+    let exchange = Exchange::of(times.sent, times.received, head)?;
+    measure.absorb(&exchange.with_kernel_times(times.departed, times.arrived))
 }
 
 const fn admits(family: Family, address: SocketAddr) -> bool {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::error::Error;
 use crate::measurement::Measurement;
-use crate::select::combine;
+use crate::select::{Quorum, combine};
 use crate::session::{Action, Arrival, ConnectionId, Event, MAX_CONNECTIONS, Session, Target};
 use crate::time::{ClockTie, LocalInstant};
 use crate::url::Url;
@@ -21,7 +21,7 @@ use crate::url::Url;
 #[derive(Debug)]
 pub struct Sessions {
     sessions: Vec<Session>,
-    min_servers: usize,
+    quorum: Quorum,
 }
 
 impl Sessions {
@@ -44,10 +44,10 @@ impl Sessions {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn of(sessions: Vec<Session>, config: &Config) -> Result<Self, Error> {
-        let min_servers = check(sessions.iter().map(Session::target), config)?;
+        let quorum = check(sessions.iter().map(Session::target), config)?;
         let sessions = sessions.into_iter().enumerate();
         let sessions = sessions.map(|(server, session)| session.numbered(server)).collect();
-        Ok(Self { sessions, min_servers })
+        Ok(Self { sessions, quorum })
     }
 
     /// The sessions, in the order in which they were given.
@@ -58,8 +58,8 @@ impl Sessions {
 
     /// How many servers must answer and agree.
     #[must_use]
-    pub const fn min_servers(&self) -> usize {
-        self.min_servers
+    pub const fn quorum(&self) -> Quorum {
+        self.quorum
     }
 
     /// A number that [`ConnectionId::index`] stays below.
@@ -169,12 +169,12 @@ impl Sessions {
     /// [stopped](Self::stop).
     #[must_use]
     pub fn finish(self, end: ClockTie) -> Survey {
-        let min_servers = self.min_servers;
+        let quorum = self.quorum;
         let ended = self.sessions.into_iter().map(|session| {
             let url = session.target().url().clone();
             (url, session.finish(end))
         });
-        Survey::conclude(ended.collect(), min_servers)
+        Survey::conclude(ended.collect(), quorum)
     }
 
     fn with(&mut self, conn: ConnectionId, report: impl FnOnce(&mut Session)) {
@@ -184,11 +184,11 @@ impl Sessions {
     }
 }
 
-/// Checks a set of servers; returns how many must answer and agree.
+/// Checks a set of servers; returns how many of them must answer and agree.
 pub(crate) fn check<'a>(
     targets: impl Iterator<Item = &'a Target>,
     config: &Config,
-) -> Result<usize, Error> {
+) -> Result<Quorum, Error> {
     let refuse = |reason| Err(Error::InvalidConfig { reason });
     let places: Vec<String> = targets.map(|target| target.url().authority_with_port()).collect();
     let count = places.len();
@@ -202,11 +202,13 @@ pub(crate) fn check<'a>(
     if let Some((_, place)) = twice {
         return refuse(format!("{place} is named twice, and would have two votes"));
     }
-    let min_servers = config.min_servers().unwrap_or(count / 2 + 1);
-    if min_servers > count {
-        return refuse(format!("min_servers is {min_servers}, and {count} servers are given"));
+    let majority = Quorum::majority_of(count);
+    let quorum = config.min_servers().map_or(majority, |least| majority.with_min_servers(least));
+    if quorum.min_servers() > count {
+        let least = quorum.min_servers();
+        return refuse(format!("min_servers is {least}, and {count} servers are given"));
     }
-    Ok(min_servers)
+    Ok(quorum)
 }
 
 /// What became of each server, and what they say together.
@@ -214,7 +216,6 @@ pub(crate) fn check<'a>(
 pub struct Survey {
     servers: Vec<ServerReport>,
     combined: Result<Measurement, Error>,
-    min_servers: usize,
 }
 
 /// What became of one server.
@@ -226,7 +227,7 @@ pub struct ServerReport {
 }
 
 impl Survey {
-    fn conclude(ended: Vec<(Url, Result<Measurement, Error>)>, min_servers: usize) -> Self {
+    fn conclude(ended: Vec<(Url, Result<Measurement, Error>)>, quorum: Quorum) -> Self {
         let measured: Vec<&Measurement> =
             ended.iter().filter_map(|(_, result)| result.as_ref().ok()).collect();
         let error = ended.iter().rev().find_map(|(_, result)| result.as_ref().err());
@@ -237,7 +238,7 @@ impl Survey {
             (several, Some(last)) if measured.is_empty() => {
                 Err(Error::AllFailed { servers: several.len(), last: Box::new(last.clone()) })
             }
-            _ => combine(&measured),
+            _ => combine(&measured, quorum),
         };
         let (combined, survivors) = match selection {
             Ok((measurement, survivors)) => (Ok(measurement), survivors),
@@ -249,26 +250,20 @@ impl Survey {
             selected: result.is_ok() && survivors.next().unwrap_or(false),
             result,
         });
-        Self { servers: servers.collect(), combined, min_servers }
+        Self { servers: servers.collect(), combined }
     }
 
     /// None of the servers could be asked.
     #[cfg(feature = "net")]
     pub(crate) fn failed(urls: impl Iterator<Item = Url>, error: &Error) -> Self {
         let servers = urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
-        Self { servers: servers.collect(), combined: Err(error.clone()), min_servers: 1 }
+        Self { servers: servers.collect(), combined: Err(error.clone()) }
     }
 
     /// Each server, in the order in which they were given.
     #[must_use]
     pub fn servers(&self) -> &[ServerReport] {
         &self.servers
-    }
-
-    /// How many servers had to answer and agree.
-    #[must_use]
-    pub const fn min_servers(&self) -> usize {
-        self.min_servers
     }
 
     /// What the selected servers say together; with one server, what that one says.

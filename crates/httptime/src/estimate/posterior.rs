@@ -586,7 +586,8 @@ mod tests {
         let (sent, received) =
             (LocalInstant::from_nanos(sent_ns), LocalInstant::from_nanos(received_ns));
         let lag = Lag::stated(Duration::from_millis(1));
-        Observation::new(tie(), &Exchange::new(sent, received, date), lag).expect("in order")
+        Observation::new(tie(), &Exchange::from_parts_unchecked(sent, received, date), lag)
+            .expect("in order")
     }
 
     /// Exchanges that are each aimed where the posterior believes the flip to be, and the true offset.
@@ -783,7 +784,7 @@ mod tests {
                 let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
                 let date = tie.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
-                let exchange = Exchange::new(sent, received, date);
+                let exchange = Exchange::from_parts_unchecked(sent, received, date);
                 posterior.absorb(&Observation::new(tie, &exchange, lag).expect("in order"));
                 for belief in [posterior.belief, posterior.full()] {
                     prop_assert!(belief.mean.is_finite(), "{:?}", belief);
