@@ -47,6 +47,7 @@ pub mod http;
 pub mod limits;
 pub mod measure;
 pub mod measurement;
+mod names;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod observation;
