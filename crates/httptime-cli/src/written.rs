@@ -16,7 +16,7 @@ impl Written {
         if self.0.contains("://") { self.0.clone() } else { format!("http://{}", self.0) }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
