@@ -160,6 +160,7 @@ pub struct Update<'a> {
 pub struct Survey {
     servers: Vec<ServerReport>,
     combined: Result<Measurement, Error>,
+    drift_ppm: u32,
 }
 
 /// What became of one server.
@@ -184,6 +185,12 @@ impl Survey {
     /// majority among those that answered.
     pub const fn combined(&self) -> Result<&Measurement, &Error> {
         self.combined.as_ref()
+    }
+
+    /// The drift allowance ρ of the measurements, in parts per million: of the assumptions, the one that a failure has too.
+    #[must_use]
+    pub const fn drift_ppm(&self) -> u32 {
+        self.drift_ppm
     }
 }
 
@@ -345,7 +352,8 @@ impl Client {
             selected: result.is_ok() && survivors.next().unwrap_or(false),
             result,
         });
-        Survey { servers: servers.collect(), combined }
+        let drift_ppm = self.config.drift_ppm();
+        Survey { servers: servers.collect(), combined, drift_ppm }
     }
 }
 

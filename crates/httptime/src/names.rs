@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::url::Url;
 
-/// `Display` and `FromStr` by the name, for a type that has `ALL` and `name`. `$what` is what an error calls it.
+/// `Display`, `FromStr` and, with the feature `serde`, the same texts in data, for a type that has `ALL` and `name`. `$what` is what an error calls it.
 macro_rules! by_name {
     ($type:ty, $what:literal) => {
         impl std::fmt::Display for $type {
@@ -21,6 +21,21 @@ macro_rules! by_name {
             /// [`Error::InvalidConfig`]($crate::Error::InvalidConfig) lists the names.
             fn from_str(name: &str) -> Result<Self, Self::Err> {
                 $crate::names::find($what, name, Self::ALL, Self::name)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                name.parse().map_err(serde::de::Error::custom)
             }
         }
     };

@@ -54,7 +54,7 @@ pub(crate) enum Mode {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Measure {
-    profile: Option<String>,
+    profile: Option<Profile>,
     requests: Option<u32>,
     duration: Option<Seconds>,
     target: Option<Seconds>,
@@ -219,9 +219,9 @@ impl Settings {
 
     /// The client that measures.
     pub(crate) fn client(&self) -> Result<Client, Error> {
-        let named = self.measure.profile.as_deref().map(str::parse::<Profile>).transpose()?;
         // The policy has a floor of its own, and says so.
-        let mut builder = Config::builder().profile(named.unwrap_or_default()).floor(None);
+        let mut builder =
+            Config::builder().profile(self.measure.profile.unwrap_or_default()).floor(None);
         if let Some(requests) = self.measure.requests {
             builder = builder.requests(requests);
         }
