@@ -29,7 +29,7 @@ struct Args {
     #[arg(long, default_value_t = 20, value_name = "S")]
     duration: u64,
     /// Whose times: auto, kernel or user; several in turn
-    #[arg(long, value_delimiter = ',', default_value = "auto,user", value_name = "WHO", value_parser = timestamping)]
+    #[arg(long, value_delimiter = ',', default_value = "auto,user", value_name = "WHO")]
     timestamps: Vec<Timestamping>,
     /// What else the machine does: idle, spinners (one of equal priority for each processor) or stops (this process is
     /// stopped and continued every 5 to 50 ms)
@@ -123,9 +123,4 @@ impl Series {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn timestamping(name: &str) -> Result<Timestamping, String> {
-    let found = Timestamping::ALL.iter().copied().find(|one| one.name() == name);
-    found.ok_or_else(|| "choose auto, kernel or user".into())
 }

@@ -8,6 +8,8 @@ use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Error, Offset};
 
+use crate::written::Written;
+
 /// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP, and mends it.
 ///
 /// An offset is server clock minus local clock: positive when the local clock is slow.
@@ -106,14 +108,14 @@ pub(crate) struct Run {
 pub(crate) struct Servers {
     /// Servers to ask: `http://host[:port][/path]`, or a bare host
     #[arg(value_name = "URL", required = true)]
-    pub(crate) urls: Vec<String>,
+    pub(crate) urls: Vec<Written>,
 
     #[command(flatten)]
     pub(crate) measuring: Measuring,
 
     /// HTTP proxy to go through: `http://[user:password@]host[:port]`; "" for none
     #[arg(short = 'x', long, value_name = "URL")]
-    pub(crate) proxy: Option<String>,
+    pub(crate) proxy: Option<Written>,
 
     /// Have the proxy open a tunnel (CONNECT), so that none of its caches can answer
     #[arg(short = 'p', long)]
@@ -160,7 +162,7 @@ pub(crate) struct Output {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Measuring {
     /// How much to spend: polite (≤ 12 requests, one a second), balanced (≤ 24, 10.5 s) or fast (≤ 64, 5 s)
-    #[arg(long, value_name = "NAME", default_value = "balanced", value_parser = profile)]
+    #[arg(long, value_name = "NAME", default_value = "balanced")]
     profile: Profile,
 
     /// Most requests to each server, instead of the profile's
@@ -189,16 +191,16 @@ pub(crate) struct Measuring {
 
     /// How to reckon the offset: `last_date`, midpoint, htpdate, intersection, symmetric or posterior; posterior unless
     /// told
-    #[arg(long, value_name = "NAME", value_parser = estimator)]
+    #[arg(long, value_name = "NAME")]
     estimator: Option<EstimatorKind>,
 
     /// When to send requests: periodic, bisect, scan, htpdate or adaptive; adaptive unless
     /// told
-    #[arg(long, value_name = "NAME", value_parser = schedule)]
+    #[arg(long, value_name = "NAME")]
     schedule: Option<ScheduleKind>,
 
     /// Who says when requests left and responses came: kernel (Linux), user, or auto, the kernel where it does
-    #[arg(long, value_name = "WHO", default_value = "auto", value_parser = timestamping)]
+    #[arg(long, value_name = "WHO", default_value = "auto")]
     pub(crate) timestamps: Timestamping,
 }
 
@@ -237,30 +239,6 @@ impl Measuring {
         }
         builder
     }
-}
-
-fn estimator(name: &str) -> Result<EstimatorKind, String> {
-    named(name, EstimatorKind::ALL, EstimatorKind::name)
-}
-
-fn schedule(name: &str) -> Result<ScheduleKind, String> {
-    named(name, ScheduleKind::ALL, ScheduleKind::name)
-}
-
-fn timestamping(name: &str) -> Result<Timestamping, String> {
-    named(name, Timestamping::ALL, Timestamping::name)
-}
-
-fn profile(name: &str) -> Result<Profile, String> {
-    named(name, Profile::ALL, Profile::name)
-}
-
-/// The one of `all` that is called `name`.
-fn named<T: Copy>(name: &str, all: &[T], name_of: impl Fn(T) -> &'static str) -> Result<T, String> {
-    all.iter().copied().find(|one| name_of(*one) == name).ok_or_else(|| {
-        let names: Vec<_> = all.iter().map(|one| name_of(*one)).collect();
-        format!("choose one of {}", names.join(", "))
-    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

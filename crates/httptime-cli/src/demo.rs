@@ -36,7 +36,7 @@ pub(crate) fn run(demo: &Demo) -> u8 {
         }
     };
     let survey = query::survey(&client, &config, &demo.output);
-    if !report::survey(&survey, &config, &demo.output) {
+    if !report::survey(&survey, &demo.output) {
         return NOT_MEASURED;
     }
     if let (false, Ok(measurement)) = (demo.output.json, survey.combined()) {

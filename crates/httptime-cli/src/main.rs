@@ -17,6 +17,8 @@ mod servers;
 mod service;
 mod signals;
 mod sync;
+mod usage;
+mod written;
 
 use args::{Args, Command};
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Ok(args) => obey(&args),
         // Help and version come this way, too.
         Err(answer) => {
+            let answer = usage::redacted(answer);
             let shown = answer.print();
             if let (Err(error), false) = (shown, answer.use_stderr()) {
                 report::unwritten(&error);

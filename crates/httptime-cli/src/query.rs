@@ -18,7 +18,7 @@ pub(crate) fn run(query: &Query) -> u8 {
         }
     };
     let survey = survey(&client, &config, &query.output);
-    match report::survey(&survey, &config, &query.output) {
+    match report::survey(&survey, &query.output) {
         true => DONE,
         false => NOT_MEASURED,
     }

@@ -2,12 +2,12 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use httptime::client::{ServerReport, Survey};
-use httptime::config::Config;
+use httptime::client::Survey;
 use httptime::measurement::Ended;
 use httptime::{Error, Interval, Measurement, Offset};
 use httptime_clock::Action;
 use rustix::io::{Errno, retry_on_intr};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Output;
@@ -15,18 +15,18 @@ use crate::bar::span;
 use crate::sync::{self, Failure, Report};
 
 /// Prints what came of asking the servers; says whether there is a result.
-pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool {
+pub(crate) fn survey(survey: &Survey, output: &Output) -> bool {
     if output.json {
-        print(&schema(survey_json(survey, config)).to_string());
+        print_json(survey);
         return survey.combined().is_ok();
     }
     lines(survey, "", output)
 }
 
 /// Prints what came of a correction.
-pub(crate) fn sync(report: &Report, config: &Config, output: &Output) {
+pub(crate) fn sync(report: &Report, output: &Output) {
     if output.json {
-        print(&schema(sync_json(report, config)).to_string());
+        print_json(sync_json(report));
         return;
     }
     if !lines(&report.before, "before: ", output) {
@@ -90,7 +90,7 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
 /// Prints an error: the JSON object for it, or a line on stderr.
 pub(crate) fn failure(error: &Error, output: &Output) {
     if output.json {
-        print(&schema(json!({ "error": error_json(error) })).to_string());
+        print_json(json!({ "error": error }));
     } else {
         complaint(&error.to_string());
     }
@@ -179,110 +179,42 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     format!("{lower:.digits$} to {upper:.digits$} s")
 }
 
-fn survey_json(survey: &Survey, config: &Config) -> Value {
-    let servers: Vec<Value> = survey.servers().iter().map(server_json).collect();
-    match survey.combined() {
-        Ok(measurement) => {
-            let assumed = measurement.assumptions();
-            json!({
-                "offset_seconds": seconds(measurement.offset()),
-                "stddev_seconds": measurement.stddev().as_secs_f64(),
-                "bounds_seconds": bounds_json(measurement.bounds()),
-                "requests": measurement.requests(),
-                "elapsed_seconds": measurement.elapsed().as_secs_f64(),
-                "rtt_min_seconds": measurement.round_trip_min().as_secs_f64(),
-                "timestamps": {
-                    "responses": measurement.observations(),
-                    "sent_by_kernel": measurement.sent_by_kernel(),
-                    "received_by_kernel": measurement.received_by_kernel(),
-                },
-                "assumptions": {
-                    "lag_seconds": assumed.lag().as_secs_f64(),
-                    "lag_source": assumed.lag_source().to_string(),
-                    "drift_ppm": assumed.drift_ppm(),
-                },
-                "servers": servers,
-            })
-        }
-        Err(error) => json!({
-            "error": error_json(error),
-            "assumptions": { "drift_ppm": config.drift_ppm() },
-            "servers": servers,
-        }),
-    }
-}
-
-fn sync_json(report: &Report, config: &Config) -> Value {
+fn sync_json(report: &Report) -> Value {
     let decision = report.action.map(|action| {
         let (name, by, reason) = match action {
             Action::Leave => ("leave", None, None),
-            Action::Step(by) => ("step", Some(seconds(by)), None),
-            Action::Slew(by) => ("slew", Some(seconds(by)), None),
+            Action::Step(by) => ("step", Some(by), None),
+            Action::Slew(by) => ("slew", Some(by), None),
             Action::Refuse(refusal) => ("refuse", None, Some(refusal.to_string())),
             _ => ("unknown", None, None),
         };
         json!({ "action": name, "by_seconds": by, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
-        Failure::Moved(error) => error_json(error),
+        Failure::Moved(error) => json!(error),
         Failure::Clock(error) => json!({ "kind": error.kind(), "message": error.to_string() }),
     });
     json!({
         "dry_run": report.dry_run,
-        "before": survey_json(&report.before, config),
+        "before": report.before,
         "decision": decision,
         "error": error,
-        "after": report.after.as_ref().map(|after| survey_json(after, config)),
+        "after": report.after,
     })
 }
 
-/// The object under the version it belongs to, which comes first.
-fn schema(object: Value) -> Value {
-    let mut whole = serde_json::Map::new();
-    whole.insert("schema".into(), SCHEMA.into());
-    if let Value::Object(fields) = object {
-        whole.extend(fields);
-    }
-    Value::Object(whole)
+/// The object, after the version that it belongs to.
+#[derive(Serialize)]
+struct Versioned<T> {
+    schema: u32,
+    #[serde(flatten)]
+    object: T,
 }
 
-fn server_json(server: &ServerReport) -> Value {
-    let url = server.url().to_string();
-    match server.result() {
-        Ok(measurement) => json!({
-            "url": url,
-            "status": if server.is_selected() { "selected" } else { "falseticker" },
-            "offset_seconds": seconds(measurement.offset()),
-            "bounds_seconds": bounds_json(measurement.bounds()),
-            "requests": measurement.requests(),
-            "server": measurement.server(),
-            "error": match measurement.ended() {
-                Ended::Lost(error) => error_json(error),
-                _ => Value::Null,
-            },
-        }),
-        Err(error) => json!({
-            "url": url,
-            "status": "failed",
-            "offset_seconds": null,
-            "bounds_seconds": null,
-            "requests": null,
-            "server": null,
-            "error": error_json(error),
-        }),
-    }
-}
-
-fn error_json(error: &Error) -> Value {
-    json!({ "kind": error.kind(), "message": error.to_string() })
-}
-
-fn bounds_json(bounds: Interval) -> Value {
-    json!([seconds(bounds.lower()), seconds(bounds.upper())])
-}
-
-fn seconds(offset: Offset) -> f64 {
-    offset.as_seconds()
+/// Prints the object.
+fn print_json(object: impl Serialize) {
+    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object });
+    print(&text.expect("keys are texts and nothing fails to be written"));
 }
 
 /// Prints a line on stdout.

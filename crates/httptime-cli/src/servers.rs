@@ -9,17 +9,18 @@ use httptime::{ClockTie, Error, Family, Measurement, Url};
 
 use crate::args::Servers;
 use crate::environment;
+use crate::written::Written;
 
 /// The client that the command line asks for.
 pub(crate) fn client(servers: &Servers, config: &Config) -> Result<Client, Error> {
-    let urls: Vec<String> = servers.urls.iter().map(|url| with_scheme(url)).collect();
+    let urls: Vec<String> = servers.urls.iter().map(Written::url).collect();
     let (first, rest) = urls.split_first().expect("clap asks for one");
     let mut builder = Client::builder(first).config(config.clone()).tunnel(servers.proxytunnel);
     for url in rest {
         builder = builder.server(url);
     }
-    if let Some(proxy) = proxy(servers.proxy.as_deref(), &urls)? {
-        builder = builder.proxy(with_scheme(&proxy));
+    if let Some(proxy) = proxy(servers.proxy.as_ref(), &urls)? {
+        builder = builder.proxy(proxy.url());
     }
     let family = match (servers.ipv4, servers.ipv6) {
         (true, _) => Family::V4,
@@ -43,9 +44,9 @@ pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
 }
 
 /// The proxy that is asked for ("" for none), else that of the environment.
-pub(crate) fn proxy(given: Option<&str>, urls: &[String]) -> Result<Option<String>, Error> {
+pub(crate) fn proxy(given: Option<&Written>, urls: &[String]) -> Result<Option<Written>, Error> {
     if let Some(given) = given {
-        return Ok(Some(given.to_owned()).filter(|proxy| !proxy.is_empty()));
+        return Ok(Some(given.clone()).filter(|proxy| !proxy.is_empty()));
     }
     let mut proxies = urls
         .iter()
@@ -56,12 +57,7 @@ pub(crate) fn proxy(given: Option<&str>, urls: &[String]) -> Result<Option<Strin
         let reason = "no_proxy names some of the servers and not others; ask them in two runs";
         return Err(Error::InvalidConfig { reason: reason.into() });
     }
-    Ok(last)
-}
-
-/// A bare host is one to be asked over HTTP.
-pub(crate) fn with_scheme(url: &str) -> String {
-    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+    Ok(last.map(Written::from))
 }
 
 /// What the wall clock may differ from the monotonic one without having been set.

@@ -45,7 +45,7 @@ pub(crate) fn run(sync: &Sync) -> u8 {
         }
     };
     let report = correct(sync, &client, &config);
-    report::sync(&report, &config, &sync.output);
+    report::sync(&report, &sync.output);
     exit_code(&report)
 }
 

@@ -419,7 +419,7 @@ typedef struct httptime_options {
     // The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
     int64_t floor_ns;
     // "http://user:password@host:port", the password and the port only if needed, or NULL, the default, for none. The
-    // environment is not looked at.
+    // environment is not looked at. In user and password, / is %2F, ? is %3F, # is %23 and % is %25.
     const char *proxy;
     // Ends the call from elsewhere, or NULL, the default.
     const struct httptime_canceller *canceller;

@@ -352,6 +352,31 @@ fn a_message_is_cut_to_the_buffer_and_ends_there() {
 }
 
 #[test]
+fn a_message_shows_no_password() {
+    let mut options = httptime_options::initial();
+    options.proxy = c"http://user:12/hunter2@127.0.0.1:1".as_ptr();
+    let (urls, secret) = ([c"http://127.0.0.1:1/".as_ptr()], [options.proxy]);
+    let mut measurement = httptime_measurement::initial();
+    let mut buffer = [0_u8; 1024];
+    let mut length = 0;
+    let request = buffer.as_mut_ptr().cast();
+    // SAFETY: what is read and written is on the stack, and as long as is said.
+    let hidden = |status: httptime_status| unsafe {
+        assert_eq!(status, HTTPTIME_ERROR_INVALID_URL);
+        let mut message = [0_u8; 1024];
+        httptime_error_message(message.as_mut_ptr().cast(), message.len());
+        let message = CStr::from_bytes_until_nul(&message).expect("it ends").to_string_lossy();
+        assert!(message.contains("***@127.0.0.1:1") && !message.contains("hunter2"), "{message}");
+    };
+    // SAFETY: as above.
+    unsafe {
+        hidden(httptime_query(urls.as_ptr(), 1, &raw const options, &raw mut measurement));
+        hidden(httptime_query(secret.as_ptr(), 1, null(), &raw mut measurement));
+        hidden(httptime_request(options.proxy, request, 1024, &raw mut length));
+    }
+}
+
+#[test]
 fn a_request_fits_exactly_or_is_not_written() {
     // SAFETY: what is read and written is on the heap and the stack, and as long as is said.
     let write = |size: usize| unsafe {

@@ -237,7 +237,7 @@ impl Client {
         let targets = self.targets.iter().cloned();
         let sessions = match Sessions::new(targets, &self.config, tie()) {
             Ok(sessions) => sessions,
-            Err(error) => return Survey::failed(self.urls().cloned(), &error),
+            Err(error) => return Survey::failed(self.urls().cloned(), &self.config, &error),
         };
         let driver = Driver::new(sessions, &sockets, &self.resolver, canceller);
         let sessions = driver.run(&mut |server, event, sessions| {

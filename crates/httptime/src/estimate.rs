@@ -13,7 +13,6 @@
 //! | [`posterior`](Posterior) | how likely each offset is, given how round trips split | by half of what the two ways differ |
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 mod edges;
@@ -31,7 +30,7 @@ pub use self::midpoint::Midpoint;
 pub use self::posterior::Posterior;
 pub use self::symmetric::Symmetric;
 
-use crate::error::Error;
+use crate::names::by_name;
 use crate::observation::Observation;
 use crate::time::Offset;
 
@@ -113,7 +112,7 @@ impl EstimatorKind {
         Self::Posterior,
     ];
 
-    /// The name, as [`FromStr`] takes it.
+    /// The name, as [`FromStr`](std::str::FromStr) takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -140,15 +139,7 @@ impl EstimatorKind {
     }
 }
 
-impl FromStr for EstimatorKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::InvalidConfig { reason: format!("no estimator is called {name:?}") }
-        })
-    }
-}
+by_name!(EstimatorKind, "estimator");
 
 /// Half of the width that holds what a normal's standard deviation does, 68.27 %, of an even distribution this wide.
 /// (The standard deviation proper, width / √12, holds 58 %; twice either holds all.)

@@ -1,3 +1,5 @@
+use crate::names::by_name;
+
 /// Which addresses of a name to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 // Exhaustive: there is no third family, and who filters addresses shall match on both.
@@ -10,3 +12,20 @@ pub enum Family {
     /// IPv6 only.
     V6,
 }
+
+impl Family {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Any, Self::V4, Self::V6];
+
+    /// The name, as [`FromStr`](std::str::FromStr) takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+}
+
+by_name!(Family, "family");

@@ -13,7 +13,6 @@
 //! | [`adaptive`](Adaptive) | aims at what the estimator believes, several requests to a second where that saves time |
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 mod adaptive;
@@ -28,9 +27,9 @@ pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
 pub use self::scan::Scan;
 
-use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::limits::Limits;
+use crate::names::by_name;
 use crate::progress::Progress;
 use crate::time::{Interval, LocalInstant};
 
@@ -208,7 +207,7 @@ impl ScheduleKind {
     pub const ALL: &[Self] =
         &[Self::Periodic, Self::Bisect, Self::Scan, Self::Htpdate, Self::Adaptive];
 
-    /// The name, as [`FromStr`] takes it.
+    /// The name, as [`FromStr`](std::str::FromStr) takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -233,15 +232,7 @@ impl ScheduleKind {
     }
 }
 
-impl FromStr for ScheduleKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::InvalidConfig { reason: format!("no schedule is called {name:?}") }
-        })
-    }
-}
+by_name!(ScheduleKind, "schedule");
 
 /// What a measurement spends, requests or seconds.
 #[non_exhaustive]
@@ -260,7 +251,7 @@ impl Profile {
     /// All of them.
     pub const ALL: &[Self] = &[Self::Polite, Self::Balanced, Self::Fast];
 
-    /// The name, as [`FromStr`] takes it.
+    /// The name, as [`FromStr`](std::str::FromStr) takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -291,12 +282,4 @@ impl Profile {
     }
 }
 
-impl FromStr for Profile {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.iter().copied().find(|profile| profile.name() == name).ok_or_else(|| {
-            Error::InvalidConfig { reason: format!("no profile is called {name:?}") }
-        })
-    }
-}
+by_name!(Profile, "profile");

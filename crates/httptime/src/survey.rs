@@ -22,6 +22,7 @@ use crate::url::Url;
 pub struct Sessions {
     sessions: Vec<Session>,
     quorum: Quorum,
+    drift_ppm: u32,
 }
 
 impl Sessions {
@@ -47,7 +48,7 @@ impl Sessions {
         let quorum = check(sessions.iter().map(Session::target), config)?;
         let sessions = sessions.into_iter().enumerate();
         let sessions = sessions.map(|(server, session)| session.numbered(server)).collect();
-        Ok(Self { sessions, quorum })
+        Ok(Self { sessions, quorum, drift_ppm: config.drift_ppm() })
     }
 
     /// The sessions, in the order in which they were given.
@@ -169,12 +170,11 @@ impl Sessions {
     /// [stopped](Self::stop).
     #[must_use]
     pub fn finish(self, end: ClockTie) -> Survey {
-        let quorum = self.quorum;
         let ended = self.sessions.into_iter().map(|session| {
             let url = session.target().url().clone();
             (url, session.finish(end))
         });
-        Survey::conclude(ended.collect(), quorum)
+        Survey::conclude(ended.collect(), self.quorum, self.drift_ppm)
     }
 
     fn with(&mut self, conn: ConnectionId, report: impl FnOnce(&mut Session)) {
@@ -216,6 +216,7 @@ pub(crate) fn check<'a>(
 pub struct Survey {
     servers: Vec<ServerReport>,
     combined: Result<Measurement, Error>,
+    drift_ppm: u32,
 }
 
 /// What became of one server.
@@ -227,7 +228,11 @@ pub struct ServerReport {
 }
 
 impl Survey {
-    fn conclude(ended: Vec<(Url, Result<Measurement, Error>)>, quorum: Quorum) -> Self {
+    fn conclude(
+        ended: Vec<(Url, Result<Measurement, Error>)>,
+        quorum: Quorum,
+        drift_ppm: u32,
+    ) -> Self {
         let measured: Vec<&Measurement> =
             ended.iter().filter_map(|(_, result)| result.as_ref().ok()).collect();
         let error = ended.iter().rev().find_map(|(_, result)| result.as_ref().err());
@@ -250,14 +255,15 @@ impl Survey {
             selected: result.is_ok() && survivors.next().unwrap_or(false),
             result,
         });
-        Self { servers: servers.collect(), combined }
+        Self { servers: servers.collect(), combined, drift_ppm }
     }
 
     /// None of the servers could be asked.
     #[cfg(feature = "net")]
-    pub(crate) fn failed(urls: impl Iterator<Item = Url>, error: &Error) -> Self {
+    pub(crate) fn failed(urls: impl Iterator<Item = Url>, config: &Config, error: &Error) -> Self {
         let servers = urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
-        Self { servers: servers.collect(), combined: Err(error.clone()) }
+        let drift_ppm = config.drift_ppm();
+        Self { servers: servers.collect(), combined: Err(error.clone()), drift_ppm }
     }
 
     /// Each server, in the order in which they were given.
@@ -281,6 +287,12 @@ impl Survey {
     /// As [`combined`](Self::combined).
     pub fn into_combined(self) -> Result<Measurement, Error> {
         self.combined
+    }
+
+    /// The drift allowance ρ of the measurements, in parts per million: of the assumptions, the one that a failure has too.
+    #[must_use]
+    pub const fn drift_ppm(&self) -> u32 {
+        self.drift_ppm
     }
 }
 

@@ -16,15 +16,16 @@ use serde::Deserialize;
 use thiserror::Error as ThisError;
 
 use crate::servers;
+use crate::written::Written;
 
 /// The file as it is written, every key with its default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    servers: Vec<String>,
+    servers: Vec<Written>,
     #[serde(default)]
     pub(crate) mode: Mode,
-    proxy: Option<String>,
+    proxy: Option<Written>,
     #[serde(default)]
     tunnel: bool,
     pub(crate) textfile: Option<PathBuf>,
@@ -53,7 +54,7 @@ pub(crate) enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Measure {
-    profile: Option<String>,
+    profile: Option<Profile>,
     requests: Option<u32>,
     duration: Option<Seconds>,
     target: Option<Seconds>,
@@ -200,7 +201,7 @@ impl Settings {
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
-            message: error.to_string().trim_end().to_owned(),
+            message: explained(&error, text),
         })?;
         let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
         settings.client().map_err(|error| unusable(error.to_string()))?;
@@ -218,9 +219,9 @@ impl Settings {
 
     /// The client that measures.
     pub(crate) fn client(&self) -> Result<Client, Error> {
-        let named = self.measure.profile.as_deref().map(str::parse::<Profile>).transpose()?;
         // The policy has a floor of its own, and says so.
-        let mut builder = Config::builder().profile(named.unwrap_or_default()).floor(None);
+        let mut builder =
+            Config::builder().profile(self.measure.profile.unwrap_or_default()).floor(None);
         if let Some(requests) = self.measure.requests {
             builder = builder.requests(requests);
         }
@@ -240,7 +241,7 @@ impl Settings {
             builder = builder.drift_ppm(ppm);
         }
         let config = builder.build()?;
-        let urls: Vec<String> = self.servers.iter().map(|url| servers::with_scheme(url)).collect();
+        let urls: Vec<String> = self.servers.iter().map(Written::url).collect();
         let Some((first, rest)) = urls.split_first() else {
             return Err(Error::InvalidConfig { reason: "servers names none".into() });
         };
@@ -248,8 +249,8 @@ impl Settings {
         for url in rest {
             builder = builder.server(url);
         }
-        if let Some(proxy) = servers::proxy(self.proxy.as_deref(), &urls)? {
-            builder = builder.proxy(servers::with_scheme(&proxy));
+        if let Some(proxy) = servers::proxy(self.proxy.as_ref(), &urls)? {
+            builder = builder.proxy(proxy.url());
         }
         builder.build()
     }
@@ -306,6 +307,30 @@ impl Settings {
             directory.unwrap_or_else(|| "/var/lib/httptime".into()).join("state.toml")
         })
     }
+}
+
+/// The parser's message, without a proxy's password: as the parser has it if no `@` follows in the file, else without
+/// the line itself, and nothing before an `@` that the message quotes.
+fn explained(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line =
+        text.as_bytes()[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if !text.as_bytes()[line..].contains(&b'@') {
+        return error.to_string().trim_end().to_owned();
+    }
+    let number = text.as_bytes()[..line].iter().filter(|byte| **byte == b'\n').count() + 1;
+    format!(
+        "error at line {number} (not shown, as a password may follow): {}",
+        unquoted(error.message())
+    )
+}
+
+/// A message of the parser without what it quotes before the last `@`.
+fn unquoted(message: &str) -> String {
+    let Some(at) = message.rfind('@') else { return message.to_owned() };
+    // Before the first quotation mark the words are the parser's own.
+    let quoted = message[..at].find(['"', '`', '\'']).map_or(0, |mark| mark + 1);
+    format!("{}***{}", &message[..quoted], &message[at..])
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
