@@ -232,8 +232,7 @@ pub enum Error {
     /// The caller ended the measurement.
     #[error("cancelled")]
     Cancelled,
-    /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::net::Timestamping::Kernel)), and it did not give both of
-    /// a response's.
+    /// Only the kernel's times were wanted (`Timestamping::Kernel`), and it did not give both of a response's.
     #[error("the kernel did not say when the request left and the response came")]
     NotStamped,
     /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
