@@ -50,3 +50,8 @@ pub use crate::policy::{Action, Policy, Reading};
 pub use crate::simulated::SimulatedClock;
 pub use crate::state::SavedState;
 pub use crate::system::SystemClock;
+
+// Compiles the example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -64,3 +64,8 @@ pub use crate::measure::Measure;
 pub use crate::measurement::Measurement;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
+
+// Compiles the example of README.md.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
