@@ -39,3 +39,8 @@ pub mod sample;
 pub use crate::error::ChronyError;
 pub use crate::feed::{Feed, Poll};
 pub use crate::sample::{Leap, Sample};
+
+// Compiles the example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

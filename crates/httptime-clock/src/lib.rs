@@ -54,3 +54,8 @@ pub use crate::simulated::SimulatedClock;
 pub use crate::state::SavedState;
 pub use crate::status::SyncStatus;
 pub use crate::system::SystemClock;
+
+// Compiles the example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -32,3 +32,8 @@ pub use self::ntp::{NtpSample, clock_filter, shortest_delay};
 pub use self::path::Path;
 pub use self::server::SimServer;
 pub use self::world::{Outcome, World};
+
+// Compiles the example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

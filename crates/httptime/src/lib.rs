@@ -80,3 +80,8 @@ pub use crate::observation::{Exchange, Observation};
 pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 pub use crate::timestamping::Timestamping;
 pub use crate::url::Url;
+
+// Compiles the example of README.md.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
