@@ -4,7 +4,11 @@ use fastrand::Rng;
 use httptime::measure::Next;
 use httptime::{Config, Error, Exchange, LocalInstant, Measure, Measurement, Offset, Timestamp};
 
-use crate::{NtpSample, Path, SimClient, SimClock, SimServer};
+use crate::client::SimClient;
+use crate::clock::SimClock;
+use crate::ntp::NtpSample;
+use crate::path::Path;
+use crate::server::SimServer;
 
 /// Clocks, a path and a server to measure in virtual time.
 #[derive(Debug, Clone)]
