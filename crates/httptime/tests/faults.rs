@@ -227,15 +227,16 @@ fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
 
 /// What nobody should say of a server about which he is told no lies.
 const fn is_contradiction(error: &Error) -> bool {
-    matches!(
-        error,
+    match error {
         Error::Inconsistent { .. }
-            | Error::DateWentBack { .. }
-            | Error::DateFrozen { .. }
-            | Error::Cached { .. }
-            | Error::NoMajority { .. }
-            | Error::AmbiguousMajority { .. }
-    )
+        | Error::DateWentBack { .. }
+        | Error::DateFrozen { .. }
+        | Error::Cached { .. }
+        | Error::AmbiguousMajority { .. } => true,
+        // Those that answered agree, and too few answered: nobody contradicts anybody.
+        Error::NoMajority { answered, agreeing, .. } => *agreeing < *answered,
+        _ => false,
+    }
 }
 
 fn name(error: &Error) -> &'static str {
