@@ -175,7 +175,7 @@ impl Posterior {
         if self.len < CAPACITY {
             self.seen[self.len] = seen;
             self.len += 1;
-            self.trips.insert_sorted(seen.round_trip);
+            self.trips.insert(seen.round_trip);
         } else {
             let place = self.least_telling();
             self.trips.replace(self.seen[place].round_trip, seen.round_trip);
@@ -183,14 +183,15 @@ impl Posterior {
         }
     }
 
-    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering.
+    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering. Where more are equally fast than the
+    /// quarter has room for, each of those may be given up.
     fn least_telling(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
-        let fast = self.trips.ascending()[CAPACITY / 4];
+        let slower = self.trips.ascending()[FASTEST];
         let mut least = (f64::NEG_INFINITY, 0);
         for (place, seen) in self.seen().iter().enumerate() {
             let distance = (seen.upper - high).min(low - seen.lower);
-            if distance > least.0 && seen.round_trip > fast {
+            if distance > least.0 && seen.round_trip >= slower {
                 least = (distance, place);
             }
         }
@@ -290,7 +291,7 @@ impl Posterior {
         let mut route = Self { trips: RoundTrips::new(), ..self.clone() };
         for seen in &mut route.seen[..self.len] {
             *seen = detour.undone(*seen, share);
-            route.trips.insert_sorted(seen.round_trip);
+            route.trips.insert(seen.round_trip);
         }
         route
     }
@@ -505,6 +506,8 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
     offsets
 }
 
+/// The exchanges kept for their speed, whatever their ends tell.
+const FASTEST: usize = CAPACITY / 4 + 1;
 /// Splits of a longer route that are considered.
 const SPLITS: u32 = 8;
 /// Frequencies considered beside none.
@@ -724,6 +727,29 @@ mod tests {
         let many = estimate(Posterior::default(), &seen);
         assert!(many.stddev() < few.stddev(), "{many:?} {few:?}");
         assert!(error_ns(many, offset_ns) < 5 * duration_to_nanos(many.stddev()), "{many:?}");
+    }
+
+    #[test]
+    fn of_equal_round_trips_the_one_that_tells_least_is_given_up() {
+        let mut posterior = Posterior::default();
+        // Every round trip takes 2 ms, and the true offset is 0. Stamped so far before or after the flip:
+        let mut ask = |number: i64, after_flip_us: i64| {
+            let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
+            let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
+            posterior.absorb(&observation(stamped - 1_000_000, stamped + 1_000_000, date));
+            posterior.aim().expect("observed").stddev()
+        };
+        for number in 1..=64 {
+            ask(number, if number % 2 == 0 { 300_000 } else { -300_000 });
+        }
+        // Both sides of a flip, within 20 µs, and then 100 that tell nothing.
+        ask(65, -10);
+        let known = ask(66, 10);
+        for number in 67..167 {
+            ask(number, 400_000);
+        }
+        let kept = posterior.aim().expect("observed").stddev();
+        assert!(known < Duration::from_millis(1) && kept < 2 * known, "{known:?}, then {kept:?}");
     }
 
     #[test]
