@@ -164,7 +164,7 @@ impl<'a> View<'a> {
 /// assert_eq!(plan, Plan::SendAt(at(1007)));
 /// # Ok::<(), httptime::Error>(())
 /// ```
-pub trait Schedule: fmt::Debug + Send {
+pub trait Schedule: fmt::Debug + Send + Sync {
     /// The name by which people choose it.
     fn name(&self) -> &'static str;
 
@@ -188,7 +188,7 @@ const OFTEN_LATE: Duration = Duration::from_micros(100);
 
 /// The schedules that come with the library, by name.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum ScheduleKind {
     /// [`Periodic`]
     Periodic,
@@ -233,6 +233,13 @@ impl ScheduleKind {
     }
 }
 
+impl fmt::Display for ScheduleKind {
+    /// The [`name`](Self::name).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl FromStr for ScheduleKind {
     type Err = Error;
 
@@ -245,7 +252,7 @@ impl FromStr for ScheduleKind {
 
 /// What a measurement spends, requests or seconds.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
     /// At most one request a second and 12 in all.
     Polite,
@@ -291,6 +298,13 @@ impl Profile {
     }
 }
 
+impl fmt::Display for Profile {
+    /// The [`name`](Self::name).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl FromStr for Profile {
     type Err = Error;
 
@@ -298,5 +312,23 @@ impl FromStr for Profile {
         Self::ALL.iter().copied().find(|profile| profile.name() == name).ok_or_else(|| {
             Error::InvalidConfig { reason: format!("no profile is called {name:?}") }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_profiles_are_shown_as_they_are_read() -> Result<(), Error> {
+        for kind in ScheduleKind::ALL {
+            assert_eq!(kind.to_string().parse::<ScheduleKind>()?, *kind);
+            assert_eq!(kind.build().name(), kind.name());
+        }
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse::<Profile>()?, *profile);
+        }
+        assert_eq!(format!("{:>10}", Profile::Fast), "      fast");
+        Ok(())
     }
 }
