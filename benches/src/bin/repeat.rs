@@ -39,9 +39,8 @@ struct Args {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let config = Config::builder()
-        .requests(args.requests)
-        .duration(Duration::from_secs(args.duration));
+    let config =
+        Config::builder().requests(args.requests).duration(Duration::from_secs(args.duration));
     let size = Offset::from(Duration::try_from_secs_f64(args.skew.abs())?);
     let truth = if args.skew < 0.0 { Offset::ZERO.saturating_sub(size) } else { size };
     let mut results: Vec<Series> = args.timestamps.iter().map(|who| Series::new(*who)).collect();

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use httptime::Timestamping;
-use httptime::survey::ServerReport;
 use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
+use httptime::survey::ServerReport;
 use httptime::{Client, Error, Interval, Measurement, Offset};
 use httptime_testserver::{
     Behaviour, Fault, Faults, LoopbackProxy, LoopbackRelay, LoopbackServer, LoopbackServerBuilder,

@@ -40,8 +40,14 @@ enum State {
     Connecting(Opening),
     Tunnelling(Opening),
     Handshaking(Opening),
-    Ready { is_fresh: bool },
-    Busy { sent: LocalInstant, is_fresh: bool, is_whole: bool },
+    Ready {
+        is_fresh: bool,
+    },
+    Busy {
+        sent: LocalInstant,
+        is_fresh: bool,
+        is_whole: bool,
+    },
 }
 
 /// The opening of a connection: every address is tried in turn under one deadline.
@@ -62,9 +68,15 @@ pub(super) struct Opening {
 pub(super) enum Outcome {
     Nothing,
     /// The connection can take a request; opening it, by the address of this index, took so long.
-    Opened { index: usize, took: Duration },
+    Opened {
+        index: usize,
+        took: Duration,
+    },
     /// The present address does not answer.
-    NoConnection { opening: Opening, error: Error },
+    NoConnection {
+        opening: Opening,
+        error: Error,
+    },
     /// The connection was open, and is of no use.
     Unusable(Error),
     /// It was closed while no request was under way.
@@ -79,7 +91,11 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Received<'a> {
     /// The head of a response. `is_kept`: the connection can take the next request.
-    Answered { times: Times, head: ResponseHead<'a>, is_kept: bool },
+    Answered {
+        times: Times,
+        head: ResponseHead<'a>,
+        is_kept: bool,
+    },
     Other(Outcome),
 }
 
@@ -125,10 +141,7 @@ impl Connection {
     pub(super) const fn is_opening(&self) -> bool {
         matches!(
             self.state,
-            State::Pending(_)
-                | State::Connecting(_)
-                | State::Tunnelling(_)
-                | State::Handshaking(_)
+            State::Pending(_) | State::Connecting(_) | State::Tunnelling(_) | State::Handshaking(_)
         )
     }
 
@@ -217,8 +230,8 @@ impl Connection {
         if let State::Pending(mut opening) = self.state {
             // What is left of the time is shared by the addresses that are left.
             let left = (addresses.len() + 1).saturating_sub(opening.tried.max(1)).max(1);
-            let share = opening.deadline.saturating_since(now)
-                / u32::try_from(left).unwrap_or(u32::MAX);
+            let share =
+                opening.deadline.saturating_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
             opening.attempt = now.saturating_add(share);
             self.address = addresses[opening.index % addresses.len()];
             self.state = State::Connecting(opening);
@@ -398,12 +411,7 @@ impl Connection {
         self.unusable(error)
     }
 
-    fn answer(
-        &mut self,
-        sent: LocalInstant,
-        is_whole: bool,
-        mut arrival: Arrival,
-    ) -> Received<'_> {
+    fn answer(&mut self, sent: LocalInstant, is_whole: bool, mut arrival: Arrival) -> Received<'_> {
         let is_unsent = self.has_unsent();
         let head = match self.reader.head() {
             Ok(None) => return Outcome::Nothing.into(),
