@@ -1,8 +1,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use httptime::client::Update;
-use httptime::limits::Limits;
+use httptime::client::{Client, Update};
+use httptime::session::Event;
 
 use crate::args::Output;
 
@@ -22,17 +22,20 @@ enum Mode {
 }
 
 impl Bar {
-    pub(crate) fn new(limits: &Limits, output: &Output) -> Self {
+    pub(crate) fn new(client: &Client, output: &Output) -> Self {
         let mode = match (output.verbose, io::stderr().is_terminal() && !output.json) {
             (true, _) => Mode::Lines,
             (false, true) => Mode::Progress,
             (false, false) => Mode::Silent,
         };
-        Self { mode, limit: limits.requests() }
+        Self { mode, limit: client.config().limits().requests() }
     }
 
     pub(crate) fn show(&mut self, update: &Update<'_>) {
-        let progress = update.progress;
+        if !matches!(update.event(), Event::Answered { .. }) {
+            return;
+        }
+        let progress = update.progress();
         let (Some(unknown), Some(rtt)) = (progress.unknown(), progress.round_trip_last()) else {
             return;
         };
@@ -48,7 +51,7 @@ impl Bar {
             Mode::Lines => writeln!(
                 io::stderr(),
                 "server {} request {requests:>2}  rtt {:>9}  {}  {:>9} wide around {:.6} s",
-                update.server + 1,
+                update.server() + 1,
                 span(rtt),
                 drawn(width),
                 span(width),

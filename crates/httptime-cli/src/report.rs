@@ -2,8 +2,8 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use httptime::client::Survey;
 use httptime::measurement::Ended;
+use httptime::survey::Survey;
 use httptime::{Error, Interval, Measurement, Offset};
 use httptime_clock::Action;
 use rustix::io::{Errno, retry_on_intr};
