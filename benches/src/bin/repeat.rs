@@ -39,20 +39,16 @@ struct Args {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let config = Config::builder()
-        .requests(args.requests)
-        .duration(Duration::from_secs(args.duration))
-        .build()?;
+    let config =
+        Config::builder().requests(args.requests).duration(Duration::from_secs(args.duration));
     let size = Offset::from(Duration::try_from_secs_f64(args.skew.abs())?);
     let truth = if args.skew < 0.0 { Offset::ZERO.saturating_sub(size) } else { size };
     let mut results: Vec<Series> = args.timestamps.iter().map(|who| Series::new(*who)).collect();
     let load = args.load.start()?;
     for _ in 0..args.runs {
         for series in &mut results {
-            let client = Client::builder(args.url.as_str())
-                .config(config.clone())
-                .timestamping(series.whose)
-                .build()?;
+            let config = config.clone().timestamping(series.whose).build()?;
+            let client = Client::builder(args.url.as_str()).config(config).build()?;
             let measurement = client.measure()?;
             series.outside += u32::from(!measurement.bounds().contains(truth));
             series.seconds += measurement.elapsed().as_secs_f64();

@@ -133,9 +133,9 @@ impl Serialize for Seconds {
 mod surveys {
     use serde::{Serialize, Serializer};
 
-    use crate::survey::{ServerReport, Survey};
     use crate::error::Error;
     use crate::measurement::{Ended, Measurement};
+    use crate::survey::{ServerReport, Survey};
     use crate::time::{Interval, Offset};
     use crate::url::Url;
 
@@ -211,7 +211,7 @@ mod tests {
     use crate::estimate::EstimatorKind;
     use crate::measurement::Ended;
     use crate::schedule::{Profile, ScheduleKind};
-    use crate::time::{LocalInstant, Timestamp};
+    use crate::time::{ClockTie, LocalInstant, Timestamp};
     use crate::{Family, Timestamping};
 
     fn measurement() -> Measurement {
@@ -227,12 +227,13 @@ mod tests {
             received_by_kernel: 17,
             started,
             at: started.saturating_add(Duration::from_nanos(9_994_779_887)),
-            wall: Timestamp::from_unix_nanos(0),
+            begun: ClockTie::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_nanos(28_733),
             assumptions: Assumptions {
                 lag: Duration::from_millis(1),
                 lag_source: LagSource::Product("nginx"),
                 drift_ppm: 100,
+                min_servers: 1,
             },
             server: Some("nginx (demo)".into()),
             ended: Ended::Enough,

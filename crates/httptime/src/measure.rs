@@ -829,4 +829,27 @@ mod tests {
         assert_eq!(begun.finish(tie(20)).map_err(|e| e.kind()), Err("clock_origin"));
         Ok(())
     }
+
+    #[test]
+    fn a_measurement_under_way_can_be_shared_between_threads_and_moved() {
+        fn shared<T: Send + Sync + 'static>() {}
+        shared::<Measure>();
+        shared::<Config>();
+        shared::<Progress>();
+        shared::<Box<dyn Estimator>>();
+        shared::<Box<dyn Schedule>>();
+        shared::<Measurement>();
+        shared::<crate::http::ResponseReader>();
+        shared::<Error>();
+    }
+
+    #[test]
+    fn a_measurement_is_shown_in_one_line() -> Result<(), Error> {
+        let config = Config::builder().lag(Duration::ZERO).build()?;
+        let mut measure = Measure::new(&config, tie(0));
+        exchange(&mut measure, 0, 38)?;
+        let shown = format!("{:.3}", measure.finish(tie(10))?);
+        assert_eq!(shown, "+38.495 s, stddev 0.343 s, bounds [+37.990, +39.000]");
+        Ok(())
+    }
 }
