@@ -6,7 +6,7 @@ use httptime::Offset;
 
 use crate::measuring::{Measuring, Seconds, Servers};
 
-/// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP, and mends it.
+/// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP, and corrects it.
 ///
 /// An offset is server clock minus local clock: positive when the local clock is slow.
 #[derive(Debug, Parser)]
@@ -30,7 +30,8 @@ pub(crate) enum Command {
 
 /// Measures the offset and prints it with its standard deviation and bounds. Changes nothing.
 ///
-/// With several URLs the majority decides, and servers that disagree with it are named.
+/// With several URLs the majority decides, and servers that disagree with it are named. More than half of them must answer and
+/// agree, or as many as `--min-servers` says.
 #[derive(Debug, Parser)]
 #[command(after_help = concat!(
     "A proxy is also taken from http_proxy or all_proxy in the environment, unless no_proxy names the server, as curl \
@@ -47,7 +48,7 @@ pub(crate) struct Query {
 
 /// Measures the offset, corrects this machine's clock if the measurement proves it wrong, and measures again.
 ///
-/// Errors above the step threshold are mended at once, smaller ones gradually (500 ppm: 2 s for each millisecond). Needs root or
+/// Errors above the step threshold are stepped, smaller ones gradually (500 ppm: 2 s for each millisecond). Needs root or
 /// `CAP_SYS_TIME`. Refused are corrections beyond the limits, times before this program was built, and measurements
 /// whose bounds are wider than the error.
 #[derive(Debug, Parser)]
@@ -123,7 +124,7 @@ pub(crate) struct Output {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Show how the bounds narrow, request by request, and what was assumed
+    /// Show how the bounds narrow, which requests were lost, and what was assumed
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

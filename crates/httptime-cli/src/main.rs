@@ -1,4 +1,4 @@
-//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and mending it.
+//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and correcting it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

@@ -306,17 +306,7 @@ impl<'a> Daemon<'a> {
     /// Says whether what follows from a measurement is forbidden.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        for server in survey.servers().iter().filter(|server| !server.is_selected()) {
-            match server.result() {
-                Ok(measurement) => warn!(
-                    "{}: falseticker ({} s, bounds {})",
-                    server.url(),
-                    measurement.offset(),
-                    measurement.bounds()
-                ),
-                Err(error) => warn!("{}: {error}", server.url()),
-            }
-        }
+        report::unselected(survey).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
             Ok(measurement) => self.keep(measurement),
             Err(error) => {
