@@ -212,14 +212,18 @@ fn source_address_and_interface_are_those_of_every_connection() {
 #[test]
 fn verbose_numbers_the_answers_of_each_server_without_a_gap() {
     let (one, two) = (server(), server());
-    let output = query(&one.url(), &[&two.url(), "-v"]);
-    let drawn = text(&output.stderr);
+    // Of this profile several requests are under way at once.
+    let mut command = program();
+    command.args(["query", &one.url(), &two.url(), "-v", "--profile", "fast", "-n", "24"]);
+    let drawn = text(&command.output().expect("the program starts").stderr);
     for server in ["server 1 answer ", "server 2 answer "] {
         let numbers: Vec<u32> = drawn
             .lines()
             .filter_map(|line| line.strip_prefix(server)?.split_whitespace().next()?.parse().ok())
             .collect();
-        assert_eq!(numbers, [1, 2, 3, 4], "{drawn}");
+        let last = u32::try_from(numbers.len()).expect("few");
+        assert!(last > 4, "{drawn}");
+        assert_eq!(numbers, (1..=last).collect::<Vec<_>>(), "{drawn}");
     }
 }
 
