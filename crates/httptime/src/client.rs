@@ -117,13 +117,8 @@ impl ClientBuilder {
     /// named twice (host and port; the path does not matter).
     pub fn build(self) -> Result<Client, Error> {
         let proxy = self.proxy.transpose()?;
-        let target = |url: Result<Url, Error>| {
-            let target = match &proxy {
-                None => Target::new(url?),
-                Some(proxy) => Target::via_proxy(url?, proxy.clone(), self.tunnel),
-            };
-            target.map(Arc::new)
-        };
+        let target =
+            |url: Result<Url, Error>| Target::of(url?, proxy.clone(), self.tunnel).map(Arc::new);
         let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
         check(targets.iter().map(Arc::as_ref), &self.config)?;
         Ok(Client { targets, sockets: self.sockets, resolver: self.resolver, config: self.config })

@@ -292,6 +292,13 @@ impl Measure {
         Ok(())
     }
 
+    /// What ended the measurement for good without a result, if something did: what [`finish`](Self::finish) will give, or its
+    /// [`cause`](Self::cause).
+    #[must_use]
+    pub const fn failed(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
     /// Ends the measurement for good, without a result.
     fn fail(&mut self, error: Error) -> Error {
         self.failed.get_or_insert(error).clone()
@@ -794,7 +801,7 @@ mod tests {
             let error = measure.absorb(&bad).expect_err(kind);
             assert_eq!(error.kind(), kind);
             assert_eq!(measure.next(at(3_020)), Next::Done, "{kind}");
-            assert_eq!(measure.estimate(), None, "{kind}");
+            assert_eq!((measure.estimate(), measure.failed()), (None, Some(&error)), "{kind}");
             let good = Exchange::from_parts_unchecked(at(3_001), at(3_011), date(41));
             assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
             assert_eq!(measure.finish(tie(3_020)), Err(error), "{kind}");
