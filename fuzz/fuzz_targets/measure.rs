@@ -28,6 +28,7 @@ fuzz_target!(|data: &[u8]| {
         }
         if run.turn(&mut input).is_err() {
             // The measurement is at an end and proves nothing. To go on all the same must do no harm.
+            assert_eq!(run.measure.next(run.now), Next::Done);
             if input.bit() {
                 return;
             }
@@ -118,7 +119,8 @@ impl Run {
         let date = self.tie.wall_at(sent).saturating_add(input.offset());
         let age = input.maybe(Input::duration);
         let server = input.maybe(|input| input.pick(&["nginx/1.22.1", "", "lighttpd", "?"]));
-        let exchange = Exchange::new(sent, received, date).with_age(age).with_server(server);
+        let exchange =
+            Exchange::from_parts_unchecked(sent, received, date).with_age(age).with_server(server);
         let observation = self.measure.absorb(&exchange)?;
         assert!(observation.lower() <= observation.upper());
         Ok(())
@@ -141,14 +143,17 @@ impl Run {
         let Some(date) = date else {
             return self.measure.lost(true, Error::Closed { received: 0 });
         };
-        let exchange = Exchange::new(at, self.now, date).with_kernel_times(left, came);
+        let exchange =
+            Exchange::from_parts_unchecked(at, self.now, date).with_kernel_times(left, came);
         self.measure.absorb(&exchange).map(drop)
     }
 
     fn check(&self) {
         let progress = self.measure.progress();
         assert!(!self.orderly || progress.requests() <= self.most);
-        if let Some(bounds) = progress.bounds() {
+        if self.measure.failed().is_some() {
+            assert_eq!(self.measure.estimate(), None);
+        } else if let Some(bounds) = progress.bounds() {
             let estimate = self.measure.estimate().expect("one goes with the bounds");
             assert!(bounds.contains(estimate.offset()));
         }
@@ -157,7 +162,9 @@ impl Run {
     fn finish(self, input: &mut Input<'_>) {
         let jumped = self.tie.wall_at(self.now).saturating_add(input.offset());
         let tie = ClockTie::new(self.now, jumped, input.duration());
+        let failed = self.measure.failed().is_some();
         let Ok(measurement) = self.measure.finish(tie) else { return };
+        assert!(!failed, "what ended it for good leaves no result");
         assert!(measurement.bounds().contains(measurement.offset()));
         assert!(measurement.observations() > 0);
         let _ = (measurement.server_time(), measurement.elapsed(), measurement.ended());

@@ -76,9 +76,7 @@ fn absorb(measure: &mut Measure, index: usize, head: &ResponseHead<'_>) -> Resul
     let sent = at(1_000_000_000 * i64::try_from(index).expect("few"));
     let received = sent.saturating_add(Duration::from_millis(1));
     measure.sent(sent);
-    let exchange =
-        Exchange::new(sent, received, head.date()?).with_age(head.age()).with_server(head.server());
-    measure.absorb(&exchange).map(drop)
+    measure.absorb(&Exchange::of(sent, received, head)?).map(drop)
 }
 
 fn at(nanos: i64) -> LocalInstant {

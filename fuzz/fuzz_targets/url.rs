@@ -1,14 +1,14 @@
 //! No text makes `Url::parse` panic, what it takes it gives back, and a request for it is one request: nothing in a URL or a
-//! proxy's credentials ends a line. A `no_proxy` list that names a host holds it, whatever else stands there.
+//! proxy's credentials ends a line. No message shows what comes before the last `@`. A
+//! `no_proxy` list that names a host holds it, whatever else stands there.
 #![no_main]
 
 #[path = "../../crates/httptime-cli/src/environment.rs"]
 #[expect(dead_code, reason = "the program's own file, of which this uses a part")]
 mod environment;
 
-use httptime::Client;
 use httptime::http::Request;
-use httptime::net::Url;
+use httptime::{Client, Error, Url};
 use libfuzzer_sys::fuzz_target;
 
 // A server's URL, and each after a line break a proxy's and a `no_proxy` list.
@@ -41,6 +41,11 @@ fn check(text: &str) -> Option<Url> {
         Err(error) => {
             // A message for one line of a log.
             assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
+            let Error::InvalidUrl { url: shown, .. } = &error else { panic!("{error:?}") };
+            match text.rsplit_once('@') {
+                Some((_, rest)) => assert_eq!(shown, &format!("***@{rest}")),
+                None => assert_eq!(shown, text),
+            }
             return None;
         }
     };
@@ -52,6 +57,11 @@ fn check(text: &str) -> Option<Url> {
         "{text:?}"
     );
     assert_eq!(again.credentials(), None, "the printed form has no password");
+    // What comes before the last @ is shown nowhere: without it the same is shown.
+    if let Some((_, rest)) = text.rsplit_once('@') {
+        let bare = Url::parse(&format!("http://{rest}")).expect("a host remains");
+        assert_eq!((bare.to_string(), format!("{bare:?}")), (url.to_string(), format!("{url:?}")));
+    }
     let request = Request::head(&url.authority(), url.path()).expect("a URL can be asked for");
     assert_is_one(&request, "HEAD /");
     let tunnel = Request::connect(&url.authority_with_port(), None).expect("it has a port");

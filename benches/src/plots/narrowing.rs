@@ -1,8 +1,9 @@
 use std::error::Error;
 use std::path::Path;
 
+use httptime::Offset;
 use httptime::schedule::Profile;
-use httptime::{Measure, Offset};
+use httptime::session::Session;
 use httptime_sim::worlds::{self, NamedWorld};
 use plotters::prelude::*;
 
@@ -40,7 +41,7 @@ fn typical(world: &'static NamedWorld, seed: u64) -> Result<Vec<Step>, httptime:
     for run in 0..CANDIDATES {
         let seed = seed.wrapping_add(run);
         let mut steps = Vec::new();
-        let watch = |measure: &Measure, truth| steps.extend(Step::of(measure, truth));
+        let watch = |session: &Session, truth| steps.extend(Step::of(session, truth));
         world.world(seed).measure_watched(&config, seed, watch).result?;
         measured.push(steps);
     }
@@ -50,8 +51,8 @@ fn typical(world: &'static NamedWorld, seed: u64) -> Result<Vec<Step>, httptime:
 }
 
 impl Step {
-    fn of(measure: &Measure, truth: Offset) -> Option<Self> {
-        let (bounds, estimate) = (measure.progress().bounds()?, measure.estimate()?);
+    fn of(session: &Session, truth: Offset) -> Option<Self> {
+        let (bounds, estimate) = (session.progress().bounds()?, session.estimate()?);
         let off = |offset: Offset| offset.saturating_sub(truth).as_seconds() * 1e3;
         Some(Self {
             lower: off(bounds.lower()),

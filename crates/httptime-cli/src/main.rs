@@ -1,4 +1,4 @@
-//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and mending it.
+//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and correcting it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -11,13 +11,15 @@ mod correction;
 mod demo;
 mod environment;
 mod logging;
+mod measuring;
 mod query;
 mod report;
 mod run;
-mod servers;
 mod service;
 mod signals;
 mod sync;
+mod usage;
+mod written;
 
 use args::{Args, Command};
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Ok(args) => obey(&args),
         // Help and version come this way, too.
         Err(answer) => {
+            let answer = usage::redacted(answer);
             let shown = answer.print();
             if let (Err(error), false) = (shown, answer.use_stderr()) {
                 report::unwritten(&error);

@@ -2,12 +2,12 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use httptime::client::{ServerReport, Survey};
-use httptime::config::Config;
 use httptime::measurement::Ended;
+use httptime::survey::Survey;
 use httptime::{Error, Interval, Measurement, Offset};
 use httptime_clock::Action;
 use rustix::io::{Errno, retry_on_intr};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Output;
@@ -15,18 +15,18 @@ use crate::bar::span;
 use crate::correction::{Failure, Report, decision};
 
 /// Prints what came of asking the servers; says whether there is a result.
-pub(crate) fn survey(survey: &Survey, config: &Config, output: &Output) -> bool {
+pub(crate) fn survey(survey: &Survey, output: &Output) -> bool {
     if output.json {
-        print(&schema(survey_json(survey, config)).to_string());
+        print_json(survey);
         return survey.combined().is_ok();
     }
     lines(survey, "", output)
 }
 
 /// Prints what came of a correction.
-pub(crate) fn sync(report: &Report, config: &Config, output: &Output) {
+pub(crate) fn sync(report: &Report, output: &Output) {
     if output.json {
-        print(&schema(sync_json(report, config)).to_string());
+        print_json(sync_json(report));
         return;
     }
     if !lines(&report.before, "before: ", output) {
@@ -52,22 +52,12 @@ pub(crate) fn sync(report: &Report, config: &Config, output: &Output) {
 
 /// Prints the outcome for people, the result's line after `label`; says whether there is a result.
 fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
-    let several = survey.servers().len() > 1;
-    for server in survey.servers().iter().filter(|server| several && !server.is_selected()) {
-        match server.result() {
-            Ok(measurement) => complaint(&format!(
-                "{}: {} ({} s, bounds {})",
-                server.url(),
-                if survey.combined().is_ok() { "falseticker" } else { "disagrees" },
-                measurement.offset(),
-                measurement.bounds()
-            )),
-            Err(error) => complaint(&format!("{}: {error}", server.url())),
-        }
+    if survey.servers().len() > 1 {
+        unselected(survey).for_each(|line| complaint(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
-            print(&format!("{label}{}", sentence(measurement)));
+            print(&format!("{label}{}{}", sentence(measurement), majority(survey, measurement)));
             if output.verbose {
                 print(&assumptions(measurement));
                 print(&timestamps(measurement));
@@ -80,17 +70,35 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
         Err(error) => {
             match survey.servers() {
                 [only] => complaint(&format!("{}: {error}", only.url())),
-                _ => complaint(&error.to_string()),
+                _ => complaint(&format!("{error}{}", advice(error))),
             }
             false
         }
     }
 }
 
+/// A line for each server that is not part of the majority: what it said, or why it could not be measured.
+pub(crate) fn unselected(survey: &Survey) -> impl Iterator<Item = String> {
+    let what = if survey.combined().is_ok() { "falseticker" } else { "measured, in no majority" };
+    survey.servers().iter().filter(|server| !server.is_selected()).map(move |server| {
+        let url = server.url();
+        match server.result() {
+            Ok(measurement) => {
+                format!(
+                    "{url}: {what} ({} s, bounds {})",
+                    measurement.offset(),
+                    measurement.bounds()
+                )
+            }
+            Err(error) => format!("{url}: {error}"),
+        }
+    })
+}
+
 /// Prints an error: the JSON object for it, or a line on stderr.
 pub(crate) fn failure(error: &Error, output: &Output) {
     if output.json {
-        print(&schema(json!({ "error": error_json(error) })).to_string());
+        print_json(json!({ "error": error }));
     } else {
         complaint(&error.to_string());
     }
@@ -130,6 +138,30 @@ fn sentence(measurement: &Measurement) -> String {
         if measurement.requests() == 1 { "" } else { "s" },
         measurement.elapsed().as_secs_f64(),
     )
+}
+
+/// How many of several servers agree, and how many had to.
+fn majority(survey: &Survey, measurement: &Measurement) -> String {
+    let servers = survey.servers();
+    if servers.len() == 1 {
+        return String::new();
+    }
+    let selected = servers.iter().filter(|server| server.is_selected()).count();
+    let needed = measurement.assumptions().min_servers();
+    let agree = if selected == 1 { "agrees" } else { "agree" };
+    format!("; {selected} of {} servers {agree}, min_servers is {needed}", servers.len())
+}
+
+/// What to do where too few servers answered, though all that did agree.
+fn advice(error: &Error) -> String {
+    match error {
+        Error::NoMajority { agreeing, answered, min_servers, .. }
+            if agreeing == answered && agreeing < min_servers =>
+        {
+            format!("; --min-servers {agreeing} accepts what these say")
+        }
+        _ => String::new(),
+    }
 }
 
 fn assumptions(measurement: &Measurement) -> String {
@@ -179,110 +211,42 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     format!("{lower:.digits$} to {upper:.digits$} s")
 }
 
-fn survey_json(survey: &Survey, config: &Config) -> Value {
-    let servers: Vec<Value> = survey.servers().iter().map(server_json).collect();
-    match survey.combined() {
-        Ok(measurement) => {
-            let assumed = measurement.assumptions();
-            json!({
-                "offset_seconds": seconds(measurement.offset()),
-                "stddev_seconds": measurement.stddev().as_secs_f64(),
-                "bounds_seconds": bounds_json(measurement.bounds()),
-                "requests": measurement.requests(),
-                "elapsed_seconds": measurement.elapsed().as_secs_f64(),
-                "rtt_min_seconds": measurement.round_trip_min().as_secs_f64(),
-                "timestamps": {
-                    "responses": measurement.observations(),
-                    "sent_by_kernel": measurement.sent_by_kernel(),
-                    "received_by_kernel": measurement.received_by_kernel(),
-                },
-                "assumptions": {
-                    "lag_seconds": assumed.lag().as_secs_f64(),
-                    "lag_source": assumed.lag_source().to_string(),
-                    "drift_ppm": assumed.drift_ppm(),
-                },
-                "servers": servers,
-            })
-        }
-        Err(error) => json!({
-            "error": error_json(error),
-            "assumptions": { "drift_ppm": config.drift_ppm() },
-            "servers": servers,
-        }),
-    }
-}
-
-fn sync_json(report: &Report, config: &Config) -> Value {
+fn sync_json(report: &Report) -> Value {
     let decision = report.action.map(|action| {
         let (name, by, reason) = match action {
             Action::Leave => ("leave", None, None),
-            Action::Step(by) => ("step", Some(seconds(by)), None),
-            Action::Slew(by) => ("slew", Some(seconds(by)), None),
+            Action::Step(by) => ("step", Some(by), None),
+            Action::Slew(by) => ("slew", Some(by), None),
             Action::Refuse(refusal) => ("refuse", None, Some(refusal.to_string())),
             _ => ("unknown", None, None),
         };
         json!({ "action": name, "by_seconds": by, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
-        Failure::Moved(error) => error_json(error),
+        Failure::Moved(error) => json!(error),
         Failure::Clock(error) => json!({ "kind": error.kind(), "message": error.to_string() }),
     });
     json!({
         "dry_run": report.dry_run,
-        "before": survey_json(&report.before, config),
+        "before": report.before,
         "decision": decision,
         "error": error,
-        "after": report.after.as_ref().map(|after| survey_json(after, config)),
+        "after": report.after,
     })
 }
 
-/// The object under the version it belongs to, which comes first.
-fn schema(object: Value) -> Value {
-    let mut whole = serde_json::Map::new();
-    whole.insert("schema".into(), SCHEMA.into());
-    if let Value::Object(fields) = object {
-        whole.extend(fields);
-    }
-    Value::Object(whole)
+/// The object, after the version that it belongs to.
+#[derive(Serialize)]
+struct Versioned<T> {
+    schema: u32,
+    #[serde(flatten)]
+    object: T,
 }
 
-fn server_json(server: &ServerReport) -> Value {
-    let url = server.url().to_string();
-    match server.result() {
-        Ok(measurement) => json!({
-            "url": url,
-            "status": if server.is_selected() { "selected" } else { "falseticker" },
-            "offset_seconds": seconds(measurement.offset()),
-            "bounds_seconds": bounds_json(measurement.bounds()),
-            "requests": measurement.requests(),
-            "server": measurement.server(),
-            "error": match measurement.ended() {
-                Ended::Lost(error) => error_json(error),
-                _ => Value::Null,
-            },
-        }),
-        Err(error) => json!({
-            "url": url,
-            "status": "failed",
-            "offset_seconds": null,
-            "bounds_seconds": null,
-            "requests": null,
-            "server": null,
-            "error": error_json(error),
-        }),
-    }
-}
-
-fn error_json(error: &Error) -> Value {
-    json!({ "kind": error.kind(), "message": error.to_string() })
-}
-
-fn bounds_json(bounds: Interval) -> Value {
-    json!([seconds(bounds.lower()), seconds(bounds.upper())])
-}
-
-fn seconds(offset: Offset) -> f64 {
-    offset.as_seconds()
+/// Prints the object.
+fn print_json(object: impl Serialize) {
+    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object });
+    print(&text.expect("keys are texts and nothing fails to be written"));
 }
 
 /// Prints a line on stdout.

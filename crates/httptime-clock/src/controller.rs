@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Offset};
+use httptime::{Interval, LocalInstant, Offset, Timestamp};
 
-use crate::clock::{Clock, Frequency, SyncStatus};
-use crate::discipline::{self, Discipline, Verdict};
+use crate::clock::Clock;
+use crate::discipline::{Discipline, Verdict};
 use crate::error::ClockError;
+use crate::frequency::Frequency;
 use crate::policy::{Action, Evidence, History, Policy, Reading};
 use crate::state::SavedState;
+use crate::status::SyncStatus;
 
 /// Keeps a clock right: takes in one measurement after another, and steps, slews and steers the clock.
 ///
@@ -21,8 +23,17 @@ pub struct Controller<C> {
     discipline: Discipline,
     history: History,
     slewing: Offset,
-    /// Of the frequency; `None` before anything was measured or resumed.
-    stddev: Option<Frequency>,
+    /// `None` before anything was measured or resumed.
+    known: Option<Known>,
+    /// Resumed and not measured since: how old the saved frequency is cannot be told yet.
+    ageless: bool,
+}
+
+/// How well the clock's frequency was known, and when.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    stddev: Frequency,
+    at: Timestamp,
 }
 
 /// What came of a measurement.
@@ -34,7 +45,7 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The frequency that the clock now has; how much faster than its oscillator it is made to go.
     pub frequency: Frequency,
-    /// The standard deviation of that.
+    /// The standard deviation of that, grown by the oscillator's wander up to this measurement.
     pub frequency_stddev: Frequency,
     /// How long to wait for the next measurement.
     pub interval: Duration,
@@ -45,20 +56,31 @@ impl<C: Clock> Controller<C> {
     #[must_use]
     pub fn new(clock: C, policy: Policy, discipline: Discipline) -> Self {
         let history = History::default();
-        Self { clock, policy, discipline, history, slewing: Offset::ZERO, stddev: None }
+        Self {
+            clock,
+            policy,
+            discipline,
+            history,
+            slewing: Offset::ZERO,
+            known: None,
+            ageless: false,
+        }
     }
 
     /// Goes on where a former run left off: with its frequency, and no earlier than it ended. Returns what had to be done about
     /// the time for that: to leave it, to step it, or to refuse, since the policy's limits hold for this step too.
+    ///
+    /// How old the frequency is, the clock cannot tell: without an RTC it starts at the time of some file, however long the
+    /// machine was off. So the age is unknown until the first measurement, which gives the true time and with it the age.
     ///
     /// # Errors
     /// A [`ClockError`]; what was done before it stays done.
     pub fn resume(&mut self, saved: &SavedState) -> Result<Action, ClockError> {
         let behind = Offset::between(self.clock.now()?, saved.saved_at);
         self.clock.set_frequency(saved.frequency)?;
-        self.stddev = Some(saved.stddev);
-        let age = Offset::ZERO.saturating_sub(behind).max(Offset::ZERO).abs();
-        self.discipline.start_from(saved.stddev, age);
+        self.known = Some(Known { stddev: saved.stddev, at: saved.measured_at });
+        self.ageless = true;
+        self.discipline.start_from(saved.stddev, None);
         if behind <= Offset::ZERO {
             return Ok(Action::Leave);
         }
@@ -97,8 +119,11 @@ impl<C: Clock> Controller<C> {
     /// # Errors
     /// A [`ClockError`]; what was done before it stays done.
     pub fn absorb(&mut self, reading: &Reading) -> Result<Outcome, ClockError> {
+        if std::mem::take(&mut self.ageless) {
+            self.tell_age(reading);
+        }
         let verdict = self.discipline.absorb(reading);
-        let stddev = self.steer()?;
+        self.steer()?;
         let interval = self.discipline.interval();
         let history = History { horizon: Some(interval), ..self.history };
         // A reading that may be a freak is believed as far as its bounds go.
@@ -109,6 +134,11 @@ impl<C: Clock> Controller<C> {
             _ => self.policy.decide(reading, &history),
         };
         self.act(action, reading)?;
+        let stddev = self.discipline.frequency_stddev();
+        // A clock whose correction was refused shows a time that no later age can be counted from.
+        if self.known.is_none() || !matches!(action, Action::Refuse(_)) {
+            self.known = Some(Known { stddev, at: self.clock.now()? });
+        }
         Ok(Outcome {
             action,
             verdict,
@@ -123,10 +153,10 @@ impl<C: Clock> Controller<C> {
     /// # Errors
     /// A [`ClockError`]
     pub fn state(&self) -> Result<Option<SavedState>, ClockError> {
-        let Some(stddev) = self.stddev else { return Ok(None) };
+        let Some(Known { stddev, at: measured_at }) = self.known else { return Ok(None) };
         let saved_at = self.clock.now()?;
         let frequency = self.clock.frequency()?;
-        Ok(Some(SavedState { frequency, stddev, saved_at }))
+        Ok(Some(SavedState { frequency, stddev, measured_at, saved_at }))
     }
 
     /// New rules from here on.
@@ -150,16 +180,26 @@ impl<C: Clock> Controller<C> {
         &mut self.clock
     }
 
-    /// Gives the clock the frequency that it should have, and says how well that is known.
-    fn steer(&mut self) -> Result<Frequency, ClockError> {
-        let Some((by, stddev)) = self.discipline.steering() else {
-            return Ok(*self.stddev.get_or_insert(discipline::UNKNOWN));
-        };
-        let before = self.clock.frequency()?;
-        self.clock.set_frequency(before.saturating_add(by).clamped())?;
-        let after = self.clock.frequency()?;
-        self.discipline.steered(after.saturating_sub(before));
-        Ok(*self.stddev.insert(stddev))
+    /// Ages the saved frequency by the true time that a first measurement shows, the latest that its bounds allow. A measurement
+    /// that the policy refuses, or that lies before the frequency was saved, shows no age.
+    fn tell_age(&mut self, reading: &Reading) {
+        let Some(Known { stddev, at }) = self.known else { return };
+        let refused = matches!(self.policy.decide(reading, &self.history), Action::Refuse(_));
+        let latest = reading.local_time.saturating_add(reading.bounds.upper());
+        let passed = Offset::between(at, latest);
+        let age = (!refused && passed >= Offset::ZERO).then(|| passed.abs());
+        self.discipline.start_from(stddev, age);
+    }
+
+    /// Gives the clock the frequency that it should have.
+    fn steer(&mut self) -> Result<(), ClockError> {
+        if let Some((by, _)) = self.discipline.steering() {
+            let before = self.clock.frequency()?;
+            self.clock.set_frequency(before.saturating_add(by).clamped())?;
+            let after = self.clock.frequency()?;
+            self.discipline.steered(after.saturating_sub(before));
+        }
+        Ok(())
     }
 
     fn act(&mut self, action: Action, reading: &Reading) -> Result<(), ClockError> {

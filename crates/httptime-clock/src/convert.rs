@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use httptime::Offset;
 
-use crate::clock::MAXIMUM_ERROR_LIMIT;
+use crate::status::MAXIMUM_ERROR_LIMIT;
 
 /// The nearest microsecond, halves away from zero.
 pub(crate) const fn nearest_micros(offset: Offset) -> i64 {

@@ -5,7 +5,8 @@ use std::io;
 
 use httptime::Offset;
 
-use crate::clock::{Frequency, SyncStatus};
+use crate::frequency::Frequency;
+use crate::status::SyncStatus;
 
 /// What was to be done to a clock when it failed.
 #[non_exhaustive]

@@ -37,18 +37,22 @@ pub mod controller;
 mod convert;
 pub mod discipline;
 pub mod error;
+mod frequency;
 pub mod policy;
 pub mod simulated;
 pub mod state;
+pub mod status;
 pub mod system;
 
-pub use crate::clock::{Clock, Frequency, SyncStatus};
+pub use crate::clock::Clock;
 pub use crate::controller::Controller;
 pub use crate::discipline::Discipline;
 pub use crate::error::{Attempt, ClockError};
+pub use crate::frequency::Frequency;
 pub use crate::policy::{Action, Policy, Reading};
 pub use crate::simulated::SimulatedClock;
 pub use crate::state::SavedState;
+pub use crate::status::SyncStatus;
 pub use crate::system::SystemClock;
 
 // Compiles the example of README.md.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use httptime::{LocalInstant, Offset, Timestamp};
 
-use crate::clock::{
-    Clock, Frequency, MAXIMUM_ERROR_GROWTH_PER_SECOND, MAXIMUM_ERROR_LIMIT, SLEW_RATE, SyncStatus,
-};
+use crate::clock::{Clock, SLEW_RATE};
 use crate::convert::{error_micros, error_of_micros, nearest_micros};
 use crate::error::{Attempt, ClockError};
+use crate::frequency::Frequency;
+use crate::status::{MAXIMUM_ERROR_GROWTH_PER_SECOND, MAXIMUM_ERROR_LIMIT, SyncStatus};
 
 /// A clock in memory that behaves as the Linux kernel's does. True time goes on when the caller says so.
 ///

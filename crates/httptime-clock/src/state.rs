@@ -1,4 +1,4 @@
-//! What survives a restart: the frequency, how well it was known, and when it was saved.
+//! What survives a restart: the frequency, how well it was known and when, and the time of saving.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,15 +8,18 @@ use httptime::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::clock::Frequency;
+use crate::frequency::Frequency;
 
 /// What survives a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SavedState {
     /// How much faster than its oscillator the clock was made to go.
     pub frequency: Frequency,
-    /// The standard deviation of that.
+    /// The standard deviation of that, at [`measured_at`](Self::measured_at).
     pub stddev: Frequency,
+    /// What the clock showed at the latest measurement. The frequency ages from here: a state that is saved again without a
+    /// measurement in between is no younger for it.
+    pub measured_at: Timestamp,
     /// What the clock showed. It will never again show less, unless somebody sets it back.
     pub saved_at: Timestamp,
 }
@@ -57,6 +60,8 @@ pub enum StateError {
 struct Record {
     frequency_ppm: f64,
     stddev_ppm: f64,
+    /// [default: the time of saving]
+    measured_at_unix_ns: Option<i64>,
     saved_at_unix_ns: i64,
 }
 
@@ -79,6 +84,9 @@ impl SavedState {
         Ok(Some(Self {
             frequency: Frequency::from_ppm(record.frequency_ppm).clamped(),
             stddev: Frequency::from_ppm(record.stddev_ppm),
+            measured_at: Timestamp::from_unix_nanos(
+                record.measured_at_unix_ns.unwrap_or(record.saved_at_unix_ns),
+            ),
             saved_at: Timestamp::from_unix_nanos(record.saved_at_unix_ns),
         }))
     }
@@ -92,6 +100,7 @@ impl SavedState {
         let record = Record {
             frequency_ppm: self.frequency.as_ppm(),
             stddev_ppm: self.stddev.as_ppm(),
+            measured_at_unix_ns: Some(self.measured_at.as_unix_nanos()),
             saved_at_unix_ns: self.saved_at.as_unix_nanos(),
         };
         let text = toml::to_string(&record).map_err(|error| failed(io::Error::other(error)))?;
@@ -141,6 +150,7 @@ mod tests {
     const STATE: SavedState = SavedState {
         frequency: Frequency::from_scaled_ppm(-12_345_678),
         stddev: Frequency::from_scaled_ppm(4321),
+        measured_at: Timestamp::from_unix_nanos(1_795_391_000_123_456_789),
         saved_at: Timestamp::from_unix_nanos(1_795_392_000_123_456_789),
     };
 

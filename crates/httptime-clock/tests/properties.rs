@@ -205,7 +205,7 @@ enum Event {
     Corrected(Offset),
     Steered(Frequency),
     Limits(Duration, Duration, Duration),
-    StartFrom(Frequency, Duration),
+    StartFrom(Frequency, Option<Duration>),
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -215,7 +215,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => any_frequency().prop_map(Event::Steered),
         1 => (any_duration(), any_duration(), any_duration())
             .prop_map(|(shortest, longest, hold)| Event::Limits(shortest, longest, hold)),
-        1 => (any_frequency(), any_duration()).prop_map(|(stddev, age)| Event::StartFrom(stddev, age)),
+        1 => (any_frequency(), prop::option::of(any_duration()))
+            .prop_map(|(stddev, age)| Event::StartFrom(stddev, age)),
     ]
 }
 
@@ -312,11 +313,13 @@ proptest! {
 
     #[test]
     fn a_saved_state_is_read_as_it_was(
-        frequency in any_frequency(), stddev in 0..i32::MAX, saved_at in any::<i64>(),
+        frequency in any_frequency(), stddev in 0..i32::MAX,
+        measured_at in any::<i64>(), saved_at in any::<i64>(),
     ) {
         let state = SavedState {
             frequency: frequency.clamped(),
             stddev: Frequency::from_scaled_ppm(stddev),
+            measured_at: Timestamp::from_unix_nanos(measured_at),
             saved_at: Timestamp::from_unix_nanos(saved_at),
         };
         let file = format!("httptime-properties-{}.toml", std::process::id());

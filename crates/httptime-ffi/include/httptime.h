@@ -171,6 +171,9 @@
 // The kernel did not say when the request left and the response came, and only its times were wanted.
 #define HTTPTIME_ERROR_NOT_STAMPED 56
 
+// Cross-timestamps and instants are not readings of one clock.
+#define HTTPTIME_ERROR_CLOCK_ORIGIN 57
+
 // The process may not change the clock: it needs root or CAP_SYS_TIME.
 #define HTTPTIME_ERROR_NO_PRIVILEGE 70
 
@@ -335,7 +338,7 @@
 typedef struct httptime_canceller httptime_canceller;
 
 // From exchanges to the one best offset, for programs that decide themselves when to send. It has no bounds and refuses no
-// date: httptime_measure does. For one thread at a time, whichever.
+// date but a stored response's: httptime_measure does. For one thread at a time, whichever.
 typedef struct httptime_estimator httptime_estimator;
 
 // The measurement of one server by a program with sockets and clocks of its own. Nothing here reads a clock, opens a socket
@@ -416,7 +419,7 @@ typedef struct httptime_options {
     // The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
     int64_t floor_ns;
     // "http://user:password@host:port", the password and the port only if needed, or NULL, the default, for none. The
-    // environment is not looked at.
+    // environment is not looked at. In user and password, / is %2F, ? is %3F, # is %23 and % is %25.
     const char *proxy;
     // Ends the call from elsewhere, or NULL, the default.
     const struct httptime_canceller *canceller;
@@ -791,7 +794,8 @@ httptime_status httptime_measure_sent(struct httptime_measure *measure, int64_t 
 
 // Takes in the answer to a request.
 //
-// exchange: not kept. Fails with 38 to 42 and 54: each ends the measurement for good, and it proves nothing; free it.
+// exchange: not kept. Fails with 38 to 42, 54 and 57: each ends the measurement for good, and it proves nothing. Then
+// httptime_measure_next says HTTPTIME_NEXT_DONE and httptime_measure_finish fails the same way.
 httptime_status httptime_measure_absorb(struct httptime_measure *measure,
                                         const struct httptime_exchange *exchange);
 
@@ -815,7 +819,9 @@ httptime_status httptime_measure_progress(const struct httptime_measure *measure
 // Ends the measurement. The handle is still to be freed and good for nothing else, whether this succeeds or fails.
 //
 // end: both clocks as they are now. measurement: its struct_size set by the caller; written only on HTTPTIME_OK; its at_ns is
-// on the caller's clock. Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
+// on the caller's clock. Fails with what ended the measurement for good, if something did; with
+// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or answer, or begin younger than the first; with
+// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
 // HTTPTIME_ERROR_NOTHING_MEASURED.
 httptime_status httptime_measure_finish(struct httptime_measure *measure,
                                         const struct httptime_tie *end,
@@ -837,7 +843,8 @@ httptime_status httptime_estimator_new(int32_t kind,
 
 // Takes in one more exchange, in the order in which they were made.
 //
-// exchange: not kept. Fails with HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
+// exchange: not kept. Fails with HTTPTIME_ERROR_CACHED for an Age above zero and with
+// HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
 httptime_status httptime_estimator_absorb(struct httptime_estimator *estimator,
                                           const struct httptime_exchange *exchange);
 
@@ -857,8 +864,8 @@ void httptime_estimator_free(struct httptime_estimator *estimator);
 // Finds the majority among the bounds of several servers (RFC 5905, section 11.2.1). They must refer to about the same
 // instant: widen the older ones by the drift allowance.
 //
-// lower_ns, upper_ns: count numbers each. count: 1 to 1024. common_lower_ns, common_upper_ns: set to what the majority's
-// bounds have in common. survivors: count bytes, each set to 1 or, for a falseticker, 0. Fails with
+// lower_ns, upper_ns: count numbers each. count: 1 to 1024. common_lower_ns, common_upper_ns: set to what more than half of
+// the bounds have in common, which holds the truth if more than half of them do. survivors: count bytes, each set to 1 or, for a falseticker, 0. Fails with
 // HTTPTIME_ERROR_NO_MAJORITY and HTTPTIME_ERROR_AMBIGUOUS_MAJORITY. Any thread.
 httptime_status httptime_select(const int64_t *lower_ns,
                                 const int64_t *upper_ns,

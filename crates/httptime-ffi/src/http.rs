@@ -1,7 +1,7 @@
 use std::ffi::c_char;
 
+use httptime::Url;
 use httptime::http::{Request, ResponseReader, parse_date};
-use httptime::net::Url;
 
 use crate::boundary::{
     Output, Versioned, array, exclusive, give, guard, guard_or, nanos, size, slice, take_back,

@@ -1,9 +1,11 @@
 use std::ffi::c_char;
+use std::io;
 use std::time::Duration;
 
 use httptime::error::Phase;
 use httptime::estimate::Estimator;
 use httptime::measure::Next;
+use httptime::select::Quorum;
 use httptime::server::Lag;
 use httptime::{
     ClockTie, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset, Timestamp,
@@ -80,6 +82,8 @@ unsafe impl Versioned for httptime_exchange {
 pub struct httptime_measure {
     /// Until it is finished.
     measure: Option<Measure>,
+    /// What the caller said had ended it for good.
+    lost_for: Option<httptime_status>,
 }
 
 impl httptime_measure {
@@ -102,7 +106,13 @@ pub unsafe extern "C" fn httptime_measure_new(
         // SAFETY: the header says what the pointers point to.
         let (settings, begin) = unsafe { (Settings::of(options)?, tie(begin, "begin")?) };
         let place = target(measure, "measure")?;
-        give(httptime_measure { measure: Some(Measure::new(&settings.config, begin)) }, place);
+        give(
+            httptime_measure {
+                measure: Some(Measure::new(&settings.config, begin)),
+                lost_for: None,
+            },
+            place,
+        );
         Ok(())
     })
 }
@@ -156,7 +166,8 @@ pub unsafe extern "C" fn httptime_measure_sent(
 
 /// Takes in the answer to a request.
 ///
-/// exchange: not kept. Fails with 38 to 42 and 54: each ends the measurement for good, and it proves nothing; free it.
+/// exchange: not kept. Fails with 38 to 42, 54 and 57: each ends the measurement for good, and it proves nothing. Then
+/// httptime_measure_next says HTTPTIME_NEXT_DONE and httptime_measure_finish fails the same way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_absorb(
     measure: *mut httptime_measure,
@@ -189,8 +200,15 @@ pub unsafe extern "C" fn httptime_measure_lost(
         if !is_error(why) {
             return Err(Failure::argument(format!("there is no error {why}")));
         }
-        let lost = measure.running()?.lost(was_sent != 0, error(why));
-        lost.map_err(|_| Failure { status: why, message: None })
+        let running = measure.running()?;
+        let given = error(why);
+        running.lost(was_sent != 0, given.clone()).map_err(|error| {
+            if error != given {
+                return Failure::from(error);
+            }
+            let status = *measure.lost_for.get_or_insert(why);
+            Failure { status, message: None }
+        })
     })
 }
 
@@ -202,7 +220,10 @@ fn error(why: httptime_status) -> Error {
         HTTPTIME_ERROR_TIMEOUT_CONNECT => Error::Timeout { phase: Phase::Connect, after },
         HTTPTIME_ERROR_EMPTY_REPLY => Error::Closed { received: 0 },
         HTTPTIME_ERROR_CLOSED_EARLY => Error::Closed { received: 1 },
-        _ => Error::Io { phase: Phase::Response, reason: crate::status::text(why).into() },
+        _ => Error::Io {
+            phase: Phase::Response,
+            source: io::Error::other(crate::status::text(why)).into(),
+        },
     }
 }
 
@@ -232,7 +253,9 @@ pub unsafe extern "C" fn httptime_measure_progress(
 /// Ends the measurement. The handle is still to be freed and good for nothing else, whether this succeeds or fails.
 ///
 /// end: both clocks as they are now. measurement: its struct_size set by the caller; written only on HTTPTIME_OK; its at_ns is
-/// on the caller's clock. Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
+/// on the caller's clock. Fails with what ended the measurement for good, if something did; with
+/// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or answer, or begin younger than the first; with
+/// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
 /// HTTPTIME_ERROR_NOTHING_MEASURED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_finish(
@@ -251,6 +274,9 @@ pub unsafe extern "C" fn httptime_measure_finish(
         };
         measure.running()?;
         let finished = measure.measure.take().map(|measure| measure.finish(end));
+        if let (Some(Err(_)), Some(status)) = (&finished, measure.lost_for) {
+            return Err(Failure { status, message: None });
+        }
         output.write(&(&finished.ok_or(NOTHING)??).into());
         Ok(())
     })
@@ -266,7 +292,7 @@ pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
 }
 
 /// From exchanges to the one best offset, for programs that decide themselves when to send. It has no bounds and refuses no
-/// date: httptime_measure does. For one thread at a time, whichever.
+/// date but a stored response's: httptime_measure does. For one thread at a time, whichever.
 #[derive(Debug)]
 pub struct httptime_estimator {
     estimator: Box<dyn Estimator>,
@@ -297,7 +323,8 @@ pub unsafe extern "C" fn httptime_estimator_new(
 
 /// Takes in one more exchange, in the order in which they were made.
 ///
-/// exchange: not kept. Fails with HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
+/// exchange: not kept. Fails with HTTPTIME_ERROR_CACHED for an Age above zero and with
+/// HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_absorb(
     estimator: *mut httptime_estimator,
@@ -356,8 +383,8 @@ pub unsafe extern "C" fn httptime_estimator_free(estimator: *mut httptime_estima
 /// Finds the majority among the bounds of several servers (RFC 5905, section 11.2.1). They must refer to about the same
 /// instant: widen the older ones by the drift allowance.
 ///
-/// lower_ns, upper_ns: count numbers each. count: 1 to 1024. common_lower_ns, common_upper_ns: set to what the majority's
-/// bounds have in common. survivors: count bytes, each set to 1 or, for a falseticker, 0. Fails with
+/// lower_ns, upper_ns: count numbers each. count: 1 to 1024. common_lower_ns, common_upper_ns: set to what more than half of
+/// the bounds have in common, which holds the truth if more than half of them do. survivors: count bytes, each set to 1 or, for a falseticker, 0. Fails with
 /// HTTPTIME_ERROR_NO_MAJORITY and HTTPTIME_ERROR_AMBIGUOUS_MAJORITY. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_select(
@@ -384,7 +411,7 @@ pub unsafe extern "C" fn httptime_select(
             .zip(upper)
             .map(|(lower, upper)| interval(*lower, *upper))
             .collect::<Result<Vec<_>, _>>()?;
-        let selection = httptime::select::select(&intervals)?;
+        let selection = httptime::select::select(&intervals, Quorum::majority_of(count))?;
         // SAFETY: the header says that two numbers and `count` bytes can be written there.
         unsafe {
             common_lower.write(selection.bounds().lower().as_nanos());
@@ -418,7 +445,7 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
         Some(unsafe { text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
-    Ok(Exchange::new(
+    Ok(Exchange::from_parts_unchecked(
         LocalInstant::from_nanos(given.sent_ns),
         LocalInstant::from_nanos(given.received_ns),
         Timestamp::from_unix_nanos(given.date_ns),

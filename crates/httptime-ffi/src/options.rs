@@ -3,9 +3,9 @@ use std::ptr;
 
 use httptime::config::{Config, ConfigBuilder};
 use httptime::estimate::EstimatorKind;
-use httptime::net::{Canceller, Family};
+use httptime::net::Canceller;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Offset, Timestamp};
+use httptime::{Family, Offset, Timestamp};
 
 use crate::boundary::{
     Output, Versioned, checked_size, duration, guard, nanos, read, reference, size, target, text,
@@ -100,7 +100,7 @@ pub struct httptime_options {
     /// The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
     pub floor_ns: i64,
     /// "http://user:password@host:port", the password and the port only if needed, or NULL, the default, for none. The
-    /// environment is not looked at.
+    /// environment is not looked at. In user and password, / is %2F, ? is %3F, # is %23 and % is %25.
     pub proxy: *const c_char,
     /// Ends the call from elsewhere, or NULL, the default.
     pub canceller: *const httptime_canceller,
@@ -170,8 +170,7 @@ pub(crate) unsafe fn initialise<T: Versioned>(
     Ok(())
 }
 
-/// What options come to.
-#[derive(Debug)]
+/// What options come to. Without `Debug`: the proxy's text may hold a password.
 pub(crate) struct Settings<'a> {
     pub(crate) config: Config,
     pub(crate) proxy: Option<&'a str>,

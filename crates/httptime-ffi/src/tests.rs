@@ -352,6 +352,31 @@ fn a_message_is_cut_to_the_buffer_and_ends_there() {
 }
 
 #[test]
+fn a_message_shows_no_password() {
+    let mut options = httptime_options::initial();
+    options.proxy = c"http://user:12/hunter2@127.0.0.1:1".as_ptr();
+    let (urls, secret) = ([c"http://127.0.0.1:1/".as_ptr()], [options.proxy]);
+    let mut measurement = httptime_measurement::initial();
+    let mut buffer = [0_u8; 1024];
+    let mut length = 0;
+    let request = buffer.as_mut_ptr().cast();
+    // SAFETY: what is read and written is on the stack, and as long as is said.
+    let hidden = |status: httptime_status| unsafe {
+        assert_eq!(status, HTTPTIME_ERROR_INVALID_URL);
+        let mut message = [0_u8; 1024];
+        httptime_error_message(message.as_mut_ptr().cast(), message.len());
+        let message = CStr::from_bytes_until_nul(&message).expect("it ends").to_string_lossy();
+        assert!(message.contains("***@127.0.0.1:1") && !message.contains("hunter2"), "{message}");
+    };
+    // SAFETY: as above.
+    unsafe {
+        hidden(httptime_query(urls.as_ptr(), 1, &raw const options, &raw mut measurement));
+        hidden(httptime_query(secret.as_ptr(), 1, null(), &raw mut measurement));
+        hidden(httptime_request(options.proxy, request, 1024, &raw mut length));
+    }
+}
+
+#[test]
 fn a_request_fits_exactly_or_is_not_written() {
     // SAFETY: what is read and written is on the heap and the stack, and as long as is said.
     let write = |size: usize| unsafe {
@@ -417,4 +442,49 @@ const RESPONSE: &CStr =
 
 fn length() -> usize {
     RESPONSE.count_bytes()
+}
+
+#[test]
+fn selection_hands_out_bounds_that_one_overlapping_liar_cannot_break() {
+    // The truth is 3; the last one lies.
+    let (lower, upper) = ([0_i64, 2, 9], [10_i64, 12, 11]);
+    let (mut common_lower, mut common_upper, mut survivors) = (0_i64, 0_i64, [0_u8; 3]);
+    // SAFETY: three numbers, two numbers and three bytes.
+    let status = unsafe {
+        httptime_select(
+            lower.as_ptr(),
+            upper.as_ptr(),
+            3,
+            &raw mut common_lower,
+            &raw mut common_upper,
+            survivors.as_mut_ptr(),
+        )
+    };
+    assert_eq!((status, survivors), (HTTPTIME_OK, [1; 3]));
+    assert_eq!((common_lower, common_upper), (2, 11));
+}
+
+#[test]
+fn an_answer_that_proves_nothing_ends_a_measurement_in_c_too() {
+    let aged = |sent_ns, has_age| httptime_exchange {
+        has_age,
+        age_ns: 5 * SECOND_NS,
+        ..exchange(sent_ns)
+    };
+    let mut measure = null_mut();
+    let (mut next, mut at, mut result) = (0, 0, httptime_measurement::initial());
+    // SAFETY: each points to what the header says.
+    unsafe {
+        assert_eq!(httptime_measure_new(null(), &tie(0), &raw mut measure), HTTPTIME_OK);
+        for (sent, has_age, status) in [(0, 0, HTTPTIME_OK), (5_000_000, 1, HTTPTIME_ERROR_CACHED)]
+        {
+            assert_eq!(httptime_measure_sent(measure, sent), HTTPTIME_OK);
+            assert_eq!(httptime_measure_absorb(measure, &aged(sent, has_age)), status);
+        }
+        httptime_measure_next(measure, 10_000_000, &raw mut next, &raw mut at);
+        assert_eq!(next, HTTPTIME_NEXT_DONE);
+        let finished = httptime_measure_finish(measure, &tie(20_000_000), &raw mut result);
+        assert_eq!(finished, HTTPTIME_ERROR_CACHED);
+        httptime_measure_free(measure);
+    }
 }

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::measure::Next;
-use httptime::{Config, Error, Exchange, LocalInstant, Measure, Measurement, Offset, Timestamp};
+use httptime::session::Session;
+use httptime::{Config, Error, LocalInstant, Measurement, Offset};
 
 use crate::client::SimClient;
 use crate::clock::SimClock;
+use crate::connections::SimConnections;
+use crate::drive::{Effort, Simulation};
 use crate::ntp::NtpSample;
 use crate::path::Path;
 use crate::server::SimServer;
@@ -13,10 +15,11 @@ use crate::server::SimServer;
 /// Clocks, a path and a server to measure in virtual time.
 #[derive(Debug, Clone)]
 pub struct World {
-    clock: SimClock,
-    path: Path,
-    server: SimServer,
-    client: SimClient,
+    pub(crate) clock: SimClock,
+    pub(crate) path: Path,
+    pub(crate) server: SimServer,
+    pub(crate) client: SimClient,
+    pub(crate) connections: SimConnections,
 }
 
 /// What a simulated measurement said, and the truth.
@@ -26,22 +29,22 @@ pub struct Outcome {
     pub result: Result<Measurement, Error>,
     /// The offset at the instant to which the result refers; at the end, if there is none.
     pub truth: Offset,
-}
-
-/// A response on its way.
-#[derive(Debug, Clone, Copy)]
-struct InFlight {
-    sent: LocalInstant,
-    received: LocalInstant,
-    date: Timestamp,
-    age: Option<Duration>,
+    /// What it took.
+    pub effort: Effort,
 }
 
 impl World {
-    /// A world of these parts, with an idle client.
+    /// A world of these parts, with an idle client and connections that stay open.
     #[must_use]
     pub const fn new(clock: SimClock, path: Path, server: SimServer) -> Self {
-        Self { clock, path, server, client: SimClient::idle() }
+        let client = SimClient::idle();
+        Self { clock, path, server, client, connections: SimConnections::new() }
+    }
+
+    /// The same with other connections.
+    #[must_use]
+    pub fn with_connections(self, connections: SimConnections) -> Self {
+        Self { connections, ..self }
     }
 
     /// The same with another client.
@@ -80,42 +83,21 @@ impl World {
         &self,
         config: &Config,
         seed: u64,
-        mut watch: impl FnMut(&Measure, Offset),
+        mut watch: impl FnMut(&Session, Offset),
     ) -> Outcome {
-        let mut random = Rng::with_seed(seed);
-        let mut world = self.clone();
-        let mut now = LocalInstant::from_nanos(0);
-        let mut measure = Measure::new(config, self.clock.tie_at(now));
-        let mut under_way: Vec<InFlight> = Vec::new();
-        let outcome = loop {
-            let next = measure.next(now);
-            let first = under_way.iter().copied().min_by_key(|response| response.received);
-            match (next, first) {
-                (Next::SendAt(at), first) if first.is_none_or(|first| at <= first.received) => {
-                    if at > now {
-                        now = at.saturating_add(self.client.wake_up(&mut random));
-                        if measure.is_missed(at, now) {
-                            continue;
-                        }
-                    }
-                    measure.sent(now);
-                    under_way.push(world.exchange(now, &mut random));
-                }
-                (_, Some(response)) => {
-                    under_way.retain(|other| other.received != response.received);
-                    now = now.max(response.received);
-                    let exchange = Exchange::new(response.sent, response.received, response.date)
-                        .with_age(response.age);
-                    if let Err(error) = measure.absorb(&exchange) {
-                        break Err(error);
-                    }
-                    watch(&measure, self.clock.offset_at(now));
-                }
-                (_, None) => break measure.finish(self.clock.tie_at(now)),
+        let mut simulation = Simulation::new(std::slice::from_ref(self), seed);
+        let (result, end) = match simulation.sessions(config) {
+            Ok(mut sessions) => {
+                simulation.run(&mut sessions, &mut |session, at| {
+                    watch(session, self.clock.offset_at(at));
+                });
+                let end = simulation.now();
+                (sessions.finish(self.clock.tie_at(end)).into_combined(), end)
             }
+            Err(error) => (Err(error), simulation.now()),
         };
-        let at = outcome.as_ref().map_or(now, Measurement::at);
-        Outcome { truth: self.clock.offset_at(at), result: outcome }
+        let at = result.as_ref().map_or(end, Measurement::at);
+        Outcome { truth: self.clock.offset_at(at), effort: simulation.effort(), result }
     }
 
     /// As many four-timestamp exchanges, each `apart` from the one before: NTP over the same path, from a server that
@@ -152,14 +134,12 @@ impl World {
         samples
     }
 
-    fn exchange(&mut self, sent: LocalInstant, random: &mut Rng) -> InFlight {
-        let (stamped, received) = self.travel(sent, random);
-        let (date, age) = self.server.respond(self.clock.server_time_at(stamped), random);
-        InFlight { sent, received, date, age }
-    }
-
     /// When the server stamps what is sent at `sent`, and when the client sees the answer.
-    fn travel(&mut self, sent: LocalInstant, random: &mut Rng) -> (LocalInstant, LocalInstant) {
+    pub(crate) fn travel(
+        &mut self,
+        sent: LocalInstant,
+        random: &mut Rng,
+    ) -> (LocalInstant, LocalInstant) {
         let left = sent.saturating_add(self.client.stop(random));
         let (there, back) = self.path.draw(left, random);
         let stamped = left.saturating_add(there);
@@ -169,6 +149,7 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use httptime::Timestamp;
     use httptime::estimate::EstimatorKind;
     use httptime::schedule::ScheduleKind;
 
@@ -321,7 +302,7 @@ mod tests {
     fn a_watcher_sees_every_response_and_last_of_all_the_result() {
         let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
         let mut seen = Vec::new();
-        let watch = |measure: &Measure, truth| seen.push((measure.estimate(), truth));
+        let watch = |session: &Session, truth| seen.push((session.estimate(), truth));
         let outcome = world.measure_watched(&Config::default(), 1, watch);
         let measurement = outcome.result.expect("measured");
         assert_eq!(seen.len(), measurement.observations() as usize);

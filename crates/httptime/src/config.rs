@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::{Estimator, EstimatorKind};
+use crate::family::Family;
 use crate::limits::Limits;
 use crate::schedule::{Adaptive, Profile, Schedule, ScheduleKind};
 use crate::time::{Interval, Timestamp};
+use crate::timestamping::Timestamping;
 
 /// How to measure. Cheap to clone; every server gets an estimator and a schedule of its own.
 #[derive(Clone)]
@@ -18,6 +20,9 @@ pub struct Config {
     lag: Option<Duration>,
     floor: Option<Timestamp>,
     expected: Option<Interval>,
+    family: Family,
+    timestamping: Timestamping,
+    min_servers: Option<usize>,
     estimator: Arc<dyn Fn() -> Box<dyn Estimator> + Send + Sync>,
     schedule: Arc<dyn Fn() -> Box<dyn Schedule> + Send + Sync>,
 }
@@ -59,6 +64,24 @@ impl Config {
         self.expected
     }
 
+    /// Which addresses of a name to use.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Whose times of requests and responses to use.
+    #[must_use]
+    pub const fn timestamping(&self) -> Timestamping {
+        self.timestamping
+    }
+
+    /// How many servers must answer and agree, if the caller states it.
+    #[must_use]
+    pub const fn min_servers(&self) -> Option<usize> {
+        self.min_servers
+    }
+
     /// The same, with the offset expected in `interval`.
     ///
     /// From an earlier measurement, say, or because the clock was just set. It saves requests and seconds: they are aimed
@@ -93,6 +116,9 @@ impl Default for Config {
             lag: None,
             floor: Some(DEFAULT_FLOOR),
             expected: None,
+            family: Family::default(),
+            timestamping: Timestamping::default(),
+            min_servers: None,
             estimator: Arc::new(|| EstimatorKind::default().build()),
             schedule: Arc::new(|| ScheduleKind::default().build()),
         }
@@ -107,6 +133,9 @@ impl fmt::Debug for Config {
             .field("lag", &self.lag)
             .field("floor", &self.floor)
             .field("expected", &self.expected)
+            .field("family", &self.family)
+            .field("timestamping", &self.timestamping)
+            .field("min_servers", &self.min_servers)
             .finish_non_exhaustive()
     }
 }
@@ -165,6 +194,27 @@ impl ConfigBuilder {
     #[must_use]
     pub fn floor(mut self, floor: Option<Timestamp>) -> Self {
         self.0.floor = floor;
+        self
+    }
+
+    /// Which addresses of a name to use [default: any].
+    #[must_use]
+    pub fn family(mut self, family: Family) -> Self {
+        self.0.family = family;
+        self
+    }
+
+    /// Whose times of requests and responses to use [default: the kernel's where it gives them].
+    #[must_use]
+    pub fn timestamping(mut self, timestamping: Timestamping) -> Self {
+        self.0.timestamping = timestamping;
+        self
+    }
+
+    /// How many servers must answer and agree [default: more than half of those that are configured]. At least 1.
+    #[must_use]
+    pub fn min_servers(mut self, servers: usize) -> Self {
+        self.0.min_servers = Some(servers);
         self
     }
 
@@ -235,6 +285,9 @@ impl ConfigBuilder {
         }
         if lag.is_some_and(|lag| lag > HOUR) {
             return refuse(format!("a lag of {lag:?}; it goes up to an hour"));
+        }
+        if self.0.min_servers == Some(0) {
+            return refuse("min_servers is 0; at least 1 server must answer".into());
         }
         Ok(self.0)
     }

@@ -1,6 +1,10 @@
 //! What can go wrong, each with a name and the values seen.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::time::{Interval, Offset, Timestamp};
@@ -21,8 +25,8 @@ pub enum Phase {
     Response,
 }
 
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resolve => "resolving the name",
             Self::Connect => "connecting",
@@ -35,7 +39,9 @@ impl std::fmt::Display for Phase {
 
 /// Everything that keeps a measurement from succeeding.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values. What the
+/// system reported is kept as it is: [`io`](Self::io) and [`source`](std::error::Error::source) give it. The message
+/// contains its text already.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -54,22 +60,20 @@ pub enum Error {
         reason: String,
     },
     /// The name of the server or proxy has no address.
-    #[error("cannot resolve {host:?}: {reason}")]
+    #[error("cannot resolve {host:?}: {source}")]
     Resolve {
         /// The name.
         host: String,
-        /// What the resolver said.
-        reason: String,
+        /// The resolver's error; [`NotFound`](io::ErrorKind::NotFound) if no address is of the family.
+        source: IoError,
     },
     /// No address of the server or proxy took the connection.
-    #[error("cannot connect to {address}: {reason}")]
+    #[error("cannot connect to {address}: {source}")]
     Connect {
         /// The address tried last; one to which there was no way only if there was a way to none.
         address: SocketAddr,
-        /// Whether that address refused.
-        refused: bool,
-        /// What the system said.
-        reason: String,
+        /// The system's error.
+        source: IoError,
     },
     /// Nothing happened for too long.
     #[error("timed out after {after:?} while {phase}")]
@@ -86,12 +90,12 @@ pub enum Error {
         received: usize,
     },
     /// The connection broke (a reset, for instance).
-    #[error("connection broke while {phase}: {reason}")]
+    #[error("connection broke while {phase}: {source}")]
     Io {
         /// What was going on.
         phase: Phase,
-        /// What the system said.
-        reason: String,
+        /// The system's error.
+        source: IoError,
     },
     /// What came back is not HTTP/1.
     #[error("the answer is not HTTP/1: it {looks_like}")]
@@ -190,6 +194,14 @@ pub enum Error {
         /// By how much, forward positive.
         by: Offset,
     },
+    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
+    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", readable(*by))]
+    ClockOrigin {
+        /// What shows it.
+        what: &'static str,
+        /// By how much.
+        by: Duration,
+    },
     /// The proxy did not open the tunnel, or did not get through to the server.
     #[error("the proxy refused or failed with status {status}")]
     ProxyRefused {
@@ -199,13 +211,20 @@ pub enum Error {
     /// The proxy wants other credentials, or some at all (407).
     #[error("the proxy asks for credentials (status 407)")]
     ProxyCredentials,
-    /// No majority of the servers agrees.
-    #[error("no majority among {servers} servers: at most {agreeing} agree")]
+    /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
+    #[error(
+        "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
+        lacking(*agreeing, *min_servers)
+    )]
     NoMajority {
+        /// How many were to be asked.
+        configured: usize,
         /// How many gave an answer.
-        servers: usize,
+        answered: usize,
         /// The most whose bounds have a point in common.
         agreeing: usize,
+        /// How many must answer and agree.
+        min_servers: usize,
     },
     /// Two majorities agree on different times; which of them is right cannot be told.
     #[error("two majorities disagree: one within {first}, one within {second}")]
@@ -232,12 +251,29 @@ pub enum Error {
     /// The caller ended the measurement.
     #[error("cancelled")]
     Cancelled,
-    /// Only the kernel's times were wanted (`Timestamping::Kernel`), and it did not give both of a response's.
+    /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and it did not give both of
+    /// a response's.
     #[error("the kernel did not say when the request left and the response came")]
     NotStamped,
     /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
     #[error("nothing was measured")]
     NothingMeasured,
+}
+
+/// What keeps servers that agree from being a majority.
+fn lacking(agreeing: usize, min_servers: usize) -> String {
+    let agree = if agreeing == 1 { "agrees" } else { "agree" };
+    if agreeing < min_servers {
+        format!("{agree}; min_servers is {min_servers}")
+    } else {
+        format!("{agree}; more than half of those that answered must")
+    }
+}
+
+/// A duration to show to people: milliseconds, or less if that is all there is.
+fn readable(duration: Duration) -> Duration {
+    let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    if millis.is_zero() { duration } else { millis }
 }
 
 impl Error {
@@ -248,7 +284,7 @@ impl Error {
             Self::InvalidUrl { .. } => "invalid_url",
             Self::InvalidConfig { .. } => "invalid_config",
             Self::Resolve { .. } => "resolve",
-            Self::Connect { refused: true, .. } => "connection_refused",
+            Self::Connect { .. } if self.is_refused() => "connection_refused",
             Self::Connect { .. } => "connect",
             Self::Timeout { phase: Phase::Resolve, .. } => "timeout_resolve",
             Self::Timeout { phase: Phase::Connect, .. } => "timeout_connect",
@@ -272,6 +308,7 @@ impl Error {
             Self::DateWentBack { .. } => "date_went_back",
             Self::Inconsistent { .. } => "inconsistent",
             Self::ClockStepped { .. } => "clock_stepped",
+            Self::ClockOrigin { .. } => "clock_origin",
             Self::ProxyRefused { .. } => "proxy_refused",
             Self::ProxyCredentials => "proxy_credentials",
             Self::NoMajority { .. } => "no_majority",
@@ -282,5 +319,150 @@ impl Error {
             Self::NotStamped => "not_stamped",
             Self::NothingMeasured => "nothing_measured",
         }
+    }
+
+    /// The system's error, where one is behind this.
+    #[must_use]
+    pub fn io(&self) -> Option<&IoError> {
+        match self {
+            Self::Resolve { source, .. }
+            | Self::Connect { source, .. }
+            | Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Whether the address refused the connection: the machine answers, and no server listens on the port.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// Whether a deadline passed, whatever was waited for.
+    #[must_use]
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
+    /// Whether the caller cancelled.
+    #[must_use]
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+}
+
+/// An [`io::Error`] that can be cloned and compared.
+///
+/// Two are equal if kind, number and text are. The text is the system's, without Rust's "(os error 111)".
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+///
+/// use httptime::error::IoError;
+///
+/// let reset = IoError::from(Error::from_raw_os_error(104));
+/// assert_eq!(reset.raw_os_error(), Some(104));
+/// # #[cfg(target_os = "linux")]
+/// assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
+/// # #[cfg(target_os = "linux")]
+/// assert_eq!(reset.to_string(), "connection reset by peer");
+/// ```
+#[derive(Debug, Clone)]
+pub struct IoError(Arc<io::Error>);
+
+impl IoError {
+    /// The portable kind.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.0.kind()
+    }
+
+    /// The system's number (`errno`), if the system reported it.
+    #[must_use]
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.0.raw_os_error()
+    }
+}
+
+// `Error::source` shall give the `io::Error` itself, which callers downcast to. For that thiserror wants a type that
+// derefs to the source and is no error by itself.
+impl Deref for IoError {
+    type Target = io::Error;
+
+    fn deref(&self) -> &io::Error {
+        &self.0
+    }
+}
+
+impl From<io::Error> for IoError {
+    fn from(error: io::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl From<io::ErrorKind> for IoError {
+    fn from(kind: io::ErrorKind) -> Self {
+        io::Error::from(kind).into()
+    }
+}
+
+impl PartialEq for IoError {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |error: &Self| (error.kind(), error.raw_os_error(), error.to_string());
+        Arc::ptr_eq(&self.0, &other.0) || key(self) == key(other)
+    }
+}
+
+impl Eq for IoError {}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let system = self.raw_os_error().map(|number| format!(" (os error {number})"));
+        match system.and_then(|suffix| text.strip_suffix(&suffix)) {
+            Some(words) => f.write_str(&words.to_lowercase()),
+            None => f.write_str(&text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn refused() -> io::Error {
+        let errno = if cfg!(target_os = "linux") { 111 } else { 61 };
+        io::Error::from_raw_os_error(errno)
+    }
+
+    #[test]
+    fn an_io_error_keeps_kind_number_and_text() {
+        let error =
+            Error::Connect { address: ([192, 0, 2, 1], 80).into(), source: refused().into() };
+        assert_eq!(error.to_string(), "cannot connect to 192.0.2.1:80: connection refused");
+        assert_eq!((error.kind(), error.is_refused()), ("connection_refused", true));
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.and_then(io::Error::raw_os_error), refused().raw_os_error());
+        assert_eq!(error.io().map(|io| io.kind()), Some(io::ErrorKind::ConnectionRefused));
+        assert_eq!(error.clone(), error);
+    }
+
+    #[test]
+    fn io_errors_differ_by_kind_number_or_text() {
+        let of = |text: &str| IoError::from(io::Error::other(text));
+        assert_eq!(of("a"), of("a"));
+        assert_ne!(of("a"), of("b"));
+        assert_ne!(IoError::from(refused()), IoError::from(io::ErrorKind::ConnectionRefused));
+        // The words "(os error" in a message that is not the system's stay.
+        assert_eq!(of("A (os error 5)").to_string(), "A (os error 5)");
+    }
+
+    #[test]
+    fn only_a_refused_connection_is_refused() {
+        let source = IoError::from(io::ErrorKind::ConnectionRefused);
+        let broke = Error::Io { phase: Phase::Send, source };
+        assert_eq!((broke.kind(), broke.is_refused()), ("connection_broke", false));
     }
 }

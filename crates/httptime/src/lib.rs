@@ -31,6 +31,10 @@
 //! `net`, on by default: sockets, names, proxies and the blocking `Client`. Without it nothing here reads a clock or
 //! opens a socket; drive [`Measure`] with your own I/O.
 //!
+//! `serde`, off by default: `Serialize` for results and errors, which is the documented JSON of the program `httptime`
+//! (docs/json.md); `Serialize` and `Deserialize` for what is chosen by a name (estimator, schedule, profile, family,
+//! timestamping).
+//!
 //! # In scope, and out of it
 //!
 //! In: HTTP/1.0 and 1.1, HTTP proxies, IPv4 and IPv6, several servers. Out: setting a clock, HTTPS, HTTP/2, redirects. Plain
@@ -42,10 +46,15 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod estimate;
+mod evidence;
+mod family;
 pub mod http;
+#[cfg(feature = "serde")]
+mod json;
 pub mod limits;
 pub mod measure;
 pub mod measurement;
+mod names;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod observation;
@@ -54,16 +63,23 @@ mod round_trips;
 pub mod schedule;
 pub mod select;
 pub mod server;
+pub mod session;
+pub mod survey;
 pub mod time;
+mod timestamping;
+mod url;
 
 #[cfg(feature = "net")]
 pub use crate::client::Client;
 pub use crate::config::Config;
 pub use crate::error::Error;
+pub use crate::family::Family;
 pub use crate::measure::Measure;
 pub use crate::measurement::Measurement;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
+pub use crate::timestamping::Timestamping;
+pub use crate::url::Url;
 
 // Compiles the example of README.md.
 #[cfg(all(doctest, feature = "net"))]

@@ -15,9 +15,10 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator, uniform_half_width};
+use crate::evidence::drift;
 use crate::measurement::{Assumptions, Ended, Measurement};
 use crate::observation::{Exchange, Observation};
-use crate::progress::{Progress, drift};
+use crate::progress::Progress;
 use crate::schedule::{Plan, Schedule, View};
 use crate::server::Lag;
 use crate::time::{ClockTie, LocalInstant, Offset, Timestamp};
@@ -45,6 +46,8 @@ pub struct Measure {
     server: String,
     sent_by_kernel: u32,
     received_by_kernel: u32,
+    /// When the request that was planned last is due, until it has left or failed.
+    due: Option<LocalInstant>,
     /// Aims missed in a row.
     missed: u32,
     failures: u32,
@@ -55,6 +58,8 @@ pub struct Measure {
     /// Why no connection could be opened, until a request succeeds.
     away: Option<Error>,
     ended: Option<Ended>,
+    /// What proved that there is nothing to be measured.
+    failed: Option<Error>,
 }
 
 /// The dates seen, to tell a clock that stands still from one that contradicts itself.
@@ -78,21 +83,35 @@ impl Measure {
             server: String::with_capacity(SERVER_CAPACITY),
             sent_by_kernel: 0,
             received_by_kernel: 0,
+            due: None,
             missed: 0,
             failures: 0,
             sharing: 0,
             failure: None,
             away: None,
             ended: None,
+            failed: None,
         }
     }
 
     /// What to do next, when a request can leave at `earliest` (now, or when a connection will be open) or later.
+    ///
+    /// Asked again after the instant it gave has passed, and nothing has left or failed since, it counts a missed aim if the
+    /// request would now be too late: see [`is_missed`](Self::is_missed).
     pub fn next(&mut self, earliest: LocalInstant) -> Next {
+        if self.failed.is_some() {
+            return Next::Done;
+        }
+        if self.due.take().is_some_and(|due| self.is_too_late(due, earliest)) {
+            self.missed += 1;
+        }
         let outstanding = self.progress.outstanding() > 0;
         if self.ended.is_none() {
             match self.plan(earliest) {
-                Ok(next) => return next,
+                Ok(next) => {
+                    self.due = if let Next::SendAt(at) = next { Some(at) } else { None };
+                    return next;
+                }
                 Err(ended) => self.ended = Some(ended),
             }
         }
@@ -107,7 +126,8 @@ impl Measure {
         if limits.target().is_some_and(|target| self.is_within(target)) {
             return Err(Ended::Target);
         }
-        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &self.config);
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits)
+            .expecting(self.config.expected());
         match self.schedule.plan(&view) {
             Plan::SendAt(at) => {
                 let first = self.progress.first_sent().unwrap_or(at);
@@ -128,20 +148,32 @@ impl Measure {
     }
 
     /// A request has left: its first byte was handed to the system no earlier than `at`.
+    ///
+    /// An instant before the cross-timestamp of the beginning is of another clock: it ends the measurement with
+    /// [`ClockOrigin`](Error::ClockOrigin).
     pub fn sent(&mut self, at: LocalInstant) {
+        self.due = None;
         self.missed = 0;
-        self.progress.note_sent(at);
+        self.progress.sent(at);
+        if let Err(error) = self.after_the_beginning(at) {
+            self.failed.get_or_insert(error);
+        }
     }
 
     /// Whether the request that [`next`](Self::next) wanted to leave at `due`, and that could leave `now` at the earliest, is to be
-    /// aimed anew by another call of `next` instead: it would tell little, and another second costs less than a request. The
-    /// schedule decides, and no more than three times in a row. A driver that does not ask sends all the same.
-    pub fn is_missed(&mut self, due: LocalInstant, now: LocalInstant) -> bool {
-        let late = now.saturating_since(due);
-        let view = View::new(now, &self.progress, self.estimator.as_ref(), &self.config);
-        let missed = self.missed < MAX_AIMS && self.schedule.is_missed(&view, late);
-        self.missed += u32::from(missed);
-        missed
+    /// rescheduled by another call of `next` instead: it would tell little, and another second costs less than a request. The
+    /// schedule decides, and no more than three times in a row: it is `next` that counts, until a request is
+    /// [`sent`](Self::sent). A driver that does not ask sends all the same.
+    #[must_use]
+    pub fn is_missed(&self, due: LocalInstant, now: LocalInstant) -> bool {
+        self.missed < MAX_AIMS && self.is_too_late(due, now)
+    }
+
+    fn is_too_late(&self, due: LocalInstant, now: LocalInstant) -> bool {
+        let limits = self.config.limits();
+        let view = View::new(now, &self.progress, self.estimator.as_ref(), limits)
+            .expecting(self.config.expected());
+        due < now && self.schedule.is_missed(&view, now.saturating_since(due))
     }
 
     /// Takes in the answer to a request.
@@ -150,29 +182,34 @@ impl Measure {
     /// Each ends the measurement for good, and it proves nothing:
     /// [`Cached`](Error::Cached), [`DateBeforeFloor`](Error::DateBeforeFloor),
     /// [`DateFrozen`](Error::DateFrozen), [`DateWentBack`](Error::DateWentBack),
-    /// [`Inconsistent`](Error::Inconsistent), [`ReceivedBeforeSent`](Error::ReceivedBeforeSent).
+    /// [`Inconsistent`](Error::Inconsistent), [`ReceivedBeforeSent`](Error::ReceivedBeforeSent),
+    /// [`ClockOrigin`](Error::ClockOrigin). Then [`next`](Self::next) says [`Done`](Next::Done), and every later call gives the
+    /// same error.
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
-        if let Some(age) = exchange.age().filter(|age| !age.is_zero()) {
-            return Err(Error::Cached { age });
-        }
+        self.alive()?;
+        self.take_in(exchange).map_err(|error| self.fail(error))
+    }
+
+    fn take_in(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
+        self.after_the_beginning(exchange.sent())?;
+        let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
         let date = exchange.date();
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
         }
-        let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
         let dates = *self.dates.get_or_insert(Dates {
             first: date,
             first_received: exchange.received(),
             latest: date,
         });
-        self.progress.note_observed(&observation).map_err(|gap| {
+        self.progress.absorb(&observation).map_err(|error| {
             let elapsed = exchange.received().saturating_since(dates.first_received);
             if date < dates.latest {
                 Error::DateWentBack { from: dates.latest, to: date }
             } else if date == dates.first {
                 Error::DateFrozen { date, elapsed }
             } else {
-                Error::Inconsistent { gap }
+                error
             }
         })?;
         self.dates = Some(Dates { latest: dates.latest.max(date), ..dates });
@@ -191,14 +228,16 @@ impl Measure {
     /// called for it.
     ///
     /// # Errors
-    /// Gives `error` back when nothing has been measured yet. Otherwise the measurement goes on, and ends after three
-    /// failures in a row with what it has. Requests lost that were under way at the same time are one failure.
+    /// Gives `error` back when nothing has been measured yet; that is final. Otherwise the measurement goes on, and ends after
+    /// three failures in a row with what it has. Requests lost that were under way at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
+        self.alive()?;
+        self.due = None;
         if was_sent {
-            self.progress.note_lost();
+            self.progress.lost();
         }
         if self.progress.observations() == 0 {
-            return Err(error);
+            return Err(self.fail(error));
         }
         if was_sent && self.sharing > 0 {
             self.sharing -= 1;
@@ -206,18 +245,19 @@ impl Measure {
             return Ok(());
         }
         self.sharing = self.progress.outstanding();
-        self.fail(error)
+        self.count_failure(error)
     }
 
     /// A connection could not be opened, and the driver will try again: after a pause, so that it is the time allowed
     /// that ends the measurement of a server that does not come back, and not the number of attempts.
     ///
     /// # Errors
-    /// Gives `error` back when nothing has been measured yet.
-    #[cfg(feature = "net")]
-    pub(crate) fn not_opened(&mut self, error: Error) -> Result<(), Error> {
+    /// Gives `error` back when nothing has been measured yet; that is final.
+    pub fn not_opened(&mut self, error: Error) -> Result<(), Error> {
+        self.alive()?;
+        self.due = None;
         if self.progress.observations() == 0 {
-            return Err(error);
+            return Err(self.fail(error));
         }
         self.away = Some(error);
         Ok(())
@@ -226,21 +266,66 @@ impl Measure {
     /// The answer to a request came, and the driver has no use for it.
     ///
     /// # Errors
-    /// Gives `error` back when it is the third failure in a row and nothing has been measured yet.
-    #[cfg(feature = "net")]
-    pub(crate) fn discard(&mut self, error: Error) -> Result<(), Error> {
-        self.progress.note_lost();
-        self.fail(error)
+    /// Gives `error` back when it is the third failure in a row and nothing has been measured yet; that is final.
+    pub fn discard(&mut self, error: Error) -> Result<(), Error> {
+        self.alive()?;
+        self.due = None;
+        self.progress.lost();
+        self.count_failure(error)
     }
 
-    fn fail(&mut self, error: Error) -> Result<(), Error> {
+    /// The server had closed the connection before the request reached it. The request is sent again, and nothing has failed.
+    pub fn unanswered(&mut self) {
+        self.due = None;
+        self.progress.lost();
+    }
+
+    fn count_failure(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
         if self.failures < MAX_FAILURES {
             self.failure = Some(error);
         } else if self.progress.observations() == 0 {
-            return Err(error);
+            return Err(self.fail(error));
         } else {
             self.ended = Some(Ended::Lost(error));
+        }
+        Ok(())
+    }
+
+    /// What ended the measurement for good without a result, if something did: what [`finish`](Self::finish) will give, or its
+    /// [`cause`](Self::cause).
+    #[must_use]
+    pub const fn failed(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
+    /// Ends the measurement for good, without a result.
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed.get_or_insert(error).clone()
+    }
+
+    fn alive(&self) -> Result<(), Error> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// An instant of the same clock as the first cross-timestamp comes after it.
+    fn after_the_beginning(&self, at: LocalInstant) -> Result<(), Error> {
+        let begun = self.progress.tie();
+        let late = begun.instant().saturating_sub(begun.uncertainty());
+        if at < late {
+            let what = "the first cross-timestamp is later than a request";
+            return Err(Error::ClockOrigin { what, by: begun.instant().saturating_since(at) });
+        }
+        Ok(())
+    }
+
+    /// And the last cross-timestamp comes after the last request and answer.
+    fn before_the_end(&self, tie: ClockTie) -> Result<(), Error> {
+        let latest = self.progress.last_sent().max(self.progress.at());
+        let early = tie.instant().saturating_add(tie.uncertainty());
+        if let Some(latest) = latest.filter(|latest| early < *latest) {
+            let what = "the last cross-timestamp is earlier than a request or answer";
+            return Err(Error::ClockOrigin { what, by: latest.saturating_since(tie.instant()) });
         }
         Ok(())
     }
@@ -251,10 +336,13 @@ impl Measure {
         &self.progress
     }
 
-    /// The estimate so far, within the bounds. They limit its standard deviation too, to that of an error evenly spread as far
-    /// as the farther one.
+    /// The estimate so far, within the bounds; none once the measurement has failed for good. The bounds limit its standard
+    /// deviation too, to that of an error evenly spread as far as the farther one.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
+        if self.failed.is_some() {
+            return None;
+        }
         let bounds = self.progress.bounds()?;
         let estimate = self.estimator.estimate()?;
         let offset = bounds.clamp(estimate.offset());
@@ -268,8 +356,8 @@ impl Measure {
     ///
     /// While a machine sleeps its monotonic clock stands still and the server's goes on, so dates from before and after
     /// contradict each other. The wall clock, which jumps when the machine wakes, shows that it was not the server.
-    #[cfg(feature = "net")]
-    pub(crate) fn cause(&self, error: Error, tie: ClockTie) -> Error {
+    #[must_use]
+    pub fn cause(&self, error: Error, tie: ClockTie) -> Error {
         match error {
             Error::Inconsistent { .. } => self.moved(tie).err().unwrap_or(error),
             _ => error,
@@ -292,9 +380,15 @@ impl Measure {
     /// The result, with the local clocks at the end as `tie` has them.
     ///
     /// # Errors
+    /// What ended the measurement for good, if something did, or its [`cause`](Self::cause).
+    /// [`ClockOrigin`](Error::ClockOrigin) when `tie` is older than the last request or answer, and
     /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning. When nothing was measured, what
     /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none.
     pub fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
+        if let Some(error) = self.failed.clone() {
+            return Err(self.cause(error, tie));
+        }
+        self.before_the_end(tie)?;
         let (moved, uncertainty) = self.moved(tie)?;
         let progress = &self.progress;
         let begun = progress.tie();
@@ -316,12 +410,13 @@ impl Measure {
             received_by_kernel: self.received_by_kernel,
             started,
             at,
-            wall: begun.wall_at(at),
+            begun,
             round_trip_min,
             assumptions: Assumptions {
                 lag: lag.allowance(),
                 lag_source: lag.source(),
                 drift_ppm: self.config.drift_ppm(),
+                min_servers: 1,
             },
             server: (!self.server.is_empty()).then_some(self.server),
             // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
@@ -351,7 +446,7 @@ impl Measure {
     }
 }
 
-/// How often in a row a request that would leave late is aimed anew.
+/// How often in a row a request that would leave late is rescheduled.
 const MAX_AIMS: u32 = 3;
 /// Failures in a row that end a measurement.
 const MAX_FAILURES: u32 = 3;
@@ -388,7 +483,7 @@ mod tests {
     /// A request at `millis` that takes 10 ms and says `seconds`.
     fn exchange(measure: &mut Measure, millis: i64, seconds: i64) -> Result<Observation, Error> {
         measure.sent(at(millis));
-        measure.absorb(&Exchange::new(at(millis), at(millis + 10), date(seconds)))
+        measure.absorb(&Exchange::from_parts_unchecked(at(millis), at(millis + 10), date(seconds)))
     }
 
     #[test]
@@ -403,7 +498,6 @@ mod tests {
         Ok(())
     }
 
-    #[cfg(feature = "net")]
     #[test]
     fn a_machine_that_slept_is_not_taken_for_a_server_that_contradicts_itself() -> Result<(), Error>
     {
@@ -454,7 +548,7 @@ mod tests {
     {
         let mut measure = started();
         measure.sent(at(0));
-        let fresh = Exchange::new(at(0), at(10), date(38)).with_server("nginx");
+        let fresh = Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx");
         let passed = fresh.with_age(Some(Duration::ZERO));
         assert_eq!(measure.absorb(&passed)?.lag().source(), LagSource::SharedCache);
         let age = Duration::from_secs(1);
@@ -466,9 +560,11 @@ mod tests {
     fn the_largest_lag_seen_is_the_one_assumed() -> Result<(), Error> {
         let mut measure = started();
         measure.sent(at(0));
-        measure.absorb(&Exchange::new(at(0), at(10), date(38)).with_server("nginx"))?;
+        measure.absorb(
+            &Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx"),
+        )?;
         measure.sent(at(20));
-        measure.absorb(&Exchange::new(at(20), at(30), date(38)))?;
+        measure.absorb(&Exchange::from_parts_unchecked(at(20), at(30), date(38)))?;
         let measurement = measure.finish(tie(30))?;
         assert_eq!(measurement.assumptions().lag(), UNKNOWN_LAG);
         assert_eq!(measurement.server(), Some("nginx"));
@@ -479,7 +575,8 @@ mod tests {
     fn a_date_before_the_floor_is_refused() {
         let mut measure = started();
         let old = Timestamp::from_unix_nanos(0);
-        let error = measure.absorb(&Exchange::new(at(0), at(10), old)).expect_err("1970");
+        let error =
+            measure.absorb(&Exchange::from_parts_unchecked(at(0), at(10), old)).expect_err("1970");
         assert_eq!(error.kind(), "date_before_floor");
     }
 
@@ -536,7 +633,6 @@ mod tests {
         Ok(())
     }
 
-    #[cfg(feature = "net")]
     #[test]
     fn a_server_that_is_away_is_waited_for_until_the_time_is_over() -> Result<(), Error> {
         let refused = || Error::Closed { received: 0 };
@@ -565,7 +661,6 @@ mod tests {
         Ok(())
     }
 
-    #[cfg(feature = "net")]
     #[test]
     fn answers_of_no_use_end_it_after_three_in_a_row_even_before_the_first_of_use()
     -> Result<(), Error> {
@@ -583,7 +678,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_aimed_anew_once_it_misses_by_more_than_is_unknown() -> Result<(), Error> {
+    fn a_request_is_rescheduled_once_it_misses_by_more_than_is_unknown() -> Result<(), Error> {
         let mut measure = started();
         assert!(!measure.is_missed(at(0), at(900)));
         exchange(&mut measure, 0, 38)?;
@@ -611,11 +706,20 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_aimed_anew_three_times_in_a_row_at_most() -> Result<(), Error> {
+    fn a_request_is_rescheduled_three_times_in_a_row_at_most() -> Result<(), Error> {
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
         for _ in 0..2 {
-            let missed: Vec<_> = (0..5).map(|_| measure.is_missed(at(1_000), at(1_900))).collect();
+            let mut missed = Vec::new();
+            for _ in 0..5 {
+                let Next::SendAt(due) = measure.next(at(20)) else { panic!("a request") };
+                let late = due.saturating_add(Duration::from_millis(900));
+                assert_eq!(measure.is_missed(due, late), measure.is_missed(due, late));
+                missed.push(measure.is_missed(due, late));
+                measure.next(late);
+                // And asked again it counts no second time.
+                measure.next(late);
+            }
             assert_eq!(missed, [true, true, true, false, false]);
             exchange(&mut measure, 900, 38)?;
         }
@@ -628,7 +732,7 @@ mod tests {
         let stamps = [(true, true), (true, false), (false, false)];
         for ((sent, received), millis) in stamps.into_iter().zip([0, 20, 40]) {
             measure.sent(at(millis));
-            let exchange = Exchange::new(at(millis), at(millis + 10), date(38))
+            let exchange = Exchange::from_parts_unchecked(at(millis), at(millis + 10), date(38))
                 .with_kernel_times(sent.then(|| at(millis + 1)), received.then(|| at(millis + 9)));
             let observation = measure.absorb(&exchange)?;
             let ends = (at(millis + i64::from(sent)), at(millis + 10 - i64::from(received)));
@@ -652,7 +756,6 @@ mod tests {
         Ok(())
     }
 
-    #[cfg(feature = "net")]
     #[test]
     fn one_finished_early_without_an_answer_of_use_says_what_was_wrong_with_the_last() {
         let mut measure = started();
@@ -671,6 +774,89 @@ mod tests {
         measure.lost(true, Error::Closed { received: 0 })?;
         assert_eq!(measure.next(at(20)), Next::Done);
         assert_eq!(measure.finish(tie(30))?.ended(), &Ended::Requests);
+        Ok(())
+    }
+
+    #[test]
+    fn an_answer_that_proves_nothing_ends_the_measurement_whatever_came_before() -> Result<(), Error>
+    {
+        let day = |days: i64| Timestamp::from_unix_nanos(days * 86_400 * NANOS_PER_SECOND);
+        let answer = |date| Exchange::from_parts_unchecked(at(3_000), at(3_010), date);
+        let bad = [
+            ("cached", answer(date(41)).with_age(Some(Duration::from_secs(5)))),
+            ("date_before_floor", answer(day(1))),
+            ("date_frozen", answer(date(38))),
+            ("date_went_back", answer(date(37))),
+            ("inconsistent", answer(date(45))),
+            (
+                "received_before_sent",
+                Exchange::from_parts_unchecked(at(3_010), at(3_000), date(41)),
+            ),
+        ];
+        for (kind, bad) in bad {
+            let mut measure = started();
+            exchange(&mut measure, 0, 38)?;
+            measure.sent(at(3_000));
+            measure.sent(at(3_001));
+            let error = measure.absorb(&bad).expect_err(kind);
+            assert_eq!(error.kind(), kind);
+            assert_eq!(measure.next(at(3_020)), Next::Done, "{kind}");
+            assert_eq!((measure.estimate(), measure.failed()), (None, Some(&error)), "{kind}");
+            let good = Exchange::from_parts_unchecked(at(3_001), at(3_011), date(41));
+            assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
+            assert_eq!(measure.finish(tie(3_020)), Err(error), "{kind}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_loss_that_is_final_ends_the_measurement_too() {
+        let broken = || Error::Closed { received: 0 };
+        let mut measure = started();
+        measure.sent(at(0));
+        measure.sent(at(1));
+        assert_eq!(measure.lost(true, broken()), Err(broken()));
+        assert_eq!(measure.next(at(10)), Next::Done);
+        assert_eq!(exchange(&mut measure, 1, 38), Err(broken()));
+        assert_eq!(measure.finish(tie(20)), Err(broken()));
+    }
+
+    #[test]
+    fn a_cross_timestamp_of_another_clock_is_an_error_at_either_end() -> Result<(), Error> {
+        // The process's clock reads seconds, CLOCK_MONOTONIC hours.
+        let hours = 5_075_000;
+        let mut begun = Measure::new(&Config::default(), tie(hours));
+        let error = exchange(&mut begun, 0, 38).expect_err("sent hours before it began");
+        assert_eq!(error.kind(), "clock_origin");
+        assert_eq!(begun.next(at(20)), Next::Done);
+        assert_eq!(begun.finish(tie(hours)).map_err(|e| e.kind()), Err("clock_origin"));
+
+        let mut begun = Measure::new(&Config::default(), tie(0));
+        exchange(&mut begun, hours, hours / 1_000 + 38)?;
+        assert_eq!(begun.finish(tie(20)).map_err(|e| e.kind()), Err("clock_origin"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_measurement_under_way_can_be_shared_between_threads_and_moved() {
+        fn shared<T: Send + Sync + 'static>() {}
+        shared::<Measure>();
+        shared::<Config>();
+        shared::<Progress>();
+        shared::<Box<dyn Estimator>>();
+        shared::<Box<dyn Schedule>>();
+        shared::<Measurement>();
+        shared::<crate::http::ResponseReader>();
+        shared::<Error>();
+    }
+
+    #[test]
+    fn a_measurement_is_shown_in_one_line() -> Result<(), Error> {
+        let config = Config::builder().lag(Duration::ZERO).build()?;
+        let mut measure = Measure::new(&config, tie(0));
+        exchange(&mut measure, 0, 38)?;
+        let shown = format!("{:.3}", measure.finish(tie(10))?);
+        assert_eq!(shown, "+38.495 s, stddev 0.343 s, bounds [+37.990, +39.000]");
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! The finished result.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::server::LagSource;
-use crate::time::{Interval, LocalInstant, Offset, Timestamp};
+use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 
 /// What the bounds of a measurement take for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub struct Assumptions {
     pub(crate) lag: Duration,
     pub(crate) lag_source: LagSource,
     pub(crate) drift_ppm: u32,
+    pub(crate) min_servers: usize,
 }
 
 impl Assumptions {
@@ -33,6 +35,13 @@ impl Assumptions {
     pub const fn drift_ppm(&self) -> u32 {
         self.drift_ppm
     }
+
+    /// So many servers at least were demanded to answer and agree: 1 for a measurement of one server. Of several that answered,
+    /// the bounds of more than half hold.
+    #[must_use]
+    pub const fn min_servers(&self) -> usize {
+        self.min_servers
+    }
 }
 
 /// Why a measurement ended.
@@ -51,6 +60,18 @@ pub enum Ended {
     Lost(Error),
 }
 
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target => f.write_str("target reached"),
+            Self::Enough => f.write_str("more requests would not help"),
+            Self::Requests => f.write_str("requests used up"),
+            Self::Duration => f.write_str("time used up"),
+            Self::Lost(error) => write!(f, "server lost: {error}"),
+        }
+    }
+}
+
 /// How far the local clock is from one server's, with the bounds within which that is certain under the stated
 /// [`Assumptions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +84,8 @@ pub struct Measurement {
     pub(crate) received_by_kernel: u32,
     pub(crate) started: LocalInstant,
     pub(crate) at: LocalInstant,
-    pub(crate) wall: Timestamp,
+    /// How the local clocks stood at the beginning.
+    pub(crate) begun: ClockTie,
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
     pub(crate) server: Option<String>,
@@ -161,18 +183,28 @@ impl Measurement {
     /// What the local wall clock showed at [`at`](Self::at).
     #[must_use]
     pub const fn local_time(&self) -> Timestamp {
-        self.wall
+        self.begun.wall_at(self.at)
     }
 
     /// The best single guess of the server's clock at [`at`](Self::at).
     #[must_use]
     pub const fn server_time(&self) -> Timestamp {
-        self.wall.saturating_add(self.offset())
+        self.local_time().saturating_add(self.offset())
     }
 
     /// Why no more requests were sent.
     #[must_use]
     pub const fn ended(&self) -> &Ended {
         &self.ended
+    }
+}
+
+impl fmt::Display for Measurement {
+    /// Offset, standard deviation and bounds in seconds, to the nanosecond unless a precision is asked for:
+    /// `+38.116012 s, stddev 0.000030 s, bounds [+38.115512, +38.117650]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.estimate.fmt(f)?;
+        f.write_str(", bounds ")?;
+        self.bounds.fmt(f)
     }
 }

@@ -1,32 +1,17 @@
-//! Sockets, names and the machine's clocks: all of the crate that does I/O.
+//! Sockets, names and the machine's clocks: all of the crate that does I/O. It holds no rule of the protocol.
 
-pub(crate) mod cancel;
-pub(crate) mod clock;
+mod cancel;
+mod clock;
+mod driver;
 mod kernel;
-pub(crate) mod link;
-pub(crate) mod resolve;
-pub(crate) mod timestamping;
-mod url;
-pub(crate) mod wire;
+mod resolve;
+mod socket;
+mod timestamps;
 
-pub use self::cancel::Canceller;
-pub use self::resolve::Family;
-pub use self::timestamping::Timestamping;
-pub use self::url::Url;
+pub use self::cancel::{Canceller, DropGuard};
+pub use self::clock::{now, tie};
+pub use self::timestamps::SocketTimestamps;
 
-use crate::time::{ClockTie, LocalInstant};
-
-/// What the wall clock shows at an instant, as measurements of this process count instants.
-///
-/// Before acting on a [`Measurement`](crate::Measurement), hold it against the measurement's own: a wall clock that was
-/// stepped in between is not the one that was measured.
-#[must_use]
-pub fn tie() -> ClockTie {
-    clock::Clock::new().tie()
-}
-
-/// Now, as measurements of this process count instants.
-#[must_use]
-pub fn now() -> LocalInstant {
-    clock::Clock::new().now()
-}
+pub(crate) use self::driver::Driver;
+pub(crate) use self::resolve::Resolver;
+pub(crate) use self::socket::SocketOptions;

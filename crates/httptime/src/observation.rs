@@ -3,17 +3,28 @@
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::http::ResponseHead;
 use crate::server::Lag;
 use crate::time::{ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp};
 
 /// One HTTP request and the head of its response, as whoever moved the bytes saw them.
 ///
+/// Made [`of`](Self::of) a head that [`http`](crate::http) has read, or [from the header fields](Self::from_headers) that another
+/// HTTP library gives, so that no `Age`, second `Date` or status is forgotten that makes the `Date` worthless:
+///
 /// ```
-/// use httptime::{Exchange, LocalInstant, Timestamp};
+/// use httptime::{Error, Exchange, LocalInstant};
 ///
 /// # let (sent, received) = (LocalInstant::from_nanos(0), LocalInstant::from_nanos(1));
-/// let exchange = Exchange::new(sent, received, Timestamp::from_unix_seconds(1_795_426_632).unwrap())
-///     .with_server("nginx/1.22.1");
+/// // With the `http` crate: response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+/// let headers = [("server", &b"nginx/1.22.1"[..]), ("date", b"Mon, 23 Nov 2026 09:37:12 GMT")];
+/// let exchange = Exchange::from_headers(sent, received, 200, headers)?;
+/// assert_eq!(exchange.server(), Some("nginx/1.22.1"));
+///
+/// let two = [("Date", &b"Mon, 23 Nov 2026 09:37:12 GMT"[..]), ("Date", b"Mon, 23 Nov 2026 09:37:13 GMT")];
+/// let error = Exchange::from_headers(sent, received, 200, two).unwrap_err();
+/// assert_eq!(error.kind(), "conflicting_dates");
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Exchange<'a> {
@@ -28,9 +39,42 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// The request's first byte left no earlier than `sent`, the `Date` had come by `received`, and it said `date`.
+    /// The request's first byte left no earlier than `sent`, and the whole `head` had come by `received`.
+    ///
+    /// # Errors
+    /// Those of [`ResponseHead::date`]. An `Age` is no error here: what takes the exchange in refuses it.
+    pub fn of(
+        sent: LocalInstant,
+        received: LocalInstant,
+        head: &ResponseHead<'a>,
+    ) -> Result<Self, Error> {
+        let exchange = Self::from_parts_unchecked(sent, received, head.date()?);
+        Ok(exchange.with_age(head.age()).with_server(head.server()))
+    }
+
+    /// The request's first byte left no earlier than `sent`, and all of the header fields, given in their order by name and value,
+    /// had come by `received`.
+    ///
+    /// # Errors
+    /// Those of [`ResponseHead::from_fields`] and of [`of`](Self::of).
+    pub fn from_headers(
+        sent: LocalInstant,
+        received: LocalInstant,
+        status: u16,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Self, Error> {
+        Self::of(sent, received, &ResponseHead::from_fields(status, headers)?)
+    }
+
+    /// The request's first byte left no earlier than `sent`, the `Date` had come by `received`, and it said `date`. Of nothing else in
+    /// the response: whoever calls this has seen to it that there is one `Date`, no status 408, and no `Age` that is not passed
+    /// on ([`with_age`](Self::with_age)). For simulations, and for what has no response.
     #[must_use]
-    pub const fn new(sent: LocalInstant, received: LocalInstant, date: Timestamp) -> Self {
+    pub const fn from_parts_unchecked(
+        sent: LocalInstant,
+        received: LocalInstant,
+        date: Timestamp,
+    ) -> Self {
         Self {
             sent,
             received,
@@ -147,8 +191,11 @@ impl Observation {
     /// Reduces an exchange, with the local wall clock as `tie` has it and a server late by no more than `lag`.
     ///
     /// # Errors
-    /// [`Error::ReceivedBeforeSent`] when the times run backwards.
+    /// [`Error::Cached`] for a stored response (an `Age` above zero); [`Error::ReceivedBeforeSent`] when the times run backwards.
     pub fn new(tie: ClockTie, exchange: &Exchange<'_>, lag: Lag) -> Result<Self, Error> {
+        if let Some(age) = exchange.age.filter(|age| !age.is_zero()) {
+            return Err(Error::Cached { age });
+        }
         let Exchange { sent, received, date, .. } = *exchange;
         if received < sent {
             return Err(Error::ReceivedBeforeSent { by: sent.saturating_since(received) });
@@ -223,5 +270,45 @@ impl Observation {
     #[must_use]
     pub fn bounds(&self) -> Interval {
         Interval::between(self.lower, self.upper())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_response_proves_nothing_to_an_estimator_either() {
+        let at = LocalInstant::from_nanos;
+        let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
+        let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+        let age = Duration::from_secs(3599);
+        let exchange = Exchange::from_parts_unchecked(at(0), at(10), wall).with_age(Some(age));
+        let observed = Observation::new(tie, &exchange, Lag::shared_cache());
+        assert_eq!(observed, Err(Error::Cached { age }));
+    }
+
+    #[test]
+    fn no_header_that_makes_a_date_worthless_is_forgotten() {
+        let at = LocalInstant::from_nanos;
+        let of = |status, headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+            Exchange::from_headers(at(0), at(10), status, headers)
+        };
+        let (date, next) =
+            (("Date", "Mon, 23 Nov 2026 09:37:12 GMT"), ("DATE", "Mon, 23 Nov 2026 09:37:13 GMT"));
+        let kind = |status, headers: &[(&'static str, &'static str)]| {
+            of(status, headers).map(drop).map_err(|error| error.kind())
+        };
+        assert_eq!(kind(404, &[date, ("Via", "x"), date]), Ok(()));
+        assert_eq!(kind(200, &[]), Err("no_date"));
+        assert_eq!(kind(200, &[date, next]), Err("conflicting_dates"));
+        assert_eq!(kind(200, &[("Date", "today")]), Err("malformed_date"));
+        for status in [0, 100, 103, 408, 1000] {
+            assert_eq!(kind(status, &[date]), Err("malformed_head"), "{status}");
+        }
+        let stored = [("age", " 3599 "), date];
+        let age = of(200, &stored).map(|exchange| exchange.age());
+        assert_eq!(age, Ok(Some(Duration::from_secs(3599))));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
+use crate::evidence::{AgedEvidence, Evidence};
 use crate::observation::Observation;
-use crate::round_trips::RoundTrips;
+use crate::round_trips::LatestRoundTrips;
 use crate::server::Lag;
 use crate::time::{
     ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos, f64_to_nanos,
@@ -21,26 +23,29 @@ pub struct Progress {
     observations: u32,
     first_sent: Option<LocalInstant>,
     last_sent: Option<LocalInstant>,
-    evidence: Option<Evidence>,
-    round_trips: RoundTrips,
-    handovers: RoundTrips,
+    known: Option<Known>,
+    round_trips: LatestRoundTrips,
+    handovers: LatestRoundTrips,
 }
 
-/// The intersection of all observations, at the instant of the last one.
+/// What the observations so far have shown.
 #[derive(Debug, Clone, Copy)]
-struct Evidence {
-    at: LocalInstant,
-    lower: Offset,
-    upper: Offset,
-    aim_lower: Offset,
-    aim_upper: Offset,
+struct Known {
+    /// With the lag, and the drift allowance: the bounds.
+    bounds: AgedEvidence,
+    /// Without, and with no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
+    remaining: AgedEvidence,
     lag: Lag,
     shortest: Duration,
     last: Duration,
 }
 
 impl Progress {
-    pub(crate) const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
+    /// Of a measurement that begins with the local clocks as `tie` has them, and allows for `drift_ppm` between the clocks.
+    ///
+    /// [`Measure`](crate::Measure) keeps one; make your own to test a [`Schedule`](crate::schedule::Schedule).
+    #[must_use]
+    pub const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
         Self {
             tie,
             drift_ppm,
@@ -49,9 +54,9 @@ impl Progress {
             observations: 0,
             first_sent: None,
             last_sent: None,
-            evidence: None,
-            round_trips: RoundTrips::new(),
-            handovers: RoundTrips::new(),
+            known: None,
+            round_trips: LatestRoundTrips::new(),
+            handovers: LatestRoundTrips::new(),
         }
     }
 
@@ -94,14 +99,14 @@ impl Progress {
     /// When the latest observation was received: the instant to which bounds and estimate refer.
     #[must_use]
     pub fn at(&self) -> Option<LocalInstant> {
-        self.evidence.map(|evidence| evidence.at)
+        self.known.map(|known| known.bounds.at())
     }
 
     /// The bounds so far. `None` before the first observation, and when observations contradict each other (which
     /// ends the measurement).
     #[must_use]
     pub fn bounds(&self) -> Option<Interval> {
-        self.evidence.and_then(|evidence| Interval::new(evidence.lower, evidence.upper))
+        self.known?.bounds.evidence().interval()
     }
 
     /// Where the offset may still be, as far as aiming goes: the bounds as they would be for a server without lag and
@@ -109,46 +114,45 @@ impl Progress {
     /// observations contradict each other, the width of the contradiction.
     #[must_use]
     pub fn unknown(&self) -> Option<Interval> {
-        let evidence = self.evidence?;
-        Some(Interval::between(evidence.aim_lower, evidence.aim_upper))
+        Some(self.known?.remaining.evidence().hull())
     }
 
     /// The largest lag allowed for in the bounds.
     #[must_use]
     pub fn lag(&self) -> Option<Lag> {
-        self.evidence.map(|evidence| evidence.lag)
+        self.known.map(|known| known.lag)
     }
 
     /// The shortest round trip.
     #[must_use]
     pub fn round_trip_min(&self) -> Option<Duration> {
-        self.evidence.map(|evidence| evidence.shortest)
+        self.known.map(|known| known.shortest)
     }
 
     /// The latest round trip.
     #[must_use]
     pub fn round_trip_last(&self) -> Option<Duration> {
-        self.evidence.map(|evidence| evidence.last)
+        self.known.map(|known| known.last)
     }
 
-    /// The median of the latest round trips.
+    /// The median of the latest 64 round trips.
     #[must_use]
     pub fn round_trip_median(&self) -> Option<Duration> {
-        self.evidence.map(|_| duration(self.round_trips.median()))
+        self.known.map(|_| duration(self.round_trips.trips().median()))
     }
 
     /// How long a round trip is thought to take when nothing queues: a little less than the shortest one seen.
     #[must_use]
     pub fn round_trip_base(&self) -> Option<Duration> {
-        self.evidence
-            .map(|evidence| evidence.shortest.saturating_sub(duration(self.round_trips.excess())))
+        self.known
+            .map(|known| known.shortest.saturating_sub(duration(self.round_trips.trips().excess())))
     }
 
-    /// The mean queueing on each of the two ways, from how far the round trips spread: their jitter. Robust against a
+    /// The mean queueing on each of the two ways, from how far the latest 64 round trips spread: their jitter. Robust against a
     /// few that are far out.
     #[must_use]
     pub fn queueing(&self) -> Option<Duration> {
-        self.evidence.map(|_| duration(self.round_trips.queueing()))
+        self.known.map(|_| duration(self.round_trips.trips().queueing()))
     }
 
     /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
@@ -157,26 +161,31 @@ impl Progress {
     #[must_use]
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
         let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
-            .saturating_add(f64_to_nanos(self.handovers.median()));
+            .saturating_add(f64_to_nanos(self.handovers.trips().median()));
         let ahead = offset.as_nanos().saturating_add(way);
         let stamped = self.tie.wall_at(earliest).as_unix_nanos().saturating_add(ahead);
         let wait = (NANOS_PER_SECOND - stamped.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
     }
 
-    pub(crate) fn note_sent(&mut self, at: LocalInstant) {
+    /// A request left at this instant.
+    pub fn sent(&mut self, at: LocalInstant) {
         self.requests += 1;
         self.outstanding += 1;
         self.first_sent = self.first_sent.or(Some(at));
         self.last_sent = self.last_sent.max(Some(at));
     }
 
-    pub(crate) fn note_lost(&mut self) {
+    /// The answer to a request will not come.
+    pub fn lost(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
-    /// Intersects with one more observation; says by how much it contradicts the others, if it does.
-    pub(crate) fn note_observed(&mut self, observation: &Observation) -> Result<(), Duration> {
+    /// The answer to a request came: intersects with what it proves.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] when it contradicts the observations before it.
+    pub fn absorb(&mut self, observation: &Observation) -> Result<(), Error> {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.observations += 1;
         let round_trip = observation.round_trip();
@@ -184,60 +193,27 @@ impl Progress {
         if !observation.handover().is_zero() {
             self.handovers.insert(duration_to_nanos(observation.handover()));
         }
+        let at = observation.received();
+        let (drift_ppm, typical_ppm) = (self.drift_ppm, self.drift_ppm.min(TYPICAL_DRIFT_PPM));
         // The stamp may be a round trip older than the reception.
-        let seen = Evidence {
-            at: observation.received(),
-            lower: observation.lower(),
-            upper: observation.upper(),
-            aim_lower: observation.lower(),
-            aim_upper: observation.upper_without_lag(),
-            lag: observation.lag(),
+        let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
+        let remaining = Evidence::new(observation.lower(), observation.upper_without_lag())
+            .aged(round_trip, typical_ppm);
+        let lag = observation.lag();
+        let known = self.known.get_or_insert(Known {
+            bounds: AgedEvidence::new(bounds, at, drift_ppm),
+            remaining: AgedEvidence::new(remaining, at, typical_ppm),
+            lag,
             shortest: round_trip,
             last: round_trip,
-        }
-        .widened(round_trip, self.drift_ppm);
-        let evidence = match self.evidence {
-            None => seen,
-            Some(before) => {
-                let at = before.at.max(seen.at);
-                let before = before.aged(at, self.drift_ppm);
-                let seen = seen.aged(at, self.drift_ppm);
-                Evidence {
-                    at,
-                    lower: before.lower.max(seen.lower),
-                    upper: before.upper.min(seen.upper),
-                    aim_lower: before.aim_lower.max(seen.aim_lower),
-                    aim_upper: before.aim_upper.min(seen.aim_upper),
-                    lag: before.lag.max(seen.lag),
-                    shortest: before.shortest.min(seen.shortest),
-                    last: seen.last,
-                }
-            }
-        };
-        self.evidence = Some(evidence);
-        if evidence.lower <= evidence.upper {
-            Ok(())
-        } else {
-            Err(evidence.lower.saturating_sub(evidence.upper).abs())
-        }
-    }
-}
-
-impl Evidence {
-    fn aged(self, at: LocalInstant, drift_ppm: u32) -> Self {
-        Self { at, ..self.widened(at.saturating_since(self.at), drift_ppm) }
-    }
-
-    fn widened(self, elapsed: Duration, drift_ppm: u32) -> Self {
-        let by = drift(elapsed, drift_ppm);
-        let typical = drift(elapsed, drift_ppm.min(TYPICAL_DRIFT_PPM));
-        Self {
-            lower: self.lower.saturating_sub(by),
-            upper: self.upper.saturating_add(by),
-            aim_lower: self.aim_lower.saturating_sub(typical),
-            aim_upper: self.aim_upper.saturating_add(typical),
-            ..self
-        }
+        });
+        known.bounds.narrow(bounds, at);
+        known.remaining.narrow(remaining, at);
+        known.lag = known.lag.max(lag);
+        known.shortest = known.shortest.min(round_trip);
+        known.last = round_trip;
+        let width = known.bounds.evidence().width();
+        if width < Offset::ZERO { Err(Error::Inconsistent { gap: width.abs() }) } else { Ok(()) }
     }
 }
 
@@ -247,16 +223,6 @@ fn duration(nanos: f64) -> Duration {
 
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;
-
-/// How far two clocks can come apart in `elapsed` when one gains at most `ppm` parts in a million on the other,
-/// rounded up.
-pub(crate) fn drift(elapsed: Duration, ppm: u32) -> Offset {
-    let (nanos, ppm) = (duration_to_nanos(elapsed), i64::from(ppm));
-    let rest = nanos % 1_000_000 * ppm;
-    let whole = (nanos / 1_000_000).saturating_mul(ppm);
-    let rest = rest / 1_000_000 + i64::from(rest % 1_000_000 != 0);
-    Offset::from_nanos(whole.saturating_add(rest))
-}
 
 #[cfg(test)]
 mod tests {
@@ -271,10 +237,10 @@ mod tests {
         let (sent, received) =
             (LocalInstant::from_nanos(0), LocalInstant::from_nanos(round_trip_ns));
         let date = Timestamp::from_unix_seconds(5).expect("in range");
-        let exchange = Exchange::new(sent, received, date);
+        let exchange = Exchange::from_parts_unchecked(sent, received, date);
         let observation =
             Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order");
-        progress.note_observed(&observation).expect("consistent");
+        progress.absorb(&observation).expect("consistent");
         progress
     }
 
@@ -301,7 +267,7 @@ mod tests {
         for (handed_over, took) in
             [(30_000_000, 40_000), (60_000_000, 50_000_000), (120_000_000, 30_000)]
         {
-            let exchange = Exchange::new(
+            let exchange = Exchange::from_parts_unchecked(
                 at(handed_over),
                 at(handed_over + 80_000_000),
                 Timestamp::from_unix_nanos(5_000_000_000),
@@ -309,22 +275,46 @@ mod tests {
             .with_kernel_times(Some(at(handed_over + took)), None);
             let lag = Lag::stated(Duration::ZERO);
             let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
-            progress.note_observed(&observation).expect("consistent");
+            progress.absorb(&observation).expect("consistent");
         }
         let with = progress.aim(Offset::ZERO, at(30_000_000));
         assert_eq!(without.saturating_since(with), Duration::from_nanos(40_000));
     }
 
     #[test]
-    fn bounds_widen_with_age_and_round_up() {
-        assert_eq!(drift(Duration::from_secs(10), 100), Offset::from_nanos(1_000_000));
-        assert_eq!(drift(Duration::from_nanos(1), 1), Offset::from_nanos(1));
-        assert_eq!(drift(Duration::ZERO, 100), Offset::ZERO);
-        let century = Duration::from_secs(3_155_760_000);
-        assert_eq!(drift(century, 10_000), Offset::from(century / 100));
-        assert_eq!(drift(Duration::MAX, u32::MAX), Offset::from_nanos(i64::MAX));
+    fn bounds_are_as_old_as_the_round_trip() {
         let bounds = progress(1_000_000).bounds().expect("bounds");
         // The stamp may be the whole round trip old: 100 ns of drift on top of the round trip itself.
         assert_eq!(bounds.width(), Duration::from_nanos(1_001_000_000 + 200));
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_latest_64_and_the_shortest_that_of_all() {
+        let mut progress = progress(7_000_000);
+        let mut ask = |number: i64, round_trip_ns: i64| {
+            let (sent, wall) = (number * NANOS_PER_SECOND, 5 + number);
+            let exchange = Exchange::from_parts_unchecked(
+                LocalInstant::from_nanos(sent),
+                LocalInstant::from_nanos(sent + round_trip_ns),
+                Timestamp::from_unix_seconds(wall).expect("in range"),
+            );
+            let lag = Lag::stated(Duration::ZERO);
+            let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
+            progress.absorb(&observation).expect("consistent");
+            progress.round_trip_median().expect("observed")
+        };
+        // Three different ones each time, so that no one in the middle can hide what is kept.
+        let varied = |number: i64| number % 3 * 1_000_000;
+        for number in 1..=100 {
+            ask(number, 10_000_000 + varied(number));
+        }
+        let mut median = Duration::ZERO;
+        for number in 101..=164 {
+            median = ask(number, 50_000_000 + varied(number));
+        }
+        assert_eq!(median, Duration::from_millis(51));
+        let base = progress.round_trip_base().expect("observed");
+        assert!(base <= Duration::from_millis(7), "{base:?}");
+        assert_eq!(progress.round_trip_min(), Some(Duration::from_millis(7)));
     }
 }

@@ -13,7 +13,6 @@
 //! | [`adaptive`](Adaptive) | aims at what the estimator believes, several requests to a second where that saves time |
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 mod adaptive;
@@ -28,10 +27,9 @@ pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
 pub use self::scan::Scan;
 
-use crate::config::Config;
-use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::limits::Limits;
+use crate::names::by_name;
 use crate::progress::Progress;
 use crate::time::{Interval, LocalInstant};
 
@@ -53,17 +51,26 @@ pub struct View<'a> {
     earliest: LocalInstant,
     progress: &'a Progress,
     estimator: &'a dyn Estimator,
-    config: &'a Config,
+    limits: &'a Limits,
+    expected: Option<Interval>,
 }
 
 impl<'a> View<'a> {
-    pub(crate) const fn new(
+    /// A view for a schedule that can send at `earliest`, within `limits`. Nothing is expected of the offset.
+    #[must_use]
+    pub const fn new(
         earliest: LocalInstant,
         progress: &'a Progress,
         estimator: &'a dyn Estimator,
-        config: &'a Config,
+        limits: &'a Limits,
     ) -> Self {
-        Self { earliest, progress, estimator, config }
+        Self { earliest, progress, estimator, limits, expected: None }
+    }
+
+    /// The same, with the offset expected in this interval.
+    #[must_use]
+    pub const fn expecting(self, expected: Option<Interval>) -> Self {
+        Self { expected, ..self }
     }
 
     /// The earliest instant at which a request can leave: now, or when a connection will be open.
@@ -93,20 +100,70 @@ impl<'a> View<'a> {
     /// What the caller is willing to spend.
     #[must_use]
     pub const fn limits(&self) -> &'a Limits {
-        self.config.limits()
+        self.limits
     }
 
     /// Where the offset is expected to be. Not proved by anything.
     #[must_use]
     pub const fn expected(&self) -> Option<Interval> {
-        self.config.expected()
+        self.expected
     }
 }
 
 /// Decides when requests leave.
 ///
-/// Implementations read no clock and hold no randomness. They need not watch the limits: the measurement does.
-pub trait Schedule: fmt::Debug + Send {
+/// Implementations read no clock and hold no randomness. They need not watch the limits: the measurement does. So a custom one
+/// can be tested with a [`View`] made by hand:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use httptime::estimate::{Estimator, Midpoint};
+/// use httptime::progress::Progress;
+/// use httptime::schedule::{Plan, Schedule, View};
+/// use httptime::server::Lag;
+/// use httptime::{ClockTie, Config, Exchange, LocalInstant, Observation, Timestamp};
+///
+/// /// One request a second, and the next only once the last is answered.
+/// #[derive(Debug)]
+/// struct EverySecond;
+///
+/// impl Schedule for EverySecond {
+///     fn name(&self) -> &'static str {
+///         "every_second"
+///     }
+///
+///     fn plan(&mut self, view: &View<'_>) -> Plan {
+///         if view.progress().outstanding() > 0 {
+///             return Plan::AwaitReply;
+///         }
+///         let next = view.progress().last_sent().map(|last| last.saturating_add(Duration::from_secs(1)));
+///         Plan::SendAt(next.map_or(view.earliest(), |next| next.max(view.earliest())))
+///     }
+/// }
+///
+/// let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+/// let wall = Timestamp::from_unix_seconds(1_795_392_000).unwrap();
+/// let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+/// let (config, mut estimator) = (Config::default(), Midpoint::default());
+/// let mut progress = Progress::new(tie, config.drift_ppm());
+///
+/// let plan = EverySecond.plan(&View::new(at(7), &progress, &estimator, config.limits()));
+/// assert_eq!(plan, Plan::SendAt(at(7)));
+///
+/// progress.sent(at(7));
+/// let plan = EverySecond.plan(&View::new(at(8), &progress, &estimator, config.limits()));
+/// assert_eq!(plan, Plan::AwaitReply);
+///
+/// let exchange = Exchange::from_parts_unchecked(at(7), at(17), wall);
+/// let observation = Observation::new(tie, &exchange, Lag::stated(Duration::ZERO))?;
+/// progress.absorb(&observation)?;
+/// estimator.absorb(&observation);
+/// let plan = EverySecond.plan(&View::new(at(17), &progress, &estimator, config.limits()));
+/// assert_eq!(plan, Plan::SendAt(at(1007)));
+/// # Ok::<(), httptime::Error>(())
+/// ```
+pub trait Schedule: fmt::Debug + Send + Sync {
     /// The name by which people choose it.
     fn name(&self) -> &'static str;
 
@@ -130,7 +187,7 @@ const OFTEN_LATE: Duration = Duration::from_micros(100);
 
 /// The schedules that come with the library, by name.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum ScheduleKind {
     /// [`Periodic`]
     Periodic,
@@ -150,7 +207,7 @@ impl ScheduleKind {
     pub const ALL: &[Self] =
         &[Self::Periodic, Self::Bisect, Self::Scan, Self::Htpdate, Self::Adaptive];
 
-    /// The name, as [`FromStr`] takes it.
+    /// The name, as [`FromStr`](std::str::FromStr) takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -175,19 +232,11 @@ impl ScheduleKind {
     }
 }
 
-impl FromStr for ScheduleKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::InvalidConfig { reason: format!("no schedule is called {name:?}") }
-        })
-    }
-}
+by_name!(ScheduleKind, "schedule");
 
 /// What a measurement spends, requests or seconds.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
     /// At most one request a second and 12 in all.
     Polite,
@@ -202,7 +251,7 @@ impl Profile {
     /// All of them.
     pub const ALL: &[Self] = &[Self::Polite, Self::Balanced, Self::Fast];
 
-    /// The name, as [`FromStr`] takes it.
+    /// The name, as [`FromStr`](std::str::FromStr) takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -233,12 +282,23 @@ impl Profile {
     }
 }
 
-impl FromStr for Profile {
-    type Err = Error;
+by_name!(Profile, "profile");
 
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.iter().copied().find(|profile| profile.name() == name).ok_or_else(|| {
-            Error::InvalidConfig { reason: format!("no profile is called {name:?}") }
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn kinds_and_profiles_are_shown_as_they_are_read() -> Result<(), Error> {
+        for kind in ScheduleKind::ALL {
+            assert_eq!(kind.to_string().parse::<ScheduleKind>()?, *kind);
+            assert_eq!(kind.build().name(), kind.name());
+        }
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse::<Profile>()?, *profile);
+        }
+        assert_eq!(format!("{:>10}", Profile::Fast), "      fast");
+        Ok(())
     }
 }

@@ -1,42 +1,78 @@
 //! Many servers, one answer.
 //!
 //! Each server's own observations are intersected first ([`progress`](crate::progress)). Here the servers' bounds are
-//! held against each other, as in the intersection and combine algorithms of RFC 5905, sections 11.2.1 and 11.2.3:
-//! the largest group whose bounds have a point in common is selected if it is a majority; whoever is not in it is a
-//! falseticker. The survivors' estimates are weighted with their inverse variances, inside their common bounds.
+//! compared with each other, as in the intersection and combine algorithms of RFC 5905, sections 11.2.1 and 11.2.3:
+//! the largest group whose bounds have a point in common is selected if it is a majority, and as many as the [`Quorum`]
+//! demands; whoever is not in it is a falseticker. The survivors' estimates are weighted with their inverse variances.
 //!
 //! A liar whose bounds overlap the honest ones is in that group too, and can cut the truth off what all of it have in common. So
-//! the combined bounds are not that, but what more than half agree on (Marzullo 1984): they hold the truth as long as more than
-//! half of the servers' bounds do.
+//! the bounds are not that, but what more than half agree on (Marzullo 1984): they hold the truth as long as more than
+//! half of the bounds do.
 
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::Estimate;
-use crate::measurement::{Ended, Measurement};
-use crate::progress::drift;
+use crate::evidence::{Evidence, drift};
+use crate::measurement::{Assumptions, Ended, Measurement};
 use crate::time::{Interval, Offset, f64_to_nanos, nanos_to_duration, nanos_to_f64};
+
+/// How many servers must answer and agree for an answer of several to count.
+///
+/// ```
+/// use httptime::select::Quorum;
+///
+/// assert_eq!(Quorum::majority_of(3).min_servers(), 2);
+/// assert_eq!(Quorum::majority_of(4).min_servers(), 3);
+/// assert_eq!(Quorum::majority_of(3).with_min_servers(1).min_servers(), 1);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Quorum {
+    configured: usize,
+    min_servers: usize,
+}
+
+impl Quorum {
+    /// A majority of the servers configured, whether they answer or not: ⌊n / 2⌋ + 1. So one of three that is left alone
+    /// cannot lie unnoticed.
+    #[must_use]
+    pub const fn majority_of(configured: usize) -> Self {
+        Self { configured, min_servers: configured / 2 + 1 }
+    }
+
+    /// The same number of servers, of which so many must answer and agree. Below the majority, those that fail, or are kept from
+    /// answering, leave the decision to fewer.
+    #[must_use]
+    pub const fn with_min_servers(self, min_servers: usize) -> Self {
+        Self { min_servers, ..self }
+    }
+
+    /// How many servers were to be asked.
+    #[must_use]
+    pub const fn configured(self) -> usize {
+        self.configured
+    }
+
+    /// How many must answer and agree.
+    #[must_use]
+    pub const fn min_servers(self) -> usize {
+        self.min_servers
+    }
+}
 
 /// The largest group of intervals that agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
     bounds: Interval,
-    majority: Interval,
     survivors: Vec<bool>,
 }
 
 impl Selection {
-    /// What all survivors' intervals have in common. Holds the truth if all of theirs do.
+    /// From the first to the last point that more than half of the intervals have in common. Holds the truth if more than half
+    /// of the intervals do: one of three that lies, overlapping the others or not, cannot break it.
     #[must_use]
     pub const fn bounds(&self) -> Interval {
         self.bounds
-    }
-
-    /// From the first to the last point that more than half of the intervals have in common; never narrower than
-    /// [`bounds`](Self::bounds). Holds the truth if more than half of the intervals do.
-    #[must_use]
-    pub const fn majority(&self) -> Interval {
-        self.majority
     }
 
     /// For each interval, in the order given, whether it survived; the others are falsetickers.
@@ -46,12 +82,12 @@ impl Selection {
     }
 }
 
-/// Finds the majority among `intervals`.
+/// Finds the majority among `intervals`: one of each server that answered.
 ///
 /// # Errors
-/// [`Error::NothingMeasured`] without an interval; [`Error::NoMajority`] when no more than half have a point in
-/// common; [`Error::AmbiguousMajority`] when two groups of the same size do, in different places.
-pub fn select(intervals: &[Interval]) -> Result<Selection, Error> {
+/// [`Error::NothingMeasured`] without an interval; [`Error::NoMajority`] when no more than half, or fewer than `quorum` demands,
+/// have a point in common; [`Error::AmbiguousMajority`] when two groups of the same size do, in different places.
+pub fn select(intervals: &[Interval], quorum: Quorum) -> Result<Selection, Error> {
     let mut best: Option<Interval> = None;
     let mut agreeing = 0;
     let mut rival: Option<Interval> = None;
@@ -67,16 +103,19 @@ pub fn select(intervals: &[Interval]) -> Result<Selection, Error> {
             rival = common;
         }
     }
-    let Some(bounds) = best else { return Err(Error::NothingMeasured) };
-    if agreeing * 2 <= intervals.len() {
-        return Err(Error::NoMajority { servers: intervals.len(), agreeing });
+    let Some(common) = best else { return Err(Error::NothingMeasured) };
+    let answered = intervals.len();
+    if agreeing * 2 <= answered || agreeing < quorum.min_servers {
+        let Quorum { configured, min_servers } = quorum;
+        let configured = configured.max(answered);
+        return Err(Error::NoMajority { configured, answered, agreeing, min_servers });
     }
     if let Some(second) = rival {
-        return Err(Error::AmbiguousMajority { first: bounds, second });
+        return Err(Error::AmbiguousMajority { first: common, second });
     }
     let survivors =
-        intervals.iter().map(|interval| interval.intersection(bounds).is_some()).collect();
-    Ok(Selection { bounds, majority: majority(intervals).unwrap_or(bounds), survivors })
+        intervals.iter().map(|interval| interval.intersection(common).is_some()).collect();
+    Ok(Selection { bounds: majority(intervals).unwrap_or(common), survivors })
 }
 
 /// The smallest interval with every point that more than half have in common. It begins where one of them begins and ends where
@@ -92,26 +131,34 @@ fn majority(intervals: &[Interval]) -> Option<Interval> {
 
 /// One measurement out of several servers', and for each of them whether it is among the survivors.
 ///
-/// All must have been made with the same local clock. The result refers to the latest of their instants; the others'
-/// bounds are widened by the drift allowance up to there. Its bounds hold if those of more than half of the servers do; the
-/// estimate lies in what all survivors have in common. It states the largest lag that a survivor assumes.
+/// The result refers to the latest of their instants; the others' bounds are widened by the drift allowance up to there. Its
+/// bounds hold if those of more than half of the servers do, and its estimate lies inside them. It states the largest lag that a
+/// survivor assumes, and the servers demanded.
+///
+/// All must have been made with the same local clocks, and nobody may have set one in between. That is tested: between two
+/// cross-timestamps the wall clock and the monotonic one may come apart by the drift allowance times the time between them, and
+/// by the uncertainties of both cross-timestamps.
 ///
 /// # Errors
-/// As [`select`].
-pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>), Error> {
+/// As [`select`]; [`Error::ClockOrigin`] when the measurements were not made with one clock, or it was set in between.
+pub fn combine(
+    measurements: &[&Measurement],
+    quorum: Quorum,
+) -> Result<(Measurement, Vec<bool>), Error> {
     let latest = measurements
         .iter()
         .max_by_key(|measurement| measurement.at)
         .ok_or(Error::NothingMeasured)?;
+    measurements.iter().try_for_each(|measurement| same_clock(measurement, latest))?;
     let aged: Vec<Interval> = measurements
         .iter()
         .map(|measurement| {
             let age = latest.at.saturating_since(measurement.at);
-            let allowance = drift(age, measurement.assumptions.drift_ppm);
-            measurement.bounds.widened(allowance.abs())
+            let evidence = Evidence::from(measurement.bounds);
+            evidence.aged(age, measurement.assumptions.drift_ppm).hull()
         })
         .collect();
-    let selection = select(&aged)?;
+    let selection = select(&aged, quorum)?;
     let survivors = || {
         measurements
             .iter()
@@ -122,10 +169,11 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
     let assumptions = survivors()
         .map(|measurement| measurement.assumptions)
         .max_by_key(|assumptions| assumptions.lag)
+        .map(|assumptions| Assumptions { min_servers: quorum.min_servers, ..assumptions })
         .ok_or(Error::NothingMeasured)?;
     let measurement = Measurement {
         estimate,
-        bounds: selection.majority,
+        bounds: selection.bounds,
         requests: measurements.iter().map(|measurement| measurement.requests).sum(),
         observations: survivors().map(|measurement| measurement.observations).sum(),
         sent_by_kernel: survivors().map(|measurement| measurement.sent_by_kernel).sum(),
@@ -136,7 +184,7 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
             .min()
             .unwrap_or(latest.at),
         at: latest.at,
-        wall: latest.wall,
+        begun: latest.begun,
         round_trip_min: survivors()
             .map(|measurement| measurement.round_trip_min)
             .min()
@@ -146,6 +194,20 @@ pub fn combine(measurements: &[&Measurement]) -> Result<(Measurement, Vec<bool>)
         ended: Ended::Enough,
     };
     Ok((measurement, selection.survivors))
+}
+
+fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
+    let (one_begun, other_begun) = (one.begun, other.begun);
+    let between = one_begun.instant().saturating_since(other_begun.instant())
+        + other_begun.instant().saturating_since(one_begun.instant());
+    let drift_ppm = one.assumptions.drift_ppm.max(other.assumptions.drift_ppm);
+    let uncertainty = one_begun.uncertainty().saturating_add(other_begun.uncertainty());
+    let by = one_begun.stepped_by(other_begun).abs();
+    if Offset::from(by) > drift(between, drift_ppm).saturating_add(uncertainty.into()) {
+        let what = "the wall clocks of two measurements differ";
+        return Err(Error::ClockOrigin { what, by });
+    }
+    Ok(())
 }
 
 /// The mean weighted with inverse variances, kept inside `bounds`. When the estimates scatter more than their own
@@ -171,6 +233,14 @@ fn weigh(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::measure::Measure;
+    use crate::observation::Exchange;
+    use crate::time::{ClockTie, LocalInstant, Timestamp};
+
+    fn select_all(intervals: &[Interval]) -> Result<Selection, Error> {
+        select(intervals, Quorum::majority_of(intervals.len()))
+    }
 
     fn interval(lower: i64, upper: i64) -> Interval {
         Interval::new(Offset::from_nanos(lower), Offset::from_nanos(upper)).expect("in order")
@@ -178,47 +248,43 @@ mod tests {
 
     #[test]
     fn one_server_is_its_own_majority() {
-        let selection = select(&[interval(1, 5)]).expect("selected");
+        let selection = select_all(&[interval(1, 5)]).expect("selected");
         assert_eq!((selection.bounds(), selection.survivors()), (interval(1, 5), &[true][..]));
     }
 
     #[test]
     fn one_liar_of_three_is_named_and_does_not_move_the_bounds() {
         for liar in [interval(-900, -800), interval(30, 40), interval(i64::MAX - 1, i64::MAX)] {
-            let selection = select(&[interval(0, 10), liar, interval(5, 12)]).expect("selected");
+            let selection =
+                select_all(&[interval(0, 10), liar, interval(5, 12)]).expect("selected");
             assert_eq!(selection.bounds(), interval(5, 10));
-            assert_eq!(selection.majority(), interval(5, 10));
             assert_eq!(selection.survivors(), [true, false, true]);
         }
     }
 
     /// The truth is zero, which the honest ones' bounds hold; the liar's are anywhere.
     #[test]
-    fn one_liar_of_three_cannot_take_the_truth_out_of_the_majority_nor_lead_beyond_the_honest() {
+    fn one_liar_of_three_cannot_take_the_truth_out_of_the_bounds_nor_lead_beyond_the_honest() {
         let reach = || -4..=4;
         let any = || reach().flat_map(|lower| (lower..=4).map(move |upper| interval(lower, upper)));
         let honest: Vec<Interval> = any().filter(|one| one.contains(Offset::ZERO)).collect();
-        let mut cut_off = 0;
         for (one, two, liar) in honest
             .iter()
             .flat_map(|one| honest.iter().map(move |two| (*one, *two)))
             .flat_map(|(one, two)| any().map(move |liar| (one, two, liar)))
         {
-            let Ok(selection) = select(&[one, liar, two]) else { continue };
-            let (all, majority) = (selection.bounds(), selection.majority());
-            assert!(majority.contains(Offset::ZERO), "{one} {two} {liar}: {majority}");
-            assert!(majority.intersection(all) == Some(all), "{one} {two} {liar}: {majority}");
+            let Ok(selection) = select_all(&[one, liar, two]) else { continue };
+            let bounds = selection.bounds();
+            assert!(bounds.contains(Offset::ZERO), "{one} {two} {liar}: {bounds}");
             let farthest = (one.lower().min(two.lower()), one.upper().max(two.upper()));
-            assert!(farthest.0 <= majority.lower() && majority.upper() <= farthest.1);
-            cut_off += u32::from(!all.contains(Offset::ZERO));
+            assert!(farthest.0 <= bounds.lower() && bounds.upper() <= farthest.1);
         }
-        assert!(cut_off > 0, "what all have in common does not hold it");
     }
 
     #[test]
     fn intervals_that_touch_agree() {
         assert_eq!(
-            select(&[interval(0, 5), interval(5, 9)]).expect("touch").bounds(),
+            select_all(&[interval(0, 5), interval(5, 9)]).expect("touch").bounds(),
             interval(5, 5)
         );
     }
@@ -226,16 +292,16 @@ mod tests {
     #[test]
     fn two_that_disagree_have_no_majority() {
         assert_eq!(
-            select(&[interval(0, 5), interval(6, 9)]),
-            Err(Error::NoMajority { servers: 2, agreeing: 1 })
+            select_all(&[interval(0, 5), interval(6, 9)]),
+            Err(Error::NoMajority { configured: 2, answered: 2, agreeing: 1, min_servers: 2 })
         );
-        assert_eq!(select(&[]), Err(Error::NothingMeasured));
+        assert_eq!(select_all(&[]), Err(Error::NothingMeasured));
     }
 
     #[test]
     fn two_majorities_are_an_error_and_no_guess() {
         let wide = interval(0, 100);
-        let error = select(&[wide, interval(10, 20), interval(70, 80)]).expect_err("ambiguous");
+        let error = select_all(&[wide, interval(10, 20), interval(70, 80)]).expect_err("ambiguous");
         assert_eq!(
             error,
             Error::AmbiguousMajority { first: interval(10, 20), second: interval(70, 80) }
@@ -259,5 +325,65 @@ mod tests {
         let estimate = weigh([at(-10_000), at(10_000)].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::ZERO);
         assert_eq!(estimate.stddev(), Duration::from_nanos(10_000));
+    }
+
+    #[test]
+    fn a_liar_that_overlaps_the_honest_cannot_take_the_truth_out_of_the_bounds() {
+        let truth = Offset::from_nanos(3);
+        let selection =
+            select_all(&[interval(0, 10), interval(2, 12), interval(9, 11)]).expect("all");
+        assert!(selection.bounds().contains(truth), "{}", selection.bounds());
+    }
+
+    #[test]
+    fn one_of_three_left_alone_is_no_majority_unless_the_caller_says_so() {
+        let alone = [interval(1, 5)];
+        let error = select(&alone, Quorum::majority_of(3)).expect_err("two did not answer");
+        assert_eq!(
+            error.to_string(),
+            "no majority: 1 of 3 configured servers answered and 1 agrees; min_servers is 2"
+        );
+        let enough = Quorum::majority_of(3).with_min_servers(1);
+        assert_eq!(select(&alone, enough).expect("allowed").bounds(), interval(1, 5));
+        // Even so, half of those that answered is no majority.
+        let error = select(&[interval(1, 5), interval(7, 9)], enough).expect_err("they disagree");
+        assert_eq!(
+            error.to_string(),
+            "no majority: 2 of 3 configured servers answered and 1 agrees; more than half of those \
+             that answered must"
+        );
+        let measured = measured(1_000, 0);
+        assert_eq!(measured.assumptions().min_servers(), 1);
+        let (combined, _) = combine(&[&measured], enough).expect("allowed");
+        assert_eq!(combined.assumptions().min_servers(), 1);
+        let (combined, _) = combine(&[&measured, &measured], Quorum::majority_of(3)).expect("two");
+        assert_eq!(combined.assumptions().min_servers(), 2);
+    }
+
+    fn measured(sent_ms: i64, wall_ahead_ms: i64) -> Measurement {
+        let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+        let wall = |millis: i64| {
+            Timestamp::from_unix_nanos(1_795_392_000_000_000_000 + millis * 1_000_000)
+        };
+        let tie = |millis| ClockTie::new(at(millis), wall(millis + wall_ahead_ms), Duration::ZERO);
+        let mut measure = Measure::new(&Config::default(), tie(sent_ms));
+        measure.sent(at(sent_ms));
+        let date = wall((sent_ms + wall_ahead_ms) / 1_000 * 1_000);
+        measure
+            .absorb(&Exchange::from_parts_unchecked(at(sent_ms), at(sent_ms + 10), date))
+            .expect("consistent");
+        measure.finish(tie(sent_ms + 20)).expect("measured")
+    }
+
+    #[test]
+    fn measurements_of_different_clocks_are_not_combined() {
+        let kind = |one: &Measurement, other: &Measurement| {
+            combine(&[one, other], Quorum::majority_of(2)).map(drop).map_err(|error| error.kind())
+        };
+        let first = measured(1_000, 0);
+        assert_eq!(kind(&first, &measured(11_000, 0)), Ok(()));
+        // Set by two milliseconds meanwhile, where the drift allows one; or of another process.
+        assert_eq!(kind(&first, &measured(11_000, 2)), Err("clock_origin"));
+        assert_eq!(kind(&first, &measured(11_000, 5_075_000)), Err("clock_origin"));
     }
 }

@@ -160,6 +160,9 @@ fn the_proxys_password_reaches_no_server_no_error_and_no_debug_output() -> Resul
         assert_eq!(error.kind(), "proxy_credentials");
         assert!(hides(&format!("{error} {survey:?}")), "tunnel {tunnel}: {survey:?}");
     }
+    let builder = Client::builder(format!("http://user:{SECRET}@a.example/"))
+        .proxy(format!("http://user:{SECRET}/x@proxy"));
+    assert!(hides(&format!("{builder:?}")), "{builder:?}");
     let error = Client::builder(format!("http://user:{SECRET}@a.example/")).build();
     let error = error.expect_err("a server needs no password");
     assert!(hides(&format!("{error} {error:?}")), "{error:?}");

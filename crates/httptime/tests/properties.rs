@@ -8,7 +8,7 @@ use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::measure::Next;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::select::{combine, select};
+use httptime::select::{Quorum, combine, select};
 use httptime::{
     ClockTie, Error, Exchange, Interval, LocalInstant, Measure, Measurement, Offset, Timestamp,
 };
@@ -122,16 +122,25 @@ proptest! {
     ) {
         let counted = |offset| intervals.iter().filter(|one| one.contains(offset)).count();
         let most = intervals.iter().map(|one| counted(one.lower())).max().unwrap_or(0);
-        let selected = select(&intervals);
+        let quorum = Quorum::majority_of(intervals.len());
+        let selected = select(&intervals, quorum);
         match &selected {
             Ok(selection) => {
                 let bounds = selection.bounds();
                 let survive = selection.survivors().iter().filter(|survives| **survives).count();
                 prop_assert!(2 * survive > intervals.len());
                 prop_assert_eq!(survive, most);
-                for (one, survives) in intervals.iter().zip(selection.survivors()) {
-                    prop_assert_eq!(is_inside(bounds, *one), *survives);
+                let survivors: Vec<_> = intervals
+                    .iter()
+                    .zip(selection.survivors())
+                    .filter_map(|(one, survives)| survives.then_some(*one))
+                    .collect();
+                let first = survivors.iter().map(|one| one.lower()).max().expect("a majority");
+                prop_assert!(survivors.iter().all(|one| one.contains(first)), "one point in common");
+                for end in [bounds.lower(), bounds.upper()] {
+                    prop_assert!(2 * counted(end) > intervals.len(), "more than half agree on it");
                 }
+                prop_assert!(bounds.contains(first));
             }
             Err(Error::NothingMeasured) => prop_assert!(intervals.is_empty()),
             Err(Error::NoMajority { agreeing, .. }) => {
@@ -147,7 +156,7 @@ proptest! {
         if !intervals.is_empty() {
             let mut rotated = intervals.clone();
             rotated.rotate_left(rotation.index(intervals.len()));
-            let again = select(&rotated).map(|selection| selection.bounds());
+            let again = select(&rotated, quorum).map(|selection| selection.bounds());
             prop_assert_eq!(
                 again.map_err(|error| error.kind()),
                 selected.map(|selection| selection.bounds()).map_err(|error| error.kind())
@@ -193,7 +202,7 @@ impl World {
         let server = WALL_NS + stamped + self.truth_ns(stamped) - request.lag_ns;
         let date = Timestamp::from_unix_seconds(server.div_euclid(S)).expect("in range");
         let (sent, received) = (request.sent_ns, stamped + request.back_ns);
-        Exchange::new(at(sent + later_ns), at(received + later_ns), date)
+        Exchange::from_parts_unchecked(at(sent + later_ns), at(received + later_ns), date)
     }
 
     fn config(&self, kind: EstimatorKind) -> Config {
@@ -219,7 +228,11 @@ impl World {
             let exchange = self.exchange(request, later_ns);
             let date = exchange.date().saturating_add(ahead);
             measure.sent(exchange.sent());
-            measure.absorb(&Exchange::new(exchange.sent(), exchange.received(), date))?;
+            measure.absorb(&Exchange::from_parts_unchecked(
+                exchange.sent(),
+                exchange.received(),
+                date,
+            ))?;
         }
         Ok(measure)
     }
@@ -411,7 +424,7 @@ proptest! {
                 world.finished(world.measured(EstimatorKind::Posterior, part, 0, Offset::ZERO)?, 0)
             })
             .collect::<Result<_, Error>>()?;
-        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>())?;
+        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>(), Quorum::majority_of(measured.len()))?;
         prop_assert!(survivors.iter().all(|survives| *survives));
         prop_assert!(all.bounds().contains(all.offset()));
         prop_assert!(all.bounds().contains(nanos(world.truth_ns(all.at().as_nanos()))));
@@ -498,7 +511,7 @@ proptest! {
                             now = now.max(left + round_trip_ns);
                             let date = (WALL_NS + left + round_trip_ns / 2).div_euclid(S) + seconds;
                             let date = Timestamp::from_unix_seconds(date).expect("in range");
-                            measure.absorb(&Exchange::new(at(left), at(now), date)).map(drop)
+                            measure.absorb(&Exchange::from_parts_unchecked(at(left), at(now), date)).map(drop)
                         }
                         Answer::Lost { after_ns } => {
                             now = now.max(left + after_ns);

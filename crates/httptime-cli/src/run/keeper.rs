@@ -12,8 +12,7 @@ use thiserror::Error as ThisError;
 use super::complaint::Complaint;
 use super::settings::{Mode, Settings};
 use crate::bar::span;
-use crate::servers::still_shown;
-use crate::sync::decision;
+use crate::correction::{decision, still_shown};
 
 /// Keeps the clock right by way of measurements.
 #[derive(Debug)]
@@ -69,7 +68,11 @@ impl Keeper {
             Ok(Some(saved)) => {
                 let resumed = controller.resume(&saved)?;
                 let stddev = saved.stddev.as_ppm();
-                info!("frequency {} as saved, ± {stddev:.3} ppm", saved.frequency);
+                info!(
+                    "frequency {} as saved, ± {stddev:.3} ppm then; \
+                     its age is unknown until the first measurement",
+                    saved.frequency
+                );
                 let file = state_file.display();
                 match resumed {
                     Action::Step(by) => warn!(

@@ -1,13 +1,12 @@
 //! The configuration file of `httptime run`.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use httptime::client::Client;
-use httptime::config::Config;
-use httptime::schedule::Profile;
-use httptime::{Error, Timestamp};
+use httptime::{Error, Family, Timestamp};
 use httptime_chrony::{ChronyError, Feed, Poll};
 use httptime_clock::policy::Evidence;
 use httptime_clock::{Discipline, Policy};
@@ -15,22 +14,28 @@ use humantime::parse_rfc3339;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::servers;
+use crate::measuring::{Measuring, Route, Seconds, Servers};
+use crate::written::Written;
 
 /// The file as it is written, every key with its default.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    servers: Vec<String>,
+    servers: Vec<Written>,
+    min_servers: Option<usize>,
     #[serde(default)]
     pub(crate) mode: Mode,
-    proxy: Option<String>,
+    proxy: Option<Written>,
     #[serde(default)]
     tunnel: bool,
+    #[serde(default)]
+    family: Family,
+    source_address: Option<IpAddr>,
+    interface: Option<String>,
     pub(crate) textfile: Option<PathBuf>,
     state_file: Option<PathBuf>,
     #[serde(default)]
-    measure: Measure,
+    measure: Measuring,
     #[serde(default)]
     pub(crate) poll: Polling,
     #[serde(default)]
@@ -50,20 +55,8 @@ pub(crate) enum Mode {
     Chrony,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Measure {
-    profile: Option<String>,
-    requests: Option<u32>,
-    duration: Option<Seconds>,
-    target: Option<Seconds>,
-    timeout: Option<Seconds>,
-    lag: Option<Seconds>,
-    drift_ppm: Option<u32>,
-}
-
 /// How often to measure.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Polling {
     shortest: Seconds,
@@ -71,7 +64,7 @@ pub(crate) struct Polling {
     hold: Seconds,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limits {
     step_threshold: Option<Limit>,
@@ -86,7 +79,7 @@ struct Limits {
     evidence: By,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum By {
     #[default]
@@ -94,18 +87,13 @@ enum By {
     Estimate,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Chrony {
     socket: PathBuf,
     poll: i8,
     delay: Option<Seconds>,
 }
-
-/// A length of time, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "f64")]
-pub(crate) struct Seconds(pub(crate) Duration);
 
 /// A limit in seconds; `inf` is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -125,14 +113,6 @@ pub(crate) enum SettingsError {
     /// The parser's message has the line in it.
     #[error("{}: {message}", .path.display())]
     Malformed { path: PathBuf, message: String },
-}
-
-impl TryFrom<f64> for Seconds {
-    type Error = String;
-
-    fn try_from(seconds: f64) -> Result<Self, String> {
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
-    }
 }
 
 impl TryFrom<f64> for Limit {
@@ -190,20 +170,20 @@ impl Polling {
 
 impl Settings {
     /// Reads and checks the file.
-    pub(crate) fn load(path: &Path) -> Result<Self, SettingsError> {
+    pub(crate) fn load(path: &Path) -> Result<(Self, Client), SettingsError> {
         let text = fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.into(), source })?;
         Self::parse(path, &text)
     }
 
     /// Reads and checks what the file says; its name is for the errors.
-    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
+    fn parse(path: &Path, text: &str) -> Result<(Self, Client), SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
-            message: error.to_string().trim_end().to_owned(),
+            message: explained(&error, text),
         })?;
         let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
-        settings.client().map_err(|error| unusable(error.to_string()))?;
+        let client = settings.client().map_err(|error| unusable(error.to_string()))?;
         settings.feed().map_err(|error| unusable(error.to_string()))?;
         if settings.poll.shortest.0 < SECOND || settings.poll.longest.0 > WEEK {
             return Err(unusable(
@@ -213,45 +193,30 @@ impl Settings {
         if settings.poll.longest.0 < settings.poll.shortest.0 {
             return Err(unusable("poll.longest is shorter than poll.shortest".into()));
         }
-        Ok(settings)
+        Ok((settings, client))
     }
 
     /// The client that measures.
-    pub(crate) fn client(&self) -> Result<Client, Error> {
-        let named = self.measure.profile.as_deref().map(str::parse::<Profile>).transpose()?;
+    fn client(&self) -> Result<Client, Error> {
+        let servers = self.asked();
         // The policy has a floor of its own, and says so.
-        let mut builder = Config::builder().profile(named.unwrap_or_default()).floor(None);
-        if let Some(requests) = self.measure.requests {
-            builder = builder.requests(requests);
+        servers.client(servers.config().floor(None).build()?)
+    }
+
+    /// Whom to ask, which way and how, as the command line says it: an option that is added there must come from here.
+    fn asked(&self) -> Servers {
+        Servers {
+            urls: self.servers.clone(),
+            min_servers: self.min_servers,
+            measuring: self.measure,
+            route: Route {
+                proxy: self.proxy.clone(),
+                tunnel: self.tunnel,
+                family: self.family.into(),
+                source_address: self.source_address,
+                interface: self.interface.clone(),
+            },
         }
-        if let Some(duration) = self.measure.duration {
-            builder = builder.duration(duration.0);
-        }
-        if let Some(target) = self.measure.target {
-            builder = builder.target(target.0);
-        }
-        if let Some(timeout) = self.measure.timeout {
-            builder = builder.timeout(timeout.0);
-        }
-        if let Some(lag) = self.measure.lag {
-            builder = builder.lag(lag.0);
-        }
-        if let Some(ppm) = self.measure.drift_ppm {
-            builder = builder.drift_ppm(ppm);
-        }
-        let config = builder.build()?;
-        let urls: Vec<String> = self.servers.iter().map(|url| servers::with_scheme(url)).collect();
-        let Some((first, rest)) = urls.split_first() else {
-            return Err(Error::InvalidConfig { reason: "servers names none".into() });
-        };
-        let mut builder = Client::builder(first).config(config).tunnel(self.tunnel);
-        for url in rest {
-            builder = builder.server(url);
-        }
-        if let Some(proxy) = servers::proxy(self.proxy.as_deref(), &urls)? {
-            builder = builder.proxy(servers::with_scheme(&proxy));
-        }
-        builder.build()
     }
 
     /// The rules for correcting the clock.
@@ -306,6 +271,30 @@ impl Settings {
             directory.unwrap_or_else(|| "/var/lib/httptime".into()).join("state.toml")
         })
     }
+}
+
+/// The parser's message, without a proxy's password: as the parser has it if no `@` follows in the file, else without
+/// the line itself, and nothing before an `@` that the message quotes.
+fn explained(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line =
+        text.as_bytes()[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if !text.as_bytes()[line..].contains(&b'@') {
+        return error.to_string().trim_end().to_owned();
+    }
+    let number = text.as_bytes()[..line].iter().filter(|byte| **byte == b'\n').count() + 1;
+    format!(
+        "error at line {number} (not shown, as a password may follow): {}",
+        unquoted(error.message())
+    )
+}
+
+/// A message of the parser without what it quotes before the last `@`.
+fn unquoted(message: &str) -> String {
+    let Some(at) = message.rfind('@') else { return message.to_owned() };
+    // Before the first quotation mark the words are the parser's own.
+    let quoted = message[..at].find(['"', '`', '\'']).map_or(0, |mark| mark + 1);
+    format!("{}***{}", &message[..quoted], &message[at..])
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);

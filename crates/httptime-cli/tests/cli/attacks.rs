@@ -1,5 +1,6 @@
 //! What a hostile server, path or environment does to the program: docs/threat-model.md.
 
+use std::process::Output;
 use std::time::Duration;
 
 use httptime::Offset;
@@ -99,4 +100,101 @@ fn a_server_named_twice_is_exit_code_2() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = text(&output.stderr);
     assert!(said.contains("a.example:80 is named twice, and would have two votes"), "{said}");
+}
+
+/// Proxies whose password is not percent-encoded, so that it ends where no password should.
+const UNENCODED: [&str; 5] = [
+    "http://user:hunter2/x@127.0.0.1:1",
+    "http://user:12/hunter2@127.0.0.1:1",
+    "user:x?hunter2@127.0.0.1:1",
+    "http://user:x#hunter2@127.0.0.1:1",
+    "user:hunter2://x@127.0.0.1:1",
+];
+
+fn assert_hidden(case: &str, output: &Output) -> String {
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{case}: {said}");
+    assert!(!said.contains("hunter2"), "{case}: {said}");
+    said
+}
+
+#[test]
+fn a_password_that_is_not_percent_encoded_is_not_shown() {
+    for proxy in UNENCODED {
+        for more in [&[][..], &["--json"]] {
+            let mut command = program();
+            command.args(["query", "http://127.0.0.1:1/", "-x", proxy]).args(more);
+            let said = assert_hidden(proxy, &command.output().expect("the program starts"));
+            if !proxy.contains("2://") {
+                assert!(said.contains("percent-encode"), "{said}");
+            }
+            let mut command = program();
+            command.args(["query", "http://127.0.0.1:1/"]).args(more);
+            command.env("http_proxy", proxy).env("HTTPTIME_LOG", "trace");
+            assert_hidden(proxy, &command.output().expect("the program starts"));
+            let mut command = program();
+            command.args(["query", proxy]).args(more);
+            assert_hidden(proxy, &command.output().expect("the program starts"));
+        }
+    }
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_is_quoted_without_a_password() {
+    for url in UNENCODED.into_iter().chain(["http://user:hunter2@127.0.0.1:1", "--x:hunter2@host"])
+    {
+        let joined = |option: &str| format!("{option}{url}");
+        for arguments in [
+            vec![url.to_owned()],
+            vec!["run".into(), url.into()],
+            vec!["run".into(), joined("--check=")],
+            vec!["query".into(), "a".into(), "--lag".into(), url.into()],
+            vec!["query".into(), "a".into(), joined("--lag=")],
+            vec!["query".into(), "a".into(), joined("-n")],
+            vec!["query".into(), "a".into(), "--profile".into(), url.into()],
+            vec!["query".into(), "a".into(), joined("--prxy=")],
+            vec!["query".into(), "a".into(), joined("--json=")],
+            vec!["query".into(), "a".into(), joined("-X")],
+            vec!["query".into(), "a".into(), joined("--")],
+            vec!["query".into(), joined("--proxy="), joined("--proxy=")],
+            vec!["sync".into(), "a".into(), joined("--step-threshold="), "--slew-only".into()],
+            vec!["demo".into(), url.into()],
+            vec!["demo".into(), "--skew".into(), url.into()],
+        ] {
+            let output = program().args(&arguments).output().expect("the program starts");
+            assert_hidden(&format!("{arguments:?}"), &output);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_quoted_without_a_password() {
+    for (name, line) in [
+        ("url", "proxy = 'http://user:hunter2/x@127.0.0.1:1'"),
+        ("server", "servers = ['http://user:hunter2/x@127.0.0.1:1']"),
+        ("list", "proxy = ['http://user:hunter2@127.0.0.1:1']"),
+        ("open", "proxy = 'http://user:hunter2@127.0.0.1:1"),
+        ("bare", "proxy = http://user:hunter2@127.0.0.1:1"),
+        ("twice", "proxy = 'http://a'\nproxy = 'http://user:hunter2@127.0.0.1:1'"),
+        ("bool", "tunnel = 'http://user:hunter2@127.0.0.1:1'"),
+        ("mode", "mode = 'http://user:hunter2@127.0.0.1:1'"),
+        ("profile", "[measure]\nprofile = 'http://user:hunter2@127.0.0.1:1'"),
+        ("seconds", "[measure]\nlag = 'http://user:hunter2@127.0.0.1:1'"),
+        ("key", "'http://user:hunter2@127.0.0.1:1' = 1"),
+        ("key-like", "proxi = 'http://user:hunter2@127.0.0.1:1'"),
+        ("table", "proxy.x = 'http://user:hunter2@127.0.0.1:1'"),
+        ("lines", "tunnel = \"\"\"http://user:hunter2\nx@127.0.0.1:1\"\"\""),
+        ("open-lines", "proxy = \"\"\"http://user:hunter2\nx@127.0.0.1:1"),
+        ("escape", "proxy = \"http://user:hunter2\\d@127.0.0.1:1\""),
+        ("end", "proxy = 'http://user:hunter2@127.0.0.1:1' x"),
+        ("control", "proxy = 'http://user:hunter2\u{1}@127.0.0.1:1'"),
+    ] {
+        let servers = if name == "server" { "" } else { "servers = ['a']\n" };
+        let path =
+            std::env::temp_dir().join(format!("httptime-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, format!("{servers}{line}\n")).expect("a temporary file");
+        let output = program().args(["run", "--check", "--config"]).arg(&path).output();
+        std::fs::remove_file(&path).expect("it is there");
+        assert_hidden(name, &output.expect("the program starts"));
+    }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
-use httptime_testserver::LoopbackServer;
+use httptime_testserver::{LoopbackServer, RefusedPort};
 
 mod faults;
 
@@ -91,10 +91,18 @@ impl Service {
         panic!("no {beginning}: {heard:?}");
     }
 
+    /// Takes the samples away that have come already.
+    fn forget_samples(&self) {
+        self.chronyd.set_nonblocking(true).expect("a mode");
+        while self.chronyd.recv(&mut [0; 64]).is_ok() {}
+        self.chronyd.set_nonblocking(false).expect("a mode");
+    }
+
     /// The offset of the next sample.
     fn sampled(&self) -> f64 {
         let mut sample = [0; 64];
-        let length = self.chronyd.recv(&mut sample).expect("a sample");
+        let received = self.chronyd.recv(&mut sample);
+        let length = received.unwrap_or_else(|error| panic!("no sample: {error}: {}", self.log()));
         assert_eq!(length, 40);
         f64::from_ne_bytes(sample[16..24].try_into().expect("eight bytes"))
     }
@@ -173,6 +181,26 @@ fn it_takes_over_a_new_configuration_and_keeps_the_old_one_when_that_is_wrong() 
     assert!(log.contains("unknown field `mood`") && log.contains("line 4"), "{log}");
     assert!(log.contains("going on with the old settings"), "{log}");
     assert!(log.contains("INFO  httptime::run] reloaded "), "{log}");
+}
+
+/// A failure is followed by a pause of 64 s, twice as long each time. An operator who has corrected the URL does not wait for it.
+#[test]
+fn a_reload_measures_at_once_however_long_the_pause_after_failures_is() {
+    let service = Service::start("corrected");
+    service.told("READY=1");
+    service.sampled();
+    let port = RefusedPort::reserve().expect("a port");
+    let refused = format!("http://{}", port.address());
+    let wrong = service.configuration("").replace(&service.server.url(), &refused);
+    fs::write(service.directory.join("httptime.toml"), wrong).expect("a file");
+    service.signal("-HUP");
+    service.told("STATUS=cannot measure");
+    service.forget_samples();
+    service.configure("");
+    service.signal("-HUP");
+    service.sampled();
+    let (status, log) = service.end();
+    assert_eq!(status, Some(0), "{log}");
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::time::SystemTime;
 
 use httptime::{Offset, Timestamp};
 
-use super::{NANOS, Refusal, fit, offset_of_micros, split, target, widen};
-use crate::clock::{Frequency, SyncStatus};
+use super::field::{NANOS, Refusal, fit, offset_of_micros, split, target, widen};
 use crate::convert::nearest_micros;
 #[cfg(not(target_os = "openbsd"))]
 use crate::convert::{error_micros, error_of_micros};
+use crate::frequency::Frequency;
+use crate::status::SyncStatus;
 
 pub(super) fn step(by: Offset) -> Result<(), Refusal> {
     let now = Timestamp::from_system_time(SystemTime::now()).ok_or(Refusal::OutOfRange)?;

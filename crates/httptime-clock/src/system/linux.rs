@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use httptime::{Offset, Timestamp};
 
-use super::{NANOS, Refusal, fit, offset_of_micros, split, target, widen};
-use crate::clock::{Frequency, SyncStatus};
+use super::field::{NANOS, Refusal, fit, offset_of_micros, split, target, widen};
 use crate::convert::{error_micros, error_of_micros, nearest_micros};
+use crate::frequency::Frequency;
+use crate::status::SyncStatus;
 
 pub(super) fn step(by: Offset) -> Result<(), Refusal> {
     match adjust(&Request::step(by)) {

@@ -2,8 +2,9 @@
 
 use httptime::Offset;
 
-use super::Refusal;
-use crate::clock::{Frequency, SyncStatus};
+use super::field::Refusal;
+use crate::frequency::Frequency;
+use crate::status::SyncStatus;
 
 pub(super) fn step(_: Offset) -> Result<(), Refusal> {
     Err(Refusal::Errno { call: "clock_settime", errno: libc::ENOSYS })

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use crate::evidence::{AgedEvidence, Evidence, drift};
 use crate::observation::Observation;
-use crate::progress::{TYPICAL_DRIFT_PPM, drift};
-use crate::round_trips::RoundTrips;
+use crate::progress::TYPICAL_DRIFT_PPM;
+use crate::round_trips::LatestRoundTrips;
 use crate::time::{
     Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
 };
@@ -11,64 +12,56 @@ use crate::time::{
 /// its age, and the two exchanges that make its ends.
 #[derive(Debug, Clone)]
 pub(super) struct Edges {
+    known: AgedEvidence,
     lower: Edge,
     upper: Edge,
-    at: LocalInstant,
-    trips: RoundTrips,
+    trips: LatestRoundTrips,
 }
 
+/// The exchange that makes an end.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
-    offset: Offset,
     round_trip: Duration,
     received: LocalInstant,
 }
 
 impl Edges {
     pub(super) fn absorb(edges: &mut Option<Self>, observation: &Observation) {
-        let round_trip = observation.round_trip();
-        let received = observation.received();
-        let lower = Edge { offset: observation.lower(), round_trip, received };
-        let upper = Edge { offset: observation.upper_without_lag(), round_trip, received };
-        let trip = duration_to_nanos(round_trip);
-        let Some(edges) = edges else {
-            let mut trips = RoundTrips::new();
-            trips.insert(trip);
-            *edges = Some(Self { lower, upper, at: received, trips });
-            return;
-        };
-        edges.trips.insert(trip);
-        let at = edges.at.max(received);
-        let aged = drift(at.saturating_since(edges.at), TYPICAL_DRIFT_PPM);
-        let fresh = drift(at.saturating_since(received), TYPICAL_DRIFT_PPM);
-        edges.at = at;
-        edges.lower = edges.lower.moved(Offset::ZERO.saturating_sub(aged));
-        edges.upper = edges.upper.moved(aged);
-        let (lower, upper) = (lower.moved(Offset::ZERO.saturating_sub(fresh)), upper.moved(fresh));
-        if lower.offset > edges.lower.offset {
-            edges.lower = lower;
+        let edge = Edge { round_trip: observation.round_trip(), received: observation.received() };
+        let proved = Evidence::new(observation.lower(), observation.upper_without_lag());
+        let edges = edges.get_or_insert_with(|| Self {
+            known: AgedEvidence::new(proved, edge.received, TYPICAL_DRIFT_PPM),
+            lower: edge,
+            upper: edge,
+            trips: LatestRoundTrips::new(),
+        });
+        edges.trips.insert(duration_to_nanos(edge.round_trip));
+        let narrowed = edges.known.narrow(proved, edge.received);
+        if narrowed.lower {
+            edges.lower = edge;
         }
-        if upper.offset < edges.upper.offset {
-            edges.upper = upper;
+        if narrowed.upper {
+            edges.upper = edge;
         }
     }
 
     /// From one end to the other; when they contradict each other, the contradiction.
     pub(super) fn interval(&self) -> Interval {
-        Interval::between(self.lower.offset, self.upper.offset)
+        self.known.evidence().hull()
     }
 
     /// What is left between the ends if each way takes at least half of [`base`](Self::base), or else by how much they
     /// then contradict each other.
     pub(super) fn beyond_base(&self) -> Result<Duration, Duration> {
-        let width = self.upper.offset.saturating_sub(self.lower.offset);
-        let beyond = width.saturating_sub(self.base().into());
+        let beyond = self.known.evidence().width().saturating_sub(self.base().into());
         if beyond >= Offset::ZERO { Ok(beyond.abs()) } else { Err(beyond.abs()) }
     }
 
     /// A round trip when nothing queues: a little less than the shortest one seen.
     pub(super) fn base(&self) -> Duration {
-        nanos_to_duration(f64_to_nanos((self.trips.shortest() - self.trips.excess()).max(0.0)))
+        nanos_to_duration(f64_to_nanos(
+            (self.trips.trips().shortest() - self.trips.trips().excess()).max(0.0),
+        ))
     }
 
     /// The width of an even distribution that holds as much as the errors of the interval's middle do, if the ways are alike.
@@ -77,7 +70,7 @@ impl Edges {
     /// contradict each other, or where one of them is old: all answers since then said the same, as they do when the clocks
     /// drift apart.
     pub(super) fn spread(&self) -> Duration {
-        let queueing = nanos_to_duration(f64_to_nanos(self.trips.queueing()));
+        let queueing = nanos_to_duration(f64_to_nanos(self.trips.trips().queueing()));
         let left = match self.beyond_base() {
             Ok(beyond) => {
                 let soft = (beyond / 2).min(SOFT * queueing);
@@ -86,19 +79,13 @@ impl Edges {
             Err(contradiction) => queueing.mul_f64(QUEUED) + DISTRUST * contradiction,
         };
         let oldest = self.lower.received.min(self.upper.received);
-        left + DRIFTING * drift(self.at.saturating_since(oldest), TYPICAL_DRIFT_PPM).abs()
+        left + DRIFTING * drift(self.known.at().saturating_since(oldest), TYPICAL_DRIFT_PPM).abs()
     }
 
     /// How much longer than [`base`](Self::base) the exchanges that make the lower and the upper end took.
     pub(super) fn slacks(&self) -> (Duration, Duration) {
         let base = self.base();
         (self.lower.round_trip.saturating_sub(base), self.upper.round_trip.saturating_sub(base))
-    }
-}
-
-impl Edge {
-    fn moved(self, by: Offset) -> Self {
-        Self { offset: self.offset.saturating_add(by), ..self }
     }
 }
 

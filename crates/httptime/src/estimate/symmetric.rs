@@ -59,7 +59,7 @@ mod tests {
         let wall = Timestamp::from_unix_nanos(5_000_000_000);
         let tie = ClockTie::new(at(0), wall, Duration::ZERO);
         let date = Timestamp::from_unix_seconds(date).expect("in range");
-        let exchange = Exchange::new(at(sent), at(received), date);
+        let exchange = Exchange::from_parts_unchecked(at(sent), at(received), date);
         Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order")
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::url::Url;
 
 /// What requests say in `User-Agent`.
 pub const USER_AGENT: &str = concat!("httptime/", env!("CARGO_PKG_VERSION"));
@@ -104,9 +105,7 @@ fn check_authority(authority: &str) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    // What stands before an `@` may be a password.
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    Err(invalid(host, reason))
+    Err(invalid(authority, reason))
 }
 
 fn check_path(authority: &str, path: &str) -> Result<(), Error> {
@@ -137,7 +136,8 @@ fn is_clean(text: &str) -> bool {
 }
 
 fn invalid(url: &str, reason: &'static str) -> Error {
-    Error::InvalidUrl { url: url.to_owned(), reason }
+    // What stands before an `@` may be a password.
+    Error::InvalidUrl { url: Url::redacted(url).into_owned(), reason }
 }
 
 const UNCLEAN: &str = "it contains a space, a control character or one outside ASCII";
@@ -233,6 +233,8 @@ mod tests {
     #[test]
     fn no_password_shows_in_an_error_or_in_debug_output() {
         let error = Request::head("user:secret@a.example", "/").expect_err("a user name");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        let error = Request::head("user:12", "/secret@a.example#").expect_err("a fragment");
         assert!(!format!("{error} {error:?}").contains("secret"));
         let request = Request::connect("a.example:443", Some("Basic secret"));
         let shown = format!("{request:?}");

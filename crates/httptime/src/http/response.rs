@@ -221,6 +221,46 @@ impl<'a> ResponseHead<'a> {
         let (Some(status @ 100..), Some(minor_version)) = (response.code, response.version) else {
             return Err(Error::MalformedHead { reason: "invalid status" });
         };
+        let fields = response.headers.iter().map(|field| (field.name, field.value));
+        Ok(Self::of_fields(status, minor_version, fields))
+    }
+
+    /// A head that another HTTP library has parsed: status code, and the names and values of its fields.
+    ///
+    /// All fields, in their order: `Date`, `Age`, `Server`, `Connection` and `Proxy-Connection` are looked at, in any case and as often
+    /// as they occur. It is taken for HTTP/1.1.
+    ///
+    /// ```
+    /// use httptime::http::ResponseHead;
+    ///
+    /// let fields = [("date", &b"Mon, 23 Nov 2026 09:37:12 GMT"[..]), ("age", b"5")];
+    /// let head = ResponseHead::from_fields(200, fields)?;
+    /// assert_eq!(head.date()?.as_unix_nanos(), 1_795_426_632_000_000_000);
+    /// assert_eq!(head.age(), Some(std::time::Duration::from_secs(5)));
+    /// # Ok::<(), httptime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::MalformedHead`] for a status that is no final response's: below 200 or above 999.
+    pub fn from_fields(
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Self, Error> {
+        match status {
+            200..=999 => {
+                let trimmed = |(name, value): (&'a str, &'a [u8])| (name, value.trim_ascii());
+                Ok(Self::of_fields(status, 1, fields.into_iter().map(trimmed)))
+            }
+            100..=199 => Err(Error::MalformedHead { reason: "interim (1xx) status" }),
+            _ => Err(Error::MalformedHead { reason: "invalid status" }),
+        }
+    }
+
+    fn of_fields(
+        status: u16,
+        minor_version: u8,
+        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Self {
         let mut head = Self {
             status,
             minor_version,
@@ -232,23 +272,23 @@ impl<'a> ResponseHead<'a> {
             followed: false,
         };
         let mut server = None;
-        for field in response.headers.iter() {
-            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        for (field, value) in fields {
+            let is = |name: &str| field.eq_ignore_ascii_case(name);
             if is("Date") {
-                head.dates = head.dates.and(field.value);
+                head.dates = head.dates.and(value);
             } else if is("Age") {
-                head.age = head.age.max(Some(parse_age(field.value)));
+                head.age = head.age.max(Some(parse_age(value)));
             } else if is("Server") {
-                server = server.or(Some(field.value));
+                server = server.or(Some(value));
             } else if is("Connection") || is("Proxy-Connection") {
-                for token in field.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     head.close |= token.eq_ignore_ascii_case(b"close");
                     head.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
         }
         head.server = server.and_then(printable_start);
-        Ok(head)
+        head
     }
 
     const fn is_interim(&self) -> bool {

@@ -2,9 +2,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Ends a measurement under way from another thread, or from a signal handler. Clones are one and the same.
+/// Ends a measurement under way from another thread, or from a signal handler. Clones act on the same measurements.
 ///
 /// ```no_run
 /// use httptime::Client;
@@ -24,16 +24,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// # }
 /// ```
 ///
-/// Once cancelled, it stays so: whatever is begun with it ends at once.
+/// Once used, it stays so: whatever is begun with it ends at once.
 #[derive(Debug, Clone)]
 pub struct Canceller(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    cancelled: AtomicBool,
+    wish: AtomicU8,
     /// One byte in it, never read, wakes everyone who polls the other end.
     sender: UnixStream,
     receiver: UnixStream,
+}
+
+/// How a measurement is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Nothing that was measured counts.
+    Cancel,
+    /// What was measured counts.
+    Finish,
 }
 
 impl Canceller {
@@ -44,12 +53,27 @@ impl Canceller {
     pub fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
-        Ok(Self(Arc::new(Shared { cancelled: AtomicBool::new(false), sender, receiver })))
+        Ok(Self(Arc::new(Shared { wish: AtomicU8::new(NONE), sender, receiver })))
     }
 
-    /// Cancels. Neither locks nor allocates: one store and one `write`, so it may be called in a signal handler.
+    /// Ends the measurement; it fails with [`Error::Cancelled`](crate::Error::Cancelled). Neither locks nor allocates: one store
+    /// and one `write`, so it may be called in a signal handler.
     pub fn cancel(&self) {
-        if !self.0.cancelled.swap(true, Ordering::SeqCst) {
+        self.ask(CANCEL);
+    }
+
+    /// Ends the measurement with what has been measured by then. As safe as [`cancel`](Self::cancel), which has precedence.
+    pub fn finish(&self) {
+        self.ask(FINISH);
+    }
+
+    /// Cancels when it is dropped, unless it is [disarmed](DropGuard::disarm).
+    pub fn drop_guard(&self) -> DropGuard {
+        DropGuard(Some(self.clone()))
+    }
+
+    fn ask(&self, wish: u8) {
+        if self.0.wish.fetch_max(wish, Ordering::SeqCst) == NONE {
             // It can only fail with the buffer full, which wakes as well.
             let _ = rustix::io::write(&self.0.sender, &[1]);
         }
@@ -58,11 +82,43 @@ impl Canceller {
     /// Whether [`cancel`](Self::cancel) has been called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::SeqCst)
+        self.wish() == Some(Wish::Cancel)
     }
 
-    /// Can be read from once it is cancelled, and stays so.
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(super) fn wish(&self) -> Option<Wish> {
+        match self.0.wish.load(Ordering::SeqCst) {
+            NONE => None,
+            FINISH => Some(Wish::Finish),
+            _ => Some(Wish::Cancel),
+        }
+    }
+
+    /// Can be read from once it was used, and stays so.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.receiver.as_fd()
     }
 }
+
+/// Cancels when it is dropped: see [`Canceller::drop_guard`].
+#[derive(Debug)]
+#[must_use = "dropped at once, it cancels at once"]
+pub struct DropGuard(Option<Canceller>);
+
+impl DropGuard {
+    /// Does not cancel after all.
+    pub fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        if let Some(canceller) = &self.0 {
+            canceller.cancel();
+        }
+    }
+}
+
+const NONE: u8 = 0;
+const FINISH: u8 = 1;
+const CANCEL: u8 = 2;

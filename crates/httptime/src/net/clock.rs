@@ -1,43 +1,45 @@
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::time::{ClockTie, LocalInstant, Timestamp, nanos_to_duration};
 
-/// The machine's clocks: the monotonic one, and the wall clock.
-///
-/// The origin of the monotonic one is the same for all in a process, so that instants of one measurement can be held against
-/// those of another.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    origin: Instant,
+/// The monotonic clock now. On Unix that is `CLOCK_MONOTONIC` itself, so instants of one process can be compared with those
+/// of another, and with those that a C program reads.
+#[cfg(unix)]
+#[must_use]
+pub fn now() -> LocalInstant {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    LocalInstant::from_nanos(time.tv_sec.saturating_mul(1_000_000_000) + time.tv_nsec)
 }
 
-impl Clock {
-    pub(crate) fn new() -> Self {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        Self { origin: *ORIGIN.get_or_init(Instant::now) }
-    }
+/// The monotonic clock now, counted from the first call in this process.
+#[cfg(not(unix))]
+#[must_use]
+pub fn now() -> LocalInstant {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    LocalInstant::from_nanos(0).saturating_add(ORIGIN.get_or_init(Instant::now).elapsed())
+}
 
-    pub(crate) fn now(&self) -> LocalInstant {
-        LocalInstant::from_nanos(0).saturating_add(self.origin.elapsed())
-    }
-
-    /// Reads the wall clock between two readings of the monotonic one, and keeps the tightest of several tries.
-    pub(crate) fn tie(&self) -> ClockTie {
-        let read = || {
-            let before = self.now();
-            let wall = SystemTime::now();
-            let width = self.now().saturating_since(before);
-            let instant = before.saturating_add(width / 2);
-            // A clock outside 1678–2262 ends up at the far end; every date is then out of reach, and says so.
-            let wall = Timestamp::from_system_time(wall).unwrap_or(FAR);
-            ClockTie::new(instant, wall, width + RESOLUTION)
-        };
-        (1..TRIES).fold(read(), |best, _| {
-            let tie = read();
-            if tie.uncertainty() < best.uncertainty() { tie } else { best }
-        })
-    }
+/// Both local clocks now: the wall clock between two readings of the monotonic one, the tightest of several tries.
+///
+/// Before acting on a [`Measurement`](crate::Measurement), compare it with the measurement's own: a wall clock that was stepped in
+/// between is not the one that was measured.
+#[must_use]
+pub fn tie() -> ClockTie {
+    let read = || {
+        let before = now();
+        let wall = SystemTime::now();
+        let width = now().saturating_since(before);
+        let instant = before.saturating_add(width / 2);
+        // A clock outside 1678–2262 ends up at the far end; every date is then out of reach, and says so.
+        let wall = Timestamp::from_system_time(wall).unwrap_or(FAR);
+        ClockTie::new(instant, wall, width + RESOLUTION)
+    };
+    (1..TRIES).fold(read(), |best, _| {
+        let tie = read();
+        if tie.uncertainty() < best.uncertainty() { tie } else { best }
+    })
 }
 
 const TRIES: u32 = 5;

@@ -405,7 +405,9 @@ mod tests {
                     let date = Timestamp::from_unix_seconds(seconds).expect("in range");
                     let (left, now) =
                         (LocalInstant::from_nanos(left), LocalInstant::from_nanos(now));
-                    measure.absorb(&Exchange::new(left, now, date)).expect("consistent");
+                    measure
+                        .absorb(&Exchange::from_parts_unchecked(left, now, date))
+                        .expect("consistent");
                 }
                 (_, None) => {
                     let measurement = measure.finish(tie(now)).expect("measured");

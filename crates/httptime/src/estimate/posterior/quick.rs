@@ -8,7 +8,7 @@ impl Posterior {
     pub(super) fn quick(&self) -> Belief {
         let base = self.trips.shortest() - self.trips.excess();
         let (frequency, ends) = self.plausible_ends(base);
-        let centre = 0.5 * (ends.low + ends.high);
+        let centre = 0.5 * (ends.lower + ends.upper);
         let still = self.quick_at::<48>(frequency, ends, base, centre);
         let told = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
         if self.len < 6 || !told || frequency != 0.0 {
@@ -37,7 +37,7 @@ impl Posterior {
         base: f64,
         centre: f64,
     ) -> Moments {
-        let Ends { low, high } = ends;
+        let Ends { lower: low, upper: high } = ends;
         let offsets: [f64; T] = cells(low, high);
         let mut density = [1.0_f64; T];
         let per_cell = count(T) / ends.width();
@@ -82,7 +82,7 @@ impl Posterior {
         if ends.width() > 0.0 {
             return (frequency, ends);
         }
-        (frequency, Ends { low: ends.high - queueing, high: ends.low + queueing })
+        (frequency, Ends::new(ends.upper - queueing, ends.lower + queueing))
     }
 }
 

@@ -1,23 +1,23 @@
-use std::io::{self, ErrorKind, Read};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
 
 use super::{Departure, Enabled};
 use crate::time::Timestamp;
 
-/// Asks the kernel to stamp what leaves and comes; it cannot here.
-pub(in crate::net) fn enable(_: &TcpStream) -> io::Result<Enabled> {
+/// Asks the kernel for timestamps; there are none here.
+pub(in crate::net) fn enable(_: BorrowedFd<'_>) -> io::Result<Enabled> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Reads, without a stamp.
+/// Never called: nothing can be enabled.
 pub(in crate::net) fn read(
-    mut stream: &TcpStream,
-    space: &mut [u8],
+    _: BorrowedFd<'_>,
+    _: &mut [u8],
 ) -> io::Result<(usize, Option<Timestamp>)> {
-    Ok((stream.read(space)?, None))
+    Err(ErrorKind::Unsupported.into())
 }
 
-/// Nothing is ever told.
-pub(in crate::net) const fn next_departure(_: &TcpStream) -> Option<Option<Departure>> {
+/// Nothing is ever reported.
+pub(in crate::net) const fn next_departure(_: BorrowedFd<'_>) -> Option<Option<Departure>> {
     None
 }

@@ -1,6 +1,5 @@
 use std::io::{self, IoSliceMut};
-use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::sys::socket::sockopt::{TcpMaxSeg, Timestamping};
@@ -12,28 +11,28 @@ use nix::sys::time::TimeSpec;
 use super::{Departure, Enabled};
 use crate::time::{Timestamp, duration_to_nanos};
 
-/// Asks the kernel to stamp what leaves and comes from now on. Everything written before must have been acknowledged: keys
+/// Asks the kernel for timestamps of what leaves and arrives from now on. Everything written before must have been acknowledged: keys
 /// count from the first byte that is not.
-pub(in crate::net) fn enable(stream: &TcpStream) -> io::Result<Enabled> {
+pub(in crate::net) fn enable(socket: BorrowedFd<'_>) -> io::Result<Enabled> {
     let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
-    setsockopt(stream, Timestamping, &flags)?;
-    Ok(Enabled { segment: getsockopt(stream, TcpMaxSeg)?.try_into().unwrap_or(0) })
+    setsockopt(&socket, Timestamping, &flags)?;
+    Ok(Enabled { segment: getsockopt(&socket, TcpMaxSeg)?.try_into().unwrap_or(0) })
 }
 
 /// Reads, and says when the last segment came of those that what was read came in.
 ///
 /// Segments that were joined before they were read (GRO, or in the receive queue) have the stamp of the latest.
 pub(in crate::net) fn read(
-    stream: &TcpStream,
+    socket: BorrowedFd<'_>,
     space: &mut [u8],
 ) -> io::Result<(usize, Option<Timestamp>)> {
     let mut control = Control::new();
     let mut pieces = [IoSliceMut::new(space)];
-    let message = receive(stream, &mut pieces, &mut control, MsgFlags::empty())?;
+    let message = receive(socket, &mut pieces, &mut control, MsgFlags::empty())?;
     let at = messages(&message).find_map(|message| match message {
         ControlMessageOwned::ScmTimestampsns(stamps) => timestamp(stamps.system),
         _ => None,
@@ -43,9 +42,9 @@ pub(in crate::net) fn read(
 
 /// The next thing that the kernel has to tell of what was written: `None` when there is no more, `Some(None)` when it is not
 /// a departure.
-pub(in crate::net) fn next_departure(stream: &TcpStream) -> Option<Option<Departure>> {
+pub(in crate::net) fn next_departure(socket: BorrowedFd<'_>) -> Option<Option<Departure>> {
     let mut control = Control::new();
-    let message = receive(stream, &mut [], &mut control, MsgFlags::MSG_ERRQUEUE).ok()?;
+    let message = receive(socket, &mut [], &mut control, MsgFlags::MSG_ERRQUEUE).ok()?;
     let (mut key, mut at) = (None, None);
     for message in messages(&message) {
         match message {
@@ -66,12 +65,12 @@ fn departed(error: &nix::libc::sock_extended_err) -> Option<u32> {
 }
 
 fn receive<'control, 'pieces>(
-    stream: &TcpStream,
+    socket: BorrowedFd<'_>,
     pieces: &'pieces mut [IoSliceMut<'_>],
     control: &'control mut Control,
     flags: MsgFlags,
 ) -> io::Result<RecvMsg<'control, 'pieces, ()>> {
-    Ok(recvmsg(stream.as_raw_fd(), pieces, Some(&mut control.0), flags)?)
+    Ok(recvmsg(socket.as_raw_fd(), pieces, Some(&mut control.0), flags)?)
 }
 
 /// What came beside the bytes; nothing if there was too little room for it.

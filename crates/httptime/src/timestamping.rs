@@ -1,3 +1,5 @@
+use crate::names::by_name;
+
 /// Who says when a request left and a response came.
 ///
 /// The kernel sees a packet when it leaves for the network device or comes from it, the process only once it gets to run. The
@@ -18,7 +20,7 @@ impl Timestamping {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Auto, Self::Kernel, Self::User];
 
-    /// The name on the command line.
+    /// The name, as [`FromStr`](std::str::FromStr) takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,3 +30,5 @@ impl Timestamping {
         }
     }
 }
+
+by_name!(Timestamping, "timestamping");

@@ -1,5 +1,10 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Error;
 
@@ -7,7 +12,12 @@ use crate::error::Error;
 ///
 /// Narrower than RFC 3986 and wider in one place: an IPv6 literal may have a zone (`http://[fe80::1%25eth0]/`, RFC 6874;
 /// the bare `%eth0` of curl is understood too), which general URL parsers refuse.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// # Passwords
+/// No message, `Display` or `Debug` shows anything before the last `@` of the text. A `/`, `?` or `#` in a user name or
+/// a password must be percent-encoded (`%2F`, `%3F`, `%23`). Otherwise the password would end there, and its rest
+/// would be a path. Therefore an `@` in a path or query must be `%40`.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     host: String,
     literal: bool,
@@ -20,14 +30,31 @@ impl Url {
     /// Takes a URL apart.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] says what is wrong. The message never holds a password.
+    /// [`Error::InvalidUrl`] says what is wrong. Its message is [`redacted`](Self::redacted).
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::split(text).map_err(|reason| Error::InvalidUrl { url: redact(text), reason })
+        Self::split(text)
+            .map_err(|reason| Error::InvalidUrl { url: Self::redacted(text).into_owned(), reason })
+    }
+
+    /// A text that may be a URL, as it may be shown: nothing before its last `@`, which may be a password.
+    ///
+    /// ```
+    /// assert_eq!(httptime::Url::redacted("http://user:pass/word@proxy:3128"), "***@proxy:3128");
+    /// assert_eq!(httptime::Url::redacted("http://proxy:3128"), "http://proxy:3128");
+    /// ```
+    #[must_use]
+    pub fn redacted(text: &str) -> Cow<'_, str> {
+        match text.rsplit_once('@') {
+            Some((_, shown)) => Cow::Owned(format!("***@{shown}")),
+            None => Cow::Borrowed(text),
+        }
     }
 
     fn split(text: &str) -> Result<Self, &'static str> {
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-            return Err("it contains spaces or control characters");
+            return Err(
+                "it contains spaces or control characters; percent-encode them (a space is %20)",
+            );
         }
         if !text.is_ascii() {
             return Err(
@@ -42,6 +69,9 @@ impl Url {
             Some(_) => return Err("only http:// is supported"),
             None => return Err("it does not begin with http://"),
         };
+        if rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@')) {
+            return Err(DELIMITER);
+        }
         let rest = rest.split('#').next().unwrap_or("");
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(end);
@@ -78,6 +108,12 @@ impl Url {
         self.credentials.as_deref()
     }
 
+    /// The credentials as `Proxy-Authorization` has them: `Basic` and base64 (RFC 7617).
+    #[must_use]
+    pub fn authorization(&self) -> Option<String> {
+        self.credentials.as_ref().map(|user| format!("Basic {}", BASE64.encode(user)))
+    }
+
     /// Host and port as a `Host` field has them: IPv6 in brackets without its zone, no port 80.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -109,6 +145,14 @@ impl fmt::Display for Url {
             write!(f, ":{}", self.port)?;
         }
         f.write_str(&self.path)
+    }
+}
+
+impl FromStr for Url {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
     }
 }
 
@@ -171,7 +215,8 @@ const fn is_name_byte(byte: u8) -> bool {
 }
 
 fn percent_decode(text: &str) -> Result<String, &'static str> {
-    const BAD: &str = "a percent sign in its credentials is not followed by two hex digits";
+    const BAD: &str =
+        "a percent sign in its credentials is not followed by two hex digits; % itself is %25";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -189,17 +234,10 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
     String::from_utf8(bytes).map_err(|_| "its credentials are not UTF-8")
 }
 
-/// The text with whatever may be a password cut out.
-fn redact(text: &str) -> String {
-    let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
-    match text[start..end].rfind('@') {
-        Some(at) => format!("{}***{}", &text[..start], &text[start + at..]),
-        None => text.to_owned(),
-    }
-}
-
 const DEFAULT_PORT: u16 = 80;
+/// Whether the rest of a password or a path stands before the `@` cannot be told.
+const DELIMITER: &str = "an @ follows a /, ? or #; percent-encode these in a user name or password \
+     (/ is %2F, ? is %3F, # is %23), and @ in a path is %40";
 
 #[cfg(test)]
 mod tests {
@@ -280,5 +318,62 @@ mod tests {
         assert!(!format!("{url} {url:?}").contains("ss"));
         let error = Url::parse("ftp://user:secret@proxy/").expect_err("scheme");
         assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    /// Texts with `hunter2`, in every place before the last `@`.
+    const SECRETS: &[&str] = &[
+        "http://user:hunter2/x@host:1",
+        "http://user:x/hunter2@host:1",
+        "http://user:hunter2?x@host:1",
+        "http://user:hunter2#x@host:1",
+        "http://user:12/hunter2@host:1",
+        "http://user:12?hunter2@host:1",
+        "http://user:12#hunter2@host:1",
+        "http://hunter2/x@host",
+        "http://hunter2@a/x@host",
+        "http://user:hunter2@x@host:0",
+        "http://user:hunter2\\x@host:0",
+        "http://user:hunter2 x@host",
+        "http://user:hunter2\nx@host",
+        "http://user:hunter2ä@host",
+        "http://user:hunter2%zz@host",
+        "http://user:hunter2%ff@host",
+        "http://[hunter2]/@host",
+        "https://user:hunter2/x@host",
+        "socks5://user:hunter2/x@host",
+        "hunter2://user@host",
+        "user:hunter2://x@host",
+        "user:hunter2/x@host",
+        "http://user:hunter2@",
+        "hunter2@",
+    ];
+
+    #[test]
+    fn nothing_before_the_last_at_sign_is_shown() {
+        for text in SECRETS {
+            let shown = match Url::parse(text) {
+                Ok(url) => format!("{url} {url:?} {}", url.authority_with_port()),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            assert!(!shown.contains("hunter2"), "{text}: {shown}");
+        }
+        let shown = format!("{:?}", Url::parse("http://user:hunter2@host/").expect("a URL"));
+        assert_eq!(shown, "Url(http://host/)");
+    }
+
+    #[test]
+    fn a_delimiter_in_a_password_is_refused_with_what_to_write_instead() {
+        for delimiter in ["/", "?", "#"] {
+            let text = format!("http://user:12{delimiter}34@host:1/");
+            let error = Url::parse(&text).expect_err(&text).to_string();
+            assert!(error.starts_with("cannot use URL \"***@host:1/\": "), "{error}");
+            for part in ["percent-encode", "/ is %2F", "? is %3F", "# is %23", "@ in a path is %40"]
+            {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        let encoded = parse("http://user:1%2F2%3F3%234@host:1/%40user");
+        assert_eq!(encoded.credentials(), Some("user:1/2?3#4"));
+        assert_eq!(encoded.path(), "/%40user");
     }
 }

@@ -1,0 +1,36 @@
+//! Errors of the command line, without passwords: clap quotes the argument that it cannot use.
+
+use clap::Error;
+use clap::error::{ContextKind, ContextValue};
+use httptime::Url;
+
+/// The error with each argument that it quotes as it may be shown.
+pub(crate) fn redacted(mut error: Error) -> Error {
+    let quoting: Vec<(ContextKind, ContextValue)> = error
+        .context()
+        .filter_map(|(kind, value)| Some((kind, without_password(value)?)))
+        .collect();
+    for (kind, value) in quoting {
+        error.insert(kind, value);
+    }
+    error
+}
+
+/// What to show instead of a value that quotes something with an `@`.
+fn without_password(value: &ContextValue) -> Option<ContextValue> {
+    let redacted = |text: &String| Url::redacted(text).into_owned();
+    match value {
+        ContextValue::String(text) if text.contains('@') => {
+            Some(ContextValue::String(redacted(text)))
+        }
+        ContextValue::Strings(texts) if texts.iter().any(|text| text.contains('@')) => {
+            Some(ContextValue::Strings(texts.iter().map(redacted).collect()))
+        }
+        // Advice that repeats the argument.
+        ContextValue::StyledStr(text) if text.to_string().contains('@') => Some(ContextValue::None),
+        ContextValue::StyledStrs(texts) if texts.iter().any(|t| t.to_string().contains('@')) => {
+            Some(ContextValue::None)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,45 @@
+//! A server or a proxy as a user wrote it.
+
+use std::fmt;
+
+use httptime::Url;
+use serde::Deserialize;
+
+/// A URL or a bare host as a user wrote it. `Debug` shows no password.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Written(String);
+
+impl Written {
+    /// A bare host is one to be asked over HTTP.
+    pub(crate) fn url(&self) -> String {
+        if self.0.contains("://") { self.0.clone() } else { format!("http://{}", self.0) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Written {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Url::redacted(&self.0).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_no_password() {
+        let shown = format!("{:?}", Written::from("user:hunter2/x@host".to_owned()));
+        assert_eq!(shown, "\"***@host\"");
+    }
+}

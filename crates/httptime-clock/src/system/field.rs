@@ -1,0 +1,112 @@
+//! Amounts in the fields of the kernels' structures, and why a kernel refuses them.
+
+use httptime::{Offset, Timestamp};
+
+use crate::error::{Attempt, ClockError};
+
+/// Why the kernel did not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The system call failed with this error number.
+    Errno { call: &'static str, errno: i32 },
+    /// The amount does not fit into the system call's fields, or leads to a date that does not.
+    OutOfRange,
+}
+
+impl Refusal {
+    pub(super) fn last_os_error(call: &'static str) -> Self {
+        let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+        Self::Errno { call, errno }
+    }
+
+    pub(super) fn of(self, attempted: Attempt) -> ClockError {
+        match self {
+            Self::OutOfRange => ClockError::OutOfRange { attempted },
+            Self::Errno { call, errno } => match errno {
+                libc::EPERM => ClockError::NoPrivilege { attempted },
+                libc::EROFS | libc::EACCES => ClockError::ReadOnly { attempted, errno },
+                libc::EINVAL => ClockError::OutOfRange { attempted },
+                libc::ENOSYS | libc::EOPNOTSUPP => ClockError::Unsupported { attempted },
+                _ => ClockError::Other { attempted, call, errno },
+            },
+        }
+    }
+}
+
+/// The date `by` after `now`, if the kernel can show it: none before 1970.
+pub(super) fn target(now: Timestamp, by: Offset) -> Result<Timestamp, Refusal> {
+    now.as_unix_nanos()
+        .checked_add(by.as_nanos())
+        .filter(|nanos| *nanos >= 0)
+        .map(Timestamp::from_unix_nanos)
+        .ok_or(Refusal::OutOfRange)
+}
+
+/// Whole seconds, rounded down, and the units of a `1/PER_SECOND` second on top of them: never negative, which is what
+/// kernels want of a negative amount too.
+pub(super) const fn split<const PER_SECOND: i64>(units: i64) -> (i64, i64) {
+    (units.div_euclid(PER_SECOND), units.rem_euclid(PER_SECOND))
+}
+
+/// An offset of so many microseconds; saturates.
+pub(super) const fn offset_of_micros(micros: i64) -> Offset {
+    Offset::from_nanos(micros.saturating_mul(1_000))
+}
+
+/// The value in the type of a kernel structure's field, which depends on the system.
+pub(super) fn fit<T: TryFrom<i64>>(value: i64) -> Result<T, Refusal> {
+    T::try_from(value).map_err(|_| Refusal::OutOfRange)
+}
+
+/// The value of a kernel structure's field.
+pub(super) fn widen<T: Into<i64>>(value: T) -> i64 {
+    value.into()
+}
+
+pub(super) const NANOS: i64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_errno_has_its_name() {
+        let attempted = Attempt::Step(Offset::from_nanos(38_116_000_000));
+        let kind = |errno| Refusal::Errno { call: "clock_adjtime", errno }.of(attempted).kind();
+        assert_eq!(kind(libc::EPERM), "no_privilege");
+        assert_eq!(kind(libc::EROFS), "read_only");
+        assert_eq!(kind(libc::EACCES), "read_only");
+        assert_eq!(kind(libc::EINVAL), "out_of_range");
+        assert_eq!(kind(libc::ENOSYS), "unsupported");
+        assert_eq!(kind(libc::EOPNOTSUPP), "unsupported");
+        assert_eq!(kind(libc::EFAULT), "clock_failed");
+    }
+
+    #[test]
+    fn a_negative_amount_borrows_a_second() {
+        assert_eq!(split::<NANOS>(0), (0, 0));
+        assert_eq!(split::<NANOS>(38_116_000_001), (38, 116_000_001));
+        assert_eq!(split::<NANOS>(-1), (-1, 999_999_999));
+        assert_eq!(split::<NANOS>(-1_000_000_000), (-1, 0));
+        assert_eq!(split::<NANOS>(-1_000_000_001), (-2, 999_999_999));
+        assert_eq!(split::<NANOS>(i64::MAX), (9_223_372_036, 854_775_807));
+        assert_eq!(split::<NANOS>(i64::MIN), (-9_223_372_037, 145_224_192));
+        assert_eq!(split::<1_000_000>(-1), (-1, 999_999));
+    }
+
+    #[test]
+    fn a_target_before_1970_or_past_2262_is_out_of_range() {
+        let now = Timestamp::from_unix_nanos(5);
+        assert_eq!(target(now, Offset::from_nanos(-5)), Ok(Timestamp::from_unix_nanos(0)));
+        assert_eq!(target(now, Offset::from_nanos(-6)), Err(Refusal::OutOfRange));
+        assert_eq!(target(now, Offset::from_nanos(i64::MAX)), Err(Refusal::OutOfRange));
+    }
+
+    #[test]
+    fn what_does_not_fit_a_field_is_out_of_range() {
+        assert_eq!(fit::<i32>(2_147_483_648), Err(Refusal::OutOfRange));
+        assert_eq!(fit::<i64>(i64::MIN), Ok(i64::MIN));
+        assert_eq!(offset_of_micros(-1_500), Offset::from_nanos(-1_500_000));
+        assert_eq!(offset_of_micros(i64::MIN), Offset::from_nanos(i64::MIN));
+    }
+}

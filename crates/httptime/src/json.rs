@@ -1,0 +1,285 @@
+//! The one definition of the documented JSON (docs/json.md), as [`Serialize`]: seconds as numbers, errors by kind and
+//! message. What is chosen by a name is written and read by it.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::error::Error;
+use crate::estimate::Estimate;
+use crate::measurement::{Assumptions, Measurement};
+use crate::server::LagSource;
+use crate::time::{Interval, Offset};
+use crate::url::Url;
+
+/// In seconds, with its sign.
+impl Serialize for Offset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.as_seconds())
+    }
+}
+
+/// `[lower, upper]`, in seconds.
+impl Serialize for Interval {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [self.lower(), self.upper()].serialize(serializer)
+    }
+}
+
+/// `offset_seconds` and `stddev_seconds`.
+impl Serialize for Estimate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            offset_seconds: Offset,
+            stddev_seconds: Seconds,
+        }
+        let fields =
+            Fields { offset_seconds: self.offset(), stddev_seconds: Seconds(self.stddev()) };
+        fields.serialize(serializer)
+    }
+}
+
+/// `kind` for machines, `message` for people.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            kind: &'static str,
+            message: String,
+        }
+        Fields { kind: self.kind(), message: self.to_string() }.serialize(serializer)
+    }
+}
+
+/// Without credentials.
+impl Serialize for Url {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for LagSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// `lag_seconds`, `lag_source`, `drift_ppm` and `min_servers`.
+impl Serialize for Assumptions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            lag_seconds: Seconds,
+            lag_source: LagSource,
+            drift_ppm: u32,
+            min_servers: usize,
+        }
+        let fields = Fields {
+            lag_seconds: Seconds(self.lag()),
+            lag_source: self.lag_source(),
+            drift_ppm: self.drift_ppm(),
+            min_servers: self.min_servers(),
+        };
+        fields.serialize(serializer)
+    }
+}
+
+/// The fields of docs/json.md from `offset_seconds` to `assumptions`.
+impl Serialize for Measurement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            #[serde(flatten)]
+            estimate: Estimate,
+            bounds_seconds: Interval,
+            requests: u32,
+            elapsed_seconds: Seconds,
+            rtt_min_seconds: Seconds,
+            timestamps: Timestamps,
+            assumptions: Assumptions,
+        }
+        #[derive(Serialize)]
+        struct Timestamps {
+            responses: u32,
+            sent_by_kernel: u32,
+            received_by_kernel: u32,
+        }
+        let fields = Fields {
+            estimate: self.estimate(),
+            bounds_seconds: self.bounds(),
+            requests: self.requests(),
+            elapsed_seconds: Seconds(self.elapsed()),
+            rtt_min_seconds: Seconds(self.round_trip_min()),
+            timestamps: Timestamps {
+                responses: self.observations(),
+                sent_by_kernel: self.sent_by_kernel(),
+                received_by_kernel: self.received_by_kernel(),
+            },
+            assumptions: self.assumptions(),
+        };
+        fields.serialize(serializer)
+    }
+}
+
+/// A length of time, in seconds.
+struct Seconds(Duration);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0.as_secs_f64())
+    }
+}
+
+#[cfg(feature = "net")]
+mod surveys {
+    use serde::{Serialize, Serializer};
+
+    use crate::error::Error;
+    use crate::measurement::{Ended, Measurement};
+    use crate::survey::{ServerReport, Survey};
+    use crate::time::{Interval, Offset};
+    use crate::url::Url;
+
+    /// One of the `servers` of docs/json.md.
+    impl Serialize for ServerReport {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            #[derive(Serialize)]
+            struct Fields<'a> {
+                url: &'a Url,
+                status: &'static str,
+                offset_seconds: Option<Offset>,
+                bounds_seconds: Option<Interval>,
+                requests: Option<u32>,
+                server: Option<&'a str>,
+                error: Option<&'a Error>,
+            }
+            let measured = self.result().ok();
+            let fields = Fields {
+                url: self.url(),
+                status: match measured {
+                    None => "failed",
+                    Some(_) if self.is_selected() => "selected",
+                    Some(_) => "falseticker",
+                },
+                offset_seconds: measured.map(Measurement::offset),
+                bounds_seconds: measured.map(Measurement::bounds),
+                requests: measured.map(Measurement::requests),
+                server: measured.and_then(Measurement::server),
+                error: match self.result().map(Measurement::ended) {
+                    Err(error) | Ok(Ended::Lost(error)) => Some(error),
+                    Ok(_) => None,
+                },
+            };
+            fields.serialize(serializer)
+        }
+    }
+
+    /// The object of docs/json.md without `schema`, which is the program's: the result's fields or `error`, then `servers`.
+    impl Serialize for Survey {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            #[derive(Serialize)]
+            struct Fields<'a, T> {
+                #[serde(flatten)]
+                result: T,
+                servers: &'a [ServerReport],
+            }
+            #[derive(Serialize)]
+            struct Failed<'a> {
+                error: &'a Error,
+                assumptions: Assumed,
+            }
+            #[derive(Serialize)]
+            struct Assumed {
+                drift_ppm: u32,
+            }
+            let servers = self.servers();
+            match self.combined() {
+                Ok(result) => Fields { result, servers }.serialize(serializer),
+                Err(error) => {
+                    let assumptions = Assumed { drift_ppm: self.drift_ppm() };
+                    Fields { result: Failed { error, assumptions }, servers }.serialize(serializer)
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_str, json, to_string};
+
+    use super::*;
+    use crate::estimate::EstimatorKind;
+    use crate::measurement::Ended;
+    use crate::schedule::{Profile, ScheduleKind};
+    use crate::time::{ClockTie, LocalInstant, Timestamp};
+    use crate::{Family, Timestamping};
+
+    fn measurement() -> Measurement {
+        let offset = Offset::from_nanos(38_116_148_047);
+        let bounds = (Offset::from_nanos(38_115_861_175), Offset::from_nanos(38_118_103_602));
+        let started = LocalInstant::from_nanos(1);
+        Measurement {
+            estimate: Estimate::new(offset, Duration::from_nanos(159_011)),
+            bounds: Interval::new(bounds.0, bounds.1).expect("in order"),
+            requests: 20,
+            observations: 19,
+            sent_by_kernel: 18,
+            received_by_kernel: 17,
+            started,
+            at: started.saturating_add(Duration::from_nanos(9_994_779_887)),
+            begun: ClockTie::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
+            round_trip_min: Duration::from_nanos(28_733),
+            assumptions: Assumptions {
+                lag: Duration::from_millis(1),
+                lag_source: LagSource::Product("nginx"),
+                drift_ppm: 100,
+                min_servers: 1,
+            },
+            server: Some("nginx (demo)".into()),
+            ended: Ended::Enough,
+        }
+    }
+
+    #[test]
+    fn a_measurement_has_the_documented_fields_in_their_order() {
+        let text = to_string(&measurement()).expect("numbers and texts");
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"offset_seconds":38.116148047,"stddev_seconds":0.000159011,"#,
+                r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"#,
+                r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
+                r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
+                r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","drift_ppm":100,"#,
+                r#""min_servers":1}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_error_is_its_kind_and_its_message() {
+        let error = Error::NoDate { status: 404 };
+        let expected = json!({ "kind": "no_date", "message": error.to_string() });
+        assert_eq!(serde_json::to_value(&error).ok(), Some(expected));
+    }
+
+    #[test]
+    fn a_url_is_written_without_credentials() {
+        let url = Url::parse("http://user:hunter2@host/").expect("a URL");
+        assert_eq!(to_string(&url).ok().as_deref(), Some("\"http://host/\""));
+    }
+
+    #[test]
+    fn choices_are_written_and_read_by_name() {
+        assert_eq!(to_string(&Family::V6).ok().as_deref(), Some("\"ipv6\""));
+        assert_eq!(from_str(r#""ipv6""#).ok(), Some(Family::V6));
+        assert_eq!(from_str(r#""posterior""#).ok(), Some(EstimatorKind::Posterior));
+        assert_eq!(from_str(r#""scan""#).ok(), Some(ScheduleKind::Scan));
+        assert_eq!(from_str(r#""polite""#).ok(), Some(Profile::Polite));
+        assert_eq!(from_str(r#""kernel""#).ok(), Some(Timestamping::Kernel));
+        let error = from_str::<Profile>(r#""no""#).expect_err("no profile").to_string();
+        assert!(error.contains("choose one of polite, balanced, fast"), "{error}");
+    }
+}

@@ -1,0 +1,227 @@
+//! The blocking driver: moves bytes between sockets and the sessions, and waits. It decides nothing.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::cancel::{Canceller, Wish};
+use super::clock;
+use super::resolve::{Lookups, Resolver};
+use super::socket::{Socket, SocketOptions};
+use crate::session::{Action, ConnectionId, Event, MAX_CONNECTIONS};
+use crate::survey::{MAX_SERVERS, Sessions};
+use crate::time::LocalInstant;
+
+/// Sessions, and a socket for each of their connections.
+#[derive(Debug)]
+pub(crate) struct Driver<'a> {
+    sessions: Sessions,
+    sockets: Vec<Option<Socket>>,
+    lookups: Lookups,
+    options: &'a SocketOptions,
+    resolver: &'a Resolver,
+    canceller: Option<&'a Canceller>,
+    space: Box<[u8]>,
+}
+
+impl<'a> Driver<'a> {
+    pub(crate) fn new(
+        sessions: Sessions,
+        options: &'a SocketOptions,
+        resolver: &'a Resolver,
+        canceller: Option<&'a Canceller>,
+    ) -> Self {
+        Self {
+            sockets: (0..sessions.connections()).map(|_| None).collect(),
+            sessions,
+            lookups: Lookups::default(),
+            options,
+            resolver,
+            canceller,
+            space: vec![0; SPACE].into(),
+        }
+    }
+
+    /// Runs the sessions to their ends; `watch` is shown every event.
+    pub(crate) fn run(mut self, watch: &mut dyn FnMut(usize, Event, &Sessions)) -> Sessions {
+        loop {
+            match self.canceller.and_then(Canceller::wish) {
+                None => {}
+                Some(Wish::Cancel) => self.sessions.cancel(),
+                Some(Wish::Finish) => self.sessions.stop(),
+            }
+            let action = self.sessions.poll(clock::now());
+            while let Some((server, event)) = self.sessions.next_event() {
+                watch(server, event, &self.sessions);
+            }
+            match action {
+                Action::Resolve { server } => self.resolve(server),
+                Action::Open { conn, address } => match Socket::connect(address, self.options) {
+                    Ok(socket) => self.sockets[conn.index()] = Some(socket),
+                    Err(error) => self.sessions.failed(conn, error, clock::now()),
+                },
+                Action::Transmit { conn } => self.transmit(conn),
+                Action::Close { conn } => self.sockets[conn.index()] = None,
+                Action::Wait { until, precise } => self.wait(until, precise),
+                Action::Done => return self.sessions,
+            }
+        }
+    }
+
+    fn resolve(&mut self, server: usize) {
+        let hop = self.sessions.sessions()[server].target().hop();
+        if let Err(error) = self.lookups.start(server, hop.host(), hop.port(), self.resolver) {
+            self.sessions.resolved(server, Err(error), clock::now());
+        }
+    }
+
+    fn transmit(&mut self, conn: ConnectionId) {
+        // What has come is reported first; then the sessions decide again.
+        if self.receive(conn) {
+            return;
+        }
+        let Some(socket) = &mut self.sockets[conn.index()] else { return };
+        let at = clock::now();
+        match socket.write(self.sessions.output(conn)) {
+            Ok(count) => self.sessions.sent(conn, count, at),
+            Err(error) => self.fail(conn, error),
+        }
+    }
+
+    /// Reads once; returns whether there was anything to report.
+    fn receive(&mut self, conn: ConnectionId) -> bool {
+        let Some(socket) = &mut self.sockets[conn.index()] else { return false };
+        match socket.read(&mut self.space) {
+            Ok(None) => return false,
+            Ok(Some(0)) => {
+                self.sockets[conn.index()] = None;
+                self.sessions.closed(conn, clock::now());
+            }
+            Ok(Some(count)) => {
+                let arrival = socket.arrival();
+                self.sessions.received(conn, &self.space[..count], arrival);
+            }
+            Err(error) => self.fail(conn, error),
+        }
+        true
+    }
+
+    fn fail(&mut self, conn: ConnectionId, error: io::Error) {
+        self.sockets[conn.index()] = None;
+        self.sessions.failed(conn, error, clock::now());
+    }
+
+    /// The socket of a connection is ready.
+    fn advance(&mut self, conn: ConnectionId) {
+        let Some(socket) = &mut self.sockets[conn.index()] else { return };
+        if !socket.is_connecting() {
+            self.sessions.writable(conn);
+            self.receive(conn);
+            return;
+        }
+        match socket.connected(self.options) {
+            Ok(()) => self.sessions.opened(conn, clock::now()),
+            Err(error) => self.fail(conn, error),
+        }
+    }
+
+    /// Waits until something is ready or `until` has come, and reports what is ready.
+    fn wait(&mut self, until: LocalInstant, precise: bool) {
+        let ready = self.ready(until, precise);
+        if ready & RESOLVED != 0 {
+            self.lookups.acknowledge();
+            while let Some(answer) = self.lookups.take() {
+                self.sessions.resolved(answer.server, answer.addresses, clock::now());
+            }
+        }
+        for index in (0..self.sockets.len()).filter(|index| ready & bit(*index) != 0) {
+            self.advance(ConnectionId::from_index(index));
+        }
+    }
+
+    /// Which sockets are ready, a bit for each; none when `until` has come first.
+    ///
+    /// A timer wakes a process later than a request may leave that is aimed to some tens of microseconds. So before a
+    /// precise instant the timer is set a little early, and the rest is spent polling.
+    fn ready(&self, until: LocalInstant, precise: bool) -> u128 {
+        let early = if precise { TIMER_SLACK } else { Duration::ZERO };
+        let remaining = |early| until.saturating_sub(early).saturating_since(clock::now());
+        let mut interests: [Option<Interest<'_>>; MAX_INTERESTS] = [None; MAX_INTERESTS];
+        let mut count = 0;
+        for interest in self.interests() {
+            interests[count] = Some(interest);
+            count += 1;
+        }
+        let Some(first) = interests[0] else {
+            std::thread::sleep(remaining(early));
+            while !remaining(Duration::ZERO).is_zero() {
+                std::hint::spin_loop();
+            }
+            return 0;
+        };
+        let mut fds: [PollFd<'_>; MAX_INTERESTS] = std::array::from_fn(|position| {
+            let (_, fd, flags) = interests[position].unwrap_or(first);
+            PollFd::from_borrowed_fd(fd, flags)
+        });
+        loop {
+            let sleep = remaining(early);
+            let part = if sleep > SHORT_SLEEP { sleep / SLEEP_PART } else { sleep };
+            let timeout = Timespec::try_from(part).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
+            // An interrupted wait is like a short one.
+            let ready = poll(&mut fds[..count], Some(&timeout)).unwrap_or(0);
+            if ready > 0 {
+                return fds[..count].iter().zip(interests).fold(0, |bits, (fd, interest)| {
+                    let bit = interest.map_or(0, |(bit, ..)| bit);
+                    if fd.revents().is_empty() { bits } else { bits | bit }
+                });
+            }
+            if remaining(Duration::ZERO).is_zero() {
+                return 0;
+            }
+        }
+    }
+
+    /// What to wait for.
+    fn interests(&self) -> impl Iterator<Item = Interest<'_>> {
+        let sockets = self.sockets.iter().enumerate().filter_map(|(index, socket)| {
+            let socket = socket.as_ref()?;
+            let flags = if socket.is_connecting() {
+                PollFlags::OUT
+            } else if self.sessions.waits_to_write(ConnectionId::from_index(index)) {
+                PollFlags::IN | PollFlags::OUT
+            } else {
+                PollFlags::IN
+            };
+            Some((bit(index), socket.as_fd(), flags))
+        });
+        let canceller =
+            self.canceller.map(|canceller| (CANCELLED, canceller.as_fd(), PollFlags::IN));
+        let lookups = self.lookups.as_fd().map(|fd| (RESOLVED, fd, PollFlags::IN));
+        canceller.into_iter().chain(lookups).chain(sockets)
+    }
+}
+
+/// A bit, and what makes it ready.
+type Interest<'a> = (u128, BorrowedFd<'a>, PollFlags);
+
+const fn bit(index: usize) -> u128 {
+    1 << index
+}
+
+const RESOLVED: u128 = 1 << (MAX_SERVERS * MAX_CONNECTIONS);
+const CANCELLED: u128 = RESOLVED << 1;
+/// All connections, the resolver and the canceller.
+const MAX_INTERESTS: usize = MAX_SERVERS * MAX_CONNECTIONS + 2;
+/// Room for what is read at once.
+const SPACE: usize = 8192;
+/// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a virtual machine
+/// often 0.2 ms and at times 0.7 ms.
+const TIMER_SLACK: Duration = Duration::from_millis(1);
+/// A longer wait than this is made of several, each a part of the rest. Linux may end `poll` later than asked by a thousandth
+/// of the timeout, with positive niceness by a two hundredth (`select_estimate_accuracy` in fs/select.c); and when the
+/// process was stopped meanwhile (SIGSTOP, a debugger, a frozen cgroup), by as long as it was stopped.
+const SHORT_SLEEP: Duration = Duration::from_millis(2);
+/// What part: a process that was stopped for up to three quarters of the time still is not late.
+const SLEEP_PART: u32 = 4;

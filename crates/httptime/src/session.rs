@@ -1,0 +1,671 @@
+//! One server's whole conversation, as a state machine without I/O.
+//!
+//! A driver owns sockets, timers and clocks. It asks [`poll`](Session::poll) what to do, does it, and reports what
+//! happened. Every decision is made here: when to connect and to which address, when to send, how long to wait, what to
+//! retry and after what pause, what a proxy's answer means, when to stop.
+//!
+//! ```text
+//! poll(now) -> Resolve | Open { conn, address } | Transmit { conn } | Close { conn } | Wait { until, .. } | Done
+//!
+//! resolved(addresses, now)   opened(conn, now)   sent(conn, count, at)   writable(conn)
+//! received(conn, bytes, arrival)   closed(conn, now)   failed(conn, error, now)   finish(cross_timestamp)
+//! ```
+//!
+//! # Rules for a driver
+//!
+//! 1. Call `poll` until it says `Wait` or `Done`; do what it says in between.
+//! 2. `Open`: begin to connect without blocking; report `opened`, or `failed`.
+//! 3. `Transmit`: report what has come on that connection first. If it is still to be sent, take the time, write
+//!    [`output`](Session::output) once, and report `sent` with the number of bytes and the time taken *before* the write.
+//!    A write that would block is `sent` with 0; when the socket is writable, report `writable`.
+//! 4. Read whatever comes, at any time. Take the time *after* each read and report `received`; at the end of the stream
+//!    `closed`, after an error `failed`. Both mean that the socket is gone.
+//! 5. `Wait`: until a socket is ready or `until` has come. When the wait is `precise`, a request leaves then: an ordinary
+//!    timer is too coarse for its last millisecond.
+//!
+//! Reports about a connection that the session has closed do no harm. [`survey`](crate::survey) puts several sessions
+//! behind the same interface.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+mod backoff;
+mod connection;
+mod event;
+mod layer;
+mod target;
+mod times;
+
+pub use self::event::Event;
+pub use self::layer::{Layer, Plain};
+pub use self::target::Target;
+pub use self::times::{Arrival, KernelTimes};
+
+use self::backoff::Backoff;
+use self::connection::{Connection, Opening, Outcome, Received};
+use self::event::Events;
+use self::times::Times;
+use crate::config::Config;
+use crate::error::{Error, Phase};
+use crate::estimate::Estimate;
+use crate::family::Family;
+use crate::http::ResponseHead;
+use crate::measure::{Measure, Next};
+use crate::measurement::Measurement;
+use crate::observation::{Exchange, Observation};
+use crate::progress::Progress;
+use crate::time::{ClockTie, LocalInstant};
+use crate::timestamping::Timestamping;
+
+/// A connection of a session. The driver has a socket for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId {
+    server: u16,
+    slot: u16,
+}
+
+impl ConnectionId {
+    /// Which server, from 0 in the order in which they were given.
+    #[must_use]
+    pub const fn server(self) -> usize {
+        self.server as usize
+    }
+
+    /// A number below [`MAX_CONNECTIONS`] times the number of servers, different for each connection.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.server as usize * MAX_CONNECTIONS + self.slot as usize
+    }
+
+    /// The connection with this [`index`](Self::index).
+    #[must_use]
+    pub fn from_index(index: usize) -> Self {
+        let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+        Self { server: small(index / MAX_CONNECTIONS), slot: small(index % MAX_CONNECTIONS) }
+    }
+}
+
+/// What the driver is to do next.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Find the addresses of the [hop](Target::hop) of this server, and report [`resolved`](Session::resolved).
+    Resolve {
+        /// Which server.
+        server: usize,
+    },
+    /// Begin to open a TCP connection.
+    Open {
+        /// Which connection.
+        conn: ConnectionId,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// Write [`output`](Session::output) now.
+    Transmit {
+        /// Which connection.
+        conn: ConnectionId,
+    },
+    /// Close the socket of this connection.
+    Close {
+        /// Which connection.
+        conn: ConnectionId,
+    },
+    /// Wait until a socket is ready or this instant has come.
+    Wait {
+        /// Until when.
+        until: LocalInstant,
+        /// Whether a request leaves then, which is to be timed to some microseconds.
+        precise: bool,
+    },
+    /// There is nothing more to do: [`finish`](Session::finish).
+    Done,
+}
+
+/// The conversation with one server.
+#[derive(Debug)]
+pub struct Session {
+    server: u16,
+    target: Arc<Target>,
+    config: Config,
+    new_layer: LayerFactory,
+    measure: Measure,
+    state: State,
+    addresses: Vec<SocketAddr>,
+    /// The address that worked last.
+    address: usize,
+    connections: Vec<Connection>,
+    /// When the next request leaves.
+    due: Option<LocalInstant>,
+    backoff: Backoff,
+    /// The most requests that were under way at once.
+    most_busy: usize,
+    /// How long it last took to open a connection.
+    opening_time: Option<Duration>,
+    /// Whether the server keeps connections open, according to its latest response.
+    is_keeping: bool,
+    /// Connections in a row that were found closed when they were used again.
+    stale: u32,
+    events: Events,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Resolving { asked: bool, deadline: Option<LocalInstant> },
+    Running { begun: LocalInstant, deadline: LocalInstant },
+    Ended(Result<(), Error>),
+}
+
+/// Makes a layer for each new connection.
+#[derive(Clone)]
+struct LayerFactory(Arc<dyn Fn() -> Box<dyn Layer> + Send + Sync>);
+
+impl std::fmt::Debug for LayerFactory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LayerFactory")
+    }
+}
+
+impl Session {
+    /// The conversation with the server of `target`. `begin`: both local clocks now.
+    #[must_use]
+    pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: ClockTie) -> Self {
+        let target = target.into();
+        let new_layer = LayerFactory(Arc::new(|| Box::new(Plain)));
+        let connections = vec![Connection::new((new_layer.0)())];
+        Self {
+            server: 0,
+            config: config.clone(),
+            measure: Measure::new(config, begin),
+            state: State::Resolving { asked: false, deadline: None },
+            addresses: Vec::new(),
+            target,
+            new_layer,
+            address: 0,
+            connections,
+            due: None,
+            backoff: Backoff::default(),
+            most_busy: 0,
+            opening_time: None,
+            is_keeping: true,
+            stale: 0,
+            events: Events::new(),
+        }
+    }
+
+    /// The same with a [`Layer`] between the connections and HTTP: `make` is called for each connection.
+    #[must_use]
+    pub fn with_layer(mut self, make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static) -> Self {
+        self.new_layer = LayerFactory(Arc::new(make));
+        self
+    }
+
+    /// The same as server number `server` of several.
+    pub(crate) fn numbered(mut self, server: usize) -> Self {
+        self.server = u16::try_from(server).unwrap_or(u16::MAX);
+        self
+    }
+
+    /// The server and how to reach it.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What has been sent and learnt so far.
+    #[must_use]
+    pub const fn progress(&self) -> &Progress {
+        self.measure.progress()
+    }
+
+    /// The estimate so far.
+    #[must_use]
+    pub fn estimate(&self) -> Option<Estimate> {
+        self.measure.estimate()
+    }
+
+    /// Whether there is nothing more to do.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// The oldest event that was not taken yet.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: LocalInstant) -> Action {
+        self.pass_deadlines(now);
+        // Bounded: every turn ends, sends, or opens one of a handful of connections.
+        for _ in 0..MAX_TURNS {
+            if let Some(action) = self.step(now) {
+                return action;
+            }
+        }
+        Action::Wait { until: now, precise: false }
+    }
+
+    /// One decision; `None` when another is needed before the driver has something to do.
+    fn step(&mut self, now: LocalInstant) -> Option<Action> {
+        if let Some(slot) = self.connections.iter_mut().position(Connection::take_close) {
+            return Some(Action::Close { conn: self.id(slot) });
+        }
+        let deadline = match &mut self.state {
+            State::Ended(_) => return Some(Action::Done),
+            State::Resolving { asked: false, .. } if self.target.literal().is_some() => {
+                let address = self.target.literal().into_iter().collect();
+                self.resolved(Ok(address), now);
+                return None;
+            }
+            State::Resolving { asked, deadline } => {
+                let until =
+                    *deadline.get_or_insert(now.saturating_add(self.config.limits().timeout()));
+                return Some(if std::mem::replace(asked, true) {
+                    Action::Wait { until, precise: false }
+                } else {
+                    Action::Resolve { server: self.server.into() }
+                });
+            }
+            State::Running { deadline, .. } => *deadline,
+        };
+        if let Some(slot) = self.connections.iter().position(Connection::is_pending) {
+            let address = self.connections[slot].connect(&self.addresses, now);
+            return Some(Action::Open { conn: self.id(slot), address });
+        }
+        if let Some(slot) = self.connections.iter().position(Connection::has_output) {
+            return Some(Action::Transmit { conn: self.id(slot) });
+        }
+        let due = match self.due {
+            Some(due) => due,
+            None => match self.measure.next(self.earliest(now)) {
+                Next::SendAt(at) => *self.due.insert(at),
+                Next::AwaitReply => return Some(self.wait(None, deadline)),
+                Next::Done => {
+                    self.end(Ok(()));
+                    return None;
+                }
+            },
+        };
+        let ready = self.connections.iter().position(Connection::is_ready);
+        if let Some(slot) = ready.filter(|_| now >= due) {
+            self.request(slot, due, now);
+            return None;
+        }
+        let planned = ready.map(|_| (due, true));
+        if self.is_enough_open() {
+            return Some(self.wait(planned, deadline));
+        }
+        let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
+        if now < open_at {
+            let opening = (open_at, false);
+            return Some(self.wait(planned.filter(|_| due < open_at).or(Some(opening)), deadline));
+        }
+        let Some(slot) = self.free_slot() else { return Some(self.wait(planned, deadline)) };
+        self.open(slot, now);
+        None
+    }
+
+    /// Writes the request that is due to a connection that is ready, unless it is too late for it.
+    fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
+        self.due = None;
+        if self.measure.is_missed(due, now) {
+            self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
+            return;
+        }
+        if let Err(error) = self.connections[slot].request(&self.target) {
+            self.connections[slot].close();
+            self.lose(false, error, now);
+        }
+    }
+
+    /// Has the driver open a connection, first to the address that worked last.
+    fn open(&mut self, slot: usize, now: LocalInstant) {
+        let deadline = now.saturating_add(self.config.limits().timeout());
+        let connection = &mut self.connections[slot];
+        connection.take_failure();
+        let index = self.address;
+        connection.begin(Opening { begun: now, deadline, attempt: now, index, tried: 1 });
+    }
+
+    fn is_enough_open(&self) -> bool {
+        let usable = self.connections.iter().filter(|it| it.is_ready() || it.is_opening());
+        usable.count() >= self.wanted()
+    }
+
+    /// A closed connection.
+    fn free_slot(&mut self) -> Option<usize> {
+        let closed = self.connections.iter().position(Connection::is_closed);
+        if closed.is_none() && self.connections.len() < MAX_CONNECTIONS {
+            self.connections.push(Connection::new((self.new_layer.0)()));
+            return Some(self.connections.len() - 1);
+        }
+        closed
+    }
+
+    /// How many connections are to be open when a request is due. One, if the server keeps connections open. If it closes
+    /// each after a response, as many as were under way at once, and one to spare: requests that follow each other closely
+    /// would else wait for connections to open.
+    fn wanted(&self) -> usize {
+        if self.is_keeping { 1 } else { (self.most_busy + 1).min(MAX_CONNECTIONS) }
+    }
+
+    /// How long before a request is due its connection begins to open.
+    fn lead(&self) -> Duration {
+        self.opening_time.map_or(FIRST_LEAD, |took| took * 3 + SPARE_LEAD)
+    }
+
+    /// When a request can leave: now, or when a connection will be open.
+    fn earliest(&self, now: LocalInstant) -> LocalInstant {
+        let held = self.backoff.earliest(now);
+        if self.connections.iter().any(Connection::is_ready) {
+            return held;
+        }
+        let took = self.opening_time.map_or(Duration::ZERO, |took| took * 3 / 2);
+        let opening = self.connections.iter().filter_map(Connection::opening_since).min();
+        let can_open = self.connections.len() < MAX_CONNECTIONS
+            || self.connections.iter().any(Connection::is_closed);
+        match opening {
+            Some(since) => held.max(since.saturating_add(took)),
+            None if can_open => held.saturating_add(took),
+            None => held,
+        }
+    }
+
+    fn wait(&self, planned: Option<(LocalInstant, bool)>, deadline: LocalInstant) -> Action {
+        let timeout = self.config.limits().timeout();
+        let deadlines = self.connections.iter().filter_map(|it| it.deadline(timeout));
+        let until = deadlines.chain([deadline]).chain(planned.map(|(at, _)| at)).min();
+        let until = until.unwrap_or(deadline);
+        let precise = planned
+            .is_some_and(|(at, precise)| precise && at.saturating_since(until) < PRECISE_WITHIN);
+        Action::Wait { until, precise }
+    }
+
+    /// Ends what has taken too long.
+    fn pass_deadlines(&mut self, now: LocalInstant) {
+        match self.state {
+            State::Resolving { deadline: Some(deadline), .. } if now >= deadline => {
+                let after = self.config.limits().timeout();
+                self.end(Err(Error::Timeout { phase: Phase::Resolve, after }));
+            }
+            State::Running { begun, deadline } if now >= deadline => {
+                self.expire(now.saturating_since(begun), now);
+            }
+            _ => {}
+        }
+        let timeout = self.config.limits().timeout();
+        for slot in 0..self.connections.len() {
+            let is_late = |at: LocalInstant| now >= at;
+            if self.connections[slot].deadline(timeout).is_some_and(is_late) {
+                let outcome = self.connections[slot].expired(now);
+                self.conclude(slot, outcome, now);
+            }
+        }
+    }
+
+    /// The time is over: whatever is still under way will not be waited for.
+    fn expire(&mut self, after: Duration, now: LocalInstant) {
+        let waiting = self.connections.iter().max_by_key(|it| (it.is_busy(), it.phase().is_some()));
+        let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
+        // When nothing was, there is nothing to name either: it was too early for the next request.
+        if let Some((phase, is_busy)) = phase {
+            self.lose(is_busy, Error::Timeout { phase, after }, now);
+        }
+        self.end(Ok(()));
+    }
+
+    fn run(&mut self, now: LocalInstant) {
+        let limits = self.config.limits();
+        let deadline = now.saturating_add(limits.duration() + limits.timeout());
+        self.state = State::Running { begun: now, deadline };
+    }
+
+    /// The addresses of the [hop](Target::hop), in the resolver's order, or why there are none.
+    pub fn resolved(&mut self, addresses: io::Result<Vec<SocketAddr>>, now: LocalInstant) {
+        if !matches!(self.state, State::Resolving { .. }) {
+            return;
+        }
+        let host = self.target.hop().host();
+        let fail = |source: io::Error| Error::Resolve { host: host.into(), source: source.into() };
+        let family = self.config.family();
+        let addresses = addresses.map_err(fail).and_then(|mut addresses| {
+            addresses.retain(|address| admits(family, *address));
+            if addresses.is_empty() {
+                return Err(fail(io::Error::new(io::ErrorKind::NotFound, lacking(family))));
+            }
+            Ok(addresses)
+        });
+        match addresses {
+            Ok(addresses) => {
+                self.events.push(Event::Resolved { addresses: addresses.len() });
+                self.addresses = addresses;
+                self.run(now);
+            }
+            Err(error) => self.end(Err(error)),
+        }
+    }
+
+    /// The TCP connection is open.
+    pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
+        let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) else { return };
+        let outcome = connection.opened(&self.target, &*self.new_layer.0, now);
+        self.conclude(conn.slot.into(), outcome, now);
+    }
+
+    /// The bytes to write to this connection.
+    #[must_use]
+    pub fn output(&self, conn: ConnectionId) -> &[u8] {
+        self.connections.get(usize::from(conn.slot)).map_or(&[], Connection::output)
+    }
+
+    /// So many bytes of the [`output`](Self::output) were written. `at`: the time, taken before the write.
+    pub fn sent(&mut self, conn: ConnectionId, count: usize, at: LocalInstant) {
+        let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) else { return };
+        let (is_request, outcome) = connection.sent(count, at);
+        if is_request {
+            let busy = self.connections.iter().filter(|it| it.is_busy()).count();
+            self.most_busy = self.most_busy.max(busy);
+            self.measure.sent(at);
+            self.events.push(Event::Sent { at });
+        }
+        self.conclude(conn.slot.into(), outcome, at);
+    }
+
+    /// Whether the driver is to report when this connection is [`writable`](Self::writable).
+    #[must_use]
+    pub fn waits_to_write(&self, conn: ConnectionId) -> bool {
+        self.connections.get(usize::from(conn.slot)).is_some_and(Connection::waits_to_write)
+    }
+
+    /// The connection takes bytes again.
+    pub fn writable(&mut self, conn: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) {
+            connection.writable();
+        }
+    }
+
+    /// Bytes were read from this connection. The time of `arrival` was taken after the read.
+    pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
+        let (slot, arrival) = (usize::from(conn.slot), arrival.into());
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        match connection.received(bytes, arrival) {
+            Received::Answered { times, head, is_kept } => {
+                self.due = None;
+                self.backoff.succeeded();
+                self.is_keeping = is_kept && self.stale < MAX_STALE;
+                let is_refused = self.config.timestamping() == Timestamping::Kernel
+                    && !times.are_both_by_kernel();
+                if is_refused {
+                    self.discard(arrival.at);
+                } else {
+                    let absorbed = absorb(&mut self.measure, &self.target, times, &head);
+                    match absorbed {
+                        Ok(observation) => self.events.push(Event::Answered { observation }),
+                        Err(error) => self.end(Err(error)),
+                    }
+                }
+                if is_kept && !self.is_keeping {
+                    self.connections[slot].close();
+                }
+            }
+            Received::Other(outcome) => self.conclude(slot, outcome, arrival.at),
+        }
+    }
+
+    /// The other end closed the connection. The driver has closed the socket.
+    pub fn closed(&mut self, conn: ConnectionId, now: LocalInstant) {
+        self.gone(conn, None, now);
+    }
+
+    /// The connection could not be opened, or it broke. The driver has closed the socket.
+    pub fn failed(&mut self, conn: ConnectionId, error: io::Error, now: LocalInstant) {
+        self.gone(conn, Some(error), now);
+    }
+
+    fn gone(&mut self, conn: ConnectionId, error: Option<io::Error>, now: LocalInstant) {
+        let had_success = self.measure.progress().observations() > 0;
+        let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) else { return };
+        let outcome = connection.closed(error, had_success, now);
+        self.conclude(conn.slot.into(), outcome, now);
+    }
+
+    fn conclude(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Opened { index, took } => {
+                self.backoff.opened();
+                self.address = index;
+                self.opening_time = Some(took);
+                let address = self.connections[slot].address();
+                self.events.push(Event::Opened { address, took });
+            }
+            Outcome::NoConnection { opening, error } => {
+                let connection = &mut self.connections[slot];
+                connection.note_failure(error);
+                if opening.tried < self.addresses.len() && now < opening.deadline {
+                    let (index, tried) = (opening.index + 1, opening.tried + 1);
+                    connection.begin(Opening { index, tried, ..opening });
+                } else if let Some(error) = connection.take_failure() {
+                    self.lose(false, error, now);
+                }
+            }
+            Outcome::Unusable(error) => self.lose(false, error, now),
+            Outcome::Dropped => {
+                self.due = None;
+                self.events.push(Event::Dropped);
+            }
+            Outcome::Stale => {
+                self.stale += 1;
+                self.due = None;
+                self.measure.unanswered();
+                self.events.push(Event::Dropped);
+            }
+            Outcome::Lost(error) => self.lose(true, error, now),
+        }
+    }
+
+    /// A request was lost, or a connection could not be opened.
+    fn lose(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
+        self.due = None;
+        let retry_at = self.backoff.failed(now);
+        self.events.push(Event::Lost { error: error.clone(), retry_at });
+        let lost =
+            if was_sent { self.measure.lost(true, error) } else { self.measure.not_opened(error) };
+        if let Err(error) = lost {
+            self.end(Err(error));
+        }
+    }
+
+    /// A response came without the kernel's times, and only those are wanted. The kernel begins to take timestamps a moment
+    /// after it was asked to, so the first one is no reason to give up.
+    fn discard(&mut self, now: LocalInstant) {
+        let error = Error::NotStamped;
+        let retry_at = self.backoff.failed(now);
+        self.events.push(Event::Lost { error: error.clone(), retry_at });
+        if let Err(error) = self.measure.discard(error) {
+            self.end(Err(error));
+        }
+    }
+
+    /// Ends the session now; what was measured counts.
+    pub fn stop(&mut self) {
+        self.end(Ok(()));
+    }
+
+    /// Ends the session now; nothing that was measured counts: [`Error::Cancelled`].
+    pub fn cancel(&mut self) {
+        self.end(Err(Error::Cancelled));
+    }
+
+    fn end(&mut self, result: Result<(), Error>) {
+        if self.is_done() {
+            return;
+        }
+        self.events.push(Event::Ended { error: result.clone().err() });
+        self.state = State::Ended(result);
+        self.connections.iter_mut().for_each(Connection::close);
+    }
+
+    /// The result. `end`: both local clocks now. A session that is not done is [stopped](Self::stop).
+    ///
+    /// # Errors
+    /// Why the session failed, and those of [`Measure::finish`].
+    pub fn finish(mut self, end: ClockTie) -> Result<Measurement, Error> {
+        self.stop();
+        match self.state {
+            State::Ended(Err(error)) => Err(self.measure.cause(error, end)),
+            _ => self.measure.finish(end),
+        }
+    }
+
+    fn id(&self, slot: usize) -> ConnectionId {
+        ConnectionId { server: self.server, slot: u16::try_from(slot).unwrap_or(u16::MAX) }
+    }
+}
+
+/// Takes in a response.
+fn absorb(
+    measure: &mut Measure,
+    target: &Target,
+    times: Times,
+    head: &ResponseHead<'_>,
+) -> Result<Observation, Error> {
+    if let Some(refusal) = target.refusal(head.status()) {
+        return Err(refusal);
+    }
+    let exchange = Exchange::of(times.sent, times.received, head)?;
+    measure.absorb(&exchange.with_kernel_times(times.departed, times.arrived))
+}
+
+const fn admits(family: Family, address: SocketAddr) -> bool {
+    match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    }
+}
+
+const fn lacking(family: Family) -> &'static str {
+    match family {
+        Family::Any => "it has no address",
+        Family::V4 => "it has no IPv4 address",
+        Family::V6 => "it has no IPv6 address",
+    }
+}
+
+/// The most connections to one server.
+pub const MAX_CONNECTIONS: usize = 4;
+/// A bound on the work done between two waits.
+const MAX_TURNS: u32 = 64;
+/// How long before a request is due its connection begins to open, when it is not known how long that takes.
+const FIRST_LEAD: Duration = Duration::from_secs(1);
+/// Added to three times what it took before.
+const SPARE_LEAD: Duration = Duration::from_millis(20);
+/// After so many connections were found closed when they were used again, each is used once.
+const MAX_STALE: u32 = 2;
+/// A wait that ends this long before a request leaves has to be precise.
+const PRECISE_WITHIN: Duration = Duration::from_millis(2);

@@ -1,0 +1,62 @@
+use std::time::Duration;
+
+use crate::time::LocalInstant;
+
+/// The pause after a failure: 100 ms, doubled by each further failure in a row.
+///
+/// A failure during the pause is part of the one that began it: several requests under way share what befell them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Backoff {
+    until: Option<LocalInstant>,
+    failures: u32,
+}
+
+impl Backoff {
+    /// Something failed; returns when to try again.
+    pub(super) fn failed(&mut self, now: LocalInstant) -> LocalInstant {
+        if let Some(until) = self.until.filter(|until| now < *until) {
+            return until;
+        }
+        let until = now.saturating_add(RETRY_AFTER * 2_u32.saturating_pow(self.failures));
+        self.until = Some(until);
+        self.failures = self.failures.saturating_add(1);
+        until
+    }
+
+    /// A connection is open: there is nothing more to wait for. The failures still count.
+    pub(super) fn opened(&mut self) {
+        self.until = None;
+    }
+
+    /// A response came.
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// `now`, or the end of the pause.
+    pub(super) fn earliest(&self, now: LocalInstant) -> LocalInstant {
+        self.until.map_or(now, |until| until.max(now))
+    }
+}
+
+/// The pause after a first failure.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_with_each_failure_and_not_with_each_request_that_shares_one() {
+        let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+        let mut backoff = Backoff::default();
+        assert_eq!([0, 0, 1, 2].map(|millis| backoff.failed(at(millis))), [at(100); 4]);
+        assert_eq!([100, 150].map(|millis| backoff.failed(at(millis))), [at(300); 2]);
+        assert_eq!(backoff.failed(at(300)), at(700));
+        assert_eq!(backoff.earliest(at(650)), at(700));
+        backoff.succeeded();
+        assert_eq!(backoff.failed(at(800)), at(900));
+        backoff.opened();
+        assert_eq!(backoff.earliest(at(850)), at(850));
+    }
+}

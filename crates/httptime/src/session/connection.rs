@@ -1,0 +1,526 @@
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::layer::Layer;
+use super::target::Target;
+use super::times::{Arrival, Times};
+use crate::error::{Error, Phase};
+use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
+use crate::time::LocalInstant;
+
+/// One connection to a server, opened and closed as often as needed. At most one request is under way on it.
+pub(super) struct Connection {
+    state: State,
+    layer: Box<dyn Layer>,
+    reader: ResponseReader,
+    /// Bytes for the wire; those before `written` were taken.
+    wire: Vec<u8>,
+    written: usize,
+    /// The socket took no more; waits for [`writable`](Self::writable).
+    is_blocked: bool,
+    /// The driver still has to close its socket.
+    is_to_close: bool,
+    /// The output ends with a request that has not begun to leave.
+    has_request: bool,
+    plaintext: Vec<u8>,
+    address: SocketAddr,
+    /// Why an address tried before the present one did not answer.
+    failure: Option<Error>,
+    /// When it became ready.
+    ready_at: LocalInstant,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed,
+    /// The driver is to connect.
+    Pending(Opening),
+    Connecting(Opening),
+    Tunnelling(Opening),
+    Handshaking(Opening),
+    Ready {
+        is_fresh: bool,
+    },
+    Busy {
+        sent: LocalInstant,
+        is_fresh: bool,
+        is_whole: bool,
+    },
+}
+
+/// The opening of a connection: every address is tried in turn under one deadline.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) begun: LocalInstant,
+    pub(super) deadline: LocalInstant,
+    /// When to give up on the present address.
+    pub(super) attempt: LocalInstant,
+    /// Which address.
+    pub(super) index: usize,
+    /// Addresses tried, the present one included.
+    pub(super) tried: usize,
+}
+
+/// What came of an event on a connection.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Nothing,
+    /// The connection can take a request; opening it, by the address of this index, took so long.
+    Opened {
+        index: usize,
+        took: Duration,
+    },
+    /// The present address does not answer.
+    NoConnection {
+        opening: Opening,
+        error: Error,
+    },
+    /// The connection was open, and is of no use.
+    Unusable(Error),
+    /// It was closed while no request was under way.
+    Dropped,
+    /// A connection that was used before was closed before a byte of the response: the server had closed it already.
+    Stale,
+    /// No response will come for the request under way.
+    Lost(Error),
+}
+
+/// What came of bytes.
+#[derive(Debug)]
+pub(super) enum Received<'a> {
+    /// The head of a response. `is_kept`: the connection can take the next request.
+    Answered {
+        times: Times,
+        head: ResponseHead<'a>,
+        is_kept: bool,
+    },
+    Other(Outcome),
+}
+
+impl From<Outcome> for Received<'_> {
+    fn from(outcome: Outcome) -> Self {
+        Self::Other(outcome)
+    }
+}
+
+impl fmt::Debug for Connection {
+    /// Without the bytes: they may hold a proxy's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, address, .. } = self;
+        f.debug_struct("Connection")
+            .field("state", state)
+            .field("address", address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(super) fn new(layer: Box<dyn Layer>) -> Self {
+        Self {
+            state: State::Closed,
+            layer,
+            reader: ResponseReader::new(),
+            wire: Vec::with_capacity(BUFFER),
+            written: 0,
+            is_blocked: false,
+            is_to_close: false,
+            has_request: false,
+            plaintext: Vec::with_capacity(BUFFER),
+            failure: None,
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            ready_at: LocalInstant::from_nanos(0),
+        }
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    pub(super) const fn is_opening(&self) -> bool {
+        matches!(
+            self.state,
+            State::Pending(_) | State::Connecting(_) | State::Tunnelling(_) | State::Handshaking(_)
+        )
+    }
+
+    /// Whether it can take a request.
+    pub(super) const fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready { .. }) && !self.has_request
+    }
+
+    pub(super) const fn is_busy(&self) -> bool {
+        matches!(self.state, State::Busy { .. })
+    }
+
+    /// When its opening began, while it is opening.
+    pub(super) const fn opening_since(&self) -> Option<LocalInstant> {
+        match self.state {
+            State::Pending(opening)
+            | State::Connecting(opening)
+            | State::Tunnelling(opening)
+            | State::Handshaking(opening) => Some(opening.begun),
+            _ => None,
+        }
+    }
+
+    /// What is waited for; `None` when nothing is.
+    pub(super) fn phase(&self) -> Option<Phase> {
+        match self.state {
+            State::Closed | State::Ready { .. } => None,
+            State::Pending(_) | State::Connecting(_) => Some(Phase::Connect),
+            State::Tunnelling(_) | State::Handshaking(_) => Some(Phase::Tunnel),
+            State::Busy { .. } if self.has_unsent() => Some(Phase::Send),
+            State::Busy { .. } => Some(Phase::Response),
+        }
+    }
+
+    /// When to call [`expired`](Self::expired).
+    pub(super) fn deadline(&self, timeout: Duration) -> Option<LocalInstant> {
+        match self.state {
+            State::Closed | State::Ready { .. } | State::Pending(_) => None,
+            State::Connecting(opening) => Some(opening.attempt),
+            State::Tunnelling(opening) | State::Handshaking(opening) => Some(opening.deadline),
+            State::Busy { sent, .. } => Some(sent.saturating_add(timeout)),
+        }
+    }
+
+    /// Whether the driver is to close its socket. Asked once.
+    pub(super) fn take_close(&mut self) -> bool {
+        std::mem::take(&mut self.is_to_close)
+    }
+
+    /// Whether there are bytes that the driver can write now.
+    pub(super) fn has_output(&self) -> bool {
+        !self.is_blocked && self.has_unsent()
+    }
+
+    /// Whether there are bytes for which the driver waits until the socket is writable.
+    pub(super) fn waits_to_write(&self) -> bool {
+        self.is_blocked && self.has_unsent()
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.written < self.wire.len()
+    }
+
+    /// The bytes to write.
+    pub(super) fn output(&self) -> &[u8] {
+        &self.wire[self.written..]
+    }
+
+    pub(super) fn writable(&mut self) {
+        self.is_blocked = false;
+    }
+
+    /// Has the driver connect: see [`take_pending`](Self::take_pending).
+    pub(super) fn begin(&mut self, opening: Opening) {
+        self.close();
+        self.state = State::Pending(opening);
+    }
+
+    /// Whether the driver is to connect.
+    pub(super) const fn is_pending(&self) -> bool {
+        matches!(self.state, State::Pending(_))
+    }
+
+    /// The driver begins to connect to one of `addresses`; returns which.
+    pub(super) fn connect(&mut self, addresses: &[SocketAddr], now: LocalInstant) -> SocketAddr {
+        if let State::Pending(mut opening) = self.state {
+            // What is left of the time is shared by the addresses that are left.
+            let left = (addresses.len() + 1).saturating_sub(opening.tried.max(1)).max(1);
+            let share =
+                opening.deadline.saturating_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
+            opening.attempt = now.saturating_add(share);
+            self.address = addresses[opening.index % addresses.len()];
+            self.state = State::Connecting(opening);
+        }
+        self.address
+    }
+
+    /// Where it goes, or went last.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// One address failed. Of several failures the latest counts, but not "no route" after one that was tried for real.
+    pub(super) fn note_failure(&mut self, error: Error) {
+        if self.failure.is_none() || !is_unreachable(&error) {
+            self.failure = Some(error);
+        }
+    }
+
+    /// Why none of the addresses answered.
+    pub(super) fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
+    /// The driver is to close the socket, if it has one.
+    pub(super) fn close(&mut self) {
+        self.is_to_close |= !matches!(self.state, State::Closed | State::Pending(_));
+        self.reset();
+    }
+
+    fn reset(&mut self) {
+        self.state = State::Closed;
+        self.reader.clear();
+        self.wire.clear();
+        self.plaintext.clear();
+        self.written = 0;
+        self.is_blocked = false;
+        self.has_request = false;
+    }
+
+    /// Puts the request into the output of a ready connection.
+    pub(super) fn request(&mut self, target: &Target) -> Result<(), Error> {
+        if !self.has_unsent() {
+            self.clear_wire();
+        }
+        self.has_request = true;
+        self.layer.send(target.request(), &mut self.wire)
+    }
+
+    fn clear_wire(&mut self) {
+        self.wire.clear();
+        self.written = 0;
+    }
+
+    /// The TCP connection is open.
+    pub(super) fn opened(
+        &mut self,
+        target: &Target,
+        new_layer: &dyn Fn() -> Box<dyn Layer>,
+        now: LocalInstant,
+    ) -> Outcome {
+        let State::Connecting(opening) = self.state else { return Outcome::Nothing };
+        self.layer = new_layer();
+        if let Some(connect) = target.connect() {
+            self.clear_wire();
+            self.wire.extend_from_slice(connect);
+            self.state = State::Tunnelling(opening);
+            return Outcome::Nothing;
+        }
+        self.start_layer(opening, now)
+    }
+
+    /// The way to the server is open, and nothing on it is unanswered.
+    fn start_layer(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
+        self.clear_wire();
+        self.state = State::Handshaking(opening);
+        if let Err(error) = self.layer.start(&mut self.wire) {
+            return self.unusable(error);
+        }
+        self.settle_layer(opening, now)
+    }
+
+    fn settle_layer(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
+        if !self.layer.is_open() || self.has_unsent() {
+            return Outcome::Nothing;
+        }
+        self.state = State::Ready { is_fresh: true };
+        self.ready_at = now;
+        Outcome::Opened { index: opening.index, took: now.saturating_since(opening.begun) }
+    }
+
+    fn unusable(&mut self, error: Error) -> Outcome {
+        self.close();
+        Outcome::Unusable(error)
+    }
+
+    /// So many bytes of the output were written; the write began at `at`. Returns whether a request began with them.
+    pub(super) fn sent(&mut self, count: usize, at: LocalInstant) -> (bool, Outcome) {
+        self.written = self.written.saturating_add(count).min(self.wire.len());
+        self.is_blocked = self.has_unsent();
+        match &mut self.state {
+            State::Ready { is_fresh } if self.has_request && count > 0 => {
+                let is_fresh = *is_fresh;
+                self.has_request = false;
+                let is_whole = !self.is_blocked;
+                self.state = State::Busy { sent: at, is_fresh, is_whole };
+                return (true, Outcome::Nothing);
+            }
+            State::Busy { is_whole, .. } => *is_whole = false,
+            State::Handshaking(opening) => {
+                let opening = *opening;
+                return (false, self.settle_layer(opening, at));
+            }
+            _ => {}
+        }
+        (false, Outcome::Nothing)
+    }
+
+    /// Bytes came.
+    pub(super) fn received(&mut self, bytes: &[u8], arrival: Arrival) -> Received<'_> {
+        match self.state {
+            State::Closed | State::Pending(_) | State::Connecting(_) => {
+                return Outcome::Nothing.into();
+            }
+            State::Tunnelling(opening) => return self.tunnel(bytes, opening, arrival.at).into(),
+            State::Handshaking(_) | State::Ready { .. } | State::Busy { .. } => {}
+        }
+        self.plaintext.clear();
+        if let Err(error) = self.layer.receive(bytes, &mut self.plaintext, &mut self.wire) {
+            return self.broken(error).into();
+        }
+        if self.plaintext.is_empty() {
+            return match self.state {
+                State::Handshaking(opening) => self.settle_layer(opening, arrival.at).into(),
+                _ => Outcome::Nothing.into(),
+            };
+        }
+        self.reader.feed(&self.plaintext);
+        match self.state {
+            State::Busy { sent, is_whole, .. } => self.answer(sent, is_whole, arrival),
+            State::Ready { is_fresh: false } => {
+                self.close();
+                Outcome::Dropped.into()
+            }
+            _ => {
+                let error = match self.reader.head() {
+                    Err(error) => error,
+                    Ok(_) => Error::MalformedHead { reason: UNASKED },
+                };
+                self.unusable(error).into()
+            }
+        }
+    }
+
+    /// The connection, whatever it was doing, cannot go on.
+    fn broken(&mut self, error: Error) -> Outcome {
+        let is_busy = self.is_busy();
+        self.close();
+        if is_busy { Outcome::Lost(error) } else { Outcome::Unusable(error) }
+    }
+
+    fn tunnel(&mut self, bytes: &[u8], opening: Opening, now: LocalInstant) -> Outcome {
+        self.reader.feed(bytes);
+        let error = match self.reader.head() {
+            Ok(None) => return Outcome::Nothing,
+            Ok(Some(head)) => match head.status() {
+                200..=299 if head.is_followed() => Error::MalformedHead { reason: UNASKED },
+                200..=299 => {
+                    self.reader.clear();
+                    return self.start_layer(opening, now);
+                }
+                407 => Error::ProxyCredentials,
+                status => Error::ProxyRefused { status },
+            },
+            Err(error) => error,
+        };
+        self.unusable(error)
+    }
+
+    fn answer(&mut self, sent: LocalInstant, is_whole: bool, mut arrival: Arrival) -> Received<'_> {
+        let is_unsent = self.has_unsent();
+        let head = match self.reader.head() {
+            Ok(None) => return Outcome::Nothing.into(),
+            Ok(Some(head)) if head.status() != REQUEST_TIMEOUT => head,
+            // Only fields that the head does not borrow from: the reader is cleared by the next connection.
+            refused => {
+                self.state = State::Closed;
+                self.is_to_close = true;
+                let error = match refused {
+                    Err(error) => Some(error),
+                    // It crossed the request on its way: the server had given up on the connection.
+                    Ok(head) => head.and_then(|head| head.date().err()),
+                };
+                return Outcome::Lost(error.unwrap_or(Error::Closed { received: 0 })).into();
+            }
+        };
+        // A request that took several writes, or is not written in full: the kernel's time is not its first byte's.
+        if let Some(kernel) = arrival.kernel.as_mut().filter(|_| !is_whole || is_unsent) {
+            kernel.departed = None;
+        }
+        // Bytes behind the head are a body that HEAD forbids: never to be read as the next response.
+        let is_kept = head.persistent() && !head.is_followed() && !is_unsent;
+        if is_kept {
+            self.state = State::Ready { is_fresh: false };
+            self.ready_at = arrival.at;
+        } else {
+            self.state = State::Closed;
+            self.is_to_close = true;
+        }
+        Received::Answered { times: Times::new(sent, arrival), head, is_kept }
+    }
+
+    /// The other end closed the connection, or it broke (`error`). The driver has closed the socket.
+    pub(super) fn closed(
+        &mut self,
+        error: Option<io::Error>,
+        had_success: bool,
+        now: LocalInstant,
+    ) -> Outcome {
+        let phase = self.phase();
+        let received = self.reader.eof();
+        let is_untouched = matches!(received, Error::Closed { received: 0 });
+        let state = self.state;
+        if matches!(state, State::Closed | State::Pending(_)) {
+            return Outcome::Nothing;
+        }
+        self.reset();
+        if let State::Connecting(opening) = state {
+            let source = error.unwrap_or_else(|| ErrorKind::NotConnected.into()).into();
+            let error = Error::Connect { address: self.address, source };
+            return Outcome::NoConnection { opening, error };
+        }
+        let reason = |phase| match error {
+            Some(source) => Error::Io { phase, source: source.into() },
+            None => received,
+        };
+        match state {
+            State::Closed | State::Pending(_) | State::Connecting(_) => Outcome::Nothing,
+            State::Tunnelling(_) | State::Handshaking(_) => {
+                Outcome::Unusable(reason(Phase::Tunnel))
+            }
+            // A server that closes what has been idle for a while is not one that turns everybody away.
+            State::Ready { is_fresh: true }
+                if !had_success || now.saturating_since(self.ready_at) < IDLE =>
+            {
+                Outcome::Unusable(reason(Phase::Connect))
+            }
+            State::Ready { .. } => Outcome::Dropped,
+            State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
+            State::Busy { .. } => Outcome::Lost(reason(phase.unwrap_or(Phase::Response))),
+        }
+    }
+
+    /// Its [`deadline`](Self::deadline) has passed.
+    pub(super) fn expired(&mut self, now: LocalInstant) -> Outcome {
+        let phase = self.phase().unwrap_or(Phase::Response);
+        let state = self.state;
+        let timeout = |since| Error::Timeout { phase, after: now.saturating_since(since) };
+        match state {
+            State::Closed | State::Ready { .. } | State::Pending(_) => Outcome::Nothing,
+            State::Connecting(opening) => {
+                self.close();
+                Outcome::NoConnection { opening, error: timeout(opening.begun) }
+            }
+            State::Tunnelling(opening) | State::Handshaking(opening) => {
+                self.unusable(timeout(opening.begun))
+            }
+            State::Busy { sent, .. } => {
+                self.close();
+                Outcome::Lost(timeout(sent))
+            }
+        }
+    }
+}
+
+/// Whether a connection failed without being tried: there is no route, or the system does not allow it.
+fn is_unreachable(error: &Error) -> bool {
+    matches!(error, Error::Connect { source, .. } if matches!(
+        source.kind(),
+        ErrorKind::NetworkUnreachable
+            | ErrorKind::HostUnreachable
+            | ErrorKind::AddrNotAvailable
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Unsupported
+    ))
+}
+
+const UNASKED: &str = "it began before the request";
+/// Room for a request, and for most responses.
+const BUFFER: usize = 4096;
+/// A new connection that lives this long without a request was not turned away.
+const IDLE: Duration = Duration::from_secs(1);

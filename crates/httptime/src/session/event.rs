@@ -1,0 +1,78 @@
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::observation::Observation;
+use crate::time::LocalInstant;
+
+/// Something that happened in a session: for progress displays and logs. Nothing depends on whether anyone looks.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The name has this many addresses of the wanted family.
+    Resolved {
+        /// How many.
+        addresses: usize,
+    },
+    /// A connection can take requests.
+    Opened {
+        /// The server's address, or the proxy's.
+        address: SocketAddr,
+        /// How long opening it took, with the proxy's tunnel.
+        took: Duration,
+    },
+    /// A connection was closed while no request was under way on it.
+    Dropped,
+    /// A request has left.
+    Sent {
+        /// When, or a little before.
+        at: LocalInstant,
+    },
+    /// A request could not leave in time to be of use, and is planned again.
+    Rescheduled {
+        /// By how much it would have been late.
+        late: Duration,
+    },
+    /// A response was used.
+    Answered {
+        /// What it proves.
+        observation: Observation,
+    },
+    /// A request or a connection was lost; the session goes on.
+    Lost {
+        /// Why.
+        error: Error,
+        /// Nothing is sent before this.
+        retry_at: LocalInstant,
+    },
+    /// The session is over.
+    Ended {
+        /// Why it failed; `None` if it has a result.
+        error: Option<Error>,
+    },
+}
+
+/// The latest events, the oldest first. When nobody takes them, the oldest make room.
+#[derive(Debug)]
+pub(super) struct Events(VecDeque<Event>);
+
+impl Events {
+    pub(super) fn new() -> Self {
+        Self(VecDeque::with_capacity(CAPACITY))
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        if self.0.len() == CAPACITY {
+            self.0.pop_front();
+        }
+        self.0.push_back(event);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Event> {
+        self.0.pop_front()
+    }
+}
+
+/// More than a session has to say between two waits.
+const CAPACITY: usize = 16;

@@ -1,0 +1,330 @@
+//! Several servers, one answer: many [sessions](crate::session) behind one interface, and what comes of them.
+//!
+//! [`Sessions`] is driven as a single [`Session`] is, by the same [rules](crate::session#rules-for-a-driver); one server is a
+//! survey of one. When all sessions are done, [`finish`](Sessions::finish) [selects](crate::select) among the servers and
+//! combines those that agree.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+mod targets;
+
+pub use self::targets::{Targets, TargetsBuilder};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::measurement::Measurement;
+use crate::select::{Quorum, combine};
+use crate::session::{Action, Arrival, ConnectionId, Event, MAX_CONNECTIONS, Session, Target};
+use crate::time::{ClockTie, LocalInstant};
+use crate::url::Url;
+
+/// The conversations with one server or several, as one state machine without I/O.
+#[derive(Debug)]
+pub struct Sessions {
+    sessions: Vec<Session>,
+    quorum: Quorum,
+    drift_ppm: u32,
+}
+
+impl Sessions {
+    /// A session for each target. `begin`: both local clocks now.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for no target, for more than [`MAX_SERVERS`], for one named twice (host and port; the path
+    /// does not matter), and for a [`min_servers`](Config::min_servers) larger than their number.
+    pub fn new(
+        targets: impl IntoIterator<Item = Arc<Target>>,
+        config: &Config,
+        begin: ClockTie,
+    ) -> Result<Self, Error> {
+        let sessions = targets.into_iter().map(|target| Session::new(target, config, begin));
+        Self::of(sessions.collect(), config)
+    }
+
+    /// These sessions, which have `config`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of(sessions: Vec<Session>, config: &Config) -> Result<Self, Error> {
+        let quorum = check(sessions.iter().map(Session::target), config)?;
+        Ok(Self::numbered(sessions, quorum, config.drift_ppm()))
+    }
+
+    fn numbered(sessions: Vec<Session>, quorum: Quorum, drift_ppm: u32) -> Self {
+        let sessions = sessions.into_iter().enumerate();
+        let sessions = sessions.map(|(server, session)| session.numbered(server)).collect();
+        Self { sessions, quorum, drift_ppm }
+    }
+
+    /// The sessions, in the order in which they were given.
+    #[must_use]
+    pub fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
+    /// How many servers must answer and agree.
+    #[must_use]
+    pub const fn quorum(&self) -> Quorum {
+        self.quorum
+    }
+
+    /// A number that [`ConnectionId::index`] stays below.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.sessions.len() * MAX_CONNECTIONS
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self, now: LocalInstant) -> Action {
+        let mut first: Option<LocalInstant> = None;
+        let mut precise: Option<LocalInstant> = None;
+        for session in &mut self.sessions {
+            match session.poll(now) {
+                Action::Done => {}
+                Action::Wait { until, precise: is_precise } => {
+                    first = Some(first.map_or(until, |first| first.min(until)));
+                    if is_precise {
+                        precise = Some(precise.map_or(until, |precise| precise.min(until)));
+                    }
+                }
+                action => return action,
+            }
+        }
+        let Some(until) = first else { return Action::Done };
+        let near = until.saturating_add(PRECISE_WITHIN);
+        Action::Wait { until, precise: precise.is_some_and(|precise| precise <= near) }
+    }
+
+    /// Whether there is nothing more to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.sessions.iter().all(Session::is_done)
+    }
+
+    /// The oldest event that was not taken yet, and the server that it is about.
+    pub fn next_event(&mut self) -> Option<(usize, Event)> {
+        let mut numbered = self.sessions.iter_mut().enumerate();
+        numbered.find_map(|(server, session)| Some((server, session.next_event()?)))
+    }
+
+    /// See [`Session::resolved`].
+    pub fn resolved(
+        &mut self,
+        server: usize,
+        addresses: io::Result<Vec<SocketAddr>>,
+        now: LocalInstant,
+    ) {
+        if let Some(session) = self.sessions.get_mut(server) {
+            session.resolved(addresses, now);
+        }
+    }
+
+    /// See [`Session::opened`].
+    pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
+        self.with(conn, |session| session.opened(conn, now));
+    }
+
+    /// See [`Session::output`].
+    #[must_use]
+    pub fn output(&self, conn: ConnectionId) -> &[u8] {
+        self.sessions.get(conn.server()).map_or(&[], |session| session.output(conn))
+    }
+
+    /// See [`Session::sent`].
+    pub fn sent(&mut self, conn: ConnectionId, count: usize, at: LocalInstant) {
+        self.with(conn, |session| session.sent(conn, count, at));
+    }
+
+    /// See [`Session::waits_to_write`].
+    #[must_use]
+    pub fn waits_to_write(&self, conn: ConnectionId) -> bool {
+        self.sessions.get(conn.server()).is_some_and(|session| session.waits_to_write(conn))
+    }
+
+    /// See [`Session::writable`].
+    pub fn writable(&mut self, conn: ConnectionId) {
+        self.with(conn, |session| session.writable(conn));
+    }
+
+    /// See [`Session::received`].
+    pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
+        self.with(conn, |session| session.received(conn, bytes, arrival));
+    }
+
+    /// See [`Session::closed`].
+    pub fn closed(&mut self, conn: ConnectionId, now: LocalInstant) {
+        self.with(conn, |session| session.closed(conn, now));
+    }
+
+    /// See [`Session::failed`].
+    pub fn failed(&mut self, conn: ConnectionId, error: io::Error, now: LocalInstant) {
+        self.with(conn, |session| session.failed(conn, error, now));
+    }
+
+    /// Ends every session that is not done; what was measured counts.
+    pub fn stop(&mut self) {
+        self.sessions.iter_mut().for_each(Session::stop);
+    }
+
+    /// Ends every session that is not done, with [`Error::Cancelled`]. That is then what the whole survey failed with.
+    pub fn cancel(&mut self) {
+        self.sessions.iter_mut().for_each(Session::cancel);
+    }
+
+    /// What became of each server, and what they say together. `end`: both local clocks now. Sessions that are not done are
+    /// [stopped](Self::stop).
+    #[must_use]
+    pub fn finish(self, end: ClockTie) -> Survey {
+        let ended = self.sessions.into_iter().map(|session| {
+            let url = session.target().url().clone();
+            (url, session.finish(end))
+        });
+        Survey::conclude(ended.collect(), self.quorum, self.drift_ppm)
+    }
+
+    fn with(&mut self, conn: ConnectionId, report: impl FnOnce(&mut Session)) {
+        if let Some(session) = self.sessions.get_mut(conn.server()) {
+            report(session);
+        }
+    }
+}
+
+/// Checks a set of servers; returns how many of them must answer and agree.
+fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Result<Quorum, Error> {
+    let refuse = |reason| Err(Error::InvalidConfig { reason });
+    let places: Vec<String> = targets.map(|target| target.url().authority_with_port()).collect();
+    let count = places.len();
+    if count == 0 {
+        return refuse("no server is given".to_owned());
+    }
+    if count > MAX_SERVERS {
+        return refuse(format!("{count} servers; up to {MAX_SERVERS} can be asked"));
+    }
+    let twice = places.iter().enumerate().find(|(index, place)| places[..*index].contains(place));
+    if let Some((_, place)) = twice {
+        return refuse(format!("{place} is named twice, and would have two votes"));
+    }
+    let majority = Quorum::majority_of(count);
+    let quorum = config.min_servers().map_or(majority, |least| majority.with_min_servers(least));
+    if quorum.min_servers() > count {
+        let least = quorum.min_servers();
+        return refuse(format!("min_servers is {least}, and {count} servers are given"));
+    }
+    Ok(quorum)
+}
+
+/// What became of each server, and what they say together.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    servers: Vec<ServerReport>,
+    combined: Result<Measurement, Error>,
+    drift_ppm: u32,
+}
+
+/// What became of one server.
+#[derive(Debug, Clone)]
+pub struct ServerReport {
+    url: Url,
+    result: Result<Measurement, Error>,
+    selected: bool,
+}
+
+impl Survey {
+    fn conclude(
+        ended: Vec<(Url, Result<Measurement, Error>)>,
+        quorum: Quorum,
+        drift_ppm: u32,
+    ) -> Self {
+        let measured: Vec<&Measurement> =
+            ended.iter().filter_map(|(_, result)| result.as_ref().ok()).collect();
+        let error = ended.iter().rev().find_map(|(_, result)| result.as_ref().err());
+        let is_cancelled = ended.iter().any(|(_, result)| *result == Err(Error::Cancelled));
+        let selection = match (&ended[..], error) {
+            ([(_, only)], _) => only.clone().map(|measurement| (measurement, vec![true])),
+            _ if is_cancelled => Err(Error::Cancelled),
+            (several, Some(last)) if measured.is_empty() => {
+                Err(Error::AllFailed { servers: several.len(), last: Box::new(last.clone()) })
+            }
+            _ => combine(&measured, quorum),
+        };
+        let (combined, survivors) = match selection {
+            Ok((measurement, survivors)) => (Ok(measurement), survivors),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let mut survivors = survivors.into_iter();
+        let servers = ended.into_iter().map(|(url, result)| ServerReport {
+            url,
+            selected: result.is_ok() && survivors.next().unwrap_or(false),
+            result,
+        });
+        Self { servers: servers.collect(), combined, drift_ppm }
+    }
+
+    /// None of the servers could be asked.
+    #[cfg(feature = "net")]
+    pub(crate) fn failed(urls: impl Iterator<Item = Url>, config: &Config, error: &Error) -> Self {
+        let servers =
+            urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
+        let drift_ppm = config.drift_ppm();
+        Self { servers: servers.collect(), combined: Err(error.clone()), drift_ppm }
+    }
+
+    /// Each server, in the order in which they were given.
+    #[must_use]
+    pub fn servers(&self) -> &[ServerReport] {
+        &self.servers
+    }
+
+    /// What the selected servers say together; with one server, what that one says.
+    ///
+    /// # Errors
+    /// The error of the only server, [`Error::AllFailed`], [`Error::Cancelled`], or why [`select`](crate::select::select)
+    /// found no majority among those that answered.
+    pub const fn combined(&self) -> Result<&Measurement, &Error> {
+        self.combined.as_ref()
+    }
+
+    /// The same, by value.
+    ///
+    /// # Errors
+    /// As [`combined`](Self::combined).
+    pub fn into_combined(self) -> Result<Measurement, Error> {
+        self.combined
+    }
+
+    /// The drift allowance ρ of the measurements, in parts per million: of the assumptions, the one that a failure has too.
+    #[must_use]
+    pub const fn drift_ppm(&self) -> u32 {
+        self.drift_ppm
+    }
+}
+
+impl ServerReport {
+    /// Its URL.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Its own measurement.
+    ///
+    /// # Errors
+    /// Why it could not be measured.
+    pub const fn result(&self) -> Result<&Measurement, &Error> {
+        self.result.as_ref()
+    }
+
+    /// Whether it is part of the majority. Measured and not selected: a falseticker, or there is no majority.
+    #[must_use]
+    pub const fn is_selected(&self) -> bool {
+        self.selected
+    }
+}
+
+/// The most servers of one survey.
+pub const MAX_SERVERS: usize = 16;
+/// Two waits that end so close together are one: the second would be missed by an ordinary timer.
+const PRECISE_WITHIN: Duration = Duration::from_millis(2);
