@@ -328,22 +328,20 @@ async fn other_tasks_run_while_the_instant_of_a_request_is_awaited() -> Result<(
     let client =
         client(server.url()).config(steadily(100, Duration::from_micros(1500))?).build()?;
     let mut running = client.start();
-    let (mut before, mut least) = (None, usize::MAX);
+    let (mut before, mut waits) = (0, Vec::new());
     while let Some(Update { event, .. }) = running.next().await {
         let now = turns.load(Ordering::Relaxed);
         match event {
-            Event::Answered { .. } => before = Some(now),
-            Event::Sent { .. } => {
-                least = before.take().map_or(least, |before| least.min(now - before));
-            }
+            Event::Answered { .. } => before = now,
+            Event::Sent { .. } => waits.push(now - before),
             _ => {}
         }
     }
     other.abort();
-    // A request that is due at once, because the machine was busy, waits for nothing.
-    assert!(turns.load(Ordering::Relaxed) > 1000, "{turns:?}");
+    // On a busy machine some requests are late, and wait for nothing.
+    waits.sort_unstable();
+    assert!(waits.len() > 50 && waits[waits.len() / 2] > 10, "{waits:?}");
     assert!(running.finish().into_combined()?.observations() > 50);
-    assert!(least < usize::MAX);
     Ok(())
 }
 
