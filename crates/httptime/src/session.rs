@@ -197,10 +197,7 @@ impl Session {
 
     /// The same with a [`Layer`] between the connections and HTTP: `make` is called for each connection.
     #[must_use]
-    pub fn with_layer(
-        mut self,
-        make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_layer(mut self, make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static) -> Self {
         self.new_layer = LayerFactory(Arc::new(make));
         self
     }

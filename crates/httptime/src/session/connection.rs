@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::time::LocalInstant;
 
 /// One connection to a server, opened and closed as often as needed. At most one request is under way on it.
-#[derive(Debug)]
 pub(super) struct Connection {
     state: State,
     layer: Box<dyn Layer>,
@@ -40,8 +40,14 @@ enum State {
     Connecting(Opening),
     Tunnelling(Opening),
     Handshaking(Opening),
-    Ready { is_fresh: bool },
-    Busy { sent: LocalInstant, is_fresh: bool, is_whole: bool },
+    Ready {
+        is_fresh: bool,
+    },
+    Busy {
+        sent: LocalInstant,
+        is_fresh: bool,
+        is_whole: bool,
+    },
 }
 
 /// The opening of a connection: every address is tried in turn under one deadline.
@@ -62,9 +68,15 @@ pub(super) struct Opening {
 pub(super) enum Outcome {
     Nothing,
     /// The connection can take a request; opening it, by the address of this index, took so long.
-    Opened { index: usize, took: Duration },
+    Opened {
+        index: usize,
+        took: Duration,
+    },
     /// The present address does not answer.
-    NoConnection { opening: Opening, error: Error },
+    NoConnection {
+        opening: Opening,
+        error: Error,
+    },
     /// The connection was open, and is of no use.
     Unusable(Error),
     /// It was closed while no request was under way.
@@ -79,13 +91,28 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Received<'a> {
     /// The head of a response. `is_kept`: the connection can take the next request.
-    Answered { times: Times, head: ResponseHead<'a>, is_kept: bool },
+    Answered {
+        times: Times,
+        head: ResponseHead<'a>,
+        is_kept: bool,
+    },
     Other(Outcome),
 }
 
 impl From<Outcome> for Received<'_> {
     fn from(outcome: Outcome) -> Self {
         Self::Other(outcome)
+    }
+}
+
+impl fmt::Debug for Connection {
+    /// Without the bytes: they may hold a proxy's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, address, .. } = self;
+        f.debug_struct("Connection")
+            .field("state", state)
+            .field("address", address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,10 +141,7 @@ impl Connection {
     pub(super) const fn is_opening(&self) -> bool {
         matches!(
             self.state,
-            State::Pending(_)
-                | State::Connecting(_)
-                | State::Tunnelling(_)
-                | State::Handshaking(_)
+            State::Pending(_) | State::Connecting(_) | State::Tunnelling(_) | State::Handshaking(_)
         )
     }
 
@@ -206,8 +230,8 @@ impl Connection {
         if let State::Pending(mut opening) = self.state {
             // What is left of the time is shared by the addresses that are left.
             let left = (addresses.len() + 1).saturating_sub(opening.tried.max(1)).max(1);
-            let share = opening.deadline.saturating_since(now)
-                / u32::try_from(left).unwrap_or(u32::MAX);
+            let share =
+                opening.deadline.saturating_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
             opening.attempt = now.saturating_add(share);
             self.address = addresses[opening.index % addresses.len()];
             self.state = State::Connecting(opening);
@@ -387,12 +411,7 @@ impl Connection {
         self.unusable(error)
     }
 
-    fn answer(
-        &mut self,
-        sent: LocalInstant,
-        is_whole: bool,
-        mut arrival: Arrival,
-    ) -> Received<'_> {
+    fn answer(&mut self, sent: LocalInstant, is_whole: bool, mut arrival: Arrival) -> Received<'_> {
         let is_unsent = self.has_unsent();
         let head = match self.reader.head() {
             Ok(None) => return Outcome::Nothing.into(),
@@ -402,11 +421,11 @@ impl Connection {
                 self.state = State::Closed;
                 self.is_to_close = true;
                 let error = match refused {
-                    Err(error) => error,
+                    Err(error) => Some(error),
                     // It crossed the request on its way: the server had given up on the connection.
-                    _ => Error::Closed { received: 0 },
+                    Ok(head) => head.and_then(|head| head.date().err()),
                 };
-                return Outcome::Lost(error).into();
+                return Outcome::Lost(error.unwrap_or(Error::Closed { received: 0 })).into();
             }
         };
         // A request that took several writes, or is not written in full: the kernel's time is not its first byte's.

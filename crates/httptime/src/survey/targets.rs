@@ -83,13 +83,8 @@ impl TargetsBuilder {
     /// [`Error::InvalidUrl`] for the first URL that cannot be used, and as [`Sessions::new`].
     pub fn build(self) -> Result<Targets, Error> {
         let proxy = self.proxy.transpose()?;
-        let target = |url: Result<Url, Error>| {
-            let target = match &proxy {
-                None => Target::new(url?),
-                Some(proxy) => Target::via_proxy(url?, proxy.clone(), self.tunnel),
-            };
-            target.map(Arc::new)
-        };
+        let target =
+            |url: Result<Url, Error>| Target::of(url?, proxy.clone(), self.tunnel).map(Arc::new);
         let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
         let quorum = check(targets.iter().map(Arc::as_ref), &self.config)?;
         Ok(Targets { targets, config: self.config, quorum })

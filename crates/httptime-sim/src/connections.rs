@@ -1,0 +1,280 @@
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::LocalInstant;
+
+use crate::path::exponential;
+
+/// How connections to a server behave: how they open and close, what they lose, and what lies in between.
+///
+/// The default is a network that never stands in the way: connections open at once and stay open. Every draw comes from a stream of
+/// its own, so that a world gives the same delays with and without.
+///
+/// ```
+/// use httptime::Config;
+/// use httptime_sim::{SimConnections, worlds};
+///
+/// let connections = SimConnections::new().handshake().closing_after(1);
+/// let world = worlds::named("lan").unwrap().world(7).with_connections(connections);
+/// let config = Config::builder().lag(std::time::Duration::ZERO).build()?;
+/// let outcome = world.measure(&config, 7);
+/// assert!(outcome.result?.bounds().contains(outcome.truth));
+/// assert!(outcome.effort.opened >= 24);
+/// # Ok::<(), httptime::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SimConnections {
+    pub(crate) has_handshake: bool,
+    pub(crate) accepting: Duration,
+    pub(crate) closing_after: Option<u32>,
+    pub(crate) is_silent_about_closing: bool,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) says_timeout: bool,
+    pub(crate) away: Vec<(LocalInstant, LocalInstant)>,
+    pub(crate) refusing: f64,
+    pub(crate) turning_away: f64,
+    pub(crate) resetting: f64,
+    pub(crate) cutting: f64,
+    pub(crate) not_answering: f64,
+    pub(crate) in_pieces: Duration,
+    pub(crate) interim: f64,
+    pub(crate) extra: f64,
+    pub(crate) blocking: f64,
+    pub(crate) name: Option<SimName>,
+    pub(crate) proxy: Option<SimProxy>,
+}
+
+/// How the server's name (the proxy's, if there is one) resolves.
+#[derive(Debug, Clone)]
+pub(crate) struct SimName {
+    pub(crate) hosts: Vec<SimHost>,
+    /// `None`: the resolver never answers.
+    pub(crate) takes: Option<Duration>,
+}
+
+/// What is behind one of the addresses of a name.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimHost {
+    /// The server.
+    Server,
+    /// A machine that refuses connections.
+    Refuses,
+    /// Nothing that answers.
+    Silent,
+    /// There is no route.
+    Unreachable,
+}
+
+/// An HTTP proxy in front of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct SimProxy {
+    pub(crate) tunnel: bool,
+    pub(crate) delay: Duration,
+    pub(crate) refusing: f64,
+    pub(crate) status: u16,
+}
+
+impl SimProxy {
+    /// One that forwards requests in absolute form.
+    #[must_use]
+    pub const fn forwarding() -> Self {
+        Self { tunnel: false, delay: Duration::ZERO, refusing: 0.0, status: 502 }
+    }
+
+    /// One that opens tunnels (`CONNECT`).
+    #[must_use]
+    pub const fn tunnelling() -> Self {
+        Self { tunnel: true, ..Self::forwarding() }
+    }
+
+    /// Each request that it forwards, or each tunnel, takes this much longer on average.
+    #[must_use]
+    pub const fn slow(self, mean: Duration) -> Self {
+        Self { delay: mean, ..self }
+    }
+
+    /// It answers with this status instead, with this probability.
+    #[must_use]
+    pub const fn refusing(self, probability: f64, status: u16) -> Self {
+        Self { refusing: probability, status, ..self }
+    }
+}
+
+impl SimConnections {
+    /// Connections that open at once, stay open and lose nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            has_handshake: false,
+            accepting: Duration::ZERO,
+            closing_after: None,
+            is_silent_about_closing: false,
+            idle: None,
+            says_timeout: false,
+            away: Vec::new(),
+            refusing: 0.0,
+            turning_away: 0.0,
+            resetting: 0.0,
+            cutting: 0.0,
+            not_answering: 0.0,
+            in_pieces: Duration::ZERO,
+            interim: 0.0,
+            extra: 0.0,
+            blocking: 0.0,
+            name: None,
+            proxy: None,
+        }
+    }
+
+    /// Opening takes a round trip of the path.
+    #[must_use]
+    pub const fn handshake(mut self) -> Self {
+        self.has_handshake = true;
+        self
+    }
+
+    /// Opening takes this much longer on average.
+    #[must_use]
+    pub const fn accepting(mut self, mean: Duration) -> Self {
+        self.accepting = mean;
+        self
+    }
+
+    /// The server closes each connection after so many responses, and says so in the last one.
+    #[must_use]
+    pub const fn closing_after(mut self, responses: u32) -> Self {
+        self.closing_after = Some(responses);
+        self
+    }
+
+    /// It does not say so.
+    #[must_use]
+    pub const fn silent_about_closing(mut self) -> Self {
+        self.is_silent_about_closing = true;
+        self
+    }
+
+    /// The server closes a connection that has been idle for so long.
+    #[must_use]
+    pub const fn closing_idle(mut self, after: Duration) -> Self {
+        self.idle = Some(after);
+        self
+    }
+
+    /// Before it closes an idle connection, it sends a response with status 408.
+    #[must_use]
+    pub const fn saying_timeout(mut self) -> Self {
+        self.says_timeout = true;
+        self
+    }
+
+    /// The server restarts: at `from` all connections break, and until `until` new ones are refused.
+    #[must_use]
+    pub fn away(mut self, from: LocalInstant, until: LocalInstant) -> Self {
+        self.away.push((from, until));
+        self
+    }
+
+    /// A connection is refused with this probability.
+    #[must_use]
+    pub const fn refusing(mut self, probability: f64) -> Self {
+        self.refusing = probability;
+        self
+    }
+
+    /// A connection is accepted and closed at once with this probability.
+    #[must_use]
+    pub const fn turning_away(mut self, probability: f64) -> Self {
+        self.turning_away = probability;
+        self
+    }
+
+    /// A request is answered by a reset with this probability.
+    #[must_use]
+    pub const fn resetting(mut self, probability: f64) -> Self {
+        self.resetting = probability;
+        self
+    }
+
+    /// The server closes within a response head with this probability.
+    #[must_use]
+    pub const fn cutting(mut self, probability: f64) -> Self {
+        self.cutting = probability;
+        self
+    }
+
+    /// A request is never answered with this probability.
+    #[must_use]
+    pub const fn not_answering(mut self, probability: f64) -> Self {
+        self.not_answering = probability;
+        self
+    }
+
+    /// Responses come in pieces, cut anywhere, each this much later than the one before on average.
+    #[must_use]
+    pub const fn in_pieces(mut self, mean: Duration) -> Self {
+        self.in_pieces = mean;
+        self
+    }
+
+    /// Interim responses (1xx) come before the final one with this probability.
+    #[must_use]
+    pub const fn interim(mut self, probability: f64) -> Self {
+        self.interim = probability;
+        self
+    }
+
+    /// A body, which an answer to `HEAD` has not, follows the head with this probability.
+    #[must_use]
+    pub const fn extra(mut self, probability: f64) -> Self {
+        self.extra = probability;
+        self
+    }
+
+    /// A write takes only some of the bytes, or none, with this probability; a round trip later the socket is writable.
+    #[must_use]
+    pub const fn blocking(mut self, probability: f64) -> Self {
+        self.blocking = probability;
+        self
+    }
+
+    /// The server has a name with these addresses, in this order. Resolving it takes so long; `None` is for ever.
+    #[must_use]
+    pub fn named(mut self, hosts: Vec<SimHost>, takes: Option<Duration>) -> Self {
+        self.name = Some(SimName { hosts, takes });
+        self
+    }
+
+    /// The server is reached through a proxy: all that is said of connections is then about those to the proxy.
+    #[must_use]
+    pub const fn through(mut self, proxy: SimProxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    pub(crate) fn is_away(&self, at: LocalInstant) -> bool {
+        self.away.iter().any(|(from, until)| *from <= at && at < *until)
+    }
+
+    /// When a connection that is open at `at` breaks.
+    pub(crate) fn next_restart(&self, at: LocalInstant) -> Option<LocalInstant> {
+        self.away.iter().map(|(from, _)| *from).filter(|from| *from > at).min()
+    }
+}
+
+impl Default for SimConnections {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether something of this probability happens. Draws nothing for what never does.
+pub(crate) fn happens(probability: f64, random: &mut Rng) -> bool {
+    probability > 0.0 && random.f64() < probability
+}
+
+/// An exponentially distributed time; draws nothing for none.
+pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
+    if mean.is_zero() { Duration::ZERO } else { exponential(mean, random) }
+}
