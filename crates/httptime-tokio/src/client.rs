@@ -144,7 +144,6 @@ impl Client {
     }
 
     /// Starts a survey whose events are wanted.
-    #[must_use]
     pub fn start(&self) -> Running {
         let options = SocketOptions {
             kernel_timestamps: self.config().timestamping() != Timestamping::User,

@@ -40,6 +40,8 @@ pub struct Running {
     lookups: Vec<(usize, Lookup)>,
     /// Made when it is first needed: that needs a runtime.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer is set for the present wait.
+    is_sleeping: bool,
     options: SocketOptions,
     resolver: Resolver,
     space: Box<[u8]>,
@@ -68,6 +70,7 @@ impl Running {
             sessions,
             lookups: Vec::new(),
             timer: None,
+            is_sleeping: false,
             options,
             resolver,
             space: vec![0; SPACE].into(),
@@ -164,6 +167,7 @@ impl Running {
         if !is_ready {
             ready!(self.poll_timer(until, precise, is_blocked, cx));
         }
+        self.is_sleeping = false;
         for conn in (0..self.connections.len()).map(ConnectionId::from_index) {
             self.sessions.writable(conn);
         }
@@ -239,8 +243,12 @@ impl Running {
         }
         let end = Instant::now() + left;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
-        timer.as_mut().reset(end);
-        timer.as_mut().poll(cx)
+        if !self.is_sleeping {
+            timer.as_mut().reset(end);
+        }
+        // Every wait begins with a new sleep; one that is over ends its wait.
+        self.is_sleeping = timer.as_mut().poll(cx).is_pending();
+        if self.is_sleeping { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
@@ -267,4 +275,4 @@ const TIMER_SLACK: Duration = Duration::from_millis(2);
 const SLEEP_PART: u32 = 64;
 /// How often a write is tried again that would have blocked. Not when the socket is writable: once the kernel has reported
 /// about a write (`EPOLLERR`), tokio takes the socket to be closed for writing, and so for writable, for ever.
-const BLOCKED: Duration = Duration::from_millis(10);
+const BLOCKED: Duration = Duration::from_millis(1);
