@@ -35,8 +35,8 @@ pub(crate) struct Servers {
 /// Which way to go to the servers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Route {
-    /// HTTP proxy to go through: `http://[user:password@]host[:port]`; "" for none [default: http_proxy or all_proxy of
-    /// the environment]
+    /// HTTP proxy to go through: `http://[user:password@]host[:port]`; "" for none [default: the
+    /// environment's]
     #[arg(short = 'x', long, value_name = "URL")]
     pub(crate) proxy: Option<Written>,
 
