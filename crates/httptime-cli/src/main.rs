@@ -7,6 +7,7 @@ use clap::Parser;
 
 mod args;
 mod bar;
+mod correction;
 mod demo;
 mod environment;
 mod logging;

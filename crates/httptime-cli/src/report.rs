@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::args::Output;
 use crate::bar::span;
-use crate::sync::{self, Failure, Report};
+use crate::correction::{Failure, Report, decision};
 
 /// Prints what came of asking the servers; says whether there is a result.
 pub(crate) fn survey(survey: &Survey, output: &Output) -> bool {
@@ -34,7 +34,7 @@ pub(crate) fn sync(report: &Report, output: &Output) {
     }
     if let Some(action) = report.action {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
-        let decided = sync::decision(action);
+        let decided = decision(action);
         match action {
             Action::Refuse(_) => complaint(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),

@@ -4,32 +4,16 @@ use std::time::Duration;
 
 use httptime::client::{Client, Survey};
 use httptime::config::Config;
-use httptime::{Error, Interval, Measurement, Offset};
-use httptime_clock::controller::{apply, slew_duration};
+use httptime::{Interval, Measurement, Offset};
+use httptime_clock::controller::apply;
 use httptime_clock::policy::History;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};
+pub(crate) use crate::correction::decision;
+use crate::correction::{Failure, Report};
 use crate::servers::{client, still_shown};
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
-
-/// What was done and what came of it, to be printed.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) dry_run: bool,
-    pub(crate) before: Survey,
-    pub(crate) action: Option<Action>,
-    pub(crate) failure: Option<Failure>,
-    pub(crate) after: Option<Survey>,
-}
-
-/// Why the clock was not changed although it was to be.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// It is not the clock that was measured any more.
-    Moved(Error),
-    Clock(ClockError),
-}
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has a floor of its own, and says so.
@@ -107,19 +91,6 @@ fn exit_code(report: &Report) -> u8 {
         (Some(_), _) | (None, None) => NOT_MEASURED,
         (None, Some(Action::Refuse(_))) => REFUSED,
         (None, Some(_)) => DONE,
-    }
-}
-
-/// What was decided, in words.
-pub(crate) fn decision(action: Action) -> String {
-    match action {
-        Action::Leave => "nothing to do: no error beyond what the bounds leave open".into(),
-        Action::Step(by) => format!("step by {by:.6} s"),
-        Action::Slew(by) => {
-            format!("slew by {by:.6} s, done in {:.0} s", slew_duration(by).as_secs_f64())
-        }
-        Action::Refuse(refusal) => format!("refused: {refusal}"),
-        _ => "nothing".into(),
     }
 }
 

@@ -18,16 +18,24 @@
 
 mod boundary;
 
+mod failure;
+
 // In the order in which the header has them.
 mod version;
 
 mod status;
+
+mod message;
+
+mod progress;
 
 mod options;
 
 mod measurement;
 
 mod query;
+
+mod tie;
 
 mod canceller;
 
@@ -50,9 +58,12 @@ pub use crate::http::*;
 pub use crate::log::*;
 pub use crate::measure::*;
 pub use crate::measurement::*;
+pub use crate::message::*;
 pub use crate::options::*;
+pub use crate::progress::*;
 pub use crate::query::*;
 pub use crate::status::*;
+pub use crate::tie::*;
 pub use crate::version::*;
 
 /// Panics inside, which gives [`HTTPTIME_ERROR_PANIC`].

@@ -3,9 +3,8 @@ use std::io;
 use std::time::Duration;
 
 use httptime::error::Phase;
-use httptime::estimate::{Estimate, Estimator};
+use httptime::estimate::Estimator;
 use httptime::measure::Next;
-use httptime::progress::Progress;
 use httptime::select::Quorum;
 use httptime::server::Lag;
 use httptime::{
@@ -13,16 +12,18 @@ use httptime::{
 };
 
 use crate::boundary::{
-    Failure, Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size,
-    slice, take_back, target, text,
+    Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size, slice,
+    take_back, target, text,
 };
+use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
 use crate::options::{Settings, estimator, httptime_options};
-use crate::query::{httptime_tie, tie};
+use crate::progress::httptime_progress;
 use crate::status::{
     HTTPTIME_ERROR_CLOSED_EARLY, HTTPTIME_ERROR_EMPTY_REPLY, HTTPTIME_ERROR_NOTHING_MEASURED,
     HTTPTIME_ERROR_TIMEOUT_CONNECT, HTTPTIME_ERROR_TIMEOUT_RESPONSE, httptime_status, is_error,
 };
+use crate::tie::{httptime_tie, tie};
 
 /// Send a request at the instant given, or at once if it has passed.
 pub const HTTPTIME_NEXT_SEND: i32 = 1;
@@ -68,71 +69,6 @@ unsafe impl Versioned for httptime_exchange {
             server: std::ptr::null(),
             reserved: std::ptr::null(),
         }
-    }
-}
-
-/// What has been sent and learnt so far. Written by the library.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct httptime_progress {
-    /// sizeof(httptime_progress), set by the caller; in a callback, by the library.
-    pub struct_size: u32,
-    /// Which server, from 0 in the order of the URLs.
-    pub server: u32,
-    /// Requests sent, answered or not.
-    pub requests: u32,
-    /// Responses used.
-    pub observations: u32,
-    /// The estimate so far: server - local. Positive: the local clock is slow.
-    pub offset_ns: i64,
-    /// Its standard deviation. Not a bound.
-    pub stddev_ns: i64,
-    /// The offset is no less than this.
-    pub lower_ns: i64,
-    /// The offset is no more than this.
-    pub upper_ns: i64,
-    /// The latest round trip.
-    pub round_trip_ns: i64,
-}
-
-// SAFETY: integers; each field begins where the one before it ends.
-unsafe impl Versioned for httptime_progress {
-    const SMALLEST: usize = 48;
-
-    fn initial() -> Self {
-        Self {
-            struct_size: size::<Self>(),
-            server: 0,
-            requests: 0,
-            observations: 0,
-            offset_ns: 0,
-            stddev_ns: 0,
-            lower_ns: 0,
-            upper_ns: 0,
-            round_trip_ns: 0,
-        }
-    }
-}
-
-impl httptime_progress {
-    /// `None` before the first observation.
-    pub(crate) fn new(
-        server: u32,
-        progress: &Progress,
-        estimate: Option<Estimate>,
-    ) -> Option<Self> {
-        let (estimate, bounds) = (estimate?, progress.bounds()?);
-        Some(Self {
-            server,
-            requests: progress.requests(),
-            observations: progress.observations(),
-            offset_ns: estimate.offset().as_nanos(),
-            stddev_ns: nanos(estimate.stddev()),
-            lower_ns: bounds.lower().as_nanos(),
-            upper_ns: bounds.upper().as_nanos(),
-            round_trip_ns: nanos(progress.round_trip_last().unwrap_or_default()),
-            ..Self::initial()
-        })
     }
 }
 

@@ -8,11 +8,11 @@ use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Family, Offset, Timestamp};
 
 use crate::boundary::{
-    Failure, Output, Versioned, checked_size, duration, guard, nanos, read, reference, size,
-    target, text,
+    Output, Versioned, checked_size, duration, guard, nanos, read, reference, size, target, text,
 };
 use crate::canceller::httptime_canceller;
-use crate::measure::httptime_progress;
+use crate::failure::Failure;
+use crate::progress::httptime_progress;
 use crate::status::httptime_status;
 
 /// At most 24 requests and about ten seconds, on one connection.

@@ -6,7 +6,11 @@ use fastrand::Rng;
 use httptime::session::{Action, ConnectionId, Event, Session, Target};
 use httptime::{Config, Error, LocalInstant, Measurement, Offset, Timestamp, Url};
 
-use crate::{NtpSample, Path, SimClient, SimClock, SimServer};
+use crate::client::SimClient;
+use crate::clock::SimClock;
+use crate::ntp::NtpSample;
+use crate::path::Path;
+use crate::server::SimServer;
 
 /// Clocks, a path and a server to measure in virtual time.
 #[derive(Debug, Clone)]
