@@ -338,11 +338,12 @@ struct addrinfo;
 // Find the addresses of host, and call httptime_session_resolved.
 #define HTTPTIME_SESSION_RESOLVE 1
 
-// Begin to open a TCP connection to address, without blocking. Then httptime_session_opened, or httptime_session_failed.
+// Begin to open a TCP connection to address, without blocking. When the socket is writable, httptime_session_connected; or, by
+// hand, httptime_session_opened. If it fails at once, httptime_session_failed.
 #define HTTPTIME_SESSION_OPEN 2
 
-// Read what has come on this connection, and report that if there is anything. If there is nothing: read the clock, write
-// httptime_session_output once, and call httptime_session_sent.
+// Call httptime_session_transmit. Or, by hand: read what has come on this connection, and report that if there is anything. If
+// there is nothing: read the clock, write httptime_session_output once, and call httptime_session_sent.
 #define HTTPTIME_SESSION_TRANSMIT 3
 
 // Close the socket of this connection.
@@ -418,19 +419,20 @@ typedef struct httptime_reader httptime_reader;
 
 // The measurement of one server or several by a program with an event loop (libevent, libuv, poll). The session decides: when to
 // connect and to send, what to retry, what a proxy's answer means, when to stop, which servers agree. The program owns sockets,
-// timers and clocks. Nothing here opens a socket, reads a clock or blocks. For one thread at a time, whichever.
+// timers and clocks. Nothing here opens a socket or blocks. For one thread at a time, whichever.
 //
-// Call httptime_session_poll until it says WAIT or DONE, and do what it says in between. Read from a socket whenever it is
-// ready, read the clock after each read, and call httptime_session_received; at the end of the stream close the socket and call
-// httptime_session_closed, after an error httptime_session_failed. Poll again after each of these. Instants are ns on
-// CLOCK_MONOTONIC: httptime_now.
+// Call httptime_session_poll until it says WAIT or DONE, and do what it says in between. Whenever a socket can be read from, call
+// httptime_session_receive. Or, by hand: read once, read the clock after that, and call httptime_session_received; at the end of
+// the stream close the socket and call httptime_session_closed, after an error httptime_session_failed. Poll again after each of
+// these. Instants are ns on CLOCK_MONOTONIC: httptime_now.
 typedef struct httptime_session httptime_session;
 
 // What became of each server, and what they say together. It does not change: any number of threads may read it at once.
 typedef struct httptime_survey httptime_survey;
 
-// What the kernel says about one TCP connection: when bytes left and when they came (SO_TIMESTAMPING). Linux only. On a busy
-// machine the times of a program contain the wait for a CPU; the kernel's do not. For one thread at a time, whichever.
+// A TCP connection of the program's, and what the kernel says about it: when bytes left and when they came (SO_TIMESTAMPING,
+// Linux only; elsewhere the times of the program are all there is). On a busy machine the times of a program contain the wait
+// for a CPU; the kernel's do not. For one thread at a time, whichever.
 typedef struct httptime_timestamps httptime_timestamps;
 
 // How a call ended: HTTPTIME_OK, or an HTTPTIME_ERROR_* number. The numbers are frozen: none is ever given another meaning,
@@ -859,10 +861,11 @@ httptime_status httptime_set_log(httptime_log_callback callback,
                                  void *user_data,
                                  int32_t level);
 
-// Has the kernel take timestamps of a connection. Call it when the connection is open, before anything is written.
+// Has the kernel take timestamps of a connection, where it can. Call it when the connection is open, before anything is
+// written; not with HTTPTIME_TIMESTAMPING_USER. httptime_session_connected does it.
 //
 // fd: a TCP socket that does not block; it stays open until the handle is freed. timestamps: set to the new handle, which is
-// yours: httptime_timestamps_free. Fails with HTTPTIME_ERROR_UNSUPPORTED where the system cannot do it: then go on without.
+// yours: httptime_timestamps_free. Where the system has no such timestamps the handle works all the same and gives none.
 httptime_status httptime_timestamps_enable(int32_t fd,
                                            struct httptime_timestamps **timestamps);
 
@@ -891,7 +894,7 @@ void httptime_timestamps_free(struct httptime_timestamps *timestamps);
 // Begins the measurement of some servers.
 //
 // urls, count: as for httptime_query. options: NULL for the defaults; source_address, interface, canceller and progress have no
-// meaning here. begin: both clocks as they are now (httptime_tie_now). session: set to the new handle, which is yours:
+// meaning here. begin: both clocks as they are now, or NULL: then the library reads them. session: set to the new handle, which is yours:
 // httptime_session_free. Fails with HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL and _INVALID_CONFIG.
 httptime_status httptime_session_new(const char *const *urls,
                                      size_t count,
@@ -920,6 +923,17 @@ httptime_status httptime_session_resolved(struct httptime_session *session,
 httptime_status httptime_session_opened(struct httptime_session *session,
                                         uint32_t conn,
                                         int64_t now_ns);
+
+// A socket that was connecting is writable: reports that the connection is open, or has failed, and has the kernel take
+// timestamps where it can and the options want them.
+//
+// fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
+// httptime_timestamps_free; NULL if the connection failed. came: set to 1, or to -1 when the connection failed: close the socket.
+httptime_status httptime_session_connected(struct httptime_session *session,
+                                           uint32_t conn,
+                                           int32_t fd,
+                                           struct httptime_timestamps **timestamps,
+                                           int32_t *came);
 
 // The bytes to write to a connection.
 //
@@ -956,6 +970,23 @@ httptime_status httptime_session_received(struct httptime_session *session,
                                           size_t length,
                                           int64_t at_ns,
                                           struct httptime_timestamps *timestamps);
+
+// Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
+//
+// timestamps: those of the connection. came: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
+// gone: free its timestamps and close its socket.
+httptime_status httptime_session_receive(struct httptime_session *session,
+                                         uint32_t conn,
+                                         struct httptime_timestamps *timestamps,
+                                         int32_t *came);
+
+// Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
+//
+// timestamps: those of the connection. came: as for httptime_session_receive.
+httptime_status httptime_session_transmit(struct httptime_session *session,
+                                          uint32_t conn,
+                                          struct httptime_timestamps *timestamps,
+                                          int32_t *came);
 
 // The other end closed a connection. The program has closed the socket.
 httptime_status httptime_session_closed(struct httptime_session *session,
@@ -995,7 +1026,7 @@ httptime_status httptime_session_cancel(struct httptime_session *session);
 // What became of each server, and what they say together. Servers that are not done are stopped. The session is still to be
 // freed and good for nothing else; sockets that are still open are the program's to close.
 //
-// end: both clocks as they are now (httptime_tie_now). survey: set to a new handle, which is yours: httptime_survey_free.
+// end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
 // HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
 // HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or response, or begin younger than the first, and
 // HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.

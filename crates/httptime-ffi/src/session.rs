@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use httptime::session::{Action, Arrival, ConnectionId, MAX_CONNECTIONS, Target};
 use httptime::survey::{MAX_SERVERS, Sessions};
-use httptime::{LocalInstant, Url};
+use httptime::{LocalInstant, Timestamping, Url};
 use socket2::SockAddr;
 
 use crate::address::{addresses, addrinfo, sockaddr};
@@ -19,8 +19,8 @@ use crate::options::{HTTPTIME_MAX_SERVERS, Settings, httptime_options};
 use crate::progress::httptime_progress;
 use crate::status::{HTTPTIME_ERROR_NOTHING_MEASURED, httptime_status};
 use crate::survey::httptime_survey;
-use crate::tie::{httptime_tie, tie};
-use crate::timestamps::httptime_timestamps;
+use crate::tie::{httptime_tie, tie_or_now};
+use crate::timestamps::{httptime_timestamps, take_error};
 use crate::urls::urls;
 
 /// The numbers of connections are below this.
@@ -28,10 +28,11 @@ pub const HTTPTIME_MAX_CONNECTIONS: usize = 64;
 
 /// Find the addresses of host, and call httptime_session_resolved.
 pub const HTTPTIME_SESSION_RESOLVE: i32 = 1;
-/// Begin to open a TCP connection to address, without blocking. Then httptime_session_opened, or httptime_session_failed.
+/// Begin to open a TCP connection to address, without blocking. When the socket is writable, httptime_session_connected; or, by
+/// hand, httptime_session_opened. If it fails at once, httptime_session_failed.
 pub const HTTPTIME_SESSION_OPEN: i32 = 2;
-/// Read what has come on this connection, and report that if there is anything. If there is nothing: read the clock, write
-/// httptime_session_output once, and call httptime_session_sent.
+/// Call httptime_session_transmit. Or, by hand: read what has come on this connection, and report that if there is anything. If
+/// there is nothing: read the clock, write httptime_session_output once, and call httptime_session_sent.
 pub const HTTPTIME_SESSION_TRANSMIT: i32 = 3;
 /// Close the socket of this connection.
 pub const HTTPTIME_SESSION_CLOSE: i32 = 4;
@@ -93,18 +94,20 @@ unsafe impl Versioned for httptime_session_action {
 
 /// The measurement of one server or several by a program with an event loop (libevent, libuv, poll). The session decides: when to
 /// connect and to send, what to retry, what a proxy's answer means, when to stop, which servers agree. The program owns sockets,
-/// timers and clocks. Nothing here opens a socket, reads a clock or blocks. For one thread at a time, whichever.
+/// timers and clocks. Nothing here opens a socket or blocks. For one thread at a time, whichever.
 ///
-/// Call httptime_session_poll until it says WAIT or DONE, and do what it says in between. Read from a socket whenever it is
-/// ready, read the clock after each read, and call httptime_session_received; at the end of the stream close the socket and call
-/// httptime_session_closed, after an error httptime_session_failed. Poll again after each of these. Instants are ns on
-/// CLOCK_MONOTONIC: httptime_now.
+/// Call httptime_session_poll until it says WAIT or DONE, and do what it says in between. Whenever a socket can be read from, call
+/// httptime_session_receive. Or, by hand: read once, read the clock after that, and call httptime_session_received; at the end of
+/// the stream close the socket and call httptime_session_closed, after an error httptime_session_failed. Poll again after each of
+/// these. Instants are ns on CLOCK_MONOTONIC: httptime_now.
 #[derive(Debug)]
 pub struct httptime_session {
     /// Until it is finished.
     sessions: Option<Sessions>,
     /// Host and port of each server, or of the proxy.
     hops: Vec<(CString, CString)>,
+    /// Whether the kernel is asked for timestamps.
+    is_stamped: bool,
     /// Of the latest OPEN.
     address: Option<Box<SockAddr>>,
 }
@@ -158,7 +161,7 @@ impl httptime_session {
 /// Begins the measurement of some servers.
 ///
 /// urls, count: as for httptime_query. options: NULL for the defaults; source_address, interface, canceller and progress have no
-/// meaning here. begin: both clocks as they are now (httptime_tie_now). session: set to the new handle, which is yours:
+/// meaning here. begin: both clocks as they are now, or NULL: then the library reads them. session: set to the new handle, which is yours:
 /// httptime_session_free. Fails with HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL and _INVALID_CONFIG.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_new(
@@ -170,8 +173,9 @@ pub unsafe extern "C" fn httptime_session_new(
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to, and that it stays for the call.
-        let (urls, settings, begin) =
-            unsafe { (self::urls(urls, count)?, Settings::of(options)?, tie(begin, "begin")?) };
+        let (urls, settings, begin) = unsafe {
+            (self::urls(urls, count)?, Settings::of(options)?, tie_or_now(begin, "begin")?)
+        };
         let place = target(session, "session")?;
         let proxy = settings.proxy.map(Url::parse).transpose()?;
         let targets = urls.iter().map(|url| {
@@ -188,7 +192,8 @@ pub unsafe extern "C" fn httptime_session_new(
         });
         let hops = hops.collect();
         let sessions = Sessions::new(targets, &settings.config, begin)?;
-        give(httptime_session { sessions: Some(sessions), hops, address: None }, place);
+        let is_stamped = settings.config.timestamping() != Timestamping::User;
+        give(httptime_session { sessions: Some(sessions), hops, is_stamped, address: None }, place);
         Ok(())
     })
 }
@@ -254,6 +259,43 @@ pub unsafe extern "C" fn httptime_session_opened(
             Ok(())
         })
     }
+}
+
+/// A socket that was connecting is writable: reports that the connection is open, or has failed, and has the kernel take
+/// timestamps where it can and the options want them.
+///
+/// fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
+/// httptime_timestamps_free; NULL if the connection failed. came: set to 1, or to -1 when the connection failed: close the socket.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_connected(
+    session: *mut httptime_session,
+    conn: u32,
+    fd: i32,
+    timestamps: *mut *mut httptime_timestamps,
+    came: *mut i32,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let session = unsafe { exclusive(session, "session") }?;
+        let (timestamps, came) = (target(timestamps, "timestamps")?, target(came, "came")?);
+        let is_asked = session.is_stamped;
+        let sessions = session.running()?;
+        let conn = connection(conn, sessions)?;
+        if let Some(error) = take_error(fd)? {
+            sessions.failed(conn, error, httptime::net::now());
+            // SAFETY: the header says that a number and a pointer can be written there.
+            unsafe {
+                timestamps.write(ptr::null_mut());
+                came.write(GONE);
+            }
+            return Ok(());
+        }
+        give(httptime_timestamps::new(fd, is_asked)?, timestamps);
+        sessions.opened(conn, httptime::net::now());
+        // SAFETY: the header says that a number can be written there.
+        unsafe { came.write(SOMETHING_CAME) };
+        Ok(())
+    })
 }
 
 /// The bytes to write to a connection.
@@ -358,9 +400,50 @@ pub unsafe extern "C" fn httptime_session_received(
             let kernel = if timestamps.is_null() {
                 None
             } else {
-                Some(exclusive(timestamps, "timestamps")?.times())
+                exclusive(timestamps, "timestamps")?.times()
             };
             sessions.received(conn, bytes, Arrival::new(LocalInstant::from_nanos(at_ns), kernel));
+            Ok(())
+        })
+    }
+}
+
+/// Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
+///
+/// timestamps: those of the connection. came: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
+/// gone: free its timestamps and close its socket.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_receive(
+    session: *mut httptime_session,
+    conn: u32,
+    timestamps: *mut httptime_timestamps,
+    came: *mut i32,
+) -> httptime_status {
+    // SAFETY: the header says what the pointers point to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            place.write(receive(sessions, conn, timestamps));
+            Ok(())
+        })
+    }
+}
+
+/// Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
+///
+/// timestamps: those of the connection. came: as for httptime_session_receive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_transmit(
+    session: *mut httptime_session,
+    conn: u32,
+    timestamps: *mut httptime_timestamps,
+    came: *mut i32,
+) -> httptime_status {
+    // SAFETY: the header says what the pointers point to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            place.write(transmit(sessions, conn, timestamps));
             Ok(())
         })
     }
@@ -474,7 +557,7 @@ pub unsafe extern "C" fn httptime_session_cancel(
 /// What became of each server, and what they say together. Servers that are not done are stopped. The session is still to be
 /// freed and good for nothing else; sockets that are still open are the program's to close.
 ///
-/// end: both clocks as they are now (httptime_tie_now). survey: set to a new handle, which is yours: httptime_survey_free.
+/// end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
 /// HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
 /// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or response, or begin younger than the first, and
 /// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.
@@ -486,7 +569,7 @@ pub unsafe extern "C" fn httptime_session_finish(
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to.
-        let (session, end) = unsafe { (exclusive(session, "session")?, tie(end, "end")?) };
+        let (session, end) = unsafe { (exclusive(session, "session")?, tie_or_now(end, "end")?) };
         let place = target(survey, "survey")?;
         let sessions = session.sessions.take().ok_or_else(finished)?;
         give(httptime_survey::from(&sessions.finish(end)), place);
@@ -519,6 +602,50 @@ unsafe fn report(
         what(sessions, conn)
     })
 }
+
+/// Reads once; what came of it is as httptime_session_receive says.
+fn receive(
+    sessions: &mut Sessions,
+    conn: ConnectionId,
+    timestamps: &mut httptime_timestamps,
+) -> i32 {
+    let mut space = [0; 4096];
+    match timestamps.read(&mut space) {
+        Ok(None) => return NOTHING_CAME,
+        Ok(Some(0)) => sessions.closed(conn, httptime::net::now()),
+        Ok(Some(count)) => {
+            sessions.received(conn, &space[..count], timestamps.arrival());
+            return SOMETHING_CAME;
+        }
+        Err(error) => sessions.failed(conn, error, httptime::net::now()),
+    }
+    GONE
+}
+
+/// What has come is reported first; then the session decides again.
+fn transmit(
+    sessions: &mut Sessions,
+    conn: ConnectionId,
+    timestamps: &mut httptime_timestamps,
+) -> i32 {
+    let came = receive(sessions, conn, timestamps);
+    if came != NOTHING_CAME {
+        return came;
+    }
+    let at = httptime::net::now();
+    match timestamps.write(sessions.output(conn)) {
+        Ok(count) => sessions.sent(conn, count, at),
+        Err(error) => {
+            sessions.failed(conn, error, httptime::net::now());
+            return GONE;
+        }
+    }
+    NOTHING_CAME
+}
+
+const SOMETHING_CAME: i32 = 1;
+const NOTHING_CAME: i32 = 0;
+const GONE: i32 = -1;
 
 fn finished() -> Failure {
     Failure::argument("the session is finished")

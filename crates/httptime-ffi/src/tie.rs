@@ -79,3 +79,18 @@ pub(crate) unsafe fn tie(
         duration(tie.uncertainty_ns, "uncertainty_ns")?,
     ))
 }
+
+/// As [`tie`]; NULL stands for now.
+///
+/// # Safety
+/// As for [`tie`].
+pub(crate) unsafe fn tie_or_now(
+    tie: *const httptime_tie,
+    name: &str,
+) -> Result<httptime::ClockTie, Failure> {
+    if tie.is_null() {
+        return Ok(httptime::net::tie());
+    }
+    // SAFETY: as the caller says.
+    unsafe { self::tie(tie, name) }
+}

@@ -1,33 +1,81 @@
 use std::ffi::c_void;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
 use httptime::net::SocketTimestamps;
-use httptime::session::KernelTimes;
+use httptime::session::{Arrival, KernelTimes};
+use log::debug;
+use socket2::SockRef;
 
 use crate::boundary::{exclusive, give, guard, slice_mut, take_back, target};
 use crate::failure::Failure;
-use crate::status::{HTTPTIME_ERROR_UNSUPPORTED, httptime_status};
+use crate::status::httptime_status;
 
-/// What the kernel says about one TCP connection: when bytes left and when they came (SO_TIMESTAMPING). Linux only. On a busy
-/// machine the times of a program contain the wait for a CPU; the kernel's do not. For one thread at a time, whichever.
+/// A TCP connection of the program's, and what the kernel says about it: when bytes left and when they came (SO_TIMESTAMPING,
+/// Linux only; elsewhere the times of the program are all there is). On a busy machine the times of a program contain the wait
+/// for a CPU; the kernel's do not. For one thread at a time, whichever.
 #[derive(Debug)]
 pub struct httptime_timestamps {
     fd: i32,
-    timestamps: SocketTimestamps,
+    /// `None` where the system cannot do it.
+    kernel: Option<SocketTimestamps>,
 }
 
 impl httptime_timestamps {
+    /// `is_asked`: whether to ask the kernel.
+    pub(crate) fn new(fd: i32, is_asked: bool) -> Result<Self, Failure> {
+        check(fd)?;
+        let kernel = is_asked.then(|| SocketTimestamps::enable(socket(fd)));
+        if let Some(Err(error)) = &kernel {
+            debug!("no kernel timestamps: {error}");
+        }
+        Ok(Self { fd, kernel: kernel.and_then(Result::ok) })
+    }
+
     /// What the kernel said about the latest request and the latest read. Reads both clocks.
-    pub(crate) fn times(&mut self) -> KernelTimes {
-        self.timestamps.times(socket(self.fd))
+    pub(crate) fn times(&mut self) -> Option<KernelTimes> {
+        let socket = socket(self.fd);
+        self.kernel.as_mut().map(|kernel| kernel.times(socket))
+    }
+
+    /// Reads once; `None` when there was nothing to read.
+    pub(crate) fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
+        let socket = socket(self.fd);
+        let count = match &mut self.kernel {
+            Some(kernel) => kernel.read(socket, space),
+            None => (&*SockRef::from(&socket)).read(space),
+        };
+        nothing_is_no_error(count)
+    }
+
+    /// When what was just read arrived.
+    pub(crate) fn arrival(&mut self) -> Arrival {
+        let at = httptime::net::now();
+        Arrival::new(at, self.times())
+    }
+
+    /// Writes what fits.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let socket = socket(self.fd);
+        let count = SockRef::from(&socket).send_with_flags(bytes, libc::MSG_NOSIGNAL);
+        let count = nothing_is_no_error(count)?.unwrap_or(0);
+        self.wrote(count, bytes.len());
+        Ok(count)
+    }
+
+    fn wrote(&mut self, count: usize, length: usize) {
+        let socket = socket(self.fd);
+        if let Some(kernel) = &mut self.kernel {
+            kernel.wrote(socket, count, length);
+        }
     }
 }
 
-/// Has the kernel take timestamps of a connection. Call it when the connection is open, before anything is written.
+/// Has the kernel take timestamps of a connection, where it can. Call it when the connection is open, before anything is
+/// written; not with HTTPTIME_TIMESTAMPING_USER. httptime_session_connected does it.
 ///
 /// fd: a TCP socket that does not block; it stays open until the handle is freed. timestamps: set to the new handle, which is
-/// yours: httptime_timestamps_free. Fails with HTTPTIME_ERROR_UNSUPPORTED where the system cannot do it: then go on without.
+/// yours: httptime_timestamps_free. Where the system has no such timestamps the handle works all the same and gives none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_timestamps_enable(
     fd: i32,
@@ -35,12 +83,7 @@ pub unsafe extern "C" fn httptime_timestamps_enable(
 ) -> httptime_status {
     guard(|| {
         let place = target(timestamps, "timestamps")?;
-        if fd < 0 {
-            return Err(Failure::argument(format!("fd is {fd}")));
-        }
-        let timestamps = SocketTimestamps::enable(socket(fd))
-            .map_err(|error| Failure::new(HTTPTIME_ERROR_UNSUPPORTED, error.to_string()))?;
-        give(httptime_timestamps { fd, timestamps }, place);
+        give(httptime_timestamps::new(fd, true)?, place);
         Ok(())
     })
 }
@@ -63,9 +106,10 @@ pub unsafe extern "C" fn httptime_timestamps_read(
             (exclusive(timestamps, "timestamps")?, slice_mut(buffer.cast::<u8>(), size, "buffer")?)
         };
         let place = target(count, "count")?;
-        let count = match timestamps.timestamps.read(socket(timestamps.fd), buffer) {
-            Ok(count) => i64::try_from(count).unwrap_or(i64::MAX),
-            Err(error) => -i64::from(error_number(&error)),
+        let count = match timestamps.read(buffer) {
+            Ok(Some(count)) => i64::try_from(count).unwrap_or(i64::MAX),
+            Ok(None) => -i64::from(libc::EAGAIN),
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         };
         // SAFETY: the header says that a number can be written there.
         unsafe { place.write(count) };
@@ -85,7 +129,7 @@ pub unsafe extern "C" fn httptime_timestamps_wrote(
     guard(|| {
         // SAFETY: the header says what the pointer points to.
         let timestamps = unsafe { exclusive(timestamps, "timestamps") }?;
-        timestamps.timestamps.wrote(socket(timestamps.fd), count, length);
+        timestamps.wrote(count, length);
         Ok(())
     })
 }
@@ -99,6 +143,16 @@ pub unsafe extern "C" fn httptime_timestamps_free(timestamps: *mut httptime_time
     unsafe { take_back(timestamps) }
 }
 
+/// Why a socket that was connecting is not open, if it is not.
+pub(crate) fn take_error(fd: i32) -> Result<Option<io::Error>, Failure> {
+    check(fd)?;
+    Ok(SockRef::from(&socket(fd)).take_error().unwrap_or_else(Some))
+}
+
+fn check(fd: i32) -> Result<(), Failure> {
+    if fd < 0 { Err(Failure::argument(format!("fd is {fd}"))) } else { Ok(()) }
+}
+
 /// The caller's socket, for one call. `fd` is not negative.
 fn socket<'a>(fd: i32) -> BorrowedFd<'a> {
     // SAFETY: not -1; the header says that it stays open until the handle is freed, and all uses lie before that. A number that
@@ -106,10 +160,13 @@ fn socket<'a>(fd: i32) -> BorrowedFd<'a> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
-fn error_number(error: &io::Error) -> i32 {
-    match (error.raw_os_error(), error.kind()) {
-        (Some(number), _) => number,
-        (None, io::ErrorKind::WouldBlock) => libc::EAGAIN,
-        (None, _) => libc::EIO,
+fn nothing_is_no_error(count: io::Result<usize>) -> io::Result<Option<usize>> {
+    match count {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+        {
+            Ok(None)
+        }
+        count => count.map(Some),
     }
 }
