@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 match socket.write(sessions.output(conn)) {
                     Ok(count) => sessions.sent(conn, count, at),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        sessions.sent(conn, 0, at)
+                        sessions.sent(conn, 0, at);
                     }
                     Err(error) => sessions.failed(conn, error, now()),
                 }
