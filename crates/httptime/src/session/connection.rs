@@ -518,9 +518,7 @@ impl Connection {
         let state = self.state;
         let timeout = |since| Error::Timeout { phase, after: now.saturating_since(since) };
         match state {
-            State::Ready { .. } if self.has_request => {
-                self.unusable(timeout(self.requested_at))
-            }
+            State::Ready { .. } if self.has_request => self.unusable(timeout(self.requested_at)),
             State::Closed | State::Ready { .. } | State::Pending(_) => Outcome::Nothing,
             State::Connecting(opening) => {
                 self.close();
