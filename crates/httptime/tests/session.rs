@@ -34,11 +34,10 @@ fn response(now: LocalInstant) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nDate: {date}\r\n\r\n").into_bytes()
 }
 
+type Answer<'a> = dyn FnMut(&[u8], LocalInstant) -> Option<Vec<u8>> + 'a;
+
 /// Connects at once and has every request answered after 2 ms by `answer`, until the session is done.
-fn run(
-    mut session: Session,
-    answer: &mut dyn FnMut(&[u8], LocalInstant) -> Option<Vec<u8>>,
-) -> Result<Measurement, Error> {
+fn run(mut session: Session, answer: &mut Answer<'_>) -> Result<Measurement, Error> {
     let mut now = at(0);
     for _ in 0..10_000 {
         match session.poll(now) {
