@@ -126,12 +126,7 @@ impl ClientBuilder {
         };
         let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
         check(targets.iter().map(Arc::as_ref), &self.config)?;
-        Ok(Client {
-            targets,
-            sockets: self.sockets,
-            resolver: self.resolver,
-            config: self.config,
-        })
+        Ok(Client { targets, sockets: self.sockets, resolver: self.resolver, config: self.config })
     }
 }
 

@@ -133,9 +133,9 @@ impl Serialize for Seconds {
 mod surveys {
     use serde::{Serialize, Serializer};
 
-    use crate::survey::{ServerReport, Survey};
     use crate::error::Error;
     use crate::measurement::{Ended, Measurement};
+    use crate::survey::{ServerReport, Survey};
     use crate::time::{Interval, Offset};
     use crate::url::Url;
 

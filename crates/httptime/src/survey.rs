@@ -261,7 +261,8 @@ impl Survey {
     /// None of the servers could be asked.
     #[cfg(feature = "net")]
     pub(crate) fn failed(urls: impl Iterator<Item = Url>, config: &Config, error: &Error) -> Self {
-        let servers = urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
+        let servers =
+            urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
         let drift_ppm = config.drift_ppm();
         Self { servers: servers.collect(), combined: Err(error.clone()), drift_ppm }
     }

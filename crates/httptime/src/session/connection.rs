@@ -42,8 +42,14 @@ enum State {
     Connecting(Opening),
     Tunnelling(Opening),
     Handshaking(Opening),
-    Ready { is_fresh: bool },
-    Busy { sent: LocalInstant, is_fresh: bool, is_whole: bool },
+    Ready {
+        is_fresh: bool,
+    },
+    Busy {
+        sent: LocalInstant,
+        is_fresh: bool,
+        is_whole: bool,
+    },
 }
 
 /// The opening of a connection: every address is tried in turn under one deadline.
@@ -64,13 +70,21 @@ pub(super) struct Opening {
 pub(super) enum Outcome {
     Nothing,
     /// The connection can take a request; opening it, by the address of this index, took so long.
-    Opened { index: usize, took: Duration },
+    Opened {
+        index: usize,
+        took: Duration,
+    },
     /// The present address does not answer.
-    NoConnection { opening: Opening, error: Error },
+    NoConnection {
+        opening: Opening,
+        error: Error,
+    },
     /// The connection was open, and is of no use.
     Unusable(Error),
-    /// It was closed while no request was under way.
-    Dropped,
+    /// It was closed while no request was under way, after a response or before its first request.
+    Dropped {
+        was_used: bool,
+    },
     /// A connection that was used before was closed before a byte of the response: the server had closed it already.
     Stale,
     /// No response will come for the request under way.
@@ -81,7 +95,11 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Received<'a> {
     /// The head of a response. `is_kept`: the connection can take the next request.
-    Answered { times: Times, head: ResponseHead<'a>, is_kept: bool },
+    Answered {
+        times: Times,
+        head: ResponseHead<'a>,
+        is_kept: bool,
+    },
     Other(Outcome),
 }
 
@@ -117,10 +135,7 @@ impl Connection {
     pub(super) const fn is_opening(&self) -> bool {
         matches!(
             self.state,
-            State::Pending(_)
-                | State::Connecting(_)
-                | State::Tunnelling(_)
-                | State::Handshaking(_)
+            State::Pending(_) | State::Connecting(_) | State::Tunnelling(_) | State::Handshaking(_)
         )
     }
 
@@ -218,8 +233,8 @@ impl Connection {
         if let State::Pending(mut opening) = self.state {
             // What is left of the time is shared by the addresses that are left.
             let left = (addresses.len() + 1).saturating_sub(opening.tried.max(1)).max(1);
-            let share = opening.deadline.saturating_since(now)
-                / u32::try_from(left).unwrap_or(u32::MAX);
+            let share =
+                opening.deadline.saturating_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
             opening.attempt = now.saturating_add(share);
             self.address = addresses[opening.index % addresses.len()];
             self.state = State::Connecting(opening);
@@ -368,7 +383,7 @@ impl Connection {
             State::Busy { sent, is_whole, .. } => self.answer(sent, is_whole, arrival),
             State::Ready { is_fresh: false } => {
                 self.close();
-                Outcome::Dropped.into()
+                Outcome::Dropped { was_used: true }.into()
             }
             _ => {
                 let is_turned_away = self.is_turned_away(had_success, arrival.at);
@@ -377,8 +392,10 @@ impl Connection {
                     // The server says why it closes the connection.
                     Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
                         self.close();
-                        let outcome = Outcome::Unusable(Error::Closed { received: 0 });
-                        return if is_turned_away { outcome } else { Outcome::Dropped }.into();
+                        return match is_turned_away {
+                            true => Outcome::Unusable(Error::Closed { received: 0 }).into(),
+                            false => Outcome::Dropped { was_used: false }.into(),
+                        };
                     }
                     Ok(_) => Error::MalformedHead { reason: UNASKED },
                 };
@@ -412,12 +429,7 @@ impl Connection {
         self.unusable(error)
     }
 
-    fn answer(
-        &mut self,
-        sent: LocalInstant,
-        is_whole: bool,
-        mut arrival: Arrival,
-    ) -> Received<'_> {
+    fn answer(&mut self, sent: LocalInstant, is_whole: bool, mut arrival: Arrival) -> Received<'_> {
         let is_unsent = self.has_unsent();
         let head = match self.reader.head() {
             Ok(None) => return Outcome::Nothing.into(),
@@ -481,7 +493,7 @@ impl Connection {
                 Outcome::Unusable(reason(Phase::Tunnel))
             }
             State::Ready { .. } if is_turned_away => Outcome::Unusable(reason(Phase::Connect)),
-            State::Ready { .. } => Outcome::Dropped,
+            State::Ready { is_fresh } => Outcome::Dropped { was_used: !is_fresh },
             State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
             State::Busy { .. } => Outcome::Lost(reason(phase.unwrap_or(Phase::Response))),
         }
@@ -499,9 +511,7 @@ impl Connection {
         let state = self.state;
         let timeout = |since| Error::Timeout { phase, after: now.saturating_since(since) };
         match state {
-            State::Ready { .. } if self.has_request => {
-                self.unusable(timeout(self.requested_at))
-            }
+            State::Ready { .. } if self.has_request => self.unusable(timeout(self.requested_at)),
             State::Closed | State::Ready { .. } | State::Pending(_) => Outcome::Nothing,
             State::Connecting(opening) => {
                 self.close();
