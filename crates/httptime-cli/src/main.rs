@@ -1,4 +1,4 @@
-//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and mending it.
+//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and correcting it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -7,13 +7,14 @@ use clap::Parser;
 
 mod args;
 mod bar;
+mod correction;
 mod demo;
 mod environment;
 mod logging;
+mod measuring;
 mod query;
 mod report;
 mod run;
-mod servers;
 mod service;
 mod signals;
 mod sync;

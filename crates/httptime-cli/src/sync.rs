@@ -2,55 +2,34 @@
 
 use std::time::Duration;
 
-use httptime::client::{Client, Survey};
-use httptime::config::Config;
-use httptime::{Error, Interval, Measurement, Offset};
-use httptime_clock::controller::{apply, slew_duration};
+use httptime::client::Client;
+use httptime::survey::Survey;
+use httptime::{Interval, Measurement, Offset};
+use httptime_clock::controller::apply;
 use httptime_clock::policy::History;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};
-use crate::servers::{client, still_shown};
+use crate::correction::{Failure, Report, still_shown};
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
-
-/// What was done and what came of it, to be printed.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) dry_run: bool,
-    pub(crate) before: Survey,
-    pub(crate) action: Option<Action>,
-    pub(crate) failure: Option<Failure>,
-    pub(crate) after: Option<Survey>,
-}
-
-/// Why the clock was not changed although it was to be.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// It is not the clock that was measured any more.
-    Moved(Error),
-    Clock(ClockError),
-}
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has a floor of its own, and says so.
-    let ready = sync.servers.measuring.builder().floor(None).build().and_then(|config| {
-        let client = client(&sync.servers, &config)?;
-        Ok((client, config))
-    });
-    let (client, config) = match ready {
-        Ok(ready) => ready,
+    let ready = sync.servers.config().floor(None).build();
+    let client = match ready.and_then(|config| sync.servers.client(config)) {
+        Ok(client) => client,
         Err(error) => {
             report::failure(&error, &sync.output);
             return USAGE;
         }
     };
-    let report = correct(sync, &client, &config);
+    let report = correct(sync, &client);
     report::sync(&report, &sync.output);
     exit_code(&report)
 }
 
-fn correct(sync: &Sync, client: &Client, config: &Config) -> Report {
-    let before = query::survey(client, config, &sync.output);
+fn correct(sync: &Sync, client: &Client) -> Report {
+    let before = query::survey(client, &sync.output);
     let mut report =
         Report { dry_run: sync.dry_run, before, action: None, failure: None, after: None };
     let Ok(measurement) = report.before.combined() else { return report };
@@ -81,22 +60,22 @@ fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Su
     let config = client.config();
     let drift_ppm = config.drift_ppm().saturating_add(turning);
     let requests = config.limits().requests().min(VERIFYING);
-    let builder = sync.servers.measuring.builder().floor(None);
+    let builder = sync.servers.config().floor(None);
     let config = match builder.requests(requests).drift_ppm(drift_ppm).build() {
         Ok(config) => config.expecting(expected.widened(4 * reading.stddev + MILLISECOND)),
         // Out of range: as it was measured before.
         Err(_) => config.clone(),
     };
     let quiet = Output { json: true, verbose: false };
-    query::survey(&client.clone().with_config(config.clone()), &config, &quiet)
+    query::survey(&client.clone().with_config(config), &quiet)
 }
 
 fn policy(sync: &Sync) -> Policy {
-    let threshold = (!sync.slew_only).then_some(sync.step_threshold);
+    let threshold = (!sync.slew_only).then_some(sync.step_threshold.0);
     Policy::default()
         .step_threshold(threshold)
-        .max_startup_forward(sync.max_forward)
-        .max_startup_backward(Some(sync.max_backward))
+        .max_startup_forward(sync.max_forward.map(|limit| limit.0))
+        .max_startup_backward(Some(sync.max_backward.0))
 }
 
 fn exit_code(report: &Report) -> u8 {
@@ -107,19 +86,6 @@ fn exit_code(report: &Report) -> u8 {
         (Some(_), _) | (None, None) => NOT_MEASURED,
         (None, Some(Action::Refuse(_))) => REFUSED,
         (None, Some(_)) => DONE,
-    }
-}
-
-/// What was decided, in words.
-pub(crate) fn decision(action: Action) -> String {
-    match action {
-        Action::Leave => "nothing to do: no error beyond what the bounds leave open".into(),
-        Action::Step(by) => format!("step by {by:.6} s"),
-        Action::Slew(by) => {
-            format!("slew by {by:.6} s, done in {:.0} s", slew_duration(by).as_secs_f64())
-        }
-        Action::Refuse(refusal) => format!("refused: {refusal}"),
-        _ => "nothing".into(),
     }
 }
 

@@ -9,44 +9,10 @@ use std::time::Duration;
 
 use httptime::Offset;
 
+use crate::failure::{Failure, remember};
 use crate::status::{
-    HTTPTIME_ERROR_INVALID_ARGUMENT, HTTPTIME_ERROR_INVALID_CONFIG, HTTPTIME_ERROR_PANIC,
-    HTTPTIME_OK, httptime_status, remember, status_of_kind,
+    HTTPTIME_ERROR_INVALID_CONFIG, HTTPTIME_ERROR_PANIC, HTTPTIME_OK, httptime_status,
 };
-
-/// Why a call failed: its status, and what there is to say beyond the status's own text.
-#[derive(Debug, Clone)]
-pub(crate) struct Failure {
-    pub(crate) status: httptime_status,
-    pub(crate) message: Option<String>,
-}
-
-impl Failure {
-    pub(crate) fn new(status: httptime_status, message: impl Into<String>) -> Self {
-        Self { status, message: Some(message.into()) }
-    }
-
-    pub(crate) fn argument(message: impl Into<String>) -> Self {
-        Self::new(HTTPTIME_ERROR_INVALID_ARGUMENT, message)
-    }
-
-    fn null(name: &str) -> Self {
-        Self::argument(format!("{name} is NULL"))
-    }
-}
-
-impl From<httptime::Error> for Failure {
-    fn from(error: httptime::Error) -> Self {
-        Self::new(status_of_kind(error.kind()), error.to_string())
-    }
-}
-
-#[cfg(feature = "clock")]
-impl From<httptime_clock::ClockError> for Failure {
-    fn from(error: httptime_clock::ClockError) -> Self {
-        Self::new(status_of_kind(error.kind()), error.to_string())
-    }
-}
 
 /// Runs the body of a function of the C interface: failures become a status and a message, and so do panics.
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> httptime_status {
@@ -236,6 +202,26 @@ pub(crate) unsafe fn slice<'a, T>(
     Ok(unsafe { std::slice::from_raw_parts(pointer.as_ptr(), count) })
 }
 
+/// Bytes to be written to; they are made zero first, so that they need not be initialised.
+///
+/// # Safety
+/// `pointer` is NULL, or `count` bytes can be written there and are used by nobody else for `'a`.
+pub(crate) unsafe fn slice_mut<'a>(
+    pointer: *mut u8,
+    count: usize,
+    name: &str,
+) -> Result<&'a mut [u8], Failure> {
+    let pointer = target(pointer, name)?;
+    if count == 0 || isize::try_from(count).is_err() {
+        return Err(Failure::argument(format!("{name} cannot have {count} bytes")));
+    }
+    // SAFETY: not NULL, not larger than memory, initialised here, and `count` bytes long as the caller says.
+    Ok(unsafe {
+        pointer.as_ptr().write_bytes(0, count);
+        std::slice::from_raw_parts_mut(pointer.as_ptr(), count)
+    })
+}
+
 /// # Safety
 /// `pointer` is NULL, or points to a text with a NUL at its end that lives for `'a`.
 pub(crate) unsafe fn text<'a>(
@@ -281,10 +267,19 @@ pub(crate) fn duration(nanos: i64, name: &str) -> Result<Duration, Failure> {
     })
 }
 
+/// The start of `text` that takes at most `most` bytes and ends with a whole character.
+pub(crate) fn truncated(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A text in a fixed array, cut off to fit, the rest zero.
 pub(crate) fn array<const N: usize>(text: &str) -> [c_char; N] {
     let mut array = [0; N];
-    let kept = crate::status::truncated(text, N - 1);
+    let kept = truncated(text, N - 1);
     for (to, byte) in array.iter_mut().zip(kept.bytes().filter(|byte| *byte != 0)) {
         *to = c_char::from_ne_bytes([byte]);
     }
@@ -293,6 +288,8 @@ pub(crate) fn array<const N: usize>(text: &str) -> [c_char; N] {
 
 #[cfg(test)]
 mod tests {
+    use crate::status::HTTPTIME_ERROR_INVALID_ARGUMENT;
+
     use super::*;
 
     #[repr(C)]
@@ -379,6 +376,14 @@ mod tests {
         assert_eq!(written(24)[1], newer(0));
         assert_eq!(written(32)[1], Newer { struct_size: 0, first: 0, ..newer(0) });
         assert_eq!(written(48)[1], Newer { struct_size: 0, first: 0, second: 0, third: 0 });
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(truncated("naïve", 3), "na");
+        assert_eq!(truncated("naïve", 4), "naï");
+        assert_eq!(truncated("na", 40), "na");
+        assert_eq!(truncated("ï", 0), "");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use httptime::net::Canceller;
 
-use crate::boundary::{Failure, give, guard, take_back, target};
+use crate::boundary::{give, guard, take_back, target};
+use crate::failure::Failure;
 use crate::status::{HTTPTIME_ERROR_SYSTEM, httptime_status};
 
 /// Ends a measurement under way, from another thread or from a signal handler. Named in httptime_options. It serves once:

@@ -5,14 +5,13 @@ use httptime::{ClockTie, LocalInstant, Offset, Timestamp};
 use httptime_clock::policy::{Evidence, History, Refusal};
 use httptime_clock::{Action, Clock as _, Policy, Reading, SyncStatus, SystemClock};
 
-use crate::boundary::{
-    Failure, Output, Versioned, array, duration, guard, nanos, read, size, target,
-};
+use crate::boundary::{Output, Versioned, array, duration, guard, nanos, read, size, target};
+use crate::failure::Failure;
 use crate::measure::interval;
 use crate::measurement::httptime_measurement;
 use crate::options::{initialise, unknown};
-use crate::query::{httptime_tie, tie};
 use crate::status::{HTTPTIME_ERROR_CLOCK_STEPPED, httptime_status};
+use crate::tie::{httptime_tie, tie};
 
 /// Act only on what the bounds prove.
 pub const HTTPTIME_EVIDENCE_BOUNDS: i32 = 0;

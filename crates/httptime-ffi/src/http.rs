@@ -4,9 +4,10 @@ use httptime::Url;
 use httptime::http::{Request, ResponseReader, parse_date};
 
 use crate::boundary::{
-    Failure, Output, Versioned, array, exclusive, give, guard, guard_or, nanos, size, slice,
-    take_back, target, text,
+    Output, Versioned, array, exclusive, give, guard, guard_or, nanos, size, slice, take_back,
+    target, text,
 };
+use crate::failure::Failure;
 use crate::status::{HTTPTIME_ERROR_BUFFER_TOO_SMALL, httptime_status};
 
 /// Writes the request for a date, to be sent to the server of a URL as it is, as often as wanted, over one connection.

@@ -3,7 +3,8 @@ use std::sync::{Once, PoisonError, RwLock};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::boundary::{Failure, guard};
+use crate::boundary::guard;
+use crate::failure::Failure;
 use crate::status::httptime_status;
 
 /// Log nothing.

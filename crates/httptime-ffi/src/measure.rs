@@ -3,9 +3,8 @@ use std::io;
 use std::time::Duration;
 
 use httptime::error::Phase;
-use httptime::estimate::{Estimate, Estimator};
+use httptime::estimate::Estimator;
 use httptime::measure::Next;
-use httptime::progress::Progress;
 use httptime::select::Quorum;
 use httptime::server::Lag;
 use httptime::{
@@ -13,16 +12,18 @@ use httptime::{
 };
 
 use crate::boundary::{
-    Failure, Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size,
-    slice, take_back, target, text,
+    Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size, slice,
+    take_back, target, text,
 };
+use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
 use crate::options::{Settings, estimator, httptime_options};
-use crate::query::{httptime_tie, tie};
+use crate::progress::httptime_progress;
 use crate::status::{
     HTTPTIME_ERROR_CLOSED_EARLY, HTTPTIME_ERROR_EMPTY_REPLY, HTTPTIME_ERROR_NOTHING_MEASURED,
     HTTPTIME_ERROR_TIMEOUT_CONNECT, HTTPTIME_ERROR_TIMEOUT_RESPONSE, httptime_status, is_error,
 };
+use crate::tie::{httptime_tie, tie};
 
 /// Send a request at the instant given, or at once if it has passed.
 pub const HTTPTIME_NEXT_SEND: i32 = 1;
@@ -39,9 +40,10 @@ pub struct httptime_exchange {
     pub struct_size: u32,
     /// Whether the response had an Age. If so and it is not zero, the response is refused.
     pub has_age: i32,
-    /// When the request's first byte left, or a little before, on the caller's monotonic clock.
+    /// When the request's first byte left, or a little before: the monotonic clock, read before the write.
     pub sent_ns: i64,
-    /// When the Date had come, or a little after, on the same clock.
+    /// When the whole head of the response had come: the same clock, read after the read that completed the head. An earlier
+    /// time, that of the first bytes, gives bounds that need not hold.
     pub received_ns: i64,
     /// The Date: ns since 1970.
     pub date_ns: i64,
@@ -71,77 +73,13 @@ unsafe impl Versioned for httptime_exchange {
     }
 }
 
-/// What has been sent and learnt so far. Written by the library.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct httptime_progress {
-    /// sizeof(httptime_progress), set by the caller; in a callback, by the library.
-    pub struct_size: u32,
-    /// Which server, from 0 in the order of the URLs.
-    pub server: u32,
-    /// Requests sent, answered or not.
-    pub requests: u32,
-    /// Responses used.
-    pub observations: u32,
-    /// The estimate so far: server - local. Positive: the local clock is slow.
-    pub offset_ns: i64,
-    /// Its standard deviation. Not a bound.
-    pub stddev_ns: i64,
-    /// The offset is no less than this.
-    pub lower_ns: i64,
-    /// The offset is no more than this.
-    pub upper_ns: i64,
-    /// The latest round trip.
-    pub round_trip_ns: i64,
-}
-
-// SAFETY: integers; each field begins where the one before it ends.
-unsafe impl Versioned for httptime_progress {
-    const SMALLEST: usize = 48;
-
-    fn initial() -> Self {
-        Self {
-            struct_size: size::<Self>(),
-            server: 0,
-            requests: 0,
-            observations: 0,
-            offset_ns: 0,
-            stddev_ns: 0,
-            lower_ns: 0,
-            upper_ns: 0,
-            round_trip_ns: 0,
-        }
-    }
-}
-
-impl httptime_progress {
-    /// `None` before the first observation.
-    pub(crate) fn new(
-        server: u32,
-        progress: &Progress,
-        estimate: Option<Estimate>,
-    ) -> Option<Self> {
-        let (estimate, bounds) = (estimate?, progress.bounds()?);
-        Some(Self {
-            server,
-            requests: progress.requests(),
-            observations: progress.observations(),
-            offset_ns: estimate.offset().as_nanos(),
-            stddev_ns: nanos(estimate.stddev()),
-            lower_ns: bounds.lower().as_nanos(),
-            upper_ns: bounds.upper().as_nanos(),
-            round_trip_ns: nanos(progress.round_trip_last().unwrap_or_default()),
-            ..Self::initial()
-        })
-    }
-}
-
-/// The measurement of one server by a program with sockets and clocks of its own. Nothing here reads a clock, opens a socket
-/// or blocks. For one thread at a time, whichever.
+/// The measurement of one server by a program with an HTTP library of its own, which takes responses apart (curl). A program
+/// that only has sockets uses httptime_session. Nothing here reads a clock, opens a socket or blocks. For one thread at a time,
+/// whichever.
 ///
 /// Until httptime_measure_next says HTTPTIME_NEXT_DONE: send when it says so and call httptime_measure_sent; with the response,
-/// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on a monotonic
-/// clock of the program's (CLOCK_MONOTONIC, httptime_now), the same for all calls.
+/// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on
+/// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_ORIGIN where it shows.
 #[derive(Debug)]
 pub struct httptime_measure {
     /// Until it is finished.
@@ -152,13 +90,14 @@ pub struct httptime_measure {
 
 impl httptime_measure {
     fn running(&mut self) -> Result<&mut Measure, Failure> {
-        self.measure.as_mut().ok_or_else(|| Failure::argument("the measurement is finished"))
+        self.measure.as_mut().ok_or_else(finished)
     }
 }
 
 /// Begins a measurement.
 ///
-/// options: NULL for the defaults; family, proxy, tunnel, canceller and progress have no meaning here. begin: both clocks as
+/// options: NULL for the defaults; of these, profile, estimator, schedule, requests, drift_ppm and the numbers in ns but
+/// timeout_ns have a meaning here. begin: both clocks as
 /// they are now. measure: set to the new handle, which is yours: httptime_measure_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_new(
@@ -208,6 +147,31 @@ pub unsafe extern "C" fn httptime_measure_next(
             next.write(number);
             at.write(instant);
         }
+        Ok(())
+    })
+}
+
+/// Whether a request is too late to be sent: it would tell little, and the next call of httptime_measure_next reschedules it.
+/// Ask right before sending.
+///
+/// due_ns: what httptime_measure_next gave. now_ns: the monotonic clock now. missed: set to 1 or 0. After three in a row it is
+/// 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_is_missed(
+    measure: *const httptime_measure,
+    due_ns: i64,
+    now_ns: i64,
+    missed: *mut i32,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let measure = unsafe { reference(measure, "measure") }?;
+        let missed = target(missed, "missed")?;
+        let measure = measure.measure.as_ref().ok_or_else(finished)?;
+        let (due, now) = (LocalInstant::from_nanos(due_ns), LocalInstant::from_nanos(now_ns));
+        let is_missed = measure.is_missed(due, now);
+        // SAFETY: the header says that a number can be written there.
+        unsafe { missed.write(i32::from(is_missed)) };
         Ok(())
     })
 }
@@ -304,10 +268,7 @@ pub unsafe extern "C" fn httptime_measure_progress(
         // SAFETY: the header says what the pointers point to.
         let (measure, output) =
             unsafe { (reference(measure, "measure")?, Output::new(progress, "progress")?) };
-        let measure = measure
-            .measure
-            .as_ref()
-            .ok_or_else(|| Failure::argument("the measurement is finished"))?;
+        let measure = measure.measure.as_ref().ok_or_else(finished)?;
         let progress = httptime_progress::new(0, measure.progress(), measure.estimate());
         output.write(&progress.ok_or(NOTHING)?);
         Ok(())
@@ -486,6 +447,10 @@ pub unsafe extern "C" fn httptime_select(
         }
         Ok(())
     })
+}
+
+fn finished() -> Failure {
+    Failure::argument("the measurement is finished")
 }
 
 pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure> {

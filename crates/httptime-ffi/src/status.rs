@@ -1,7 +1,4 @@
-use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
-
-use crate::boundary::{Failure, guard_or};
 
 /// How a call ended: HTTPTIME_OK, or an HTTPTIME_ERROR_* number. The numbers are frozen: none is ever given another meaning,
 /// and a newer library may return one that this header does not have.
@@ -123,36 +120,6 @@ pub extern "C" fn httptime_status_name(status: httptime_status) -> *const c_char
     entry(status).map_or(c"unknown", |entry| entry.kind).as_ptr()
 }
 
-/// Copies what the last function that failed on this thread had to say, with the values it saw ("cannot connect to
-/// 192.0.2.1:80: connection refused"), in UTF-8 and ended by a NUL, cut off to fit. Returns the length of the whole message
-/// without the NUL, as snprintf does: if that is not less than size, something is missing. 0 when nothing has failed.
-///
-/// buffer: size bytes; may be NULL if size is 0, to ask for the length. Any thread; each has its own message.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn httptime_error_message(buffer: *mut c_char, size: usize) -> usize {
-    guard_or(0, || {
-        let message = last_message();
-        if !buffer.is_null() && size > 0 {
-            let kept = truncated(&message, size - 1);
-            // SAFETY: the caller says that `size` bytes are there; `kept` and the NUL are no more.
-            unsafe {
-                buffer.copy_from_nonoverlapping(kept.as_ptr().cast(), kept.len());
-                buffer.add(kept.len()).write(0);
-            }
-        }
-        message.len()
-    })
-}
-
-/// The start of `text` that takes at most `most` bytes and ends with a whole character.
-pub(crate) fn truncated(text: &str, most: usize) -> &str {
-    let mut end = most.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 /// The status of an error of the library, by the name that both have.
 pub(crate) fn status_of_kind(kind: &str) -> httptime_status {
     let found = ENTRIES.iter().find(|entry| entry.kind.to_bytes() == kind.as_bytes());
@@ -166,22 +133,6 @@ pub(crate) fn is_error(status: httptime_status) -> bool {
 
 pub(crate) fn text(status: httptime_status) -> &'static str {
     entry(status).and_then(|entry| entry.text.to_str().ok()).unwrap_or("unknown status")
-}
-
-/// Keeps the message for [`httptime_error_message`].
-pub(crate) fn remember(failure: Failure) -> httptime_status {
-    let message = failure.message.unwrap_or_else(|| text(failure.status).to_owned());
-    // A thread that is ending has no room for it any more.
-    let _ = MESSAGE.try_with(|last| last.replace(message));
-    failure.status
-}
-
-fn last_message() -> String {
-    MESSAGE.try_with(|last| last.borrow().clone()).unwrap_or_default()
-}
-
-thread_local! {
-    static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 #[derive(Debug)]
@@ -279,10 +230,6 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
-    use std::time::Duration;
-
-    use httptime::Error;
-    use httptime::error::Phase;
 
     use super::*;
 
@@ -314,19 +261,6 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_library_has_the_status_of_its_name() {
-        let after = Duration::from_secs(5);
-        for (error, status) in [
-            (Error::NoDate { status: 400 }, HTTPTIME_ERROR_NO_DATE),
-            (Error::Timeout { phase: Phase::Connect, after }, HTTPTIME_ERROR_TIMEOUT_CONNECT),
-            (Error::Cancelled, HTTPTIME_ERROR_CANCELLED),
-        ] {
-            assert_eq!(Failure::from(error).status, status);
-        }
-        assert_eq!(status_of_kind("of a later version"), HTTPTIME_ERROR_OTHER);
-    }
-
-    #[test]
     fn no_error_of_the_library_or_the_clock_is_without_a_status() {
         // The names as they stand in the sources: one that is added there and not here would come out as "other".
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
@@ -340,10 +274,7 @@ mod tests {
         let mut seen = 0;
         let functions =
             sources.iter().filter_map(|source| source.split_once("fn kind(&self)")).map(|(_, f)| f);
-        let untested = |function: &'static str| {
-            function.lines().take_while(|line| !line.contains("mod tests"))
-        };
-        for line in functions.flat_map(untested) {
+        for line in functions.flat_map(before_tests) {
             let Some((pattern, value)) = line.split_once("=>") else { continue };
             let Some(kind) = value.trim().strip_prefix('"').and_then(|v| v.strip_suffix("\","))
             else {
@@ -357,11 +288,7 @@ mod tests {
         assert!(seen >= 40, "{seen}");
     }
 
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(truncated("naïve", 3), "na");
-        assert_eq!(truncated("naïve", 4), "naï");
-        assert_eq!(truncated("na", 40), "na");
-        assert_eq!(truncated("ï", 0), "");
+    fn before_tests(source: &str) -> impl Iterator<Item = &str> {
+        source.lines().take_while(|line| !line.contains("mod tests"))
     }
 }

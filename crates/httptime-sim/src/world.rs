@@ -4,8 +4,13 @@ use fastrand::Rng;
 use httptime::session::Session;
 use httptime::{Config, Error, LocalInstant, Measurement, Offset};
 
+use crate::client::SimClient;
+use crate::clock::SimClock;
+use crate::connections::SimConnections;
 use crate::drive::{Effort, Simulation};
-use crate::{NtpSample, Path, SimClient, SimClock, SimConnections, SimServer};
+use crate::ntp::NtpSample;
+use crate::path::Path;
+use crate::server::SimServer;
 
 /// Clocks, a path and a server to measure in virtual time.
 #[derive(Debug, Clone)]

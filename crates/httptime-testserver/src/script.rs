@@ -1,4 +1,4 @@
-//! Makes a [`LoopbackServer`](crate::LoopbackServer) misbehave.
+//! Makes a [`LoopbackServer`](httptime_sim::loopback::LoopbackServer) misbehave.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -11,10 +11,9 @@ use httptime_sim::loopback::{
     Answers, BODY, Connection, Ending, LoopbackServerBuilder, Request, Response, Stamp, http_date,
 };
 
-use crate::Behaviour;
-use crate::behaviour::{HTTP2_FRAMES, INTERIM_102, INTERIM_103, SSH_BANNER, TLS_ALERT};
+use crate::behaviour::{Behaviour, HTTP2_FRAMES, INTERIM_102, INTERIM_103, SSH_BANNER, TLS_ALERT};
 
-/// Settings of a [`LoopbackServer`](crate::LoopbackServer) that make it misbehave.
+/// Settings of a [`LoopbackServer`](httptime_sim::loopback::LoopbackServer) that make it misbehave.
 pub trait Misbehave: Sized {
     /// How each request is answered, over all connections in the order in which they come; the last one repeats.
     /// [`Behaviour::SshBanner`] and [`Behaviour::Unasked`] do not wait for a request: they take the connection that is

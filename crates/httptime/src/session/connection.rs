@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::time::LocalInstant;
 
 /// One connection to a server, opened and closed as often as needed. At most one request is under way on it.
-#[derive(Debug)]
 pub(super) struct Connection {
     state: State,
     layer: Box<dyn Layer>,
@@ -106,6 +106,17 @@ pub(super) enum Received<'a> {
 impl From<Outcome> for Received<'_> {
     fn from(outcome: Outcome) -> Self {
         Self::Other(outcome)
+    }
+}
+
+impl fmt::Debug for Connection {
+    /// Without the bytes: they may hold a proxy's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, address, .. } = self;
+        f.debug_struct("Connection")
+            .field("state", state)
+            .field("address", address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -439,11 +450,11 @@ impl Connection {
                 self.state = State::Closed;
                 self.is_to_close = true;
                 let error = match refused {
-                    Err(error) => error,
+                    Err(error) => Some(error),
                     // It crossed the request on its way: the server had given up on the connection.
-                    _ => Error::Closed { received: 0 },
+                    Ok(head) => head.and_then(|head| head.date().err()),
                 };
-                return Outcome::Lost(error).into();
+                return Outcome::Lost(error.unwrap_or(Error::Closed { received: 0 })).into();
             }
         };
         // A request that took several writes, or is not written in full: the kernel's time is not its first byte's.

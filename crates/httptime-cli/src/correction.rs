@@ -1,0 +1,56 @@
+//! What a correction of the clock was and what came of it.
+
+use std::time::Duration;
+
+use httptime::net::tie;
+use httptime::survey::Survey;
+use httptime::{ClockTie, Error, Measurement};
+use httptime_clock::controller::slew_duration;
+use httptime_clock::{Action, ClockError};
+
+/// What was done and what came of it, to be printed.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) dry_run: bool,
+    pub(crate) before: Survey,
+    pub(crate) action: Option<Action>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) after: Option<Survey>,
+}
+
+/// Why the clock was not changed although it was to be.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It is not the clock that was measured any more.
+    Moved(Error),
+    Clock(ClockError),
+}
+
+/// What was decided, in words.
+pub(crate) fn decision(action: Action) -> String {
+    match action {
+        Action::Leave => "nothing to do: no error beyond what the bounds leave open".into(),
+        Action::Step(by) => format!("step by {by:.6} s"),
+        Action::Slew(by) => {
+            format!("slew by {by:.6} s, done in {:.0} s", slew_duration(by).as_secs_f64())
+        }
+        Action::Refuse(refusal) => format!("refused: {refusal}"),
+        _ => "nothing".into(),
+    }
+}
+
+/// Whether the wall clock still is the one that was measured.
+///
+/// # Errors
+/// [`Error::ClockStepped`] when somebody has set it since.
+pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
+    let measured = ClockTie::new(measurement.at(), measurement.local_time(), Duration::ZERO);
+    let now = tie();
+    let elapsed = now.instant().saturating_since(measured.instant());
+    let allowed = TURNED + now.uncertainty() + elapsed / 2000;
+    let by = measured.stepped_by(now);
+    if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
+}
+
+/// What the wall clock may differ from the monotonic one without having been set.
+const TURNED: Duration = Duration::from_millis(1);
