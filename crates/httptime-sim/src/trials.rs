@@ -243,6 +243,7 @@ impl Draw {
             connections = connections.closing_idle(self.log_uniform(50.0, 10_000.0));
             if self.one_in(2) {
                 connections = connections.saying_timeout();
+                self.fits(&["malformed_head"]);
             }
         }
         if self.trouble(&["connection_refused", "connection_broke", "empty_reply", "closed_early"])
