@@ -278,3 +278,180 @@ pub(crate) fn happens(probability: f64, random: &mut Rng) -> bool {
 pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
     if mean.is_zero() { Duration::ZERO } else { exponential(mean, random) }
 }
+
+#[cfg(test)]
+mod tests {
+    use httptime::measurement::Ended;
+    use httptime::schedule::{Profile, ScheduleKind};
+    use httptime::{Config, Error, Measurement};
+
+    use super::*;
+    use crate::{Outcome, Path, SimClock, SimServer, World, worlds};
+
+    const RUNS: u64 = 200;
+
+    fn config(profile: Profile) -> Config {
+        Config::builder().profile(profile).lag(Duration::ZERO).build().expect("in range")
+    }
+
+    /// The median of the errors, and that of the standard deviations, in milliseconds.
+    fn errors(
+        world: &dyn Fn(u64) -> World,
+        profile: Profile,
+        connections: &SimConnections,
+    ) -> [f64; 2] {
+        let config = config(profile);
+        let (mut errors, mut stddevs) = (Vec::new(), Vec::new());
+        for seed in 0..RUNS {
+            let world = world(seed).with_connections(connections.clone());
+            let Outcome { result, truth, .. } = world.measure(&config, seed);
+            let measurement = result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            errors.push(measurement.offset().saturating_sub(truth).abs().as_secs_f64() * 1e3);
+            stddevs.push(measurement.stddev().as_secs_f64() * 1e3);
+        }
+        [errors, stddevs].map(|mut all| {
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        })
+    }
+
+    #[test]
+    fn servers_that_close_are_measured_as_well_as_those_that_keep_connections_open() {
+        let loopback = |seed: u64| {
+            let offset = i64::try_from(seed).expect("small") * 12_345_678;
+            World::new(SimClock::new(offset), Path::symmetric_ms(0.1, 0.01), SimServer::exact())
+        };
+        let named =
+            |name: &'static str| move |seed| worlds::named(name).expect("listed").world(seed);
+        let places: [(&str, &dyn Fn(u64) -> World); 4] = [
+            ("loopback", &loopback),
+            ("lan", &named("lan")),
+            ("regional", &named("regional")),
+            ("wan", &named("wan")),
+        ];
+        let closing = |responses| SimConnections::new().handshake().closing_after(responses);
+        let servers = [
+            ("closes each time", closing(1)),
+            ("closes after two", closing(2)),
+            ("closes each time, silently", closing(1).silent_about_closing()),
+        ];
+        for (place, world) in places {
+            for profile in Profile::ALL {
+                let kept = errors(world, *profile, &SimConnections::new().handshake());
+                for (server, connections) in &servers {
+                    let closed = errors(world, *profile, connections);
+                    println!("{place}, {profile}, {server}: {closed:?} ms, kept open {kept:?}");
+                    let is_as_good =
+                        closed.iter().zip(kept).all(|(closed, kept)| *closed < 2.0 * kept);
+                    assert!(
+                        is_as_good,
+                        "{place}, {profile}, {server}: {closed:?} against {kept:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// 20 ms, nothing queues.
+    fn measure(connections: SimConnections, config: &Config, seed: u64) -> Outcome {
+        let path = Path::symmetric_ms(20.0, 0.0);
+        let world = World::new(SimClock::new(5), path, SimServer::exact());
+        world.with_connections(connections).measure(config, seed)
+    }
+
+    fn measured(connections: SimConnections, config: &Config, seed: u64) -> Measurement {
+        let Outcome { result, truth, .. } = measure(connections, config, seed);
+        let measurement = result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(measurement.bounds().contains(truth), "seed {seed}");
+        measurement
+    }
+
+    #[test]
+    fn no_more_requests_are_sent_than_allowed_when_the_system_takes_no_byte_at_first() {
+        let config = config(Profile::Balanced);
+        for seed in 0..RUNS {
+            let measurement = measured(SimConnections::new().blocking(0.7), &config, seed);
+            assert!(measurement.requests() <= 24, "seed {seed}: {}", measurement.requests());
+            let (requests, observations) = (measurement.requests(), measurement.observations());
+            assert_eq!(requests, observations, "seed {seed}: each once");
+        }
+    }
+
+    #[test]
+    fn a_timeout_said_on_an_idle_connection_is_a_closed_connection() {
+        // It is opened 80 ms ahead.
+        let idle = SimConnections::new().handshake().closing_idle(Duration::from_millis(50));
+        let config = config(Profile::Polite);
+        for seed in 0..RUNS {
+            let ends = [idle.clone(), idle.clone().saying_timeout()].map(|connections| {
+                match measured(connections, &config, seed).ended() {
+                    Ended::Lost(error) => error.kind(),
+                    _ => "",
+                }
+            });
+            assert!(ends.iter().all(|end| ["", "empty_reply"].contains(end)), "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_answers_is_not_lost_because_the_time_is_over() {
+        for seed in 0..RUNS {
+            for kind in ScheduleKind::ALL {
+                let config = Config::builder()
+                    .schedule(*kind)
+                    .lag(Duration::ZERO)
+                    .requests(1000)
+                    .duration(Duration::from_secs(3))
+                    .timeout(Duration::from_millis(50 + 5 * seed))
+                    .build()
+                    .expect("in range");
+                let measurement = measured(SimConnections::new().handshake(), &config, seed);
+                let ended = measurement.ended();
+                assert!(!matches!(ended, Ended::Lost(_)), "{kind}, seed {seed}: {ended:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_restarts_is_measured_on() {
+        let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+        let restart = SimConnections::new().handshake().away(at(2_000), at(3_500));
+        for seed in 0..RUNS {
+            let measurement = measured(restart.clone(), &config(Profile::Balanced), seed);
+            assert!(measurement.elapsed() > Duration::from_secs(8), "seed {seed}");
+            assert_eq!(measurement.ended(), &Ended::Duration, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_does_to_everybody_has_its_name() {
+        let hosts = |hosts: &[SimHost]| {
+            SimConnections::new().handshake().named(hosts.to_vec(), Some(Duration::ZERO))
+        };
+        let proxy = SimProxy::forwarding();
+        let tunnel = SimProxy::tunnelling();
+        let base = || SimConnections::new().handshake();
+        let expected = [
+            ("connection_refused", base().refusing(1.0)),
+            ("connection_refused", hosts(&[SimHost::Refuses, SimHost::Unreachable])),
+            ("connect", hosts(&[SimHost::Unreachable])),
+            ("timeout_connect", hosts(&[SimHost::Silent])),
+            ("timeout_resolve", base().named(vec![SimHost::Server], None)),
+            ("timeout_response", base().not_answering(1.0)),
+            ("timeout_tunnel", base().through(tunnel.slow(Duration::from_secs(10_000)))),
+            ("connection_broke", base().resetting(1.0)),
+            ("proxy_refused", base().through(proxy.refusing(1.0, 502))),
+            ("proxy_refused", base().through(tunnel.refusing(1.0, 503))),
+            ("proxy_credentials", base().through(proxy.refusing(1.0, 407))),
+            ("proxy_credentials", base().through(tunnel.refusing(1.0, 407))),
+        ];
+        for (kind, connections) in expected {
+            let result = measure(connections, &config(Profile::Balanced), 1).result;
+            assert_eq!(result.map_err(|error: Error| error.kind()).err(), Some(kind));
+        }
+        let some_dead = hosts(&[SimHost::Silent, SimHost::Refuses, SimHost::Server]);
+        measured(some_dead, &config(Profile::Balanced), 1);
+        measured(base().through(proxy), &config(Profile::Balanced), 1);
+        measured(base().through(tunnel), &config(Profile::Balanced), 1);
+    }
+}

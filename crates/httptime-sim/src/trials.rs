@@ -243,6 +243,7 @@ impl Draw {
             connections = connections.closing_idle(self.log_uniform(50.0, 10_000.0));
             if self.one_in(2) {
                 connections = connections.saying_timeout();
+                self.fits(&["malformed_head"]);
             }
         }
         if self.trouble(&["connection_refused", "connection_broke", "empty_reply", "closed_early"])
@@ -355,7 +356,7 @@ mod tests {
             *(if ending.is_measured { &mut measured } else { &mut failed }) += 1;
         }
         // A network in which nothing works, or in which nothing goes wrong, would prove nothing.
-        assert!(measured > 4 * failed && failed > 1_000, "{measured} measured, {failed} failed");
+        assert!(measured > 2 * failed && failed > 1_000, "{measured} measured, {failed} failed");
     }
 
     /// The first of the million of `cargo run --release -p httptime-benches --bin sessions`.

@@ -152,7 +152,7 @@ impl World {
 mod tests {
     use httptime::Timestamp;
     use httptime::estimate::EstimatorKind;
-    use httptime::schedule::ScheduleKind;
+    use httptime::schedule::{Plan, Schedule, ScheduleKind, View};
 
     use super::*;
 
@@ -297,6 +297,40 @@ mod tests {
         let run = |seed| world.measure(&Config::default(), seed).result.expect("measured");
         assert_eq!(run(1), run(1));
         assert_ne!(run(1).offset(), run(2).offset());
+    }
+
+    /// Two requests at a time, both at once.
+    #[derive(Debug)]
+    struct Pairs;
+
+    impl Schedule for Pairs {
+        fn name(&self) -> &'static str {
+            "pairs"
+        }
+
+        fn plan(&mut self, view: &View<'_>) -> Plan {
+            let progress = view.progress();
+            let is_second = progress.requests() % 2 == 1;
+            match progress.last_sent() {
+                Some(last) if is_second => Plan::SendAt(last),
+                _ if progress.outstanding() > 0 => Plan::AwaitReply,
+                _ => Plan::SendAt(view.earliest()),
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_answers_that_come_at_the_same_instant_none_is_lost() {
+        let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 0.0), SimServer::exact());
+        let config = Config::builder().schedule_with(|| Box::new(Pairs)).requests(10).build();
+        let mut answered = Vec::new();
+        let outcome = world.measure_watched(&config.expect("in range"), SEED, |session, _| {
+            answered.extend(session.progress().at());
+        });
+        let measurement = outcome.result.expect("measured");
+        assert_eq!((measurement.requests(), measurement.observations()), (10, 10));
+        let at_once = answered.chunks(2).filter(|pair| pair[0] == pair[1]).count();
+        assert_eq!(at_once, 5, "{answered:?}");
     }
 
     #[test]

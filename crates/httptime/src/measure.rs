@@ -280,6 +280,11 @@ impl Measure {
         self.progress.lost();
     }
 
+    /// For what the driver knows of its connections: [`Progress::reopens`].
+    pub(crate) fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
     /// The time is over, whatever is still under way.
     pub(crate) fn expire(&mut self) {
         self.ended.get_or_insert(Ended::Duration);

@@ -26,6 +26,14 @@ pub struct Progress {
     known: Option<Known>,
     round_trips: LatestRoundTrips,
     handovers: LatestRoundTrips,
+    reopening: Option<Reopening>,
+}
+
+/// What it takes that connections are closed after each response.
+#[derive(Debug, Clone, Copy)]
+struct Reopening {
+    takes: Duration,
+    sockets: u32,
 }
 
 /// What the observations so far have shown.
@@ -57,6 +65,7 @@ impl Progress {
             known: None,
             round_trips: LatestRoundTrips::new(),
             handovers: LatestRoundTrips::new(),
+            reopening: None,
         }
     }
 
@@ -139,6 +148,24 @@ impl Progress {
     #[must_use]
     pub fn round_trip_median(&self) -> Option<Duration> {
         self.known.map(|_| duration(self.round_trips.trips().median()))
+    }
+
+    /// The least time between two requests that each need a new connection; `None` while connections stay open.
+    #[must_use]
+    pub fn reopening_interval(&self) -> Option<Duration> {
+        let Reopening { takes, sockets } = self.reopening?;
+        Some(self.round_trip_median()?.saturating_add(takes) / sockets.max(1))
+    }
+
+    /// Each request needs a new connection: opening one `takes` so long, and up to so many `sockets` are in use at once,
+    /// those that are opening included.
+    pub fn reopens(&mut self, takes: Duration, sockets: u32) {
+        self.reopening = Some(Reopening { takes, sockets });
+    }
+
+    /// Connections stay open.
+    pub fn keeps_open(&mut self) {
+        self.reopening = None;
     }
 
     /// How long a round trip is thought to take when nothing queues: a little less than the shortest one seen.

@@ -146,7 +146,7 @@ pub struct Session {
     opening_time: Option<Duration>,
     /// Whether the server keeps connections open, according to its latest response.
     is_keeping: bool,
-    /// Connections in a row that were found closed when they were used again.
+    /// Connections that the server closed after a response without saying so.
     stale: u32,
     events: Events,
 }
@@ -532,6 +532,7 @@ impl Session {
                 if is_kept && !self.is_keeping {
                     self.connections[slot].close();
                 }
+                self.note_turnaround();
             }
             Received::Other(outcome) => self.conclude(slot, outcome, arrival.at),
         }
@@ -561,6 +562,7 @@ impl Session {
                 self.backoff.opened();
                 self.address = index;
                 self.opening_time = Some(took);
+                self.note_turnaround();
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
@@ -575,17 +577,33 @@ impl Session {
                 }
             }
             Outcome::Unusable(error) => self.lose(false, error, now),
-            Outcome::Dropped => {
+            Outcome::Dropped { was_used } => {
                 self.due = None;
+                self.note_closed(u32::from(was_used));
                 self.events.push(Event::Dropped);
             }
             Outcome::Stale => {
-                self.stale += 1;
                 self.due = None;
+                self.note_closed(1);
                 self.measure.unanswered();
                 self.events.push(Event::Dropped);
             }
             Outcome::Lost(error) => self.lose(true, error, now),
+        }
+    }
+
+    /// The server closed so many connections that it had used, and had not said that it would.
+    fn note_closed(&mut self, connections: u32) {
+        self.stale += connections;
+        self.is_keeping &= self.stale < MAX_STALE;
+        self.note_turnaround();
+    }
+
+    /// Tells the schedule how often requests can leave.
+    fn note_turnaround(&mut self) {
+        match self.opening_time {
+            Some(took) if !self.is_keeping => self.measure.progress_mut().reopens(took, SOCKETS),
+            _ => self.measure.progress_mut().keeps_open(),
         }
     }
 
@@ -680,13 +698,15 @@ const fn lacking(family: Family) -> &'static str {
 
 /// The most connections to one server.
 pub const MAX_CONNECTIONS: usize = 4;
+/// The same, to divide by.
+const SOCKETS: u32 = 4;
 /// A bound on the work done between two waits.
 const MAX_TURNS: u32 = 64;
 /// How long before a request is due its connection begins to open, when it is not known how long that takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times what it took before.
 const SPARE_LEAD: Duration = Duration::from_millis(20);
-/// After so many connections were found closed when they were used again, each is used once.
+/// After the server has closed so many connections without saying so, each is used once.
 const MAX_STALE: u32 = 2;
 /// A wait that ends this long before a request leaves has to be precise.
 const PRECISE_WITHIN: Duration = Duration::from_millis(2);

@@ -81,8 +81,10 @@ pub(super) enum Outcome {
     },
     /// The connection was open, and is of no use.
     Unusable(Error),
-    /// It was closed while no request was under way.
-    Dropped,
+    /// It was closed while no request was under way, after a response or before its first request.
+    Dropped {
+        was_used: bool,
+    },
     /// A connection that was used before was closed before a byte of the response: the server had closed it already.
     Stale,
     /// No response will come for the request under way.
@@ -392,7 +394,7 @@ impl Connection {
             State::Busy { sent, is_whole, .. } => self.answer(sent, is_whole, arrival),
             State::Ready { is_fresh: false } => {
                 self.close();
-                Outcome::Dropped.into()
+                Outcome::Dropped { was_used: true }.into()
             }
             _ => {
                 let is_turned_away = self.is_turned_away(had_success, arrival.at);
@@ -401,8 +403,10 @@ impl Connection {
                     // The server says why it closes the connection.
                     Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
                         self.close();
-                        let outcome = Outcome::Unusable(Error::Closed { received: 0 });
-                        return if is_turned_away { outcome } else { Outcome::Dropped }.into();
+                        return match is_turned_away {
+                            true => Outcome::Unusable(Error::Closed { received: 0 }).into(),
+                            false => Outcome::Dropped { was_used: false }.into(),
+                        };
                     }
                     Ok(_) => Error::MalformedHead { reason: UNASKED },
                 };
@@ -500,7 +504,7 @@ impl Connection {
                 Outcome::Unusable(reason(Phase::Tunnel))
             }
             State::Ready { .. } if is_turned_away => Outcome::Unusable(reason(Phase::Connect)),
-            State::Ready { .. } => Outcome::Dropped,
+            State::Ready { is_fresh } => Outcome::Dropped { was_used: !is_fresh },
             State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
             State::Busy { .. } => Outcome::Lost(reason(phase.unwrap_or(Phase::Response))),
         }
