@@ -229,7 +229,7 @@ fn verbose_numbers_the_answers_of_each_server_without_a_gap() {
 
 #[test]
 fn verbose_names_a_server_that_is_given_up() {
-    let options = [&QUICK[..], &["-v", "--min-servers", "1"]].concat();
+    let options = [QUICK, &["-v", "--min-servers", "1"]].concat();
     let silent = LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
     let honest = server();
     let mut command = program();
