@@ -8,23 +8,23 @@ use std::env;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
 use httptime::net::{now, tie};
-use httptime::session::{Action, ConnectionId, Target};
-use httptime::survey::Sessions;
-use httptime::{Config, Url};
+use httptime::session::{Action, ConnectionId};
+use httptime::survey::{Sessions, Targets};
 use socket2::{Domain, Socket, Type};
 
 /// A socket, and whether its connection is open.
 type Slot = Option<(TcpStream, bool)>;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let proxy = env::var("PROXY").ok().map(|url| Url::parse(&url)).transpose()?;
-    let target = |url: String| Target::of(Url::parse(&url)?, proxy.clone(), false).map(Arc::new);
-    let targets = env::args().skip(1).map(target).collect::<Result<Vec<_>, _>>()?;
-    let mut sessions = Sessions::new(targets, &Config::default(), tie())?;
+    let builder = Targets::builder().servers(env::args().skip(1));
+    let targets = match env::var("PROXY") {
+        Ok(proxy) => builder.proxy(proxy).build()?,
+        Err(_) => builder.build()?,
+    };
+    let mut sessions = targets.sessions(tie());
     let mut slots: Vec<Slot> = (0..sessions.connections()).map(|_| None).collect();
     loop {
         match sessions.poll(now()) {
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 match socket.write(sessions.output(conn)) {
                     Ok(count) => sessions.sent(conn, count, at),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        sessions.sent(conn, 0, at)
+                        sessions.sent(conn, 0, at);
                     }
                     Err(error) => sessions.failed(conn, error, now()),
                 }

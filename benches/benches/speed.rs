@@ -1,5 +1,6 @@
 //! How fast: `cargo bench -p httptime-benches`. Ids are `group/case/implementation`.
 #![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "criterion_group! makes a public function")]
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -41,6 +41,10 @@
 // The version of this header, as text.
 #define HTTPTIME_VERSION "0.1.0"
 
+// The system's, from <sys/socket.h> and <netdb.h>.
+struct sockaddr;
+struct addrinfo;
+
 // The version of this header as a number that can be compared: major * 65536 + minor * 256 + patch.
 #define HTTPTIME_VERSION_NUMBER 256
 
@@ -240,6 +244,16 @@
 // IPv6 only.
 #define HTTPTIME_FAMILY_IPV6 6
 
+// The kernel's times of requests and responses where it gives them, else the program's, request by request.
+#define HTTPTIME_TIMESTAMPING_AUTO 0
+
+// The kernel's times. A response without both of them is not used; without any, the measurement fails with
+// HTTPTIME_ERROR_NOT_STAMPED.
+#define HTTPTIME_TIMESTAMPING_KERNEL 1
+
+// The program's times. The kernel is not asked.
+#define HTTPTIME_TIMESTAMPING_USER 2
+
 // For httptime_options.floor_ns: any Date is taken for possible.
 #define HTTPTIME_NO_FLOOR INT64_MIN
 
@@ -291,6 +305,56 @@
 // ... and every observation.
 #define HTTPTIME_LOG_TRACE 5
 
+// The name has addresses.
+#define HTTPTIME_EVENT_RESOLVED 1
+
+// A connection can take requests. text is the address, duration_ns how long opening it took.
+#define HTTPTIME_EVENT_OPENED 2
+
+// A connection was closed while no request was under way on it.
+#define HTTPTIME_EVENT_DROPPED 3
+
+// A request has left, at at_ns or a little later.
+#define HTTPTIME_EVENT_SENT 4
+
+// A request could not leave in time and is rescheduled. duration_ns is how late it would have been.
+#define HTTPTIME_EVENT_RESCHEDULED 5
+
+// A response was used. It came at at_ns, after a round trip of duration_ns, and gives lower_ns and upper_ns.
+#define HTTPTIME_EVENT_ANSWERED 6
+
+// A request or a connection was lost, for the reason in status and text. Nothing is sent before at_ns.
+#define HTTPTIME_EVENT_LOST 7
+
+// The server is done. status and text say why it failed; HTTPTIME_OK if it has a result.
+#define HTTPTIME_EVENT_ENDED 8
+
+// Something that this version of the library has no number for.
+#define HTTPTIME_EVENT_OTHER 9
+
+// The numbers of connections are below this.
+#define HTTPTIME_MAX_CONNECTIONS 64
+
+// Find the addresses of host, and call httptime_session_resolved.
+#define HTTPTIME_SESSION_RESOLVE 1
+
+// Begin to open a TCP connection to address, without blocking. When the socket is writable, httptime_session_connected; or, by
+// hand, httptime_session_opened. If it fails at once, httptime_session_failed.
+#define HTTPTIME_SESSION_OPEN 2
+
+// Call httptime_session_transmit. Or, by hand: read what has come on this connection, and report that if there is anything. If
+// there is nothing: read the clock, write httptime_session_output once, and call httptime_session_sent.
+#define HTTPTIME_SESSION_TRANSMIT 3
+
+// Close the socket of this connection.
+#define HTTPTIME_SESSION_CLOSE 4
+
+// Wait until a socket is ready or until_ns has come, then call httptime_session_poll again.
+#define HTTPTIME_SESSION_WAIT 5
+
+// There is nothing more to do: httptime_session_finish.
+#define HTTPTIME_SESSION_DONE 6
+
 // Send a request at the instant given, or at once if it has passed.
 #define HTTPTIME_NEXT_SEND 1
 
@@ -341,19 +405,35 @@ typedef struct httptime_canceller httptime_canceller;
 // date but a stored response's: httptime_measure does. For one thread at a time, whichever.
 typedef struct httptime_estimator httptime_estimator;
 
-// The measurement of one server by a program with sockets and clocks of its own. Nothing here reads a clock, opens a socket
-// or blocks. For one thread at a time, whichever.
+// The measurement of one server by a program with an HTTP library of its own, which takes responses apart (curl). A program
+// that only has sockets uses httptime_session. Nothing here reads a clock, opens a socket or blocks. For one thread at a time,
+// whichever.
 //
 // Until httptime_measure_next says HTTPTIME_NEXT_DONE: send when it says so and call httptime_measure_sent; with the response,
-// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on a monotonic
-// clock of the program's (CLOCK_MONOTONIC, httptime_now), the same for all calls.
+// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on
+// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_ORIGIN where it shows.
 typedef struct httptime_measure httptime_measure;
 
 // Turns the bytes that come on one connection into heads of responses. For one thread at a time, whichever.
 typedef struct httptime_reader httptime_reader;
 
+// The measurement of one server or several by a program with an event loop (libevent, libuv, poll). The session decides: when to
+// connect and to send, what to retry, what a proxy's answer means, when to stop, which servers agree. The program owns sockets,
+// timers and clocks. Nothing here opens a socket or blocks. For one thread at a time, whichever.
+//
+// Call httptime_session_poll until it says WAIT or DONE, and do what it says in between. Whenever a socket can be read from, call
+// httptime_session_receive. Or, by hand: read once, read the clock after that, and call httptime_session_received; at the end of
+// the stream close the socket and call httptime_session_closed, after an error httptime_session_failed. Poll again after each of
+// these. Instants are ns on CLOCK_MONOTONIC: httptime_now.
+typedef struct httptime_session httptime_session;
+
 // What became of each server, and what they say together. It does not change: any number of threads may read it at once.
 typedef struct httptime_survey httptime_survey;
+
+// A TCP connection of the program's, and what the kernel says about it: when bytes left and when they came (SO_TIMESTAMPING,
+// Linux only; elsewhere the times of the program are all there is). On a busy machine the times of a program contain the wait
+// for a CPU; the kernel's do not. For one thread at a time, whichever.
+typedef struct httptime_timestamps httptime_timestamps;
 
 // How a call ended: HTTPTIME_OK, or an HTTPTIME_ERROR_* number. The numbers are frozen: none is ever given another meaning,
 // and a newer library may return one that this header does not have.
@@ -406,6 +486,10 @@ typedef struct httptime_options {
     uint32_t drift_ppm;
     // Through the proxy: not 0 has it open a tunnel (CONNECT) instead of forwarding requests. Default: 0.
     int32_t tunnel;
+    // Whose times of requests and responses to use: HTTPTIME_TIMESTAMPING_*. Default: HTTPTIME_TIMESTAMPING_AUTO.
+    int32_t timestamping;
+    // How many servers must answer and agree, up to their number. 0, the default: more than half of them.
+    uint32_t min_servers;
     // How long after the first request another one may be sent, up to an hour. 0, the default: as the profile has it.
     int64_t duration_ns;
     // The longest wait for a name, a connection or a response: 1 ms to an hour. Default: 5 s. A call takes no longer than
@@ -421,6 +505,11 @@ typedef struct httptime_options {
     // "http://user:password@host:port", the password and the port only if needed, or NULL, the default, for none. The
     // environment is not looked at. In user and password, / is %2F, ? is %3F, # is %23 and % is %25.
     const char *proxy;
+    // The local address of every connection ("192.0.2.7", "2001:db8::7"), or NULL, the default, for the system's choice.
+    const char *source_address;
+    // The network interface of every connection ("eth0"), or NULL, the default, for the system's choice. Linux only; elsewhere
+    // connections fail.
+    const char *interface;
     // Ends the call from elsewhere, or NULL, the default.
     const struct httptime_canceller *canceller;
     // Called after each exchange, or NULL, the default.
@@ -444,7 +533,7 @@ typedef struct httptime_measurement {
     int64_t lower_ns;
     // The offset is no more than this, if the assumptions below hold.
     int64_t upper_ns;
-    // The instant to which offset and bounds refer, on the monotonic clock of httptime_now.
+    // The instant to which offset and bounds refer, on the monotonic clock: see httptime_now.
     int64_t at_ns;
     // What the local wall clock showed at that instant: ns since 1970-01-01T00:00:00Z.
     int64_t local_time_ns;
@@ -462,6 +551,10 @@ typedef struct httptime_measurement {
     uint32_t requests;
     // Responses used.
     uint32_t observations;
+    // Of these, how many left at a time that the kernel gave.
+    uint32_t sent_by_kernel;
+    // Of these, how many came at a time that the kernel gave.
+    uint32_t received_by_kernel;
     // The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     char server[136];
 } httptime_measurement;
@@ -473,7 +566,7 @@ typedef struct httptime_tie {
     uint32_t struct_size;
     // 0.
     uint32_t reserved;
-    // The monotonic clock: ns since an origin that only the clock knows.
+    // The monotonic clock: CLOCK_MONOTONIC in ns, as httptime_now.
     int64_t instant_ns;
     // The wall clock: ns since 1970-01-01T00:00:00Z.
     int64_t wall_ns;
@@ -490,6 +583,56 @@ typedef void (*httptime_log_callback)(int32_t level,
                                       const char *target,
                                       const char *message,
                                       void *user_data);
+
+// What the program is to do next. Written by httptime_session_poll; set struct_size before.
+typedef struct httptime_session_action {
+    // sizeof(httptime_session_action), set by the caller.
+    uint32_t struct_size;
+    // HTTPTIME_SESSION_*.
+    int32_t kind;
+    // Which server, from 0 in the order of the URLs. 0 for WAIT and DONE.
+    uint32_t server;
+    // Which connection, for OPEN, TRANSMIT and CLOSE: a number below HTTPTIME_MAX_CONNECTIONS; else 0. The program has a socket
+    // for each.
+    uint32_t conn;
+    // For WAIT: until when; else 0.
+    int64_t until_ns;
+    // For WAIT: whether a request leaves at until_ns. A timer wakes too late for that: set it to some milliseconds earlier, then
+    // poll without waiting until the instant has come.
+    int32_t precise;
+    // For OPEN: the size of address in bytes; else 0.
+    uint32_t address_length;
+    // For OPEN: where to, for socket() and connect(). Lives until the next call with this session. Else NULL.
+    const struct sockaddr *address;
+    // For RESOLVE: the name of the server or the proxy, for getaddrinfo(). Lives as long as the session. Else NULL.
+    const char *host;
+    // For RESOLVE: its port in digits, for getaddrinfo(). Lives as long as the session. Else NULL.
+    const char *port;
+    // NULL.
+    const void *reserved;
+} httptime_session_action;
+
+// Something that happened in a session: for progress displays and logs. Written by the library; set struct_size before.
+typedef struct httptime_event {
+    // sizeof(httptime_event), set by the caller.
+    uint32_t struct_size;
+    // HTTPTIME_EVENT_*.
+    int32_t kind;
+    // Which server, from 0 in the order of the URLs.
+    uint32_t server;
+    // Why, for HTTPTIME_EVENT_LOST and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    httptime_status status;
+    // An instant, where the kind has one; else 0.
+    int64_t at_ns;
+    // A duration, where the kind has one; else 0.
+    int64_t duration_ns;
+    // For HTTPTIME_EVENT_ANSWERED: the offset is no less than this, according to this response alone. Else 0.
+    int64_t lower_ns;
+    // The offset is no more than this.
+    int64_t upper_ns;
+    // The address or the reason, ended by a NUL; else empty.
+    char text[192];
+} httptime_event;
 
 // The head of a response, as far as it matters for the time. Written by the library; set struct_size before.
 typedef struct httptime_head {
@@ -519,9 +662,10 @@ typedef struct httptime_exchange {
     uint32_t struct_size;
     // Whether the response had an Age. If so and it is not zero, the response is refused.
     int32_t has_age;
-    // When the request's first byte left, or a little before, on the caller's monotonic clock.
+    // When the request's first byte left, or a little before: the monotonic clock, read before the write.
     int64_t sent_ns;
-    // When the Date had come, or a little after, on the same clock.
+    // When the whole head of the response had come: the same clock, read after the read that completed the head. An earlier
+    // time, that of the first bytes, gives bounds that need not hold.
     int64_t received_ns;
     // The Date: ns since 1970.
     int64_t date_ns;
@@ -625,27 +769,6 @@ size_t httptime_error_message(char *buffer,
 httptime_status httptime_options_init(struct httptime_options *options,
                                       uint32_t struct_size);
 
-// Measures one server, or several and selects among them. Blocks until it is done. Never touches a clock.
-//
-// urls: count texts, "http://host:port/path", port and path only if needed. count: 1 to HTTPTIME_MAX_SERVERS; with several,
-// the majority decides.
-// options: NULL for the defaults. measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with
-// HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL, _INVALID_CONFIG before anything is sent, and with 4 to 55. Any thread,
-// several at once.
-httptime_status httptime_query(const char *const *urls,
-                               size_t count,
-                               const struct httptime_options *options,
-                               struct httptime_measurement *measurement);
-
-// As httptime_query, and keeps what became of each server. HTTPTIME_OK only says that they were asked: what came of it
-// is httptime_survey_combined's status.
-//
-// survey: set to the new handle, which is yours: httptime_survey_free. The rest as for httptime_query.
-httptime_status httptime_survey_run(const char *const *urls,
-                                    size_t count,
-                                    const struct httptime_options *options,
-                                    struct httptime_survey **survey);
-
 // What the selected servers say together; with one server, what that one says.
 //
 // measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with the error of the only server, with
@@ -679,8 +802,29 @@ const char *httptime_survey_url(const struct httptime_survey *survey,
 // survey: NULL does nothing.
 void httptime_survey_free(struct httptime_survey *survey);
 
-// Now, on the monotonic clock of this library: ns since an origin that is the same for all of a process. Measurements of
-// httptime_query and httptime_survey_run count instants so.
+// Measures one server, or several and selects among them. Blocks until it is done. Never touches a clock.
+//
+// urls: count texts, "http://host:port/path", port and path only if needed. count: 1 to HTTPTIME_MAX_SERVERS; with several,
+// the majority decides.
+// options: NULL for the defaults. measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with
+// HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL, _INVALID_CONFIG before anything is sent, and with 4 to 55. Any thread,
+// several at once.
+httptime_status httptime_query(const char *const *urls,
+                               size_t count,
+                               const struct httptime_options *options,
+                               struct httptime_measurement *measurement);
+
+// As httptime_query, and keeps what became of each server. HTTPTIME_OK only says that they were asked: what came of it
+// is httptime_survey_combined's status.
+//
+// survey: set to the new handle, which is yours: httptime_survey_free. The rest as for httptime_query.
+httptime_status httptime_survey_run(const char *const *urls,
+                                    size_t count,
+                                    const struct httptime_options *options,
+                                    struct httptime_survey **survey);
+
+// The monotonic clock now, in ns. On Unix that is CLOCK_MONOTONIC itself: a program may as well call clock_gettime. All
+// instants of this library count on it.
 //
 // Any thread, at any time.
 int64_t httptime_now(void);
@@ -716,6 +860,184 @@ void httptime_canceller_free(struct httptime_canceller *canceller);
 httptime_status httptime_set_log(httptime_log_callback callback,
                                  void *user_data,
                                  int32_t level);
+
+// Has the kernel take timestamps of a connection, where it can. Call it when the connection is open, before anything is
+// written; not with HTTPTIME_TIMESTAMPING_USER. httptime_session_connected does it.
+//
+// fd: a TCP socket that does not block; it stays open until the handle is freed. timestamps: set to the new handle, which is
+// yours: httptime_timestamps_free. Where the system has no such timestamps the handle works all the same and gives none.
+httptime_status httptime_timestamps_enable(int32_t fd,
+                                           struct httptime_timestamps **timestamps);
+
+// Reads from the connection, instead of recv(). Call it when the socket is ready: for reading, or for an error, which is how the
+// kernel reports its timestamps.
+//
+// buffer: size bytes, at least 1. count: set to the number of bytes read, to 0 at the end of the stream, or to an error number,
+// negated: -EAGAIN when there is nothing to read.
+httptime_status httptime_timestamps_read(struct httptime_timestamps *timestamps,
+                                         void *buffer,
+                                         size_t size,
+                                         int64_t *count);
+
+// Bytes were written to the connection. Call it after each send().
+//
+// count: how many were written. length: how many were to be written.
+httptime_status httptime_timestamps_wrote(struct httptime_timestamps *timestamps,
+                                          size_t count,
+                                          size_t length);
+
+// Frees the handle. The socket stays open.
+//
+// timestamps: NULL does nothing.
+void httptime_timestamps_free(struct httptime_timestamps *timestamps);
+
+// Begins the measurement of some servers.
+//
+// urls, count: as for httptime_query. options: NULL for the defaults; source_address, interface, canceller and progress have no
+// meaning here. begin: both clocks as they are now, or NULL: then the library reads them. session: set to the new handle, which is yours:
+// httptime_session_free. Fails with HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL and _INVALID_CONFIG.
+httptime_status httptime_session_new(const char *const *urls,
+                                     size_t count,
+                                     const struct httptime_options *options,
+                                     const struct httptime_tie *begin,
+                                     struct httptime_session **session);
+
+// What to do next.
+//
+// now_ns: the monotonic clock now. action: its struct_size set by the caller; written only on HTTPTIME_OK.
+httptime_status httptime_session_poll(struct httptime_session *session,
+                                      int64_t now_ns,
+                                      struct httptime_session_action *action);
+
+// The addresses of a name, or why there are none. The session uses those of the family in the options.
+//
+// server: of HTTPTIME_SESSION_RESOLVE. addresses: what getaddrinfo, evdns_getaddrinfo or uv_getaddrinfo gives (ai_addr,
+// ai_addrlen and ai_next are read), or NULL; not kept. error: if addresses is NULL, why, in words (gai_strerror), or NULL.
+httptime_status httptime_session_resolved(struct httptime_session *session,
+                                          uint32_t server,
+                                          const struct addrinfo *addresses,
+                                          const char *error,
+                                          int64_t now_ns);
+
+// A TCP connection is open.
+httptime_status httptime_session_opened(struct httptime_session *session,
+                                        uint32_t conn,
+                                        int64_t now_ns);
+
+// A socket that was connecting is writable: reports that the connection is open, or has failed, and has the kernel take
+// timestamps where it can and the options want them.
+//
+// fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
+// httptime_timestamps_free; NULL if the connection failed. came: set to 1, or to -1 when the connection failed: close the socket.
+httptime_status httptime_session_connected(struct httptime_session *session,
+                                           uint32_t conn,
+                                           int32_t fd,
+                                           struct httptime_timestamps **timestamps,
+                                           int32_t *came);
+
+// The bytes to write to a connection.
+//
+// bytes, length: set to them. They live until the next call with this session other than this one.
+httptime_status httptime_session_output(const struct httptime_session *session,
+                                        uint32_t conn,
+                                        const char **bytes,
+                                        size_t *length);
+
+// Bytes of httptime_session_output were written.
+//
+// count: how many; 0 when the write would have blocked. at_ns: the monotonic clock, read before the write.
+httptime_status httptime_session_sent(struct httptime_session *session,
+                                      uint32_t conn,
+                                      size_t count,
+                                      int64_t at_ns);
+
+// Whether httptime_session_writable is to be called when this connection takes bytes again: 1 or 0. 0 for NULL and for a
+// number that is none.
+int32_t httptime_session_waits_to_write(const struct httptime_session *session,
+                                        uint32_t conn);
+
+// A connection takes bytes again.
+httptime_status httptime_session_writable(struct httptime_session *session, uint32_t conn);
+
+// Bytes were read from a connection. Each read is reported on its own: the time of a response is that of the read that
+// completes its head.
+//
+// bytes: length bytes, copied. at_ns: the monotonic clock, read after the read. timestamps: those of this connection, by
+// which the bytes were read (httptime_timestamps_read), or NULL if it has none.
+httptime_status httptime_session_received(struct httptime_session *session,
+                                          uint32_t conn,
+                                          const char *bytes,
+                                          size_t length,
+                                          int64_t at_ns,
+                                          struct httptime_timestamps *timestamps);
+
+// Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
+//
+// timestamps: those of the connection. came: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
+// gone: free its timestamps and close its socket.
+httptime_status httptime_session_receive(struct httptime_session *session,
+                                         uint32_t conn,
+                                         struct httptime_timestamps *timestamps,
+                                         int32_t *came);
+
+// Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
+//
+// timestamps: those of the connection. came: as for httptime_session_receive.
+httptime_status httptime_session_transmit(struct httptime_session *session,
+                                          uint32_t conn,
+                                          struct httptime_timestamps *timestamps,
+                                          int32_t *came);
+
+// The other end closed a connection. The program has closed the socket.
+httptime_status httptime_session_closed(struct httptime_session *session,
+                                        uint32_t conn,
+                                        int64_t now_ns);
+
+// A connection could not be opened, or it broke. The program has closed the socket.
+//
+// error: the errno of socket(), connect(), send() or recv(), or the value of SO_ERROR.
+httptime_status httptime_session_failed(struct httptime_session *session,
+                                        uint32_t conn,
+                                        int32_t error,
+                                        int64_t now_ns);
+
+// The oldest event that was not taken yet. A server keeps its latest 16.
+//
+// event: its struct_size set by the caller; written when found. found: set to 1, or to 0 when there is none.
+httptime_status httptime_session_next_event(struct httptime_session *session,
+                                            struct httptime_event *event,
+                                            int32_t *found);
+
+// What has been sent to one server and learnt from it so far.
+//
+// server: from 0, in the order of the URLs. progress: its struct_size set by the caller; written only on HTTPTIME_OK. Fails
+// with HTTPTIME_ERROR_NOTHING_MEASURED before the first response.
+httptime_status httptime_session_progress(const struct httptime_session *session,
+                                          uint32_t server,
+                                          struct httptime_progress *progress);
+
+// Ends every server that is not done; what was measured counts. Then poll until DONE, or httptime_session_finish.
+httptime_status httptime_session_stop(struct httptime_session *session);
+
+// Ends every server that is not done with HTTPTIME_ERROR_CANCELLED, and so the whole. Then poll until DONE, or
+// httptime_session_finish.
+httptime_status httptime_session_cancel(struct httptime_session *session);
+
+// What became of each server, and what they say together. Servers that are not done are stopped. The session is still to be
+// freed and good for nothing else; sockets that are still open are the program's to close.
+//
+// end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
+// HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
+// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or response, or begin younger than the first, and
+// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.
+httptime_status httptime_session_finish(struct httptime_session *session,
+                                        const struct httptime_tie *end,
+                                        struct httptime_survey **survey);
+
+// Frees a session, finished or not.
+//
+// session: NULL does nothing.
+void httptime_session_free(struct httptime_session *session);
 
 // Writes the request for a date, to be sent to the server of a URL as it is, as often as wanted, over one connection.
 //
@@ -771,7 +1093,8 @@ void httptime_reader_free(struct httptime_reader *reader);
 
 // Begins a measurement.
 //
-// options: NULL for the defaults; family, proxy, tunnel, canceller and progress have no meaning here. begin: both clocks as
+// options: NULL for the defaults; of these, profile, estimator, schedule, requests, drift_ppm and the numbers in ns but
+// timeout_ns have a meaning here. begin: both clocks as
 // they are now. measure: set to the new handle, which is yours: httptime_measure_free.
 httptime_status httptime_measure_new(const struct httptime_options *options,
                                      const struct httptime_tie *begin,
@@ -786,6 +1109,16 @@ httptime_status httptime_measure_next(struct httptime_measure *measure,
                                       int64_t earliest_ns,
                                       int32_t *next,
                                       int64_t *at_ns);
+
+// Whether a request is too late to be sent: it would tell little, and the next call of httptime_measure_next reschedules it.
+// Ask right before sending.
+//
+// due_ns: what httptime_measure_next gave. now_ns: the monotonic clock now. missed: set to 1 or 0. After three in a row it is
+// 0.
+httptime_status httptime_measure_is_missed(const struct httptime_measure *measure,
+                                           int64_t due_ns,
+                                           int64_t now_ns,
+                                           int32_t *missed);
 
 // A request has left.
 //

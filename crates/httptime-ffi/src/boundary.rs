@@ -202,6 +202,26 @@ pub(crate) unsafe fn slice<'a, T>(
     Ok(unsafe { std::slice::from_raw_parts(pointer.as_ptr(), count) })
 }
 
+/// Bytes to be written to; they are made zero first, so that they need not be initialised.
+///
+/// # Safety
+/// `pointer` is NULL, or `count` bytes can be written there and are used by nobody else for `'a`.
+pub(crate) unsafe fn slice_mut<'a>(
+    pointer: *mut u8,
+    count: usize,
+    name: &str,
+) -> Result<&'a mut [u8], Failure> {
+    let pointer = target(pointer, name)?;
+    if count == 0 || isize::try_from(count).is_err() {
+        return Err(Failure::argument(format!("{name} cannot have {count} bytes")));
+    }
+    // SAFETY: not NULL, not larger than memory, initialised here, and `count` bytes long as the caller says.
+    Ok(unsafe {
+        pointer.as_ptr().write_bytes(0, count);
+        std::slice::from_raw_parts_mut(pointer.as_ptr(), count)
+    })
+}
+
 /// # Safety
 /// `pointer` is NULL, or points to a text with a NUL at its end that lives for `'a`.
 pub(crate) unsafe fn text<'a>(

@@ -16,9 +16,13 @@
     reason = "the documentation of items is also the header's comments, where backticks are noise"
 )]
 
+mod address;
+
 mod boundary;
 
 mod failure;
+
+mod urls;
 
 // In the order in which the header has them.
 mod version;
@@ -33,6 +37,8 @@ mod options;
 
 mod measurement;
 
+mod survey;
+
 mod query;
 
 mod tie;
@@ -40,6 +46,12 @@ mod tie;
 mod canceller;
 
 mod log;
+
+mod timestamps;
+
+mod event;
+
+mod session;
 
 mod http;
 
@@ -51,9 +63,11 @@ mod clock;
 #[cfg(test)]
 mod tests;
 
+pub use crate::address::*;
 pub use crate::canceller::*;
 #[cfg(feature = "clock")]
 pub use crate::clock::*;
+pub use crate::event::*;
 pub use crate::http::*;
 pub use crate::log::*;
 pub use crate::measure::*;
@@ -62,8 +76,11 @@ pub use crate::message::*;
 pub use crate::options::*;
 pub use crate::progress::*;
 pub use crate::query::*;
+pub use crate::session::*;
 pub use crate::status::*;
+pub use crate::survey::*;
 pub use crate::tie::*;
+pub use crate::timestamps::*;
 pub use crate::version::*;
 
 /// Panics inside, which gives [`HTTPTIME_ERROR_PANIC`].

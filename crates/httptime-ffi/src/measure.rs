@@ -40,9 +40,10 @@ pub struct httptime_exchange {
     pub struct_size: u32,
     /// Whether the response had an Age. If so and it is not zero, the response is refused.
     pub has_age: i32,
-    /// When the request's first byte left, or a little before, on the caller's monotonic clock.
+    /// When the request's first byte left, or a little before: the monotonic clock, read before the write.
     pub sent_ns: i64,
-    /// When the Date had come, or a little after, on the same clock.
+    /// When the whole head of the response had come: the same clock, read after the read that completed the head. An earlier
+    /// time, that of the first bytes, gives bounds that need not hold.
     pub received_ns: i64,
     /// The Date: ns since 1970.
     pub date_ns: i64,
@@ -72,12 +73,13 @@ unsafe impl Versioned for httptime_exchange {
     }
 }
 
-/// The measurement of one server by a program with sockets and clocks of its own. Nothing here reads a clock, opens a socket
-/// or blocks. For one thread at a time, whichever.
+/// The measurement of one server by a program with an HTTP library of its own, which takes responses apart (curl). A program
+/// that only has sockets uses httptime_session. Nothing here reads a clock, opens a socket or blocks. For one thread at a time,
+/// whichever.
 ///
 /// Until httptime_measure_next says HTTPTIME_NEXT_DONE: send when it says so and call httptime_measure_sent; with the response,
-/// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on a monotonic
-/// clock of the program's (CLOCK_MONOTONIC, httptime_now), the same for all calls.
+/// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on
+/// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_ORIGIN where it shows.
 #[derive(Debug)]
 pub struct httptime_measure {
     /// Until it is finished.
@@ -88,13 +90,14 @@ pub struct httptime_measure {
 
 impl httptime_measure {
     fn running(&mut self) -> Result<&mut Measure, Failure> {
-        self.measure.as_mut().ok_or_else(|| Failure::argument("the measurement is finished"))
+        self.measure.as_mut().ok_or_else(finished)
     }
 }
 
 /// Begins a measurement.
 ///
-/// options: NULL for the defaults; family, proxy, tunnel, canceller and progress have no meaning here. begin: both clocks as
+/// options: NULL for the defaults; of these, profile, estimator, schedule, requests, drift_ppm and the numbers in ns but
+/// timeout_ns have a meaning here. begin: both clocks as
 /// they are now. measure: set to the new handle, which is yours: httptime_measure_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_new(
@@ -144,6 +147,31 @@ pub unsafe extern "C" fn httptime_measure_next(
             next.write(number);
             at.write(instant);
         }
+        Ok(())
+    })
+}
+
+/// Whether a request is too late to be sent: it would tell little, and the next call of httptime_measure_next reschedules it.
+/// Ask right before sending.
+///
+/// due_ns: what httptime_measure_next gave. now_ns: the monotonic clock now. missed: set to 1 or 0. After three in a row it is
+/// 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_measure_is_missed(
+    measure: *const httptime_measure,
+    due_ns: i64,
+    now_ns: i64,
+    missed: *mut i32,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let measure = unsafe { reference(measure, "measure") }?;
+        let missed = target(missed, "missed")?;
+        let measure = measure.measure.as_ref().ok_or_else(finished)?;
+        let (due, now) = (LocalInstant::from_nanos(due_ns), LocalInstant::from_nanos(now_ns));
+        let is_missed = measure.is_missed(due, now);
+        // SAFETY: the header says that a number can be written there.
+        unsafe { missed.write(i32::from(is_missed)) };
         Ok(())
     })
 }
@@ -240,10 +268,7 @@ pub unsafe extern "C" fn httptime_measure_progress(
         // SAFETY: the header says what the pointers point to.
         let (measure, output) =
             unsafe { (reference(measure, "measure")?, Output::new(progress, "progress")?) };
-        let measure = measure
-            .measure
-            .as_ref()
-            .ok_or_else(|| Failure::argument("the measurement is finished"))?;
+        let measure = measure.measure.as_ref().ok_or_else(finished)?;
         let progress = httptime_progress::new(0, measure.progress(), measure.estimate());
         output.write(&progress.ok_or(NOTHING)?);
         Ok(())
@@ -422,6 +447,10 @@ pub unsafe extern "C" fn httptime_select(
         }
         Ok(())
     })
+}
+
+fn finished() -> Failure {
+    Failure::argument("the measurement is finished")
 }
 
 pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure> {

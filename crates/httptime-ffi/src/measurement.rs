@@ -43,7 +43,7 @@ pub struct httptime_measurement {
     pub lower_ns: i64,
     /// The offset is no more than this, if the assumptions below hold.
     pub upper_ns: i64,
-    /// The instant to which offset and bounds refer, on the monotonic clock of httptime_now.
+    /// The instant to which offset and bounds refer, on the monotonic clock: see httptime_now.
     pub at_ns: i64,
     /// What the local wall clock showed at that instant: ns since 1970-01-01T00:00:00Z.
     pub local_time_ns: i64,
@@ -61,6 +61,10 @@ pub struct httptime_measurement {
     pub requests: u32,
     /// Responses used.
     pub observations: u32,
+    /// Of these, how many left at a time that the kernel gave.
+    pub sent_by_kernel: u32,
+    /// Of these, how many came at a time that the kernel gave.
+    pub received_by_kernel: u32,
     /// The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     pub server: [c_char; 136],
 }
@@ -87,6 +91,8 @@ unsafe impl Versioned for httptime_measurement {
             drift_ppm: 0,
             requests: 0,
             observations: 0,
+            sent_by_kernel: 0,
+            received_by_kernel: 0,
             server: [0; 136],
         }
     }
@@ -124,6 +130,8 @@ impl From<&Measurement> for httptime_measurement {
             drift_ppm: assumptions.drift_ppm(),
             requests: measurement.requests(),
             observations: measurement.observations(),
+            sent_by_kernel: measurement.sent_by_kernel(),
+            received_by_kernel: measurement.received_by_kernel(),
             server: array(measurement.server().unwrap_or_default()),
         }
     }

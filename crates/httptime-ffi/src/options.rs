@@ -1,11 +1,11 @@
 use std::ffi::{c_char, c_void};
+use std::net::IpAddr;
 use std::ptr;
 
-use httptime::config::{Config, ConfigBuilder};
 use httptime::estimate::EstimatorKind;
 use httptime::net::Canceller;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Family, Offset, Timestamp};
+use httptime::{Config, Family, Offset, Timestamp, Timestamping};
 
 use crate::boundary::{
     Output, Versioned, checked_size, duration, guard, nanos, read, reference, size, target, text,
@@ -13,7 +13,7 @@ use crate::boundary::{
 use crate::canceller::httptime_canceller;
 use crate::failure::Failure;
 use crate::progress::httptime_progress;
-use crate::status::httptime_status;
+use crate::status::{HTTPTIME_ERROR_INVALID_CONFIG, httptime_status};
 
 /// At most 24 requests and about ten seconds, on one connection.
 pub const HTTPTIME_PROFILE_BALANCED: i32 = 0;
@@ -53,6 +53,14 @@ pub const HTTPTIME_FAMILY_IPV4: i32 = 4;
 /// IPv6 only.
 pub const HTTPTIME_FAMILY_IPV6: i32 = 6;
 
+/// The kernel's times of requests and responses where it gives them, else the program's, request by request.
+pub const HTTPTIME_TIMESTAMPING_AUTO: i32 = 0;
+/// The kernel's times. A response without both of them is not used; without any, the measurement fails with
+/// HTTPTIME_ERROR_NOT_STAMPED.
+pub const HTTPTIME_TIMESTAMPING_KERNEL: i32 = 1;
+/// The program's times. The kernel is not asked.
+pub const HTTPTIME_TIMESTAMPING_USER: i32 = 2;
+
 /// For httptime_options.floor_ns: any Date is taken for possible.
 pub const HTTPTIME_NO_FLOOR: i64 = i64::MIN;
 
@@ -87,6 +95,10 @@ pub struct httptime_options {
     pub drift_ppm: u32,
     /// Through the proxy: not 0 has it open a tunnel (CONNECT) instead of forwarding requests. Default: 0.
     pub tunnel: i32,
+    /// Whose times of requests and responses to use: HTTPTIME_TIMESTAMPING_*. Default: HTTPTIME_TIMESTAMPING_AUTO.
+    pub timestamping: i32,
+    /// How many servers must answer and agree, up to their number. 0, the default: more than half of them.
+    pub min_servers: u32,
     /// How long after the first request another one may be sent, up to an hour. 0, the default: as the profile has it.
     pub duration_ns: i64,
     /// The longest wait for a name, a connection or a response: 1 ms to an hour. Default: 5 s. A call takes no longer than
@@ -102,6 +114,11 @@ pub struct httptime_options {
     /// "http://user:password@host:port", the password and the port only if needed, or NULL, the default, for none. The
     /// environment is not looked at. In user and password, / is %2F, ? is %3F, # is %23 and % is %25.
     pub proxy: *const c_char,
+    /// The local address of every connection ("192.0.2.7", "2001:db8::7"), or NULL, the default, for the system's choice.
+    pub source_address: *const c_char,
+    /// The network interface of every connection ("eth0"), or NULL, the default, for the system's choice. Linux only; elsewhere
+    /// connections fail.
+    pub interface: *const c_char,
     /// Ends the call from elsewhere, or NULL, the default.
     pub canceller: *const httptime_canceller,
     /// Called after each exchange, or NULL, the default.
@@ -126,12 +143,16 @@ unsafe impl Versioned for httptime_options {
             requests: 0,
             drift_ppm: config.drift_ppm(),
             tunnel: 0,
+            timestamping: HTTPTIME_TIMESTAMPING_AUTO,
+            min_servers: 0,
             duration_ns: 0,
             timeout_ns: nanos(config.limits().timeout()),
             target_ns: 0,
             lag_ns: -1,
             floor_ns: config.floor().map_or(HTTPTIME_NO_FLOOR, Timestamp::as_unix_nanos),
             proxy: ptr::null(),
+            source_address: ptr::null(),
+            interface: ptr::null(),
             canceller: ptr::null(),
             progress: None,
             progress_data: ptr::null_mut(),
@@ -175,7 +196,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) config: Config,
     pub(crate) proxy: Option<&'a str>,
     pub(crate) tunnel: bool,
-    pub(crate) family: Family,
+    pub(crate) source_address: Option<IpAddr>,
+    pub(crate) interface: Option<&'a str>,
     pub(crate) canceller: Option<&'a Canceller>,
     pub(crate) progress: Option<Watcher>,
 }
@@ -196,11 +218,13 @@ impl<'a> Settings<'a> {
             // SAFETY: as the caller says.
             unsafe { read(options, "options") }?
         };
-        let proxy = if options.proxy.is_null() {
-            None
-        } else {
-            // SAFETY: as the caller says.
-            Some(unsafe { text(options.proxy, "options.proxy") }?)
+        // SAFETY: as the caller says.
+        let (proxy, source_address, interface) = unsafe {
+            (
+                optional(options.proxy, "options.proxy")?,
+                optional(options.source_address, "options.source_address")?,
+                optional(options.interface, "options.interface")?,
+            )
         };
         let canceller = if options.canceller.is_null() {
             None
@@ -212,12 +236,8 @@ impl<'a> Settings<'a> {
             config: options.config()?,
             proxy,
             tunnel: options.tunnel != 0,
-            family: match options.family {
-                HTTPTIME_FAMILY_ANY => Family::Any,
-                HTTPTIME_FAMILY_IPV4 => Family::V4,
-                HTTPTIME_FAMILY_IPV6 => Family::V6,
-                other => return Err(unknown("family", other)),
-            },
+            source_address: source_address.map(address).transpose()?,
+            interface,
             canceller,
             progress: options
                 .progress
@@ -226,14 +246,36 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// # Safety
+/// `pointer` is NULL, or points to a text with a NUL at its end that lives for `'a`.
+unsafe fn optional<'a>(pointer: *const c_char, name: &str) -> Result<Option<&'a str>, Failure> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller says.
+    unsafe { text(pointer, name) }.map(Some)
+}
+
+fn address(text: &str) -> Result<IpAddr, Failure> {
+    text.parse().map_err(|_| {
+        let reason = format!("source_address is {text:?}; it must be an IPv4 or IPv6 address");
+        Failure::new(HTTPTIME_ERROR_INVALID_CONFIG, reason)
+    })
+}
+
 impl httptime_options {
+    /// What a number of the header stands for is in the tables below; what may be set to what is in `ConfigBuilder`.
     fn config(&self) -> Result<Config, Failure> {
         let mut builder = Config::builder()
-            .profile(profile(self.profile)?)
+            .profile(chosen("profile", self.profile, PROFILES)?)
             .estimator(estimator(self.estimator)?)
+            .family(chosen("family", self.family, FAMILIES)?)
+            .timestamping(chosen("timestamping", self.timestamping, TIMESTAMPINGS)?)
             .drift_ppm(self.drift_ppm)
             .timeout(duration(self.timeout_ns, "timeout_ns")?);
-        builder = self.schedule(builder)?;
+        if let Some(schedule) = chosen("schedule", self.schedule, SCHEDULES)? {
+            builder = builder.schedule(schedule);
+        }
         if self.requests != 0 {
             builder = builder.requests(self.requests);
         }
@@ -246,44 +288,93 @@ impl httptime_options {
         if self.lag_ns >= 0 {
             builder = builder.lag(Offset::from_nanos(self.lag_ns).abs());
         }
+        if self.min_servers != 0 {
+            builder = builder.min_servers(usize::try_from(self.min_servers).unwrap_or(usize::MAX));
+        }
         let floor =
             (self.floor_ns != HTTPTIME_NO_FLOOR).then(|| Timestamp::from_unix_nanos(self.floor_ns));
         Ok(builder.floor(floor).build()?)
     }
-
-    fn schedule(&self, builder: ConfigBuilder) -> Result<ConfigBuilder, Failure> {
-        Ok(match self.schedule {
-            HTTPTIME_SCHEDULE_PROFILE => builder,
-            HTTPTIME_SCHEDULE_PERIODIC => builder.schedule(ScheduleKind::Periodic),
-            HTTPTIME_SCHEDULE_BISECT => builder.schedule(ScheduleKind::Bisect),
-            HTTPTIME_SCHEDULE_SCAN => builder.schedule(ScheduleKind::Scan),
-            HTTPTIME_SCHEDULE_HTPDATE => builder.schedule(ScheduleKind::Htpdate),
-            other => return Err(unknown("schedule", other)),
-        })
-    }
-}
-
-fn profile(number: i32) -> Result<Profile, Failure> {
-    Ok(match number {
-        HTTPTIME_PROFILE_BALANCED => Profile::Balanced,
-        HTTPTIME_PROFILE_POLITE => Profile::Polite,
-        HTTPTIME_PROFILE_FAST => Profile::Fast,
-        other => return Err(unknown("profile", other)),
-    })
 }
 
 pub(crate) fn estimator(number: i32) -> Result<EstimatorKind, Failure> {
-    Ok(match number {
-        HTTPTIME_ESTIMATOR_POSTERIOR => EstimatorKind::Posterior,
-        HTTPTIME_ESTIMATOR_INTERSECTION => EstimatorKind::Intersection,
-        HTTPTIME_ESTIMATOR_SYMMETRIC => EstimatorKind::Symmetric,
-        HTTPTIME_ESTIMATOR_HTPDATE => EstimatorKind::Htpdate,
-        HTTPTIME_ESTIMATOR_MIDPOINT => EstimatorKind::Midpoint,
-        HTTPTIME_ESTIMATOR_LAST_DATE => EstimatorKind::LastDate,
-        other => return Err(unknown("estimator", other)),
-    })
+    chosen("estimator", number, ESTIMATORS)
+}
+
+/// What a number of the header stands for.
+fn chosen<T: Copy>(what: &str, number: i32, table: &[(i32, T)]) -> Result<T, Failure> {
+    let found = table.iter().find(|(known, _)| *known == number);
+    found.map(|(_, value)| *value).ok_or_else(|| unknown(what, number))
 }
 
 pub(crate) fn unknown(what: &str, number: i32) -> Failure {
     Failure::argument(format!("there is no {what} {number}"))
+}
+
+const PROFILES: &[(i32, Profile)] = &[
+    (HTTPTIME_PROFILE_BALANCED, Profile::Balanced),
+    (HTTPTIME_PROFILE_POLITE, Profile::Polite),
+    (HTTPTIME_PROFILE_FAST, Profile::Fast),
+];
+
+const ESTIMATORS: &[(i32, EstimatorKind)] = &[
+    (HTTPTIME_ESTIMATOR_POSTERIOR, EstimatorKind::Posterior),
+    (HTTPTIME_ESTIMATOR_INTERSECTION, EstimatorKind::Intersection),
+    (HTTPTIME_ESTIMATOR_SYMMETRIC, EstimatorKind::Symmetric),
+    (HTTPTIME_ESTIMATOR_HTPDATE, EstimatorKind::Htpdate),
+    (HTTPTIME_ESTIMATOR_MIDPOINT, EstimatorKind::Midpoint),
+    (HTTPTIME_ESTIMATOR_LAST_DATE, EstimatorKind::LastDate),
+];
+
+/// The adaptive one is that of the profile.
+const SCHEDULES: &[(i32, Option<ScheduleKind>)] = &[
+    (HTTPTIME_SCHEDULE_PROFILE, None),
+    (HTTPTIME_SCHEDULE_PERIODIC, Some(ScheduleKind::Periodic)),
+    (HTTPTIME_SCHEDULE_BISECT, Some(ScheduleKind::Bisect)),
+    (HTTPTIME_SCHEDULE_SCAN, Some(ScheduleKind::Scan)),
+    (HTTPTIME_SCHEDULE_HTPDATE, Some(ScheduleKind::Htpdate)),
+];
+
+const FAMILIES: &[(i32, Family)] = &[
+    (HTTPTIME_FAMILY_ANY, Family::Any),
+    (HTTPTIME_FAMILY_IPV4, Family::V4),
+    (HTTPTIME_FAMILY_IPV6, Family::V6),
+];
+
+const TIMESTAMPINGS: &[(i32, Timestamping)] = &[
+    (HTTPTIME_TIMESTAMPING_AUTO, Timestamping::Auto),
+    (HTTPTIME_TIMESTAMPING_KERNEL, Timestamping::Kernel),
+    (HTTPTIME_TIMESTAMPING_USER, Timestamping::User),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fmt::Debug;
+
+    use super::*;
+
+    fn check<T: Copy + PartialEq + Debug>(all: &[T], table: &[(i32, T)]) {
+        for one in all {
+            assert!(table.iter().any(|(_, value)| value == one), "{one:?} has no number");
+        }
+        let numbers: BTreeSet<i32> = table.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers.len(), table.len(), "a number stands for two of {table:?}");
+    }
+
+    #[test]
+    fn every_choice_of_the_library_has_a_number_of_its_own() {
+        check(Profile::ALL, PROFILES);
+        check(EstimatorKind::ALL, ESTIMATORS);
+        check(Family::ALL, FAMILIES);
+        check(Timestamping::ALL, TIMESTAMPINGS);
+        let kind = |kind: &ScheduleKind| (*kind != ScheduleKind::Adaptive).then_some(*kind);
+        check(&ScheduleKind::ALL.iter().map(kind).collect::<Vec<_>>(), SCHEDULES);
+    }
+
+    #[test]
+    fn the_default_options_are_the_default_config() {
+        let config = httptime_options::initial().config().expect("valid");
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
 }

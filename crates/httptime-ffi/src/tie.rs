@@ -11,7 +11,7 @@ pub struct httptime_tie {
     pub struct_size: u32,
     /// 0.
     pub reserved: u32,
-    /// The monotonic clock: ns since an origin that only the clock knows.
+    /// The monotonic clock: CLOCK_MONOTONIC in ns, as httptime_now.
     pub instant_ns: i64,
     /// The wall clock: ns since 1970-01-01T00:00:00Z.
     pub wall_ns: i64,
@@ -34,8 +34,8 @@ unsafe impl Versioned for httptime_tie {
     }
 }
 
-/// Now, on the monotonic clock of this library: ns since an origin that is the same for all of a process. Measurements of
-/// httptime_query and httptime_survey_run count instants so.
+/// The monotonic clock now, in ns. On Unix that is CLOCK_MONOTONIC itself: a program may as well call clock_gettime. All
+/// instants of this library count on it.
 ///
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -78,4 +78,19 @@ pub(crate) unsafe fn tie(
         httptime::Timestamp::from_unix_nanos(tie.wall_ns),
         duration(tie.uncertainty_ns, "uncertainty_ns")?,
     ))
+}
+
+/// As [`tie`]; NULL stands for now.
+///
+/// # Safety
+/// As for [`tie`].
+pub(crate) unsafe fn tie_or_now(
+    tie: *const httptime_tie,
+    name: &str,
+) -> Result<httptime::ClockTie, Failure> {
+    if tie.is_null() {
+        return Ok(httptime::net::tie());
+    }
+    // SAFETY: as the caller says.
+    unsafe { self::tie(tie, name) }
 }

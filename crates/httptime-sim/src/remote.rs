@@ -34,6 +34,8 @@ struct Link {
     ends: Option<LocalInstant>,
     /// The server closes then, unless a request comes before.
     idle_until: Option<LocalInstant>,
+    /// When the last bytes come: what is sent after them comes after them.
+    last: Option<LocalInstant>,
 }
 
 /// Something that will happen to a connection.
@@ -272,6 +274,7 @@ impl Remote {
             return;
         }
         if happens(connections.resetting, &mut self.faults) {
+            let at = self.link(conn).last.map_or(at, |last| last.max(at));
             let what = Happening::Failed(ErrorKind::ConnectionReset);
             pending.push(Pending { at, conn, what });
             return;
@@ -326,7 +329,7 @@ impl Remote {
         pending: &mut Vec<Pending>,
     ) -> LocalInstant {
         let later = self.world.connections.in_pieces;
-        let mut last = at;
+        let mut last = self.link(conn).last.map_or(at, |last| last.max(at));
         while !later.is_zero() && bytes.len() > 1 && self.faults.u8(0..4) > 0 {
             let rest = bytes.split_off(self.faults.usize(1..bytes.len()));
             let what = Happening::Bytes(std::mem::replace(&mut bytes, rest));
@@ -344,6 +347,7 @@ impl Remote {
         for end in pending.iter_mut().filter(breaks) {
             end.at = end.at.max(last.saturating_add(NANOSECOND));
         }
+        self.link(conn).last = Some(last);
         last
     }
 

@@ -64,12 +64,20 @@ impl Trial {
             if late.is_zero() { SimClient::idle() } else { SimClient::overloaded(0.2, late) };
         let timeout = Duration::from_millis([1_000, 2_000, 5_000][draw.random.usize(0..3)]);
         let slowest = Duration::from_secs_f64((round_trip + 40.0 * queueing) / 1e3);
-        if slowest + 5 * Duration::from_secs_f64(loss) > timeout / 2 {
+        let connections = draw.connections();
+        let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
+        if slowest + 5 * Duration::from_secs_f64(loss)
+            > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
+        {
+            // Each address gets a share of the time.
             draw.fits(&TIMEOUTS);
         }
-        let connections = draw.connections();
         let config = draw.config(lag, timeout);
         let duration = config.limits().duration();
+        if timeout + duration < A_SECOND + 2 * slowest {
+            // A schedule may wait up to a second before the first request.
+            draw.fits(&TIMEOUTS);
+        }
         let world =
             World::new(clock, path, server).with_client(client).with_connections(connections);
         // For the name, and for the session; and the process may be late by far more than is likely.
@@ -85,7 +93,10 @@ impl Trial {
         let outcome = self.world.measure(&self.config, self.seed);
         let effort = outcome.effort;
         let fail = |what: String| {
-            Err(format!("trial {}: {what}\n{effort:?}\n{:#?}", self.seed, self.world))
+            Err(format!(
+                "trial {}: {what}\n{effort:?}\n{:?}\n{:?}",
+                self.seed, self.world, self.config
+            ))
         };
         if effort.lasted > self.most {
             return fail(format!("{:?} where {:?} are allowed", effort.lasted, self.most));
@@ -277,6 +288,10 @@ impl Draw {
         }
         if self.one_in(4) {
             connections = connections.through(self.proxy());
+            if connections.says_timeout {
+                // 408 in place of a tunnel.
+                self.fits(&["proxy_refused"]);
+            }
         }
         connections
     }
@@ -322,6 +337,7 @@ const TIMEOUTS: [&str; 4] =
     ["timeout_connect", "timeout_tunnel", "timeout_send", "timeout_response"];
 /// Keeps the draws of a trial apart from those of the measurement in it.
 const TRIALS: u64 = 0x7a_11_a1_5e_ed;
+const A_SECOND: Duration = Duration::from_secs(1);
 /// A wait may be over when it begins because the clock went on meanwhile.
 const MAX_EMPTY_WAITS: u32 = 2;
 const MAX_POLLS_IN_A_SECOND: u32 = 2_000;

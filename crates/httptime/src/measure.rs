@@ -280,6 +280,11 @@ impl Measure {
         self.progress.lost();
     }
 
+    /// The time is over, whatever is still under way.
+    pub(crate) fn expire(&mut self) {
+        self.ended.get_or_insert(Ended::Duration);
+    }
+
     fn count_failure(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
         if self.failures < MAX_FAILURES {

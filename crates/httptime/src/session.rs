@@ -279,6 +279,10 @@ impl Session {
         if let Some(slot) = self.connections.iter().position(Connection::has_output) {
             return Some(Action::Transmit { conn: self.id(slot) });
         }
+        if self.connections.iter().any(Connection::has_request) {
+            // The system takes no byte of it. Until one has left, it is not known what to plan from.
+            return Some(self.wait(None, deadline));
+        }
         let due = match self.due {
             Some(due) => due,
             None => match self.measure.next(self.earliest(now)) {
@@ -290,6 +294,13 @@ impl Session {
                 }
             },
         };
+        if self.is_in_vain(due, deadline) {
+            if self.progress().outstanding() > 0 {
+                return Some(self.wait(None, deadline));
+            }
+            self.end(Ok(()));
+            return None;
+        }
         let ready = self.connections.iter().position(Connection::is_ready);
         if let Some(slot) = ready.filter(|_| now >= due) {
             self.request(slot, due, now);
@@ -309,6 +320,12 @@ impl Session {
         None
     }
 
+    /// Whether the response to a request that is due then would come after the end.
+    fn is_in_vain(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
+        let usual = self.progress().round_trip_median();
+        usual.is_some_and(|usual| due.saturating_add(usual) >= deadline)
+    }
+
     /// Writes the request that is due to a connection that is ready, unless it is too late for it.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
@@ -316,7 +333,7 @@ impl Session {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
         }
-        if let Err(error) = self.connections[slot].request(&self.target) {
+        if let Err(error) = self.connections[slot].request(&self.target, now) {
             self.connections[slot].close();
             self.lose(false, error, now);
         }
@@ -411,10 +428,13 @@ impl Session {
     fn expire(&mut self, after: Duration, now: LocalInstant) {
         let waiting = self.connections.iter().max_by_key(|it| (it.is_busy(), it.phase().is_some()));
         let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
-        // When nothing was, there is nothing to name either: it was too early for the next request.
-        if let Some((phase, is_busy)) = phase {
+        // When nothing was, there is nothing to name either: it was too early for the next request. And a server that answered
+        // before did not fail because the time was over.
+        let had_success = self.progress().observations() > 0;
+        if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !had_success) {
             self.lose(is_busy, Error::Timeout { phase, after }, now);
         }
+        self.measure.expire();
         self.end(Ok(()));
     }
 
@@ -491,8 +511,9 @@ impl Session {
     /// Bytes were read from this connection. The time of `arrival` was taken after the read.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (slot, arrival) = (usize::from(conn.slot), arrival.into());
+        let had_success = self.measure.progress().observations() > 0;
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        match connection.received(bytes, arrival) {
+        match connection.received(bytes, had_success, arrival) {
             Received::Answered { times, head, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();

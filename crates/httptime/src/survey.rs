@@ -9,6 +9,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod targets;
+
+pub use self::targets::{Targets, TargetsBuilder};
+
 use crate::config::Config;
 use crate::error::Error;
 use crate::measurement::Measurement;
@@ -46,9 +50,13 @@ impl Sessions {
     /// As [`new`](Self::new).
     pub fn of(sessions: Vec<Session>, config: &Config) -> Result<Self, Error> {
         let quorum = check(sessions.iter().map(Session::target), config)?;
+        Ok(Self::numbered(sessions, quorum, config.drift_ppm()))
+    }
+
+    fn numbered(sessions: Vec<Session>, quorum: Quorum, drift_ppm: u32) -> Self {
         let sessions = sessions.into_iter().enumerate();
         let sessions = sessions.map(|(server, session)| session.numbered(server)).collect();
-        Ok(Self { sessions, quorum, drift_ppm: config.drift_ppm() })
+        Self { sessions, quorum, drift_ppm }
     }
 
     /// The sessions, in the order in which they were given.
@@ -185,10 +193,7 @@ impl Sessions {
 }
 
 /// Checks a set of servers; returns how many of them must answer and agree.
-pub(crate) fn check<'a>(
-    targets: impl Iterator<Item = &'a Target>,
-    config: &Config,
-) -> Result<Quorum, Error> {
+fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Result<Quorum, Error> {
     let refuse = |reason| Err(Error::InvalidConfig { reason });
     let places: Vec<String> = targets.map(|target| target.url().authority_with_port()).collect();
     let count = places.len();

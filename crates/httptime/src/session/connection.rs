@@ -30,6 +30,8 @@ pub(super) struct Connection {
     failure: Option<Error>,
     /// When it became ready.
     ready_at: LocalInstant,
+    /// When the latest request was put into the output.
+    requested_at: LocalInstant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +133,7 @@ impl Connection {
             failure: None,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
+            requested_at: LocalInstant::from_nanos(0),
         }
     }
 
@@ -148,6 +151,11 @@ impl Connection {
     /// Whether it can take a request.
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.has_request
+    }
+
+    /// Whether it has a request that has not begun to leave.
+    pub(super) const fn has_request(&self) -> bool {
+        self.has_request
     }
 
     pub(super) const fn is_busy(&self) -> bool {
@@ -168,6 +176,7 @@ impl Connection {
     /// What is waited for; `None` when nothing is.
     pub(super) fn phase(&self) -> Option<Phase> {
         match self.state {
+            State::Ready { .. } if self.has_request => Some(Phase::Send),
             State::Closed | State::Ready { .. } => None,
             State::Pending(_) | State::Connecting(_) => Some(Phase::Connect),
             State::Tunnelling(_) | State::Handshaking(_) => Some(Phase::Tunnel),
@@ -179,6 +188,9 @@ impl Connection {
     /// When to call [`expired`](Self::expired).
     pub(super) fn deadline(&self, timeout: Duration) -> Option<LocalInstant> {
         match self.state {
+            State::Ready { .. } if self.has_request => {
+                Some(self.requested_at.saturating_add(timeout))
+            }
             State::Closed | State::Ready { .. } | State::Pending(_) => None,
             State::Connecting(opening) => Some(opening.attempt),
             State::Tunnelling(opening) | State::Handshaking(opening) => Some(opening.deadline),
@@ -273,10 +285,11 @@ impl Connection {
     }
 
     /// Puts the request into the output of a ready connection.
-    pub(super) fn request(&mut self, target: &Target) -> Result<(), Error> {
+    pub(super) fn request(&mut self, target: &Target, now: LocalInstant) -> Result<(), Error> {
         if !self.has_unsent() {
             self.clear_wire();
         }
+        self.requested_at = now;
         self.has_request = true;
         self.layer.send(target.request(), &mut self.wire)
     }
@@ -350,8 +363,13 @@ impl Connection {
         (false, Outcome::Nothing)
     }
 
-    /// Bytes came.
-    pub(super) fn received(&mut self, bytes: &[u8], arrival: Arrival) -> Received<'_> {
+    /// Bytes came. `had_success`: whether any response was used so far.
+    pub(super) fn received(
+        &mut self,
+        bytes: &[u8],
+        had_success: bool,
+        arrival: Arrival,
+    ) -> Received<'_> {
         match self.state {
             State::Closed | State::Pending(_) | State::Connecting(_) => {
                 return Outcome::Nothing.into();
@@ -377,8 +395,15 @@ impl Connection {
                 Outcome::Dropped.into()
             }
             _ => {
+                let is_turned_away = self.is_turned_away(had_success, arrival.at);
                 let error = match self.reader.head() {
                     Err(error) => error,
+                    // The server says why it closes the connection.
+                    Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
+                        self.close();
+                        let outcome = Outcome::Unusable(Error::Closed { received: 0 });
+                        return if is_turned_away { outcome } else { Outcome::Dropped }.into();
+                    }
                     Ok(_) => Error::MalformedHead { reason: UNASKED },
                 };
                 self.unusable(error).into()
@@ -452,6 +477,7 @@ impl Connection {
         now: LocalInstant,
     ) -> Outcome {
         let phase = self.phase();
+        let is_turned_away = self.is_turned_away(had_success, now);
         let received = self.reader.eof();
         let is_untouched = matches!(received, Error::Closed { received: 0 });
         let state = self.state;
@@ -473,16 +499,17 @@ impl Connection {
             State::Tunnelling(_) | State::Handshaking(_) => {
                 Outcome::Unusable(reason(Phase::Tunnel))
             }
-            // A server that closes what has been idle for a while is not one that turns everybody away.
-            State::Ready { is_fresh: true }
-                if !had_success || now.saturating_since(self.ready_at) < IDLE =>
-            {
-                Outcome::Unusable(reason(Phase::Connect))
-            }
+            State::Ready { .. } if is_turned_away => Outcome::Unusable(reason(Phase::Connect)),
             State::Ready { .. } => Outcome::Dropped,
             State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
             State::Busy { .. } => Outcome::Lost(reason(phase.unwrap_or(Phase::Response))),
         }
+    }
+
+    /// Whether a server that closes it now turns clients away. One that closes what has been idle for a while does not.
+    fn is_turned_away(&self, had_success: bool, now: LocalInstant) -> bool {
+        matches!(self.state, State::Ready { is_fresh: true })
+            && (!had_success || now.saturating_since(self.ready_at) < IDLE)
     }
 
     /// Its [`deadline`](Self::deadline) has passed.
@@ -491,6 +518,7 @@ impl Connection {
         let state = self.state;
         let timeout = |since| Error::Timeout { phase, after: now.saturating_since(since) };
         match state {
+            State::Ready { .. } if self.has_request => self.unusable(timeout(self.requested_at)),
             State::Closed | State::Ready { .. } | State::Pending(_) => Outcome::Nothing,
             State::Connecting(opening) => {
                 self.close();

@@ -19,8 +19,9 @@ typedef struct httptime_options {
     uint32_t requests;
     uint32_t drift_ppm;
     int32_t tunnel;
+    int32_t timestamping;
+    uint32_t min_servers;
     int64_t duration_ns;
-    int64_t timeout_ns;
 } httptime_options;
 
 typedef struct httptime_measurement {

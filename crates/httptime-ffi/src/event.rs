@@ -1,0 +1,111 @@
+use std::ffi::c_char;
+use std::time::Duration;
+
+use httptime::session::Event;
+
+use crate::boundary::{Versioned, array, nanos, size};
+use crate::failure::Failure;
+use crate::status::{HTTPTIME_OK, httptime_status};
+
+/// The name has addresses.
+pub const HTTPTIME_EVENT_RESOLVED: i32 = 1;
+/// A connection can take requests. text is the address, duration_ns how long opening it took.
+pub const HTTPTIME_EVENT_OPENED: i32 = 2;
+/// A connection was closed while no request was under way on it.
+pub const HTTPTIME_EVENT_DROPPED: i32 = 3;
+/// A request has left, at at_ns or a little later.
+pub const HTTPTIME_EVENT_SENT: i32 = 4;
+/// A request could not leave in time and is rescheduled. duration_ns is how late it would have been.
+pub const HTTPTIME_EVENT_RESCHEDULED: i32 = 5;
+/// A response was used. It came at at_ns, after a round trip of duration_ns, and gives lower_ns and upper_ns.
+pub const HTTPTIME_EVENT_ANSWERED: i32 = 6;
+/// A request or a connection was lost, for the reason in status and text. Nothing is sent before at_ns.
+pub const HTTPTIME_EVENT_LOST: i32 = 7;
+/// The server is done. status and text say why it failed; HTTPTIME_OK if it has a result.
+pub const HTTPTIME_EVENT_ENDED: i32 = 8;
+/// Something that this version of the library has no number for.
+pub const HTTPTIME_EVENT_OTHER: i32 = 9;
+
+/// Something that happened in a session: for progress displays and logs. Written by the library; set struct_size before.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_event {
+    /// sizeof(httptime_event), set by the caller.
+    pub struct_size: u32,
+    /// HTTPTIME_EVENT_*.
+    pub kind: i32,
+    /// Which server, from 0 in the order of the URLs.
+    pub server: u32,
+    /// Why, for HTTPTIME_EVENT_LOST and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    pub status: httptime_status,
+    /// An instant, where the kind has one; else 0.
+    pub at_ns: i64,
+    /// A duration, where the kind has one; else 0.
+    pub duration_ns: i64,
+    /// For HTTPTIME_EVENT_ANSWERED: the offset is no less than this, according to this response alone. Else 0.
+    pub lower_ns: i64,
+    /// The offset is no more than this.
+    pub upper_ns: i64,
+    /// The address or the reason, ended by a NUL; else empty.
+    pub text: [c_char; 192],
+}
+
+// SAFETY: integers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_event {
+    const SMALLEST: usize = 16;
+
+    fn initial() -> Self {
+        Self {
+            struct_size: size::<Self>(),
+            kind: HTTPTIME_EVENT_OTHER,
+            server: 0,
+            status: HTTPTIME_OK,
+            at_ns: 0,
+            duration_ns: 0,
+            lower_ns: 0,
+            upper_ns: 0,
+            text: [0; 192],
+        }
+    }
+}
+
+impl httptime_event {
+    pub(crate) fn new(server: usize, event: Event) -> Self {
+        let server = u32::try_from(server).unwrap_or(u32::MAX);
+        let of = |kind, duration: Duration| Self {
+            kind,
+            server,
+            duration_ns: nanos(duration),
+            ..Self::initial()
+        };
+        let at_once = Duration::ZERO;
+        match event {
+            Event::Resolved { .. } => of(HTTPTIME_EVENT_RESOLVED, at_once),
+            Event::Opened { address, took } => {
+                Self { text: array(&address.to_string()), ..of(HTTPTIME_EVENT_OPENED, took) }
+            }
+            Event::Dropped => of(HTTPTIME_EVENT_DROPPED, at_once),
+            Event::Sent { at } => Self { at_ns: at.as_nanos(), ..of(HTTPTIME_EVENT_SENT, at_once) },
+            Event::Rescheduled { late } => of(HTTPTIME_EVENT_RESCHEDULED, late),
+            Event::Answered { observation } => Self {
+                at_ns: observation.received().as_nanos(),
+                lower_ns: observation.bounds().lower().as_nanos(),
+                upper_ns: observation.bounds().upper().as_nanos(),
+                ..of(HTTPTIME_EVENT_ANSWERED, observation.round_trip())
+            },
+            Event::Lost { error, retry_at } => Self {
+                at_ns: retry_at.as_nanos(),
+                ..of(HTTPTIME_EVENT_LOST, at_once).because(error.into())
+            },
+            Event::Ended { error: None } => of(HTTPTIME_EVENT_ENDED, at_once),
+            Event::Ended { error: Some(error) } => {
+                of(HTTPTIME_EVENT_ENDED, at_once).because(error.into())
+            }
+            _ => of(HTTPTIME_EVENT_OTHER, at_once),
+        }
+    }
+
+    fn because(self, failure: Failure) -> Self {
+        Self { status: failure.status, text: array(&failure.message.unwrap_or_default()), ..self }
+    }
+}

@@ -1,0 +1,679 @@
+use std::ffi::{CString, c_char, c_void};
+use std::io;
+use std::ptr;
+use std::sync::Arc;
+
+use httptime::session::{Action, Arrival, ConnectionId, MAX_CONNECTIONS, Target};
+use httptime::survey::{MAX_SERVERS, Sessions};
+use httptime::{LocalInstant, Timestamping, Url};
+use socket2::SockAddr;
+
+use crate::address::{addresses, addrinfo, sockaddr};
+use crate::boundary::{
+    Output, Versioned, exclusive, give, guard, guard_or, reference, size, slice, take_back, target,
+    text,
+};
+use crate::event::httptime_event;
+use crate::failure::Failure;
+use crate::options::{HTTPTIME_MAX_SERVERS, Settings, httptime_options};
+use crate::progress::httptime_progress;
+use crate::status::{HTTPTIME_ERROR_NOTHING_MEASURED, httptime_status};
+use crate::survey::httptime_survey;
+use crate::tie::{httptime_tie, tie_or_now};
+use crate::timestamps::{httptime_timestamps, take_error};
+use crate::urls::urls;
+
+/// The numbers of connections are below this.
+pub const HTTPTIME_MAX_CONNECTIONS: usize = 64;
+
+/// Find the addresses of host, and call httptime_session_resolved.
+pub const HTTPTIME_SESSION_RESOLVE: i32 = 1;
+/// Begin to open a TCP connection to address, without blocking. When the socket is writable, httptime_session_connected; or, by
+/// hand, httptime_session_opened. If it fails at once, httptime_session_failed.
+pub const HTTPTIME_SESSION_OPEN: i32 = 2;
+/// Call httptime_session_transmit. Or, by hand: read what has come on this connection, and report that if there is anything. If
+/// there is nothing: read the clock, write httptime_session_output once, and call httptime_session_sent.
+pub const HTTPTIME_SESSION_TRANSMIT: i32 = 3;
+/// Close the socket of this connection.
+pub const HTTPTIME_SESSION_CLOSE: i32 = 4;
+/// Wait until a socket is ready or until_ns has come, then call httptime_session_poll again.
+pub const HTTPTIME_SESSION_WAIT: i32 = 5;
+/// There is nothing more to do: httptime_session_finish.
+pub const HTTPTIME_SESSION_DONE: i32 = 6;
+
+/// What the program is to do next. Written by httptime_session_poll; set struct_size before.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct httptime_session_action {
+    /// sizeof(httptime_session_action), set by the caller.
+    pub struct_size: u32,
+    /// HTTPTIME_SESSION_*.
+    pub kind: i32,
+    /// Which server, from 0 in the order of the URLs. 0 for WAIT and DONE.
+    pub server: u32,
+    /// Which connection, for OPEN, TRANSMIT and CLOSE: a number below HTTPTIME_MAX_CONNECTIONS; else 0. The program has a socket
+    /// for each.
+    pub conn: u32,
+    /// For WAIT: until when; else 0.
+    pub until_ns: i64,
+    /// For WAIT: whether a request leaves at until_ns. A timer wakes too late for that: set it to some milliseconds earlier, then
+    /// poll without waiting until the instant has come.
+    pub precise: i32,
+    /// For OPEN: the size of address in bytes; else 0.
+    pub address_length: u32,
+    /// For OPEN: where to, for socket() and connect(). Lives until the next call with this session. Else NULL.
+    pub address: *const sockaddr,
+    /// For RESOLVE: the name of the server or the proxy, for getaddrinfo(). Lives as long as the session. Else NULL.
+    pub host: *const c_char,
+    /// For RESOLVE: its port in digits, for getaddrinfo(). Lives as long as the session. Else NULL.
+    pub port: *const c_char,
+    /// NULL.
+    pub reserved: *const c_void,
+}
+
+// SAFETY: integers and pointers; each field begins where the one before it ends.
+unsafe impl Versioned for httptime_session_action {
+    const SMALLEST: usize = size_of::<Self>();
+
+    fn initial() -> Self {
+        Self {
+            struct_size: size::<Self>(),
+            kind: 0,
+            server: 0,
+            conn: 0,
+            until_ns: 0,
+            precise: 0,
+            address_length: 0,
+            address: ptr::null(),
+            host: ptr::null(),
+            port: ptr::null(),
+            reserved: ptr::null(),
+        }
+    }
+}
+
+/// The measurement of one server or several by a program with an event loop (libevent, libuv, poll). The session decides: when to
+/// connect and to send, what to retry, what a proxy's answer means, when to stop, which servers agree. The program owns sockets,
+/// timers and clocks. Nothing here opens a socket or blocks. For one thread at a time, whichever.
+///
+/// Call httptime_session_poll until it says WAIT or DONE, and do what it says in between. Whenever a socket can be read from, call
+/// httptime_session_receive. Or, by hand: read once, read the clock after that, and call httptime_session_received; at the end of
+/// the stream close the socket and call httptime_session_closed, after an error httptime_session_failed. Poll again after each of
+/// these. Instants are ns on CLOCK_MONOTONIC: httptime_now.
+#[derive(Debug)]
+pub struct httptime_session {
+    /// Until it is finished.
+    sessions: Option<Sessions>,
+    /// Host and port of each server, or of the proxy.
+    hops: Vec<(CString, CString)>,
+    /// Whether the kernel is asked for timestamps.
+    is_stamped: bool,
+    /// Of the latest OPEN.
+    address: Option<Box<SockAddr>>,
+}
+
+impl httptime_session {
+    fn running(&mut self) -> Result<&mut Sessions, Failure> {
+        self.sessions.as_mut().ok_or_else(finished)
+    }
+
+    fn shared(&self) -> Result<&Sessions, Failure> {
+        self.sessions.as_ref().ok_or_else(finished)
+    }
+
+    fn describe(&mut self, action: Action) -> httptime_session_action {
+        let of = |kind| httptime_session_action { kind, ..httptime_session_action::initial() };
+        let on = |kind, conn: ConnectionId| httptime_session_action {
+            server: small(conn.server()),
+            conn: small(conn.index()),
+            ..of(kind)
+        };
+        match action {
+            Action::Resolve { server } => {
+                let hop = self.hops.get(server);
+                httptime_session_action {
+                    server: small(server),
+                    host: hop.map_or(ptr::null(), |(host, _)| host.as_ptr()),
+                    port: hop.map_or(ptr::null(), |(_, port)| port.as_ptr()),
+                    ..of(HTTPTIME_SESSION_RESOLVE)
+                }
+            }
+            Action::Open { conn, address } => {
+                let address = self.address.insert(Box::new(address.into()));
+                httptime_session_action {
+                    address: address.as_ptr().cast(),
+                    address_length: address.len(),
+                    ..on(HTTPTIME_SESSION_OPEN, conn)
+                }
+            }
+            Action::Transmit { conn } => on(HTTPTIME_SESSION_TRANSMIT, conn),
+            Action::Close { conn } => on(HTTPTIME_SESSION_CLOSE, conn),
+            Action::Wait { until, precise } => httptime_session_action {
+                until_ns: until.as_nanos(),
+                precise: i32::from(precise),
+                ..of(HTTPTIME_SESSION_WAIT)
+            },
+            _ => of(HTTPTIME_SESSION_DONE),
+        }
+    }
+}
+
+/// Begins the measurement of some servers.
+///
+/// urls, count: as for httptime_query. options: NULL for the defaults; source_address, interface, canceller and progress have no
+/// meaning here. begin: both clocks as they are now, or NULL: then the library reads them. session: set to the new handle, which is yours:
+/// httptime_session_free. Fails with HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL and _INVALID_CONFIG.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_new(
+    urls: *const *const c_char,
+    count: usize,
+    options: *const httptime_options,
+    begin: *const httptime_tie,
+    session: *mut *mut httptime_session,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to, and that it stays for the call.
+        let (urls, settings, begin) = unsafe {
+            (self::urls(urls, count)?, Settings::of(options)?, tie_or_now(begin, "begin")?)
+        };
+        let place = target(session, "session")?;
+        let proxy = settings.proxy.map(Url::parse).transpose()?;
+        let targets = urls.iter().map(|url| {
+            let url = Url::parse(url)?;
+            match &proxy {
+                None => Target::new(url),
+                Some(proxy) => Target::via_proxy(url, proxy.clone(), settings.tunnel),
+            }
+        });
+        let targets = targets.map(|target| target.map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let hops = targets.iter().map(|target| {
+            let c_text = |text: &str| CString::new(text).unwrap_or_default();
+            (c_text(target.hop().host()), c_text(&target.hop().port().to_string()))
+        });
+        let hops = hops.collect();
+        let sessions = Sessions::new(targets, &settings.config, begin)?;
+        let is_stamped = settings.config.timestamping() != Timestamping::User;
+        give(httptime_session { sessions: Some(sessions), hops, is_stamped, address: None }, place);
+        Ok(())
+    })
+}
+
+/// What to do next.
+///
+/// now_ns: the monotonic clock now. action: its struct_size set by the caller; written only on HTTPTIME_OK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_poll(
+    session: *mut httptime_session,
+    now_ns: i64,
+    action: *mut httptime_session_action,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (session, output) =
+            unsafe { (exclusive(session, "session")?, Output::new(action, "action")?) };
+        let action = session.running()?.poll(LocalInstant::from_nanos(now_ns));
+        output.write(&session.describe(action));
+        Ok(())
+    })
+}
+
+/// The addresses of a name, or why there are none. The session uses those of the family in the options.
+///
+/// server: of HTTPTIME_SESSION_RESOLVE. addresses: what getaddrinfo, evdns_getaddrinfo or uv_getaddrinfo gives (ai_addr,
+/// ai_addrlen and ai_next are read), or NULL; not kept. error: if addresses is NULL, why, in words (gai_strerror), or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_resolved(
+    session: *mut httptime_session,
+    server: u32,
+    addresses: *const addrinfo,
+    error: *const c_char,
+    now_ns: i64,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (session, addresses) =
+            unsafe { (exclusive(session, "session")?, self::addresses(addresses)?) };
+        let found = if addresses.is_empty() && !error.is_null() {
+            // SAFETY: the header says what the pointer points to.
+            Err(io::Error::other(unsafe { text(error, "error") }?))
+        } else {
+            Ok(addresses)
+        };
+        let server = numbered(server, session.hops.len())?;
+        session.running()?.resolved(server, found, LocalInstant::from_nanos(now_ns));
+        Ok(())
+    })
+}
+
+/// A TCP connection is open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_opened(
+    session: *mut httptime_session,
+    conn: u32,
+    now_ns: i64,
+) -> httptime_status {
+    // SAFETY: the header says what the pointer points to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            sessions.opened(conn, LocalInstant::from_nanos(now_ns));
+            Ok(())
+        })
+    }
+}
+
+/// A socket that was connecting is writable: reports that the connection is open, or has failed, and has the kernel take
+/// timestamps where it can and the options want them.
+///
+/// fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
+/// httptime_timestamps_free; NULL if the connection failed. came: set to 1, or to -1 when the connection failed: close the socket.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_connected(
+    session: *mut httptime_session,
+    conn: u32,
+    fd: i32,
+    timestamps: *mut *mut httptime_timestamps,
+    came: *mut i32,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let session = unsafe { exclusive(session, "session") }?;
+        let (timestamps, came) = (target(timestamps, "timestamps")?, target(came, "came")?);
+        let is_asked = session.is_stamped;
+        let sessions = session.running()?;
+        let conn = connection(conn, sessions)?;
+        if let Some(error) = take_error(fd)? {
+            sessions.failed(conn, error, httptime::net::now());
+            // SAFETY: the header says that a number and a pointer can be written there.
+            unsafe {
+                timestamps.write(ptr::null_mut());
+                came.write(GONE);
+            }
+            return Ok(());
+        }
+        give(httptime_timestamps::new(fd, is_asked)?, timestamps);
+        sessions.opened(conn, httptime::net::now());
+        // SAFETY: the header says that a number can be written there.
+        unsafe { came.write(SOMETHING_CAME) };
+        Ok(())
+    })
+}
+
+/// The bytes to write to a connection.
+///
+/// bytes, length: set to them. They live until the next call with this session other than this one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_output(
+    session: *const httptime_session,
+    conn: u32,
+    bytes: *mut *const c_char,
+    length: *mut usize,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        let sessions = unsafe { reference(session, "session") }?.shared()?;
+        let (bytes, length) = (target(bytes, "bytes")?, target(length, "length")?);
+        let output = sessions.output(connection(conn, sessions)?);
+        // SAFETY: the header says that a pointer and a number can be written there.
+        unsafe {
+            bytes.write(output.as_ptr().cast());
+            length.write(output.len());
+        }
+        Ok(())
+    })
+}
+
+/// Bytes of httptime_session_output were written.
+///
+/// count: how many; 0 when the write would have blocked. at_ns: the monotonic clock, read before the write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_sent(
+    session: *mut httptime_session,
+    conn: u32,
+    count: usize,
+    at_ns: i64,
+) -> httptime_status {
+    // SAFETY: the header says what the pointer points to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            let length = sessions.output(conn).len();
+            if count > length {
+                let reason = format!("count is {count}; there were {length} bytes to write");
+                return Err(Failure::argument(reason));
+            }
+            sessions.sent(conn, count, LocalInstant::from_nanos(at_ns));
+            Ok(())
+        })
+    }
+}
+
+/// Whether httptime_session_writable is to be called when this connection takes bytes again: 1 or 0. 0 for NULL and for a
+/// number that is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_waits_to_write(
+    session: *const httptime_session,
+    conn: u32,
+) -> i32 {
+    // SAFETY: the header says what the pointer points to.
+    let session = unsafe { session.as_ref() };
+    guard_or(0, || {
+        let Some(sessions) = session.and_then(|session| session.sessions.as_ref()) else {
+            return 0;
+        };
+        let waits = |conn| sessions.waits_to_write(conn);
+        i32::from(connection(conn, sessions).is_ok_and(waits))
+    })
+}
+
+/// A connection takes bytes again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_writable(
+    session: *mut httptime_session,
+    conn: u32,
+) -> httptime_status {
+    // SAFETY: the header says what the pointer points to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            sessions.writable(conn);
+            Ok(())
+        })
+    }
+}
+
+/// Bytes were read from a connection. Each read is reported on its own: the time of a response is that of the read that
+/// completes its head.
+///
+/// bytes: length bytes, copied. at_ns: the monotonic clock, read after the read. timestamps: those of this connection, by
+/// which the bytes were read (httptime_timestamps_read), or NULL if it has none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_received(
+    session: *mut httptime_session,
+    conn: u32,
+    bytes: *const c_char,
+    length: usize,
+    at_ns: i64,
+    timestamps: *mut httptime_timestamps,
+) -> httptime_status {
+    // SAFETY: the header says what the pointers point to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            let bytes = slice(bytes.cast::<u8>(), length, "bytes")?;
+            let kernel = if timestamps.is_null() {
+                None
+            } else {
+                exclusive(timestamps, "timestamps")?.times()
+            };
+            sessions.received(conn, bytes, Arrival::new(LocalInstant::from_nanos(at_ns), kernel));
+            Ok(())
+        })
+    }
+}
+
+/// Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
+///
+/// timestamps: those of the connection. came: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
+/// gone: free its timestamps and close its socket.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_receive(
+    session: *mut httptime_session,
+    conn: u32,
+    timestamps: *mut httptime_timestamps,
+    came: *mut i32,
+) -> httptime_status {
+    // SAFETY: the header says what the pointers point to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            place.write(receive(sessions, conn, timestamps));
+            Ok(())
+        })
+    }
+}
+
+/// Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
+///
+/// timestamps: those of the connection. came: as for httptime_session_receive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_transmit(
+    session: *mut httptime_session,
+    conn: u32,
+    timestamps: *mut httptime_timestamps,
+    came: *mut i32,
+) -> httptime_status {
+    // SAFETY: the header says what the pointers point to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            place.write(transmit(sessions, conn, timestamps));
+            Ok(())
+        })
+    }
+}
+
+/// The other end closed a connection. The program has closed the socket.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_closed(
+    session: *mut httptime_session,
+    conn: u32,
+    now_ns: i64,
+) -> httptime_status {
+    // SAFETY: the header says what the pointer points to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            sessions.closed(conn, LocalInstant::from_nanos(now_ns));
+            Ok(())
+        })
+    }
+}
+
+/// A connection could not be opened, or it broke. The program has closed the socket.
+///
+/// error: the errno of socket(), connect(), send() or recv(), or the value of SO_ERROR.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_failed(
+    session: *mut httptime_session,
+    conn: u32,
+    error: i32,
+    now_ns: i64,
+) -> httptime_status {
+    // SAFETY: the header says what the pointer points to.
+    unsafe {
+        report(session, conn, |sessions, conn| {
+            let error = io::Error::from_raw_os_error(error);
+            sessions.failed(conn, error, LocalInstant::from_nanos(now_ns));
+            Ok(())
+        })
+    }
+}
+
+/// The oldest event that was not taken yet. A server keeps its latest 16.
+///
+/// event: its struct_size set by the caller; written when found. found: set to 1, or to 0 when there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_next_event(
+    session: *mut httptime_session,
+    event: *mut httptime_event,
+    found: *mut i32,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (session, output) =
+            unsafe { (exclusive(session, "session")?, Output::new(event, "event")?) };
+        let found = target(found, "found")?;
+        let next = session.running()?.next_event();
+        // SAFETY: the header says that a number can be written there.
+        unsafe { found.write(i32::from(next.is_some())) };
+        if let Some((server, event)) = next {
+            output.write(&httptime_event::new(server, event));
+        }
+        Ok(())
+    })
+}
+
+/// What has been sent to one server and learnt from it so far.
+///
+/// server: from 0, in the order of the URLs. progress: its struct_size set by the caller; written only on HTTPTIME_OK. Fails
+/// with HTTPTIME_ERROR_NOTHING_MEASURED before the first response.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_progress(
+    session: *const httptime_session,
+    server: u32,
+    progress: *mut httptime_progress,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (session, output) =
+            unsafe { (reference(session, "session")?, Output::new(progress, "progress")?) };
+        let one = &session.shared()?.sessions()[numbered(server, session.hops.len())?];
+        let progress = httptime_progress::new(server, one.progress(), one.estimate());
+        let nothing = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
+        output.write(&progress.ok_or(nothing)?);
+        Ok(())
+    })
+}
+
+/// Ends every server that is not done; what was measured counts. Then poll until DONE, or httptime_session_finish.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_stop(session: *mut httptime_session) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        unsafe { exclusive(session, "session") }?.running()?.stop();
+        Ok(())
+    })
+}
+
+/// Ends every server that is not done with HTTPTIME_ERROR_CANCELLED, and so the whole. Then poll until DONE, or
+/// httptime_session_finish.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_cancel(
+    session: *mut httptime_session,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointer points to.
+        unsafe { exclusive(session, "session") }?.running()?.cancel();
+        Ok(())
+    })
+}
+
+/// What became of each server, and what they say together. Servers that are not done are stopped. The session is still to be
+/// freed and good for nothing else; sockets that are still open are the program's to close.
+///
+/// end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
+/// HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
+/// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or response, or begin younger than the first, and
+/// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_finish(
+    session: *mut httptime_session,
+    end: *const httptime_tie,
+    survey: *mut *mut httptime_survey,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header says what the pointers point to.
+        let (session, end) = unsafe { (exclusive(session, "session")?, tie_or_now(end, "end")?) };
+        let place = target(survey, "survey")?;
+        let sessions = session.sessions.take().ok_or_else(finished)?;
+        give(httptime_survey::from(&sessions.finish(end)), place);
+        Ok(())
+    })
+}
+
+/// Frees a session, finished or not.
+///
+/// session: NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_session_free(session: *mut httptime_session) {
+    // SAFETY: the header says: NULL, or a handle of httptime_session_new that nobody uses any more.
+    unsafe { take_back(session) }
+}
+
+/// Hands on what happened to a connection.
+///
+/// # Safety
+/// `session` is NULL, or a handle that nobody else uses.
+unsafe fn report(
+    session: *mut httptime_session,
+    conn: u32,
+    what: impl FnOnce(&mut Sessions, ConnectionId) -> Result<(), Failure>,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: as the caller says.
+        let sessions = unsafe { exclusive(session, "session") }?.running()?;
+        let conn = connection(conn, sessions)?;
+        what(sessions, conn)
+    })
+}
+
+/// Reads once; what came of it is as httptime_session_receive says.
+fn receive(
+    sessions: &mut Sessions,
+    conn: ConnectionId,
+    timestamps: &mut httptime_timestamps,
+) -> i32 {
+    let mut space = [0; 4096];
+    match timestamps.read(&mut space) {
+        Ok(None) => return NOTHING_CAME,
+        Ok(Some(0)) => sessions.closed(conn, httptime::net::now()),
+        Ok(Some(count)) => {
+            sessions.received(conn, &space[..count], timestamps.arrival());
+            return SOMETHING_CAME;
+        }
+        Err(error) => sessions.failed(conn, error, httptime::net::now()),
+    }
+    GONE
+}
+
+/// What has come is reported first; then the session decides again.
+fn transmit(
+    sessions: &mut Sessions,
+    conn: ConnectionId,
+    timestamps: &mut httptime_timestamps,
+) -> i32 {
+    let came = receive(sessions, conn, timestamps);
+    if came != NOTHING_CAME {
+        return came;
+    }
+    let at = httptime::net::now();
+    match timestamps.write(sessions.output(conn)) {
+        Ok(count) => sessions.sent(conn, count, at),
+        Err(error) => {
+            sessions.failed(conn, error, httptime::net::now());
+            return GONE;
+        }
+    }
+    NOTHING_CAME
+}
+
+const SOMETHING_CAME: i32 = 1;
+const NOTHING_CAME: i32 = 0;
+const GONE: i32 = -1;
+
+fn finished() -> Failure {
+    Failure::argument("the session is finished")
+}
+
+fn connection(conn: u32, sessions: &Sessions) -> Result<ConnectionId, Failure> {
+    let index = usize::try_from(conn).unwrap_or(usize::MAX);
+    if index >= sessions.connections() {
+        let reason = format!("conn is {conn}; it must be below {}", sessions.connections());
+        return Err(Failure::argument(reason));
+    }
+    Ok(ConnectionId::from_index(index))
+}
+
+fn numbered(server: u32, servers: usize) -> Result<usize, Failure> {
+    let index = usize::try_from(server).unwrap_or(usize::MAX);
+    if index >= servers {
+        return Err(Failure::argument(format!("there are {servers} servers, none {server}")));
+    }
+    Ok(index)
+}
+
+/// A number that is below [`HTTPTIME_MAX_CONNECTIONS`].
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+const _: () = assert!(
+    HTTPTIME_MAX_SERVERS == MAX_SERVERS
+        && HTTPTIME_MAX_CONNECTIONS == MAX_SERVERS * MAX_CONNECTIONS
+);
