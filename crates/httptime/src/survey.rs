@@ -211,7 +211,7 @@ fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Resu
     let quorum = config.min_servers().map_or(majority, |least| majority.with_min_servers(least));
     if quorum.min_servers() > count {
         let least = quorum.min_servers();
-        return refuse(format!("min_servers is {least}, and {count} servers are given"));
+        return refuse(format!("min_servers is {least}; servers given: {count}"));
     }
     Ok(quorum)
 }
