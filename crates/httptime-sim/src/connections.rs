@@ -355,7 +355,8 @@ mod tests {
     /// 20 ms, nothing queues.
     fn measure(connections: SimConnections, config: &Config, seed: u64) -> Outcome {
         let path = Path::symmetric_ms(20.0, 0.0);
-        let world = World::new(SimClock::new(5), path, SimServer::exact());
+        let clock = SimClock::new(i64::try_from(seed).expect("small") * 7_654_321);
+        let world = World::new(clock, path, SimServer::exact());
         world.with_connections(connections).measure(config, seed)
     }
 
