@@ -283,7 +283,7 @@ pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
 mod tests {
     use httptime::measurement::Ended;
     use httptime::schedule::{Profile, ScheduleKind};
-    use httptime::{Config, Error, Measurement};
+    use httptime::{Config, Error, Measurement, Timestamp};
 
     use super::*;
     use crate::{Outcome, Path, SimClock, SimServer, World, worlds};
@@ -355,7 +355,9 @@ mod tests {
     /// 20 ms, nothing queues.
     fn measure(connections: SimConnections, config: &Config, seed: u64) -> Outcome {
         let path = Path::symmetric_ms(20.0, 0.0);
-        let clock = SimClock::new(i64::try_from(seed).expect("small") * 7_654_321);
+        let seed_ns = i64::try_from(seed).expect("small") * 7_654_321;
+        let wall = Timestamp::from_unix_nanos(1_795_392_000_000_000_000 + seed_ns);
+        let clock = SimClock::new(seed_ns).starting_at(wall);
         let world = World::new(clock, path, SimServer::exact());
         world.with_connections(connections).measure(config, seed)
     }
