@@ -210,7 +210,7 @@ impl Remote {
     ) -> usize {
         let mut count = output.len();
         if happens(self.world.connections.blocking, &mut self.faults) {
-            count = self.faults.usize(0..count);
+            count = if self.faults.bool() { 0 } else { self.faults.usize(0..count) };
             let (there, back) = self.world.path.draw(now, &mut self.faults);
             let at = now.saturating_add(there).saturating_add(back);
             pending.push(Pending { at, conn, what: Happening::Writable });
