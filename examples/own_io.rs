@@ -1,71 +1,95 @@
-//! Measures with sockets and clocks of one's own: the library says when to send and is told what came.
+//! Measures with plain sockets of your own. Retries, deadlines, stale connections, proxies and the choice among several
+//! servers come with the sessions: this program moves bytes and reads the clock.
 //!
-//! `cargo run -p httptime-examples --example own_io`. It starts a server 38.116 s ahead inside this process.
+//! `[PROXY=URL] cargo run -p httptime-examples --example own_io -- URL...`
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::error::Error;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
-use httptime::http::{Request, ResponseReader};
-use httptime::measure::Next;
-use httptime::{ClockTie, Config, Exchange, LocalInstant, Measure, Offset, Timestamp};
-use httptime_sim::loopback::LoopbackServer;
+use httptime::net::{now, tie};
+use httptime::session::{Action, ConnectionId};
+use httptime::survey::{Sessions, Targets};
+use socket2::{Domain, Socket, Type};
+
+/// A socket, and whether its connection is open.
+type Slot = Option<(TcpStream, bool)>;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let skew = Offset::from_nanos(38_116_000_000);
-    let server = LoopbackServer::builder().skew(skew).start()?;
-    let mut stream = TcpStream::connect(server.address())?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-
-    let clock = Clock(Instant::now());
-    let request = Request::head(&server.address().to_string(), "/")?;
-    let mut reader = ResponseReader::new();
-    let mut measure = Measure::new(&Config::default(), clock.tie()?);
-    while let Next::SendAt(at) = measure.next(clock.now()) {
-        sleep(at.saturating_since(clock.now()));
-        let sent = clock.now();
-        if measure.is_missed(at, sent) {
-            continue;
+    let builder = Targets::builder().servers(env::args().skip(1));
+    let targets = match env::var("PROXY") {
+        Ok(proxy) => builder.proxy(proxy).build()?,
+        Err(_) => builder.build()?,
+    };
+    let mut sessions = targets.sessions(tie());
+    let mut slots: Vec<Slot> = (0..sessions.connections()).map(|_| None).collect();
+    loop {
+        match sessions.poll(now()) {
+            Action::Resolve { server } => {
+                let hop = sessions.sessions()[server].target().hop();
+                let addresses = (hop.host(), hop.port()).to_socket_addrs();
+                sessions.resolved(server, addresses.map(Iterator::collect), now());
+            }
+            Action::Open { conn, address } => match connect(address) {
+                Ok(socket) => slots[conn.index()] = Some((socket, false)),
+                Err(error) => sessions.failed(conn, error, now()),
+            },
+            Action::Transmit { conn } => {
+                let Some((socket, _)) = &mut slots[conn.index()] else { continue };
+                let at = now();
+                match socket.write(sessions.output(conn)) {
+                    Ok(count) => sessions.sent(conn, count, at),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        sessions.sent(conn, 0, at);
+                    }
+                    Err(error) => sessions.failed(conn, error, now()),
+                }
+            }
+            Action::Close { conn } => slots[conn.index()] = None,
+            // A larger program would wait in poll or epoll.
+            Action::Wait { until, .. } => {
+                let conns = (0..slots.len()).map(ConnectionId::from_index);
+                conns.for_each(|conn| look(&mut sessions, conn, &mut slots[conn.index()]));
+                std::thread::sleep(until.saturating_since(now()).min(Duration::from_micros(20)));
+            }
+            _ => break,
         }
-        stream.write_all(request.as_bytes())?;
-        measure.sent(sent);
-        let exchange = loop {
-            let count = stream.read(reader.space())?;
-            let received = clock.now();
-            if count == 0 {
-                return Err(reader.eof().into());
-            }
-            reader.filled(count);
-            if let Some(head) = reader.head()? {
-                break Exchange::of(sent, received, &head)?;
-            }
-        };
-        measure.absorb(&exchange)?;
     }
-    let measurement = measure.finish(clock.tie()?)?;
+    let measurement = sessions.finish(tie()).into_combined()?;
     println!("measured {:.6} s, bounds {:.6}", measurement.offset(), measurement.bounds());
-    println!("truth    {:.6} s", server.offset_now());
     Ok(())
 }
 
-/// The monotonic clock, from its first reading on, and the wall clock beside it.
-struct Clock(Instant);
+/// Begins to connect; [`look`] sees how it ends.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    drop(socket.connect(&address.into()));
+    Ok(socket.into())
+}
 
-impl Clock {
-    fn now(&self) -> LocalInstant {
-        LocalInstant::from_nanos(0).saturating_add(self.0.elapsed())
+/// Reports what has happened to a connection.
+fn look(sessions: &mut Sessions, conn: ConnectionId, slot: &mut Slot) {
+    let Some((socket, is_open)) = slot else { return };
+    let mut space = [0; 4096];
+    let count = match socket.take_error() {
+        Ok(None) if !*is_open && socket.peer_addr().is_err() => return,
+        Ok(None) if !*is_open => {
+            *is_open = true;
+            return sessions.opened(conn, now());
+        }
+        Ok(None) => socket.read(&mut space),
+        Ok(Some(error)) | Err(error) => Err(error),
+    };
+    match count {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return sessions.writable(conn),
+        Ok(count @ 1..) => return sessions.received(conn, &space[..count], now()),
+        Ok(_) => sessions.closed(conn, now()),
+        Err(error) => sessions.failed(conn, error, now()),
     }
-
-    /// Reads the wall clock between two readings of the monotonic one.
-    fn tie(&self) -> Result<ClockTie, &'static str> {
-        let before = self.now();
-        let wall = SystemTime::now();
-        let width = self.now().saturating_since(before);
-        let wall = Timestamp::from_system_time(wall).ok_or("the clock is outside 1678-2262")?;
-        Ok(ClockTie::new(before.saturating_add(width / 2), wall, width))
-    }
+    *slot = None;
 }

@@ -1,5 +1,6 @@
 //! How fast: `cargo bench -p httptime-benches`. Ids are `group/case/implementation`.
 #![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "criterion_group! makes a public function")]
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use httptime::estimate::EstimatorKind;
 use httptime::http::ResponseReader;
 use httptime::measure::Next;
 use httptime::observation::Observation;
-use httptime::schedule::ScheduleKind;
+use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::Lag;
 use httptime::{ClockTie, Config, Exchange, LocalInstant, Measure, Timestamp};
-use httptime_sim::worlds;
+use httptime_sim::{SimConnections, worlds};
 
 fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("parse/nginx_head");
@@ -114,6 +115,30 @@ fn measure(c: &mut Criterion) {
     group.finish();
 }
 
+/// A whole session in virtual time, with its connections, and what the simulator itself takes.
+fn session(c: &mut Criterion) {
+    let mut group = c.benchmark_group("session");
+    let kept = SimConnections::new().handshake();
+    let cases = [
+        ("balanced/24", Profile::Balanced, kept.clone()),
+        ("balanced_closing/24", Profile::Balanced, kept.clone().closing_after(1)),
+        ("fast/64", Profile::Fast, kept),
+    ];
+    for (id, profile, connections) in cases {
+        let world = worlds::named("metro").expect("listed").world(1).with_connections(connections);
+        let config = Config::builder().lag(Duration::ZERO).profile(profile).build();
+        let config = config.expect("in range");
+        group.bench_function(id, |b| {
+            b.iter(|| {
+                let outcome = black_box(&world).measure(&config, 1);
+                let measurement = outcome.result.expect("measured");
+                assert!(measurement.bounds().contains(outcome.truth));
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Observation `number` of a server whose clock agrees with the local one: the first stamped half a second before a
 /// flip, each later one on the other side of a flip and nearer to it, down to a millisecond.
 fn bisected(number: u32) -> Observation {
@@ -146,7 +171,7 @@ fn date() -> Timestamp {
     Timestamp::from_unix_seconds(DATE).expect("within the range")
 }
 
-criterion_group!(benches, parse, absorb, estimate, plan, measure);
+criterion_group!(benches, parse, absorb, estimate, plan, measure, session);
 criterion_main!(benches);
 
 /// Mon, 23 Nov 2026 09:37:12 GMT.

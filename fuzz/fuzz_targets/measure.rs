@@ -28,6 +28,7 @@ fuzz_target!(|data: &[u8]| {
         }
         if run.turn(&mut input).is_err() {
             // The measurement is at an end and proves nothing. To go on all the same must do no harm.
+            assert_eq!(run.measure.next(run.now), Next::Done);
             if input.bit() {
                 return;
             }
@@ -150,7 +151,9 @@ impl Run {
     fn check(&self) {
         let progress = self.measure.progress();
         assert!(!self.orderly || progress.requests() <= self.most);
-        if let Some(bounds) = progress.bounds() {
+        if self.measure.failed().is_some() {
+            assert_eq!(self.measure.estimate(), None);
+        } else if let Some(bounds) = progress.bounds() {
             let estimate = self.measure.estimate().expect("one goes with the bounds");
             assert!(bounds.contains(estimate.offset()));
         }
@@ -159,7 +162,9 @@ impl Run {
     fn finish(self, input: &mut Input<'_>) {
         let jumped = self.tie.wall_at(self.now).saturating_add(input.offset());
         let tie = ClockTie::new(self.now, jumped, input.duration());
+        let failed = self.measure.failed().is_some();
         let Ok(measurement) = self.measure.finish(tie) else { return };
+        assert!(!failed, "what ended it for good leaves no result");
         assert!(measurement.bounds().contains(measurement.offset()));
         assert!(measurement.observations() > 0);
         let _ = (measurement.server_time(), measurement.elapsed(), measurement.ended());

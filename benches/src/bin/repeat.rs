@@ -7,27 +7,31 @@ use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
-use httptime::Timestamping;
-use httptime::{Client, Config, Offset};
+use httptime::schedule::Profile;
+use httptime::{Client, Config, Offset, Timestamping};
 use httptime_benches::load::Load;
 
 /// Measures a server of known skew again and again, one measurement after the other, by each kind of times in turn.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The server
-    url: String,
+    /// The servers, measured in turn
+    #[arg(required = true)]
+    urls: Vec<String>,
     /// By how much its clock is ahead of this one, in seconds
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     skew: f64,
     /// Measurements by each kind of times
     #[arg(long, default_value_t = 30, value_name = "N")]
     runs: u32,
-    /// Most requests in each
-    #[arg(long, default_value_t = 16, value_name = "N")]
-    requests: u32,
-    /// Longest time for each, in seconds
-    #[arg(long, default_value_t = 20, value_name = "S")]
-    duration: u64,
+    /// What to spend: polite, balanced or fast
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<Profile>,
+    /// Most requests in each [default: 16; with --profile, the profile's]
+    #[arg(long, value_name = "N")]
+    requests: Option<u32>,
+    /// Longest time for each, in seconds [default: 20; with --profile, the profile's]
+    #[arg(long, value_name = "S")]
+    duration: Option<u64>,
     /// Whose times: auto, kernel or user; several in turn
     #[arg(long, value_delimiter = ',', default_value = "auto,user", value_name = "WHO")]
     timestamps: Vec<Timestamping>,
@@ -39,20 +43,29 @@ struct Args {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let config = Config::builder()
-        .requests(args.requests)
-        .duration(Duration::from_secs(args.duration))
-        .build()?;
+    let config = match args.profile {
+        Some(profile) => Config::builder().profile(profile),
+        None => Config::builder().requests(16).duration(Duration::from_secs(20)),
+    };
+    let config = match args.requests {
+        Some(requests) => config.requests(requests),
+        None => config,
+    };
+    let config = match args.duration {
+        Some(seconds) => config.duration(Duration::from_secs(seconds)),
+        None => config,
+    };
     let size = Offset::from(Duration::try_from_secs_f64(args.skew.abs())?);
     let truth = if args.skew < 0.0 { Offset::ZERO.saturating_sub(size) } else { size };
-    let mut results: Vec<Series> = args.timestamps.iter().map(|who| Series::new(*who)).collect();
+    let of =
+        |url: &String| args.timestamps.iter().map(|who| Series::new(url.clone(), *who)).collect();
+    let mut results: Vec<Series> =
+        args.urls.iter().flat_map(|url| -> Vec<Series> { of(url) }).collect();
     let load = args.load.start()?;
     for _ in 0..args.runs {
         for series in &mut results {
-            let client = Client::builder(args.url.as_str())
-                .config(config.clone())
-                .timestamping(series.whose)
-                .build()?;
+            let config = config.clone().timestamping(series.whose).build()?;
+            let client = Client::builder(series.url.as_str()).config(config).build()?;
             let measurement = client.measure()?;
             series.outside += u32::from(!measurement.bounds().contains(truth));
             series.seconds += measurement.elapsed().as_secs_f64();
@@ -60,16 +73,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             series.by_kernel += measurement.sent_by_kernel().min(measurement.received_by_kernel());
             series.widths_us.push(measurement.bounds().width().as_secs_f64() * 1e6);
             let error_us = measurement.offset().saturating_sub(truth).as_seconds() * 1e6;
-            eprintln!("{} {error_us:+.1} µs", series.whose.name());
+            eprintln!("{} {} {error_us:+.1} µs", series.url, series.whose);
             series.errors_us.push(error_us);
         }
     }
     drop(load);
     println!(
-        "| load | times | measurements | median error | 95 % within | largest | median with sign | width of the bounds, median | \
+        "| server | load | times | measurements | median error | 95 % within | largest | standard deviation | median with sign | width of the bounds, median | \
          outside | by the kernel | s each |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for series in results {
         series.print(args.load);
     }
@@ -78,6 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The measurements by one kind of times.
 struct Series {
+    url: String,
     whose: Timestamping,
     errors_us: Vec<f64>,
     widths_us: Vec<f64>,
@@ -88,8 +102,9 @@ struct Series {
 }
 
 impl Series {
-    const fn new(whose: Timestamping) -> Self {
+    const fn new(url: String, whose: Timestamping) -> Self {
         Self {
+            url,
             whose,
             errors_us: Vec::new(),
             widths_us: Vec::new(),
@@ -106,9 +121,11 @@ impl Series {
         let middle = median(&mut sizes);
         let most = sizes.last().copied().unwrap_or(f64::NAN);
         let p95 = sizes[(sizes.len() * 95).div_ceil(100) - 1];
+        let stddev = stddev(&self.errors_us);
         println!(
-            "| {load} | {} | {} | {middle:.1} µs | {p95:.1} µs | {most:.1} µs | {bias:+.1} µs | {:.0} µs | {} | {} of {} | {:.1} |",
-            self.whose.name(),
+            "| {} | {load} | {} | {} | {middle:.1} µs | {p95:.1} µs | {most:.1} µs | {stddev:.1} µs | {bias:+.1} µs | {:.0} µs | {} | {} of {} | {:.1} |",
+            self.url,
+            self.whose,
             sizes.len(),
             median(&mut self.widths_us),
             self.outside,
@@ -117,6 +134,13 @@ impl Series {
             self.seconds / f64::from(u32::try_from(sizes.len()).unwrap_or(u32::MAX)),
         );
     }
+}
+
+/// About the mean.
+fn stddev(values: &[f64]) -> f64 {
+    let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
+    let mean = values.iter().sum::<f64>() / count;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
 }
 
 /// Sorts.

@@ -1,17 +1,26 @@
+//! How a measurement goes on, on stderr.
+
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use httptime::client::Update;
-use httptime::limits::Limits;
+use httptime::client::{Client, Update};
+use httptime::net::now;
+use httptime::progress::Progress;
+use httptime::session::Event;
+use httptime::{Error, LocalInstant};
 
 use crate::args::Output;
 
-/// Shows on stderr how what is unknown narrows: a line for each exchange under `--verbose`, else one line that is
-/// rewritten, and only on a terminal.
+/// Shows how what is unknown narrows, and what was lost: a line for each answer and each loss under `--verbose`, else one line
+/// that is rewritten, and only on a terminal.
 #[derive(Debug)]
 pub(crate) struct Bar {
     mode: Mode,
+    /// The most requests to all servers together.
     limit: u32,
+    servers: Vec<Server>,
+    /// What the line shows now.
+    line: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,47 +30,140 @@ enum Mode {
     Lines,
 }
 
+/// What was seen of one server.
+#[derive(Debug, Clone, Default)]
+struct Server {
+    requests: u32,
+    answers: u32,
+    unknown: Option<Duration>,
+    /// What keeps it from answering now.
+    trouble: Option<String>,
+}
+
 impl Bar {
-    pub(crate) fn new(limits: &Limits, output: &Output) -> Self {
+    pub(crate) fn new(client: &Client, output: &Output) -> Self {
         let mode = match (output.verbose, io::stderr().is_terminal() && !output.json) {
             (true, _) => Mode::Lines,
             (false, true) => Mode::Progress,
             (false, false) => Mode::Silent,
         };
-        Self { mode, limit: limits.requests() }
+        Self::of(mode, client.urls().count(), client.config().limits().requests())
+    }
+
+    fn of(mode: Mode, servers: usize, requests: u32) -> Self {
+        let limit = requests.saturating_mul(u32::try_from(servers).unwrap_or(u32::MAX));
+        Self { mode, limit, servers: vec![Server::default(); servers], line: String::new() }
     }
 
     pub(crate) fn show(&mut self, update: &Update<'_>) {
-        let progress = update.progress;
-        let (Some(unknown), Some(rtt)) = (progress.unknown(), progress.round_trip_last()) else {
+        if self.mode == Mode::Silent {
             return;
-        };
-        let requests = progress.requests();
-        let width = unknown.width();
+        }
+        let text = self.text(update.server(), update.event(), update.progress(), now());
+        if self.mode == Mode::Progress && text == self.line {
+            return;
+        }
         // Nobody reads a progress line that cannot be written.
-        let _ = match self.mode {
-            Mode::Silent => Ok(()),
-            Mode::Progress => {
-                let limit = self.limit;
-                write!(io::stderr(), "\r\x1b[K{requests}/{limit} requests, within {}", span(width))
-            }
-            Mode::Lines => writeln!(
-                io::stderr(),
-                "server {} request {requests:>2}  rtt {:>9}  {}  {:>9} wide around {:.6} s",
-                update.server + 1,
-                span(rtt),
-                drawn(width),
-                span(width),
-                unknown.midpoint()
-            ),
-        };
+        let _ = io::stderr().write_all(text.as_bytes());
+        self.line = text;
     }
 
     pub(crate) fn clear(&mut self) {
         if self.mode == Mode::Progress {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            let _ = io::stderr().write_all(REWRITE.as_bytes());
         }
     }
+
+    /// What to write after this event.
+    fn text(
+        &mut self,
+        server: usize,
+        event: &Event,
+        progress: &Progress,
+        now: LocalInstant,
+    ) -> String {
+        let several = self.servers.len() > 1;
+        let name = if several { format!("server {}: ", server + 1) } else { String::new() };
+        let Some(seen) = self.servers.get_mut(server) else { return String::new() };
+        seen.requests = progress.requests();
+        seen.unknown = progress.unknown().map(|unknown| unknown.width());
+        // Whether it is retried is known by the next event only.
+        let lost = seen.trouble.take();
+        match event {
+            Event::Answered { .. } => seen.answers += 1,
+            Event::Lost { error, retry_at } => {
+                let pause = retry_at.saturating_since(now).as_secs_f64();
+                seen.trouble = Some(format!("{name}{}, retrying in {pause:.1} s", cause(error)));
+            }
+            Event::Ended { error: Some(error) } => {
+                seen.trouble = Some(format!("{name}{}, given up", cause(error)));
+            }
+            _ if self.mode == Mode::Progress => seen.trouble.clone_from(&lost),
+            _ => {}
+        }
+        match self.mode {
+            Mode::Silent => String::new(),
+            Mode::Progress => self.line(server),
+            Mode::Lines => {
+                Self::lines(&self.servers[server], server, several, event, lost, progress)
+            }
+        }
+    }
+
+    /// One line about all servers. The latest trouble is that of `server`, if it has one.
+    fn line(&self, server: usize) -> String {
+        let requests: u32 = self.servers.iter().map(|server| server.requests).sum();
+        let mut line = format!("{requests}/{} requests", self.limit);
+        if let Some(unknown) = self.servers.iter().filter_map(|server| server.unknown).min() {
+            line += &format!(", within {}", span(unknown));
+        }
+        let others = self.servers.iter();
+        let mut troubles = self.servers[server..].iter().chain(others);
+        if let Some(trouble) = troubles.find_map(|server| server.trouble.as_ref()) {
+            line += &format!("; {trouble}");
+        }
+        // A line that a terminal wraps would stay on it.
+        let line: String = line.chars().take(COLUMNS).collect();
+        format!("{REWRITE}{line}")
+    }
+
+    /// A line for what is over: an answer, or a loss that did not end the session.
+    fn lines(
+        seen: &Server,
+        server: usize,
+        several: bool,
+        event: &Event,
+        lost: Option<String>,
+        progress: &Progress,
+    ) -> String {
+        let ended = matches!(event, Event::Ended { error: Some(_) });
+        let mut text = match (lost, &seen.trouble) {
+            // The result says so of the only server.
+            (_, Some(given_up)) if ended && several => format!("{given_up}\n"),
+            (Some(lost), _) if !ended => format!("{lost}\n"),
+            _ => String::new(),
+        };
+        let answered = matches!(event, Event::Answered { .. });
+        if let (true, Some(unknown), Some(rtt)) =
+            (answered, progress.unknown(), progress.round_trip_last())
+        {
+            text += &format!(
+                "server {} answer {:>2}  rtt {:>9}  {}  {:>9} wide around {:.6} s\n",
+                server + 1,
+                seen.answers,
+                span(rtt),
+                drawn(unknown.width()),
+                span(unknown.width()),
+                unknown.midpoint()
+            );
+        }
+        text
+    }
+}
+
+/// The system's words where there are some: the address stands in the result.
+fn cause(error: &Error) -> String {
+    error.io().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The width on a logarithmic scale, a cell for each halving: full at a second, empty below 4 µs.
@@ -80,5 +182,67 @@ pub(crate) fn span(duration: Duration) -> String {
         1_000..1_000_000 => format!("{:.1} µs", seconds * 1e6),
         1_000_000..1_000_000_000 => format!("{:.2} ms", seconds * 1e3),
         _ => format!("{seconds:.2} s"),
+    }
+}
+
+/// Back to the beginning of the line, which is emptied.
+const REWRITE: &str = "\r\x1b[K";
+/// Of the narrowest terminal that is usual, without the last column.
+const COLUMNS: usize = 79;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use httptime::error::IoError;
+    use httptime::net::tie;
+
+    use super::*;
+
+    fn refused() -> Error {
+        let source = IoError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        Error::Connect { address: ([192, 0, 2, 1], 80).into(), source }
+    }
+
+    fn lost() -> Event {
+        Event::Lost { error: refused(), retry_at: LocalInstant::from_nanos(200_000_000) }
+    }
+
+    fn after(bar: &mut Bar, server: usize, event: &Event) -> String {
+        bar.text(server, event, &Progress::new(tie(), 100), LocalInstant::from_nanos(0))
+    }
+
+    const DROPPED: Event = Event::Dropped;
+
+    #[test]
+    fn a_lost_request_shows_in_the_line_until_there_is_an_answer_or_the_session_ends() {
+        let mut bar = Bar::of(Mode::Progress, 2, 24);
+        let shown = after(&mut bar, 1, &lost());
+        assert_eq!(shown, "\r\x1b[K0/48 requests; server 2: connection refused, retrying in 0.2 s");
+        assert_eq!(after(&mut bar, 0, &DROPPED), shown);
+        assert_eq!(after(&mut bar, 1, &DROPPED), shown);
+        let given_up = after(&mut bar, 1, &Event::Ended { error: Some(refused()) });
+        assert!(given_up.ends_with("; server 2: connection refused, given up"), "{given_up}");
+    }
+
+    #[test]
+    fn a_line_fits_a_terminal() {
+        let mut bar = Bar::of(Mode::Progress, 1, 24);
+        let error = Error::MalformedDate { value: "x".repeat(100) };
+        let line = after(&mut bar, 0, &Event::Ended { error: Some(error) });
+        assert_eq!(line.chars().count(), REWRITE.len() + COLUMNS);
+    }
+
+    #[test]
+    fn verbose_lines_name_a_loss_when_it_is_retried_and_a_server_that_is_given_up() {
+        let mut bar = Bar::of(Mode::Lines, 2, 24);
+        assert_eq!(after(&mut bar, 1, &lost()), "");
+        assert_eq!(
+            after(&mut bar, 1, &DROPPED),
+            "server 2: connection refused, retrying in 0.2 s\n"
+        );
+        assert_eq!(after(&mut bar, 1, &lost()), "");
+        let ended = Event::Ended { error: Some(refused()) };
+        assert_eq!(after(&mut bar, 1, &ended), "server 2: connection refused, given up\n");
     }
 }

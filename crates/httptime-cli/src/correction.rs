@@ -1,7 +1,10 @@
 //! What a correction of the clock was and what came of it.
 
-use httptime::Error;
-use httptime::client::Survey;
+use std::time::Duration;
+
+use httptime::net::tie;
+use httptime::survey::Survey;
+use httptime::{ClockTie, Error, Measurement};
 use httptime_clock::controller::slew_duration;
 use httptime_clock::{Action, ClockError};
 
@@ -35,3 +38,19 @@ pub(crate) fn decision(action: Action) -> String {
         _ => "nothing".into(),
     }
 }
+
+/// Whether the wall clock still is the one that was measured.
+///
+/// # Errors
+/// [`Error::ClockStepped`] when somebody has set it since.
+pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
+    let measured = ClockTie::new(measurement.at(), measurement.local_time(), Duration::ZERO);
+    let now = tie();
+    let elapsed = now.instant().saturating_since(measured.instant());
+    let allowed = TURNED + now.uncertainty() + elapsed / 2000;
+    let by = measured.stepped_by(now);
+    if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
+}
+
+/// What the wall clock may differ from the monotonic one without having been set.
+const TURNED: Duration = Duration::from_millis(1);

@@ -5,7 +5,7 @@ use crate::args::Demo;
 use crate::{DONE, NOT_MEASURED, USAGE, query, report};
 
 pub(crate) fn run(demo: &Demo) -> u8 {
-    let config = match demo.measuring.config() {
+    let config = match demo.measuring.config().build() {
         Ok(config) => config,
         Err(error) => {
             report::failure(&error, &demo.output);
@@ -14,7 +14,7 @@ pub(crate) fn run(demo: &Demo) -> u8 {
     };
     let started = LoopbackServer::builder()
         .skew(demo.skew)
-        .delays(demo.delay, demo.delay)
+        .delays(demo.delay.0, demo.delay.0)
         .server_header(Some("nginx (demo)".into()))
         .start();
     let server = match started {
@@ -24,18 +24,14 @@ pub(crate) fn run(demo: &Demo) -> u8 {
             return NOT_MEASURED;
         }
     };
-    let client = match Client::builder(server.url())
-        .config(config.clone())
-        .timestamping(demo.measuring.timestamps)
-        .build()
-    {
+    let client = match Client::builder(server.url()).config(config).build() {
         Ok(client) => client,
         Err(error) => {
             report::failure(&error, &demo.output);
             return USAGE;
         }
     };
-    let survey = query::survey(&client, &config, &demo.output);
+    let survey = query::survey(&client, &demo.output);
     if !report::survey(&survey, &demo.output) {
         return NOT_MEASURED;
     }

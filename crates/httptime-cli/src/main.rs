@@ -1,4 +1,4 @@
-//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and mending it.
+//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and correcting it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -11,10 +11,10 @@ mod correction;
 mod demo;
 mod environment;
 mod logging;
+mod measuring;
 mod query;
 mod report;
 mod run;
-mod servers;
 mod service;
 mod signals;
 mod sync;

@@ -1,32 +1,32 @@
-use httptime::client::{Client, Survey};
-use httptime::config::Config;
+use httptime::client::Client;
+use httptime::survey::Survey;
 
 use crate::args::{Output, Query};
 use crate::bar::Bar;
-use crate::{DONE, NOT_MEASURED, USAGE, report, servers};
+use crate::{DONE, NOT_MEASURED, USAGE, report};
 
 pub(crate) fn run(query: &Query) -> u8 {
-    let ready = query.servers.measuring.config().and_then(|config| {
-        let client = servers::client(&query.servers, &config)?;
-        Ok((client, config))
-    });
-    let (client, config) = match ready {
+    let ready = query.servers.config().build().and_then(|config| query.servers.client(config));
+    let (client, via) = match ready {
         Ok(ready) => ready,
         Err(error) => {
             report::failure(&error, &query.output);
             return USAGE;
         }
     };
-    let survey = survey(&client, &config, &query.output);
+    let survey = survey(&client, &query.output);
     match report::survey(&survey, &query.output) {
         true => DONE,
-        false => NOT_MEASURED,
+        false => {
+            report::via(via.as_ref(), &query.output);
+            NOT_MEASURED
+        }
     }
 }
 
 /// Measures, showing how it goes on a terminal or under `--verbose`.
-pub(crate) fn survey(client: &Client, config: &Config, output: &Output) -> Survey {
-    let mut bar = Bar::new(config.limits(), output);
+pub(crate) fn survey(client: &Client, output: &Output) -> Survey {
+    let mut bar = Bar::new(client, output);
     let survey = client.survey(|update| bar.show(&update));
     bar.clear();
     survey

@@ -2,9 +2,9 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use httptime::client::Survey;
 use httptime::measurement::Ended;
-use httptime::{Error, Interval, Measurement, Offset};
+use httptime::survey::Survey;
+use httptime::{Error, Interval, Measurement, Offset, Url};
 use httptime_clock::Action;
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
@@ -52,22 +52,12 @@ pub(crate) fn sync(report: &Report, output: &Output) {
 
 /// Prints the outcome for people, the result's line after `label`; says whether there is a result.
 fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
-    let several = survey.servers().len() > 1;
-    for server in survey.servers().iter().filter(|server| several && !server.is_selected()) {
-        match server.result() {
-            Ok(measurement) => complaint(&format!(
-                "{}: {} ({} s, bounds {})",
-                server.url(),
-                if survey.combined().is_ok() { "falseticker" } else { "disagrees" },
-                measurement.offset(),
-                measurement.bounds()
-            )),
-            Err(error) => complaint(&format!("{}: {error}", server.url())),
-        }
+    if survey.servers().len() > 1 {
+        unselected(survey).for_each(|line| complaint(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
-            print(&format!("{label}{}", sentence(measurement)));
+            print(&format!("{label}{}{}", sentence(measurement), majority(survey, measurement)));
             if output.verbose {
                 print(&assumptions(measurement));
                 print(&timestamps(measurement));
@@ -80,11 +70,29 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
         Err(error) => {
             match survey.servers() {
                 [only] => complaint(&format!("{}: {error}", only.url())),
-                _ => complaint(&error.to_string()),
+                _ => complaint(&format!("{error}{}", advice(error))),
             }
             false
         }
     }
+}
+
+/// A line for each server that is not part of the majority: what it said, or why it could not be measured.
+pub(crate) fn unselected(survey: &Survey) -> impl Iterator<Item = String> {
+    let what = if survey.combined().is_ok() { "falseticker" } else { "measured, in no majority" };
+    survey.servers().iter().filter(|server| !server.is_selected()).map(move |server| {
+        let url = server.url();
+        match server.result() {
+            Ok(measurement) => {
+                format!(
+                    "{url}: {what} ({} s, bounds {})",
+                    measurement.offset(),
+                    measurement.bounds()
+                )
+            }
+            Err(error) => format!("{url}: {error}"),
+        }
+    })
 }
 
 /// Prints an error: the JSON object for it, or a line on stderr.
@@ -93,6 +101,13 @@ pub(crate) fn failure(error: &Error, output: &Output) {
         print_json(json!({ "error": error }));
     } else {
         complaint(&error.to_string());
+    }
+}
+
+/// Says after a failure that a proxy was asked: it may come from the environment, where nobody thinks of it.
+pub(crate) fn via(proxy: Option<&Url>, output: &Output) {
+    if let (Some(proxy), false) = (proxy, output.json) {
+        complaint(&format!("asked through the proxy {proxy}"));
     }
 }
 
@@ -130,6 +145,30 @@ fn sentence(measurement: &Measurement) -> String {
         if measurement.requests() == 1 { "" } else { "s" },
         measurement.elapsed().as_secs_f64(),
     )
+}
+
+/// How many of several servers agree, and how many had to.
+fn majority(survey: &Survey, measurement: &Measurement) -> String {
+    let servers = survey.servers();
+    if servers.len() == 1 {
+        return String::new();
+    }
+    let selected = servers.iter().filter(|server| server.is_selected()).count();
+    let needed = measurement.assumptions().min_servers();
+    let agree = if selected == 1 { "agrees" } else { "agree" };
+    format!("; {selected} of {} servers {agree}, min_servers is {needed}", servers.len())
+}
+
+/// What to do where too few servers answered, though all that did agree.
+fn advice(error: &Error) -> String {
+    match error {
+        Error::NoMajority { agreeing, answered, min_servers, .. }
+            if agreeing == answered && agreeing < min_servers =>
+        {
+            format!("; --min-servers {agreeing} accepts what these say")
+        }
+        _ => String::new(),
+    }
 }
 
 fn assumptions(measurement: &Measurement) -> String {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use httptime::client::{Client, Survey};
+use httptime::client::Client;
+use httptime::survey::Survey;
 use httptime::{ClockTie, Measurement};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -108,9 +109,7 @@ pub(crate) fn run(args: &Run) -> u8 {
 }
 
 fn load(args: &Run) -> Result<(Settings, Client), String> {
-    let settings = Settings::load(&args.config).map_err(|error| error.to_string())?;
-    let client = settings.client().map_err(|error| error.to_string())?;
-    Ok((settings, client))
+    Settings::load(&args.config).map_err(|error| error.to_string())
 }
 
 fn pace(settings: &Settings) -> Pace {
@@ -307,17 +306,7 @@ impl<'a> Daemon<'a> {
     /// Says whether what follows from a measurement is forbidden.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        for server in survey.servers().iter().filter(|server| !server.is_selected()) {
-            match server.result() {
-                Ok(measurement) => warn!(
-                    "{}: falseticker ({} s, bounds {})",
-                    server.url(),
-                    measurement.offset(),
-                    measurement.bounds()
-                ),
-                Err(error) => warn!("{}: {error}", server.url()),
-            }
-        }
+        report::unselected(survey).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
             Ok(measurement) => self.keep(measurement),
             Err(error) => {

@@ -2,39 +2,37 @@
 
 use std::time::Duration;
 
-use httptime::client::{Client, Survey};
-use httptime::config::Config;
+use httptime::client::Client;
+use httptime::survey::Survey;
 use httptime::{Interval, Measurement, Offset};
 use httptime_clock::controller::apply;
 use httptime_clock::policy::History;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};
-pub(crate) use crate::correction::decision;
-use crate::correction::{Failure, Report};
-use crate::servers::{client, still_shown};
+use crate::correction::{Failure, Report, still_shown};
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has a floor of its own, and says so.
-    let ready = sync.servers.measuring.builder().floor(None).build().and_then(|config| {
-        let client = client(&sync.servers, &config)?;
-        Ok((client, config))
-    });
-    let (client, config) = match ready {
+    let ready = sync.servers.config().floor(None).build();
+    let (client, via) = match ready.and_then(|config| sync.servers.client(config)) {
         Ok(ready) => ready,
         Err(error) => {
             report::failure(&error, &sync.output);
             return USAGE;
         }
     };
-    let report = correct(sync, &client, &config);
+    let report = correct(sync, &client);
     report::sync(&report, &sync.output);
+    if report.before.combined().is_err() {
+        report::via(via.as_ref(), &sync.output);
+    }
     exit_code(&report)
 }
 
-fn correct(sync: &Sync, client: &Client, config: &Config) -> Report {
-    let before = query::survey(client, config, &sync.output);
+fn correct(sync: &Sync, client: &Client) -> Report {
+    let before = query::survey(client, &sync.output);
     let mut report =
         Report { dry_run: sync.dry_run, before, action: None, failure: None, after: None };
     let Ok(measurement) = report.before.combined() else { return report };
@@ -65,22 +63,22 @@ fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Su
     let config = client.config();
     let drift_ppm = config.drift_ppm().saturating_add(turning);
     let requests = config.limits().requests().min(VERIFYING);
-    let builder = sync.servers.measuring.builder().floor(None);
+    let builder = sync.servers.config().floor(None);
     let config = match builder.requests(requests).drift_ppm(drift_ppm).build() {
         Ok(config) => config.expecting(expected.widened(4 * reading.stddev + MILLISECOND)),
         // Out of range: as it was measured before.
         Err(_) => config.clone(),
     };
     let quiet = Output { json: true, verbose: false };
-    query::survey(&client.clone().with_config(config.clone()), &config, &quiet)
+    query::survey(&client.clone().with_config(config), &quiet)
 }
 
 fn policy(sync: &Sync) -> Policy {
-    let threshold = (!sync.slew_only).then_some(sync.step_threshold);
+    let threshold = (!sync.slew_only).then_some(sync.step_threshold.0);
     Policy::default()
         .step_threshold(threshold)
-        .max_startup_forward(sync.max_forward)
-        .max_startup_backward(Some(sync.max_backward))
+        .max_startup_forward(sync.max_forward.map(|limit| limit.0))
+        .max_startup_backward(Some(sync.max_backward.0))
 }
 
 fn exit_code(report: &Report) -> u8 {

@@ -6,7 +6,7 @@ use httptime::Url;
 use serde::Deserialize;
 
 /// A URL or a bare host as a user wrote it. `Debug` shows no password.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Written(String);
 

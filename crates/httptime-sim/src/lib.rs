@@ -19,18 +19,26 @@
 
 mod client;
 mod clock;
+mod connections;
+mod drive;
 pub mod loopback;
 mod ntp;
 mod path;
+mod remote;
 mod server;
+mod survey;
+pub mod trials;
 mod world;
 pub mod worlds;
 
 pub use self::client::SimClient;
 pub use self::clock::SimClock;
+pub use self::connections::{SimConnections, SimHost, SimProxy};
+pub use self::drive::Effort;
 pub use self::ntp::{NtpSample, clock_filter, shortest_delay};
 pub use self::path::Path;
 pub use self::server::SimServer;
+pub use self::survey::{SurveyOutcome, survey};
 pub use self::world::{Outcome, World};
 
 // Compiles the example of README.md.

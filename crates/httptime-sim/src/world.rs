@@ -1,13 +1,13 @@
-use std::io::ErrorKind;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::session::{Action, ConnectionId, Event, Session, Target};
-use httptime::{Config, Error, LocalInstant, Measurement, Offset, Timestamp, Url};
+use httptime::session::Session;
+use httptime::{Config, Error, LocalInstant, Measurement, Offset};
 
 use crate::client::SimClient;
 use crate::clock::SimClock;
+use crate::connections::SimConnections;
+use crate::drive::{Effort, Simulation};
 use crate::ntp::NtpSample;
 use crate::path::Path;
 use crate::server::SimServer;
@@ -15,43 +15,37 @@ use crate::server::SimServer;
 /// Clocks, a path and a server to measure in virtual time.
 #[derive(Debug, Clone)]
 pub struct World {
-    clock: SimClock,
-    path: Path,
-    server: SimServer,
-    client: SimClient,
+    pub(crate) clock: SimClock,
+    pub(crate) path: Path,
+    pub(crate) server: SimServer,
+    pub(crate) client: SimClient,
+    pub(crate) connections: SimConnections,
 }
 
 /// What a simulated measurement said, and the truth.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// What the library said.
     pub result: Result<Measurement, Error>,
     /// The offset at the instant to which the result refers; at the end, if there is none.
     pub truth: Offset,
-}
-
-/// Something that will happen to a connection.
-#[derive(Debug)]
-struct Pending {
-    at: LocalInstant,
-    conn: ConnectionId,
-    what: Happening,
-}
-
-#[derive(Debug)]
-enum Happening {
-    Opened,
-    Refused,
-    Reset,
-    Bytes(Vec<u8>),
-    Closed,
+    /// What it took.
+    pub effort: Effort,
 }
 
 impl World {
-    /// A world of these parts, with an idle client.
+    /// A world of these parts, with an idle client and connections that stay open.
     #[must_use]
     pub const fn new(clock: SimClock, path: Path, server: SimServer) -> Self {
-        Self { clock, path, server, client: SimClient::idle() }
+        let client = SimClient::idle();
+        Self { clock, path, server, client, connections: SimConnections::new() }
+    }
+
+    /// The same with other connections.
+    #[must_use]
+    pub fn with_connections(self, connections: SimConnections) -> Self {
+        Self { connections, ..self }
     }
 
     /// The same with another client.
@@ -92,55 +86,19 @@ impl World {
         seed: u64,
         mut watch: impl FnMut(&Session, Offset),
     ) -> Outcome {
-        let mut random = Rng::with_seed(seed);
-        let mut world = self.clone();
-        let mut now = LocalInstant::from_nanos(0);
-        let mut session = Session::new(target(), config, self.clock.tie_at(now));
-        let mut pending: Vec<Pending> = Vec::new();
-        loop {
-            // What has come before now is seen before the next decision, but not by a request that leaves late.
-            let until = match session.poll(now) {
-                Action::Open { conn, .. } => {
-                    session.opened(conn, now);
-                    continue;
-                }
-                Action::Transmit { conn } => {
-                    let count = session.output(conn).len();
-                    session.sent(conn, count, now);
-                    pending.push(world.exchange(conn, now, &mut random));
-                    now
-                }
-                Action::Close { conn } => {
-                    pending.retain(|it| it.conn != conn);
-                    continue;
-                }
-                Action::Wait { until, precise } => {
-                    let next = pending.iter().map(|it| it.at).min();
-                    match next.filter(|next| *next < until) {
-                        Some(next) => now = now.max(next),
-                        None if precise => {
-                            now = until.saturating_add(self.client.wake_up(&mut random));
-                            continue;
-                        }
-                        None => now = now.max(until),
-                    }
-                    next.filter(|next| *next < until)
-                        .map_or(until, |next| next.saturating_add(NANOSECOND))
-                }
-                _ => break,
-            };
-            while let Some(happening) = take_before(&mut pending, until) {
-                happen(&mut session, happening);
-                while let Some(event) = session.next_event() {
-                    if matches!(event, Event::Answered { .. }) {
-                        watch(&session, self.clock.offset_at(now));
-                    }
-                }
+        let mut simulation = Simulation::new(std::slice::from_ref(self), seed);
+        let (result, end) = match simulation.sessions(config) {
+            Ok(mut sessions) => {
+                simulation.run(&mut sessions, &mut |session, at| {
+                    watch(session, self.clock.offset_at(at));
+                });
+                let end = simulation.now();
+                (sessions.finish(self.clock.tie_at(end)).into_combined(), end)
             }
-        }
-        let result = session.finish(self.clock.tie_at(now));
-        let at = result.as_ref().map_or(now, Measurement::at);
-        Outcome { truth: self.clock.offset_at(at), result }
+            Err(error) => (Err(error), simulation.now()),
+        };
+        let at = result.as_ref().map_or(end, Measurement::at);
+        Outcome { truth: self.clock.offset_at(at), effort: simulation.effort(), result }
     }
 
     /// As many four-timestamp exchanges, each `apart` from the one before: NTP over the same path, from a server that
@@ -177,14 +135,12 @@ impl World {
         samples
     }
 
-    fn exchange(&mut self, conn: ConnectionId, sent: LocalInstant, random: &mut Rng) -> Pending {
-        let (stamped, at) = self.travel(sent, random);
-        let (date, age) = self.server.respond(self.clock.server_time_at(stamped), random);
-        Pending { at, conn, what: Happening::Bytes(head(date, age)) }
-    }
-
     /// When the server stamps what is sent at `sent`, and when the client sees the answer.
-    fn travel(&mut self, sent: LocalInstant, random: &mut Rng) -> (LocalInstant, LocalInstant) {
+    pub(crate) fn travel(
+        &mut self,
+        sent: LocalInstant,
+        random: &mut Rng,
+    ) -> (LocalInstant, LocalInstant) {
         let left = sent.saturating_add(self.client.stop(random));
         let (there, back) = self.path.draw(left, random);
         let stamped = left.saturating_add(there);
@@ -192,45 +148,11 @@ impl World {
     }
 }
 
-/// The first of what happens before `until`.
-fn take_before(pending: &mut Vec<Pending>, until: LocalInstant) -> Option<Pending> {
-    let first = (0..pending.len()).min_by_key(|index| pending[*index].at)?;
-    (pending[first].at < until).then(|| pending.remove(first))
-}
-
-fn happen(session: &mut Session, happening: Pending) {
-    let Pending { conn, what, at: now } = happening;
-    match what {
-        Happening::Opened => session.opened(conn, now),
-        Happening::Refused => session.failed(conn, ErrorKind::ConnectionRefused.into(), now),
-        Happening::Reset => session.failed(conn, ErrorKind::ConnectionReset.into(), now),
-        Happening::Bytes(bytes) => session.received(conn, &bytes, now),
-        Happening::Closed => session.closed(conn, now),
-    }
-}
-
-/// The head of a response.
-fn head(date: Timestamp, age: Option<Duration>) -> Vec<u8> {
-    let age = age.map_or(String::new(), |age| format!("Age: {}\r\n", age.as_secs()));
-    format!("HTTP/1.1 200 OK\r\nDate: {date}\r\n{age}\r\n").into_bytes()
-}
-
-const NANOSECOND: Duration = Duration::from_nanos(1);
-
-/// A server named by its address: nothing has to be resolved.
-fn target() -> Arc<Target> {
-    static TARGET: OnceLock<Arc<Target>> = OnceLock::new();
-    let made = || {
-        let url = Url::parse("http://192.0.2.1/")?;
-        Target::new(url).map(Arc::new)
-    };
-    Arc::clone(TARGET.get_or_init(|| made().expect("a good URL")))
-}
-
 #[cfg(test)]
 mod tests {
+    use httptime::Timestamp;
     use httptime::estimate::EstimatorKind;
-    use httptime::schedule::ScheduleKind;
+    use httptime::schedule::{Plan, Schedule, ScheduleKind, View};
 
     use super::*;
 
@@ -375,6 +297,40 @@ mod tests {
         let run = |seed| world.measure(&Config::default(), seed).result.expect("measured");
         assert_eq!(run(1), run(1));
         assert_ne!(run(1).offset(), run(2).offset());
+    }
+
+    /// Two requests at a time, both at once.
+    #[derive(Debug)]
+    struct Pairs;
+
+    impl Schedule for Pairs {
+        fn name(&self) -> &'static str {
+            "pairs"
+        }
+
+        fn plan(&mut self, view: &View<'_>) -> Plan {
+            let progress = view.progress();
+            let is_second = progress.requests() % 2 == 1;
+            match progress.last_sent() {
+                Some(last) if is_second => Plan::SendAt(last),
+                _ if progress.outstanding() > 0 => Plan::AwaitReply,
+                _ => Plan::SendAt(view.earliest()),
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_answers_that_come_at_the_same_instant_none_is_lost() {
+        let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 0.0), SimServer::exact());
+        let config = Config::builder().schedule_with(|| Box::new(Pairs)).requests(10).build();
+        let mut answered = Vec::new();
+        let outcome = world.measure_watched(&config.expect("in range"), SEED, |session, _| {
+            answered.extend(session.progress().at());
+        });
+        let measurement = outcome.result.expect("measured");
+        assert_eq!((measurement.requests(), measurement.observations()), (10, 10));
+        let at_once = answered.chunks(2).filter(|pair| pair[0] == pair[1]).count();
+        assert_eq!(at_once, 5, "{answered:?}");
     }
 
     #[test]

@@ -565,9 +565,10 @@ mod tests {
             let mut lengths = Vec::new();
             for _ in 0..200 {
                 let mut client = Client::new(relay.address());
+                // Before the request: the relay can strike as soon as that is sent.
+                let before = relay.injected(fault);
                 client.send(HEAD);
                 let _ = client.stream.shutdown(Shutdown::Write);
-                let before = relay.injected(fault);
                 let (bytes, end) = until_end(&mut client);
                 assert!(ANSWER.starts_with(&bytes));
                 let struck = relay.injected(fault) > before;

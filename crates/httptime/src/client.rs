@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use log::{Level, log};
 
@@ -12,8 +11,8 @@ use crate::estimate::Estimate;
 use crate::measurement::Measurement;
 use crate::net::{Canceller, Driver, Resolver, SocketOptions, tie};
 use crate::progress::Progress;
-use crate::session::{Event, Session, Target};
-use crate::survey::{Sessions, Survey, check};
+use crate::session::{Event, Session};
+use crate::survey::{Survey, Targets, TargetsBuilder};
 use crate::timestamping::Timestamping;
 use crate::url::Url;
 
@@ -28,7 +27,7 @@ use crate::url::Url;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Client {
-    targets: Vec<Arc<Target>>,
+    targets: Targets,
     sockets: SocketOptions,
     resolver: Resolver,
     config: Config,
@@ -37,13 +36,9 @@ pub struct Client {
 /// Builds a [`Client`].
 #[derive(Debug, Clone)]
 pub struct ClientBuilder {
-    // Parsed at once: `Debug` shows no password that a text would.
-    servers: Vec<Result<Url, Error>>,
-    proxy: Option<Result<Url, Error>>,
-    tunnel: bool,
+    targets: TargetsBuilder,
     sockets: SocketOptions,
     resolver: Resolver,
-    config: Config,
 }
 
 impl ClientBuilder {
@@ -51,29 +46,29 @@ impl ClientBuilder {
     /// only.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
-        self.servers.push(Url::parse(&url.into()));
+        self.targets = self.targets.server(url);
         self
     }
 
     /// More servers to ask.
     #[must_use]
     pub fn servers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.servers.extend(urls.into_iter().map(|url| Url::parse(&url.into())));
+        self.targets = self.targets.servers(urls);
         self
     }
 
     /// Goes through an HTTP proxy, `http://[user:password@]host[:port]`. The environment is not looked at.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(Url::parse(&url.into()));
+        self.targets = self.targets.proxy(url);
         self
     }
 
     /// Has the proxy open a tunnel (`CONNECT`) instead of forwarding requests in absolute form. Then no cache on the
     /// proxy can answer for the server.
     #[must_use]
-    pub const fn tunnel(mut self, tunnel: bool) -> Self {
-        self.tunnel = tunnel;
+    pub fn tunnel(mut self, tunnel: bool) -> Self {
+        self.targets = self.targets.tunnel(tunnel);
         self
     }
 
@@ -106,7 +101,7 @@ impl ClientBuilder {
     /// How to measure.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.targets = self.targets.config(config);
         self
     }
 
@@ -116,22 +111,9 @@ impl ClientBuilder {
     /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers and for one that is
     /// named twice (host and port; the path does not matter).
     pub fn build(self) -> Result<Client, Error> {
-        let proxy = self.proxy.transpose()?;
-        let target = |url: Result<Url, Error>| {
-            let target = match &proxy {
-                None => Target::new(url?),
-                Some(proxy) => Target::via_proxy(url?, proxy.clone(), self.tunnel),
-            };
-            target.map(Arc::new)
-        };
-        let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
-        check(targets.iter().map(Arc::as_ref), &self.config)?;
-        Ok(Client {
-            targets,
-            sockets: self.sockets,
-            resolver: self.resolver,
-            config: self.config,
-        })
+        let targets = self.targets.build()?;
+        let config = targets.config().clone();
+        Ok(Client { targets, sockets: self.sockets, resolver: self.resolver, config })
     }
 }
 
@@ -174,12 +156,9 @@ impl Client {
     #[must_use]
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder {
-            servers: vec![Url::parse(&url.into())],
-            proxy: None,
-            tunnel: false,
+            targets: Targets::builder().server(url),
             sockets: SocketOptions::default(),
             resolver: Resolver::default(),
-            config: Config::default(),
         }
     }
 
@@ -198,7 +177,7 @@ impl Client {
 
     /// The servers, in the order of the builder.
     pub fn urls(&self) -> impl Iterator<Item = &Url> {
-        self.targets.iter().map(|target| target.url())
+        self.targets.urls()
     }
 
     /// Measures. With several servers, the answer of their majority.
@@ -234,9 +213,8 @@ impl Client {
             kernel_timestamps: self.config.timestamping() != Timestamping::User,
             ..self.sockets.clone()
         };
-        let targets = self.targets.iter().cloned();
-        let sessions = match Sessions::new(targets, &self.config, tie()) {
-            Ok(sessions) => sessions,
+        let sessions = match self.targets.clone().with_config(self.config.clone()) {
+            Ok(targets) => targets.sessions(tie()),
             Err(error) => return Survey::failed(self.urls().cloned(), &self.config, &error),
         };
         let driver = Driver::new(sessions, &sockets, &self.resolver, canceller);

@@ -76,7 +76,7 @@ pub enum Error {
         source: IoError,
     },
     /// Nothing happened for too long.
-    #[error("timed out after {after:?} while {phase}")]
+    #[error("timed out after {:?} while {phase}", readable(*after))]
     Timeout {
         /// What was waited for.
         phase: Phase,
@@ -165,7 +165,7 @@ pub enum Error {
         age: Duration,
     },
     /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
-    #[error("the server's Date stands still at {date}: {elapsed:?} have passed")]
+    #[error("the server's Date stands still at {date}: {:?} have passed", readable(*elapsed))]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
@@ -181,7 +181,7 @@ pub enum Error {
         to: Timestamp,
     },
     /// The responses contradict each other under the stated assumptions about lag and drift.
-    #[error("the server's Dates contradict each other by {gap:?}")]
+    #[error("the server's Dates contradict each other by {:?}", readable(*gap))]
     Inconsistent {
         /// By how much the lower bound lies above the upper one.
         gap: Duration,
@@ -457,6 +457,15 @@ mod tests {
         assert_ne!(IoError::from(refused()), IoError::from(io::ErrorKind::ConnectionRefused));
         // The words "(os error" in a message that is not the system's stay.
         assert_eq!(of("A (os error 5)").to_string(), "A (os error 5)");
+    }
+
+    #[test]
+    fn messages_show_no_nanoseconds_where_milliseconds_matter() {
+        let after = Duration::from_nanos(1_000_045_614);
+        let error = Error::Timeout { phase: Phase::Connect, after };
+        assert!(error.to_string().starts_with("timed out after 1s while "), "{error}");
+        let gap = Error::Inconsistent { gap: Duration::from_nanos(250) };
+        assert!(gap.to_string().ends_with(" by 250ns"), "{gap}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use self::symmetric::Symmetric;
 
 use crate::names::by_name;
 use crate::observation::Observation;
-use crate::time::Offset;
+use crate::time::{Offset, write_seconds};
 
 /// The best single offset, at the instant of the last observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +62,20 @@ impl Estimate {
     }
 }
 
+impl fmt::Display for Estimate {
+    /// Offset and standard deviation in seconds, to the nanosecond unless a precision is asked for: `+38.116012 s, stddev 0.000030 s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.offset.fmt(f)?;
+        f.write_str(" s, stddev ")?;
+        write_seconds(f, self.stddev)?;
+        f.write_str(" s")
+    }
+}
+
 /// Turns observations, in the order in which they were made, into an estimate.
 ///
 /// Implementations read no clock and hold no randomness: the same observations give the same estimate.
-pub trait Estimator: fmt::Debug + Send {
+pub trait Estimator: fmt::Debug + Send + Sync {
     /// The name by which people choose it.
     fn name(&self) -> &'static str;
 
@@ -84,7 +94,7 @@ pub trait Estimator: fmt::Debug + Send {
 
 /// The estimators that come with the library, by name.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum EstimatorKind {
     /// [`LastDate`]
     LastDate,
@@ -150,9 +160,26 @@ pub(crate) fn uniform_half_width(width: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::observation::Exchange;
     use crate::server::Lag;
     use crate::time::{ClockTie, LocalInstant, Timestamp};
+
+    #[test]
+    fn an_estimate_is_shown_with_its_unit_and_to_the_digits_asked_for() {
+        let estimate = Estimate::new(Offset::from_nanos(-5_012_345), Duration::from_nanos(30_400));
+        assert_eq!(estimate.to_string(), "-0.005012345 s, stddev 0.000030400 s");
+        assert_eq!(format!("{estimate:.6}"), "-0.005012 s, stddev 0.000030 s");
+    }
+
+    #[test]
+    fn kinds_are_shown_as_they_are_read() -> Result<(), Error> {
+        for kind in EstimatorKind::ALL {
+            assert_eq!(kind.to_string().parse::<EstimatorKind>()?, *kind);
+            assert_eq!(kind.build().name(), kind.name());
+        }
+        Ok(())
+    }
 
     #[test]
     fn every_estimator_saturates_at_the_ends_of_the_range() {

@@ -65,7 +65,7 @@ impl Serialize for LagSource {
     }
 }
 
-/// `lag_seconds`, `lag_source` and `drift_ppm`.
+/// `lag_seconds`, `lag_source`, `drift_ppm` and `min_servers`.
 impl Serialize for Assumptions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -73,11 +73,13 @@ impl Serialize for Assumptions {
             lag_seconds: Seconds,
             lag_source: LagSource,
             drift_ppm: u32,
+            min_servers: usize,
         }
         let fields = Fields {
             lag_seconds: Seconds(self.lag()),
             lag_source: self.lag_source(),
             drift_ppm: self.drift_ppm(),
+            min_servers: self.min_servers(),
         };
         fields.serialize(serializer)
     }
@@ -133,9 +135,9 @@ impl Serialize for Seconds {
 mod surveys {
     use serde::{Serialize, Serializer};
 
-    use crate::survey::{ServerReport, Survey};
     use crate::error::Error;
     use crate::measurement::{Ended, Measurement};
+    use crate::survey::{ServerReport, Survey};
     use crate::time::{Interval, Offset};
     use crate::url::Url;
 
@@ -211,7 +213,7 @@ mod tests {
     use crate::estimate::EstimatorKind;
     use crate::measurement::Ended;
     use crate::schedule::{Profile, ScheduleKind};
-    use crate::time::{LocalInstant, Timestamp};
+    use crate::time::{ClockTie, LocalInstant, Timestamp};
     use crate::{Family, Timestamping};
 
     fn measurement() -> Measurement {
@@ -227,12 +229,13 @@ mod tests {
             received_by_kernel: 17,
             started,
             at: started.saturating_add(Duration::from_nanos(9_994_779_887)),
-            wall: Timestamp::from_unix_nanos(0),
+            begun: ClockTie::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_nanos(28_733),
             assumptions: Assumptions {
                 lag: Duration::from_millis(1),
                 lag_source: LagSource::Product("nginx"),
                 drift_ppm: 100,
+                min_servers: 1,
             },
             server: Some("nginx (demo)".into()),
             ended: Ended::Enough,
@@ -249,7 +252,8 @@ mod tests {
                 r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
-                r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","drift_ppm":100}}"#
+                r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","drift_ppm":100,"#,
+                r#""min_servers":1}}"#
             )
         );
     }

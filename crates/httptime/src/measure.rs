@@ -280,6 +280,16 @@ impl Measure {
         self.progress.lost();
     }
 
+    /// For what the driver knows of its connections: [`Progress::reopens`].
+    pub(crate) fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    /// The time is over, whatever is still under way.
+    pub(crate) fn expire(&mut self) {
+        self.ended.get_or_insert(Ended::Duration);
+    }
+
     fn count_failure(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
         if self.failures < MAX_FAILURES {
@@ -290,6 +300,13 @@ impl Measure {
             self.ended = Some(Ended::Lost(error));
         }
         Ok(())
+    }
+
+    /// What ended the measurement for good without a result, if something did: what [`finish`](Self::finish) will give, or its
+    /// [`cause`](Self::cause).
+    #[must_use]
+    pub const fn failed(&self) -> Option<&Error> {
+        self.failed.as_ref()
     }
 
     /// Ends the measurement for good, without a result.
@@ -794,7 +811,7 @@ mod tests {
             let error = measure.absorb(&bad).expect_err(kind);
             assert_eq!(error.kind(), kind);
             assert_eq!(measure.next(at(3_020)), Next::Done, "{kind}");
-            assert_eq!(measure.estimate(), None, "{kind}");
+            assert_eq!((measure.estimate(), measure.failed()), (None, Some(&error)), "{kind}");
             let good = Exchange::from_parts_unchecked(at(3_001), at(3_011), date(41));
             assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
             assert_eq!(measure.finish(tie(3_020)), Err(error), "{kind}");
@@ -827,6 +844,29 @@ mod tests {
         let mut begun = Measure::new(&Config::default(), tie(0));
         exchange(&mut begun, hours, hours / 1_000 + 38)?;
         assert_eq!(begun.finish(tie(20)).map_err(|e| e.kind()), Err("clock_origin"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_measurement_under_way_can_be_shared_between_threads_and_moved() {
+        fn shared<T: Send + Sync + 'static>() {}
+        shared::<Measure>();
+        shared::<Config>();
+        shared::<Progress>();
+        shared::<Box<dyn Estimator>>();
+        shared::<Box<dyn Schedule>>();
+        shared::<Measurement>();
+        shared::<crate::http::ResponseReader>();
+        shared::<Error>();
+    }
+
+    #[test]
+    fn a_measurement_is_shown_in_one_line() -> Result<(), Error> {
+        let config = Config::builder().lag(Duration::ZERO).build()?;
+        let mut measure = Measure::new(&config, tie(0));
+        exchange(&mut measure, 0, 38)?;
+        let shown = format!("{:.3}", measure.finish(tie(10))?);
+        assert_eq!(shown, "+38.495 s, stddev 0.343 s, bounds [+37.990, +39.000]");
         Ok(())
     }
 }

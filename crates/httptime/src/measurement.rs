@@ -1,5 +1,6 @@
 //! The finished result.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -57,6 +58,18 @@ pub enum Ended {
     Duration,
     /// The server could no longer be asked. What it had answered before still holds.
     Lost(Error),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target => f.write_str("target reached"),
+            Self::Enough => f.write_str("more requests would not help"),
+            Self::Requests => f.write_str("requests used up"),
+            Self::Duration => f.write_str("time used up"),
+            Self::Lost(error) => write!(f, "server lost: {error}"),
+        }
+    }
 }
 
 /// How far the local clock is from one server's, with the bounds within which that is certain under the stated
@@ -183,5 +196,15 @@ impl Measurement {
     #[must_use]
     pub const fn ended(&self) -> &Ended {
         &self.ended
+    }
+}
+
+impl fmt::Display for Measurement {
+    /// Offset, standard deviation and bounds in seconds, to the nanosecond unless a precision is asked for:
+    /// `+38.116012 s, stddev 0.000030 s, bounds [+38.115512, +38.117650]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.estimate.fmt(f)?;
+        f.write_str(", bounds ")?;
+        self.bounds.fmt(f)
     }
 }

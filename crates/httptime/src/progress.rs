@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::evidence::{AgedEvidence, Evidence};
 use crate::observation::Observation;
-use crate::round_trips::RoundTrips;
+use crate::round_trips::LatestRoundTrips;
 use crate::server::Lag;
 use crate::time::{
     ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos, f64_to_nanos,
@@ -24,8 +24,16 @@ pub struct Progress {
     first_sent: Option<LocalInstant>,
     last_sent: Option<LocalInstant>,
     known: Option<Known>,
-    round_trips: RoundTrips,
-    handovers: RoundTrips,
+    round_trips: LatestRoundTrips,
+    handovers: LatestRoundTrips,
+    reopening: Option<Reopening>,
+}
+
+/// What it takes that connections are closed after each response.
+#[derive(Debug, Clone, Copy)]
+struct Reopening {
+    takes: Duration,
+    sockets: u32,
 }
 
 /// What the observations so far have shown.
@@ -55,8 +63,9 @@ impl Progress {
             first_sent: None,
             last_sent: None,
             known: None,
-            round_trips: RoundTrips::new(),
-            handovers: RoundTrips::new(),
+            round_trips: LatestRoundTrips::new(),
+            handovers: LatestRoundTrips::new(),
+            reopening: None,
         }
     }
 
@@ -135,23 +144,42 @@ impl Progress {
         self.known.map(|known| known.last)
     }
 
-    /// The median of the latest round trips.
+    /// The median of the latest 64 round trips.
     #[must_use]
     pub fn round_trip_median(&self) -> Option<Duration> {
-        self.known.map(|_| duration(self.round_trips.median()))
+        self.known.map(|_| duration(self.round_trips.trips().median()))
+    }
+
+    /// The least time between two requests that each need a new connection; `None` while connections stay open.
+    #[must_use]
+    pub fn reopening_interval(&self) -> Option<Duration> {
+        let Reopening { takes, sockets } = self.reopening?;
+        Some(self.round_trip_median()?.saturating_add(takes) / sockets.max(1))
+    }
+
+    /// Each request needs a new connection: opening one `takes` so long, and up to so many `sockets` are in use at once,
+    /// those that are opening included.
+    pub fn reopens(&mut self, takes: Duration, sockets: u32) {
+        self.reopening = Some(Reopening { takes, sockets });
+    }
+
+    /// Connections stay open.
+    pub fn keeps_open(&mut self) {
+        self.reopening = None;
     }
 
     /// How long a round trip is thought to take when nothing queues: a little less than the shortest one seen.
     #[must_use]
     pub fn round_trip_base(&self) -> Option<Duration> {
-        self.known.map(|known| known.shortest.saturating_sub(duration(self.round_trips.excess())))
+        self.known
+            .map(|known| known.shortest.saturating_sub(duration(self.round_trips.trips().excess())))
     }
 
-    /// The mean queueing on each of the two ways, from how far the round trips spread: their jitter. Robust against a
+    /// The mean queueing on each of the two ways, from how far the latest 64 round trips spread: their jitter. Robust against a
     /// few that are far out.
     #[must_use]
     pub fn queueing(&self) -> Option<Duration> {
-        self.known.map(|_| duration(self.round_trips.queueing()))
+        self.known.map(|_| duration(self.round_trips.trips().queueing()))
     }
 
     /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
@@ -160,7 +188,7 @@ impl Progress {
     #[must_use]
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
         let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
-            .saturating_add(f64_to_nanos(self.handovers.median()));
+            .saturating_add(f64_to_nanos(self.handovers.trips().median()));
         let ahead = offset.as_nanos().saturating_add(way);
         let stamped = self.tie.wall_at(earliest).as_unix_nanos().saturating_add(ahead);
         let wait = (NANOS_PER_SECOND - stamped.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
@@ -285,5 +313,35 @@ mod tests {
         let bounds = progress(1_000_000).bounds().expect("bounds");
         // The stamp may be the whole round trip old: 100 ns of drift on top of the round trip itself.
         assert_eq!(bounds.width(), Duration::from_nanos(1_001_000_000 + 200));
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_latest_64_and_the_shortest_that_of_all() {
+        let mut progress = progress(7_000_000);
+        let mut ask = |number: i64, round_trip_ns: i64| {
+            let (sent, wall) = (number * NANOS_PER_SECOND, 5 + number);
+            let exchange = Exchange::from_parts_unchecked(
+                LocalInstant::from_nanos(sent),
+                LocalInstant::from_nanos(sent + round_trip_ns),
+                Timestamp::from_unix_seconds(wall).expect("in range"),
+            );
+            let lag = Lag::stated(Duration::ZERO);
+            let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
+            progress.absorb(&observation).expect("consistent");
+            progress.round_trip_median().expect("observed")
+        };
+        // Three different ones each time, so that no one in the middle can hide what is kept.
+        let varied = |number: i64| number % 3 * 1_000_000;
+        for number in 1..=100 {
+            ask(number, 10_000_000 + varied(number));
+        }
+        let mut median = Duration::ZERO;
+        for number in 101..=164 {
+            median = ask(number, 50_000_000 + varied(number));
+        }
+        assert_eq!(median, Duration::from_millis(51));
+        let base = progress.round_trip_base().expect("observed");
+        assert!(base <= Duration::from_millis(7), "{base:?}");
+        assert_eq!(progress.round_trip_min(), Some(Duration::from_millis(7)));
     }
 }

@@ -3,47 +3,79 @@ use std::fmt;
 use crate::time::nanos_to_f64;
 
 /// What the round trips of a measurement say about its path: how long one takes when nothing queues, and how much
-/// queues. In nanoseconds.
+/// queues. In nanoseconds. Up to [`CAPACITY`] of them; which, is up to whoever has more.
 #[derive(Clone)]
 pub(crate) struct RoundTrips {
     ascending: [f64; CAPACITY],
     len: usize,
-    seen: usize,
+    /// Of all, those that were replaced since included.
+    shortest: f64,
 }
 
 impl fmt::Debug for RoundTrips {
     /// How many there are. Without the floats, whose formatting a small program would have to carry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RoundTrips").field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("RoundTrips").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// The [`RoundTrips`] of the latest exchanges, and the shortest of all.
+#[derive(Clone)]
+pub(crate) struct LatestRoundTrips {
+    trips: RoundTrips,
+    /// In the order in which they came, from `oldest` on once there are [`CAPACITY`].
+    latest: [f64; CAPACITY],
+    oldest: usize,
+}
+
+impl fmt::Debug for LatestRoundTrips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.trips.fmt(f)
+    }
+}
+
+impl LatestRoundTrips {
+    pub(crate) const fn new() -> Self {
+        Self { trips: RoundTrips::new(), latest: [0.0; CAPACITY], oldest: 0 }
+    }
+
+    /// Takes in one more; the oldest makes room.
+    pub(crate) fn insert(&mut self, nanos: i64) {
+        let round_trip = nanos_to_f64(nanos.max(1));
+        let place = &mut self.latest[self.oldest];
+        if self.trips.len == CAPACITY {
+            self.trips.replace(*place, round_trip);
+        } else {
+            self.trips.insert(round_trip);
+        }
+        *place = round_trip;
+        self.oldest = (self.oldest + 1) % CAPACITY;
+    }
+
+    pub(crate) const fn trips(&self) -> &RoundTrips {
+        &self.trips
     }
 }
 
 impl RoundTrips {
     pub(crate) const fn new() -> Self {
-        Self { ascending: [0.0; CAPACITY], len: 0, seen: 0 }
-    }
-
-    /// Takes in one more. When full, one of another rank makes room each time, never the shortest.
-    pub(crate) fn insert(&mut self, nanos: i64) {
-        if self.len == CAPACITY {
-            self.remove_rank(1 + self.seen % (CAPACITY - 1));
-        }
-        self.insert_sorted(nanos_to_f64(nanos.max(1)));
+        Self { ascending: [0.0; CAPACITY], len: 0, shortest: f64::INFINITY }
     }
 
     /// One in place of another that was taken in before.
     pub(crate) fn replace(&mut self, old: f64, new: f64) {
         let rank = self.ascending().partition_point(|round_trip| *round_trip < old);
         self.remove_rank(rank.min(self.len - 1));
-        self.insert_sorted(new);
+        self.insert(new);
     }
 
-    pub(crate) fn insert_sorted(&mut self, round_trip: f64) {
+    /// Takes in one more, while there is room.
+    pub(crate) fn insert(&mut self, round_trip: f64) {
         let rank = self.ascending().partition_point(|other| *other <= round_trip);
         self.ascending.copy_within(rank..self.len, rank + 1);
         self.ascending[rank] = round_trip;
         self.len += 1;
-        self.seen += 1;
+        self.shortest = self.shortest.min(round_trip);
     }
 
     fn remove_rank(&mut self, rank: usize) {
@@ -56,7 +88,7 @@ impl RoundTrips {
     }
 
     pub(crate) fn shortest(&self) -> f64 {
-        self.ascending().first().copied().unwrap_or(0.0)
+        if self.len == 0 { 0.0 } else { self.shortest }
     }
 
     pub(crate) fn median(&self) -> f64 {

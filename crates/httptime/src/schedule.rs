@@ -163,7 +163,7 @@ impl<'a> View<'a> {
 /// assert_eq!(plan, Plan::SendAt(at(1007)));
 /// # Ok::<(), httptime::Error>(())
 /// ```
-pub trait Schedule: fmt::Debug + Send {
+pub trait Schedule: fmt::Debug + Send + Sync {
     /// The name by which people choose it.
     fn name(&self) -> &'static str;
 
@@ -187,7 +187,7 @@ const OFTEN_LATE: Duration = Duration::from_micros(100);
 
 /// The schedules that come with the library, by name.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum ScheduleKind {
     /// [`Periodic`]
     Periodic,
@@ -236,7 +236,7 @@ by_name!(ScheduleKind, "schedule");
 
 /// What a measurement spends, requests or seconds.
 #[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
     /// At most one request a second and 12 in all.
     Polite,
@@ -283,3 +283,22 @@ impl Profile {
 }
 
 by_name!(Profile, "profile");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn kinds_and_profiles_are_shown_as_they_are_read() -> Result<(), Error> {
+        for kind in ScheduleKind::ALL {
+            assert_eq!(kind.to_string().parse::<ScheduleKind>()?, *kind);
+            assert_eq!(kind.build().name(), kind.name());
+        }
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse::<Profile>()?, *profile);
+        }
+        assert_eq!(format!("{:>10}", Profile::Fast), "      fast");
+        Ok(())
+    }
+}

@@ -146,7 +146,7 @@ pub struct Session {
     opening_time: Option<Duration>,
     /// Whether the server keeps connections open, according to its latest response.
     is_keeping: bool,
-    /// Connections in a row that were found closed when they were used again.
+    /// Connections that the server closed after a response without saying so.
     stale: u32,
     events: Events,
 }
@@ -197,10 +197,7 @@ impl Session {
 
     /// The same with a [`Layer`] between the connections and HTTP: `make` is called for each connection.
     #[must_use]
-    pub fn with_layer(
-        mut self,
-        make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_layer(mut self, make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static) -> Self {
         self.new_layer = LayerFactory(Arc::new(make));
         self
     }
@@ -282,6 +279,10 @@ impl Session {
         if let Some(slot) = self.connections.iter().position(Connection::has_output) {
             return Some(Action::Transmit { conn: self.id(slot) });
         }
+        if self.connections.iter().any(Connection::has_request) {
+            // The system takes no byte of it. Until one has left, it is not known what to plan from.
+            return Some(self.wait(None, deadline));
+        }
         let due = match self.due {
             Some(due) => due,
             None => match self.measure.next(self.earliest(now)) {
@@ -293,6 +294,13 @@ impl Session {
                 }
             },
         };
+        if self.is_in_vain(due, deadline) {
+            if self.progress().outstanding() > 0 {
+                return Some(self.wait(None, deadline));
+            }
+            self.end(Ok(()));
+            return None;
+        }
         let ready = self.connections.iter().position(Connection::is_ready);
         if let Some(slot) = ready.filter(|_| now >= due) {
             self.request(slot, due, now);
@@ -312,6 +320,12 @@ impl Session {
         None
     }
 
+    /// Whether the response to a request that is due then would come after the end.
+    fn is_in_vain(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
+        let usual = self.progress().round_trip_median();
+        usual.is_some_and(|usual| due.saturating_add(usual) >= deadline)
+    }
+
     /// Writes the request that is due to a connection that is ready, unless it is too late for it.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
@@ -319,7 +333,7 @@ impl Session {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
         }
-        if let Err(error) = self.connections[slot].request(&self.target) {
+        if let Err(error) = self.connections[slot].request(&self.target, now) {
             self.connections[slot].close();
             self.lose(false, error, now);
         }
@@ -414,10 +428,13 @@ impl Session {
     fn expire(&mut self, after: Duration, now: LocalInstant) {
         let waiting = self.connections.iter().max_by_key(|it| (it.is_busy(), it.phase().is_some()));
         let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
-        // When nothing was, there is nothing to name either: it was too early for the next request.
-        if let Some((phase, is_busy)) = phase {
+        // When nothing was, there is nothing to name either: it was too early for the next request. And a server that answered
+        // before did not fail because the time was over.
+        let had_success = self.progress().observations() > 0;
+        if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !had_success) {
             self.lose(is_busy, Error::Timeout { phase, after }, now);
         }
+        self.measure.expire();
         self.end(Ok(()));
     }
 
@@ -494,8 +511,9 @@ impl Session {
     /// Bytes were read from this connection. The time of `arrival` was taken after the read.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (slot, arrival) = (usize::from(conn.slot), arrival.into());
+        let had_success = self.measure.progress().observations() > 0;
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        match connection.received(bytes, arrival) {
+        match connection.received(bytes, had_success, arrival) {
             Received::Answered { times, head, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();
@@ -514,6 +532,7 @@ impl Session {
                 if is_kept && !self.is_keeping {
                     self.connections[slot].close();
                 }
+                self.note_turnaround();
             }
             Received::Other(outcome) => self.conclude(slot, outcome, arrival.at),
         }
@@ -543,6 +562,7 @@ impl Session {
                 self.backoff.opened();
                 self.address = index;
                 self.opening_time = Some(took);
+                self.note_turnaround();
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
@@ -557,17 +577,33 @@ impl Session {
                 }
             }
             Outcome::Unusable(error) => self.lose(false, error, now),
-            Outcome::Dropped => {
+            Outcome::Dropped { was_used } => {
                 self.due = None;
+                self.note_closed(u32::from(was_used));
                 self.events.push(Event::Dropped);
             }
             Outcome::Stale => {
-                self.stale += 1;
                 self.due = None;
+                self.note_closed(1);
                 self.measure.unanswered();
                 self.events.push(Event::Dropped);
             }
             Outcome::Lost(error) => self.lose(true, error, now),
+        }
+    }
+
+    /// The server closed so many connections that it had used, and had not said that it would.
+    fn note_closed(&mut self, connections: u32) {
+        self.stale += connections;
+        self.is_keeping &= self.stale < MAX_STALE;
+        self.note_turnaround();
+    }
+
+    /// Tells the schedule how often requests can leave.
+    fn note_turnaround(&mut self) {
+        match self.opening_time {
+            Some(took) if !self.is_keeping => self.measure.progress_mut().reopens(took, SOCKETS),
+            _ => self.measure.progress_mut().keeps_open(),
         }
     }
 
@@ -662,13 +698,15 @@ const fn lacking(family: Family) -> &'static str {
 
 /// The most connections to one server.
 pub const MAX_CONNECTIONS: usize = 4;
+/// The same, to divide by.
+const SOCKETS: u32 = 4;
 /// A bound on the work done between two waits.
 const MAX_TURNS: u32 = 64;
 /// How long before a request is due its connection begins to open, when it is not known how long that takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times what it took before.
 const SPARE_LEAD: Duration = Duration::from_millis(20);
-/// After so many connections were found closed when they were used again, each is used once.
+/// After the server has closed so many connections without saying so, each is used once.
 const MAX_STALE: u32 = 2;
 /// A wait that ends this long before a request leaves has to be precise.
 const PRECISE_WITHIN: Duration = Duration::from_millis(2);

@@ -9,6 +9,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod targets;
+
+pub use self::targets::{Targets, TargetsBuilder};
+
 use crate::config::Config;
 use crate::error::Error;
 use crate::measurement::Measurement;
@@ -46,9 +50,13 @@ impl Sessions {
     /// As [`new`](Self::new).
     pub fn of(sessions: Vec<Session>, config: &Config) -> Result<Self, Error> {
         let quorum = check(sessions.iter().map(Session::target), config)?;
+        Ok(Self::numbered(sessions, quorum, config.drift_ppm()))
+    }
+
+    fn numbered(sessions: Vec<Session>, quorum: Quorum, drift_ppm: u32) -> Self {
         let sessions = sessions.into_iter().enumerate();
         let sessions = sessions.map(|(server, session)| session.numbered(server)).collect();
-        Ok(Self { sessions, quorum, drift_ppm: config.drift_ppm() })
+        Self { sessions, quorum, drift_ppm }
     }
 
     /// The sessions, in the order in which they were given.
@@ -185,10 +193,7 @@ impl Sessions {
 }
 
 /// Checks a set of servers; returns how many of them must answer and agree.
-pub(crate) fn check<'a>(
-    targets: impl Iterator<Item = &'a Target>,
-    config: &Config,
-) -> Result<Quorum, Error> {
+fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Result<Quorum, Error> {
     let refuse = |reason| Err(Error::InvalidConfig { reason });
     let places: Vec<String> = targets.map(|target| target.url().authority_with_port()).collect();
     let count = places.len();
@@ -206,7 +211,7 @@ pub(crate) fn check<'a>(
     let quorum = config.min_servers().map_or(majority, |least| majority.with_min_servers(least));
     if quorum.min_servers() > count {
         let least = quorum.min_servers();
-        return refuse(format!("min_servers is {least}, and {count} servers are given"));
+        return refuse(format!("min_servers is {least}; servers given: {count}"));
     }
     Ok(quorum)
 }
@@ -261,7 +266,8 @@ impl Survey {
     /// None of the servers could be asked.
     #[cfg(feature = "net")]
     pub(crate) fn failed(urls: impl Iterator<Item = Url>, config: &Config, error: &Error) -> Self {
-        let servers = urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
+        let servers =
+            urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
         let drift_ppm = config.drift_ppm();
         Self { servers: servers.collect(), combined: Err(error.clone()), drift_ppm }
     }

@@ -6,6 +6,8 @@
 //! useless as the true one would be.
 
 use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A reading of the local *monotonic* clock: nanoseconds since an origin that only its clock knows.
@@ -162,6 +164,52 @@ impl Offset {
     }
 }
 
+/// The sum; saturates, like all arithmetic here.
+impl Add for Offset {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.saturating_add(other)
+    }
+}
+
+/// The difference; saturates.
+impl Sub for Offset {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.saturating_sub(other)
+    }
+}
+
+/// The offset seen from the other side; saturates.
+impl Neg for Offset {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+impl AddAssign for Offset {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl SubAssign for Offset {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
+/// Offsets of a series, added up; saturates at each.
+impl Sum for Offset {
+    fn sum<I: Iterator<Item = Self>>(offsets: I) -> Self {
+        offsets.fold(Self::ZERO, Self::saturating_add)
+    }
+}
+
 impl From<Duration> for Offset {
     /// Saturates at 292 years.
     fn from(duration: Duration) -> Self {
@@ -172,19 +220,26 @@ impl From<Duration> for Offset {
 impl fmt::Display for Offset {
     /// Seconds with a sign, to the nanosecond unless a precision is asked for: `+38.116012345`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = u32::try_from(f.precision().unwrap_or(9)).map_or(9, |digits| digits.min(9));
-        let unit = 10_u64.pow(9 - digits);
-        let rounded = self.0.unsigned_abs().div_euclid(unit)
-            + u64::from(self.0.unsigned_abs().rem_euclid(unit) * 2 >= unit && unit > 1);
-        let per_second = 10_u64.pow(digits);
-        let sign = if self.0 < 0 { '-' } else { '+' };
-        write!(f, "{sign}{}", rounded / per_second)?;
-        if digits > 0 {
-            let width = usize::try_from(digits).unwrap_or(9);
-            write!(f, ".{:0width$}", rounded % per_second)?;
-        }
-        Ok(())
+        f.write_str(if self.0 < 0 { "-" } else { "+" })?;
+        write_seconds(f, self.abs())
     }
+}
+
+/// Seconds, to the nanosecond unless a precision is asked for. Without the formatting of floats, which a small program would have
+/// to carry.
+pub(crate) fn write_seconds(f: &mut fmt::Formatter<'_>, duration: Duration) -> fmt::Result {
+    let digits = u32::try_from(f.precision().unwrap_or(9)).map_or(9, |digits| digits.min(9));
+    let unit = 10_u64.pow(9 - digits);
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let rounded =
+        nanos.div_euclid(unit) + u64::from(nanos.rem_euclid(unit) * 2 >= unit && unit > 1);
+    let per_second = 10_u64.pow(digits);
+    write!(f, "{}", rounded / per_second)?;
+    if digits > 0 {
+        let width = usize::try_from(digits).unwrap_or(9);
+        write!(f, ".{:0width$}", rounded % per_second)?;
+    }
+    Ok(())
 }
 
 /// A closed interval of offsets, `lower ≤ upper`.
@@ -392,6 +447,18 @@ mod tests {
             interval(i64::MIN, i64::MAX)
         );
         assert_eq!(Timestamp::from_unix_seconds(i64::MAX), None);
+    }
+
+    #[test]
+    fn operators_on_offsets_saturate() {
+        let (most, least) = (Offset(i64::MAX), Offset(i64::MIN));
+        assert_eq!((Offset(5) + Offset(3), Offset(5) - Offset(8)), (Offset(8), Offset(-3)));
+        assert_eq!((most + Offset(1), least - Offset(1), -least), (most, least, most));
+        let mut sum = Offset(1);
+        sum += Offset(4);
+        sum -= Offset(2);
+        assert_eq!((sum, -sum), (Offset(3), Offset(-3)));
+        assert_eq!([most, Offset(1), Offset(-1)].into_iter().sum::<Offset>(), Offset(i64::MAX - 1));
     }
 
     #[test]

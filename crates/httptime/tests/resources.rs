@@ -1,8 +1,12 @@
-//! What a measurement costs the process: memory and file descriptors. One test, so that nothing else runs beside it.
+//! What a measurement costs the process: memory and file descriptors. One test with sockets, so that nothing else opens any
+//! beside it.
+
+use std::time::Duration;
 
 use httptime::config::Config;
 use httptime::schedule::{Plan, Schedule, View};
-use httptime::{Client, Error};
+use httptime::session::{Action, ConnectionId, Session, Target};
+use httptime::{Client, ClockTie, Error, LocalInstant, Offset, Timestamp, Url};
 use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 
 /// As fast as the answers come.
@@ -29,6 +33,78 @@ fn measure(url: &str, requests: u32) -> Result<u32, Error> {
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// A session with a server 1 ms away that closes after so many responses; returns how often it allocated before its first
+/// response and after, and how many responses there were.
+fn drive(closes_after: u32) -> Result<(u64, u64, u32), Error> {
+    let at = |nanos: i64| LocalInstant::from_nanos(nanos);
+    let wall = Timestamp::from_unix_nanos(1_795_392_000_000_000_000);
+    let tie = |now: LocalInstant| {
+        ClockTie::new(now, wall.saturating_add(Offset::from_nanos(now.as_nanos())), Duration::ZERO)
+    };
+    let config = Config::builder().lag(Duration::ZERO).build()?;
+    let target = Target::new(Url::parse("http://192.0.2.1/")?)?;
+    let mut session = Session::new(target, &config, tie(at(0)));
+    let (mut now, mut first, mut later, mut answered) = (at(0), 0, 0, 0);
+    let mut pending: Option<(LocalInstant, ConnectionId, Vec<u8>)> = None;
+    loop {
+        let mut count = |session: &mut Session, call: &mut dyn FnMut(&mut Session)| {
+            let counted = allocation_counter::measure(|| call(session)).count_total;
+            *(if answered == 0 { &mut first } else { &mut later }) += counted;
+        };
+        let mut action = Action::Done;
+        count(&mut session, &mut |session| action = session.poll(now));
+        match action {
+            Action::Open { conn, .. } => {
+                count(&mut session, &mut |session| session.opened(conn, now));
+            }
+            Action::Transmit { conn } => {
+                let length = session.output(conn).len();
+                count(&mut session, &mut |session| session.sent(conn, length, now));
+                let date = tie(now.saturating_add(Duration::from_micros(500))).wall();
+                let date = Timestamp::from_unix_nanos(
+                    date.as_unix_nanos() / 1_000_000_000 * 1_000_000_000,
+                );
+                let close =
+                    if (answered + 1) % closes_after == 0 { "Connection: close\r\n" } else { "" };
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: {date}\r\n{close}\r\n");
+                pending = Some((now.saturating_add(Duration::from_millis(1)), conn, head.into()));
+            }
+            Action::Wait { until, .. } => {
+                match pending.take_if(|(arrives, ..)| *arrives <= until) {
+                    Some((arrives, conn, head)) => {
+                        now = arrives;
+                        count(&mut session, &mut |session| session.received(conn, &head, now));
+                        answered += 1;
+                    }
+                    None => now = until,
+                }
+            }
+            Action::Close { .. } => {}
+            _ => {
+                return session
+                    .finish(tie(now))
+                    .map(|measurement| (first, later, measurement.observations()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_allocates_nothing_after_its_first_response() -> Result<(), Error> {
+    let (first, later, answered) = drive(u32::MAX)?;
+    println!("allocations: {first} before the first of {answered} responses, {later} after");
+    assert!(answered >= 20 && first > 0, "{answered} responses, {first} allocations");
+    assert_eq!(later, 0, "after the first response");
+    // A server that closes each time needs a spare connection: once, and not for each request.
+    let (_, closing, answered) = drive(1)?;
+    println!(
+        "allocations with a server that closes: {closing} after the first of {answered} responses"
+    );
+    assert!(answered >= 20 && closing <= 5, "{closing} allocations");
+    Ok(())
 }
 
 #[test]

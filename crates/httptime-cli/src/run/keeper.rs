@@ -12,8 +12,7 @@ use thiserror::Error as ThisError;
 use super::complaint::Complaint;
 use super::settings::{Mode, Settings};
 use crate::bar::span;
-use crate::servers::still_shown;
-use crate::sync::decision;
+use crate::correction::{decision, still_shown};
 
 /// Keeps the clock right by way of measurements.
 #[derive(Debug)]

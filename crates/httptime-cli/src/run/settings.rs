@@ -1,13 +1,12 @@
 //! The configuration file of `httptime run`.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use httptime::client::Client;
-use httptime::config::Config;
-use httptime::schedule::Profile;
-use httptime::{Error, Timestamp};
+use httptime::{Error, Family, Timestamp};
 use httptime_chrony::{ChronyError, Feed, Poll};
 use httptime_clock::policy::Evidence;
 use httptime_clock::{Discipline, Policy};
@@ -15,7 +14,7 @@ use humantime::parse_rfc3339;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::servers;
+use crate::measuring::{Measuring, Route, Seconds, Servers};
 use crate::written::Written;
 
 /// The file as it is written, every key with its default.
@@ -23,15 +22,20 @@ use crate::written::Written;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     servers: Vec<Written>,
+    min_servers: Option<usize>,
     #[serde(default)]
     pub(crate) mode: Mode,
     proxy: Option<Written>,
     #[serde(default)]
     tunnel: bool,
+    #[serde(default)]
+    family: Family,
+    source_address: Option<IpAddr>,
+    interface: Option<String>,
     pub(crate) textfile: Option<PathBuf>,
     state_file: Option<PathBuf>,
     #[serde(default)]
-    measure: Measure,
+    measure: Measuring,
     #[serde(default)]
     pub(crate) poll: Polling,
     #[serde(default)]
@@ -49,18 +53,6 @@ pub(crate) enum Mode {
     Clock,
     /// chronyd, which is told.
     Chrony,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Measure {
-    profile: Option<Profile>,
-    requests: Option<u32>,
-    duration: Option<Seconds>,
-    target: Option<Seconds>,
-    timeout: Option<Seconds>,
-    lag: Option<Seconds>,
-    drift_ppm: Option<u32>,
 }
 
 /// How often to measure.
@@ -103,11 +95,6 @@ struct Chrony {
     delay: Option<Seconds>,
 }
 
-/// A length of time, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "f64")]
-pub(crate) struct Seconds(pub(crate) Duration);
-
 /// A limit in seconds; `inf` is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "f64")]
@@ -126,14 +113,6 @@ pub(crate) enum SettingsError {
     /// The parser's message has the line in it.
     #[error("{}: {message}", .path.display())]
     Malformed { path: PathBuf, message: String },
-}
-
-impl TryFrom<f64> for Seconds {
-    type Error = String;
-
-    fn try_from(seconds: f64) -> Result<Self, String> {
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
-    }
 }
 
 impl TryFrom<f64> for Limit {
@@ -191,20 +170,20 @@ impl Polling {
 
 impl Settings {
     /// Reads and checks the file.
-    pub(crate) fn load(path: &Path) -> Result<Self, SettingsError> {
+    pub(crate) fn load(path: &Path) -> Result<(Self, Client), SettingsError> {
         let text = fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.into(), source })?;
         Self::parse(path, &text)
     }
 
     /// Reads and checks what the file says; its name is for the errors.
-    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
+    fn parse(path: &Path, text: &str) -> Result<(Self, Client), SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
             message: explained(&error, text),
         })?;
         let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
-        settings.client().map_err(|error| unusable(error.to_string()))?;
+        let client = settings.client().map_err(|error| unusable(error.to_string()))?;
         settings.feed().map_err(|error| unusable(error.to_string()))?;
         if settings.poll.shortest.0 < SECOND || settings.poll.longest.0 > WEEK {
             return Err(unusable(
@@ -214,45 +193,31 @@ impl Settings {
         if settings.poll.longest.0 < settings.poll.shortest.0 {
             return Err(unusable("poll.longest is shorter than poll.shortest".into()));
         }
-        Ok(settings)
+        Ok((settings, client))
     }
 
     /// The client that measures.
-    pub(crate) fn client(&self) -> Result<Client, Error> {
+    fn client(&self) -> Result<Client, Error> {
+        let servers = self.asked();
         // The policy has a floor of its own, and says so.
-        let mut builder =
-            Config::builder().profile(self.measure.profile.unwrap_or_default()).floor(None);
-        if let Some(requests) = self.measure.requests {
-            builder = builder.requests(requests);
+        let (client, _) = servers.client(servers.config().floor(None).build()?)?;
+        Ok(client)
+    }
+
+    /// Whom to ask, which way and how, as the command line says it: an option that is added there must come from here.
+    fn asked(&self) -> Servers {
+        Servers {
+            urls: self.servers.clone(),
+            min_servers: self.min_servers,
+            measuring: self.measure,
+            route: Route {
+                proxy: self.proxy.clone(),
+                tunnel: self.tunnel,
+                family: self.family.into(),
+                source_address: self.source_address,
+                interface: self.interface.clone(),
+            },
         }
-        if let Some(duration) = self.measure.duration {
-            builder = builder.duration(duration.0);
-        }
-        if let Some(target) = self.measure.target {
-            builder = builder.target(target.0);
-        }
-        if let Some(timeout) = self.measure.timeout {
-            builder = builder.timeout(timeout.0);
-        }
-        if let Some(lag) = self.measure.lag {
-            builder = builder.lag(lag.0);
-        }
-        if let Some(ppm) = self.measure.drift_ppm {
-            builder = builder.drift_ppm(ppm);
-        }
-        let config = builder.build()?;
-        let urls: Vec<String> = self.servers.iter().map(Written::url).collect();
-        let Some((first, rest)) = urls.split_first() else {
-            return Err(Error::InvalidConfig { reason: "servers names none".into() });
-        };
-        let mut builder = Client::builder(first).config(config).tunnel(self.tunnel);
-        for url in rest {
-            builder = builder.server(url);
-        }
-        if let Some(proxy) = servers::proxy(self.proxy.as_ref(), &urls)? {
-            builder = builder.proxy(proxy.url());
-        }
-        builder.build()
     }
 
     /// The rules for correcting the clock.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use httptime::client::Survey;
+use httptime::survey::Survey;
 use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
 use httptime_clock::state::replace;

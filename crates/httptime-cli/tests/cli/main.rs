@@ -96,6 +96,7 @@ fn json_has_every_field_of_its_schema() {
     assert_eq!(json["requests"], 4);
     assert_eq!(json["assumptions"]["lag_seconds"], 1.02);
     assert_eq!(json["assumptions"]["drift_ppm"], 100);
+    assert_eq!(json["assumptions"]["min_servers"], 1);
     let only = &json["servers"][0];
     assert_eq!(only["url"], server.url());
     assert_eq!((&only["status"], &only["error"]), (&"selected".into(), &Value::Null));
@@ -131,6 +132,9 @@ fn wrong_usage_is_exit_code_2() {
         &["query", "http://a/", "--duration", "-1"],
         &["query", "http://a/", "--estimator", "magic"],
         &["query", "http://a/", "-4", "-6"],
+        &["query", "http://a/", "--min-servers", "0"],
+        &["query", "http://a/", "--min-servers", "2"],
+        &["query", "http://a/", "--source-address", "b"],
         &["query", "http://a/", "--proxy", "socks5://b/"],
         &["nonsense"],
     ] {
@@ -155,6 +159,85 @@ fn a_falseticker_is_named() {
     let plain = query(&one.url(), &[&liar.url(), &two.url()]);
     let said = text(&plain.stderr);
     assert!(said.contains(&format!("{}: falseticker", liar.url())), "{said}");
+}
+
+#[test]
+fn of_two_servers_both_must_answer_unless_fewer_are_enough() {
+    let (alive, dead) = (server(), RefusedPort::reserve().expect("a port"));
+    let dead = format!("http://{}/", dead.address());
+    let strict = query(&alive.url(), &[&dead, "--json"]);
+    assert_eq!(strict.status.code(), Some(1), "{strict:?}");
+    assert_eq!(json(&strict)["error"]["kind"], "no_majority");
+    let plain = query(&alive.url(), &[&dead]);
+    assert_eq!((plain.status.code(), text(&plain.stdout)), (Some(1), String::new()));
+    let said = text(&plain.stderr);
+    assert!(said.contains(&format!("{}: measured, in no majority", alive.url())), "{said}");
+    assert!(said.contains("min_servers is 2; --min-servers 1 accepts what these say"), "{said}");
+    let lenient = query(&alive.url(), &[&dead, "--min-servers", "1", "--json"]);
+    assert_eq!(lenient.status.code(), Some(0), "{lenient:?}");
+    assert_eq!(json(&lenient)["assumptions"]["min_servers"], 1);
+    let plain = query(&alive.url(), &[&dead, "--min-servers", "1"]);
+    let said = text(&plain.stdout);
+    assert!(said.ends_with("; 1 of 2 servers agrees, min_servers is 1\n"), "{said}");
+}
+
+#[test]
+fn of_three_servers_one_may_be_dead() {
+    let (one, two) = (server(), server());
+    let dead = RefusedPort::reserve().expect("a port");
+    let dead = format!("http://{}/", dead.address());
+    let output = query(&one.url(), &[&dead, &two.url(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(json(&output)["assumptions"]["min_servers"], 2);
+    let all = query(&one.url(), &[&dead, &two.url(), "--min-servers", "3"]);
+    assert_eq!(all.status.code(), Some(1), "{all:?}");
+}
+
+#[test]
+fn source_address_and_interface_are_those_of_every_connection() {
+    let server = server();
+    let ask = |more: &[&str]| {
+        let output = query(&server.url(), &[more, &["--json"]].concat());
+        let object = json(&output);
+        let message = object["error"]["message"].as_str().unwrap_or_default().to_owned();
+        (output.status.code(), message)
+    };
+    assert_eq!(ask(&["--source-address", "127.0.0.2"]), (Some(0), String::new()));
+    let (code, message) = ask(&["--source-address", "192.0.2.1"]);
+    assert!(code == Some(1) && message.contains("assign requested address"), "{message}");
+    let (code, message) = ask(&["--interface", "no-such"]);
+    assert!(code == Some(1) && message.contains("no such device"), "{message}");
+}
+
+#[test]
+fn verbose_numbers_the_answers_of_each_server_without_a_gap() {
+    let (one, two) = (server(), server());
+    // Of this profile several requests are under way at once.
+    let mut command = program();
+    command.args(["query", &one.url(), &two.url(), "-v", "--profile", "fast", "-n", "24"]);
+    let drawn = text(&command.output().expect("the program starts").stderr);
+    for server in ["server 1 answer ", "server 2 answer "] {
+        let numbers: Vec<u32> = drawn
+            .lines()
+            .filter_map(|line| line.strip_prefix(server)?.split_whitespace().next()?.parse().ok())
+            .collect();
+        let last = u32::try_from(numbers.len()).expect("few");
+        assert!(last > 4, "{drawn}");
+        assert_eq!(numbers, (1..=last).collect::<Vec<_>>(), "{drawn}");
+    }
+}
+
+#[test]
+fn verbose_names_a_server_that_is_given_up() {
+    let options = [QUICK, &["-v", "--min-servers", "1"]].concat();
+    let silent = LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
+    let honest = server();
+    let mut command = program();
+    command.args(["query", &honest.url(), &silent.url()]).args(options);
+    let output = command.output().expect("the program starts");
+    let said = text(&output.stderr);
+    let line = said.lines().find(|line| line.starts_with("server 2: timed out after 1s "));
+    assert!(line.is_some_and(|line| line.ends_with(", given up")), "{said}");
 }
 
 #[test]
@@ -200,6 +283,19 @@ fn the_environment_names_a_proxy_and_the_exceptions_from_it() {
 }
 
 #[test]
+fn a_failure_names_the_proxy_that_was_asked_without_its_password() {
+    let dead = RefusedPort::reserve().expect("a port").address();
+    let mut command = program();
+    command.args(["query", "http://192.0.2.1/"]).args(QUICK);
+    command.env("http_proxy", format!("http://user:hunter2@{dead}"));
+    let output = command.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains(&format!("asked through the proxy http://{dead}/\n")), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_reason_to_panic() {
     let server = server();
     let mut child = program()
@@ -235,7 +331,10 @@ fn with_too_few_descriptors_it_names_that_or_measures_all_the_same() {
                 exhausted += usize::from(survey.to_string().contains("too many open files"));
                 match (output.status.code(), survey["error"]["kind"].as_str()) {
                     (Some(0), None) => measured += 1,
-                    (Some(1), Some("connect" | "connection_refused" | "resolve")) => {}
+                    (
+                        Some(1),
+                        Some("connect" | "connection_refused" | "resolve" | "no_majority"),
+                    ) => {}
                     other => panic!("{limit}: {other:?}: {object} {complaints}"),
                 }
             }
@@ -334,6 +433,46 @@ fn the_manual_has_every_key_of_the_parser_and_of_the_example_and_no_other() {
             assert!(documented.contains(&(section.clone(), key.to_owned())), "[{section}] {key}");
         }
     }
+}
+
+/// The long options that `--help` of a command lists.
+fn options(command: &str) -> BTreeSet<String> {
+    let output = program().args([command, "--help"]).output().expect("the program starts");
+    let help = text(&output.stdout);
+    let mut options = BTreeSet::new();
+    for line in help.lines().map(str::trim_start).filter(|line| line.starts_with('-')) {
+        let long = line.split([' ', ',', '=']).find_map(|word| word.strip_prefix("--"));
+        options.extend(long.map(str::to_owned));
+    }
+    assert!(options.contains("help"), "{help}");
+    options
+}
+
+#[test]
+fn the_configuration_has_each_option_of_query_by_its_name() {
+    let mut keys: BTreeSet<String> = documented_keys(&installed("man/httptime.toml.5"))
+        .into_iter()
+        .map(|(_, key)| key.replace('_', "-"))
+        .collect();
+    // Of the command line alone, or called otherwise there.
+    keys.extend(["json", "verbose", "help", "ipv4", "ipv6", "proxytunnel"].map(str::to_owned));
+    let missing: Vec<_> = options("query").difference(&keys).cloned().collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn the_manual_has_each_option_of_help_and_no_other() {
+    let manual = installed("man/httptime.1").replace('\\', "");
+    let described: BTreeSet<String> = manual
+        .lines()
+        .filter(|line| line.starts_with(".B"))
+        .flat_map(|line| line.split([' ', '"', ',']))
+        .filter_map(|word| word.strip_prefix("--").map(str::to_owned))
+        .collect();
+    let mut listed: BTreeSet<String> =
+        ["query", "sync", "run", "demo"].into_iter().flat_map(options).collect();
+    listed.insert("version".into());
+    assert_eq!(listed, described);
 }
 
 /// The setting that a comment shows.

@@ -101,7 +101,8 @@ impl Service {
     /// The offset of the next sample.
     fn sampled(&self) -> f64 {
         let mut sample = [0; 64];
-        let length = self.chronyd.recv(&mut sample).expect("a sample");
+        let received = self.chronyd.recv(&mut sample);
+        let length = received.unwrap_or_else(|error| panic!("no sample: {error}: {}", self.log()));
         assert_eq!(length, 40);
         f64::from_ne_bytes(sample[16..24].try_into().expect("eight bytes"))
     }

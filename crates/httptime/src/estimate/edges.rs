@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::evidence::{AgedEvidence, Evidence, drift};
 use crate::observation::Observation;
 use crate::progress::TYPICAL_DRIFT_PPM;
-use crate::round_trips::RoundTrips;
+use crate::round_trips::LatestRoundTrips;
 use crate::time::{
     Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
 };
@@ -15,7 +15,7 @@ pub(super) struct Edges {
     known: AgedEvidence,
     lower: Edge,
     upper: Edge,
-    trips: RoundTrips,
+    trips: LatestRoundTrips,
 }
 
 /// The exchange that makes an end.
@@ -33,7 +33,7 @@ impl Edges {
             known: AgedEvidence::new(proved, edge.received, TYPICAL_DRIFT_PPM),
             lower: edge,
             upper: edge,
-            trips: RoundTrips::new(),
+            trips: LatestRoundTrips::new(),
         });
         edges.trips.insert(duration_to_nanos(edge.round_trip));
         let narrowed = edges.known.narrow(proved, edge.received);
@@ -59,7 +59,9 @@ impl Edges {
 
     /// A round trip when nothing queues: a little less than the shortest one seen.
     pub(super) fn base(&self) -> Duration {
-        nanos_to_duration(f64_to_nanos((self.trips.shortest() - self.trips.excess()).max(0.0)))
+        nanos_to_duration(f64_to_nanos(
+            (self.trips.trips().shortest() - self.trips.trips().excess()).max(0.0),
+        ))
     }
 
     /// The width of an even distribution that holds as much as the errors of the interval's middle do, if the ways are alike.
@@ -68,7 +70,7 @@ impl Edges {
     /// contradict each other, or where one of them is old: all answers since then said the same, as they do when the clocks
     /// drift apart.
     pub(super) fn spread(&self) -> Duration {
-        let queueing = nanos_to_duration(f64_to_nanos(self.trips.queueing()));
+        let queueing = nanos_to_duration(f64_to_nanos(self.trips.trips().queueing()));
         let left = match self.beyond_base() {
             Ok(beyond) => {
                 let soft = (beyond / 2).min(SOFT * queueing);

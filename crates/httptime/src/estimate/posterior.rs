@@ -20,23 +20,45 @@ mod quick;
 /// A posterior over the offset, from what is known of how round trips split.
 ///
 /// # Model
-/// Each way of an exchange takes half of the base round trip *d* plus queueing of its own, exponential on both ways
-/// with one mean *q*. With the slack *s* = round trip − *d*:
-/// - given *s*, the forward share of the slack is uniform over 0 to *s*. So a `Date` that had not flipped has the
-///   likelihood of a ramp with two hard ends. The ends are what makes the error fall like 1/n (an NTP sample is a
-///   location with noise: 1/√n);
-/// - *s* is Gamma(2, *q*), which tells how far the shortest round trip seen still is above *d*. Both *d* and *q* are
-///   integrated over, never plugged in.
+/// Of exchange *i*: round trip *rᵢ*, interval *lowerᵢ* to *upperᵢ* (without lag), age *aᵢ* at the instant of the estimate. Of the path:
+/// base round trip *d*, mean queueing *q* of one way. Each way takes *d*/2 plus queueing of its own, exponential with mean *q*.
+/// So the slack *sᵢ = rᵢ − d* is Gamma(2, *q*), and given *sᵢ* the part of it that lies on the forward path is uniform over
+/// [0, *sᵢ*]. With the ramp *R(x) = min(max(x, 0), 1)* the likelihood of the offset θ is
 ///
-/// Hypotheses beyond it, each integrated and weighed by its evidence:
-/// - frequency: none with probability 0.8, else anything within ±100 ppm that the hard ends allow;
-/// - lag of its own for each response, uniform over 0 to ℓ: considered when the [`Lag`](crate::server::Lag) allowed for
-///   leaves room for it, ℓ up to 25 ms;
-/// - a step in the round trips that stands out from the queueing: a new route, whose excess splits into the ways as
-///   nobody knows, but each time alike;
-/// - an exchange whose slack is out of proportion (burst, retransmission, sleeping client) says nothing of how its
-///   slack is split: its ramp becomes a plateau, its hard ends stay;
-/// - any exchange is wrong altogether with probability 0.0005, so that none can veto the others.
+/// ```text
+/// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))  ·  g(1 − R((lowerᵢ + f aᵢ + d/2 + sᵢ + ℓ − θ) / (sᵢ + ℓ)))
+/// ```
+///
+/// for the hypothesis of a frequency error *f* and a lag of up to *ℓ*; both are 0 in the plain one. The ramps end in two hard
+/// ends. They are what makes the error fall like 1/n (an NTP sample is a location with noise: 1/√n).
+///
+/// - Base: *d* is integrated over (*r*min − 6 *q*/√n, *r*min], *q* over a factor of two to either side of its guess with a
+///   log-uniform prior, the slowest quarter of the exchanges known only to be slower (a censored sample).
+/// - Odd exchanges: *g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))*, *w* = 0.0005. With probability 2*w* an answer tells nothing, so
+///   that none can veto the others. φᵢ is the probability that the slack is queueing and not a burst, a retransmission or a client
+///   that slept (prior 0.02, density 0.1 / (1 + 0.1 *x*)² of the slack in units of *q*). Such an exchange says nothing of how its
+///   slack splits: *h* is ½ between the hard ends, 0 and 1 beyond.
+///
+/// Hypotheses *H*, each integrated over θ to its evidence and multiplied by a weight. Weights are relative and do not add up to
+/// one; only their ratios matter:
+///
+/// | hypothesis | considered | weight |
+/// |---|---|---|
+/// | plain: *f* = 0, *ℓ* = 0 | unless the hard ends contradict each other | 0.8 |
+/// | frequency *f*, up to *M* = 100 ppm | from three exchanges on, once *M* times their span exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies that the hard ends allow |
+/// | lag of its own for each response, up to *ℓ* | from three exchanges on, where the [`Lag`](crate::server::Lag) allowed for exceeds *q*, and 2 ms or the ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in even ratios from 2 *q*, or 1.1 times the contradiction if that is more, to that lag, 25 ms at most |
+/// | some exchanges wrong | where the hard ends contradict each other | 0.05 |
+///
+/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a distribution of two parabolas and a straight
+/// line between them. One ramp over *s + ℓ* stands for it: off by 1/8 at most, where *ℓ = s*.
+///
+/// While the plain hypothesis has more than 0.005 of the evidence its mean is kept, pulled by the others' as its share
+/// falls below 0.3, by two of its standard deviations at most: a mean over all would be pulled by their far ends. Below that it is
+/// the mean over all. The standard deviation is half of the width that holds 68.27 % of all.
+///
+/// A step in the round trips that queueing explains with a probability below 10⁻⁶ is a new route. Then the hypotheses above give
+/// way to the plain one on the shorter route, averaged over eight splits, each with the same weight, of the excess into the two ways:
+/// it cannot be observed, but it is the same each time.
 ///
 /// # Source
 /// The ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
@@ -175,7 +197,7 @@ impl Posterior {
         if self.len < CAPACITY {
             self.seen[self.len] = seen;
             self.len += 1;
-            self.trips.insert_sorted(seen.round_trip);
+            self.trips.insert(seen.round_trip);
         } else {
             let place = self.least_telling();
             self.trips.replace(self.seen[place].round_trip, seen.round_trip);
@@ -183,14 +205,15 @@ impl Posterior {
         }
     }
 
-    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering.
+    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering. Where more are equally fast than the
+    /// quarter has room for, each of those may be given up.
     fn least_telling(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
-        let fast = self.trips.ascending()[CAPACITY / 4];
+        let slower = self.trips.ascending()[FASTEST];
         let mut least = (f64::NEG_INFINITY, 0);
         for (place, seen) in self.seen().iter().enumerate() {
             let distance = (seen.upper - high).min(low - seen.lower);
-            if distance > least.0 && seen.round_trip > fast {
+            if distance > least.0 && seen.round_trip >= slower {
                 least = (distance, place);
             }
         }
@@ -290,7 +313,7 @@ impl Posterior {
         let mut route = Self { trips: RoundTrips::new(), ..self.clone() };
         for seen in &mut route.seen[..self.len] {
             *seen = detour.undone(*seen, share);
-            route.trips.insert_sorted(seen.round_trip);
+            route.trips.insert(seen.round_trip);
         }
         route
     }
@@ -320,7 +343,7 @@ impl Posterior {
         combine(still, others, ends)
     }
 
-    /// Other frequencies than none, over those that the ends allow, less likely towards ±[`MAX_FREQUENCY`].
+    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls to zero at ±[`MAX_FREQUENCY`].
     fn add_frequencies(
         &self,
         sum: &mut Mass,
@@ -505,17 +528,19 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
     offsets
 }
 
+/// The exchanges kept for their speed, whatever their ends tell.
+const FASTEST: usize = CAPACITY / 4 + 1;
 /// Splits of a longer route that are considered.
 const SPLITS: u32 = 8;
 /// Frequencies considered beside none.
 const FREQUENCIES: u32 = 8;
-/// Chance that an exchange breaks the model altogether.
+/// Half of the chance that an answer tells nothing.
 const WILD: f64 = 5e-4;
 /// Prior of a slack that is not queueing.
 const ODD: f64 = 0.02;
 /// Frequency errors considered: two crystals at the edge of their tolerance.
 const MAX_FREQUENCY: f64 = 100e-6;
-/// Prior of no frequency error worth the name.
+/// Weight of no frequency error worth the name; the frequencies have the rest to one.
 const STILL: f64 = 0.8;
 /// Share of the plain case below which its mean is given up.
 const BELIEVABLE: f64 = 0.005;
@@ -523,7 +548,7 @@ const BELIEVABLE: f64 = 0.005;
 /// deviations. Found by simulation: 10 % better in drifting, less than 1 % worse in lan and metro.
 const DOUBTED: f64 = 0.3;
 const MOST_PULL: f64 = 2.0;
-/// Prior of the smallest lag considered; each next one × 0.4.
+/// Weight of the smallest lag considered; each next one × 0.4. Beside [`STILL`], not out of what it leaves.
 const LAGGING: f64 = 0.05;
 /// Lags allowed for up to this are worth no hypothesis, in nanoseconds.
 const LAG_FLOOR: f64 = 2e6;
@@ -724,6 +749,29 @@ mod tests {
         let many = estimate(Posterior::default(), &seen);
         assert!(many.stddev() < few.stddev(), "{many:?} {few:?}");
         assert!(error_ns(many, offset_ns) < 5 * duration_to_nanos(many.stddev()), "{many:?}");
+    }
+
+    #[test]
+    fn of_equal_round_trips_the_one_that_tells_least_is_given_up() {
+        let mut posterior = Posterior::default();
+        // Every round trip takes 2 ms, and the true offset is 0. Stamped so far before or after the flip:
+        let mut ask = |number: i64, after_flip_us: i64| {
+            let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
+            let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
+            posterior.absorb(&observation(stamped - 1_000_000, stamped + 1_000_000, date));
+            posterior.aim().expect("observed").stddev()
+        };
+        for number in 1..=64 {
+            ask(number, if number % 2 == 0 { 300_000 } else { -300_000 });
+        }
+        // Both sides of a flip, within 20 µs, and then 100 that tell nothing.
+        ask(65, -10);
+        let known = ask(66, 10);
+        for number in 67..167 {
+            ask(number, 400_000);
+        }
+        let kept = posterior.aim().expect("observed").stddev();
+        assert!(known < Duration::from_millis(1) && kept < 2 * known, "{known:?}, then {kept:?}");
     }
 
     #[test]

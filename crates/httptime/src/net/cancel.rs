@@ -68,7 +68,6 @@ impl Canceller {
     }
 
     /// Cancels when it is dropped, unless it is [disarmed](DropGuard::disarm).
-    #[must_use]
     pub fn drop_guard(&self) -> DropGuard {
         DropGuard(Some(self.clone()))
     }

@@ -196,7 +196,8 @@ impl<'a> Driver<'a> {
             };
             Some((bit(index), socket.as_fd(), flags))
         });
-        let canceller = self.canceller.map(|canceller| (CANCELLED, canceller.as_fd(), PollFlags::IN));
+        let canceller =
+            self.canceller.map(|canceller| (CANCELLED, canceller.as_fd(), PollFlags::IN));
         let lookups = self.lookups.as_fd().map(|fd| (RESOLVED, fd, PollFlags::IN));
         canceller.into_iter().chain(lookups).chain(sockets)
     }

@@ -29,14 +29,14 @@ pub struct SocketTimestamps {
     before: ClockTie,
     /// Bytes written so far, modulo 2³².
     written: u32,
-    write: Write,
+    write: LatestWrite,
     /// When the last segment came that was read from.
     arrived: Option<Timestamp>,
 }
 
 /// What is known of the latest write.
 #[derive(Debug, Clone, Copy)]
-enum Write {
+enum LatestWrite {
     /// Its last byte has this key; nothing is known yet.
     Written(u32),
     Departed(Timestamp),
@@ -58,7 +58,7 @@ impl SocketTimestamps {
             latest: now,
             before: now,
             written: 0,
-            write: Write::Split,
+            write: LatestWrite::Split,
             arrived: None,
         })
     }
@@ -72,7 +72,7 @@ impl SocketTimestamps {
         self.written = self.written.wrapping_add(u32::try_from(count).unwrap_or(0));
         let is_whole = count == length && count <= self.segment;
         let key = self.written.wrapping_sub(1);
-        self.write = if is_whole { Write::Written(key) } else { Write::Split };
+        self.write = if is_whole { LatestWrite::Written(key) } else { LatestWrite::Split };
         self.before = self.latest;
         self.arrived = None;
         // Most devices have taken it by now.
@@ -107,13 +107,13 @@ impl SocketTimestamps {
 
     /// What the kernel said about the latest write and the latest read. Reads both clocks.
     pub fn times(&mut self, socket: impl AsFd) -> KernelTimes {
-        if matches!(self.write, Write::Written(_)) {
+        if matches!(self.write, LatestWrite::Written(_)) {
             self.take_reports(socket);
         }
         self.latest = clock::tie();
         let departed = match self.write {
-            Write::Departed(at) => Some(at),
-            Write::Written(_) | Write::Split => None,
+            LatestWrite::Departed(at) => Some(at),
+            LatestWrite::Written(_) | LatestWrite::Split => None,
         };
         KernelTimes::new(departed, self.arrived, self.before, self.latest)
     }
@@ -129,11 +129,244 @@ impl SocketTimestamps {
 
     /// Only the first transmission counts. A retransmitted request may have been read already.
     fn departed(&mut self, departure: Departure) {
-        if matches!(self.write, Write::Written(key) if key == departure.key) {
-            self.write = Write::Departed(departure.at);
+        if matches!(self.write, LatestWrite::Written(key) if key == departure.key) {
+            self.write = LatestWrite::Departed(departure.at);
         }
     }
 }
 
 /// More than the kernel reports about one write.
 const MAX_REPORTS: u32 = 64;
+
+/// Against real sockets.
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+    use std::time::Duration;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use socket2::{SockFilter, SockRef};
+
+    use super::*;
+    use crate::time::LocalInstant;
+
+    /// A connection with timestamps, and what they say of the exchange under way.
+    struct Wire {
+        stream: TcpStream,
+        timestamps: SocketTimestamps,
+    }
+
+    #[derive(Debug)]
+    struct Times {
+        departed: Option<LocalInstant>,
+        arrived: Option<LocalInstant>,
+    }
+
+    impl Wire {
+        fn times(&mut self) -> Times {
+            let kernel = self.timestamps.times(&self.stream);
+            let instant = |at: Timestamp| kernel.after.instant_at(at);
+            Times { departed: kernel.departed.map(instant), arrived: kernel.arrived.map(instant) }
+        }
+    }
+
+    impl Read for Wire {
+        fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+            self.timestamps.read(&self.stream, space)
+        }
+    }
+
+    impl Write for Wire {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.stream.write(bytes)?;
+            self.timestamps.wrote(&self.stream, count, bytes.len());
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Long beside what the scheduler does.
+    const PAUSE: Duration = Duration::from_millis(30);
+    const REQUEST: &[u8] = b"HEAD / HTTP/1.1\r\nHost: example\r\n\r\n";
+
+    /// A stamped connection, and the other end of it.
+    fn connected() -> io::Result<(Wire, TcpStream)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let near = TcpStream::connect(listener.local_addr()?)?;
+        let (far, _) = listener.accept()?;
+        far.set_nodelay(true)?;
+        let mut wire = Wire { timestamps: SocketTimestamps::enable(&near)?, stream: near };
+        // The kernel begins to stamp what comes a moment after it was asked to.
+        for _ in 0..1000 {
+            (&far).write_all(b".")?;
+            receive(&mut wire, 1)?;
+            if wire.timestamps.arrived.is_some() {
+                return Ok((wire, far));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err(io::Error::other("the kernel gives no timestamps"))
+    }
+
+    fn send(wire: &mut Wire) -> io::Result<LocalInstant> {
+        let sent = clock::now();
+        wire.write_all(REQUEST)?;
+        Ok(sent)
+    }
+
+    /// Reads `count` bytes, however many pieces they come in.
+    fn receive(wire: &mut Wire, count: usize) -> io::Result<()> {
+        let mut space = [0; 256];
+        let mut seen = 0;
+        while seen < count {
+            seen += wire.read(&mut space)?;
+        }
+        Ok(())
+    }
+
+    fn read_request(far: &mut TcpStream) -> io::Result<()> {
+        far.read_exact(&mut [0; REQUEST.len()])
+    }
+
+    /// Has everything that comes for `stream` dropped, as if the network had lost it.
+    fn lose_all(stream: &TcpStream) -> io::Result<()> {
+        // BPF_RET: keep the first 0 bytes.
+        let drop_it = SockFilter::new(0x06, 0, 0, 0);
+        SockRef::from(stream).attach_filter(&[drop_it])
+    }
+
+    fn lose_nothing(stream: &TcpStream) -> io::Result<()> {
+        SockRef::from(stream).detach_filter()
+    }
+
+    fn both(times: &Times) -> (LocalInstant, LocalInstant) {
+        times.departed.zip(times.arrived).expect("the kernel gives both")
+    }
+
+    #[test]
+    fn the_kernel_saw_what_the_process_slept_through() -> io::Result<()> {
+        let (mut wire, mut far) = connected()?;
+        for _ in 0..3 {
+            let sent = send(&mut wire)?;
+            read_request(&mut far)?;
+            let read = clock::now();
+            let answered = clock::now();
+            far.write_all(b"answer")?;
+            thread::sleep(PAUSE);
+            receive(&mut wire, 6)?;
+            let times = wire.times();
+            let (departed, arrived) = both(&times);
+            assert!(sent < departed && departed < read, "{times:?}, read {read:?}");
+            assert!(answered < arrived, "{times:?}, answered {answered:?}");
+            assert!(arrived.saturating_since(answered) < PAUSE / 2, "{times:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_response_split_in_two_was_received_with_its_second_part() -> io::Result<()> {
+        // Read in two pieces, then both at once.
+        for joined in [false, true] {
+            let (mut wire, mut far) = connected()?;
+            send(&mut wire)?;
+            read_request(&mut far)?;
+            far.write_all(b"first")?;
+            if !joined {
+                receive(&mut wire, 5)?;
+            }
+            thread::sleep(PAUSE);
+            let second = clock::now();
+            far.write_all(b"second")?;
+            thread::sleep(PAUSE);
+            receive(&mut wire, if joined { 11 } else { 6 })?;
+            let times = wire.times();
+            let (_, arrived) = both(&times);
+            assert!(arrived > second, "{times:?}, {second:?}");
+            assert!(arrived.saturating_since(second) < PAUSE / 2, "{times:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_request_sent_again_was_sent_the_first_time() -> io::Result<()> {
+        let (mut wire, mut far) = connected()?;
+        lose_all(&far)?;
+        send(&mut wire)?;
+        thread::sleep(PAUSE);
+        let lost = clock::now();
+        lose_nothing(&far)?;
+        read_request(&mut far)?;
+        let read = clock::now();
+        assert!(read.saturating_since(lost) > PAUSE, "it was not lost");
+        far.write_all(b"answer")?;
+        receive(&mut wire, 6)?;
+        // What is said of the second time is heard and makes no difference.
+        wire.timestamps.take_reports(&wire.stream);
+        let times = wire.times();
+        let (departed, arrived) = both(&times);
+        assert!(departed < lost && arrived > read, "{times:?}");
+        let next = send(&mut wire)?;
+        read_request(&mut far)?;
+        far.write_all(b"answer")?;
+        receive(&mut wire, 6)?;
+        let times = wire.times();
+        let (departed, _) = both(&times);
+        assert!(departed > next, "{times:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_response_sent_again_was_received_when_it_came() -> io::Result<()> {
+        let (mut wire, mut far) = connected()?;
+        send(&mut wire)?;
+        read_request(&mut far)?;
+        lose_all(&wire.stream)?;
+        let answered = clock::now();
+        far.write_all(b"answer")?;
+        thread::sleep(PAUSE);
+        let lost = clock::now();
+        lose_nothing(&wire.stream)?;
+        receive(&mut wire, 6)?;
+        let times = wire.times();
+        let (departed, arrived) = both(&times);
+        assert!(departed < answered && arrived > lost, "{times:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_write_longer_than_a_segment_has_no_departure() -> io::Result<()> {
+        let (mut wire, mut far) = connected()?;
+        let segment = wire.timestamps.segment;
+        assert!(segment > 500, "{segment}");
+        let long = vec![b'x'; segment + 1];
+        wire.write_all(&long)?;
+        far.read_exact(&mut long.clone())?;
+        far.write_all(b"answer")?;
+        receive(&mut wire, 6)?;
+        let times = wire.times();
+        assert_eq!((times.departed, times.arrived.is_some()), (None, true));
+        Ok(())
+    }
+
+    #[test]
+    fn a_late_report_does_not_keep_the_connection_ready() -> io::Result<()> {
+        let (mut wire, mut far) = connected()?;
+        // The first write's report is taken in at once; of the second the helper does not know.
+        send(&mut wire)?;
+        wire.stream.write_all(REQUEST)?;
+        let ready = |wire: &Wire| {
+            let mut fds = [PollFd::new(&wire.stream, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map(|_| fds[0].revents())
+        };
+        assert_eq!(ready(&wire)?, PollFlags::ERR);
+        wire.timestamps.take_reports(&wire.stream);
+        assert_eq!(ready(&wire)?, PollFlags::empty());
+        far.read_exact(&mut [0; 2 * REQUEST.len()])?;
+        Ok(())
+    }
+}

@@ -45,9 +45,14 @@ pub(super) fn within(unknown: Interval, base: Duration) -> Option<Interval> {
 
 /// How many requests this many connections can carry while the window lasts.
 pub(super) fn carried(view: &View<'_>, width: Duration, connections: u32) -> u32 {
-    let median = view.progress().round_trip_median().unwrap_or_default();
-    let turns = width.as_nanos() / median.as_nanos().max(1);
-    let carried = u32::try_from(turns).unwrap_or(u32::MAX).saturating_mul(connections);
+    let progress = view.progress();
+    let turns = |each: Duration| {
+        let turns = width.as_nanos() / each.as_nanos().max(1);
+        u32::try_from(turns).unwrap_or(u32::MAX)
+    };
+    let kept = turns(progress.round_trip_median().unwrap_or_default());
+    let reopened = progress.reopening_interval().map_or(u32::MAX, turns);
+    let carried = kept.saturating_mul(connections).min(reopened);
     carried.max(connections)
 }
 

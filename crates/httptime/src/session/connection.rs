@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +11,6 @@ use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::time::LocalInstant;
 
 /// One connection to a server, opened and closed as often as needed. At most one request is under way on it.
-#[derive(Debug)]
 pub(super) struct Connection {
     state: State,
     layer: Box<dyn Layer>,
@@ -30,6 +30,8 @@ pub(super) struct Connection {
     failure: Option<Error>,
     /// When it became ready.
     ready_at: LocalInstant,
+    /// When the latest request was put into the output.
+    requested_at: LocalInstant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +42,14 @@ enum State {
     Connecting(Opening),
     Tunnelling(Opening),
     Handshaking(Opening),
-    Ready { is_fresh: bool },
-    Busy { sent: LocalInstant, is_fresh: bool, is_whole: bool },
+    Ready {
+        is_fresh: bool,
+    },
+    Busy {
+        sent: LocalInstant,
+        is_fresh: bool,
+        is_whole: bool,
+    },
 }
 
 /// The opening of a connection: every address is tried in turn under one deadline.
@@ -62,13 +70,21 @@ pub(super) struct Opening {
 pub(super) enum Outcome {
     Nothing,
     /// The connection can take a request; opening it, by the address of this index, took so long.
-    Opened { index: usize, took: Duration },
+    Opened {
+        index: usize,
+        took: Duration,
+    },
     /// The present address does not answer.
-    NoConnection { opening: Opening, error: Error },
+    NoConnection {
+        opening: Opening,
+        error: Error,
+    },
     /// The connection was open, and is of no use.
     Unusable(Error),
-    /// It was closed while no request was under way.
-    Dropped,
+    /// It was closed while no request was under way, after a response or before its first request.
+    Dropped {
+        was_used: bool,
+    },
     /// A connection that was used before was closed before a byte of the response: the server had closed it already.
     Stale,
     /// No response will come for the request under way.
@@ -79,13 +95,28 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Received<'a> {
     /// The head of a response. `is_kept`: the connection can take the next request.
-    Answered { times: Times, head: ResponseHead<'a>, is_kept: bool },
+    Answered {
+        times: Times,
+        head: ResponseHead<'a>,
+        is_kept: bool,
+    },
     Other(Outcome),
 }
 
 impl From<Outcome> for Received<'_> {
     fn from(outcome: Outcome) -> Self {
         Self::Other(outcome)
+    }
+}
+
+impl fmt::Debug for Connection {
+    /// Without the bytes: they may hold a proxy's password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, address, .. } = self;
+        f.debug_struct("Connection")
+            .field("state", state)
+            .field("address", address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,6 +135,7 @@ impl Connection {
             failure: None,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
+            requested_at: LocalInstant::from_nanos(0),
         }
     }
 
@@ -114,16 +146,18 @@ impl Connection {
     pub(super) const fn is_opening(&self) -> bool {
         matches!(
             self.state,
-            State::Pending(_)
-                | State::Connecting(_)
-                | State::Tunnelling(_)
-                | State::Handshaking(_)
+            State::Pending(_) | State::Connecting(_) | State::Tunnelling(_) | State::Handshaking(_)
         )
     }
 
     /// Whether it can take a request.
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.has_request
+    }
+
+    /// Whether it has a request that has not begun to leave.
+    pub(super) const fn has_request(&self) -> bool {
+        self.has_request
     }
 
     pub(super) const fn is_busy(&self) -> bool {
@@ -144,6 +178,7 @@ impl Connection {
     /// What is waited for; `None` when nothing is.
     pub(super) fn phase(&self) -> Option<Phase> {
         match self.state {
+            State::Ready { .. } if self.has_request => Some(Phase::Send),
             State::Closed | State::Ready { .. } => None,
             State::Pending(_) | State::Connecting(_) => Some(Phase::Connect),
             State::Tunnelling(_) | State::Handshaking(_) => Some(Phase::Tunnel),
@@ -155,6 +190,9 @@ impl Connection {
     /// When to call [`expired`](Self::expired).
     pub(super) fn deadline(&self, timeout: Duration) -> Option<LocalInstant> {
         match self.state {
+            State::Ready { .. } if self.has_request => {
+                Some(self.requested_at.saturating_add(timeout))
+            }
             State::Closed | State::Ready { .. } | State::Pending(_) => None,
             State::Connecting(opening) => Some(opening.attempt),
             State::Tunnelling(opening) | State::Handshaking(opening) => Some(opening.deadline),
@@ -206,8 +244,8 @@ impl Connection {
         if let State::Pending(mut opening) = self.state {
             // What is left of the time is shared by the addresses that are left.
             let left = (addresses.len() + 1).saturating_sub(opening.tried.max(1)).max(1);
-            let share = opening.deadline.saturating_since(now)
-                / u32::try_from(left).unwrap_or(u32::MAX);
+            let share =
+                opening.deadline.saturating_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
             opening.attempt = now.saturating_add(share);
             self.address = addresses[opening.index % addresses.len()];
             self.state = State::Connecting(opening);
@@ -249,10 +287,11 @@ impl Connection {
     }
 
     /// Puts the request into the output of a ready connection.
-    pub(super) fn request(&mut self, target: &Target) -> Result<(), Error> {
+    pub(super) fn request(&mut self, target: &Target, now: LocalInstant) -> Result<(), Error> {
         if !self.has_unsent() {
             self.clear_wire();
         }
+        self.requested_at = now;
         self.has_request = true;
         self.layer.send(target.request(), &mut self.wire)
     }
@@ -326,8 +365,13 @@ impl Connection {
         (false, Outcome::Nothing)
     }
 
-    /// Bytes came.
-    pub(super) fn received(&mut self, bytes: &[u8], arrival: Arrival) -> Received<'_> {
+    /// Bytes came. `had_success`: whether any response was used so far.
+    pub(super) fn received(
+        &mut self,
+        bytes: &[u8],
+        had_success: bool,
+        arrival: Arrival,
+    ) -> Received<'_> {
         match self.state {
             State::Closed | State::Pending(_) | State::Connecting(_) => {
                 return Outcome::Nothing.into();
@@ -350,11 +394,20 @@ impl Connection {
             State::Busy { sent, is_whole, .. } => self.answer(sent, is_whole, arrival),
             State::Ready { is_fresh: false } => {
                 self.close();
-                Outcome::Dropped.into()
+                Outcome::Dropped { was_used: true }.into()
             }
             _ => {
+                let is_turned_away = self.is_turned_away(had_success, arrival.at);
                 let error = match self.reader.head() {
                     Err(error) => error,
+                    // The server says why it closes the connection.
+                    Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
+                        self.close();
+                        return match is_turned_away {
+                            true => Outcome::Unusable(Error::Closed { received: 0 }).into(),
+                            false => Outcome::Dropped { was_used: false }.into(),
+                        };
+                    }
                     Ok(_) => Error::MalformedHead { reason: UNASKED },
                 };
                 self.unusable(error).into()
@@ -387,12 +440,7 @@ impl Connection {
         self.unusable(error)
     }
 
-    fn answer(
-        &mut self,
-        sent: LocalInstant,
-        is_whole: bool,
-        mut arrival: Arrival,
-    ) -> Received<'_> {
+    fn answer(&mut self, sent: LocalInstant, is_whole: bool, mut arrival: Arrival) -> Received<'_> {
         let is_unsent = self.has_unsent();
         let head = match self.reader.head() {
             Ok(None) => return Outcome::Nothing.into(),
@@ -402,11 +450,11 @@ impl Connection {
                 self.state = State::Closed;
                 self.is_to_close = true;
                 let error = match refused {
-                    Err(error) => error,
+                    Err(error) => Some(error),
                     // It crossed the request on its way: the server had given up on the connection.
-                    _ => Error::Closed { received: 0 },
+                    Ok(head) => head.and_then(|head| head.date().err()),
                 };
-                return Outcome::Lost(error).into();
+                return Outcome::Lost(error.unwrap_or(Error::Closed { received: 0 })).into();
             }
         };
         // A request that took several writes, or is not written in full: the kernel's time is not its first byte's.
@@ -433,6 +481,7 @@ impl Connection {
         now: LocalInstant,
     ) -> Outcome {
         let phase = self.phase();
+        let is_turned_away = self.is_turned_away(had_success, now);
         let received = self.reader.eof();
         let is_untouched = matches!(received, Error::Closed { received: 0 });
         let state = self.state;
@@ -454,16 +503,17 @@ impl Connection {
             State::Tunnelling(_) | State::Handshaking(_) => {
                 Outcome::Unusable(reason(Phase::Tunnel))
             }
-            // A server that closes what has been idle for a while is not one that turns everybody away.
-            State::Ready { is_fresh: true }
-                if !had_success || now.saturating_since(self.ready_at) < IDLE =>
-            {
-                Outcome::Unusable(reason(Phase::Connect))
-            }
-            State::Ready { .. } => Outcome::Dropped,
+            State::Ready { .. } if is_turned_away => Outcome::Unusable(reason(Phase::Connect)),
+            State::Ready { is_fresh } => Outcome::Dropped { was_used: !is_fresh },
             State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
             State::Busy { .. } => Outcome::Lost(reason(phase.unwrap_or(Phase::Response))),
         }
+    }
+
+    /// Whether a server that closes it now turns clients away. One that closes what has been idle for a while does not.
+    fn is_turned_away(&self, had_success: bool, now: LocalInstant) -> bool {
+        matches!(self.state, State::Ready { is_fresh: true })
+            && (!had_success || now.saturating_since(self.ready_at) < IDLE)
     }
 
     /// Its [`deadline`](Self::deadline) has passed.
@@ -472,6 +522,7 @@ impl Connection {
         let state = self.state;
         let timeout = |since| Error::Timeout { phase, after: now.saturating_since(since) };
         match state {
+            State::Ready { .. } if self.has_request => self.unusable(timeout(self.requested_at)),
             State::Closed | State::Ready { .. } | State::Pending(_) => Outcome::Nothing,
             State::Connecting(opening) => {
                 self.close();

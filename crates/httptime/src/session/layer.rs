@@ -43,7 +43,10 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
 /// The layer of plain HTTP: bytes pass unchanged.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::exhaustive_structs, reason = "it has nothing to hide and will never hold anything")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "it has nothing to hide and will never hold anything"
+)]
 pub struct Plain;
 
 impl Layer for Plain {

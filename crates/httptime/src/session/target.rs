@@ -44,6 +44,17 @@ impl Target {
         Ok(Self { proxy: Some(proxy), connect, request, url })
     }
 
+    /// A server that is reached through `proxy`, if there is one: [`new`](Self::new) or [`via_proxy`](Self::via_proxy).
+    ///
+    /// # Errors
+    /// As those.
+    pub fn of(url: Url, proxy: Option<Url>, tunnel: bool) -> Result<Self, Error> {
+        match proxy {
+            Some(proxy) => Self::via_proxy(url, proxy, tunnel),
+            None => Self::new(url),
+        }
+    }
+
     /// The server.
     #[must_use]
     pub const fn url(&self) -> &Url {

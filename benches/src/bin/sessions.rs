@@ -1,0 +1,56 @@
+//! A million sessions in virtual time: `cargo run --release -p httptime-benches --bin sessions -- --count 1000000`.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use httptime_sim::trials::Trial;
+
+/// Measures random servers and networks that misbehave, and checks what has to hold each time.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How many sessions
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    count: u64,
+    /// The first one: each has a number of its own, which is its seed
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    from: u64,
+}
+
+fn main() -> ExitCode {
+    let Args { count, from } = Args::parse();
+    println!("trials {from} to {}", from.saturating_add(count));
+    let begun = Instant::now();
+    let mut endings: BTreeMap<(bool, &str), u64> = BTreeMap::new();
+    let (mut requests, mut opened, mut polls, mut busiest, mut failures) = (0, 0, 0, 0, 0);
+    for seed in from..from.saturating_add(count) {
+        match Trial::random(seed).run() {
+            Ok(ending) => {
+                *endings.entry((!ending.is_measured, ending.name)).or_default() += 1;
+                requests += u64::from(ending.requests);
+                opened += u64::from(ending.effort.opened);
+                polls += u64::from(ending.effort.polls);
+                busiest = busiest.max(ending.effort.polls_in_a_second);
+            }
+            Err(what) => {
+                failures += 1;
+                if failures <= SHOWN {
+                    println!("{what}");
+                }
+            }
+        }
+    }
+    for ((_, name), count) in endings {
+        println!("{count:>9}  {name}");
+    }
+    println!(
+        "{requests} requests of measurements, {opened} connections, {polls} polls, {busiest} in the busiest second"
+    );
+    println!("{failures} failures in {count} sessions, {:.1} s", begun.elapsed().as_secs_f64());
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Failures that are shown in full.
+const SHOWN: u32 = 5;

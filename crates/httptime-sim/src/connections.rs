@@ -1,0 +1,457 @@
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::LocalInstant;
+
+use crate::path::exponential;
+
+/// How connections to a server behave: how they open and close, what they lose, and what lies in between.
+///
+/// The default is a network that never stands in the way: connections open at once and stay open. Every draw comes from a stream of
+/// its own, so that a world gives the same delays with and without.
+///
+/// ```
+/// use httptime::Config;
+/// use httptime_sim::{SimConnections, worlds};
+///
+/// let connections = SimConnections::new().handshake().closing_after(1);
+/// let world = worlds::named("lan").unwrap().world(7).with_connections(connections);
+/// let config = Config::builder().lag(std::time::Duration::ZERO).build()?;
+/// let outcome = world.measure(&config, 7);
+/// assert!(outcome.result?.bounds().contains(outcome.truth));
+/// assert!(outcome.effort.opened >= 24);
+/// # Ok::<(), httptime::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SimConnections {
+    pub(crate) has_handshake: bool,
+    pub(crate) accepting: Duration,
+    pub(crate) closing_after: Option<u32>,
+    pub(crate) is_silent_about_closing: bool,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) says_timeout: bool,
+    pub(crate) away: Vec<(LocalInstant, LocalInstant)>,
+    pub(crate) refusing: f64,
+    pub(crate) turning_away: f64,
+    pub(crate) resetting: f64,
+    pub(crate) cutting: f64,
+    pub(crate) not_answering: f64,
+    pub(crate) in_pieces: Duration,
+    pub(crate) interim: f64,
+    pub(crate) extra: f64,
+    pub(crate) blocking: f64,
+    pub(crate) name: Option<SimName>,
+    pub(crate) proxy: Option<SimProxy>,
+}
+
+/// How the server's name (the proxy's, if there is one) resolves.
+#[derive(Debug, Clone)]
+pub(crate) struct SimName {
+    pub(crate) hosts: Vec<SimHost>,
+    /// `None`: the resolver never answers.
+    pub(crate) takes: Option<Duration>,
+}
+
+/// What is behind one of the addresses of a name.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimHost {
+    /// The server.
+    Server,
+    /// A machine that refuses connections.
+    Refuses,
+    /// Nothing that answers.
+    Silent,
+    /// There is no route.
+    Unreachable,
+}
+
+/// An HTTP proxy in front of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct SimProxy {
+    pub(crate) tunnel: bool,
+    pub(crate) delay: Duration,
+    pub(crate) refusing: f64,
+    pub(crate) status: u16,
+}
+
+impl SimProxy {
+    /// One that forwards requests in absolute form.
+    #[must_use]
+    pub const fn forwarding() -> Self {
+        Self { tunnel: false, delay: Duration::ZERO, refusing: 0.0, status: 502 }
+    }
+
+    /// One that opens tunnels (`CONNECT`).
+    #[must_use]
+    pub const fn tunnelling() -> Self {
+        Self { tunnel: true, ..Self::forwarding() }
+    }
+
+    /// Each request that it forwards, or each tunnel, takes this much longer on average.
+    #[must_use]
+    pub const fn slow(self, mean: Duration) -> Self {
+        Self { delay: mean, ..self }
+    }
+
+    /// It answers with this status instead, with this probability.
+    #[must_use]
+    pub const fn refusing(self, probability: f64, status: u16) -> Self {
+        Self { refusing: probability, status, ..self }
+    }
+}
+
+impl SimConnections {
+    /// Connections that open at once, stay open and lose nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            has_handshake: false,
+            accepting: Duration::ZERO,
+            closing_after: None,
+            is_silent_about_closing: false,
+            idle: None,
+            says_timeout: false,
+            away: Vec::new(),
+            refusing: 0.0,
+            turning_away: 0.0,
+            resetting: 0.0,
+            cutting: 0.0,
+            not_answering: 0.0,
+            in_pieces: Duration::ZERO,
+            interim: 0.0,
+            extra: 0.0,
+            blocking: 0.0,
+            name: None,
+            proxy: None,
+        }
+    }
+
+    /// Opening takes a round trip of the path.
+    #[must_use]
+    pub const fn handshake(mut self) -> Self {
+        self.has_handshake = true;
+        self
+    }
+
+    /// Opening takes this much longer on average.
+    #[must_use]
+    pub const fn accepting(mut self, mean: Duration) -> Self {
+        self.accepting = mean;
+        self
+    }
+
+    /// The server closes each connection after so many responses, and says so in the last one.
+    #[must_use]
+    pub const fn closing_after(mut self, responses: u32) -> Self {
+        self.closing_after = Some(responses);
+        self
+    }
+
+    /// It does not say so.
+    #[must_use]
+    pub const fn silent_about_closing(mut self) -> Self {
+        self.is_silent_about_closing = true;
+        self
+    }
+
+    /// The server closes a connection that has been idle for so long.
+    #[must_use]
+    pub const fn closing_idle(mut self, after: Duration) -> Self {
+        self.idle = Some(after);
+        self
+    }
+
+    /// Before it closes an idle connection, it sends a response with status 408.
+    #[must_use]
+    pub const fn saying_timeout(mut self) -> Self {
+        self.says_timeout = true;
+        self
+    }
+
+    /// The server restarts: at `from` all connections break, and until `until` new ones are refused.
+    #[must_use]
+    pub fn away(mut self, from: LocalInstant, until: LocalInstant) -> Self {
+        self.away.push((from, until));
+        self
+    }
+
+    /// A connection is refused with this probability.
+    #[must_use]
+    pub const fn refusing(mut self, probability: f64) -> Self {
+        self.refusing = probability;
+        self
+    }
+
+    /// A connection is accepted and closed at once with this probability.
+    #[must_use]
+    pub const fn turning_away(mut self, probability: f64) -> Self {
+        self.turning_away = probability;
+        self
+    }
+
+    /// A request is answered by a reset with this probability.
+    #[must_use]
+    pub const fn resetting(mut self, probability: f64) -> Self {
+        self.resetting = probability;
+        self
+    }
+
+    /// The server closes within a response head with this probability.
+    #[must_use]
+    pub const fn cutting(mut self, probability: f64) -> Self {
+        self.cutting = probability;
+        self
+    }
+
+    /// A request is never answered with this probability.
+    #[must_use]
+    pub const fn not_answering(mut self, probability: f64) -> Self {
+        self.not_answering = probability;
+        self
+    }
+
+    /// Responses come in pieces, cut anywhere, each this much later than the one before on average.
+    #[must_use]
+    pub const fn in_pieces(mut self, mean: Duration) -> Self {
+        self.in_pieces = mean;
+        self
+    }
+
+    /// Interim responses (1xx) come before the final one with this probability.
+    #[must_use]
+    pub const fn interim(mut self, probability: f64) -> Self {
+        self.interim = probability;
+        self
+    }
+
+    /// A body, which an answer to `HEAD` has not, follows the head with this probability.
+    #[must_use]
+    pub const fn extra(mut self, probability: f64) -> Self {
+        self.extra = probability;
+        self
+    }
+
+    /// A write takes only some of the bytes, or none, with this probability; a round trip later the socket is writable.
+    #[must_use]
+    pub const fn blocking(mut self, probability: f64) -> Self {
+        self.blocking = probability;
+        self
+    }
+
+    /// The server has a name with these addresses, in this order. Resolving it takes so long; `None` is for ever.
+    #[must_use]
+    pub fn named(mut self, hosts: Vec<SimHost>, takes: Option<Duration>) -> Self {
+        self.name = Some(SimName { hosts, takes });
+        self
+    }
+
+    /// The server is reached through a proxy: all that is said of connections is then about those to the proxy.
+    #[must_use]
+    pub const fn through(mut self, proxy: SimProxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    pub(crate) fn is_away(&self, at: LocalInstant) -> bool {
+        self.away.iter().any(|(from, until)| *from <= at && at < *until)
+    }
+
+    /// When a connection that is open at `at` breaks.
+    pub(crate) fn next_restart(&self, at: LocalInstant) -> Option<LocalInstant> {
+        self.away.iter().map(|(from, _)| *from).filter(|from| *from > at).min()
+    }
+}
+
+impl Default for SimConnections {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether something of this probability happens. Draws nothing for what never does.
+pub(crate) fn happens(probability: f64, random: &mut Rng) -> bool {
+    probability > 0.0 && random.f64() < probability
+}
+
+/// An exponentially distributed time; draws nothing for none.
+pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
+    if mean.is_zero() { Duration::ZERO } else { exponential(mean, random) }
+}
+
+#[cfg(test)]
+mod tests {
+    use httptime::measurement::Ended;
+    use httptime::schedule::{Profile, ScheduleKind};
+    use httptime::{Config, Error, Measurement};
+
+    use super::*;
+    use crate::{Outcome, Path, SimClock, SimServer, World, worlds};
+
+    const RUNS: u64 = 200;
+
+    fn config(profile: Profile) -> Config {
+        Config::builder().profile(profile).lag(Duration::ZERO).build().expect("in range")
+    }
+
+    /// The median of the errors, and that of the standard deviations, in milliseconds.
+    fn errors(
+        world: &dyn Fn(u64) -> World,
+        profile: Profile,
+        connections: &SimConnections,
+    ) -> [f64; 2] {
+        let config = config(profile);
+        let (mut errors, mut stddevs) = (Vec::new(), Vec::new());
+        for seed in 0..RUNS {
+            let world = world(seed).with_connections(connections.clone());
+            let Outcome { result, truth, .. } = world.measure(&config, seed);
+            let measurement = result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            errors.push(measurement.offset().saturating_sub(truth).abs().as_secs_f64() * 1e3);
+            stddevs.push(measurement.stddev().as_secs_f64() * 1e3);
+        }
+        [errors, stddevs].map(|mut all| {
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        })
+    }
+
+    #[test]
+    fn servers_that_close_are_measured_as_well_as_those_that_keep_connections_open() {
+        let loopback = |seed: u64| {
+            let offset = i64::try_from(seed).expect("small") * 12_345_678;
+            World::new(SimClock::new(offset), Path::symmetric_ms(0.1, 0.01), SimServer::exact())
+        };
+        let named =
+            |name: &'static str| move |seed| worlds::named(name).expect("listed").world(seed);
+        let places: [(&str, &dyn Fn(u64) -> World); 4] = [
+            ("loopback", &loopback),
+            ("lan", &named("lan")),
+            ("regional", &named("regional")),
+            ("wan", &named("wan")),
+        ];
+        let closing = |responses| SimConnections::new().handshake().closing_after(responses);
+        let servers = [
+            ("closes each time", closing(1)),
+            ("closes after two", closing(2)),
+            ("closes each time, silently", closing(1).silent_about_closing()),
+        ];
+        for (place, world) in places {
+            for profile in Profile::ALL {
+                let kept = errors(world, *profile, &SimConnections::new().handshake());
+                for (server, connections) in &servers {
+                    let closed = errors(world, *profile, connections);
+                    println!("{place}, {profile}, {server}: {closed:?} ms, kept open {kept:?}");
+                    let is_as_good =
+                        closed.iter().zip(kept).all(|(closed, kept)| *closed < 2.0 * kept);
+                    assert!(
+                        is_as_good,
+                        "{place}, {profile}, {server}: {closed:?} against {kept:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// 20 ms, nothing queues.
+    fn measure(connections: SimConnections, config: &Config, seed: u64) -> Outcome {
+        let path = Path::symmetric_ms(20.0, 0.0);
+        let world = World::new(SimClock::new(5), path, SimServer::exact());
+        world.with_connections(connections).measure(config, seed)
+    }
+
+    fn measured(connections: SimConnections, config: &Config, seed: u64) -> Measurement {
+        let Outcome { result, truth, .. } = measure(connections, config, seed);
+        let measurement = result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(measurement.bounds().contains(truth), "seed {seed}");
+        measurement
+    }
+
+    #[test]
+    fn no_more_requests_are_sent_than_allowed_when_the_system_takes_no_byte_at_first() {
+        let config = config(Profile::Balanced);
+        for seed in 0..RUNS {
+            let measurement = measured(SimConnections::new().blocking(0.7), &config, seed);
+            assert!(measurement.requests() <= 24, "seed {seed}: {}", measurement.requests());
+            let (requests, observations) = (measurement.requests(), measurement.observations());
+            assert_eq!(requests, observations, "seed {seed}: each once");
+        }
+    }
+
+    #[test]
+    fn a_timeout_said_on_an_idle_connection_is_a_closed_connection() {
+        // It is opened 80 ms ahead.
+        let idle = SimConnections::new().handshake().closing_idle(Duration::from_millis(50));
+        let config = config(Profile::Polite);
+        for seed in 0..RUNS {
+            let ends = [idle.clone(), idle.clone().saying_timeout()].map(|connections| {
+                match measured(connections, &config, seed).ended() {
+                    Ended::Lost(error) => error.kind(),
+                    _ => "",
+                }
+            });
+            assert!(ends.iter().all(|end| ["", "empty_reply"].contains(end)), "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_answers_is_not_lost_because_the_time_is_over() {
+        for seed in 0..RUNS {
+            for kind in ScheduleKind::ALL {
+                let config = Config::builder()
+                    .schedule(*kind)
+                    .lag(Duration::ZERO)
+                    .requests(1000)
+                    .duration(Duration::from_secs(3))
+                    .timeout(Duration::from_millis(50 + 5 * seed))
+                    .build()
+                    .expect("in range");
+                let measurement = measured(SimConnections::new().handshake(), &config, seed);
+                let ended = measurement.ended();
+                assert!(!matches!(ended, Ended::Lost(_)), "{kind}, seed {seed}: {ended:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_restarts_is_measured_on() {
+        let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
+        let restart = SimConnections::new().handshake().away(at(2_000), at(3_500));
+        for seed in 0..RUNS {
+            let measurement = measured(restart.clone(), &config(Profile::Balanced), seed);
+            assert!(measurement.elapsed() > Duration::from_secs(8), "seed {seed}");
+            assert_eq!(measurement.ended(), &Ended::Duration, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_does_to_everybody_has_its_name() {
+        let hosts = |hosts: &[SimHost]| {
+            SimConnections::new().handshake().named(hosts.to_vec(), Some(Duration::ZERO))
+        };
+        let proxy = SimProxy::forwarding();
+        let tunnel = SimProxy::tunnelling();
+        let base = || SimConnections::new().handshake();
+        let expected = [
+            ("connection_refused", base().refusing(1.0)),
+            ("connection_refused", hosts(&[SimHost::Refuses, SimHost::Unreachable])),
+            ("connect", hosts(&[SimHost::Unreachable])),
+            ("timeout_connect", hosts(&[SimHost::Silent])),
+            ("timeout_resolve", base().named(vec![SimHost::Server], None)),
+            ("timeout_response", base().not_answering(1.0)),
+            ("timeout_tunnel", base().through(tunnel.slow(Duration::from_secs(10_000)))),
+            ("connection_broke", base().resetting(1.0)),
+            ("proxy_refused", base().through(proxy.refusing(1.0, 502))),
+            ("proxy_refused", base().through(tunnel.refusing(1.0, 503))),
+            ("proxy_credentials", base().through(proxy.refusing(1.0, 407))),
+            ("proxy_credentials", base().through(tunnel.refusing(1.0, 407))),
+        ];
+        for (kind, connections) in expected {
+            let result = measure(connections, &config(Profile::Balanced), 1).result;
+            assert_eq!(result.map_err(|error: Error| error.kind()).err(), Some(kind));
+        }
+        let some_dead = hosts(&[SimHost::Silent, SimHost::Refuses, SimHost::Server]);
+        measured(some_dead, &config(Profile::Balanced), 1);
+        measured(base().through(proxy), &config(Profile::Balanced), 1);
+        measured(base().through(tunnel), &config(Profile::Balanced), 1);
+    }
+}

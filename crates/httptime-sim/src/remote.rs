@@ -1,0 +1,385 @@
+//! The far end of a session's connections: what becomes of what is sent, and when.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::session::{ConnectionId, MAX_CONNECTIONS, Target};
+use httptime::{Error, LocalInstant, Offset, Timestamp, Url};
+
+use crate::connections::{SimHost, happens, some};
+use crate::world::World;
+
+/// A server in virtual time, and the network in front of it.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) world: World,
+    /// The delays and the server.
+    pub(crate) random: Rng,
+    /// The connections: another stream, so that they change no delay.
+    faults: Rng,
+    links: [Link; MAX_CONNECTIONS],
+}
+
+/// The server's side of a connection.
+#[derive(Debug, Default)]
+struct Link {
+    /// What has come of a request.
+    request: Vec<u8>,
+    is_tunnel: bool,
+    responses: u32,
+    /// The server's end is closed from then on.
+    ends: Option<LocalInstant>,
+    /// The server closes then, unless a request comes before.
+    idle_until: Option<LocalInstant>,
+    /// When the last bytes come: what is sent after them comes after them.
+    last: Option<LocalInstant>,
+}
+
+/// Something that will happen to a connection.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) at: LocalInstant,
+    pub(crate) conn: ConnectionId,
+    pub(crate) what: Happening,
+}
+
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// The name of the connection's server is resolved, to these addresses.
+    Resolved(Vec<SocketAddr>),
+    Opened,
+    Failed(ErrorKind),
+    Bytes(Vec<u8>),
+    Writable,
+    Closed,
+    /// Closed after it was idle, perhaps with a response that nobody asked for.
+    TimedOut(Option<Vec<u8>>),
+}
+
+/// What becomes of an attempt to connect.
+pub(crate) enum Attempt {
+    Opened,
+    Failed(ErrorKind),
+    UnderWay,
+}
+
+impl Remote {
+    pub(crate) fn new(world: World, seed: u64) -> Self {
+        Self {
+            random: Rng::with_seed(seed),
+            faults: Rng::with_seed(seed ^ FAULTS),
+            links: Default::default(),
+            world,
+        }
+    }
+
+    /// How server number `server` of a simulation is reached.
+    pub(crate) fn target(&self, server: usize) -> Result<Arc<Target>, Error> {
+        static PLAIN: OnceLock<Arc<Target>> = OnceLock::new();
+        let connections = &self.world.connections;
+        let is_plain = connections.name.is_none() && connections.proxy.is_none() && server == 0;
+        if let Some(plain) = PLAIN.get().filter(|_| is_plain) {
+            return Ok(Arc::clone(plain));
+        }
+        let host = |name: &str, network: &str| match &connections.name {
+            Some(_) => format!("{name}{server}.example"),
+            None => format!("{network}.{}", server + 1),
+        };
+        let url = Url::parse(&format!("http://{}/", host("server", "192.0.2")))?;
+        let target = match connections.proxy {
+            None => Target::new(url)?,
+            Some(proxy) => {
+                let hop = Url::parse(&format!("http://{}:3128/", host("proxy", "203.0.113")))?;
+                Target::via_proxy(url, hop, proxy.tunnel)?
+            }
+        };
+        let target = Arc::new(target);
+        Ok(if is_plain { Arc::clone(PLAIN.get_or_init(|| target)) } else { target })
+    }
+
+    /// The addresses of the name, and when they are known.
+    pub(crate) fn resolve(&mut self, server: usize, now: LocalInstant, pending: &mut Vec<Pending>) {
+        let Some(name) = &self.world.connections.name else { return };
+        let Some(takes) = name.takes else { return };
+        let hosts = 0..u8::try_from(name.hosts.len()).unwrap_or(u8::MAX);
+        let address = |host| SocketAddr::from((Ipv4Addr::new(198, 51, 100, host), 80));
+        pending.push(Pending {
+            at: now.saturating_add(some(takes, &mut self.faults)),
+            conn: ConnectionId::from_index(server * MAX_CONNECTIONS),
+            what: Happening::Resolved(hosts.map(address).collect()),
+        });
+    }
+
+    fn link(&mut self, conn: ConnectionId) -> &mut Link {
+        &mut self.links[conn.index() % MAX_CONNECTIONS]
+    }
+
+    /// A connection begins to open.
+    pub(crate) fn open(
+        &mut self,
+        conn: ConnectionId,
+        address: SocketAddr,
+        now: LocalInstant,
+        pending: &mut Vec<Pending>,
+    ) -> Attempt {
+        *self.link(conn) = Link::default();
+        let connections = &self.world.connections;
+        let host = match (&connections.name, address) {
+            (Some(name), SocketAddr::V4(address)) => {
+                name.hosts.get(usize::from(address.ip().octets()[3])).copied()
+            }
+            _ => None,
+        };
+        let host = host.unwrap_or(SimHost::Server);
+        if host == SimHost::Unreachable {
+            return Attempt::Failed(ErrorKind::NetworkUnreachable);
+        }
+        if host == SimHost::Silent {
+            return Attempt::UnderWay;
+        }
+        let (there, back) = if connections.has_handshake {
+            self.world.path.draw(now, &mut self.faults)
+        } else {
+            (Duration::ZERO, Duration::ZERO)
+        };
+        let accepted =
+            now.saturating_add(there).saturating_add(some(connections.accepting, &mut self.faults));
+        let at = accepted.saturating_add(back);
+        if host == SimHost::Refuses
+            || connections.is_away(accepted)
+            || happens(connections.refusing, &mut self.faults)
+        {
+            let what = Happening::Failed(ErrorKind::ConnectionRefused);
+            pending.push(Pending { at, conn, what });
+            return Attempt::UnderWay;
+        }
+        let is_turned_away = happens(connections.turning_away, &mut self.faults);
+        let restart = connections.next_restart(accepted);
+        let is_at_once = at == now;
+        if !is_at_once {
+            pending.push(Pending { at, conn, what: Happening::Opened });
+        }
+        let ends = if is_turned_away { Some(accepted) } else { restart };
+        self.link(conn).ends = ends;
+        if let Some(ends) = ends {
+            let (_, back) = self.world.path.draw(now, &mut self.faults);
+            let at = ends.saturating_add(back).max(at).saturating_add(NANOSECOND);
+            let what = self.broken();
+            pending.push(Pending { at, conn, what });
+        }
+        self.begin_to_idle(conn, accepted, at, pending);
+        if is_at_once { Attempt::Opened } else { Attempt::UnderWay }
+    }
+
+    fn broken(&mut self) -> Happening {
+        if self.faults.bool() {
+            Happening::Closed
+        } else {
+            Happening::Failed(ErrorKind::ConnectionReset)
+        }
+    }
+
+    /// The server has nothing to do on this connection from `since` on; nothing that it does is seen before `after`.
+    fn begin_to_idle(
+        &mut self,
+        conn: ConnectionId,
+        since: LocalInstant,
+        after: LocalInstant,
+        pending: &mut Vec<Pending>,
+    ) {
+        let Some(idle) = self.world.connections.idle else { return };
+        let until = since.saturating_add(idle);
+        let (_, back) = self.world.path.draw(since, &mut self.faults);
+        let date = self.world.clock.server_time_at(until);
+        let says = self.world.connections.says_timeout.then(|| timeout_head(date));
+        self.link(conn).idle_until = Some(until);
+        let at = until.saturating_add(back).max(after).saturating_add(NANOSECOND);
+        pending.push(Pending { at, conn, what: Happening::TimedOut(says) });
+    }
+
+    /// The client writes `output`; returns how many bytes of it the system takes.
+    pub(crate) fn write(
+        &mut self,
+        conn: ConnectionId,
+        output: &[u8],
+        now: LocalInstant,
+        pending: &mut Vec<Pending>,
+    ) -> usize {
+        let mut count = output.len();
+        if happens(self.world.connections.blocking, &mut self.faults) {
+            count = self.faults.usize(0..count);
+            let (there, back) = self.world.path.draw(now, &mut self.faults);
+            let at = now.saturating_add(there).saturating_add(back);
+            pending.push(Pending { at, conn, what: Happening::Writable });
+        }
+        let link = self.link(conn);
+        link.request.extend_from_slice(&output[..count]);
+        if link.request.ends_with(b"\r\n\r\n") {
+            if self.world.connections.proxy.is_some_and(|proxy| proxy.tunnel)
+                && !self.link(conn).is_tunnel
+            {
+                self.tunnel(conn, now, pending);
+            } else {
+                self.exchange(conn, now, pending);
+            }
+            self.link(conn).request.clear();
+        }
+        count
+    }
+
+    /// A proxy is asked for a tunnel.
+    fn tunnel(&mut self, conn: ConnectionId, sent: LocalInstant, pending: &mut Vec<Pending>) {
+        let Some(proxy) = self.world.connections.proxy else { return };
+        let is_asked = self.link(conn).request.starts_with(b"CONNECT ");
+        let (there, back) = self.world.path.draw(sent, &mut self.faults);
+        let at = sent
+            .saturating_add(there)
+            .saturating_add(some(proxy.delay, &mut self.faults))
+            .saturating_add(back);
+        let status = match () {
+            () if !is_asked => 400,
+            () if happens(proxy.refusing, &mut self.faults) => proxy.status,
+            () => 200,
+        };
+        let link = self.link(conn);
+        link.is_tunnel = status == 200;
+        link.idle_until = None;
+        cancel_timeout(conn, pending);
+        let bytes = format!("HTTP/1.1 {status} whatever\r\n\r\n").into_bytes();
+        self.deliver(conn, bytes, at, pending);
+    }
+
+    /// A request is on its way.
+    fn exchange(&mut self, conn: ConnectionId, sent: LocalInstant, pending: &mut Vec<Pending>) {
+        let (mut stamped, mut at) = self.travel(sent);
+        let proxy = self.world.connections.proxy.filter(|proxy| !proxy.tunnel);
+        if let Some(proxy) = proxy {
+            let delay = some(proxy.delay, &mut self.faults);
+            stamped = stamped.saturating_add(delay);
+            at = at.saturating_add(delay);
+        }
+        let link = self.link(conn);
+        let is_over = |end: Option<LocalInstant>| end.is_some_and(|end| stamped >= end);
+        if is_over(link.ends) || is_over(link.idle_until) {
+            // That it is closed is under way already.
+            return;
+        }
+        link.idle_until = None;
+        cancel_timeout(conn, pending);
+        let connections = &self.world.connections;
+        if happens(connections.not_answering, &mut self.faults) {
+            return;
+        }
+        if happens(connections.resetting, &mut self.faults) {
+            let at = self.link(conn).last.map_or(at, |last| last.max(at));
+            let what = Happening::Failed(ErrorKind::ConnectionReset);
+            pending.push(Pending { at, conn, what });
+            return;
+        }
+        let expected: &[u8] = if proxy.is_some() { b"HEAD http://" } else { b"HEAD /" };
+        let is_good = self.link(conn).request.starts_with(expected);
+        let status = match proxy {
+            _ if !is_good => 400,
+            Some(proxy) if happens(proxy.refusing, &mut self.faults) => proxy.status,
+            _ => 200,
+        };
+        let (mut date, age) =
+            self.world.server.respond(self.world.clock.server_time_at(stamped), &mut self.random);
+        if status != 200 {
+            // The proxy's own, which nobody may believe.
+            date = date.saturating_add(WRONG);
+        }
+        let link = self.link(conn);
+        link.responses += 1;
+        let responses = link.responses;
+        let connections = &self.world.connections;
+        let closes = connections.closing_after.is_some_and(|most| responses >= most);
+        let says = closes && !connections.is_silent_about_closing;
+        let has_interim = happens(connections.interim, &mut self.faults);
+        let has_body = happens(connections.extra, &mut self.faults);
+        let mut bytes = head(status, date, age, says);
+        if has_interim {
+            bytes.splice(..0, INTERIM.iter().copied());
+        }
+        let is_cut = happens(connections.cutting, &mut self.faults);
+        if is_cut {
+            bytes.truncate(self.faults.usize(0..bytes.len()));
+        } else if has_body {
+            bytes.extend_from_slice(BODY);
+        }
+        let mut last = self.deliver(conn, bytes, at, pending);
+        if closes || is_cut {
+            self.link(conn).ends = Some(stamped);
+            last = last.saturating_add(if self.faults.bool() { NANOSECOND } else { LINGER });
+            pending.push(Pending { at: last, conn, what: Happening::Closed });
+        } else {
+            self.begin_to_idle(conn, stamped, last, pending);
+        }
+    }
+
+    /// Bytes that begin to come at `at`, perhaps in pieces; returns when the last of them come.
+    fn deliver(
+        &mut self,
+        conn: ConnectionId,
+        mut bytes: Vec<u8>,
+        at: LocalInstant,
+        pending: &mut Vec<Pending>,
+    ) -> LocalInstant {
+        let later = self.world.connections.in_pieces;
+        let mut last = self.link(conn).last.map_or(at, |last| last.max(at));
+        while !later.is_zero() && bytes.len() > 1 && self.faults.u8(0..4) > 0 {
+            let rest = bytes.split_off(self.faults.usize(1..bytes.len()));
+            let what = Happening::Bytes(std::mem::replace(&mut bytes, rest));
+            pending.push(Pending { at: last, conn, what });
+            last = last.saturating_add(some(later, &mut self.faults));
+        }
+        if !bytes.is_empty() {
+            pending.push(Pending { at: last, conn, what: Happening::Bytes(bytes) });
+        }
+        // What the server sent before it broke comes before the break.
+        let breaks = |it: &&mut Pending| {
+            let is_break = matches!(it.what, Happening::Closed | Happening::Failed(_));
+            it.conn == conn && is_break
+        };
+        for end in pending.iter_mut().filter(breaks) {
+            end.at = end.at.max(last.saturating_add(NANOSECOND));
+        }
+        self.link(conn).last = Some(last);
+        last
+    }
+
+    /// When the server stamps what is sent at `sent`, and when the client sees the answer.
+    pub(crate) fn travel(&mut self, sent: LocalInstant) -> (LocalInstant, LocalInstant) {
+        self.world.travel(sent, &mut self.random)
+    }
+}
+
+fn cancel_timeout(conn: ConnectionId, pending: &mut Vec<Pending>) {
+    let is_timeout = |it: &Pending| it.conn == conn && matches!(it.what, Happening::TimedOut(_));
+    pending.retain(|it| !is_timeout(it));
+}
+
+/// The head of a response.
+fn head(status: u16, date: Timestamp, age: Option<Duration>, closes: bool) -> Vec<u8> {
+    let age = age.map_or(String::new(), |age| format!("Age: {}\r\n", age.as_secs()));
+    let close = if closes { "Connection: close\r\n" } else { "" };
+    format!("HTTP/1.1 {status} OK\r\nDate: {date}\r\n{age}{close}\r\n").into_bytes()
+}
+
+fn timeout_head(date: Timestamp) -> Vec<u8> {
+    let nanos = date.as_unix_nanos();
+    head(408, Timestamp::from_unix_nanos(nanos - nanos.rem_euclid(1_000_000_000)), None, true)
+}
+
+pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
+/// Keeps the draws of connections apart from those of delays.
+const FAULTS: u64 = 0xc0_4e_c7_10_45_fa_17_5e;
+const INTERIM: &[u8] =
+    b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
+const BODY: &[u8] = b"<html><body>a body that an answer to HEAD has not</body></html>\r\n";
+/// How long a server that closes may take to do so.
+const LINGER: Duration = Duration::from_micros(300);
+const WRONG: Offset = Offset::from_nanos(300_000_000_000);

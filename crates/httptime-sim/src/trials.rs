@@ -1,0 +1,364 @@
+//! Random measurements of servers and networks that misbehave, and what has to hold in each.
+//!
+//! ```
+//! use httptime_sim::trials::Trial;
+//!
+//! for seed in 0..10 {
+//!     Trial::random(seed).run()?;
+//! }
+//! # Ok::<(), String>(())
+//! ```
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use httptime::estimate::EstimatorKind;
+use httptime::measurement::Ended;
+use httptime::schedule::{Profile, ScheduleKind};
+use httptime::{Config, LocalInstant, Timestamp};
+
+use crate::{
+    Effort, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, World,
+};
+
+/// A world, how it is measured, and how that may fail.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    seed: u64,
+    world: World,
+    config: Config,
+    /// The names of the errors that fit what is wrong in this world.
+    fitting: Vec<&'static str>,
+    /// The longest that the session may last.
+    most: Duration,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Ending {
+    /// The name of the error, or of what ended a measurement that succeeded.
+    pub name: &'static str,
+    /// Whether there is a result.
+    pub is_measured: bool,
+    /// Requests that were sent, if there is a result.
+    pub requests: u32,
+    /// What it took.
+    pub effort: Effort,
+}
+
+impl Trial {
+    /// The trial of this number.
+    #[must_use]
+    pub fn random(seed: u64) -> Self {
+        let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), fitting: Vec::new() };
+        let (server, lag) = draw.server();
+        let clock = draw.clock();
+        let round_trip = draw.log_uniform_ms(0.1, 300.0);
+        let queueing = round_trip * draw.random.f64() * draw.random.f64() * 0.5;
+        let loss = if draw.one_in(4) { 0.02 } else { 0.0 };
+        let path =
+            Path::symmetric_ms(round_trip, queueing).forward_share(draw.random.f64()).loss(loss);
+        let late = Duration::from_millis(if draw.one_in(5) { 3 } else { 0 });
+        let client =
+            if late.is_zero() { SimClient::idle() } else { SimClient::overloaded(0.2, late) };
+        let timeout = Duration::from_millis([1_000, 2_000, 5_000][draw.random.usize(0..3)]);
+        let slowest = Duration::from_secs_f64((round_trip + 40.0 * queueing) / 1e3);
+        let connections = draw.connections();
+        let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
+        if slowest + 5 * Duration::from_secs_f64(loss)
+            > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
+        {
+            // Each address gets a share of the time.
+            draw.fits(&TIMEOUTS);
+        }
+        let config = draw.config(lag, timeout);
+        let duration = config.limits().duration();
+        if timeout + duration < A_SECOND + 2 * slowest {
+            // A schedule may wait up to a second before the first request.
+            draw.fits(&TIMEOUTS);
+        }
+        let world =
+            World::new(clock, path, server).with_client(client).with_connections(connections);
+        // For the name, and for the session; and the process may be late by far more than is likely.
+        let most = timeout + duration + timeout + 40 * late;
+        Self { seed, world, config, fitting: draw.fitting, most }
+    }
+
+    /// Measures, and checks what came of it.
+    ///
+    /// # Errors
+    /// What should have held and did not.
+    pub fn run(&self) -> Result<Ending, String> {
+        let outcome = self.world.measure(&self.config, self.seed);
+        let effort = outcome.effort;
+        let fail = |what: String| {
+            Err(format!(
+                "trial {}: {what}\n{effort:?}\n{:?}\n{:?}",
+                self.seed, self.world, self.config
+            ))
+        };
+        if effort.lasted > self.most {
+            return fail(format!("{:?} where {:?} are allowed", effort.lasted, self.most));
+        }
+        if effort.empty_waits > MAX_EMPTY_WAITS {
+            return fail(format!("{} waits in a row for nothing", effort.empty_waits));
+        }
+        if effort.polls_in_a_second > MAX_POLLS_IN_A_SECOND {
+            return fail(format!("{} polls in a second", effort.polls_in_a_second));
+        }
+        let (error, ending) = match &outcome.result {
+            Ok(measurement) => {
+                let bounds = measurement.bounds();
+                if !bounds.contains(outcome.truth) {
+                    return fail(format!("the truth is {}, not in {bounds}", outcome.truth));
+                }
+                if !bounds.contains(measurement.offset()) {
+                    return fail(format!("estimate {} is not in {bounds}", measurement.offset()));
+                }
+                if measurement.requests() > self.config.limits().requests() {
+                    return fail(format!("{} requests", measurement.requests()));
+                }
+                let (error, name) = match measurement.ended() {
+                    Ended::Lost(error) => (Some(error), "measured, lost"),
+                    Ended::Requests => (None, "measured, requests"),
+                    Ended::Duration => (None, "measured, duration"),
+                    Ended::Target => (None, "measured, target"),
+                    _ => (None, "measured, enough"),
+                };
+                let requests = measurement.requests();
+                (error, Ending { name, is_measured: true, requests, effort })
+            }
+            Err(error) => {
+                let name = error.kind();
+                (Some(error), Ending { name, is_measured: false, requests: 0, effort })
+            }
+        };
+        if let Some(error) = error.filter(|error| !self.fitting.contains(&error.kind())) {
+            let kind = error.kind();
+            return fail(format!("{kind} ({error}), where {:?} would fit", self.fitting));
+        }
+        Ok(ending)
+    }
+}
+
+/// The draws of one trial, and the errors that fit what was drawn.
+#[derive(Debug)]
+struct Draw {
+    random: Rng,
+    fitting: Vec<&'static str>,
+}
+
+impl Draw {
+    fn one_in(&mut self, count: u32) -> bool {
+        self.random.u32(0..count) == 0
+    }
+
+    /// Whether this trouble is there; then these errors fit.
+    fn trouble(&mut self, fitting: &[&'static str]) -> bool {
+        let is_there = self.one_in(8);
+        if is_there {
+            self.fits(fitting);
+        }
+        is_there
+    }
+
+    fn fits(&mut self, fitting: &[&'static str]) {
+        self.fitting.extend_from_slice(fitting);
+    }
+
+    /// A time between these, evenly on a logarithmic scale, in milliseconds.
+    fn log_uniform_ms(&mut self, least: f64, most: f64) -> f64 {
+        least * (most / least).powf(self.random.f64())
+    }
+
+    fn log_uniform(&mut self, least_ms: f64, most_ms: f64) -> Duration {
+        Duration::from_secs_f64(self.log_uniform_ms(least_ms, most_ms) / 1e3)
+    }
+
+    fn probability(&mut self) -> f64 {
+        [0.01, 0.1, 0.5, 1.0][self.random.usize(0..4)]
+    }
+
+    /// A server, and a lag that is true of it.
+    fn server(&mut self) -> (SimServer, Duration) {
+        let most = Duration::from_nanos(self.random.u64(0..=1_020_000_000));
+        match self.random.u8(0..6) {
+            0 => (SimServer::lagging(most, most), most),
+            1 => (SimServer::lagging(Duration::ZERO, most), most),
+            2 => {
+                let period = Duration::from_millis(self.random.u64(4..=1000));
+                (SimServer::ticking(period, period.mul_f64(self.random.f64())), period)
+            }
+            _ => (SimServer::exact(), Duration::ZERO),
+        }
+    }
+
+    fn clock(&mut self) -> SimClock {
+        let wall = 1_795_392_000_000_000_000 + self.random.i64(0..1_000_000_000);
+        SimClock::new(self.random.i64(-100_000_000_000_000..=100_000_000_000_000))
+            .starting_at(Timestamp::from_unix_nanos(wall))
+            .drifting_ppb(self.random.i64(-99_900..=99_900))
+    }
+
+    fn config(&mut self, lag: Duration, timeout: Duration) -> Config {
+        let profile = Profile::ALL[self.random.usize(0..Profile::ALL.len())];
+        let mut builder = Config::builder().profile(profile).lag(lag).timeout(timeout);
+        if self.one_in(3) {
+            builder = builder.requests(self.random.u32(1..=64));
+        }
+        if self.one_in(3) {
+            builder = builder.duration(self.log_uniform(10.0, 30_000.0));
+        }
+        if self.one_in(4) {
+            builder = builder.target(self.log_uniform(0.01, 100.0));
+        }
+        if self.one_in(4) {
+            let kind = ScheduleKind::ALL[self.random.usize(0..ScheduleKind::ALL.len())];
+            builder = builder.schedule(kind);
+        }
+        if self.one_in(2) {
+            let kind = EstimatorKind::ALL[self.random.usize(0..EstimatorKind::ALL.len())];
+            builder = builder.estimator(kind);
+        }
+        builder.build().expect("within the limits")
+    }
+
+    fn connections(&mut self) -> SimConnections {
+        let mut connections = SimConnections::new();
+        if !self.one_in(8) {
+            connections = connections.handshake();
+        }
+        if self.trouble(&TIMEOUTS) {
+            connections = connections.accepting(self.log_uniform(1.0, 1_000.0));
+        }
+        if self.one_in(2) {
+            let responses = [1, 1, 2, 3, 10][self.random.usize(0..5)];
+            connections = connections.closing_after(responses);
+            if self.one_in(3) {
+                connections = connections.silent_about_closing();
+            }
+        }
+        if self.trouble(&["empty_reply"]) {
+            connections = connections.closing_idle(self.log_uniform(50.0, 10_000.0));
+            if self.one_in(2) {
+                connections = connections.saying_timeout();
+                self.fits(&["malformed_head"]);
+            }
+        }
+        if self.trouble(&["connection_refused", "connection_broke", "empty_reply", "closed_early"])
+        {
+            let mut from = LocalInstant::from_nanos(0);
+            for _ in 0..self.random.u32(1..=3) {
+                from = from.saturating_add(self.log_uniform(1.0, 5_000.0));
+                let until = from.saturating_add(self.log_uniform(1.0, 5_000.0));
+                connections = connections.away(from, until);
+                from = until;
+            }
+        }
+        if self.trouble(&["connection_refused"]) {
+            connections = connections.refusing(self.probability());
+        }
+        if self.trouble(&["connection_broke", "empty_reply"]) {
+            connections = connections.turning_away(self.probability());
+        }
+        if self.trouble(&["connection_broke"]) {
+            connections = connections.resetting(self.probability());
+        }
+        if self.trouble(&["empty_reply", "closed_early"]) {
+            connections = connections.cutting(self.probability());
+        }
+        if self.trouble(&["timeout_response", "timeout_send"]) {
+            connections = connections.not_answering(self.probability());
+        }
+        if self.trouble(&TIMEOUTS) {
+            connections = connections.in_pieces(self.log_uniform(0.01, 1_000.0));
+        }
+        if self.trouble(&[]) {
+            connections = connections.interim(self.probability());
+        }
+        // A body that comes late is read as the next response.
+        if self.trouble(&["not_http", "malformed_head"]) {
+            connections = connections.extra(self.probability());
+        }
+        if self.trouble(&TIMEOUTS) {
+            connections = connections.blocking([0.01, 0.1, 0.5][self.random.usize(0..3)]);
+        }
+        if self.trouble(&[]) {
+            connections = self.named(connections);
+        }
+        if self.one_in(4) {
+            connections = connections.through(self.proxy());
+            if connections.says_timeout {
+                // 408 in place of a tunnel.
+                self.fits(&["proxy_refused"]);
+            }
+        }
+        connections
+    }
+
+    fn named(&mut self, connections: SimConnections) -> SimConnections {
+        let hosts: Vec<SimHost> = (0..self.random.u32(1..=4))
+            .map(|_| match self.random.u8(0..6) {
+                0 => SimHost::Refuses,
+                1 => SimHost::Silent,
+                2 => SimHost::Unreachable,
+                _ => SimHost::Server,
+            })
+            .collect();
+        let fitting = hosts.iter().filter_map(|host| match host {
+            SimHost::Refuses => Some("connection_refused"),
+            SimHost::Silent => Some("timeout_connect"),
+            SimHost::Unreachable => Some("connect"),
+            SimHost::Server => None,
+        });
+        self.fitting.extend(fitting);
+        let takes = (!self.one_in(20)).then(|| self.log_uniform(1.0, 1_000.0));
+        self.fits(&["timeout_resolve"]);
+        connections.named(hosts, takes)
+    }
+
+    fn proxy(&mut self) -> SimProxy {
+        let mut proxy = match self.one_in(2) {
+            true => SimProxy::tunnelling(),
+            false => SimProxy::forwarding(),
+        };
+        if self.trouble(&TIMEOUTS) {
+            proxy = proxy.slow(self.log_uniform(1.0, 1_000.0));
+        }
+        if self.trouble(&["proxy_refused", "proxy_credentials"]) {
+            let status = [407, 502, 503, 504][self.random.usize(0..4)];
+            proxy = proxy.refusing(self.probability(), status);
+        }
+        proxy
+    }
+}
+
+const TIMEOUTS: [&str; 4] =
+    ["timeout_connect", "timeout_tunnel", "timeout_send", "timeout_response"];
+/// Keeps the draws of a trial apart from those of the measurement in it.
+const TRIALS: u64 = 0x7a_11_a1_5e_ed;
+const A_SECOND: Duration = Duration::from_secs(1);
+/// A wait may be over when it begins because the clock went on meanwhile.
+const MAX_EMPTY_WAITS: u32 = 2;
+const MAX_POLLS_IN_A_SECOND: u32 = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_hold_and_sessions_end_in_time_whatever_the_network_does() {
+        println!("seeds {SEEDS:?}");
+        let (mut measured, mut failed) = (0, 0);
+        for seed in SEEDS {
+            let ending = Trial::random(seed).run().unwrap_or_else(|what| panic!("{what}"));
+            *(if ending.is_measured { &mut measured } else { &mut failed }) += 1;
+        }
+        // A network in which nothing works, or in which nothing goes wrong, would prove nothing.
+        assert!(measured > 2 * failed && failed > 1_000, "{measured} measured, {failed} failed");
+    }
+
+    /// The first of the million of `cargo run --release -p httptime-benches --bin sessions`.
+    const SEEDS: std::ops::Range<u64> = 0..20_000;
+}

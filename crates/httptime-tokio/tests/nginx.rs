@@ -1,0 +1,163 @@
+//! The same nginx measured by the blocking client and on tokio, in turns: nothing may get lost on the way. nginx and libfaketime
+//! must be installed.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use httptime::config::Config;
+use httptime::{Error, Measurement, Offset};
+
+const SKEW: Offset = Offset::from_nanos(38_116_000_000);
+const RUNS: usize = 30;
+const REQUESTS: u32 = 16;
+
+/// nginx, its clock ahead by [`SKEW`]. Ends with the value.
+struct Nginx {
+    process: Child,
+    address: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Nginx {
+    fn start() -> Self {
+        let directory = std::env::temp_dir().join(format!("httptime-tokio-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("its address");
+        drop(listener);
+        let place = directory.display();
+        let config = format!(
+            "env LD_PRELOAD; env FAKETIME; env FAKETIME_DONT_FAKE_MONOTONIC; env DONT_FAKE_MONOTONIC;\n\
+             daemon off; pid {place}/pid; error_log {place}/error.log; worker_processes 1;\n\
+             events {{}}\n\
+             http {{\n\
+               access_log off;\n\
+               client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
+               fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+               server {{ listen {address}; location / {{ return 200 'ok'; }} }}\n\
+             }}\n"
+        );
+        let file = directory.join("nginx.conf");
+        fs::write(&file, config).expect("a file");
+        let process = Command::new("nginx")
+            .arg("-p")
+            .arg(&directory)
+            .arg("-c")
+            .arg(file)
+            .env("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+            .env("FAKETIME", "+38.116s")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("nginx must be installed: {error}"));
+        let mut nginx = Self { process, address, directory };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(address).is_err() {
+            let ended = nginx.process.try_wait().expect("a child");
+            assert!(ended.is_none() && Instant::now() < deadline, "nginx does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        nginx
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // SIGTERM: the master process takes its worker along.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Errors of one way to measure.
+struct Errors {
+    name: &'static str,
+    sorted: Vec<Duration>,
+    rescheduled: u32,
+}
+
+impl Errors {
+    fn new(name: &'static str) -> Self {
+        Self { name, sorted: Vec::new(), rescheduled: 0 }
+    }
+
+    fn add(&mut self, measurement: &Measurement) {
+        assert!(measurement.bounds().contains(SKEW), "{}: {measurement:?}", self.name);
+        self.sorted.push(measurement.offset().saturating_sub(SKEW).abs());
+        self.sorted.sort();
+    }
+
+    /// Prints and returns it.
+    fn median(&self) -> Duration {
+        let at = |part: usize| self.sorted[self.sorted.len() * part / 100];
+        println!(
+            "{}: {} runs of {REQUESTS} requests: error median {:?}, 90 % {:?}, largest {:?}; {} rescheduled",
+            self.name,
+            self.sorted.len(),
+            at(50),
+            at(90),
+            self.sorted[self.sorted.len() - 1],
+            self.rescheduled,
+        );
+        at(50)
+    }
+}
+
+#[test]
+fn on_tokio_nginx_is_measured_as_well_as_by_the_blocking_client() -> Result<(), Error> {
+    let nginx = Nginx::start();
+    let config = Config::builder().requests(REQUESTS).build()?;
+    let blocking = httptime::Client::builder(nginx.url()).config(config.clone()).build()?;
+    let on_tokio = httptime_tokio::Client::builder().server(nginx.url()).config(config).build()?;
+    let current = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let several =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let (current, several) = (current.expect("a runtime"), several.expect("a runtime"));
+
+    let mut by_blocking = Errors::new("blocking");
+    let mut by_current = Errors::new("tokio, current thread");
+    let mut by_several = Errors::new("tokio, several threads");
+    for _ in 0..RUNS {
+        let survey = blocking.survey(|update| {
+            let is_late = matches!(update.event(), httptime_tokio::Event::Rescheduled { .. });
+            by_blocking.rescheduled += u32::from(is_late);
+        });
+        by_blocking.add(&survey.into_combined()?);
+        for (runtime, errors) in [(&current, &mut by_current), (&several, &mut by_several)] {
+            let client = on_tokio.clone();
+            let task = async move {
+                let (mut running, mut rescheduled) = (client.start(), 0);
+                while let Some(update) = running.next().await {
+                    let is_late = matches!(update.event, httptime_tokio::Event::Rescheduled { .. });
+                    rescheduled += u32::from(is_late);
+                }
+                (running.finish().into_combined(), rescheduled)
+            };
+            let (measured, rescheduled) = runtime.block_on(runtime.spawn(task)).expect("no panic");
+            errors.rescheduled += rescheduled;
+            errors.add(&measured?);
+        }
+    }
+    let blocking = by_blocking.median();
+    for median in [by_current.median(), by_several.median()] {
+        assert!(median <= 2 * blocking, "{median:?} on tokio, {blocking:?} by the blocking client");
+    }
+    Ok(())
+}

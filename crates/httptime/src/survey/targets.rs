@@ -1,0 +1,168 @@
+use std::sync::Arc;
+
+use super::{Sessions, check};
+use crate::config::Config;
+use crate::error::Error;
+use crate::select::Quorum;
+use crate::session::{Session, Target};
+use crate::time::ClockTie;
+use crate::url::Url;
+
+/// Servers, the way to them, and how to measure them: checked once, surveyed as often as wanted.
+///
+/// The rules for what a caller may ask for are here, once for every driver.
+///
+/// ```
+/// use httptime::Config;
+/// use httptime::survey::Targets;
+///
+/// let targets = Targets::builder()
+///     .servers(["http://192.0.2.1/", "http://192.0.2.2/", "http://192.0.2.3/"])
+///     .proxy("http://192.0.2.128:3128/")
+///     .config(Config::builder().requests(12).build()?)
+///     .build()?;
+/// assert_eq!(targets.urls().count(), 3);
+/// # Ok::<(), httptime::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Targets {
+    targets: Vec<Arc<Target>>,
+    config: Config,
+    quorum: Quorum,
+}
+
+/// Builds [`Targets`].
+#[derive(Debug, Clone, Default)]
+pub struct TargetsBuilder {
+    // Parsed at once: `Debug` shows no password that a text would.
+    servers: Vec<Result<Url, Error>>,
+    proxy: Option<Result<Url, Error>>,
+    tunnel: bool,
+    config: Config,
+}
+
+impl TargetsBuilder {
+    /// One more server: `http://host[:port][/path]`. With several, the majority decides ([`select`](crate::select)), so each may
+    /// be named once only.
+    #[must_use]
+    pub fn server(mut self, url: impl Into<String>) -> Self {
+        self.servers.push(Url::parse(&url.into()));
+        self
+    }
+
+    /// More servers.
+    #[must_use]
+    pub fn servers(self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        urls.into_iter().fold(self, Self::server)
+    }
+
+    /// Goes through an HTTP proxy, `http://[user:password@]host[:port]`.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(Url::parse(&url.into()));
+        self
+    }
+
+    /// Has the proxy open a tunnel (`CONNECT`) instead of forwarding requests in absolute form [default: false].
+    #[must_use]
+    pub const fn tunnel(mut self, tunnel: bool) -> Self {
+        self.tunnel = tunnel;
+        self
+    }
+
+    /// How to measure.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Checks all of it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`] for the first URL that cannot be used, and as [`Sessions::new`].
+    pub fn build(self) -> Result<Targets, Error> {
+        let proxy = self.proxy.transpose()?;
+        let target =
+            |url: Result<Url, Error>| Target::of(url?, proxy.clone(), self.tunnel).map(Arc::new);
+        let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
+        let quorum = check(targets.iter().map(Arc::as_ref), &self.config)?;
+        Ok(Targets { targets, config: self.config, quorum })
+    }
+}
+
+impl Targets {
+    /// No server yet, no proxy, the default configuration.
+    #[must_use]
+    pub fn builder() -> TargetsBuilder {
+        TargetsBuilder::default()
+    }
+
+    /// The same servers by the same ways, measured differently.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a [`min_servers`](Config::min_servers) larger than the number of servers.
+    pub fn with_config(mut self, config: Config) -> Result<Self, Error> {
+        self.quorum = check(self.targets.iter().map(Arc::as_ref), &config)?;
+        self.config = config;
+        Ok(self)
+    }
+
+    /// How they are measured.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The servers, in the order of the builder.
+    pub fn urls(&self) -> impl Iterator<Item = &Url> {
+        self.targets.iter().map(|target| target.url())
+    }
+
+    /// A session for each server. `begin`: both local clocks now.
+    #[must_use]
+    pub fn sessions(&self, begin: ClockTie) -> Sessions {
+        let targets = self.targets.iter().cloned();
+        let sessions = targets.map(|target| Session::new(target, &self.config, begin)).collect();
+        Sessions::numbered(sessions, self.quorum, self.config.drift_ppm())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> TargetsBuilder {
+        Targets::builder().servers(["http://192.0.2.1/", "http://192.0.2.2/"])
+    }
+
+    #[test]
+    fn each_rule_of_the_builder_is_an_error_of_its_own() {
+        let kind = |builder: TargetsBuilder| builder.build().err().map(|error| error.kind());
+        assert_eq!(kind(builder()), None);
+        assert_eq!(kind(Targets::builder()), Some("invalid_config"));
+        assert_eq!(kind(builder().server("http://192.0.2.1:80/other")), Some("invalid_config"));
+        assert_eq!(kind(builder().server("ftp://192.0.2.3/")), Some("invalid_url"));
+        assert_eq!(kind(builder().server("http://user:secret@192.0.2.3/")), Some("invalid_url"));
+        assert_eq!(kind(builder().proxy("nonsense://")), Some("invalid_url"));
+    }
+
+    #[test]
+    fn a_configuration_that_the_servers_cannot_meet_is_refused_when_it_is_given()
+    -> Result<(), Error> {
+        let three = || Config::builder().min_servers(3).build();
+        assert!(builder().config(three()?).build().is_err());
+        let targets = builder().build()?;
+        assert!(targets.clone().with_config(three()?).is_err());
+        let targets = targets.with_config(Config::builder().min_servers(2).build()?)?;
+        let begin = ClockTie::new(
+            crate::time::LocalInstant::from_nanos(0),
+            crate::time::Timestamp::from_unix_nanos(0),
+            std::time::Duration::ZERO,
+        );
+        let sessions = targets.sessions(begin);
+        assert_eq!(sessions.quorum().min_servers(), 2);
+        assert_eq!(sessions.sessions().len(), 2);
+        Ok(())
+    }
+}

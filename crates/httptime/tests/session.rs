@@ -1,0 +1,471 @@
+//! The session driven by hand, without sockets: rules that each driver gets.
+
+use std::io::{Error as IoError, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use httptime::session::{Action, ConnectionId, Event, Layer, Session, Target};
+use httptime::survey::Targets;
+use httptime::{ClockTie, Config, Error, LocalInstant, Measurement, Offset, Timestamp, Url};
+
+const WALL: i64 = 1_795_392_000_250_000_000;
+const SKEW_NS: i64 = 38_116_000_000;
+
+fn at(millis: i64) -> LocalInstant {
+    LocalInstant::from_nanos(millis * 1_000_000)
+}
+
+fn tie(now: LocalInstant) -> ClockTie {
+    ClockTie::new(now, Timestamp::from_unix_nanos(WALL + now.as_nanos()), Duration::ZERO)
+}
+
+fn target(url: &str) -> Target {
+    Target::new(Url::parse(url).expect("a URL")).expect("a target")
+}
+
+fn session(url: &str) -> Session {
+    let config = Config::builder().requests(8).lag(Duration::ZERO).build().expect("in range");
+    Session::new(target(url), &config, tie(at(0)))
+}
+
+/// What a server ahead by the skew answers at `now`.
+fn response(now: LocalInstant) -> Vec<u8> {
+    let date = Timestamp::from_unix_nanos(WALL + now.as_nanos() + SKEW_NS);
+    format!("HTTP/1.1 200 OK\r\nDate: {date}\r\n\r\n").into_bytes()
+}
+
+type Answer<'a> = dyn FnMut(&[u8], LocalInstant) -> Option<Vec<u8>> + 'a;
+
+/// Connects at once and has every request answered after 2 ms by `answer`, until the session is done.
+fn run(mut session: Session, answer: &mut Answer<'_>) -> Result<Measurement, Error> {
+    let mut now = at(0);
+    for _ in 0..10_000 {
+        match session.poll(now) {
+            Action::Open { conn, .. } => session.opened(conn, now),
+            Action::Transmit { conn } => {
+                let request = session.output(conn).to_vec();
+                session.sent(conn, request.len(), now);
+                now = now.saturating_add(Duration::from_millis(1));
+                let answer = answer(&request, now);
+                now = now.saturating_add(Duration::from_millis(1));
+                match answer {
+                    Some(bytes) => session.received(conn, &bytes, now),
+                    None => session.closed(conn, now),
+                }
+            }
+            Action::Wait { until, .. } => now = now.max(until),
+            Action::Done => return session.finish(tie(now)),
+            _ => {}
+        }
+    }
+    panic!("it does not end");
+}
+
+fn measured(result: Result<Measurement, Error>) -> Measurement {
+    let measurement = result.expect("measured");
+    let truth = Offset::from_nanos(SKEW_NS);
+    assert!(measurement.bounds().contains(truth), "{}", measurement.bounds());
+    measurement
+}
+
+fn first(session: &mut Session, now: LocalInstant) -> ConnectionId {
+    match session.poll(now) {
+        Action::Open { conn, .. } => conn,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Answers the request that is due.
+fn exchange(session: &mut Session, now: LocalInstant) -> LocalInstant {
+    let mut now = now;
+    for _ in 0..100 {
+        match session.poll(now) {
+            Action::Open { conn, .. } => session.opened(conn, now),
+            Action::Transmit { conn } => {
+                let count = session.output(conn).len();
+                session.sent(conn, count, now);
+                let stamped = now.saturating_add(Duration::from_millis(1));
+                now = now.saturating_add(Duration::from_millis(2));
+                session.received(conn, &response(stamped), now);
+                return now;
+            }
+            Action::Wait { until, .. } => now = now.max(until),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("no request is due");
+}
+
+#[test]
+fn a_conversation_ends_with_a_measurement() {
+    let mut answered = 0;
+    let result = run(session("http://192.0.2.1/"), &mut |request, now| {
+        assert!(request.starts_with(b"HEAD / HTTP/1.1\r\nHost: 192.0.2.1\r\n"));
+        answered += 1;
+        Some(response(now))
+    });
+    let measurement = measured(result);
+    assert_eq!((answered, measurement.requests(), measurement.observations()), (8, 8, 8));
+    assert!(measurement.bounds().width() < Duration::from_millis(50));
+}
+
+#[test]
+fn a_name_is_resolved_once_and_a_literal_never() {
+    let mut named = session("http://server.example/");
+    assert_eq!(named.poll(at(0)), Action::Resolve { server: 0 });
+    assert!(matches!(named.poll(at(1)), Action::Wait { precise: false, .. }));
+    let address: SocketAddr = "192.0.2.7:80".parse().expect("an address");
+    named.resolved(Ok(vec![address]), at(2));
+    assert!(matches!(named.poll(at(2)), Action::Open { address: to, .. } if to == address));
+    let mut literal = session("http://[2001:db8::1]:81/");
+    let to = "[2001:db8::1]:81".parse().expect("an address");
+    assert!(matches!(literal.poll(at(0)), Action::Open { address, .. } if address == to));
+}
+
+#[test]
+fn a_resolver_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
+    let mut session = session("http://server.example/");
+    assert_eq!(session.poll(at(0)), Action::Resolve { server: 0 });
+    assert_eq!(session.poll(at(0)), Action::Wait { until: at(5000), precise: false });
+    assert_eq!(session.poll(at(5000)), Action::Done);
+    let error = session.finish(tie(at(5000))).expect_err("nobody answered");
+    assert_eq!(error.kind(), "timeout_resolve");
+}
+
+#[test]
+fn every_address_is_tried_in_turn_under_one_deadline() {
+    let mut session = session("http://server.example/");
+    session.poll(at(0));
+    let addresses: Vec<SocketAddr> =
+        (1..=4).map(|host| SocketAddr::from(([192, 0, 2, host], 80))).collect();
+    session.resolved(Ok(addresses.clone()), at(0));
+    let mut now = at(0);
+    let mut tried = Vec::new();
+    for _ in 0..100 {
+        match session.poll(now) {
+            Action::Open { conn, address } => {
+                tried.push(address);
+                // The second has no route, which says less than what the first said; the others are silent.
+                match tried.len() {
+                    1 => session.failed(conn, ErrorKind::ConnectionRefused.into(), now),
+                    2 => session.failed(conn, ErrorKind::NetworkUnreachable.into(), now),
+                    _ => {}
+                }
+            }
+            Action::Wait { until, .. } => now = until,
+            Action::Done => break,
+            _ => {}
+        }
+    }
+    assert_eq!(tried, addresses);
+    assert_eq!(now, at(5000));
+    assert_eq!(session.finish(tie(now)).expect_err("nobody").kind(), "timeout_connect");
+}
+
+#[test]
+fn no_route_says_less_than_a_refusal() {
+    for kinds in [
+        [ErrorKind::ConnectionRefused, ErrorKind::NetworkUnreachable],
+        [ErrorKind::NetworkUnreachable, ErrorKind::ConnectionRefused],
+    ] {
+        let mut session = session("http://server.example/");
+        session.poll(at(0));
+        let addresses = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 80)));
+        session.resolved(Ok(addresses.to_vec()), at(0));
+        for kind in kinds {
+            let conn = first(&mut session, at(0));
+            session.failed(conn, kind.into(), at(0));
+        }
+        assert_eq!(session.poll(at(0)), Action::Done);
+        assert_eq!(session.finish(tie(at(0))).expect_err("nobody").kind(), "connection_refused");
+    }
+}
+
+#[test]
+fn a_connection_found_closed_when_it_is_used_again_is_no_failure() {
+    let mut session = session("http://192.0.2.1/");
+    let now = exchange(&mut session, at(0));
+    while session.next_event().is_some() {}
+    let mut now = now;
+    let lost = loop {
+        match session.poll(now) {
+            Action::Transmit { conn } => {
+                let count = session.output(conn).len();
+                session.sent(conn, count, now);
+                session.failed(conn, ErrorKind::ConnectionReset.into(), now);
+                break now;
+            }
+            Action::Wait { until, .. } => now = until,
+            other => panic!("{other:?}"),
+        }
+    };
+    // No pause: another connection is opened for the next aim at once.
+    let events: Vec<Event> = std::iter::from_fn(|| session.next_event()).collect();
+    assert!(!events.iter().any(|event| matches!(event, Event::Lost { .. })), "{events:?}");
+    let answered = exchange(&mut session, lost);
+    assert!(answered.saturating_since(lost) < Duration::from_millis(1100));
+}
+
+#[test]
+fn a_request_that_is_lost_is_sent_again_after_a_pause() {
+    let mut session = session("http://192.0.2.1/");
+    let now = exchange(&mut session, at(0));
+    let conn = ConnectionId::from_index(0);
+    let mut now = now;
+    loop {
+        match session.poll(now) {
+            Action::Transmit { .. } => break,
+            Action::Wait { until, .. } => now = until,
+            other => panic!("{other:?}"),
+        }
+    }
+    session.sent(conn, session.output(conn).len(), now);
+    session.received(conn, b"HTTP/1.1 2", now);
+    session.closed(conn, now);
+    let retry = std::iter::from_fn(|| session.next_event()).find_map(|event| match event {
+        Event::Lost { error, retry_at } => Some((error.kind(), retry_at)),
+        _ => None,
+    });
+    assert_eq!(retry, Some(("closed_early", now.saturating_add(Duration::from_millis(100)))));
+    assert!(matches!(session.poll(now), Action::Wait { until, .. } if until > now));
+}
+
+#[test]
+fn a_server_that_closes_each_time_has_its_next_connection_opened_ahead() {
+    let mut opened = 0;
+    let mut session = session("http://192.0.2.1/");
+    let mut now = at(0);
+    let mut waiting_for = None;
+    for _ in 0..1000 {
+        match session.poll(now) {
+            Action::Open { conn, .. } => {
+                opened += 1;
+                session.opened(conn, now.saturating_add(Duration::from_micros(200)));
+            }
+            Action::Transmit { conn } => {
+                if let Some(due) = waiting_for {
+                    assert_eq!(now, due, "it was sent when it was due");
+                }
+                let count = session.output(conn).len();
+                session.sent(conn, count, now);
+                let stamped = now.saturating_add(Duration::from_millis(1));
+                now = now.saturating_add(Duration::from_millis(2));
+                let date = response(stamped);
+                let text = String::from_utf8(date).expect("text");
+                let close = text.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+                session.received(conn, close.as_bytes(), now);
+            }
+            Action::Wait { until, precise } => {
+                waiting_for = precise.then_some(until);
+                now = now.max(until);
+            }
+            Action::Done => break,
+            _ => {}
+        }
+    }
+    let measurement = measured(session.finish(tie(now)));
+    assert_eq!(measurement.observations(), 8);
+    assert!(opened >= 8, "{opened}");
+}
+
+#[test]
+fn a_write_that_does_not_fit_is_continued_when_the_socket_is_writable() {
+    let mut session = session("http://192.0.2.1/");
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    assert_eq!(session.poll(at(0)), Action::Transmit { conn });
+    let whole = session.output(conn).to_vec();
+    session.sent(conn, 10, at(0));
+    assert!(session.waits_to_write(conn));
+    assert!(matches!(session.poll(at(1)), Action::Wait { until, .. } if until == at(5000)));
+    session.writable(conn);
+    assert_eq!(session.poll(at(2)), Action::Transmit { conn });
+    assert_eq!(session.output(conn), &whole[10..]);
+    session.sent(conn, whole.len() - 10, at(2));
+    session.received(conn, &response(at(3)), at(4));
+    assert_eq!(session.progress().observations(), 1);
+    // The round trip counts from the first byte.
+    assert_eq!(session.progress().round_trip_last(), Some(Duration::from_millis(4)));
+}
+
+#[test]
+fn a_head_that_dribbles_counts_from_the_read_that_completes_it() {
+    let mut session = session("http://192.0.2.1/");
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    session.poll(at(0));
+    session.sent(conn, session.output(conn).len(), at(0));
+    let head = response(at(1));
+    let (start, end) = head.split_at(20);
+    session.received(conn, start, at(2));
+    session.received(conn, end, at(700));
+    assert_eq!(session.progress().round_trip_last(), Some(Duration::from_millis(700)));
+}
+
+#[test]
+fn a_tunnel_comes_before_the_request_and_its_refusal_has_a_name() -> Result<(), Error> {
+    let proxy = Url::parse("http://user:secret@192.0.2.128:3128/")?;
+    let url = Url::parse("http://server.example/")?;
+    let target = || Target::via_proxy(url.clone(), proxy.clone(), true);
+    let config = Config::default();
+    for (answer, kind) in [
+        (&b"HTTP/1.1 200 Connection established\r\n\r\n"[..], None),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", Some("proxy_credentials")),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", Some("proxy_refused")),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Some("not_http")),
+    ] {
+        let mut session = Session::new(target()?, &config, tie(at(0)));
+        let conn = first(&mut session, at(0));
+        session.opened(conn, at(0));
+        assert_eq!(session.poll(at(0)), Action::Transmit { conn });
+        assert!(session.output(conn).starts_with(b"CONNECT server.example:80 HTTP/1.1\r\n"));
+        assert!(!format!("{session:?}").contains("secret"));
+        session.sent(conn, session.output(conn).len(), at(0));
+        session.received(conn, answer, at(1));
+        let next = session.poll(at(1));
+        match kind {
+            None => {
+                assert_eq!(next, Action::Transmit { conn });
+                assert!(session.output(conn).starts_with(b"HEAD / HTTP/1.1\r\n"));
+            }
+            Some(kind) => {
+                assert_eq!(next, Action::Close { conn });
+                assert_eq!(session.poll(at(1)), Action::Done);
+                assert_eq!(session.finish(tie(at(1))).expect_err("refused").kind(), kind);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_can_be_stopped_with_what_it_has_or_cancelled() {
+    let mut stopped = session("http://192.0.2.1/");
+    let now = exchange(&mut stopped, at(0));
+    stopped.stop();
+    assert!(matches!(stopped.poll(now), Action::Close { .. }));
+    assert_eq!(stopped.poll(now), Action::Done);
+    assert_eq!(measured(stopped.finish(tie(now))).observations(), 1);
+    let mut cancelled = session("http://192.0.2.1/");
+    let now = exchange(&mut cancelled, at(0));
+    cancelled.cancel();
+    assert_eq!(cancelled.finish(tie(now)), Err(Error::Cancelled));
+}
+
+#[test]
+fn reports_about_connections_that_are_gone_do_no_harm() {
+    let mut session = session("http://192.0.2.1/");
+    let now = exchange(&mut session, at(0));
+    for index in [1, 3, 4, 4000] {
+        let conn = ConnectionId::from_index(index);
+        session.opened(conn, now);
+        session.sent(conn, 7, now);
+        session.received(conn, b"bytes", now);
+        session.writable(conn);
+        session.closed(conn, now);
+        session.failed(conn, IoError::other("gone"), now);
+        assert!(session.output(conn).is_empty() && !session.waits_to_write(conn));
+    }
+    let result = run(session, &mut |_, now| Some(response(now)));
+    assert_eq!(measured(result).observations(), 8);
+}
+
+#[test]
+fn a_session_lasts_no_longer_than_duration_and_timeout_whatever_the_server_does() {
+    let config = Config::builder().duration(Duration::from_secs(3)).build().expect("in range");
+    let targets = Targets::builder().server("http://192.0.2.1/").config(config).build();
+    let mut sessions = targets.expect("a target").sessions(tie(at(0)));
+    let mut now = at(0);
+    let mut answers = 0;
+    loop {
+        match sessions.poll(now) {
+            Action::Open { conn, .. } => sessions.opened(conn, now),
+            // One answer; after that the server takes everything and says nothing.
+            Action::Transmit { conn } => {
+                sessions.sent(conn, sessions.output(conn).len(), now);
+                if answers == 0 {
+                    answers += 1;
+                    sessions.received(conn, &response(now), now);
+                }
+            }
+            Action::Wait { until, .. } => now = now.max(until),
+            Action::Done => break,
+            _ => {}
+        }
+    }
+    assert!(now <= at(8000), "{now:?}");
+    let measurement = sessions.finish(tie(now)).into_combined().expect("one answer");
+    assert_eq!(measurement.observations(), 1);
+}
+
+/// As TLS: a handshake of its own, records in place of the bytes, and a record after the handshake that nobody asked for.
+#[derive(Debug, Default)]
+struct Records {
+    pending: Vec<u8>,
+    is_open: bool,
+}
+
+fn record(bytes: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(bytes.len()).expect("short");
+    std::iter::once(length).chain(bytes.iter().map(|byte| byte ^ 0x5a)).collect()
+}
+
+impl Layer for Records {
+    fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), Error> {
+        wire.extend(record(b"hello"));
+        Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        plaintext: &mut Vec<u8>,
+        _: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.pending.extend_from_slice(bytes);
+        while let Some(end) = self.pending.first().map(|length| usize::from(*length) + 1) {
+            if self.pending.len() < end {
+                break;
+            }
+            let text: Vec<u8> = self.pending.drain(..end).skip(1).map(|byte| byte ^ 0x5a).collect();
+            match &text[..] {
+                b"hello" => self.is_open = true,
+                b"ticket" => {}
+                text => plaintext.extend_from_slice(text),
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, plaintext: &[u8], wire: &mut Vec<u8>) -> Result<(), Error> {
+        wire.extend(record(plaintext));
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    fn has_partial_record(&self) -> bool {
+        !self.pending.is_empty()
+    }
+}
+
+#[test]
+fn a_layer_has_its_handshake_its_records_and_its_tickets() {
+    let session = session("http://192.0.2.1/").with_layer(|| Box::new(Records::default()));
+    let mut requests = 0;
+    let result = run(session, &mut |bytes, now| {
+        if bytes == record(b"hello") {
+            // And a ticket, of which the last byte comes with the next answer.
+            let ticket = record(b"ticket");
+            return Some([&record(b"hello")[..], &ticket[..ticket.len() - 1]].concat());
+        }
+        let plain: Vec<u8> = bytes[1..].iter().map(|byte| byte ^ 0x5a).collect();
+        assert!(plain.starts_with(b"HEAD / HTTP/1.1\r\n"));
+        requests += 1;
+        let rest = if requests == 1 { record(b"ticket").split_off(6) } else { Vec::new() };
+        Some([rest, record(&response(now))].concat())
+    });
+    assert_eq!(measured(result).observations(), 8);
+}
