@@ -12,7 +12,10 @@
     reason = "what holds for every pointer is said once, at the top of the header"
 )]
 #![expect(
-#![expect(clippy::exhaustive_structs, clippy::exhaustive_enums, reason = "C sees every field; struct_size tells versions apart")]
+    clippy::exhaustive_structs,
+    reason = "C sees every field; struct_size tells versions apart"
+)]
+#![expect(
     clippy::doc_markdown,
     reason = "the documentation of items is also the header's comments, where backticks are noise"
 )]
