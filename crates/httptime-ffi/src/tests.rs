@@ -219,8 +219,8 @@ fn poll(session: *mut httptime_session, now_ns: i64) -> httptime_session_action 
 
 #[test]
 fn null_and_numbers_that_are_none_are_refused_by_a_session() {
-    let (url, most) =
-        (c"http://192.0.2.1/".as_ptr(), u32::try_from(HTTPTIME_MAX_CONNECTIONS).expect("small"));
+    let url = c"http://192.0.2.1/".as_ptr();
+    let most = u32::try_from(HTTPTIME_MAX_CONNECTIONS).expect("small");
     let (urls, begin) = ([url, null()], tie(0));
     let mut place = null_mut();
     let session = new_session(&urls[..1], &httptime_options::initial());
