@@ -3,8 +3,8 @@
 //! `cargo run --release -p httptime-examples --example own_estimator`
 #![forbid(unsafe_code)]
 
+use httptime::Observation;
 use httptime::estimate::{Estimate, Estimator, Posterior};
-use httptime::observation::Observation;
 use httptime::{Config, Interval, Offset};
 use httptime_sim::worlds;
 

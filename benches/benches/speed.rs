@@ -6,10 +6,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use httptime::Next;
+use httptime::Observation;
 use httptime::estimate::EstimatorKind;
 use httptime::http::ResponseReader;
-use httptime::measure::Next;
-use httptime::observation::Observation;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::Lag;
 use httptime::{ClockTie, Config, Exchange, LocalInstant, Measure, Timestamp};

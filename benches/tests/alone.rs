@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use httptime::Config;
+use httptime::Observation;
 use httptime::estimate::{Estimate, Estimator, EstimatorKind};
-use httptime::observation::Observation;
 use httptime::schedule::ScheduleKind;
 use httptime_sim::worlds;
 

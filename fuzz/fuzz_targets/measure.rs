@@ -7,7 +7,7 @@ mod input;
 use std::time::Duration;
 
 use httptime::estimate::EstimatorKind;
-use httptime::measure::Next;
+use httptime::Next;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{
     ClockTie, Config, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,

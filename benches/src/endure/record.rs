@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use httptime::measurement::{Ended, Measurement};
+use httptime::{Ended, Measurement};
 use httptime::{Error, Offset};
 
 /// One measurement and when it was. Times are since the run began.

@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use httptime::client::{Client, Update};
+use httptime::Progress;
 use httptime::net::now;
-use httptime::progress::Progress;
 use httptime::session::Event;
+use httptime::{Client, Update};
 use httptime::{Error, LocalInstant};
 
 use crate::args::Output;
@@ -194,7 +194,7 @@ const COLUMNS: usize = 79;
 mod tests {
     use std::io;
 
-    use httptime::error::IoError;
+    use httptime::IoError;
     use httptime::net::tie;
 
     use super::*;

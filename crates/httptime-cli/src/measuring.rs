@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use httptime::client::Client;
-use httptime::config::{Config, ConfigBuilder};
+use httptime::Client;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
+use httptime::{Config, ConfigBuilder};
 use httptime::{Error, Family, Timestamping, Url};
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-use httptime::client::Client;
+use httptime::Client;
 use httptime::survey::Survey;
 
 use crate::args::{Output, Query};

@@ -2,7 +2,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use httptime::measurement::Ended;
+use httptime::Ended;
 use httptime::survey::Survey;
 use httptime::{Error, Interval, Measurement, Offset, Url};
 use httptime_clock::Action;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use httptime::client::Client;
+use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{ClockTie, Measurement};
 use log::{error, info, warn};

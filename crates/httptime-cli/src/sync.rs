@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use httptime::client::Client;
+use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{Interval, Measurement, Offset};
 use httptime_clock::controller::apply;

@@ -57,7 +57,7 @@ mod tests {
     use std::time::Duration;
 
     use httptime::Error;
-    use httptime::error::Phase;
+    use httptime::Phase;
 
     use crate::status::{
         HTTPTIME_ERROR_CANCELLED, HTTPTIME_ERROR_NO_DATE, HTTPTIME_ERROR_OTHER,

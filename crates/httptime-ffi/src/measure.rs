@@ -2,9 +2,9 @@ use std::ffi::c_char;
 use std::io;
 use std::time::Duration;
 
-use httptime::error::Phase;
+use httptime::Next;
+use httptime::Phase;
 use httptime::estimate::Estimator;
-use httptime::measure::Next;
 use httptime::select::Quorum;
 use httptime::server::Lag;
 use httptime::{

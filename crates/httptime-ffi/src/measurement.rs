@@ -1,7 +1,7 @@
 use std::ffi::c_char;
 
+use httptime::Ended;
 use httptime::Measurement;
-use httptime::measurement::Ended;
 use httptime::server::LagSource;
 
 use crate::boundary::{Versioned, array, nanos, size};

@@ -1,5 +1,5 @@
+use httptime::Progress;
 use httptime::estimate::Estimate;
-use httptime::progress::Progress;
 
 use crate::boundary::{Versioned, nanos, size};
 

@@ -1,7 +1,7 @@
 use std::ffi::c_char;
 
 use httptime::Client;
-use httptime::client::Update;
+use httptime::Update;
 use httptime::session::Event;
 use httptime::survey::Survey;
 

@@ -281,7 +281,7 @@ pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use httptime::measurement::Ended;
+    use httptime::Ended;
     use httptime::schedule::{Plan, Profile, Schedule, View};
     use httptime::{Config, Error, Measurement, Timestamp};
 

@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use httptime::Ended;
 use httptime::estimate::EstimatorKind;
-use httptime::measurement::Ended;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Config, LocalInstant, Timestamp};
 

@@ -130,8 +130,8 @@ impl Client {
 
     /// Measures. With several servers, the answer of their majority.
     ///
-    /// It takes no longer than [`timeout`](httptime::limits::Limits::timeout) for the names, and then that timeout and
-    /// [`duration`](httptime::limits::Limits::duration) together. Dropping the future ends it at once.
+    /// It takes no longer than [`timeout`](httptime::Limits::timeout) for the names, and then that timeout and
+    /// [`duration`](httptime::Limits::duration) together. Dropping the future ends it at once.
     ///
     /// # Errors
     /// Any of [`Error`] but those about settings.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_core::Stream;
-use httptime::measurement::Ended;
+use httptime::Ended;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Config, Error, Measurement, Offset};
 use httptime_testserver::{

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httptime::config::Config;
+use httptime::Config;
 use httptime::{Error, Measurement, Offset};
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);

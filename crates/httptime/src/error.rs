@@ -358,7 +358,7 @@ impl Error {
 /// ```
 /// use std::io::{Error, ErrorKind};
 ///
-/// use httptime::error::IoError;
+/// use httptime::IoError;
 ///
 /// let reset = IoError::from(Error::from_raw_os_error(104));
 /// assert_eq!(reset.raw_os_error(), Some(104));

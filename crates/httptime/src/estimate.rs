@@ -1,7 +1,7 @@
 //! Estimators: from observations to the one best offset.
 //!
 //! An [`Estimator`] says where the offset most likely lies and how precise that is. It does not say where the offset
-//! *must* lie: the bounds are kept apart from it, in [`measure`](crate::measure), so that no estimator can spoil them.
+//! *must* lie: the bounds are kept apart from it, in [`Progress`](crate::Progress), so that no estimator can spoil them.
 //!
 //! | name | model | when it is wrong |
 //! |---|---|---|

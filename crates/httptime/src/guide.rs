@@ -29,7 +29,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use httptime::measure::Next;
+//! use httptime::Next;
 //! use httptime::{ClockTie, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
 //!
 //! # struct Reply { status: u16, headers: Vec<(&'static str, &'static [u8])> }

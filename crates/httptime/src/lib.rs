@@ -2,7 +2,7 @@
 //!
 //! For machines that NTP does not reach and some HTTP server or proxy does. The header counts whole seconds; requests aimed
 //! at the instant at which it goes up give the offset to well below a millisecond on a quiet path. Every result carries
-//! bounds that hold under stated [`Assumptions`](measurement::Assumptions); what cannot be measured is an [`Error`] with
+//! bounds that hold under stated [`Assumptions`]; what cannot be measured is an [`Error`] with
 //! a name, never a guess.
 //!
 #![cfg_attr(feature = "net", doc = "```no_run")]
@@ -25,7 +25,7 @@
 //!
 //! # How it is made
 //!
-//! [`http`] turns bytes into a date, [`observation`] an exchange into an interval of offsets, [`progress`] intersects
+//! [`http`] turns bytes into a date, an [`Observation`] is what one exchange proves, [`Progress`] intersects
 //! those into bounds, [`estimate`] says where in them the offset most likely lies, [`schedule`] when to ask next.
 //! [`Measure`] does these in turn. A [`session`] is the whole conversation with one server around it: connections, retry,
 //! deadlines, proxies. A [`survey`] is several sessions, of which [`select`] finds the majority. None of these does any
@@ -47,9 +47,9 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "net")]
-pub mod client;
-pub mod config;
-pub mod error;
+mod client;
+mod config;
+mod error;
 pub mod estimate;
 mod evidence;
 mod family;
@@ -58,32 +58,34 @@ pub mod guide;
 pub mod http;
 #[cfg(feature = "serde")]
 mod json;
-pub mod limits;
-pub mod measure;
-pub mod measurement;
+mod limits;
+mod measure;
+mod measurement;
 mod names;
 #[cfg(feature = "net")]
 pub mod net;
-pub mod observation;
-pub mod progress;
+mod observation;
+mod progress;
 mod round_trips;
 pub mod schedule;
 pub mod select;
 pub mod server;
 pub mod session;
 pub mod survey;
-pub mod time;
+mod time;
 mod timestamping;
 mod url;
 
 #[cfg(feature = "net")]
-pub use crate::client::Client;
-pub use crate::config::Config;
-pub use crate::error::Error;
+pub use crate::client::{Client, ClientBuilder, Update};
+pub use crate::config::{Config, ConfigBuilder};
+pub use crate::error::{Error, IoError, Phase};
 pub use crate::family::Family;
-pub use crate::measure::Measure;
-pub use crate::measurement::Measurement;
+pub use crate::limits::Limits;
+pub use crate::measure::{Measure, Next};
+pub use crate::measurement::{Assumptions, Ended, Measurement};
 pub use crate::observation::{Exchange, Observation};
+pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
 pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 pub use crate::timestamping::Timestamping;
 pub use crate::url::Url;

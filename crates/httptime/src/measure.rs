@@ -1,14 +1,4 @@
-//! The sans-I/O loop: it says when to send and takes what came back.
-//!
-//! ```text
-//!          ┌───────────── next(earliest) ──▶ SendAt │ AwaitReply │ Done
-//!  driver ─┼─ sent(at) ──▶
-//!          ├─ absorb(exchange) ──▶           or lost(error)
-//!          └─ finish(tie) ──▶ Measurement
-//! ```
-//!
-//! The driver owns sockets and clocks; `Client` is one. Nothing here reads a clock or blocks, so it can
-//! be driven from an async agent, from C, or in virtual time.
+//! One server's measurement, exchange by exchange.
 
 use std::time::Duration;
 
@@ -35,7 +25,17 @@ pub enum Next {
     Done,
 }
 
-/// The measurement of one server, under way.
+/// The measurement of one server, exchange by exchange: it says when to send and takes in what came back.
+///
+/// ```text
+///          ┌───────────── next(earliest) ──▶ SendAt │ AwaitReply │ Done
+///  driver ─┼─ sent(at) ──▶
+///          ├─ absorb(exchange) ──▶           or lost(error)
+///          └─ finish(tie) ──▶ Measurement
+/// ```
+///
+/// It knows nothing of connections: a [`session`](crate::session) does, and has one of these inside. Use it alone where
+/// another HTTP library keeps its sockets to itself. Nothing here reads a clock or blocks.
 #[derive(Debug)]
 pub struct Measure {
     config: Config,

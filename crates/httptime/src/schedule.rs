@@ -119,7 +119,7 @@ impl<'a> View<'a> {
 /// use std::time::Duration;
 ///
 /// use httptime::estimate::{Estimator, Midpoint};
-/// use httptime::progress::Progress;
+/// use httptime::Progress;
 /// use httptime::schedule::{Plan, Schedule, View};
 /// use httptime::server::Lag;
 /// use httptime::{ClockTie, Config, Exchange, LocalInstant, Observation, Timestamp};

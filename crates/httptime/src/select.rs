@@ -1,6 +1,6 @@
 //! Many servers, one answer.
 //!
-//! Each server's own observations are intersected first ([`progress`](crate::progress)). Here the servers' bounds are
+//! Each server's own observations are intersected first ([`Progress`](crate::Progress)). Here the servers' bounds are
 //! compared with each other, as in the intersection and combine algorithms of RFC 5905, sections 11.2.1 and 11.2.3:
 //! the largest group whose bounds have a point in common is selected if it is a majority, and as many as the [`Quorum`]
 //! demands; whoever is not in it is a falseticker. The survivors' estimates are weighted with their inverse variances.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use httptime::config::{Config, ConfigBuilder};
-use httptime::measurement::Ended;
+use httptime::Ended;
 use httptime::server::UNKNOWN_LAG;
 use httptime::{Client, Error, Measurement, Offset};
+use httptime::{Config, ConfigBuilder};
 use httptime_testserver::{
     Behaviour, LoopbackProxy, LoopbackServer, LoopbackServerBuilder, Misbehave as _, ProxyOptions,
 };

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httptime::config::Config;
-use httptime::measurement::Ended;
+use httptime::Config;
+use httptime::Ended;
 use httptime::net::Canceller;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Client, Error, Measurement, Offset};

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use httptime::Config;
 use httptime::Timestamping;
-use httptime::config::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::survey::ServerReport;

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use httptime::config::Config;
+use httptime::Config;
+use httptime::Next;
 use httptime::estimate::EstimatorKind;
-use httptime::measure::Next;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::select::{Quorum, combine, select};
 use httptime::{

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use httptime::config::Config;
+use httptime::Config;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::session::{Action, ConnectionId, Session, Target};
 use httptime::{Client, ClockTie, Error, LocalInstant, Offset, Timestamp, Url};

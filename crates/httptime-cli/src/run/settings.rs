@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use httptime::client::Client;
+use httptime::Client;
 use httptime::{Error, Family, Timestamp};
 use httptime_chrony::{ChronyError, Feed, Poll};
 use httptime_clock::policy::Evidence;
