@@ -142,7 +142,7 @@ fn requests_allocate_nothing_and_failures_leak_no_descriptor() -> Result<(), Err
             if quiet && wanted.is_none_or(|wanted| open_descriptors() <= wanted) {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(2));
         }
         open_descriptors()
     };
