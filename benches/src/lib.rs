@@ -3,6 +3,11 @@
 //! `cargo run --release -p httptime-benches --bin accuracy` writes the tables and plots; `tests/accuracy.rs` holds a
 //! short version against `accuracy.csv`.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
+    reason = "this crate is not published"
+)]
 
 mod cell;
 pub mod endure;

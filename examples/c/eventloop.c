@@ -1,6 +1,7 @@
 /*
- * Measures with a socket and a poll() of its own, as a program with an event loop does: the library says when to send and is
- * told what came. It never blocks, opens nothing and reads no clock here. eventloop 192.0.2.1 80
+ * Measures by exchanges of its own: the library says when to send and is told what came. For programs whose HTTP library takes
+ * responses apart. One with sockets only has it much shorter, with retry, deadlines and proxies: session_poll.c,
+ * session_libevent.c. eventloop 192.0.2.1 80
  */
 #define _POSIX_C_SOURCE 200809L
 #include <httptime.h>
@@ -70,8 +71,9 @@ static httptime_status lose(struct session *session, httptime_status why)
     return httptime_measure_lost(session->measure, was_sent, why);
 }
 
-static httptime_status send_request(struct session *session)
+static httptime_status send_request(struct session *session, int64_t due)
 {
+    int32_t is_missed = 0;
     if (session->socket < 0) {
         /* A real loop would connect without blocking, ahead of the instant. */
         session->socket = socket(session->address->ai_family, SOCK_STREAM, 0);
@@ -80,9 +82,12 @@ static httptime_status send_request(struct session *session)
         if (connect(session->socket, session->address->ai_addr, session->address->ai_addrlen) != 0)
             return lose(session, errno == ECONNREFUSED ? HTTPTIME_ERROR_CONNECTION_REFUSED : HTTPTIME_ERROR_CONNECT);
         fcntl(session->socket, F_SETFL, O_NONBLOCK);
-        return HTTPTIME_OK; /* and ask anew when to send, now that it is open */
+        return HTTPTIME_OK; /* now that it is open, httptime_measure_next says when to send */
     }
     int64_t now = now_ns(CLOCK_MONOTONIC);
+    httptime_status status = httptime_measure_is_missed(session->measure, due, now, &is_missed);
+    if (status != HTTPTIME_OK || is_missed)
+        return status; /* too late to tell much: httptime_measure_next gives another instant */
     if (send(session->socket, session->request, session->length, MSG_NOSIGNAL) != (ssize_t)session->length) {
         drop(session); /* closed while idle: another one */
         return HTTPTIME_OK;
@@ -97,6 +102,7 @@ static httptime_status read_response(struct session *session)
     httptime_head head = { .struct_size = sizeof head };
     int32_t found = 0;
     ssize_t count = recv(session->socket, bytes, sizeof bytes, 0);
+    /* After each read: what counts is the time of the one that completes the head. */
     int64_t received = now_ns(CLOCK_MONOTONIC);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? HTTPTIME_OK : lose(session, HTTPTIME_ERROR_CONNECTION_BROKE);
@@ -135,7 +141,7 @@ static int turn(struct session *session, httptime_status *status)
     if (*status != HTTPTIME_OK || next == HTTPTIME_NEXT_DONE)
         return 0;
     if (next == HTTPTIME_NEXT_SEND && (at <= now || session->socket < 0)) {
-        *status = send_request(session);
+        *status = send_request(session, at);
         return *status == HTTPTIME_OK;
     }
     if (next == HTTPTIME_NEXT_AWAIT)

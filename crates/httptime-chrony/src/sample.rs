@@ -67,6 +67,7 @@ impl Sample {
 
 /// A leap second at the end of the UTC day. HTTP announces none, so a sample from it says [`None`](Self::None).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(clippy::exhaustive_enums, reason = "a sample can announce nothing else")]
 pub enum Leap {
     /// No leap second.
     #[default]

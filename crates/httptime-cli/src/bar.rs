@@ -19,6 +19,8 @@ pub(crate) struct Bar {
     /// The most requests to all servers together.
     limit: u32,
     servers: Vec<Server>,
+    /// What the line shows now.
+    line: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Bar {
 
     fn of(mode: Mode, servers: usize, requests: u32) -> Self {
         let limit = requests.saturating_mul(u32::try_from(servers).unwrap_or(u32::MAX));
-        Self { mode, limit, servers: vec![Server::default(); servers] }
+        Self { mode, limit, servers: vec![Server::default(); servers], line: String::new() }
     }
 
     pub(crate) fn show(&mut self, update: &Update<'_>) {
@@ -58,8 +60,12 @@ impl Bar {
             return;
         }
         let text = self.text(update.server(), update.event(), update.progress(), now());
+        if self.mode == Mode::Progress && text == self.line {
+            return;
+        }
         // Nobody reads a progress line that cannot be written.
         let _ = io::stderr().write_all(text.as_bytes());
+        self.line = text;
     }
 
     pub(crate) fn clear(&mut self) {

@@ -128,15 +128,18 @@ impl Servers {
         }
     }
 
-    /// The client that asks them. The only place that reads the environment's proxy.
-    pub(crate) fn client(&self, config: Config) -> Result<Client, Error> {
+    /// The client that asks them, and the proxy that it goes through, without credentials. The only place that reads the
+    /// environment's proxy.
+    pub(crate) fn client(&self, config: Config) -> Result<(Client, Option<Url>), Error> {
         let urls: Vec<String> = self.urls.iter().map(Written::url).collect();
         let Some((first, rest)) = urls.split_first() else {
             return Err(Error::InvalidConfig { reason: "servers names none".into() });
         };
         let mut builder = Client::builder(first).servers(rest).config(config);
+        let mut via = None;
         if let Some(proxy) = proxy(self.route.proxy.as_ref(), &urls)? {
             builder = builder.proxy(proxy.url()).tunnel(self.route.tunnel);
+            via = Some(Url::parse(&proxy.url())?);
         }
         if let Some(address) = self.route.source_address {
             builder = builder.source_address(address);
@@ -144,7 +147,7 @@ impl Servers {
         if let Some(interface) = &self.route.interface {
             builder = builder.interface(interface);
         }
-        builder.build()
+        Ok((builder.build()?, via))
     }
 }
 

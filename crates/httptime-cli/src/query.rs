@@ -7,8 +7,8 @@ use crate::{DONE, NOT_MEASURED, USAGE, report};
 
 pub(crate) fn run(query: &Query) -> u8 {
     let ready = query.servers.config().build().and_then(|config| query.servers.client(config));
-    let client = match ready {
-        Ok(client) => client,
+    let (client, via) = match ready {
+        Ok(ready) => ready,
         Err(error) => {
             report::failure(&error, &query.output);
             return USAGE;
@@ -17,7 +17,10 @@ pub(crate) fn run(query: &Query) -> u8 {
     let survey = survey(&client, &query.output);
     match report::survey(&survey, &query.output) {
         true => DONE,
-        false => NOT_MEASURED,
+        false => {
+            report::via(via.as_ref(), &query.output);
+            NOT_MEASURED
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use httptime::measurement::Ended;
 use httptime::survey::Survey;
-use httptime::{Error, Interval, Measurement, Offset};
+use httptime::{Error, Interval, Measurement, Offset, Url};
 use httptime_clock::Action;
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
@@ -101,6 +101,13 @@ pub(crate) fn failure(error: &Error, output: &Output) {
         print_json(json!({ "error": error }));
     } else {
         complaint(&error.to_string());
+    }
+}
+
+/// Says after a failure that a proxy was asked: it may come from the environment, where nobody thinks of it.
+pub(crate) fn via(proxy: Option<&Url>, output: &Output) {
+    if let (Some(proxy), false) = (proxy, output.json) {
+        complaint(&format!("asked through the proxy {proxy}"));
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has a floor of its own, and says so.
     let ready = sync.servers.config().floor(None).build();
-    let client = match ready.and_then(|config| sync.servers.client(config)) {
-        Ok(client) => client,
+    let (client, via) = match ready.and_then(|config| sync.servers.client(config)) {
+        Ok(ready) => ready,
         Err(error) => {
             report::failure(&error, &sync.output);
             return USAGE;
@@ -25,6 +25,9 @@ pub(crate) fn run(sync: &Sync) -> u8 {
     };
     let report = correct(sync, &client);
     report::sync(&report, &sync.output);
+    if report.before.combined().is_err() {
+        report::via(via.as_ref(), &sync.output);
+    }
     exit_code(&report)
 }
 

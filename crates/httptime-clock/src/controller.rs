@@ -38,6 +38,7 @@ struct Known {
 
 /// What came of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outcome {
     /// What was done about the offset.
     pub action: Action,

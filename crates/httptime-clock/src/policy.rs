@@ -8,6 +8,10 @@ use thiserror::Error;
 
 /// What a decision looks at: a finished measurement, or whatever else has an offset and bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers make it, and a field more is a question more to them"
+)]
 pub struct Reading {
     /// The best single offset: server clock − local clock, positive when the local clock is slow.
     pub offset: Offset,
@@ -38,6 +42,10 @@ impl From<&Measurement> for Reading {
 
 /// What has been done to the clock so far, as far as a [`Policy`] has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers make it, and a field more is a question more to them"
+)]
 pub struct History {
     /// Whether the clock was brought right once since the start; until then the start-up limits hold.
     pub settled: bool,
@@ -107,6 +115,7 @@ pub enum Refusal {
 
 /// Which limit a correction is held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a policy has these four limits")]
 pub enum Direction {
     /// Forward, later than the first correction.
     Forward,

@@ -12,6 +12,7 @@ use crate::frequency::Frequency;
 
 /// What survives a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it from what they stored")]
 pub struct SavedState {
     /// How much faster than its oscillator the clock was made to go.
     pub frequency: Frequency,

@@ -199,6 +199,256 @@ fn null_is_refused_by_the_measurement_without_sockets() {
     assert_eq!((next, at, progress.requests, measurement.requests), (77, 78, 0, 0));
 }
 
+fn new_session(urls: &[*const c_char], options: &httptime_options) -> *mut httptime_session {
+    let mut session = null_mut();
+    // SAFETY: texts, a structure and a place on the stack.
+    let status = unsafe {
+        httptime_session_new(urls.as_ptr(), urls.len(), options, &tie(0), &raw mut session)
+    };
+    assert_eq!(status, HTTPTIME_OK);
+    session
+}
+
+fn poll(session: *mut httptime_session, now_ns: i64) -> httptime_session_action {
+    let mut action = httptime_session_action::initial();
+    // SAFETY: a handle that lives, and a structure on the stack.
+    let status = unsafe { httptime_session_poll(session, now_ns, &raw mut action) };
+    assert_eq!(status, HTTPTIME_OK);
+    action
+}
+
+#[test]
+fn null_and_numbers_that_are_none_are_refused_by_a_session() {
+    let url = c"http://192.0.2.1/".as_ptr();
+    let most = u32::try_from(HTTPTIME_MAX_CONNECTIONS).expect("small");
+    let (urls, begin) = ([url, null()], tie(0));
+    let mut place = null_mut();
+    let session = new_session(&urls[..1], &httptime_options::initial());
+    let mut action = httptime_session_action::initial();
+    let mut event = httptime_event::initial();
+    let mut progress = httptime_progress::initial();
+    let (mut survey, mut timestamps) = (null_mut(), null_mut());
+    let (mut bytes, mut length, mut found) = (url, 77_usize, 78_i32);
+    let (mut buffer, mut count) = ([0_u8; 8], 79_i64);
+    let (room, stamps) = (buffer.as_mut_ptr().cast(), &raw mut timestamps);
+    let (begin, gone) = (&raw const begin, null_mut());
+    // SAFETY: NULL, or what the header says, on the stack; the session lives until it is freed.
+    unsafe {
+        refused(&[
+            httptime_session_new(null(), 1, null(), begin, &raw mut place),
+            httptime_session_new(urls.as_ptr(), 2, null(), begin, &raw mut place),
+            httptime_session_new(urls.as_ptr(), 0, null(), begin, &raw mut place),
+            httptime_session_new(urls.as_ptr(), 1, null(), begin, null_mut()),
+            httptime_session_poll(null_mut(), 0, &raw mut action),
+            httptime_session_poll(session, 0, null_mut()),
+            httptime_session_resolved(null_mut(), 0, null(), null(), 0),
+            httptime_session_resolved(session, 1, null(), null(), 0),
+            httptime_session_opened(null_mut(), 0, 0),
+            httptime_session_opened(session, most, 0),
+            httptime_session_connected(null_mut(), 0, 0, stamps, &raw mut found),
+            httptime_session_connected(session, 0, -1, stamps, &raw mut found),
+            httptime_session_connected(session, 0, 0, null_mut(), &raw mut found),
+            httptime_session_connected(session, 0, 0, stamps, null_mut()),
+            httptime_session_output(null(), 0, &raw mut bytes, &raw mut length),
+            httptime_session_output(session, 4, &raw mut bytes, &raw mut length),
+            httptime_session_output(session, 0, null_mut(), &raw mut length),
+            httptime_session_output(session, 0, &raw mut bytes, null_mut()),
+            httptime_session_sent(null_mut(), 0, 0, 0),
+            httptime_session_sent(session, 0, 1, 0),
+            httptime_session_writable(null_mut(), 0),
+            httptime_session_writable(session, u32::MAX),
+            httptime_session_received(null_mut(), 0, url, 1, 0, gone),
+            httptime_session_received(session, 0, null(), 1, 0, gone),
+            httptime_session_receive(session, 0, gone, &raw mut found),
+            httptime_session_transmit(session, 0, gone, &raw mut found),
+            httptime_session_closed(null_mut(), 0, 0),
+            httptime_session_failed(null_mut(), 0, 0, 0),
+            httptime_session_next_event(null_mut(), &raw mut event, &raw mut found),
+            httptime_session_next_event(session, null_mut(), &raw mut found),
+            httptime_session_next_event(session, &raw mut event, null_mut()),
+            httptime_session_progress(null(), 0, &raw mut progress),
+            httptime_session_progress(session, 1, &raw mut progress),
+            httptime_session_progress(session, 0, null_mut()),
+            httptime_session_stop(null_mut()),
+            httptime_session_cancel(null_mut()),
+            httptime_session_finish(null_mut(), begin, &raw mut survey),
+            httptime_session_finish(session, begin, null_mut()),
+            httptime_timestamps_enable(-1, stamps),
+            httptime_timestamps_enable(0, null_mut()),
+            httptime_timestamps_read(gone, room, 8, &raw mut count),
+            httptime_timestamps_wrote(gone, 1, 1),
+        ]);
+        assert_eq!(httptime_session_waits_to_write(null(), 0), 0);
+        assert_eq!(httptime_session_waits_to_write(session, most), 0);
+        httptime_timestamps_free(null_mut());
+        httptime_session_free(null_mut());
+        httptime_session_free(session);
+    }
+    assert!(place.is_null() && survey.is_null() && timestamps.is_null());
+    assert_eq!((bytes, length, found, count), (url, 77, 78, 79));
+}
+
+/// Drives a session of one server in virtual time: each answer takes 2 ms, and every connection closes after one.
+fn drive(session: *mut httptime_session) -> i64 {
+    let mut now = 0;
+    // SAFETY: a handle that lives, and what the header says on the stack.
+    unsafe {
+        loop {
+            let action = poll(session, now);
+            let conn = action.conn;
+            match action.kind {
+                HTTPTIME_SESSION_OPEN => {
+                    assert_eq!(action.address_length, 16);
+                    assert!(!action.address.is_null());
+                    now += 1_000_000;
+                    assert_eq!(httptime_session_opened(session, conn, now), HTTPTIME_OK);
+                }
+                HTTPTIME_SESSION_TRANSMIT => {
+                    let (mut bytes, mut length) = (null(), 0);
+                    let status =
+                        httptime_session_output(session, conn, &raw mut bytes, &raw mut length);
+                    assert_eq!(status, HTTPTIME_OK);
+                    assert_eq!(httptime_session_sent(session, conn, length, now), HTTPTIME_OK);
+                    let second = (WALL_NS + now + 1_000_000) / SECOND_NS - WALL_NS / SECOND_NS;
+                    now += 2_000_000;
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nDate: Mon, 23 Nov 2026 \
+                         00:00:{second:02} GMT\r\n\r\n"
+                    );
+                    let (head, length) = (head.as_ptr().cast(), head.len());
+                    let status =
+                        httptime_session_received(session, conn, head, length, now, null_mut());
+                    assert_eq!(status, HTTPTIME_OK);
+                    assert_eq!(httptime_session_closed(session, conn, now), HTTPTIME_OK);
+                }
+                HTTPTIME_SESSION_WAIT => now = action.until_ns.max(now),
+                HTTPTIME_SESSION_CLOSE => {}
+                HTTPTIME_SESSION_DONE => return now,
+                kind => panic!("action {kind}"),
+            }
+        }
+    }
+}
+
+fn survey_of(session: *mut httptime_session, end: httptime_tie) -> *mut httptime_survey {
+    let mut survey = null_mut();
+    // SAFETY: a handle that lives, a structure and a place on the stack.
+    unsafe {
+        assert_eq!(httptime_session_finish(session, &raw const end, &raw mut survey), HTTPTIME_OK);
+        refused(&[httptime_session_finish(session, &raw const end, &raw mut survey)]);
+        httptime_session_free(session);
+    }
+    survey
+}
+
+#[test]
+fn a_session_measures_in_virtual_time_and_tells_what_happens() {
+    let options = httptime_options { estimator: ESTIMATOR, ..httptime_options::initial() };
+    let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
+    let now = drive(session);
+    let mut event = httptime_event::initial();
+    let mut progress = httptime_progress::initial();
+    let mut measurement = httptime_measurement::initial();
+    let (mut kinds, mut found) = (Vec::new(), 1);
+    // SAFETY: handles that live, and structures on the stack.
+    unsafe {
+        while found == 1 {
+            let status = httptime_session_next_event(session, &raw mut event, &raw mut found);
+            assert_eq!(status, HTTPTIME_OK);
+            kinds.push(event.kind);
+        }
+        assert!(kinds.contains(&HTTPTIME_EVENT_ANSWERED), "{kinds:?}");
+        assert_eq!((event.kind, event.status), (HTTPTIME_EVENT_ENDED, HTTPTIME_OK));
+        let status = httptime_session_progress(session, 0, &raw mut progress);
+        assert_eq!(status, HTTPTIME_OK);
+        let survey = survey_of(session, tie(now));
+        assert_eq!(httptime_survey_combined(survey, &raw mut measurement), HTTPTIME_OK);
+        httptime_survey_free(survey);
+    }
+    assert_eq!(progress.requests, measurement.requests);
+    assert!(measurement.lower_ns <= 0 && 0 <= measurement.upper_ns);
+    assert!(measurement.upper_ns - measurement.lower_ns < 2 * SECOND_NS);
+}
+
+#[test]
+fn an_old_cross_timestamp_is_an_error_of_a_session_and_of_a_measurement() {
+    let urls = [c"http://192.0.2.1/".as_ptr()];
+    let options = httptime_options { estimator: ESTIMATOR, ..httptime_options::initial() };
+    // Another origin looks like this: the two clocks agree, and the instant is far from those of the requests.
+    let origin = |instant_ns| httptime_tie { instant_ns, wall_ns: WALL_NS, ..tie(0) };
+    let mut measurement = httptime_measurement::initial();
+    // SAFETY: handles that live, and structures on the stack.
+    unsafe {
+        let session = new_session(&urls, &options);
+        drive(session);
+        let survey = survey_of(session, origin(1));
+        let status = httptime_survey_combined(survey, &raw mut measurement);
+        assert_eq!(status, HTTPTIME_ERROR_CLOCK_ORIGIN);
+        httptime_survey_free(survey);
+
+        let measure = new_measure();
+        assert_eq!(httptime_measure_sent(measure, SECOND_NS), HTTPTIME_OK);
+        assert_eq!(httptime_measure_absorb(measure, &exchange(SECOND_NS)), HTTPTIME_OK);
+        let status = httptime_measure_finish(measure, &origin(1), &raw mut measurement);
+        assert_eq!(status, HTTPTIME_ERROR_CLOCK_ORIGIN);
+        httptime_measure_free(measure);
+
+        let (mut next, mut at) = (0, 0);
+        let mut measure = null_mut();
+        let late = origin(5075 * SECOND_NS);
+        assert_eq!(httptime_measure_new(null(), &raw const late, &raw mut measure), HTTPTIME_OK);
+        assert_eq!(httptime_measure_sent(measure, SECOND_NS), HTTPTIME_OK);
+        let status = httptime_measure_next(measure, SECOND_NS, &raw mut next, &raw mut at);
+        assert_eq!((status, next), (HTTPTIME_OK, HTTPTIME_NEXT_DONE));
+        let status = httptime_measure_finish(measure, &raw const late, &raw mut measurement);
+        assert_eq!(status, HTTPTIME_ERROR_CLOCK_ORIGIN);
+        httptime_measure_free(measure);
+    }
+    assert_eq!(measurement.requests, 0);
+}
+
+#[test]
+fn a_response_without_the_kernels_times_is_not_used_when_only_those_are_wanted() {
+    let timestamping = HTTPTIME_TIMESTAMPING_KERNEL;
+    let options = httptime_options { timestamping, ..httptime_options::initial() };
+    let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
+    let now = drive(session);
+    let mut measurement = httptime_measurement::initial();
+    let survey = survey_of(session, tie(now));
+    // SAFETY: a handle that lives, and a structure on the stack.
+    unsafe {
+        let status = httptime_survey_server(survey, 0, &raw mut measurement);
+        assert_eq!(status, HTTPTIME_ERROR_NOT_STAMPED);
+        httptime_survey_free(survey);
+    }
+}
+
+#[test]
+fn a_request_that_is_due_is_not_missed_and_one_that_is_late_may_be() {
+    let measure = new_measure();
+    let (mut next, mut at, mut missed) = (0, 0, 9);
+    // SAFETY: a handle that lives, and numbers on the stack.
+    unsafe {
+        for sent in [0, 300_000_000, 600_000_000] {
+            assert_eq!(httptime_measure_sent(measure, sent), HTTPTIME_OK);
+            assert_eq!(httptime_measure_absorb(measure, &exchange(sent)), HTTPTIME_OK);
+        }
+        let now = 700_000_000;
+        httptime_measure_next(measure, now, &raw mut next, &raw mut at);
+        assert_eq!(next, HTTPTIME_NEXT_SEND);
+        let status = httptime_measure_is_missed(measure, at, at, &raw mut missed);
+        assert_eq!((status, missed), (HTTPTIME_OK, 0));
+        let late = at + 450_000_000;
+        let status = httptime_measure_is_missed(measure, at, late, &raw mut missed);
+        assert_eq!((status, missed), (HTTPTIME_OK, 1));
+        refused(&[
+            httptime_measure_is_missed(null(), at, late, &raw mut missed),
+            httptime_measure_is_missed(measure, at, late, null_mut()),
+        ]);
+        httptime_measure_free(measure);
+    }
+}
+
 #[test]
 fn null_is_refused_by_estimators_and_the_selection() {
     let (mut a, mut b, mut survivors) = (1_i64, 2_i64, [7_u8]);
@@ -274,6 +524,21 @@ fn a_structure_of_another_size_is_filled_within_what_it_has() {
             let measure = begun_measure();
             let status = httptime_measure_finish(measure, &tie(SECOND_NS), to);
             httptime_measure_free(measure);
+            status
+        });
+        in_every_size::<httptime_session_action>(0, |to| {
+            let session =
+                new_session(&[c"http://192.0.2.1/".as_ptr()], &httptime_options::initial());
+            let status = httptime_session_poll(session, 0, to);
+            httptime_session_free(session);
+            status
+        });
+        in_every_size::<httptime_event>(0, |to| {
+            let session =
+                new_session(&[c"http://192.0.2.1/".as_ptr()], &httptime_options::initial());
+            poll(session, 0);
+            let status = httptime_session_next_event(session, to, &mut 0);
+            httptime_session_free(session);
             status
         });
         in_every_size::<httptime_head>(0, |to| {

@@ -7,6 +7,7 @@ use httptime::Offset;
 /// RFC 5905, section 8: offset = ((T2 − T1) + (T3 − T4)) / 2, delay = (T4 − T1) − (T3 − T2). The server answers at once,
 /// so T2 = T3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NtpSample {
     /// Server clock − local clock.
     pub offset: Offset,

@@ -6,6 +6,7 @@ use crate::world::World;
 
 /// What a simulated survey said, and the truth.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SurveyOutcome {
     /// What the library said.
     pub survey: Survey,

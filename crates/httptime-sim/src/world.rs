@@ -24,6 +24,7 @@ pub struct World {
 
 /// What a simulated measurement said, and the truth.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// What the library said.
     pub result: Result<Measurement, Error>,

@@ -32,6 +32,7 @@ pub struct NamedWorld {
 
 /// Whether what a measurement takes for granted is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "what is assumed holds, holds in part, or does not")]
 pub enum Truth {
     /// What the bounds assume holds, and what the standard deviation is given for: the ways are alike when nothing queues,
     /// and the lag is small.

@@ -70,8 +70,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Turns host and port into addresses [default: the system's resolver, on tokio's blocking pool, which finishes a lookup
-    /// even if nobody waits for it any more]. Not called for a host that is an address.
+    /// Turns host and port into addresses [default: the system's resolver]. Not called for a host that is an address.
+    ///
+    /// The future is dropped with the measurement. The system's resolver cannot be stopped, though: it runs on tokio's blocking
+    /// pool ([`lookup_host`](tokio::net::lookup_host)), and a runtime that shuts down waits for it, unless by
+    /// [`shutdown_background`](tokio::runtime::Runtime::shutdown_background).
     #[must_use]
     pub fn resolver<F>(mut self, lookup: impl Fn(String, u16) -> F + Send + Sync + 'static) -> Self
     where

@@ -19,8 +19,9 @@
 //!
 //! # Ending early
 //!
-//! Drop the future, or the [`Running`] survey: its sockets are closed at once. No task is spawned, so none is left behind. What
-//! was measured by then is not lost if it is wanted: [`Running::finish`].
+//! Drop the future, or the [`Running`] survey: its sockets are closed at once. No task is spawned, so none is left behind; only
+//! the system's resolver finishes a lookup that it has begun ([`ClientBuilder::resolver`]). To keep what was measured by then,
+//! call [`Running::finish`] instead.
 //!
 //! # What it costs
 //!

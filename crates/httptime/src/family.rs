@@ -2,7 +2,10 @@ use crate::names::by_name;
 
 /// Which addresses of a name to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-// Exhaustive: there is no third family, and who filters addresses shall match on both.
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there is no third family, and whoever filters addresses must match all"
+)]
 pub enum Family {
     /// Whatever the resolver gives, in its order.
     #[default]

@@ -20,16 +20,21 @@
 //!
 //! An [`Offset`] is server clock − local clock, everywhere: positive when the local clock is slow.
 //!
-//! # The way through
+//! There are several ways to use it: blocking, on tokio, in an event loop of your own, from C. The module `guide` compares
+//! them, with an example of each.
+//!
+//! # How it is made
 //!
 //! [`http`] turns bytes into a date, [`observation`] an exchange into an interval of offsets, [`progress`] intersects
 //! those into bounds, [`estimate`] says where in them the offset most likely lies, [`schedule`] when to ask next.
-//! [`Measure`] ties them together without any I/O, and [`select`] finds the majority of several servers.
+//! [`Measure`] does these in turn. A [`session`] is the whole conversation with one server around it: connections, retry,
+//! deadlines, proxies. A [`survey`] is several sessions, of which [`select`] finds the majority. None of these does any
+//! I/O: a driver moves the bytes, and decides nothing.
 //!
 //! # Features
 //!
-//! `net`, on by default: sockets, names, proxies and the blocking `Client`. Without it nothing here reads a clock or
-//! opens a socket; drive [`Measure`] with your own I/O.
+//! `net`, on by default: sockets, names and the blocking `Client`. Without it nothing here reads a clock or opens a socket;
+//! drive the [`survey`] with your own I/O.
 //!
 //! `serde`, off by default: `Serialize` for results and errors, which is the documented JSON of the program `httptime`
 //! (docs/json.md); `Serialize` and `Deserialize` for what is chosen by a name (estimator, schedule, profile, family,
@@ -48,6 +53,8 @@ pub mod error;
 pub mod estimate;
 mod evidence;
 mod family;
+#[cfg(all(any(doc, doctest), feature = "net"))]
+pub mod guide;
 pub mod http;
 #[cfg(feature = "serde")]
 mod json;

@@ -125,6 +125,33 @@ pub enum Action {
 }
 
 /// The conversation with one server.
+///
+/// One request and its answer, as a driver reports them:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use httptime::session::{Action, Session, Target};
+/// use httptime::{ClockTie, Config, LocalInstant, Timestamp, Url};
+///
+/// # fn main() -> Result<(), httptime::Error> {
+/// let wall = Timestamp::from_unix_nanos(1_795_771_800_500_000_000);
+/// let mut now = LocalInstant::from_nanos(0);
+/// let begin = ClockTie::new(now, wall, Duration::ZERO);
+/// let target = Target::new(Url::parse("http://192.0.2.1/")?)?;
+/// let mut session = Session::new(target, &Config::default(), begin);
+///
+/// let Action::Open { conn, address } = session.poll(now) else { panic!("an address needs no resolver") };
+/// assert_eq!(address.to_string(), "192.0.2.1:80");
+/// session.opened(conn, now);
+/// assert_eq!(session.poll(now), Action::Transmit { conn });
+/// session.sent(conn, session.output(conn).len(), now);
+/// now = now.saturating_add(Duration::from_millis(3));
+/// session.received(conn, b"HTTP/1.1 204 No Content\r\nDate: Fri, 27 Nov 2026 09:30:38 GMT\r\n\r\n", now);
+/// assert_eq!(session.progress().observations(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Session {
     server: u16,

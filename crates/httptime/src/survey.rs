@@ -22,6 +22,26 @@ use crate::time::{ClockTie, LocalInstant};
 use crate::url::Url;
 
 /// The conversations with one server or several, as one state machine without I/O.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use httptime::session::Action;
+/// use httptime::survey::Targets;
+/// use httptime::{ClockTie, LocalInstant, Timestamp};
+///
+/// # fn main() -> Result<(), httptime::Error> {
+/// let targets = Targets::builder().servers(["http://192.0.2.1/", "http://192.0.2.2/"]).build()?;
+/// let now = LocalInstant::from_nanos(0);
+/// let begin = ClockTie::new(now, Timestamp::from_unix_nanos(0), Duration::ZERO);
+/// let mut sessions = targets.sessions(begin);
+/// let Action::Open { conn, .. } = sessions.poll(now) else { panic!("an address needs no resolver") };
+/// assert_eq!((conn.server(), sessions.quorum().min_servers()), (0, 2));
+/// // Report what happens on the connection, and go on until `poll` says `Done`; then:
+/// assert!(sessions.finish(begin).combined().is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Sessions {
     sessions: Vec<Session>,
@@ -211,7 +231,7 @@ fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Resu
     let quorum = config.min_servers().map_or(majority, |least| majority.with_min_servers(least));
     if quorum.min_servers() > count {
         let least = quorum.min_servers();
-        return refuse(format!("min_servers is {least}, and {count} servers are given"));
+        return refuse(format!("min_servers is {least}; servers given: {count}"));
     }
     Ok(quorum)
 }

@@ -492,3 +492,25 @@ fn what_is_begun_with_a_used_canceller_ends_at_once() -> Result<(), Error> {
     assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
     Ok(())
 }
+
+#[test]
+fn waiting_for_a_resolver_that_says_nothing_can_be_cancelled()
+-> Result<(), Box<dyn std::error::Error>> {
+    let canceller = Canceller::new()?;
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let cancel = canceller.clone();
+    let client = Client::builder("http://server.example/")
+        .resolver(move |host, port| {
+            assert_eq!((host, port), ("server.example", 80));
+            cancel.cancel();
+            // Until the test is over.
+            let _ = held.lock().map(|held| held.recv());
+            Err(std::io::ErrorKind::NotFound.into())
+        })
+        .build()?;
+    let survey = client.survey_until(&canceller, |_| {});
+    assert_eq!(survey.combined(), Err(&Error::Cancelled));
+    drop(release);
+    Ok(())
+}

@@ -339,6 +339,22 @@ fn a_tunnel_comes_before_the_request_and_its_refusal_has_a_name() -> Result<(), 
 }
 
 #[test]
+fn what_came_before_the_request_is_no_answer_and_nothing_is_sent() {
+    for (unasked, kind) in
+        [(&response(at(0))[..], "malformed_head"), (b"SSH-2.0-OpenSSH_9.2\r\n", "not_http")]
+    {
+        let mut session = session("http://192.0.2.1/");
+        let conn = first(&mut session, at(0));
+        session.opened(conn, at(0));
+        session.received(conn, unasked, at(0));
+        assert_eq!(session.poll(at(0)), Action::Close { conn });
+        assert_eq!(session.poll(at(0)), Action::Done);
+        assert_eq!(session.progress().requests(), 0);
+        assert_eq!(session.finish(tie(at(0))).expect_err("unasked").kind(), kind);
+    }
+}
+
+#[test]
 fn a_session_can_be_stopped_with_what_it_has_or_cancelled() {
     let mut stopped = session("http://192.0.2.1/");
     let now = exchange(&mut stopped, at(0));

@@ -200,7 +200,8 @@ impl Settings {
     fn client(&self) -> Result<Client, Error> {
         let servers = self.asked();
         // The policy has a floor of its own, and says so.
-        servers.client(servers.config().floor(None).build()?)
+        let (client, _) = servers.client(servers.config().floor(None).build()?)?;
+        Ok(client)
     }
 
     /// Whom to ask, which way and how, as the command line says it: an option that is added there must come from here.

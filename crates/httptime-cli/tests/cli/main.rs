@@ -283,6 +283,19 @@ fn the_environment_names_a_proxy_and_the_exceptions_from_it() {
 }
 
 #[test]
+fn a_failure_names_the_proxy_that_was_asked_without_its_password() {
+    let dead = RefusedPort::reserve().expect("a port").address();
+    let mut command = program();
+    command.args(["query", "http://192.0.2.1/"]).args(QUICK);
+    command.env("http_proxy", format!("http://user:hunter2@{dead}"));
+    let output = command.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains(&format!("asked through the proxy http://{dead}/\n")), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_reason_to_panic() {
     let server = server();
     let mut child = program()

@@ -2,6 +2,7 @@
 //! is set.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -101,7 +102,13 @@ impl Service {
     /// The offset of the next sample.
     fn sampled(&self) -> f64 {
         let mut sample = [0; 64];
-        let received = self.chronyd.recv(&mut sample);
+        // Linux does not take up a wait with a timeout again after the process was stopped and continued (signal(7)).
+        let received = loop {
+            match self.chronyd.recv(&mut sample) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received,
+            }
+        };
         let length = received.unwrap_or_else(|error| panic!("no sample: {error}: {}", self.log()));
         assert_eq!(length, 40);
         f64::from_ne_bytes(sample[16..24].try_into().expect("eight bytes"))

@@ -2,7 +2,7 @@
 //! nothing else, and programs in C that use it, right and wrong. Needs gcc, g++ and binutils.
 //!
 //! With the feature `system-tests` also under valgrind and the sanitizers, installed, against nginx, and held against the ABI
-//! as it was. That needs valgrind, abigail-tools, nginx, libfaketime, pkg-config, make, libcurl's header and cargo-c.
+//! as it was. That needs valgrind, abigail-tools, nginx, libfaketime, pkg-config, make, libcurl's header, libevent and cargo-c.
 
 mod abi;
 mod header;

@@ -1,9 +1,13 @@
 use std::path::Path;
+#[cfg(feature = "system-tests")]
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
 use httptime_testserver::{Behaviour, BlackHole, LoopbackServer, Misbehave as _};
+#[cfg(feature = "system-tests")]
+use httptime_testserver::{LoopbackProxy, ProxyOptions};
 
 use crate::toolchain::{Linking, compile, run, without_the_clock};
 
@@ -39,18 +43,89 @@ fn the_suite_passes_with_the_static_library() {
     suite(without_the_clock, &program, CANCELLED_WITHIN);
 }
 
+/// Three servers 38.116 s ahead: one that closes each connection and says so, one that closes without a word, and one whose
+/// answers come byte by byte.
+fn awkward_servers() -> [LoopbackServer; 3] {
+    let skewed = || LoopbackServer::builder().skew(SKEW);
+    [
+        skewed().requests_per_connection(1).announce_close(true).start(),
+        skewed().requests_per_connection(2).announce_close(false).start(),
+        skewed().behaviour(Behaviour::Dribble { every: Duration::from_millis(2) }).start(),
+    ]
+    .map(|server| server.expect("a loopback port"))
+}
+
+/// Runs a program that measures the servers in an event loop of its own; its bounds contain the truth.
+fn measures(command: &mut Command, servers: &[LoopbackServer]) {
+    let said = run(command.args(servers.iter().map(LoopbackServer::url)));
+    println!("{said}");
+    let numbers = said.split([' ', ',', '\n']).filter_map(|word| word.parse::<f64>().ok());
+    let [offset, lower, upper] = numbers.collect::<Vec<_>>()[..] else { panic!("{said}") };
+    let truth = SKEW.as_seconds();
+    assert!(lower <= truth && truth <= upper, "{said}");
+    assert!((offset - truth).abs() < 0.1, "{said}");
+}
+
+const WITH_POLL: &str = "../../../../examples/c/session_poll.c";
+
+#[test]
+fn an_event_loop_measures_servers_that_close_and_one_that_dribbles() {
+    let program = compile(WITH_POLL, "session-poll", Linking::Shared, &["-std=c11"]);
+    measures(&mut without_the_clock(&program), &awkward_servers());
+}
+
+#[cfg(feature = "system-tests")]
+#[test]
+fn libevent_measures_servers_that_close_and_one_that_dribbles_and_through_a_proxy() {
+    let program = libevent("session-libevent", &[]);
+    measures(&mut without_the_clock(&program), &awkward_servers());
+    let proxy = LoopbackProxy::start(ProxyOptions::default()).expect("a port");
+    measures(
+        without_the_clock(&program).env("HTTPTIME_PROXY", proxy.url()),
+        &awkward_servers()[..2],
+    );
+    assert!(proxy.requests() > 0);
+}
+
+#[cfg(feature = "system-tests")]
+#[test]
+fn in_an_event_loop_neither_valgrind_nor_the_sanitizers_see_an_error() {
+    let programs = |name: &str, flags: &[&str]| {
+        let flags = [&["-std=c11"], flags].concat();
+        let with_poll = compile(WITH_POLL, &format!("{name}-poll"), Linking::Shared, &flags);
+        [with_poll, libevent(&format!("{name}-libevent"), &flags)]
+    };
+    for program in programs("session-valgrind", &[]) {
+        measures(&mut valgrind(&program), &awkward_servers());
+    }
+    for program in programs("session-asan", SANITIZERS) {
+        measures(&mut without_the_clock(&program), &awkward_servers());
+    }
+}
+
+#[cfg(feature = "system-tests")]
+fn libevent(name: &str, flags: &[&str]) -> PathBuf {
+    let flags = [&["-std=c11", "-levent"], flags].concat();
+    compile("../../../../examples/c/session_libevent.c", name, Linking::Shared, &flags)
+}
+
+#[cfg(feature = "system-tests")]
+fn valgrind(program: &Path) -> Command {
+    let mut command = without_the_clock(Path::new("valgrind"));
+    command.args(["--quiet", "--error-exitcode=9", "--leak-check=full"]);
+    command.args(["--show-leak-kinds=definite,indirect,possible"]);
+    command.args(["--errors-for-leak-kinds=definite,indirect,possible"]);
+    command.arg(program);
+    command
+}
+
+#[cfg(feature = "system-tests")]
+const SANITIZERS: &[&str] = &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
 #[cfg(feature = "system-tests")]
 #[test]
 fn valgrind_sees_no_error_and_no_leak() {
     let program = compile("suite.c", "suite-valgrind", Linking::Shared, HOOKS);
-    let valgrind = |program: &Path| {
-        let mut command = without_the_clock(Path::new("valgrind"));
-        command.args(["--quiet", "--error-exitcode=9", "--leak-check=full"]);
-        command.args(["--show-leak-kinds=definite,indirect,possible"]);
-        command.args(["--errors-for-leak-kinds=definite,indirect,possible"]);
-        command.arg(program);
-        command
-    };
     // It runs one thread at a time, tens of times slower.
     suite(valgrind, &program, CANCELLED_WITHIN * 20);
 }
@@ -60,8 +135,7 @@ fn valgrind_sees_no_error_and_no_leak() {
 fn the_sanitizers_see_no_error_and_no_leak() {
     for (name, linking) in [("suite-asan", Linking::Shared), ("suite-asan-static", Linking::Static)]
     {
-        let flags =
-            [HOOKS, &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]].concat();
+        let flags = [HOOKS, SANITIZERS].concat();
         let program = compile("suite.c", name, linking, &flags);
         suite(without_the_clock, &program, CANCELLED_WITHIN);
     }

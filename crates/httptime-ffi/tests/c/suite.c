@@ -8,11 +8,16 @@
 #include "check.h"
 #include "httptime.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,9 +91,15 @@ static int is_untouched(const httptime_measurement *measurement)
     return memcmp(measurement, &untouched, sizeof untouched) == 0;
 }
 
-static void check_right(const httptime_measurement *measurement)
+static void check_bounds(const httptime_measurement *measurement)
 {
     CHECK(measurement->lower_ns <= SKEW_NS && SKEW_NS <= measurement->upper_ns);
+    CHECK(measurement->upper_ns - measurement->lower_ns < 1000000000);
+}
+
+static void check_right(const httptime_measurement *measurement)
+{
+    check_bounds(measurement);
     CHECK(llabs(measurement->offset_ns - SKEW_NS) < 20000000);
     CHECK(measurement->stddev_ns > 0 && measurement->observations > 0);
 }
@@ -206,6 +217,8 @@ static void null_pointers(void)
     INVALID(httptime_measure_finish(measure, &tie, NULL));
     httptime_measure_free(measure);
 
+    INVALID(httptime_measure_is_missed(NULL, 0, 1, &next));
+
     INVALID(httptime_estimator_new(0, NULL, -1, &estimator));
     INVALID(httptime_estimator_new(0, &tie, -1, NULL));
     INVALID(httptime_estimator_absorb(NULL, &exchange));
@@ -225,6 +238,71 @@ static void null_pointers(void)
     INVALID(httptime_select(&a, &b, 0, &a, &b, survivors));
     INVALID(httptime_select(&a, &b, SIZE_MAX, &a, &b, survivors));
     CHECK(a == 1 && b == 2 && date == 3 && next == 4);
+}
+
+static void null_pointers_of_a_session(void)
+{
+    const char *urls[] = { server, NULL }, *bytes = server;
+    httptime_session *session = NULL;
+    httptime_timestamps *timestamps = NULL;
+    httptime_survey *survey = NULL;
+    httptime_session_action action = { .struct_size = sizeof action };
+    httptime_event event = { .struct_size = sizeof event };
+    httptime_progress progress = { .struct_size = sizeof progress };
+    size_t length = 77;
+    int32_t found = 78;
+    int64_t count = 79;
+    char buffer[8];
+    INVALID(httptime_session_new(NULL, 1, NULL, NULL, &session));
+    INVALID(httptime_session_new(urls, 2, NULL, NULL, &session));
+    INVALID(httptime_session_new(urls, 0, NULL, NULL, &session));
+    INVALID(httptime_session_new(urls, 1, NULL, NULL, NULL));
+    CHECK(session == NULL);
+    STATUS(httptime_session_new(urls, 1, NULL, NULL, &session), HTTPTIME_OK);
+    INVALID(httptime_session_poll(NULL, 0, &action));
+    INVALID(httptime_session_poll(session, 0, NULL));
+    INVALID(httptime_session_resolved(NULL, 0, NULL, NULL, 0));
+    INVALID(httptime_session_resolved(session, 1, NULL, NULL, 0));
+    INVALID(httptime_session_opened(NULL, 0, 0));
+    INVALID(httptime_session_opened(session, HTTPTIME_MAX_CONNECTIONS, 0));
+    INVALID(httptime_session_connected(NULL, 0, 0, &timestamps, &found));
+    INVALID(httptime_session_connected(session, 0, -1, &timestamps, &found));
+    INVALID(httptime_session_connected(session, 0, 0, NULL, &found));
+    INVALID(httptime_session_connected(session, 0, 0, &timestamps, NULL));
+    INVALID(httptime_session_output(NULL, 0, &bytes, &length));
+    INVALID(httptime_session_output(session, 0, NULL, &length));
+    INVALID(httptime_session_output(session, 0, &bytes, NULL));
+    INVALID(httptime_session_sent(NULL, 0, 0, 0));
+    INVALID(httptime_session_sent(session, 0, SIZE_MAX, 0));
+    INVALID(httptime_session_writable(NULL, 0));
+    CHECK(httptime_session_waits_to_write(NULL, 0) == 0);
+    CHECK(httptime_session_waits_to_write(session, UINT32_MAX) == 0);
+    INVALID(httptime_session_received(NULL, 0, "x", 1, 0, NULL));
+    INVALID(httptime_session_received(session, 0, NULL, 1, 0, NULL));
+    INVALID(httptime_session_receive(NULL, 0, timestamps, &found));
+    INVALID(httptime_session_receive(session, 0, NULL, &found));
+    INVALID(httptime_session_transmit(NULL, 0, timestamps, &found));
+    INVALID(httptime_session_transmit(session, 0, NULL, &found));
+    INVALID(httptime_session_closed(NULL, 0, 0));
+    INVALID(httptime_session_failed(NULL, 0, 0, 0));
+    INVALID(httptime_session_next_event(NULL, &event, &found));
+    INVALID(httptime_session_next_event(session, NULL, &found));
+    INVALID(httptime_session_next_event(session, &event, NULL));
+    INVALID(httptime_session_progress(NULL, 0, &progress));
+    INVALID(httptime_session_progress(session, 0, NULL));
+    STATUS(httptime_session_progress(session, 0, &progress), HTTPTIME_ERROR_NOTHING_MEASURED);
+    INVALID(httptime_session_stop(NULL));
+    INVALID(httptime_session_cancel(NULL));
+    INVALID(httptime_session_finish(NULL, NULL, &survey));
+    INVALID(httptime_session_finish(session, NULL, NULL));
+    httptime_session_free(NULL);
+    httptime_session_free(session);
+    INVALID(httptime_timestamps_enable(-1, &timestamps));
+    INVALID(httptime_timestamps_enable(0, NULL));
+    INVALID(httptime_timestamps_read(NULL, buffer, sizeof buffer, &count));
+    INVALID(httptime_timestamps_wrote(NULL, 1, 1));
+    httptime_timestamps_free(NULL);
+    CHECK(timestamps == NULL && survey == NULL && length == 77 && found == 78 && count == 79 && bytes == server);
 }
 
 static void struct_sizes(void)
@@ -487,6 +565,250 @@ static void show_progress(const httptime_progress *progress, void *user_data)
     ++*(int *)user_data;
 }
 
+/* A session driven by hand: what httptime_session_connected, _receive and _transmit do is done here, one socket at a time. */
+struct by_hand {
+    httptime_session *session;
+    struct pollfd sockets[4];
+    httptime_timestamps *timestamps[4];
+    int is_stamped, events[10];
+};
+
+static void hang_up(struct by_hand *driver, uint32_t conn)
+{
+    httptime_timestamps_free(driver->timestamps[conn]);
+    driver->timestamps[conn] = NULL;
+    if (driver->sockets[conn].fd >= 0)
+        close(driver->sockets[conn].fd);
+    driver->sockets[conn].fd = -1;
+}
+
+static int take(struct by_hand *driver, uint32_t conn)
+{
+    char bytes[7]; /* a head comes in many reads, and has the time of the last */
+    int64_t count = 0;
+    httptime_timestamps *timestamps = driver->timestamps[conn];
+    STATUS(httptime_timestamps_read(timestamps, bytes, sizeof bytes, &count), HTTPTIME_OK);
+    int64_t now = httptime_now();
+    if (count == -EAGAIN)
+        return 0;
+    if (count > 0) {
+        timestamps = driver->is_stamped ? timestamps : NULL;
+        STATUS(httptime_session_received(driver->session, conn, bytes, (size_t)count, now, timestamps), HTTPTIME_OK);
+    } else if (count == 0) {
+        hang_up(driver, conn);
+        STATUS(httptime_session_closed(driver->session, conn, now), HTTPTIME_OK);
+    } else {
+        hang_up(driver, conn);
+        STATUS(httptime_session_failed(driver->session, conn, (int32_t)-count, now), HTTPTIME_OK);
+    }
+    return 1;
+}
+
+/* Sends half of what there is, as a socket with little room does. */
+static void put(struct by_hand *driver, uint32_t conn)
+{
+    const char *bytes = NULL;
+    size_t length = 0;
+    if (take(driver, conn))
+        return;
+    STATUS(httptime_session_output(driver->session, conn, &bytes, &length), HTTPTIME_OK);
+    size_t half = length > 60 ? length / 2 : length;
+    int64_t at = httptime_now();
+    ssize_t count = send(driver->sockets[conn].fd, bytes, half, MSG_NOSIGNAL);
+    CHECK(count == (ssize_t)half);
+    STATUS(httptime_timestamps_wrote(driver->timestamps[conn], half, length), HTTPTIME_OK);
+    STATUS(httptime_session_sent(driver->session, conn, half, at), HTTPTIME_OK);
+    CHECK(httptime_session_waits_to_write(driver->session, conn) == (half < length));
+}
+
+static void dial(struct by_hand *driver, const httptime_session_action *action)
+{
+    int fd = socket(action->address->sa_family, SOCK_STREAM, 0);
+    CHECK(fd >= 0 && connect(fd, action->address, action->address_length) == 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    driver->sockets[action->conn].fd = fd;
+    STATUS(httptime_timestamps_enable(fd, &driver->timestamps[action->conn]), HTTPTIME_OK);
+    STATUS(httptime_session_opened(driver->session, action->conn, httptime_now()), HTTPTIME_OK);
+}
+
+static void watch(struct by_hand *driver, int64_t until)
+{
+    int64_t ms = (until - httptime_now()) / 1000000;
+    for (uint32_t conn = 0; conn < 4; conn++) {
+        int is_full = httptime_session_waits_to_write(driver->session, conn);
+        driver->sockets[conn].events = is_full ? POLLIN | POLLOUT : POLLIN;
+        driver->sockets[conn].revents = 0;
+    }
+    if (poll(driver->sockets, 4, ms > 0 ? (int)ms : 0) <= 0)
+        return;
+    for (uint32_t conn = 0; conn < 4; conn++) {
+        if (driver->sockets[conn].revents & POLLOUT)
+            STATUS(httptime_session_writable(driver->session, conn), HTTPTIME_OK);
+        if (driver->sockets[conn].revents & ~POLLOUT)
+            take(driver, conn);
+    }
+}
+
+static void look_up(struct by_hand *driver, const httptime_session_action *action)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_INET }, *found = NULL;
+    CHECK(strcmp(action->host, "localhost") == 0);
+    CHECK(getaddrinfo(action->host, action->port, &hints, &found) == 0);
+    STATUS(httptime_session_resolved(driver->session, action->server, found, NULL, httptime_now()), HTTPTIME_OK);
+    freeaddrinfo(found);
+}
+
+/* Until it is done, or `most` events have been seen. */
+static void drive(struct by_hand *driver, int most)
+{
+    httptime_session_action action = { .struct_size = sizeof action };
+    httptime_event event = { .struct_size = sizeof event };
+    int32_t found = 1;
+    int seen = 0;
+    while (action.kind != HTTPTIME_SESSION_DONE && seen < most) {
+        STATUS(httptime_session_poll(driver->session, httptime_now(), &action), HTTPTIME_OK);
+        if (action.kind == HTTPTIME_SESSION_RESOLVE)
+            look_up(driver, &action);
+        else if (action.kind == HTTPTIME_SESSION_OPEN)
+            dial(driver, &action);
+        else if (action.kind == HTTPTIME_SESSION_TRANSMIT)
+            put(driver, action.conn);
+        else if (action.kind == HTTPTIME_SESSION_CLOSE)
+            hang_up(driver, action.conn);
+        else if (action.kind == HTTPTIME_SESSION_WAIT)
+            watch(driver, action.until_ns);
+        for (found = 1; httptime_session_next_event(driver->session, &event, &found) == HTTPTIME_OK && found;) {
+            CHECK(event.kind >= HTTPTIME_EVENT_RESOLVED && event.kind <= HTTPTIME_EVENT_ENDED && event.server == 0);
+            driver->events[event.kind]++;
+            seen++;
+        }
+    }
+}
+
+static struct by_hand begin_by_hand(const httptime_options *options)
+{
+    struct by_hand driver = { .is_stamped = 1 };
+    char url[64];
+    const char *urls[] = { url };
+    httptime_tie tie = tie_of(0, 0);
+    snprintf(url, sizeof url, "http://localhost%s", strrchr(server, ':'));
+    for (int conn = 0; conn < 4; conn++)
+        driver.sockets[conn].fd = -1;
+    STATUS(httptime_tie_now(&tie), HTTPTIME_OK);
+    STATUS(httptime_session_new(urls, 1, options, &tie, &driver.session), HTTPTIME_OK);
+    return driver;
+}
+
+static httptime_status end_by_hand(struct by_hand *driver, const httptime_tie *end, httptime_measurement *measurement)
+{
+    httptime_survey *survey = NULL;
+    STATUS(httptime_session_finish(driver->session, end, &survey), HTTPTIME_OK);
+    INVALID(httptime_session_poll(driver->session, 0, NULL));
+    INVALID(httptime_session_stop(driver->session));
+    httptime_status status = httptime_survey_combined(survey, measurement);
+    CHECK(httptime_survey_count(survey) == 1);
+    httptime_survey_free(survey);
+    for (uint32_t conn = 0; conn < 4; conn++)
+        hang_up(driver, conn);
+    httptime_session_free(driver->session);
+    return status;
+}
+
+static void a_session(void)
+{
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    httptime_progress progress = { .struct_size = sizeof progress };
+    httptime_tie old = tie_of(0, 0);
+    STATUS(httptime_tie_now(&old), HTTPTIME_OK);
+
+    struct by_hand driver = begin_by_hand(&options);
+    drive(&driver, 1000);
+    STATUS(httptime_session_progress(driver.session, 0, &progress), HTTPTIME_OK);
+    CHECK(driver.events[HTTPTIME_EVENT_RESOLVED] == 1 && driver.events[HTTPTIME_EVENT_ENDED] == 1);
+    CHECK(driver.events[HTTPTIME_EVENT_ANSWERED] == (int)progress.observations);
+    STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_OK);
+    check_bounds(&measurement);
+
+    /* Stopped: what was measured counts. Cancelled: nothing does. */
+    driver = begin_by_hand(&options);
+    while (driver.events[HTTPTIME_EVENT_ANSWERED] < 2)
+        drive(&driver, 1);
+    STATUS(httptime_session_stop(driver.session), HTTPTIME_OK);
+    drive(&driver, 1000);
+    STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_OK);
+    CHECK(measurement.observations >= 2);
+    driver = begin_by_hand(&options);
+    drive(&driver, 3);
+    STATUS(httptime_session_cancel(driver.session), HTTPTIME_OK);
+    measurement = empty_measurement();
+    STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_ERROR_CANCELLED);
+    CHECK(is_untouched(&measurement));
+
+    /* A cross-timestamp of before is no end. */
+    driver = begin_by_hand(&options);
+    while (driver.events[HTTPTIME_EVENT_ANSWERED] < 2)
+        drive(&driver, 1);
+    STATUS(end_by_hand(&driver, &old, &measurement), HTTPTIME_ERROR_CLOCK_ORIGIN);
+    CHECK(is_untouched(&measurement));
+
+    /* Only the kernel's times are wanted, and the program hands none in. */
+    options.timestamping = HTTPTIME_TIMESTAMPING_KERNEL;
+    driver = begin_by_hand(&options);
+    driver.is_stamped = 0;
+    drive(&driver, 1000);
+    STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_ERROR_NOT_STAMPED);
+    CHECK(is_untouched(&measurement));
+}
+
+static void a_name_without_addresses(void)
+{
+    const char *urls[] = { "http://nowhere.example/" };
+    httptime_session *session = NULL;
+    httptime_survey *survey = NULL;
+    httptime_session_action action = { .struct_size = sizeof action };
+    httptime_measurement measurement = empty_measurement();
+    char message[200];
+    STATUS(httptime_session_new(urls, 1, NULL, NULL, &session), HTTPTIME_OK);
+    STATUS(httptime_session_poll(session, httptime_now(), &action), HTTPTIME_OK);
+    CHECK(action.kind == HTTPTIME_SESSION_RESOLVE && strcmp(action.port, "80") == 0);
+    STATUS(httptime_session_resolved(session, 0, NULL, "no such name", httptime_now()), HTTPTIME_OK);
+    STATUS(httptime_session_poll(session, httptime_now(), &action), HTTPTIME_OK);
+    CHECK(action.kind == HTTPTIME_SESSION_DONE);
+    STATUS(httptime_session_finish(session, NULL, &survey), HTTPTIME_OK);
+    STATUS(httptime_survey_combined(survey, &measurement), HTTPTIME_ERROR_RESOLVE);
+    httptime_error_message(message, sizeof message);
+    CHECK(strstr(message, "nowhere.example") != NULL && strstr(message, "no such name") != NULL);
+    httptime_survey_free(survey);
+    httptime_session_free(session);
+}
+
+static void options_for_sockets(void)
+{
+    const char *urls[] = { server };
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    options.requests = 3;
+    options.source_address = "127.0.0.2";
+    options.interface = "lo";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    options.timestamping = HTTPTIME_TIMESTAMPING_USER;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.sent_by_kernel == 0 && measurement.received_by_kernel == 0);
+    measurement = empty_measurement();
+    options.source_address = "192.0.2.77"; /* not of this machine */
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CONNECT);
+    options.source_address = "localhost";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    options = quick();
+    options.min_servers = 2;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    options = quick();
+    options.timestamping = 77;
+    INVALID(httptime_query(urls, 1, &options, &measurement));
+    CHECK(is_untouched(&measurement));
+}
+
 static void callbacks(void)
 {
     const char *urls[] = { server };
@@ -574,6 +896,8 @@ static void measuring_without_sockets(void)
         if (next != HTTPTIME_NEXT_SEND)
             break;
         now = at > now ? at : now;
+        STATUS(httptime_measure_is_missed(measure, at, now, &next), HTTPTIME_OK);
+        CHECK(next == 0);
         STATUS(httptime_measure_sent(measure, now), HTTPTIME_OK);
         STATUS(httptime_measure_next(measure, now, &next, &at), HTTPTIME_OK);
         CHECK(next == HTTPTIME_NEXT_AWAIT || exchanges > 0);
@@ -709,6 +1033,9 @@ static void both_clocks(void)
     int64_t before = httptime_now();
     STATUS(httptime_tie_now(&tie), HTTPTIME_OK);
     CHECK(before <= tie.instant_ns && tie.instant_ns <= httptime_now());
+    /* It is the program's own monotonic clock. */
+    int64_t earlier = now_ns(), now = httptime_now();
+    CHECK(earlier <= now && now <= now_ns());
     CHECK(llabs(tie.wall_ns / 1000000000 - (int64_t)time(NULL)) <= 1);
     CHECK(tie.uncertainty_ns > 0 && tie.uncertainty_ns < 100000000);
 }
@@ -739,11 +1066,15 @@ int main(int argc, char **argv)
     versions_and_texts();
     messages();
     null_pointers();
+    null_pointers_of_a_session();
     struct_sizes();
     unknown_numbers_and_texts();
     a_panic();
     a_query();
     a_survey();
+    a_session();
+    a_name_without_addresses();
+    options_for_sockets();
     callbacks();
     reading_responses();
     measuring_without_sockets();

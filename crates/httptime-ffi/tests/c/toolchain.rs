@@ -77,6 +77,9 @@ pub(crate) enum Linking {
 pub(crate) fn compile(source: &str, name: &str, linking: Linking, flags: &[&str]) -> PathBuf {
     let compiler = if flags.iter().any(|flag| flag.contains("c++")) { "g++" } else { "gcc" };
     let program = scratch("bin").join(name);
+    // The linker takes libraries in their order.
+    let (libraries, flags): (Vec<&str>, Vec<&str>) =
+        flags.iter().partition(|flag| flag.starts_with("-l"));
     let mut command = Command::new(compiler);
     command
         .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-O1"])
@@ -94,7 +97,7 @@ pub(crate) fn compile(source: &str, name: &str, linking: Linking, flags: &[&str]
             command.arg(library().join("libhttptime.a")).args(["-ldl", "-lm"]);
         }
     }
-    run(command.arg("-lpthread"));
+    run(command.args(libraries).arg("-lpthread"));
     program
 }
 

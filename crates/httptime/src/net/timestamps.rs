@@ -19,6 +19,27 @@ use crate::time::{ClockTie, Timestamp};
 /// 3. Read with [`read`](Self::read), whenever the socket is ready: for reading, or for an error.
 /// 4. After each read, hand [`times`](Self::times) to [`received`](crate::session::Session::received) in an
 ///    [`Arrival`](crate::session::Arrival).
+///
+/// ```no_run
+/// use std::io::Write;
+/// use std::net::TcpStream;
+///
+/// use httptime::net::{SocketTimestamps, now};
+/// use httptime::session::Arrival;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut socket = TcpStream::connect("192.0.2.1:80")?;
+/// let mut timestamps = SocketTimestamps::enable(&socket)?;
+/// let request = b"HEAD / HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n";
+/// let count = socket.write(request)?;
+/// timestamps.wrote(&socket, count, request.len());
+/// let mut space = [0; 4096];
+/// let count = timestamps.read(&socket, &mut space)?;
+/// let arrival = Arrival::new(now(), Some(timestamps.times(&socket)));
+/// println!("{count} bytes, {arrival:?}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SocketTimestamps {
     /// The most bytes that leave in one segment.

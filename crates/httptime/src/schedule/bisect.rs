@@ -10,6 +10,7 @@ use super::{Plan, Schedule, View};
 /// if the ways are alike, goes on below that; this goes on until the rest is finer than the scheduling
 /// of most machines.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct Bisect;
 
 impl Schedule for Bisect {

@@ -8,6 +8,7 @@ use crate::time::{NANOS_PER_SECOND, Offset};
 /// p is the number of requests allowed. The published schedule of htpdate -p, to be compared with; it belongs to the
 /// estimator [`Htpdate`](crate::estimate::Htpdate).
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct Htpdate;
 
 impl Schedule for Htpdate {

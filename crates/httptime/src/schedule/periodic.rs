@@ -9,6 +9,7 @@ use super::{Plan, Schedule, View};
 /// at all phases of the second (each in the largest gap that the others leave: Weyl's sequence), where a round number
 /// would have them come at the same few again and again.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct Periodic;
 
 impl Schedule for Periodic {

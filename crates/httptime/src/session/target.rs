@@ -5,6 +5,16 @@ use crate::http::Request;
 use crate::url::Url;
 
 /// A server, and how to reach it: directly or through an HTTP proxy. What is said to either is built once, here.
+///
+/// ```
+/// use httptime::Url;
+/// use httptime::session::Target;
+///
+/// let proxy = Url::parse("http://user:password@192.0.2.128:3128/")?;
+/// let target = Target::via_proxy(Url::parse("http://192.0.2.1/")?, proxy, true)?;
+/// assert_eq!(target.hop().port(), 3128);
+/// # Ok::<(), httptime::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Target {
     url: Url,
