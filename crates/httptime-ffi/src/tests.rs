@@ -370,6 +370,47 @@ fn a_session_measures_in_virtual_time_and_tells_what_happens() {
     assert!(measurement.upper_ns - measurement.lower_ns < 2 * SECOND_NS);
 }
 
+/// One exchange of which the head comes in two pieces, 0.6 s apart; the Date is made right before the second. The program
+/// says that the second piece came at `reported_ns`. Returns the bounds; the truth is 0.
+fn bounds_of_a_head_in_pieces(reported_ns: i64) -> (i64, i64) {
+    let options = httptime_options { lag_ns: 0, ..httptime_options::initial() };
+    let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
+    let mut measurement = httptime_measurement::initial();
+    let conn = poll(session, 0).conn;
+    // SAFETY: handles that live, and what the header says on the stack.
+    unsafe {
+        assert_eq!(httptime_session_opened(session, conn, 0), HTTPTIME_OK);
+        let at = poll(session, 0).until_ns;
+        assert_eq!(poll(session, at).kind, HTTPTIME_SESSION_TRANSMIT);
+        let (mut bytes, mut length) = (null(), 0);
+        httptime_session_output(session, conn, &raw mut bytes, &raw mut length);
+        assert_eq!(httptime_session_sent(session, conn, length, FIRST_NS), HTTPTIME_OK);
+        let second = (WALL_NS + SECOND_PIECE_NS) / SECOND_NS - WALL_NS / SECOND_NS;
+        let rest = format!("Date: Mon, 23 Nov 2026 00:00:{second:02} GMT\r\n\r\n");
+        for (piece, at) in [("HTTP/1.1 200 OK\r\n", FIRST_NS), (&rest, reported_ns)] {
+            let (bytes, length) = (piece.as_ptr().cast(), piece.len());
+            let status = httptime_session_received(session, conn, bytes, length, at, null_mut());
+            assert_eq!(status, HTTPTIME_OK);
+        }
+        let survey = survey_of(session, tie(SECOND_PIECE_NS));
+        assert_eq!(httptime_survey_combined(survey, &raw mut measurement), HTTPTIME_OK);
+        httptime_survey_free(survey);
+    }
+    (measurement.lower_ns, measurement.upper_ns)
+}
+
+const FIRST_NS: i64 = 600_000_000;
+const SECOND_PIECE_NS: i64 = FIRST_NS + 600_000_000;
+
+#[test]
+fn of_a_head_in_pieces_the_time_of_the_last_read_gives_bounds_that_hold() {
+    let (lower, upper) = bounds_of_a_head_in_pieces(SECOND_PIECE_NS);
+    assert!(lower <= 0 && 0 <= upper, "[{lower}, {upper}]");
+    // The time of the first bytes gives others.
+    let (lower, _) = bounds_of_a_head_in_pieces(FIRST_NS);
+    assert!(lower > 0, "{lower}");
+}
+
 #[test]
 fn an_old_cross_timestamp_is_an_error_of_a_session_and_of_a_measurement() {
     let urls = [c"http://192.0.2.1/".as_ptr()];
