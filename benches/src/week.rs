@@ -8,9 +8,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use httptime::{Config, Measurement, Offset, Timestamp};
+use httptime_clock::controller::Controller;
 use httptime_clock::controller::apply;
-use httptime_clock::policy::{Evidence, History};
-use httptime_clock::{Action, Clock, Controller, Discipline, Policy, Reading, SimulatedClock};
+use httptime_clock::discipline::Discipline;
+use httptime_clock::{Action, Clock, Policy, Reading, SimulatedClock};
+use httptime_clock::{Evidence, History};
 use httptime_sim::worlds::NamedWorld;
 
 use self::disturbances::WEEK;

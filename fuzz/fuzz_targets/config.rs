@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use httptime::{Interval, LocalInstant, Offset, Timestamp};
 use httptime_clock::Reading;
-use httptime_clock::policy::History;
+use httptime_clock::History;
 use libfuzzer_sys::fuzz_target;
 use settings::Settings;
 

@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 use std::{env, fs, process};
 
 use httptime::{Offset, Timestamp};
-use httptime_clock::{
-    Clock, Controller, Discipline, Frequency, Policy, SavedState, SimulatedClock,
-};
+use httptime_clock::controller::Controller;
+use httptime_clock::discipline::Discipline;
+use httptime_clock::state::SavedState;
+use httptime_clock::{Clock, Frequency, Policy, SimulatedClock};
 use libfuzzer_sys::fuzz_target;
 
 static PATH: LazyLock<PathBuf> =

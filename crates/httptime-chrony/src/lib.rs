@@ -32,13 +32,13 @@
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 
-pub mod error;
-pub mod feed;
-pub mod sample;
+mod error;
+mod feed;
+mod sample;
 
 pub use crate::error::ChronyError;
 pub use crate::feed::{Feed, Poll};
-pub use crate::sample::{Leap, Sample};
+pub use crate::sample::{Leap, SAMPLE_BYTES, Sample};
 
 // Compiles the example of README.md.
 #[cfg(doctest)]

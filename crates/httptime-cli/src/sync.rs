@@ -5,8 +5,8 @@ use std::time::Duration;
 use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{Interval, Measurement, Offset};
+use httptime_clock::History;
 use httptime_clock::controller::apply;
-use httptime_clock::policy::History;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};

@@ -32,27 +32,26 @@
 //! Nothing here changes a clock but an explicit call of one of [`Clock`]'s methods that take `&mut self`.
 #![deny(unsafe_op_in_unsafe_fn)]
 
-pub mod clock;
+mod clock;
 pub mod controller;
 mod convert;
 pub mod discipline;
-pub mod error;
+mod error;
 mod frequency;
-pub mod policy;
-pub mod simulated;
+mod policy;
+mod simulated;
 pub mod state;
-pub mod status;
-pub mod system;
+mod status;
+mod system;
 
-pub use crate::clock::Clock;
-pub use crate::controller::Controller;
-pub use crate::discipline::Discipline;
+pub use crate::clock::{Clock, SLEW_RATE};
 pub use crate::error::{Attempt, ClockError};
 pub use crate::frequency::Frequency;
-pub use crate::policy::{Action, Policy, Reading};
+pub use crate::policy::{
+    Action, Direction, Evidence, History, Policy, Reading, Refusal, build_day,
+};
 pub use crate::simulated::SimulatedClock;
-pub use crate::state::SavedState;
-pub use crate::status::SyncStatus;
+pub use crate::status::{MAXIMUM_ERROR_GROWTH_PER_SECOND, MAXIMUM_ERROR_LIMIT, SyncStatus};
 pub use crate::system::SystemClock;
 
 // Compiles the example of README.md.

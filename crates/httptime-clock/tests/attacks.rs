@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use httptime::{Interval, LocalInstant, Offset, Timestamp};
+use httptime_clock::build_day;
+use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
-use httptime_clock::policy::build_day;
-use httptime_clock::{
-    Action, Clock, Controller, Discipline, Frequency, Policy, Reading, SimulatedClock,
-};
+use httptime_clock::discipline::Discipline;
+use httptime_clock::{Action, Clock, Frequency, Policy, Reading, SimulatedClock};
 
 const S: i64 = 1_000_000_000;
 const DAY: Duration = Duration::from_secs(86_400);

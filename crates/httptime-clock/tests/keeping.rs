@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use httptime::{Interval, Offset, Timestamp};
+use httptime_clock::Evidence;
+use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
+use httptime_clock::discipline::Discipline;
 use httptime_clock::discipline::{UNKNOWN, Verdict};
-use httptime_clock::policy::Evidence;
-use httptime_clock::{
-    Action, Clock, ClockError, Controller, Discipline, Frequency, Policy, Reading, SavedState,
-    SimulatedClock,
-};
+use httptime_clock::state::SavedState;
+use httptime_clock::{Action, Clock, ClockError, Frequency, Policy, Reading, SimulatedClock};
 
 const MS: i64 = 1_000_000;
 const S: i64 = 1_000_000_000;

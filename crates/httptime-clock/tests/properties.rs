@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use httptime::{Interval, LocalInstant, Offset, Timestamp};
-use httptime_clock::policy::{Evidence, History};
-use httptime_clock::{
-    Action, Clock, Controller, Discipline, Frequency, Policy, Reading, SavedState, SimulatedClock,
-};
+use httptime_clock::controller::Controller;
+use httptime_clock::discipline::Discipline;
+use httptime_clock::state::SavedState;
+use httptime_clock::{Action, Clock, Frequency, Policy, Reading, SimulatedClock};
+use httptime_clock::{Evidence, History};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

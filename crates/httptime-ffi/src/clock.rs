@@ -2,8 +2,8 @@ use std::ffi::c_char;
 use std::time::Duration;
 
 use httptime::{ClockTie, LocalInstant, Offset, Timestamp};
-use httptime_clock::policy::{Evidence, History, Refusal};
 use httptime_clock::{Action, Clock as _, Policy, Reading, SyncStatus, SystemClock};
+use httptime_clock::{Evidence, History, Refusal};
 
 use crate::boundary::{Output, Versioned, array, duration, guard, nanos, read, size, target};
 use crate::failure::Failure;
@@ -77,7 +77,7 @@ unsafe impl Versioned for httptime_policy {
             max_startup_forward_ns: -1,
             max_startup_backward_ns: seconds(1800),
             max_accumulated_ns: -1,
-            floor_ns: httptime_clock::policy::build_day().as_unix_nanos(),
+            floor_ns: httptime_clock::build_day().as_unix_nanos(),
         }
     }
 }

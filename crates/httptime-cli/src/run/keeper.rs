@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use httptime::{Error, Interval, Measurement, Offset};
 use httptime_chrony::{ChronyError, Feed, Leap, Sample};
-use httptime_clock::{Action, ClockError, Controller, Frequency, Reading, SavedState, SystemClock};
+use httptime_clock::controller::Controller;
+use httptime_clock::state::SavedState;
+use httptime_clock::{Action, ClockError, Frequency, Reading, SystemClock};
 use log::{info, warn};
 use thiserror::Error as ThisError;
 
