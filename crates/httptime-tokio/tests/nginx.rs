@@ -2,14 +2,17 @@
 //! must be installed.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httptime::Config;
-use httptime::{Error, Measurement, Offset};
+use httptime::schedule::Profile;
+use httptime::{Config, Error, Measurement, Offset};
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 /// Enough to see that it works. `HTTPTIME_RUNS=30` compares the medians too: on a busy machine fewer say little.
@@ -17,20 +20,32 @@ const RUNS: usize = 6;
 const RUNS_TO_COMPARE: usize = 30;
 const REQUESTS: u32 = 16;
 
-/// nginx, its clock ahead by [`SKEW`]. Ends with the value.
+/// nginx, its clock ahead by [`SKEW`], at several ports. Ends with the value.
 struct Nginx {
     process: Child,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     directory: PathBuf,
 }
 
 impl Nginx {
-    fn start() -> Self {
-        let directory = std::env::temp_dir().join(format!("httptime-tokio-{}", std::process::id()));
+    /// With a port for each of `settings`.
+    fn start(settings: &[&str]) -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("httptime-tokio-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a directory");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("its address");
-        drop(listener);
+        let listeners: Vec<TcpListener> = settings
+            .iter()
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"))
+            .collect();
+        let addresses: Vec<SocketAddr> =
+            listeners.iter().map(|it| it.local_addr().expect("its address")).collect();
+        drop(listeners);
+        let server = |(settings, address): (&&str, &SocketAddr)| {
+            format!("server {{ listen {address}; {settings} location / {{ return 200 'ok'; }} }}\n")
+        };
+        let servers: String = settings.iter().zip(&addresses).map(server).collect();
         let place = directory.display();
         let config = format!(
             "env LD_PRELOAD; env FAKETIME; env FAKETIME_DONT_FAKE_MONOTONIC; env DONT_FAKE_MONOTONIC;\n\
@@ -40,7 +55,7 @@ impl Nginx {
                access_log off;\n\
                client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
                fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
-               server {{ listen {address}; location / {{ return 200 'ok'; }} }}\n\
+               {servers}\
              }}\n"
         );
         let file = directory.join("nginx.conf");
@@ -59,9 +74,9 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("nginx must be installed: {error}"));
-        let mut nginx = Self { process, address, directory };
+        let mut nginx = Self { process, addresses, directory };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(nginx.addresses[0]).is_err() {
             let ended = nginx.process.try_wait().expect("a child");
             assert!(ended.is_none() && Instant::now() < deadline, "nginx does not listen");
             thread::sleep(Duration::from_millis(20));
@@ -69,8 +84,8 @@ impl Nginx {
         nginx
     }
 
-    fn url(&self) -> String {
-        format!("http://{}/", self.address)
+    fn url(&self, index: usize) -> String {
+        format!("http://{}/", self.addresses[index])
     }
 }
 
@@ -106,11 +121,17 @@ impl Errors {
         self.sorted.sort();
     }
 
+    fn root_mean_square(&self) -> Duration {
+        let squares = self.sorted.iter().map(|error| error.as_secs_f64().powi(2)).sum::<f64>();
+        let count = u32::try_from(self.sorted.len()).expect("few");
+        Duration::from_secs_f64((squares / f64::from(count)).sqrt())
+    }
+
     /// Prints and returns it.
     fn median(&self) -> Duration {
         let at = |part: usize| self.sorted[self.sorted.len() * part / 100];
         println!(
-            "{}: {} runs of {REQUESTS} requests: error median {:?}, 90 % {:?}, largest {:?}; {} rescheduled",
+            "{}: {} runs: error median {:?}, 90 % {:?}, largest {:?}; {} rescheduled",
             self.name,
             self.sorted.len(),
             at(50),
@@ -122,12 +143,69 @@ impl Errors {
     }
 }
 
+fn runs() -> usize {
+    let runs = std::env::var("HTTPTIME_RUNS").ok().and_then(|runs| runs.parse().ok());
+    runs.unwrap_or(RUNS)
+}
+
+/// `fast` plans requests more closely than one connection after the other can be opened.
+#[test]
+fn nginx_that_closes_its_connections_is_measured_as_well_by_fast() -> Result<(), Error> {
+    let nginx = Nginx::start(&["", "keepalive_timeout 0;", "keepalive_requests 2;"]);
+    let config = Config::builder().profile(Profile::Fast).build()?;
+    let names = ["keep-alive", "closes each time", "closes after 2 requests"];
+    let mut all = names.map(Errors::new);
+    let runs = runs();
+    for _ in 0..runs {
+        for (index, errors) in all.iter_mut().enumerate() {
+            let client = httptime::Client::builder(nginx.url(index)).config(config.clone());
+            errors.add(&client.build()?.measure()?);
+        }
+    }
+    let [kept, closed, closed_after_two] = all.map(|errors| {
+        errors.median();
+        errors.root_mean_square()
+    });
+    let kept = kept.max(Duration::from_micros(20));
+    for spread in [closed, closed_after_two] {
+        let is_as_good = runs < RUNS_TO_COMPARE || spread <= 3 * kept;
+        assert!(is_as_good, "{spread:?} where nginx closes, {kept:?} where it does not");
+    }
+    Ok(())
+}
+
+/// The examples that people copy, as they are.
+#[test]
+fn the_examples_measure_three_servers() {
+    let nginx = Nginx::start(&["", "keepalive_timeout 0;", "keepalive_requests 2;"]);
+    let urls: Vec<String> = (0..3).map(|index| nginx.url(index)).collect();
+    let example = |name: &str| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["run", "--quiet", "-p", "httptime-examples", "--example", name, "--"]);
+        command.args(&urls).stdin(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let output = example("own_io").output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.starts_with("measured +38.11"), "{text}");
+
+    let mut agent = example("tokio_agent");
+    let mut agent = agent.process_group(0).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(agent.stdout.take().expect("piped")).lines();
+    let found = lines.find_map(|line| line.ok().filter(|line| line.contains("+38.11")));
+    // To cargo and to the agent, as Ctrl-C on a terminal does.
+    let group = format!("-{}", agent.id());
+    let _ = Command::new("kill").args(["-INT", "--", &group]).status();
+    let status = agent.wait().expect("a child");
+    assert!(found.is_some(), "no measurement; it ended with {status}");
+}
+
 #[test]
 fn on_tokio_nginx_is_measured_as_well_as_by_the_blocking_client() -> Result<(), Error> {
-    let nginx = Nginx::start();
+    let nginx = Nginx::start(&[""]);
     let config = Config::builder().requests(REQUESTS).build()?;
-    let blocking = httptime::Client::builder(nginx.url()).config(config.clone()).build()?;
-    let on_tokio = httptime_tokio::Client::builder().server(nginx.url()).config(config).build()?;
+    let blocking = httptime::Client::builder(nginx.url(0)).config(config.clone()).build()?;
+    let on_tokio = httptime_tokio::Client::builder().server(nginx.url(0)).config(config).build()?;
     let current = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let several =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -136,8 +214,7 @@ fn on_tokio_nginx_is_measured_as_well_as_by_the_blocking_client() -> Result<(), 
     let mut by_blocking = Errors::new("blocking");
     let mut by_current = Errors::new("tokio, current thread");
     let mut by_several = Errors::new("tokio, several threads");
-    let runs = std::env::var("HTTPTIME_RUNS").ok().and_then(|runs| runs.parse().ok());
-    let runs: usize = runs.unwrap_or(RUNS);
+    let runs = runs();
     for _ in 0..runs {
         let survey = blocking.survey(|update| {
             let is_late = matches!(update.event(), httptime_tokio::Event::Rescheduled { .. });
