@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use httptime::session::Event;
 use httptime::{Error, Measurement};
-use httptime_tokio::{Client, Event};
+use httptime_tokio::Client;
 use tokio::time::{sleep, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(15);

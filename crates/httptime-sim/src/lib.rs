@@ -22,6 +22,7 @@ mod clock;
 mod connections;
 mod drive;
 pub mod loopback;
+mod measure;
 mod ntp;
 mod path;
 mod remote;
@@ -35,11 +36,12 @@ pub use self::client::SimClient;
 pub use self::clock::SimClock;
 pub use self::connections::{SimConnections, SimHost, SimProxy};
 pub use self::drive::Effort;
+pub use self::measure::Outcome;
 pub use self::ntp::{NtpSample, clock_filter, shortest_delay};
 pub use self::path::Path;
 pub use self::server::SimServer;
 pub use self::survey::{SurveyOutcome, survey};
-pub use self::world::{Outcome, World};
+pub use self::world::World;
 
 // Compiles the example of README.md.
 #[cfg(doctest)]

@@ -1,13 +1,11 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::session::Session;
-use httptime::{Config, Error, LocalInstant, Measurement, Offset};
+use httptime::{LocalInstant, Offset};
 
 use crate::client::SimClient;
 use crate::clock::SimClock;
 use crate::connections::SimConnections;
-use crate::drive::{Effort, Simulation};
 use crate::ntp::NtpSample;
 use crate::path::Path;
 use crate::server::SimServer;
@@ -20,18 +18,6 @@ pub struct World {
     pub(crate) server: SimServer,
     pub(crate) client: SimClient,
     pub(crate) connections: SimConnections,
-}
-
-/// What a simulated measurement said, and the truth.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// What the library said.
-    pub result: Result<Measurement, Error>,
-    /// The offset at the instant to which the result refers; at the end, if there is none.
-    pub truth: Offset,
-    /// What it took.
-    pub effort: Effort,
 }
 
 impl World {
@@ -70,35 +56,6 @@ impl World {
     #[must_use]
     pub const fn path(&self) -> Path {
         self.path
-    }
-
-    /// Runs one measurement; the same seed gives the same one.
-    #[must_use]
-    pub fn measure(&self, config: &Config, seed: u64) -> Outcome {
-        self.measure_watched(config, seed, |_, _| ())
-    }
-
-    /// The same, shown to `watch` as it stands after each response, with the true offset at that instant.
-    #[must_use]
-    pub fn measure_watched(
-        &self,
-        config: &Config,
-        seed: u64,
-        mut watch: impl FnMut(&Session, Offset),
-    ) -> Outcome {
-        let mut simulation = Simulation::new(std::slice::from_ref(self), seed);
-        let (result, end) = match simulation.sessions(config) {
-            Ok(mut sessions) => {
-                simulation.run(&mut sessions, &mut |session, at| {
-                    watch(session, self.clock.offset_at(at));
-                });
-                let end = simulation.now();
-                (sessions.finish(self.clock.tie_at(end)).into_combined(), end)
-            }
-            Err(error) => (Err(error), simulation.now()),
-        };
-        let at = result.as_ref().map_or(end, Measurement::at);
-        Outcome { truth: self.clock.offset_at(at), effort: simulation.effort(), result }
     }
 
     /// As many four-timestamp exchanges, each `apart` from the one before: NTP over the same path, from a server that
@@ -145,204 +102,5 @@ impl World {
         let (there, back) = self.path.draw(left, random);
         let stamped = left.saturating_add(there);
         (stamped, stamped.saturating_add(back).saturating_add(self.client.wake_up(random)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use httptime::Timestamp;
-    use httptime::estimate::EstimatorKind;
-    use httptime::schedule::{Plan, Schedule, ScheduleKind, View};
-
-    use super::*;
-
-    const SEED: u64 = 20_261_123;
-
-    fn config(lag: Duration) -> Config {
-        Config::builder().lag(lag).build().expect("in range")
-    }
-
-    /// A time between these, evenly on a logarithmic scale, in milliseconds.
-    fn log_uniform_ms(random: &mut Rng, least: f64, most: f64) -> f64 {
-        least * (most / least).powf(random.f64())
-    }
-
-    #[test]
-    fn bounds_contain_the_truth_in_every_one_of_a_hundred_thousand_measurements() {
-        println!("seed {SEED}");
-        let mut random = Rng::with_seed(SEED);
-        let mut narrowest = Duration::MAX;
-        for run in 0..100_000 {
-            let most = Duration::from_nanos(random.u64(0..=1_020_000_000));
-            let (server, lag) = match random.u8(0..4) {
-                0 => (SimServer::exact(), Duration::ZERO),
-                1 => (SimServer::lagging(most, most), most),
-                2 => (SimServer::lagging(Duration::ZERO, most), most),
-                _ => {
-                    let period = Duration::from_millis(random.u64(4..=1000));
-                    (SimServer::ticking(period, period.mul_f64(random.f64())), period)
-                }
-            };
-            let clock = SimClock::new(random.i64(-100_000_000_000_000..=100_000_000_000_000))
-                .starting_at(Timestamp::from_unix_nanos(
-                    1_795_392_000_000_000_000 + random.i64(0..1_000_000_000),
-                ))
-                .drifting_ppb(random.i64(-99_900..=99_900));
-            let round_trip = log_uniform_ms(&mut random, 0.2, 300.0);
-            let queueing = round_trip * random.f64() * random.f64();
-            let path = Path::symmetric_ms(round_trip, queueing)
-                .forward_share(random.f64())
-                .loss(if random.bool() { 0.02 } else { 0.0 });
-            let kind = EstimatorKind::ALL[random.usize(0..EstimatorKind::ALL.len())];
-            let config = Config::builder()
-                .lag(lag)
-                .estimator(kind)
-                .requests(random.u32(1..=24))
-                .build()
-                .expect("in range");
-            let seed = random.u64(..);
-            let outcome = World::new(clock, path, server).measure(&config, seed);
-            let measurement = outcome.result.unwrap_or_else(|error| panic!("run {run}: {error}"));
-            let bounds = measurement.bounds();
-            assert!(bounds.contains(outcome.truth), "run {run}: {} not in {bounds}", outcome.truth);
-            assert!(bounds.contains(measurement.offset()), "run {run}");
-            narrowest = narrowest.min(bounds.width());
-        }
-        // Bounds that say nothing would contain everything.
-        assert!(narrowest < Duration::from_millis(2), "{narrowest:?}");
-    }
-
-    #[test]
-    fn a_lag_beyond_the_stated_one_can_put_the_truth_outside() {
-        let server = SimServer::lagging(Duration::from_millis(500), Duration::from_millis(500));
-        let world = World::new(SimClock::new(0), Path::symmetric_ms(1.0, 0.1), server);
-        let outcome = world.measure(&config(Duration::from_millis(1)), SEED);
-        assert!(!outcome.result.expect("measured").bounds().contains(outcome.truth));
-    }
-
-    #[test]
-    fn a_lag_that_changes_beyond_the_stated_one_is_found_out_half_of_the_time() {
-        let understated = crate::worlds::named("lag-understated").expect("listed");
-        let config = config(understated.stated_lag());
-        let found = (0..400).filter(|seed| {
-            let result = understated.world(*seed).measure(&config, *seed).result;
-            matches!(result, Err(Error::Inconsistent { .. } | Error::DateWentBack { .. }))
-        });
-        let found = found.count();
-        assert!(found > 150, "{found} of 400");
-    }
-
-    #[test]
-    fn htpdate_halves_its_error_with_each_request_where_nothing_queues() {
-        for seed in 0..100 {
-            let world =
-                World::new(SimClock::new(0), Path::symmetric_ms(0.2, 0.0), SimServer::exact());
-            let offset_ns = i64::try_from(seed).expect("small") * 7_654_321;
-            let world = World { clock: SimClock::new(offset_ns), ..world };
-            for requests in [4, 8, 12] {
-                let config = Config::builder()
-                    .lag(Duration::ZERO)
-                    .requests(requests)
-                    .duration(Duration::from_secs(60))
-                    .estimator(EstimatorKind::Htpdate)
-                    .schedule(ScheduleKind::Htpdate)
-                    .build()
-                    .expect("in range");
-                let outcome = world.measure(&config, seed);
-                let offset = outcome.result.expect("measured").offset();
-                let error = offset.saturating_sub(outcome.truth).abs();
-                let most =
-                    Duration::from_secs(1) / 2_u32.pow(requests) + Duration::from_micros(200);
-                assert!(error <= most, "{requests} requests, offset {offset_ns}: {error:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn scanning_spends_its_requests_in_half_the_seconds_of_bisection() {
-        let world = World::new(SimClock::new(5), Path::symmetric_ms(2.0, 0.1), SimServer::exact());
-        let run = |schedule, seed| {
-            let config = Config::builder()
-                .lag(Duration::ZERO)
-                .requests(12)
-                .duration(Duration::from_secs(60))
-                .schedule(schedule)
-                .build()
-                .expect("in range");
-            let outcome = world.measure(&config, seed);
-            let measurement = outcome.result.expect("measured");
-            let width = measurement.bounds().width();
-            assert!(width < Duration::from_millis(100), "{schedule:?}: {width:?}");
-            measurement.elapsed()
-        };
-        let (mut scan, mut bisect) = (Duration::ZERO, Duration::ZERO);
-        for seed in 0..50 {
-            scan += run(ScheduleKind::Scan, seed);
-            bisect += run(ScheduleKind::Bisect, seed);
-        }
-        assert!(scan * 2 < bisect, "{scan:?} against {bisect:?}");
-    }
-
-    #[test]
-    fn a_caching_proxy_is_refused_by_name() {
-        let server = SimServer::caching(Duration::from_secs(60));
-        let world = World::new(SimClock::new(0), Path::symmetric_ms(1.0, 0.1), server);
-        let error = world.measure(&Config::default(), SEED).result.expect_err("cached");
-        assert!(matches!(error, Error::Cached { .. }), "{error}");
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_measurement() {
-        let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
-        let run = |seed| world.measure(&Config::default(), seed).result.expect("measured");
-        assert_eq!(run(1), run(1));
-        assert_ne!(run(1).offset(), run(2).offset());
-    }
-
-    /// Two requests at a time, both at once.
-    #[derive(Debug)]
-    struct Pairs;
-
-    impl Schedule for Pairs {
-        fn name(&self) -> &'static str {
-            "pairs"
-        }
-
-        fn plan(&mut self, view: &View<'_>) -> Plan {
-            let progress = view.progress();
-            let is_second = progress.requests() % 2 == 1;
-            match progress.last_sent() {
-                Some(last) if is_second => Plan::SendAt(last),
-                _ if progress.outstanding() > 0 => Plan::AwaitReply,
-                _ => Plan::SendAt(view.earliest()),
-            }
-        }
-    }
-
-    #[test]
-    fn of_two_answers_that_come_at_the_same_instant_none_is_lost() {
-        let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 0.0), SimServer::exact());
-        let config = Config::builder().schedule_with(|| Box::new(Pairs)).requests(10).build();
-        let mut answered = Vec::new();
-        let outcome = world.measure_watched(&config.expect("in range"), SEED, |session, _| {
-            answered.extend(session.progress().at());
-        });
-        let measurement = outcome.result.expect("measured");
-        assert_eq!((measurement.requests(), measurement.observations()), (10, 10));
-        let at_once = answered.chunks(2).filter(|pair| pair[0] == pair[1]).count();
-        assert_eq!(at_once, 5, "{answered:?}");
-    }
-
-    #[test]
-    fn a_watcher_sees_every_response_and_last_of_all_the_result() {
-        let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
-        let mut seen = Vec::new();
-        let watch = |session: &Session, truth| seen.push((session.estimate(), truth));
-        let outcome = world.measure_watched(&Config::default(), 1, watch);
-        let measurement = outcome.result.expect("measured");
-        assert_eq!(seen.len(), measurement.observations() as usize);
-        let (estimate, truth) = seen.last().copied().expect("observed");
-        assert_eq!(estimate.map(|e| e.offset()), Some(measurement.offset()));
-        assert_eq!(truth, outcome.truth);
     }
 }

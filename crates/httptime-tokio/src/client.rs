@@ -1,12 +1,10 @@
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::Arc;
 
 use httptime::survey::{Survey, Targets, TargetsBuilder};
 use httptime::{Config, Error, Measurement, Timestamping, Url};
 
+use crate::resolve::Resolver;
 use crate::running::Running;
 use crate::socket::SocketOptions;
 
@@ -80,7 +78,7 @@ impl ClientBuilder {
     where
         F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {
-        self.resolver = Resolver(Arc::new(move |host, port| Box::pin(lookup(host, port))));
+        self.resolver = Resolver::new(move |host, port| Box::pin(lookup(host, port)));
         self
     }
 
@@ -154,32 +152,5 @@ impl Client {
         };
         let sessions = self.targets.sessions(httptime::net::tie());
         Running::new(sessions, options, self.resolver.clone())
-    }
-}
-
-/// Turns a host and a port into addresses.
-#[derive(Clone)]
-pub(crate) struct Resolver(Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>);
-
-/// A name on its way to addresses.
-pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
-
-impl Resolver {
-    pub(crate) fn lookup(&self, host: &str, port: u16) -> Lookup {
-        (self.0)(host.to_owned(), port)
-    }
-}
-
-impl Default for Resolver {
-    fn default() -> Self {
-        Self(Arc::new(|host, port| {
-            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
-        }))
-    }
-}
-
-impl fmt::Debug for Resolver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolver")
     }
 }

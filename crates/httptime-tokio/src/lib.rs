@@ -35,10 +35,9 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod resolve;
 mod running;
 mod socket;
-
-pub use httptime::session::Event;
 
 pub use self::client::{Client, ClientBuilder};
 pub use self::running::{Running, Update};

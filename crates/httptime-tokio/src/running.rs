@@ -13,7 +13,7 @@ use httptime::survey::{Sessions, Survey};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::client::{Lookup, Resolver};
+use crate::resolve::{Lookup, Resolver};
 use crate::socket::{Socket, SocketOptions};
 
 /// A survey under way: a stream of its events, which drives it. It goes on only while it is polled.

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_core::Stream;
 use httptime::Ended;
 use httptime::schedule::{Plan, Schedule, View};
+use httptime::session::Event;
 use httptime::{Config, Error, Measurement, Offset};
 use httptime_testserver::{
     Behaviour, BlackHole, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions,
 };
-use httptime_tokio::{Client, ClientBuilder, Event, Running, Update};
+use httptime_tokio::{Client, ClientBuilder, Running, Update};
 use tokio::time::{sleep, timeout};
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);

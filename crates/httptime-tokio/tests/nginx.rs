@@ -217,7 +217,7 @@ fn on_tokio_nginx_is_measured_as_well_as_by_the_blocking_client() -> Result<(), 
     let runs = runs();
     for _ in 0..runs {
         let survey = blocking.survey(|update| {
-            let is_late = matches!(update.event(), httptime_tokio::Event::Rescheduled { .. });
+            let is_late = matches!(update.event(), httptime::session::Event::Rescheduled { .. });
             by_blocking.rescheduled += u32::from(is_late);
         });
         by_blocking.add(&survey.into_combined()?);
@@ -226,7 +226,8 @@ fn on_tokio_nginx_is_measured_as_well_as_by_the_blocking_client() -> Result<(), 
             let task = async move {
                 let (mut running, mut rescheduled) = (client.start(), 0);
                 while let Some(update) = running.next().await {
-                    let is_late = matches!(update.event, httptime_tokio::Event::Rescheduled { .. });
+                    let is_late =
+                        matches!(update.event, httptime::session::Event::Rescheduled { .. });
                     rescheduled += u32::from(is_late);
                 }
                 (running.finish().into_combined(), rescheduled)

@@ -232,5 +232,5 @@ fn note(server: usize, event: &Event) {
         Event::Lost { .. } | Event::Dropped | Event::Ended { .. } => Level::Debug,
         _ => Level::Trace,
     };
-    log!(level, "server {server}: {event:?}");
+    log!(level, "server {}: {event}", server + 1);
 }

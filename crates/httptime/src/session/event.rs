@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -51,6 +52,29 @@ pub enum Event {
         /// Why it failed; `None` if it has a result.
         error: Option<Error>,
     },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolved { addresses } => {
+                write!(f, "the name is resolved; addresses: {addresses}")
+            }
+            Self::Opened { address, took } => write!(f, "connected to {address} in {took:?}"),
+            Self::Dropped => f.write_str("an idle connection was closed"),
+            Self::Sent { .. } => f.write_str("request sent"),
+            Self::Rescheduled { late } => {
+                write!(f, "request rescheduled; it would be {late:?} late")
+            }
+            Self::Answered { observation } => {
+                let (bounds, took) = (observation.bounds(), observation.round_trip());
+                write!(f, "response used after {took:?}; offset within {bounds}")
+            }
+            Self::Lost { error, .. } => write!(f, "{error}; trying again"),
+            Self::Ended { error: Some(error) } => write!(f, "failed: {error}"),
+            Self::Ended { error: None } => f.write_str("done"),
+        }
+    }
 }
 
 /// The latest events, the oldest first. When nobody takes them, the oldest make room.
