@@ -20,11 +20,8 @@ type Slot = Option<(TcpStream, bool)>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let builder = Targets::builder().servers(env::args().skip(1));
-    let targets = match env::var("PROXY") {
-        Ok(proxy) => builder.proxy(proxy).build()?,
-        Err(_) => builder.build()?,
-    };
-    let mut sessions = targets.sessions(tie());
+    let builder = env::var("PROXY").iter().fold(builder, |it, proxy| it.proxy(proxy));
+    let mut sessions = builder.build()?.sessions(tie());
     let mut slots: Vec<Slot> = (0..sessions.connections()).map(|_| None).collect();
     loop {
         match sessions.poll(now()) {
@@ -38,14 +35,16 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Err(error) => sessions.failed(conn, error, now()),
             },
             Action::Transmit { conn } => {
-                let Some((socket, _)) = &mut slots[conn.index()] else { continue };
-                let at = now();
+                let slot = &mut slots[conn.index()];
+                // What has come is reported first.
+                look(&mut sessions, conn, slot);
+                let (at, Some((socket, _))) = (now(), &mut *slot) else { continue };
                 match socket.write(sessions.output(conn)) {
-                    Ok(count) => sessions.sent(conn, count, at),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        sessions.sent(conn, 0, at);
+                    Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                        *slot = None;
+                        sessions.failed(conn, error, now());
                     }
-                    Err(error) => sessions.failed(conn, error, now()),
+                    written => sessions.sent(conn, written.unwrap_or(0), at),
                 }
             }
             Action::Close { conn } => slots[conn.index()] = None,
@@ -58,8 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => break,
         }
     }
-    let measurement = sessions.finish(tie()).into_combined()?;
-    println!("measured {:.6} s, bounds {:.6}", measurement.offset(), measurement.bounds());
+    println!("measured {:.6}", sessions.finish(tie()).into_combined()?);
     Ok(())
 }
 
@@ -67,7 +65,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
     drop(socket.connect(&address.into()));
     Ok(socket.into())
 }
@@ -76,19 +73,16 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 fn look(sessions: &mut Sessions, conn: ConnectionId, slot: &mut Slot) {
     let Some((socket, is_open)) = slot else { return };
     let mut space = [0; 4096];
-    let count = match socket.take_error() {
+    let read = match socket.take_error() {
         Ok(None) if !*is_open && socket.peer_addr().is_err() => return,
-        Ok(None) if !*is_open => {
-            *is_open = true;
-            return sessions.opened(conn, now());
-        }
+        Ok(None) if !std::mem::replace(is_open, true) => return sessions.opened(conn, now()),
         Ok(None) => socket.read(&mut space),
         Ok(Some(error)) | Err(error) => Err(error),
     };
-    match count {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return sessions.writable(conn),
+    match read {
         Ok(count @ 1..) => return sessions.received(conn, &space[..count], now()),
         Ok(_) => sessions.closed(conn, now()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return sessions.writable(conn),
         Err(error) => sessions.failed(conn, error, now()),
     }
     *slot = None;
