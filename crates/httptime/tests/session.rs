@@ -288,6 +288,30 @@ fn a_write_that_does_not_fit_is_continued_when_the_socket_is_writable() {
     assert_eq!(session.progress().round_trip_last(), Some(Duration::from_millis(4)));
 }
 
+/// A server may answer before it has read the whole request.
+#[test]
+fn the_rest_of_a_request_that_was_answered_early_is_not_for_a_closed_connection() {
+    for answer in [&b"x"[..], b"HTTP/1.1 408 \r\n\r\n", &response(at(1))] {
+        let mut session = session("http://192.0.2.1/");
+        exchange(&mut session, at(0));
+        let mut now = at(2);
+        let conn = loop {
+            match session.poll(now) {
+                Action::Transmit { conn } => break conn,
+                Action::Wait { until, .. } => now = now.max(until),
+                other => panic!("{other:?}"),
+            }
+        };
+        session.sent(conn, 10, now);
+        session.writable(conn);
+        session.received(conn, answer, now);
+        assert_eq!(session.output(conn), b"");
+        assert_eq!(session.poll(now), Action::Close { conn });
+        let next = session.poll(now);
+        assert!(!matches!(next, Action::Transmit { .. }), "{next:?}");
+    }
+}
+
 #[test]
 fn a_head_that_dribbles_counts_from_the_read_that_completes_it() {
     let mut session = session("http://192.0.2.1/");

@@ -449,6 +449,8 @@ impl Connection {
             refused => {
                 self.state = State::Closed;
                 self.is_to_close = true;
+                self.wire.clear();
+                self.written = 0;
                 let error = match refused {
                     Err(error) => Some(error),
                     // It crossed the request on its way: the server had given up on the connection.
@@ -469,6 +471,8 @@ impl Connection {
         } else {
             self.state = State::Closed;
             self.is_to_close = true;
+            self.wire.clear();
+            self.written = 0;
         }
         Received::Answered { times: Times::new(sent, arrival), head, is_kept }
     }
