@@ -363,6 +363,40 @@ fn a_tunnel_comes_before_the_request_and_its_refusal_has_a_name() -> Result<(), 
 }
 
 #[test]
+fn what_came_before_the_connect_opens_no_tunnel() -> Result<(), Error> {
+    let proxy = Url::parse("http://192.0.2.128:3128/")?;
+    let target = Target::via_proxy(Url::parse("http://192.0.2.1/")?, proxy, true)?;
+    for written in [None, Some(0), Some(10)] {
+        let mut session = Session::new(target.clone(), &Config::default(), tie(at(0)));
+        let conn = first(&mut session, at(0));
+        session.opened(conn, at(0));
+        if let Some(count) = written {
+            session.sent(conn, count, at(0));
+        }
+        session.received(conn, &response(at(1)), at(1));
+        assert_eq!(session.poll(at(1)), Action::Close { conn });
+        assert_eq!(session.poll(at(1)), Action::Done);
+        let error = session.finish(tie(at(1))).expect_err("no tunnel");
+        assert_eq!(error.kind(), "malformed_head", "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_socket_that_is_gone_is_not_to_be_closed() {
+    let mut session = session("http://192.0.2.1/");
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    session.poll(at(0));
+    session.sent(conn, session.output(conn).len(), at(0));
+    let close = b"HTTP/1.1 200 OK\r\nConnection: close\r\nDate: Tue, 24 Nov 2026 00:00:38 GMT\r\n\r\n";
+    session.received(conn, close, at(1));
+    session.closed(conn, at(1));
+    let next = session.poll(at(1));
+    assert!(!matches!(next, Action::Close { .. }), "{next:?}");
+}
+
+#[test]
 fn what_came_before_the_request_is_no_answer_and_nothing_is_sent() {
     for (unasked, kind) in
         [(&response(at(0))[..], "malformed_head"), (b"SSH-2.0-OpenSSH_9.2\r\n", "not_http")]

@@ -423,11 +423,13 @@ impl Connection {
     }
 
     fn tunnel(&mut self, bytes: &[u8], opening: Opening, now: LocalInstant) -> Outcome {
+        let is_unsent = self.has_unsent();
         self.reader.feed(bytes);
         let error = match self.reader.head() {
             Ok(None) => return Outcome::Nothing,
             Ok(Some(head)) => match head.status() {
-                200..=299 if head.is_followed() => Error::MalformedHead { reason: UNASKED },
+                // Asked for nothing yet, it has opened nothing.
+                200..=299 if is_unsent || head.is_followed() => Error::MalformedHead { reason: UNASKED },
                 200..=299 => {
                     self.reader.clear();
                     return self.start_layer(opening, now);
@@ -489,6 +491,8 @@ impl Connection {
         let received = self.reader.eof();
         let is_untouched = matches!(received, Error::Closed { received: 0 });
         let state = self.state;
+        // The driver has closed the socket, and no other was opened since.
+        self.is_to_close = false;
         if matches!(state, State::Closed | State::Pending(_)) {
             return Outcome::Nothing;
         }
