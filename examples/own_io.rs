@@ -38,21 +38,18 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Err(error) => sessions.failed(conn, error, now()),
             },
             Action::Transmit { conn } => {
-                let Some((socket, _)) = &mut slots[conn.index()] else { continue };
-                let at = now();
-                match socket.write(sessions.output(conn)) {
-                    Ok(count) => sessions.sent(conn, count, at),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        sessions.sent(conn, 0, at);
-                    }
-                    Err(error) => sessions.failed(conn, error, now()),
+                // What has come is reported first; then the session decides again.
+                if !look(&mut sessions, conn, &mut slots[conn.index()]) {
+                    write(&mut sessions, conn, &mut slots[conn.index()]);
                 }
             }
             Action::Close { conn } => slots[conn.index()] = None,
             // A larger program would wait in poll or epoll.
             Action::Wait { until, .. } => {
                 let conns = (0..slots.len()).map(ConnectionId::from_index);
-                conns.for_each(|conn| look(&mut sessions, conn, &mut slots[conn.index()]));
+                for conn in conns {
+                    look(&mut sessions, conn, &mut slots[conn.index()]);
+                }
                 std::thread::sleep(until.saturating_since(now()).min(Duration::from_micros(20)));
             }
             _ => break,
@@ -68,28 +65,59 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    drop(socket.connect(&address.into()));
-    Ok(socket.into())
+    match socket.connect(&address.into()) {
+        Err(error) if !is_in_progress(&error) => Err(error),
+        _ => Ok(socket.into()),
+    }
 }
 
-/// Reports what has happened to a connection.
-fn look(sessions: &mut Sessions, conn: ConnectionId, slot: &mut Slot) {
-    let Some((socket, is_open)) = slot else { return };
+fn is_in_progress(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+        || error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+}
+
+/// Reports what has happened to a connection; returns whether anything had.
+fn look(sessions: &mut Sessions, conn: ConnectionId, slot: &mut Slot) -> bool {
+    let Some((socket, is_open)) = slot else { return false };
     let mut space = [0; 4096];
     let count = match socket.take_error() {
-        Ok(None) if !*is_open && socket.peer_addr().is_err() => return,
+        Ok(None) if !*is_open && socket.peer_addr().is_err() => return false,
         Ok(None) if !*is_open => {
             *is_open = true;
-            return sessions.opened(conn, now());
+            sessions.opened(conn, now());
+            return true;
         }
         Ok(None) => socket.read(&mut space),
         Ok(Some(error)) | Err(error) => Err(error),
     };
     match count {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return sessions.writable(conn),
-        Ok(count @ 1..) => return sessions.received(conn, &space[..count], now()),
-        Ok(_) => sessions.closed(conn, now()),
-        Err(error) => sessions.failed(conn, error, now()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            sessions.writable(conn);
+            return false;
+        }
+        Ok(count @ 1..) => sessions.received(conn, &space[..count], now()),
+        Ok(_) => {
+            *slot = None;
+            sessions.closed(conn, now());
+        }
+        Err(error) => {
+            *slot = None;
+            sessions.failed(conn, error, now());
+        }
     }
-    *slot = None;
+    true
+}
+
+/// Writes once. The time is taken before.
+fn write(sessions: &mut Sessions, conn: ConnectionId, slot: &mut Slot) {
+    let Some((socket, _)) = slot else { return };
+    let at = now();
+    match socket.write(sessions.output(conn)) {
+        Ok(count) => sessions.sent(conn, count, at),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => sessions.sent(conn, 0, at),
+        Err(error) => {
+            *slot = None;
+            sessions.failed(conn, error, now());
+        }
+    }
 }
