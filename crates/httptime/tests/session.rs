@@ -389,7 +389,8 @@ fn a_socket_that_is_gone_is_not_to_be_closed() {
     session.opened(conn, at(0));
     session.poll(at(0));
     session.sent(conn, session.output(conn).len(), at(0));
-    let close = b"HTTP/1.1 200 OK\r\nConnection: close\r\nDate: Tue, 24 Nov 2026 00:00:38 GMT\r\n\r\n";
+    let close =
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nDate: Tue, 24 Nov 2026 00:00:38 GMT\r\n\r\n";
     session.received(conn, close, at(1));
     session.closed(conn, at(1));
     let next = session.poll(at(1));
@@ -424,6 +425,31 @@ fn a_session_can_be_stopped_with_what_it_has_or_cancelled() {
     let now = exchange(&mut cancelled, at(0));
     cancelled.cancel();
     assert_eq!(cancelled.finish(tie(now)), Err(Error::Cancelled));
+}
+
+#[test]
+fn the_last_event_says_why_there_is_no_result() {
+    let ended = |session: &mut Session| {
+        let events = std::iter::from_fn(|| session.next_event());
+        events
+            .filter_map(|event| if let Event::Ended { error } = event { Some(error) } else { None })
+            .last()
+    };
+    let mut stopped = session("http://192.0.2.1/");
+    stopped.stop();
+    let mut of_another_clock =
+        Session::new(target("http://192.0.2.1/"), &Config::default(), tie(at(1000)));
+    let conn = first(&mut of_another_clock, at(0));
+    of_another_clock.opened(conn, at(0));
+    of_another_clock.sent(conn, 0, at(0));
+    of_another_clock.poll(at(0));
+    of_another_clock.sent(conn, of_another_clock.output(conn).len(), at(0));
+    of_another_clock.poll(at(0));
+    for mut session in [stopped, of_another_clock] {
+        let said = ended(&mut session).expect("ended");
+        assert_eq!(said, session.finish(tie(at(1000))).err());
+        assert!(said.is_some());
+    }
 }
 
 #[test]

@@ -429,7 +429,9 @@ impl Connection {
             Ok(None) => return Outcome::Nothing,
             Ok(Some(head)) => match head.status() {
                 // Asked for nothing yet, it has opened nothing.
-                200..=299 if is_unsent || head.is_followed() => Error::MalformedHead { reason: UNASKED },
+                200..=299 if is_unsent || head.is_followed() => {
+                    Error::MalformedHead { reason: UNASKED }
+                }
                 200..=299 => {
                     self.reader.clear();
                     return self.start_layer(opening, now);
