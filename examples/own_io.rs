@@ -13,6 +13,7 @@ use std::time::Duration;
 use httptime::net::{now, tie};
 use httptime::session::{Action, ConnectionId};
 use httptime::survey::{Sessions, Targets};
+use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
 /// A socket, and whether its connection is open.
@@ -65,8 +66,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    drop(socket.connect(&address.into()));
-    Ok(socket.into())
+    match socket.connect(&address.into()) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
 }
 
 /// Reports what has happened to a connection.

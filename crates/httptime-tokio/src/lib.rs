@@ -29,7 +29,7 @@
 //! two milliseconds before a request the task no longer sleeps: it yields to the other tasks and to the I/O driver
 //! until the instant has come. That keeps a thread busy for at most two milliseconds per request (16 requests: 32 ms in
 //! some ten seconds), and holds up nobody. A task that itself runs for milliseconds without awaiting delays requests; they are
-//! rescheduled ([`Event::Rescheduled`]), and what is measured stays right.
+//! rescheduled ([`Rescheduled`](httptime::session::Event::Rescheduled)), and what is measured stays right.
 //!
 //! In scope: Unix. The runtime needs I/O and time enabled.
 #![forbid(unsafe_code)]

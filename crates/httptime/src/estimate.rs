@@ -32,7 +32,7 @@ pub use self::symmetric::Symmetric;
 
 use crate::names::by_name;
 use crate::observation::Observation;
-use crate::time::{Offset, write_seconds};
+use crate::time::{Interval, Offset, write_seconds};
 
 /// The best single offset, at the instant of the last observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,16 @@ impl Estimate {
     #[must_use]
     pub const fn stddev(self) -> Duration {
         self.stddev
+    }
+
+    /// The same within `bounds`. They limit the standard deviation too, to that of an error evenly spread as far as the
+    /// farther one.
+    pub(crate) fn within(self, bounds: Interval) -> Self {
+        let offset = bounds.clamp(self.offset);
+        let below = offset.saturating_sub(bounds.lower()).abs();
+        let above = bounds.upper().saturating_sub(offset).abs();
+        let most = uniform_half_width(2 * below.max(above));
+        Self::new(offset, self.stddev.min(most))
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | a thread that may block | [`Client`](crate::Client) | one call |
 //! | tokio | the crate `httptime-tokio` | one `await`; dropping the future cancels |
-//! | an event loop of your own, or a simulator | [`survey::Sessions`](crate::survey::Sessions) | sockets and timers: about 70 lines |
+//! | an event loop of your own, or a simulator | [`survey::Sessions`](crate::survey::Sessions) | sockets and timers: about 90 lines |
 //! | an HTTP library that keeps its sockets to itself | [`Measure`](crate::Measure) and [`Exchange::from_headers`](crate::Exchange::from_headers) | requests at the instants it gives, and the time before and after each |
 //! | a program in C | `libhttptime` (crate `httptime-ffi`) | one call, or `httptime_session_*` in your event loop |
 //! | a clock to correct | the crate `httptime-clock` | a policy |

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::estimate::{Estimate, Estimator, uniform_half_width};
+use crate::estimate::{Estimate, Estimator};
 use crate::evidence::drift;
 use crate::measurement::{Assumptions, Ended, Measurement};
 use crate::observation::{Exchange, Observation};
@@ -309,6 +309,12 @@ impl Measure {
         self.failed.as_ref()
     }
 
+    /// Why there is no result, as things stand; [`finish`](Self::finish) may find more wrong with the clocks.
+    pub(crate) fn lacking(&self) -> Option<Error> {
+        let missing = || self.failure.clone().unwrap_or(Error::NothingMeasured);
+        self.failed.clone().or_else(|| (self.progress.observations() == 0).then(missing))
+    }
+
     /// Ends the measurement for good, without a result.
     fn fail(&mut self, error: Error) -> Error {
         self.failed.get_or_insert(error).clone()
@@ -355,11 +361,7 @@ impl Measure {
         }
         let bounds = self.progress.bounds()?;
         let estimate = self.estimator.estimate()?;
-        let offset = bounds.clamp(estimate.offset());
-        let below = offset.saturating_sub(bounds.lower()).abs();
-        let above = bounds.upper().saturating_sub(offset).abs();
-        let most = uniform_half_width(2 * below.max(above));
-        Some(Estimate::new(offset, estimate.stddev().min(most)))
+        Some(estimate.within(bounds))
     }
 
     /// Why the measurement failed that ended with `error`, with the local clocks at the end as `tie` has them.

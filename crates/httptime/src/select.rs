@@ -227,7 +227,7 @@ fn weigh(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) ->
     let birge = if freedom == 0 { 1.0 } else { (chi_squared / f64::from(freedom)).sqrt().max(1.0) };
     let offset = reference.saturating_add(Offset::from_nanos(f64_to_nanos(mean)));
     let stddev: Duration = nanos_to_duration(f64_to_nanos(birge * weights.sqrt().recip()));
-    Estimate::new(bounds.clamp(offset), stddev)
+    Estimate::new(offset, stddev).within(bounds)
 }
 
 #[cfg(test)]
@@ -325,6 +325,15 @@ mod tests {
         let estimate = weigh([at(-10_000), at(10_000)].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::ZERO);
         assert_eq!(estimate.stddev(), Duration::from_nanos(10_000));
+    }
+
+    #[test]
+    fn the_bounds_limit_the_deviation_as_they_do_with_one_server() {
+        let (bounds, blunt) = (interval(0, 1_000), Duration::from_nanos(50_000));
+        let far = |offset| Estimate::new(Offset::from_nanos(offset), blunt);
+        let estimate = weigh([far(-9_000_000), far(500)].into_iter(), bounds);
+        assert_eq!(estimate.offset(), Offset::ZERO);
+        assert!(estimate.stddev() <= Duration::from_nanos(700), "{estimate:?}");
     }
 
     #[test]

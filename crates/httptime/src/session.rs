@@ -23,8 +23,10 @@
 //! 5. `Wait`: until a socket is ready or `until` has come. When the wait is `precise`, a request leaves then: an ordinary
 //!    timer is too coarse for its last millisecond.
 //!
-//! Reports about a connection that the session has closed do no harm. [`survey`](crate::survey) puts several sessions
-//! behind the same interface.
+//! Reports about a connection that the session has closed do no harm, as long as it is not opened again: its next socket has
+//! the same [`ConnectionId`]. A driver whose reports come late (from other threads, through a queue) drops those of sockets
+//! that it has closed, and takes what is in the queue before it transmits. [`survey`](crate::survey) puts several sessions behind
+//! the same interface.
 
 use std::io;
 use std::net::SocketAddr;
@@ -671,7 +673,8 @@ impl Session {
         if self.is_done() {
             return;
         }
-        self.events.push(Event::Ended { error: result.clone().err() });
+        let error = result.clone().err().or_else(|| self.measure.lacking());
+        self.events.push(Event::Ended { error });
         self.state = State::Ended(result);
         self.connections.iter_mut().for_each(Connection::close);
     }

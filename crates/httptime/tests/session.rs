@@ -288,6 +288,30 @@ fn a_write_that_does_not_fit_is_continued_when_the_socket_is_writable() {
     assert_eq!(session.progress().round_trip_last(), Some(Duration::from_millis(4)));
 }
 
+/// A server may answer before it has read the whole request.
+#[test]
+fn the_rest_of_a_request_that_was_answered_early_is_not_for_a_closed_connection() {
+    for answer in [&b"x"[..], b"HTTP/1.1 408 \r\n\r\n", &response(at(1))] {
+        let mut session = session("http://192.0.2.1/");
+        exchange(&mut session, at(0));
+        let mut now = at(2);
+        let conn = loop {
+            match session.poll(now) {
+                Action::Transmit { conn } => break conn,
+                Action::Wait { until, .. } => now = now.max(until),
+                other => panic!("{other:?}"),
+            }
+        };
+        session.sent(conn, 10, now);
+        session.writable(conn);
+        session.received(conn, answer, now);
+        assert_eq!(session.output(conn), b"");
+        assert_eq!(session.poll(now), Action::Close { conn });
+        let next = session.poll(now);
+        assert!(!matches!(next, Action::Transmit { .. }), "{next:?}");
+    }
+}
+
 #[test]
 fn a_head_that_dribbles_counts_from_the_read_that_completes_it() {
     let mut session = session("http://192.0.2.1/");
@@ -339,6 +363,41 @@ fn a_tunnel_comes_before_the_request_and_its_refusal_has_a_name() -> Result<(), 
 }
 
 #[test]
+fn what_came_before_the_connect_opens_no_tunnel() -> Result<(), Error> {
+    let proxy = Url::parse("http://192.0.2.128:3128/")?;
+    let target = Target::via_proxy(Url::parse("http://192.0.2.1/")?, proxy, true)?;
+    for written in [None, Some(0), Some(10)] {
+        let mut session = Session::new(target.clone(), &Config::default(), tie(at(0)));
+        let conn = first(&mut session, at(0));
+        session.opened(conn, at(0));
+        if let Some(count) = written {
+            session.sent(conn, count, at(0));
+        }
+        session.received(conn, &response(at(1)), at(1));
+        assert_eq!(session.poll(at(1)), Action::Close { conn });
+        assert_eq!(session.poll(at(1)), Action::Done);
+        let error = session.finish(tie(at(1))).expect_err("no tunnel");
+        assert_eq!(error.kind(), "malformed_head", "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_socket_that_is_gone_is_not_to_be_closed() {
+    let mut session = session("http://192.0.2.1/");
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    session.poll(at(0));
+    session.sent(conn, session.output(conn).len(), at(0));
+    let close =
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nDate: Tue, 24 Nov 2026 00:00:38 GMT\r\n\r\n";
+    session.received(conn, close, at(1));
+    session.closed(conn, at(1));
+    let next = session.poll(at(1));
+    assert!(!matches!(next, Action::Close { .. }), "{next:?}");
+}
+
+#[test]
 fn what_came_before_the_request_is_no_answer_and_nothing_is_sent() {
     for (unasked, kind) in
         [(&response(at(0))[..], "malformed_head"), (b"SSH-2.0-OpenSSH_9.2\r\n", "not_http")]
@@ -366,6 +425,31 @@ fn a_session_can_be_stopped_with_what_it_has_or_cancelled() {
     let now = exchange(&mut cancelled, at(0));
     cancelled.cancel();
     assert_eq!(cancelled.finish(tie(now)), Err(Error::Cancelled));
+}
+
+#[test]
+fn the_last_event_says_why_there_is_no_result() {
+    let ended = |session: &mut Session| {
+        let events = std::iter::from_fn(|| session.next_event());
+        events
+            .filter_map(|event| if let Event::Ended { error } = event { Some(error) } else { None })
+            .last()
+    };
+    let mut stopped = session("http://192.0.2.1/");
+    stopped.stop();
+    let mut of_another_clock =
+        Session::new(target("http://192.0.2.1/"), &Config::default(), tie(at(1000)));
+    let conn = first(&mut of_another_clock, at(0));
+    of_another_clock.opened(conn, at(0));
+    of_another_clock.sent(conn, 0, at(0));
+    of_another_clock.poll(at(0));
+    of_another_clock.sent(conn, of_another_clock.output(conn).len(), at(0));
+    of_another_clock.poll(at(0));
+    for mut session in [stopped, of_another_clock] {
+        let said = ended(&mut session).expect("ended");
+        assert_eq!(said, session.finish(tie(at(1000))).err());
+        assert!(said.is_some());
+    }
 }
 
 #[test]

@@ -423,11 +423,15 @@ impl Connection {
     }
 
     fn tunnel(&mut self, bytes: &[u8], opening: Opening, now: LocalInstant) -> Outcome {
+        let is_unsent = self.has_unsent();
         self.reader.feed(bytes);
         let error = match self.reader.head() {
             Ok(None) => return Outcome::Nothing,
             Ok(Some(head)) => match head.status() {
-                200..=299 if head.is_followed() => Error::MalformedHead { reason: UNASKED },
+                // Asked for nothing yet, it has opened nothing.
+                200..=299 if is_unsent || head.is_followed() => {
+                    Error::MalformedHead { reason: UNASKED }
+                }
                 200..=299 => {
                     self.reader.clear();
                     return self.start_layer(opening, now);
@@ -449,6 +453,8 @@ impl Connection {
             refused => {
                 self.state = State::Closed;
                 self.is_to_close = true;
+                self.wire.clear();
+                self.written = 0;
                 let error = match refused {
                     Err(error) => Some(error),
                     // It crossed the request on its way: the server had given up on the connection.
@@ -469,6 +475,8 @@ impl Connection {
         } else {
             self.state = State::Closed;
             self.is_to_close = true;
+            self.wire.clear();
+            self.written = 0;
         }
         Received::Answered { times: Times::new(sent, arrival), head, is_kept }
     }
@@ -485,6 +493,8 @@ impl Connection {
         let received = self.reader.eof();
         let is_untouched = matches!(received, Error::Closed { received: 0 });
         let state = self.state;
+        // The driver has closed the socket, and no other was opened since.
+        self.is_to_close = false;
         if matches!(state, State::Closed | State::Pending(_)) {
             return Outcome::Nothing;
         }

@@ -49,7 +49,8 @@ pub enum Event {
     },
     /// The session is over.
     Ended {
-        /// Why it failed; `None` if it has a result.
+        /// Why it failed; `None` if it has a result, which only the clocks at the end can still spoil
+        /// ([`ClockStepped`](Error::ClockStepped), [`ClockOrigin`](Error::ClockOrigin)).
         error: Option<Error>,
     },
 }
