@@ -20,7 +20,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// return (a handshake flight, an alert) to `wire`.
     ///
     /// # Errors
-    /// Closes the connection, after what stands in `wire`.
+    /// Closes the connection at once: what stands in `wire` (an alert) is not sent any more.
     fn receive(
         &mut self,
         bytes: &[u8],
