@@ -14,14 +14,16 @@
 //! # Rules for a driver
 //!
 //! 1. Call `poll` until it says `Wait` or `Done`; do what it says in between.
-//! 2. `Open`: begin to connect without blocking; report `opened`, or `failed`.
+//! 2. `Open`: begin to connect without blocking; report `opened`, or `failed`. What connecting fails with at once is
+//!    `failed` too.
 //! 3. `Transmit`: report what has come on that connection first. If it is still to be sent, take the time, write
 //!    [`output`](Session::output) once, and report `sent` with the number of bytes and the time taken *before* the write.
-//!    A write that would block is `sent` with 0; when the socket is writable, report `writable`.
+//!    A write that would block is `sent` with 0; when the socket is writable, report `writable`. Until something is
+//!    reported, `poll` says the same again.
 //! 4. Read whatever comes, at any time. Take the time *after* each read and report `received`; at the end of the stream
 //!    `closed`, after an error `failed`. Both mean that the socket is gone.
-//! 5. `Wait`: until a socket is ready or `until` has come. When the wait is `precise`, a request leaves then: an ordinary
-//!    timer is too coarse for its last millisecond.
+//! 5. `Wait`: until a socket is ready or `until` has come. When the wait is `precise`, a request leaves then, and an ordinary
+//!    timer ends too late: set it 1 to 2 ms early, and spend the rest looking at the sockets and at the clock.
 //!
 //! Reports about a connection that the session has closed do no harm, as long as it is not opened again: its next socket has
 //! the same [`ConnectionId`]. A driver whose reports come late (from other threads, through a queue) drops those of sockets
@@ -500,49 +502,48 @@ impl Session {
 
     /// The TCP connection is open.
     pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
-        let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) else { return };
-        let outcome = connection.opened(&self.target, &*self.new_layer.0, now);
-        self.conclude(conn.slot.into(), outcome, now);
+        let Some(slot) = self.slot(conn) else { return };
+        let outcome = self.connections[slot].opened(&self.target, &*self.new_layer.0, now);
+        self.conclude(slot, outcome, now);
     }
 
     /// The bytes to write to this connection.
     #[must_use]
     pub fn output(&self, conn: ConnectionId) -> &[u8] {
-        self.connections.get(usize::from(conn.slot)).map_or(&[], Connection::output)
+        self.slot(conn).map_or(&[], |slot| self.connections[slot].output())
     }
 
     /// So many bytes of the [`output`](Self::output) were written. `at`: the time, taken before the write.
     pub fn sent(&mut self, conn: ConnectionId, count: usize, at: LocalInstant) {
-        let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) else { return };
-        let (is_request, outcome) = connection.sent(count, at);
+        let Some(slot) = self.slot(conn) else { return };
+        let (is_request, outcome) = self.connections[slot].sent(count, at);
         if is_request {
             let busy = self.connections.iter().filter(|it| it.is_busy()).count();
             self.most_busy = self.most_busy.max(busy);
             self.measure.sent(at);
             self.events.push(Event::Sent { at });
         }
-        self.conclude(conn.slot.into(), outcome, at);
+        self.conclude(slot, outcome, at);
     }
 
     /// Whether the driver is to report when this connection is [`writable`](Self::writable).
     #[must_use]
     pub fn waits_to_write(&self, conn: ConnectionId) -> bool {
-        self.connections.get(usize::from(conn.slot)).is_some_and(Connection::waits_to_write)
+        self.slot(conn).is_some_and(|slot| self.connections[slot].waits_to_write())
     }
 
     /// The connection takes bytes again.
     pub fn writable(&mut self, conn: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) {
-            connection.writable();
+        if let Some(slot) = self.slot(conn) {
+            self.connections[slot].writable();
         }
     }
 
     /// Bytes were read from this connection. The time of `arrival` was taken after the read.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
-        let (slot, arrival) = (usize::from(conn.slot), arrival.into());
+        let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let had_success = self.measure.progress().observations() > 0;
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        match connection.received(bytes, had_success, arrival) {
+        match self.connections[slot].received(bytes, had_success, arrival) {
             Received::Answered { times, head, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();
@@ -579,9 +580,9 @@ impl Session {
 
     fn gone(&mut self, conn: ConnectionId, error: Option<io::Error>, now: LocalInstant) {
         let had_success = self.measure.progress().observations() > 0;
-        let Some(connection) = self.connections.get_mut(usize::from(conn.slot)) else { return };
-        let outcome = connection.closed(error, had_success, now);
-        self.conclude(conn.slot.into(), outcome, now);
+        let Some(slot) = self.slot(conn) else { return };
+        let outcome = self.connections[slot].closed(error, had_success, now);
+        self.conclude(slot, outcome, now);
     }
 
     fn conclude(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
@@ -689,6 +690,12 @@ impl Session {
             State::Ended(Err(error)) => Err(self.measure.cause(error, end)),
             _ => self.measure.finish(end),
         }
+    }
+
+    /// The place of a connection of this session.
+    fn slot(&self, conn: ConnectionId) -> Option<usize> {
+        let slot = usize::from(conn.slot);
+        (conn.server == self.server && slot < self.connections.len()).then_some(slot)
     }
 
     fn id(&self, slot: usize) -> ConnectionId {

@@ -414,6 +414,26 @@ fn what_came_before_the_request_is_no_answer_and_nothing_is_sent() {
 }
 
 #[test]
+fn bytes_read_before_the_request_was_written_are_no_answer_to_it() {
+    let mut session = session("http://192.0.2.1/");
+    let now = exchange(&mut session, at(0));
+    let conn = ConnectionId::from_index(0);
+    let mut now = now;
+    while !matches!(session.poll(now), Action::Transmit { .. }) {
+        now = now.saturating_add(Duration::from_millis(1));
+    }
+    session.sent(conn, session.output(conn).len(), now);
+    // Reported late, by another thread.
+    let before = now.saturating_sub(Duration::from_micros(14));
+    session.received(conn, &response(before), before);
+    assert_eq!(session.progress().observations(), 1);
+    assert!(!session.is_done());
+    let lost = std::iter::from_fn(|| session.next_event())
+        .find_map(|event| if let Event::Lost { error, .. } = event { Some(error) } else { None });
+    assert_eq!(lost.map(|error| error.kind()), Some("malformed_head"));
+}
+
+#[test]
 fn a_session_can_be_stopped_with_what_it_has_or_cancelled() {
     let mut stopped = session("http://192.0.2.1/");
     let now = exchange(&mut stopped, at(0));
@@ -456,7 +476,7 @@ fn the_last_event_says_why_there_is_no_result() {
 fn reports_about_connections_that_are_gone_do_no_harm() {
     let mut session = session("http://192.0.2.1/");
     let now = exchange(&mut session, at(0));
-    for index in [1, 3, 4, 4000] {
+    for index in [1, 3, 4, 5, 4000] {
         let conn = ConnectionId::from_index(index);
         session.opened(conn, now);
         session.sent(conn, 7, now);

@@ -391,6 +391,11 @@ impl Connection {
         }
         self.reader.feed(&self.plaintext);
         match self.state {
+            // Read before the request was written, and reported after it: a driver whose reports come late.
+            State::Busy { sent, .. } if arrival.at < sent => {
+                self.close();
+                Outcome::Lost(Error::MalformedHead { reason: UNASKED }).into()
+            }
             State::Busy { sent, is_whole, .. } => self.answer(sent, is_whole, arrival),
             State::Ready { is_fresh: false } => {
                 self.close();
@@ -491,7 +496,8 @@ impl Connection {
         let phase = self.phase();
         let is_turned_away = self.is_turned_away(had_success, now);
         let received = self.reader.eof();
-        let is_untouched = matches!(received, Error::Closed { received: 0 });
+        let is_untouched =
+            matches!(received, Error::Closed { received: 0 }) && !self.layer.has_partial_record();
         let state = self.state;
         // The driver has closed the socket, and no other was opened since.
         self.is_to_close = false;
