@@ -229,7 +229,9 @@ impl Client {
 /// Writes an event to the log.
 fn note(server: usize, event: &Event) {
     let level = match event {
-        Event::Lost { .. } | Event::Dropped | Event::Ended { .. } => Level::Debug,
+        Event::Lost { .. } | Event::NextAddress { .. } | Event::Dropped | Event::Ended { .. } => {
+            Level::Debug
+        }
         _ => Level::Trace,
     };
     log!(level, "server {}: {event}", server + 1);

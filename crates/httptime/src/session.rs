@@ -598,8 +598,9 @@ impl Session {
             }
             Outcome::NoConnection { opening, error } => {
                 let connection = &mut self.connections[slot];
-                connection.note_failure(error);
+                connection.note_failure(error.clone());
                 if opening.tried < self.addresses.len() && now < opening.deadline {
+                    self.events.push(Event::NextAddress { error });
                     let (index, tried) = (opening.index + 1, opening.tried + 1);
                     connection.begin(Opening { index, tried, ..opening });
                 } else if let Some(error) = connection.take_failure() {

@@ -145,7 +145,7 @@ fn a_disk_that_is_full_or_read_only_leaves_the_old_state_whole_and_is_said_once(
     }
     println!("{}", end_run(&machine));
     let state = done(&machine, "cat /small/state.toml");
-    assert_eq!(state.lines().count(), 3, "{state}");
+    assert_eq!(state.lines().count(), 4, "{state}");
     assert_eq!(done(&machine, "ls -A /small"), "httptime.prom\nstate.toml\n");
 }
 

@@ -112,7 +112,7 @@ fn killed_at_random_moments_it_leaves_a_whole_state_and_the_clock_never_jumps() 
         let state = machine.run("cat /tmp/state.toml", LIMIT);
         if state.status == 0 {
             let lines = state.stdout.lines().count();
-            assert_eq!(lines, 3, "{state:?}");
+            assert_eq!(lines, 4, "{state:?}");
         }
     }
     let log = log(&machine);

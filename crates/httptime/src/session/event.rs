@@ -16,6 +16,11 @@ pub enum Event {
         /// How many.
         addresses: usize,
     },
+    /// An address of a name does not answer, and the next one is tried.
+    NextAddress {
+        /// Why the address before it failed.
+        error: Error,
+    },
     /// A connection can take requests.
     Opened {
         /// The server's address, or the proxy's.
@@ -61,6 +66,7 @@ impl fmt::Display for Event {
             Self::Resolved { addresses } => {
                 write!(f, "the name is resolved; addresses: {addresses}")
             }
+            Self::NextAddress { error } => write!(f, "{error}; trying the next address"),
             Self::Opened { address, took } => write!(f, "connected to {address} in {took:?}"),
             Self::Dropped => f.write_str("an idle connection was closed"),
             Self::Sent { .. } => f.write_str("request sent"),
