@@ -329,8 +329,11 @@ struct addrinfo;
 // The server is done. status and text say why it failed; HTTPTIME_OK if it has a result.
 #define HTTPTIME_EVENT_ENDED 8
 
+// An address of a name does not answer, for the reason in status and text, and the next one is tried.
+#define HTTPTIME_EVENT_NEXT_ADDRESS 9
+
 // Something that this version of the library has no number for.
-#define HTTPTIME_EVENT_OTHER 9
+#define HTTPTIME_EVENT_OTHER 10
 
 // The numbers of connections are below this.
 #define HTTPTIME_MAX_CONNECTIONS 64
@@ -620,7 +623,7 @@ typedef struct httptime_event {
     int32_t kind;
     // Which server, from 0 in the order of the URLs.
     uint32_t server;
-    // Why, for HTTPTIME_EVENT_LOST and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    // Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
     httptime_status status;
     // An instant, where the kind has one; else 0.
     int64_t at_ns;

@@ -23,8 +23,10 @@ pub const HTTPTIME_EVENT_ANSWERED: i32 = 6;
 pub const HTTPTIME_EVENT_LOST: i32 = 7;
 /// The server is done. status and text say why it failed; HTTPTIME_OK if it has a result.
 pub const HTTPTIME_EVENT_ENDED: i32 = 8;
+/// An address of a name does not answer, for the reason in status and text, and the next one is tried.
+pub const HTTPTIME_EVENT_NEXT_ADDRESS: i32 = 9;
 /// Something that this version of the library has no number for.
-pub const HTTPTIME_EVENT_OTHER: i32 = 9;
+pub const HTTPTIME_EVENT_OTHER: i32 = 10;
 
 /// Something that happened in a session: for progress displays and logs. Written by the library; set struct_size before.
 #[repr(C)]
@@ -36,7 +38,7 @@ pub struct httptime_event {
     pub kind: i32,
     /// Which server, from 0 in the order of the URLs.
     pub server: u32,
-    /// Why, for HTTPTIME_EVENT_LOST and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    /// Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
     pub status: httptime_status,
     /// An instant, where the kind has one; else 0.
     pub at_ns: i64,
@@ -93,6 +95,9 @@ impl httptime_event {
                 upper_ns: observation.bounds().upper().as_nanos(),
                 ..of(HTTPTIME_EVENT_ANSWERED, observation.round_trip())
             },
+            Event::NextAddress { error } => {
+                of(HTTPTIME_EVENT_NEXT_ADDRESS, at_once).because(error.into())
+            }
             Event::Lost { error, retry_at } => Self {
                 at_ns: retry_at.as_nanos(),
                 ..of(HTTPTIME_EVENT_LOST, at_once).because(error.into())
