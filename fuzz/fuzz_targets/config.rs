@@ -5,18 +5,14 @@
 #[expect(dead_code, reason = "the program's own file, of which this uses a part")]
 mod settings;
 
-/// As in the program, where no environment names a proxy.
-mod servers {
-    use httptime::Error;
+#[path = "../../crates/httptime-cli/src/measuring.rs"]
+mod measuring;
 
-    pub(crate) fn proxy(given: Option<&str>, _urls: &[String]) -> Result<Option<String>, Error> {
-        Ok(given.map(str::to_owned).filter(|proxy| !proxy.is_empty()))
-    }
+#[path = "../../crates/httptime-cli/src/written.rs"]
+mod written;
 
-    pub(crate) fn with_scheme(url: &str) -> String {
-        if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
-    }
-}
+#[path = "../../crates/httptime-cli/src/environment.rs"]
+mod environment;
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +25,7 @@ use settings::Settings;
 
 fuzz_target!(|text: &str| {
     let settings = match Settings::parse(Path::new("httptime.toml"), text) {
-        Ok(settings) => settings,
+        Ok((settings, _)) => settings,
         Err(error) => {
             assert!(error.to_string().starts_with("httptime.toml: "), "{error}");
             return;
@@ -54,6 +50,5 @@ fuzz_target!(|text: &str| {
         let history = History { horizon, ..History::default() };
         let _ = settings.policy().decide(&reading, &history);
     }
-    settings.client().expect("it was checked");
     settings.feed().expect("it was checked");
 });

@@ -178,7 +178,7 @@ impl Settings {
     }
 
     /// Reads and checks what the file says; its name is for the errors.
-    fn parse(path: &Path, text: &str) -> Result<(Self, Client), SettingsError> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<(Self, Client), SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
             message: explained(&error, text),
