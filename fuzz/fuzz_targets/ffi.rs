@@ -263,6 +263,8 @@ impl Program {
             options
         };
         options.put(offset_of!(httptime_options, proxy), ptr::null::<c_char>());
+        options.put(offset_of!(httptime_options, source_address), ptr::null::<c_char>());
+        options.put(offset_of!(httptime_options, interface), ptr::null::<c_char>());
         options.put(offset_of!(httptime_options, canceller), self.canceller);
         options.put(offset_of!(httptime_options, progress), ptr::null::<c_void>());
         options
