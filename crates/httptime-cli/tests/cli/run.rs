@@ -155,8 +155,8 @@ fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
     let service = Service::start("fed");
     service.told("READY=1");
     let offset = service.sampled();
-    // Four requests leave an eighth of a second open (one measurement in twenty is off by more than a tenth).
-    assert!((offset - SKEW).abs() < 0.13, "{offset}");
+    // Four requests leave an eighth of a second open, and a quarter where one of them came too late.
+    assert!((offset - SKEW).abs() < 0.25, "{offset}");
     service.told("STATUS=offset +38.");
     // The metrics are written after the status.
     service.sampled();
