@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use httptime::session::{Action, Arrival, ConnectionId, MAX_CONNECTIONS, Target};
 use httptime::survey::{MAX_SERVERS, Sessions};
-use httptime::{LocalInstant, Timestamping, Url};
+use httptime::{LocalInstant, Url};
 use socket2::SockAddr;
 
 use crate::address::{addresses, addrinfo, sockaddr};
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn httptime_session_new(
         });
         let hops = hops.collect();
         let sessions = Sessions::new(targets, &settings.config, begin)?;
-        let is_stamped = settings.config.timestamping() != Timestamping::User;
+        let is_stamped = settings.config.timestamping().asks_kernel();
         give(httptime_session { sessions: Some(sessions), hops, is_stamped, address: None }, place);
         Ok(())
     })

@@ -2,7 +2,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use httptime::survey::{Survey, Targets, TargetsBuilder};
-use httptime::{Config, Error, Measurement, Timestamping, Url};
+use httptime::{Config, Error, Measurement, Url};
 
 use crate::resolve::Resolver;
 use crate::running::Running;
@@ -147,7 +147,7 @@ impl Client {
     /// Starts a survey whose events are wanted.
     pub fn start(&self) -> Running {
         let options = SocketOptions {
-            kernel_timestamps: self.config().timestamping() != Timestamping::User,
+            kernel_timestamps: self.config().timestamping().asks_kernel(),
             ..self.sockets.clone()
         };
         let sessions = self.targets.sessions(httptime::net::tie());

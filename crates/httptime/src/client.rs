@@ -13,7 +13,6 @@ use crate::net::{Canceller, Driver, Resolver, SocketOptions, tie};
 use crate::progress::Progress;
 use crate::session::{Event, Session};
 use crate::survey::{Survey, Targets, TargetsBuilder};
-use crate::timestamping::Timestamping;
 use crate::url::Url;
 
 /// Measures one server or several over plain HTTP, blocking until it is done. Never touches a clock.
@@ -210,7 +209,7 @@ impl Client {
         mut watch: impl FnMut(Update<'_>),
     ) -> Survey {
         let sockets = SocketOptions {
-            kernel_timestamps: self.config.timestamping() != Timestamping::User,
+            kernel_timestamps: self.config.timestamping().asks_kernel(),
             ..self.sockets.clone()
         };
         let sessions = match self.targets.clone().with_config(self.config.clone()) {

@@ -426,8 +426,7 @@ impl Session {
     fn wait(&self, planned: Option<(LocalInstant, bool)>, deadline: LocalInstant) -> Action {
         let timeout = self.config.limits().timeout();
         let deadlines = self.connections.iter().filter_map(|it| it.deadline(timeout));
-        let until = deadlines.chain([deadline]).chain(planned.map(|(at, _)| at)).min();
-        let until = until.unwrap_or(deadline);
+        let until = deadlines.chain(planned.map(|(at, _)| at)).fold(deadline, LocalInstant::min);
         let precise = planned
             .is_some_and(|(at, precise)| precise && at.saturating_since(until) < PRECISE_WITHIN);
         Action::Wait { until, precise }
@@ -461,7 +460,7 @@ impl Session {
         let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
         // When nothing was, there is nothing to name either: it was too early for the next request. And a server that answered
         // before did not fail because the time was over.
-        let had_success = self.progress().observations() > 0;
+        let had_success = self.had_success();
         if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !had_success) {
             self.lose(is_busy, Error::Timeout { phase, after }, now);
         }
@@ -542,7 +541,7 @@ impl Session {
     /// Bytes were read from this connection. The time of `arrival` was taken after the read.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
-        let had_success = self.measure.progress().observations() > 0;
+        let had_success = self.had_success();
         match self.connections[slot].received(bytes, had_success, arrival) {
             Received::Answered { times, head, is_kept } => {
                 self.due = None;
@@ -579,7 +578,7 @@ impl Session {
     }
 
     fn gone(&mut self, conn: ConnectionId, error: Option<io::Error>, now: LocalInstant) {
-        let had_success = self.measure.progress().observations() > 0;
+        let had_success = self.had_success();
         let Some(slot) = self.slot(conn) else { return };
         let outcome = self.connections[slot].closed(error, had_success, now);
         self.conclude(slot, outcome, now);
@@ -693,6 +692,11 @@ impl Session {
         }
     }
 
+    /// Whether any response was used so far.
+    const fn had_success(&self) -> bool {
+        self.progress().observations() > 0
+    }
+
     /// The place of a connection of this session.
     fn slot(&self, conn: ConnectionId) -> Option<usize> {
         let slot = usize::from(conn.slot);
@@ -746,5 +750,5 @@ const FIRST_LEAD: Duration = Duration::from_secs(1);
 const SPARE_LEAD: Duration = Duration::from_millis(20);
 /// After the server has closed so many connections without saying so, each is used once.
 const MAX_STALE: u32 = 2;
-/// A wait that ends this long before a request leaves has to be precise.
-const PRECISE_WITHIN: Duration = Duration::from_millis(2);
+/// A wait that ends this long before a request leaves has to be precise: an ordinary timer would miss the request.
+pub(crate) const PRECISE_WITHIN: Duration = Duration::from_millis(2);

@@ -7,7 +7,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 mod targets;
 
@@ -17,7 +16,9 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::measurement::Measurement;
 use crate::select::{Quorum, combine};
-use crate::session::{Action, Arrival, ConnectionId, Event, MAX_CONNECTIONS, Session, Target};
+use crate::session::{
+    Action, Arrival, ConnectionId, Event, MAX_CONNECTIONS, PRECISE_WITHIN, Session, Target,
+};
 use crate::time::{ClockTie, LocalInstant};
 use crate::url::Url;
 
@@ -346,5 +347,3 @@ impl ServerReport {
 
 /// The most servers of one survey.
 pub const MAX_SERVERS: usize = 16;
-/// Two waits that end so close together are one: the second would be missed by an ordinary timer.
-const PRECISE_WITHIN: Duration = Duration::from_millis(2);

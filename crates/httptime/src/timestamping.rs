@@ -29,6 +29,12 @@ impl Timestamping {
             Self::User => "user",
         }
     }
+
+    /// Whether a driver asks the kernel when bytes leave and arrive.
+    #[must_use]
+    pub const fn asks_kernel(self) -> bool {
+        !matches!(self, Self::User)
+    }
 }
 
 by_name!(Timestamping, "timestamping");
