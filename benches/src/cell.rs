@@ -121,7 +121,11 @@ impl Cell {
                     let outcome = world.measure(&config, seed);
                     match outcome.result {
                         Ok(measurement) => Run::measured(&measurement, outcome.truth),
-                        Err(Error::Inconsistent { .. } | Error::DateWentBack { .. }) => Run::Caught,
+                        Err(
+                            Error::Inconsistent { .. }
+                            | Error::DateWentBack { .. }
+                            | Error::DateFrozen { .. },
+                        ) => Run::Caught,
                         Err(error) => panic!("{} with seed {seed}: {error}", self.world.name()),
                     }
                 }
@@ -148,6 +152,10 @@ impl Cell {
         if schedule != ScheduleKind::Adaptive {
             builder = builder.schedule(schedule);
         }
+        // The others are compared as they were published: none sends checks.
+        let is_default =
+            (estimator, schedule) == (EstimatorKind::default(), ScheduleKind::default());
+        builder = builder.checks(is_default);
         if let Some(requests) = requests {
             builder = builder.requests(requests).duration(Duration::from_secs(2) * requests);
         }

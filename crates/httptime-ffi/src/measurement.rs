@@ -65,6 +65,10 @@ pub struct httptime_measurement {
     pub sent_by_kernel: u32,
     /// Of these, how many came at a time that the kernel gave.
     pub received_by_kernel: u32,
+    /// Of the requests, how many were checks, whose answer was known before they were sent.
+    pub checks: u32,
+    /// Whether the server's Date was seen to advance: 1 or 0. If not, it may stand still, and no clock is corrected by it.
+    pub date_advanced: i32,
     /// The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     pub server: [c_char; 136],
 }
@@ -93,6 +97,8 @@ unsafe impl Versioned for httptime_measurement {
             observations: 0,
             sent_by_kernel: 0,
             received_by_kernel: 0,
+            checks: 0,
+            date_advanced: 0,
             server: [0; 136],
         }
     }
@@ -132,6 +138,8 @@ impl From<&Measurement> for httptime_measurement {
             observations: measurement.observations(),
             sent_by_kernel: measurement.sent_by_kernel(),
             received_by_kernel: measurement.received_by_kernel(),
+            checks: measurement.checks(),
+            date_advanced: measurement.date_advanced().into(),
             server: array(measurement.server().unwrap_or_default()),
         }
     }

@@ -23,6 +23,7 @@ pub struct Config {
     family: Family,
     timestamping: Timestamping,
     min_servers: Option<usize>,
+    has_checks: bool,
     estimator: Arc<dyn Fn() -> Box<dyn Estimator> + Send + Sync>,
     schedule: Arc<dyn Fn() -> Box<dyn Schedule> + Send + Sync>,
 }
@@ -82,6 +83,12 @@ impl Config {
         self.min_servers
     }
 
+    /// Whether a fifth of the requests are checks.
+    #[must_use]
+    pub const fn has_checks(&self) -> bool {
+        self.has_checks
+    }
+
     /// The same, with the offset expected in `interval`.
     ///
     /// From an earlier measurement, say, or because the clock was just set. It saves requests and seconds: they are aimed
@@ -119,6 +126,7 @@ impl Default for Config {
             family: Family::default(),
             timestamping: Timestamping::default(),
             min_servers: None,
+            has_checks: true,
             estimator: Arc::new(|| EstimatorKind::default().build()),
             schedule: Arc::new(|| ScheduleKind::default().build()),
         }
@@ -136,6 +144,7 @@ impl fmt::Debug for Config {
             .field("family", &self.family)
             .field("timestamping", &self.timestamping)
             .field("min_servers", &self.min_servers)
+            .field("has_checks", &self.has_checks)
             .finish_non_exhaustive()
     }
 }
@@ -215,6 +224,17 @@ impl ConfigBuilder {
     #[must_use]
     pub fn min_servers(mut self, servers: usize) -> Self {
         self.0.min_servers = Some(servers);
+        self
+    }
+
+    /// Whether one request of five is a check, whose answer is already known [default: yes, from 15 requests on].
+    ///
+    /// Checks find what contradicts the assumptions: two clocks behind one name, a clock that runs too fast, a cache. Without them
+    /// the error is a little smaller for the same number of requests, and the bounds can be wrong without a sign of it. For the
+    /// comparison of estimators.
+    #[must_use]
+    pub fn checks(mut self, has_checks: bool) -> Self {
+        self.0.has_checks = has_checks;
         self
     }
 

@@ -46,6 +46,7 @@
 //! HTTP is not authenticated, so whoever sits on the path can make up the time.
 #![forbid(unsafe_code)]
 
+mod checks;
 #[cfg(feature = "net")]
 mod client;
 mod config;

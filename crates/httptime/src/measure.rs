@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::checks::{Check, Checks};
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::evidence::drift;
+use crate::limits::Limits;
 use crate::measurement::{Assumptions, Ended, Measurement};
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
@@ -46,8 +48,9 @@ pub struct Measure {
     server: String,
     sent_by_kernel: u32,
     received_by_kernel: u32,
-    /// When the request that was planned last is due, until it has left or failed.
-    due: Option<LocalInstant>,
+    checks: Checks,
+    /// The request that was planned last, until it has left or failed.
+    planned: Option<Planned>,
     /// Aims missed in a row.
     missed: u32,
     failures: u32,
@@ -60,6 +63,13 @@ pub struct Measure {
     ended: Option<Ended>,
     /// What proved that there is nothing to be measured.
     failed: Option<Error>,
+}
+
+/// A request that is planned.
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    due: LocalInstant,
+    check: Option<Check>,
 }
 
 /// The dates seen, to tell a clock that stands still from one that contradicts itself.
@@ -83,7 +93,12 @@ impl Measure {
             server: String::with_capacity(SERVER_CAPACITY),
             sent_by_kernel: 0,
             received_by_kernel: 0,
-            due: None,
+            checks: if config.has_checks() {
+                Checks::of(config.limits().requests())
+            } else {
+                Checks::none()
+            },
+            planned: None,
             missed: 0,
             failures: 0,
             sharing: 0,
@@ -102,31 +117,61 @@ impl Measure {
         if self.failed.is_some() {
             return Next::Done;
         }
-        if self.due.take().is_some_and(|due| self.is_too_late(due, earliest)) {
+        if self.planned.is_some_and(|planned| self.is_too_late(planned.due, earliest)) {
             self.missed += 1;
         }
-        let outstanding = self.progress.outstanding() > 0;
+        self.planned = None;
+        let is_waiting = self.progress.under_way() > 0;
         if self.ended.is_none() {
             match self.plan(earliest) {
-                Ok(next) => {
-                    self.due = if let Next::SendAt(at) = next { Some(at) } else { None };
-                    return next;
+                Ok(Some(planned)) => {
+                    self.planned = Some(planned);
+                    return Next::SendAt(planned.due);
                 }
+                Ok(None) => return Next::AwaitReply,
                 Err(ended) => self.ended = Some(ended),
             }
         }
-        if outstanding { Next::AwaitReply } else { Next::Done }
+        if is_waiting { Next::AwaitReply } else { Next::Done }
     }
 
-    fn plan(&mut self, earliest: LocalInstant) -> Result<Next, Ended> {
-        let limits = self.config.limits();
+    /// The next request: a check, where it is time for one, or what the schedule wants; `None` to wait for a response.
+    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, Ended> {
+        let planned = match self.plan_scheduled(earliest) {
+            Ok(None) => return Ok(None),
+            Ok(Some(due)) => {
+                let check = self.plan_check(earliest, Some(due));
+                Planned { due: check.map_or(due, |check| check.at), check }
+            }
+            Err(ended) => {
+                let is_early = matches!(ended, Ended::Target | Ended::Enough);
+                if is_early && self.checks.are_enough(&self.progress) {
+                    return Err(ended);
+                }
+                if self.progress.under_way() > 0 {
+                    return Ok(None);
+                }
+                let check = self.plan_check(earliest, None).ok_or(ended)?;
+                Planned { due: check.at, check: Some(check) }
+            }
+        };
+        let first = self.progress.first_sent().unwrap_or(planned.due);
+        if planned.due.saturating_since(first) > self.config.limits().duration() {
+            return Err(Ended::Duration);
+        }
+        Ok(Some(planned))
+    }
+
+    /// When the schedule wants a request to leave, with the checks set aside.
+    fn plan_scheduled(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
+        let limits = self.scheduled_limits();
         if self.progress.requests() >= limits.requests() {
             return Err(Ended::Requests);
         }
         if limits.target().is_some_and(|target| self.is_within(target)) {
             return Err(Ended::Target);
         }
-        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits)
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits)
             .expecting(self.config.expected());
         match self.schedule.plan(&view) {
             Plan::SendAt(at) => {
@@ -134,11 +179,31 @@ impl Measure {
                 if at.saturating_since(first) > limits.duration() {
                     return Err(Ended::Duration);
                 }
-                Ok(Next::SendAt(at))
+                Ok(Some(at))
             }
-            Plan::AwaitReply => Ok(Next::AwaitReply),
+            Plan::AwaitReply => Ok(None),
             Plan::Enough => Err(Ended::Enough),
         }
+    }
+
+    fn plan_check(&self, earliest: LocalInstant, next: Option<LocalInstant>) -> Option<Check> {
+        let limits = self.scheduled_limits();
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits);
+        self.checks.plan(&view, next, self.schedule.gap())
+    }
+
+    /// What the schedule may spend: the checks that are still to be sent are not for it.
+    fn scheduled_limits(&self) -> Limits {
+        let limits = *self.config.limits();
+        let checks = self.checks.left(&self.progress);
+        Limits { requests: limits.requests.saturating_sub(checks), ..limits }
+    }
+
+    /// Whether the request planned last is to go over a connection that was not used before: a check of the other servers behind
+    /// the name. Where none is open when it is due, any will do.
+    #[must_use]
+    pub fn wants_new_connection(&self) -> bool {
+        self.planned.and_then(|planned| planned.check).is_some_and(|check| check.wants_new_connection)
     }
 
     /// Asks the estimate itself only when the cheap one says yes.
@@ -152,9 +217,12 @@ impl Measure {
     /// An instant before the cross-timestamp of the beginning is of another clock: it ends the measurement with
     /// [`ClockOrigin`](Error::ClockOrigin).
     pub fn sent(&mut self, at: LocalInstant) {
-        self.due = None;
         self.missed = 0;
-        self.progress.sent(at);
+        if self.planned.take().is_some_and(|planned| planned.check.is_some()) {
+            self.progress.sent_check(at);
+        } else {
+            self.progress.sent(at);
+        }
         if let Err(error) = self.after_the_beginning(at) {
             self.failed.get_or_insert(error);
         }
@@ -170,6 +238,9 @@ impl Measure {
     }
 
     fn is_too_late(&self, due: LocalInstant, now: LocalInstant) -> bool {
+        if let Some(check) = self.planned.and_then(|planned| planned.check) {
+            return now > check.latest;
+        }
         let limits = self.config.limits();
         let view = View::new(now, &self.progress, self.estimator.as_ref(), limits)
             .expecting(self.config.expected());
@@ -232,7 +303,7 @@ impl Measure {
     /// three failures in a row with what it has. Requests lost that were under way at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
         self.alive()?;
-        self.due = None;
+        self.planned = None;
         if was_sent {
             self.progress.lost();
         }
@@ -244,7 +315,7 @@ impl Measure {
             self.failure = Some(error);
             return Ok(());
         }
-        self.sharing = self.progress.outstanding();
+        self.sharing = self.progress.under_way();
         self.count_failure(error)
     }
 
@@ -255,7 +326,7 @@ impl Measure {
     /// Gives `error` back when nothing has been measured yet; that is final.
     pub fn not_opened(&mut self, error: Error) -> Result<(), Error> {
         self.alive()?;
-        self.due = None;
+        self.planned = None;
         if self.progress.observations() == 0 {
             return Err(self.fail(error));
         }
@@ -269,14 +340,14 @@ impl Measure {
     /// Gives `error` back when it is the third failure in a row and nothing has been measured yet; that is final.
     pub fn discard(&mut self, error: Error) -> Result<(), Error> {
         self.alive()?;
-        self.due = None;
+        self.planned = None;
         self.progress.lost();
         self.count_failure(error)
     }
 
     /// The server had closed the connection before the request reached it. The request is sent again, and nothing has failed.
     pub fn unanswered(&mut self) {
-        self.due = None;
+        self.planned = None;
         self.progress.lost();
     }
 
@@ -418,6 +489,8 @@ impl Measure {
             bounds: bounds.widened(uncertainty.saturating_add(moved.abs())),
             requests: progress.requests(),
             observations: progress.observations(),
+            checks: progress.checks(),
+            date_advanced: self.dates.is_some_and(|dates| dates.first != dates.latest),
             sent_by_kernel: self.sent_by_kernel,
             received_by_kernel: self.received_by_kernel,
             started,

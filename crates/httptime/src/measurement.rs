@@ -80,6 +80,8 @@ pub struct Measurement {
     pub(crate) bounds: Interval,
     pub(crate) requests: u32,
     pub(crate) observations: u32,
+    pub(crate) checks: u32,
+    pub(crate) date_advanced: bool,
     pub(crate) sent_by_kernel: u32,
     pub(crate) received_by_kernel: u32,
     pub(crate) started: LocalInstant,
@@ -128,6 +130,19 @@ impl Measurement {
     #[must_use]
     pub const fn observations(&self) -> u32 {
         self.observations
+    }
+
+    /// How many of the [`requests`](Self::requests) were checks, whose answer was known before they were sent.
+    #[must_use]
+    pub const fn checks(&self) -> u32 {
+        self.checks
+    }
+
+    /// Whether the `Date` was seen to advance. If not, it may come from a clock that stands still or from a cache: nothing is to
+    /// be corrected by it.
+    #[must_use]
+    pub const fn date_advanced(&self) -> bool {
+        self.date_advanced
     }
 
     /// How many of the [`observations`](Self::observations) go by the kernel's time of the request's leaving, not the

@@ -19,6 +19,9 @@ pub struct Progress {
     tie: ClockTie,
     drift_ppm: u32,
     requests: u32,
+    checks: u32,
+    /// When the check left that is under way.
+    check_sent: Option<LocalInstant>,
     outstanding: u32,
     observations: u32,
     first_sent: Option<LocalInstant>,
@@ -58,6 +61,8 @@ impl Progress {
             tie,
             drift_ppm,
             requests: 0,
+            checks: 0,
+            check_sent: None,
             outstanding: 0,
             observations: 0,
             first_sent: None,
@@ -81,10 +86,28 @@ impl Progress {
         self.requests
     }
 
-    /// Requests under way.
+    /// How many of the [`requests`](Self::requests) were checks, which no schedule asked for.
+    #[must_use]
+    pub const fn checks(&self) -> u32 {
+        self.checks
+    }
+
+    /// How many of the [`requests`](Self::requests) the schedule asked for.
+    #[must_use]
+    pub const fn scheduled(&self) -> u32 {
+        self.requests - self.checks
+    }
+
+    /// Requests under way that the schedule asked for.
     #[must_use]
     pub const fn outstanding(&self) -> u32 {
         self.outstanding
+    }
+
+    /// Requests under way, a check included.
+    #[must_use]
+    pub const fn under_way(&self) -> u32 {
+        self.outstanding + self.check_sent.is_some() as u32
     }
 
     /// Responses that proved something.
@@ -124,6 +147,16 @@ impl Progress {
     #[must_use]
     pub fn unknown(&self) -> Option<Interval> {
         Some(self.known?.remaining.evidence().hull())
+    }
+
+    /// Offsets at which the server's `Date` may flip, with the drift allowed for in the bounds. A response that puts the flip
+    /// elsewhere contradicts the bounds, as far as their lag is small enough for a response to do so.
+    pub(crate) fn known_flip(&self) -> Option<Interval> {
+        let bounds = self.bounds()?;
+        let lag = Offset::from(self.known?.lag.allowance());
+        let upper = bounds.upper().saturating_sub(lag);
+        let lower = if lag < Offset::from(SMALL_LAG) { bounds.lower().saturating_sub(lag) } else { bounds.lower() };
+        Some(Interval::between(lower, upper))
     }
 
     /// The largest lag allowed for in the bounds.
@@ -189,22 +222,47 @@ impl Progress {
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
         let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
             .saturating_add(f64_to_nanos(self.handovers.trips().median()));
-        let ahead = offset.as_nanos().saturating_add(way);
-        let stamped = self.tie.wall_at(earliest).as_unix_nanos().saturating_add(ahead);
-        let wait = (NANOS_PER_SECOND - stamped.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
+        self.second_begins(offset.saturating_add(Offset::from_nanos(way)), earliest)
+    }
+
+    /// When a second of the server begins, at or after `earliest`, if the offset is `offset`.
+    #[must_use]
+    pub fn second_begins(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
+        let server = self.tie.wall_at(earliest).saturating_add(offset).as_unix_nanos();
+        let wait = (NANOS_PER_SECOND - server.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
+    }
+
+    /// A check left at this instant: a request whose answer is known already.
+    ///
+    /// One at a time: while it is under way, another one counts as a request of the schedule.
+    pub fn sent_check(&mut self, at: LocalInstant) {
+        if self.check_sent.is_some() {
+            self.sent(at);
+            return;
+        }
+        self.check_sent = Some(at);
+        self.checks += 1;
+        self.left(at);
     }
 
     /// A request left at this instant.
     pub fn sent(&mut self, at: LocalInstant) {
-        self.requests += 1;
         self.outstanding += 1;
+        self.left(at);
+    }
+
+    fn left(&mut self, at: LocalInstant) {
+        self.requests += 1;
         self.first_sent = self.first_sent.or(Some(at));
         self.last_sent = self.last_sent.max(Some(at));
     }
 
     /// The answer to a request will not come.
     pub fn lost(&mut self) {
+        if self.outstanding == 0 {
+            self.check_sent = None;
+        }
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
@@ -213,7 +271,12 @@ impl Progress {
     /// # Errors
     /// [`Error::Inconsistent`] when it contradicts the observations before it.
     pub fn absorb(&mut self, observation: &Observation) -> Result<(), Error> {
-        self.outstanding = self.outstanding.saturating_sub(1);
+        let handed_over = observation.sent().saturating_sub(observation.handover());
+        if self.check_sent == Some(handed_over) {
+            self.check_sent = None;
+        } else {
+            self.lost();
+        }
         self.observations += 1;
         let round_trip = observation.round_trip();
         self.round_trips.insert(duration_to_nanos(round_trip));
@@ -248,6 +311,8 @@ fn duration(nanos: f64) -> Duration {
     nanos_to_duration(f64_to_nanos(nanos))
 }
 
+/// A lag small enough for a check to wait for.
+const SMALL_LAG: Duration = Duration::from_millis(50);
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;
 

@@ -171,6 +171,11 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     /// planned instant could not be kept.
     fn plan(&mut self, view: &View<'_>) -> Plan;
 
+    /// The least time between two requests. The checks that a measurement adds keep to it as well.
+    fn gap(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether a request that would leave `late` had better be planned anew. Unless a schedule knows better: where it is later
     /// than what is unknown of the offset, a standard deviation.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
@@ -238,12 +243,12 @@ by_name!(ScheduleKind, "schedule");
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
-    /// At most one request a second and 12 in all.
+    /// At most one request a second and 16 in all, 4 of them checks.
     Polite,
-    /// At most 24 requests and about ten seconds, on one connection.
+    /// At most 28 requests and about ten seconds, on one connection; 5 of them are checks, which have connections of their own.
     #[default]
     Balanced,
-    /// At most 64 requests and five seconds, up to four under way at once.
+    /// At most 64 requests and five seconds, up to four under way at once; 12 of them are checks.
     Fast,
 }
 
@@ -265,8 +270,8 @@ impl Profile {
     #[must_use]
     pub const fn requests(self) -> u32 {
         match self {
-            Self::Polite => 12,
-            Self::Balanced => 24,
+            Self::Polite => 16,
+            Self::Balanced => 28,
             Self::Fast => 64,
         }
     }

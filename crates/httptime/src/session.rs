@@ -179,7 +179,17 @@ pub struct Session {
     is_keeping: bool,
     /// Connections that the server closed after a response without saying so.
     stale: u32,
+    spare: Spare,
     events: Events,
+}
+
+/// The connections for checks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spare {
+    /// One was opened, or could not be, for the request that is due.
+    was_tried: bool,
+    /// How many were opened. Each goes to another address of the name.
+    opened: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -222,6 +232,7 @@ impl Session {
             opening_time: None,
             is_keeping: true,
             stale: 0,
+            spare: Spare::default(),
             events: Events::new(),
         }
     }
@@ -326,18 +337,26 @@ impl Session {
             },
         };
         if self.is_in_vain(due, deadline) {
-            if self.progress().outstanding() > 0 {
+            if self.progress().under_way() > 0 {
                 return Some(self.wait(None, deadline));
             }
             self.end(Ok(()));
             return None;
         }
-        let ready = self.connections.iter().position(Connection::is_ready);
+        let ready = self.ready();
         if let Some(slot) = ready.filter(|_| now >= due) {
             self.request(slot, due, now);
             return None;
         }
-        let planned = ready.map(|_| (due, true));
+        let mut planned = ready.map(|_| (due, true));
+        if self.wants_spare() {
+            let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
+            if now >= open_at {
+                self.open_spare(now);
+                return None;
+            }
+            planned = planned.filter(|_| due < open_at).or(Some((open_at, false)));
+        }
         if self.is_enough_open() {
             return Some(self.wait(planned, deadline));
         }
@@ -360,6 +379,7 @@ impl Session {
     /// Writes the request that is due to a connection that is ready, unless it is too late for it.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
+        self.spare.was_tried = false;
         if self.measure.is_missed(due, now) {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
@@ -379,9 +399,42 @@ impl Session {
         connection.begin(Opening { begun: now, deadline, attempt: now, index, tried: 1 });
     }
 
+    /// The connection for the request that is due: for a check on a new connection one that was opened for it, if it is open by now.
+    fn ready(&self) -> Option<usize> {
+        let spare = |it: &Connection| it.is_ready() && it.is_spare();
+        let spare = self.connections.iter().position(spare);
+        let any = self.connections.iter().position(Connection::is_ready_for_any);
+        if self.measure.wants_new_connection() { spare.or(any) } else { any }
+    }
+
+    /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are new.
+    fn wants_spare(&self) -> bool {
+        self.is_keeping && !self.spare.was_tried && self.measure.wants_new_connection()
+    }
+
+    /// Has the driver open a connection for a check, to the next address of the name.
+    fn open_spare(&mut self, now: LocalInstant) {
+        self.spare.was_tried = true;
+        let Some(slot) = self.free_slot().or_else(|| self.give_up_idle()) else { return };
+        self.spare.opened += 1;
+        let deadline = now.saturating_add(self.config.limits().timeout());
+        let index = self.address + self.spare.opened;
+        let tried = self.addresses.len();
+        let opening = Opening { begun: now, deadline, attempt: now, index, tried };
+        self.connections[slot].begin_spare(opening);
+    }
+
+    /// Closes an idle connection where another one is ready.
+    fn give_up_idle(&mut self) -> Option<usize> {
+        let idle = |(slot, it): (usize, &Connection)| it.is_ready().then_some(slot);
+        let slot = self.connections.iter().enumerate().filter_map(idle).nth(1)?;
+        self.connections[slot].close();
+        Some(slot)
+    }
+
     fn is_enough_open(&self) -> bool {
-        let usable = self.connections.iter().filter(|it| it.is_ready() || it.is_opening());
-        usable.count() >= self.wanted()
+        let is_usable = |it: &&Connection| !it.is_spare() && (it.is_ready() || it.is_opening());
+        self.connections.iter().filter(is_usable).count() >= self.wanted()
     }
 
     /// A closed connection.
@@ -409,11 +462,12 @@ impl Session {
     /// When a request can leave: now, or when a connection will be open.
     fn earliest(&self, now: LocalInstant) -> LocalInstant {
         let held = self.backoff.earliest(now);
-        if self.connections.iter().any(Connection::is_ready) {
+        if self.connections.iter().any(Connection::is_ready_for_any) {
             return held;
         }
         let took = self.opening_time.map_or(Duration::ZERO, |took| took * 3 / 2);
-        let opening = self.connections.iter().filter_map(Connection::opening_since).min();
+        let usable = self.connections.iter().filter(|it| !it.is_spare());
+        let opening = usable.filter_map(Connection::opening_since).min();
         let can_open = self.connections.len() < MAX_CONNECTIONS
             || self.connections.iter().any(Connection::is_closed);
         match opening {
@@ -558,7 +612,7 @@ impl Session {
                         Err(error) => self.end(Err(error)),
                     }
                 }
-                if is_kept && !self.is_keeping {
+                if is_kept && (!self.is_keeping || self.connections[slot].is_spare()) {
                     self.connections[slot].close();
                 }
                 self.note_turnaround();
@@ -585,8 +639,17 @@ impl Session {
     }
 
     fn conclude(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
+        let is_spare = self.connections[slot].is_spare();
         match outcome {
             Outcome::Nothing => {}
+            Outcome::Opened { took, .. } if is_spare => {
+                let address = self.connections[slot].address();
+                self.events.push(Event::Opened { address, took });
+            }
+            // The check goes over another connection.
+            Outcome::NoConnection { .. } | Outcome::Unusable(_) if is_spare => {
+                self.events.push(Event::Dropped);
+            }
             Outcome::Opened { index, took } => {
                 self.backoff.opened();
                 self.address = index;

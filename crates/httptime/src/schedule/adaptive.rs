@@ -16,9 +16,6 @@ use crate::time::{
 /// deviation and q the mean queueing on the way there, which the aim has to make up for. (Probabilistic bisection,
 /// with an aim found by simulation.)
 ///
-/// Requests that the seconds left do not need are spent on checks: one shortly before each flip, where the answer is known.
-/// They cost no time and find out a server whose `Date` is not what it is taken for.
-///
 /// Where the offset is [expected](crate::config::Config::expecting), it first asks at the two ends of that.
 ///
 /// It has enough when the belief is as narrow as a clock can be read, and when sixteen responses in a row have not
@@ -58,8 +55,6 @@ struct Tuning {
 struct Volley {
     at: Option<LocalInstant>,
     aimed: u32,
-    /// Whether a check was sent ahead of it, while none is aimed at it yet.
-    checked: bool,
 }
 
 /// When the belief last became narrower.
@@ -166,31 +161,8 @@ impl Adaptive {
         let offset = belief.mean.saturating_add(Offset::from_nanos(f64_to_nanos(lead)));
         let at = belief.aim(view, offset, from);
         self.sweep.interrupt();
-        if let Some(early) = self.check(view, belief, at).filter(|early| *early >= from) {
-            self.planned = Volley { checked: true, ..volley };
-            return Plan::SendAt(early);
-        }
-        self.planned =
-            Volley { at: volley.at.or(Some(at)), aimed: volley.aimed + 1, checked: false };
+        self.planned = Volley { at: volley.at.or(Some(at)), aimed: volley.aimed + 1 };
         Plan::SendAt(at)
-    }
-
-    /// When to send a check ahead of a request aimed at the flip: well before the flip can come, if there are requests to
-    /// spare. A `Date` late by a lag that changes, or a second clock behind one name, never contradicts requests that are all
-    /// aimed into what is left.
-    fn check(&self, view: &View<'_>, belief: &Belief, at: LocalInstant) -> Option<LocalInstant> {
-        let progress = view.progress();
-        let limits = view.limits();
-        let needed = flips_left(view).saturating_mul(self.tuning.connections);
-        let spare = limits.requests().saturating_sub(progress.requests()) > needed;
-        let idle = progress.outstanding() == 0 && !self.volley.checked;
-        if !spare || !idle || !belief.is_late() || !self.tuning.gap.is_zero() {
-            return None;
-        }
-        let early = 2.0 * nanos_to_f64(duration_to_nanos(progress.round_trip_median()?))
-            + 4.0 * (belief.stddev + belief.queueing);
-        let early = Duration::from_nanos(f64_to_nanos(early).unsigned_abs());
-        (early < HALF_A_SECOND).then(|| at.saturating_sub(early))
     }
 }
 
@@ -227,7 +199,7 @@ impl Schedule for Adaptive {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        if self.sweep.settle(progress.requests()) {
+        if self.sweep.settle(progress.scheduled()) {
             self.volley = self.planned;
             self.probes.sent += u32::from(self.probes.planned);
         }
@@ -251,6 +223,10 @@ impl Schedule for Adaptive {
             }
             _ => self.aimed(view, &belief, from),
         }
+    }
+
+    fn gap(&self) -> Duration {
+        self.tuning.gap
     }
 
     /// Where several go out at once, seconds are dearer than requests: the flip is missed either way, and the answer may tell

@@ -28,6 +28,8 @@ pub(super) struct Connection {
     address: SocketAddr,
     /// Why an address tried before the present one did not answer.
     failure: Option<Error>,
+    /// Opened for a check. It is closed after its answer.
+    is_spare: bool,
     /// When it became ready.
     ready_at: LocalInstant,
     /// When the latest request was put into the output.
@@ -133,6 +135,7 @@ impl Connection {
             has_request: false,
             plaintext: Vec::with_capacity(BUFFER),
             failure: None,
+            is_spare: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
             requested_at: LocalInstant::from_nanos(0),
@@ -153,6 +156,16 @@ impl Connection {
     /// Whether it can take a request.
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.has_request
+    }
+
+    /// Whether it was opened for a check.
+    pub(super) const fn is_spare(&self) -> bool {
+        self.is_spare
+    }
+
+    /// Whether it can take a request, and is open for those that are no checks.
+    pub(super) const fn is_ready_for_any(&self) -> bool {
+        self.is_ready() && !self.is_spare
     }
 
     /// Whether it has a request that has not begun to leave.
@@ -231,7 +244,14 @@ impl Connection {
     /// Has the driver connect: see [`take_pending`](Self::take_pending).
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
+        self.is_spare = false;
         self.state = State::Pending(opening);
+    }
+
+    /// The same, for a check.
+    pub(super) fn begin_spare(&mut self, opening: Opening) {
+        self.begin(opening);
+        self.is_spare = true;
     }
 
     /// Whether the driver is to connect.
