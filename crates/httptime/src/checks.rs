@@ -25,12 +25,21 @@ use std::time::Duration;
 
 use crate::progress::Progress;
 use crate::schedule::View;
-use crate::time::{LocalInstant, Offset, duration_to_nanos};
+use crate::time::{LocalInstant, duration_to_nanos};
 
 /// The checks of one measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Checks {
     wanted: u32,
+    sent: Sent,
+}
+
+/// How many of each kind were sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sent {
+    before: u32,
+    after: u32,
+    anywhere: u32,
 }
 
 /// A check that is planned.
@@ -40,27 +49,53 @@ pub(crate) struct Check {
     /// Sent later than this, its answer may not be known.
     pub(crate) latest: LocalInstant,
     pub(crate) wants_new_connection: bool,
+    side: Side,
+}
+
+/// Where a check lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Just before the flip.
+    Before,
+    /// Just after it.
+    After,
+    /// Anywhere in the second.
+    Anywhere,
 }
 
 impl Checks {
     /// For a measurement of at most so many requests.
-    pub(crate) const fn of(requests: u32) -> Self {
-        let wanted = if requests / SHARE > FEWEST { requests / SHARE } else { FEWEST };
-        Self { wanted: if requests < FEWEST_REQUESTS { 0 } else { wanted } }
+    pub(crate) fn of(requests: u32) -> Self {
+        let wanted = if requests < FEWEST * 3 { 0 } else { (requests / SHARE).clamp(FEWEST, MOST) };
+        Self { wanted, ..Self::none() }
     }
 
-    pub(crate) const fn none() -> Self {
-        Self { wanted: 0 }
+    pub(crate) fn none() -> Self {
+        Self { wanted: 0, sent: Sent::default() }
     }
 
     /// How many are still to be sent.
-    pub(crate) const fn left(&self, progress: &Progress) -> u32 {
-        self.wanted.saturating_sub(progress.checks())
+    pub(crate) const fn left(&self) -> u32 {
+        self.wanted.saturating_sub(self.sent())
     }
 
-    /// How many are to be sent before a measurement ends early, because its target is reached or nothing is left to gain.
-    pub(crate) fn are_enough(&self, progress: &Progress) -> bool {
-        progress.checks() >= self.wanted.min(FEWEST)
+    const fn sent(&self) -> u32 {
+        let Sent { before, after, anywhere } = self.sent;
+        before + after + anywhere
+    }
+
+    /// One that was planned was sent.
+    pub(crate) const fn note(&mut self, check: &Check) {
+        match check.side {
+            Side::Before => self.sent.before += 1,
+            Side::After => self.sent.after += 1,
+            Side::Anywhere => self.sent.anywhere += 1,
+        }
+    }
+
+    /// Whether a measurement may end early, because its target is reached or nothing is left to gain.
+    pub(crate) const fn are_enough(&self) -> bool {
+        self.sent() >= self.wanted || self.sent() >= FEWEST
     }
 
     /// A check that fits before the request that the schedule wants to leave at `next`, if it is time for one; with no such request,
@@ -72,7 +107,7 @@ impl Checks {
         gap: Duration,
     ) -> Option<Check> {
         let progress = view.progress();
-        if self.left(progress) == 0 || progress.under_way() > 0 {
+        if self.left() == 0 || progress.under_way() > 0 {
             return None;
         }
         if next.is_some() && !self.is_time(view) {
@@ -81,106 +116,106 @@ impl Checks {
         let from = progress.last_sent().map_or(view.earliest(), |last| {
             last.saturating_add(gap).max(view.earliest())
         });
-        let check = Kind::of(progress.checks()).check(progress, from)?;
+        let round_trip = progress.round_trip_median()?;
         // With a gap between requests, every check makes the next request later. One that has a connection of its own may still be
         // under way when the next request leaves.
-        let taken = if check.wants_new_connection {
-            Duration::ZERO
-        } else {
-            progress.round_trip_median()? * 2
+        let fits = |check: &Check| {
+            let taken = if check.wants_new_connection { Duration::ZERO } else { round_trip * 2 };
+            let ends = check.at.saturating_add(taken);
+            !gap.is_zero() || next.is_none_or(|next| ends < next)
         };
-        let fits = |next| check.at.saturating_add(taken) < next;
-        (!gap.is_zero() || next.is_none_or(fits)).then_some(check)
+        let possible = self.sides().into_iter().filter(|(_, left)| *left > 0);
+        let checks = possible.filter_map(|(side, _)| self.check(side, progress, from, gap));
+        checks.filter(fits).min_by_key(|check| check.at)
     }
 
-    /// Checks are spread over the last three fifths of the measurement, in requests or in seconds: by then there is something to check.
+    /// How many are left on each side.
+    fn sides(&self) -> [(Side, u32); 3] {
+        let anywhere = self.wanted / 7;
+        let before = (self.wanted - anywhere).div_ceil(2);
+        let after = self.wanted - anywhere - before;
+        [
+            (Side::Before, before.saturating_sub(self.sent.before)),
+            (Side::After, after.saturating_sub(self.sent.after)),
+            (Side::Anywhere, if self.left() == 1 { anywhere - self.sent.anywhere } else { 0 }),
+        ]
+    }
+
+    /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the more they can tell.
     fn is_time(&self, view: &View<'_>) -> bool {
         let (progress, limits) = (view.progress(), view.limits());
         let per_mille = |part: u128, whole: u128| (part * 1000).checked_div(whole).unwrap_or(1000);
-        let spent = progress.first_sent().map_or(Duration::ZERO, |first| view.earliest().saturating_since(first));
+        let begun = progress.first_sent().unwrap_or(view.earliest());
+        let spent = view.earliest().saturating_since(begun);
         let scheduled = limits.requests().saturating_sub(progress.checks());
         let requests = per_mille(progress.scheduled().into(), scheduled.into());
         let seconds = per_mille(spent.as_nanos(), limits.duration().as_nanos());
-        let due = 400 + u128::from(600 * progress.checks() / self.wanted);
-        requests.max(seconds) >= due
-    }
-}
-
-/// Where a check lies.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    /// Just before the flip, on a connection of its own.
-    Before,
-    /// Just after it.
-    After { wants_new_connection: bool },
-    /// Anywhere in the second.
-    Anywhere { number: u32 },
-}
-
-impl Kind {
-    const fn of(number: u32) -> Self {
-        match number % 5 {
-            0 | 2 => Self::Before,
-            1 => Self::After { wants_new_connection: false },
-            3 => Self::After { wants_new_connection: true },
-            _ => Self::Anywhere { number },
-        }
+        let sent = u128::from(self.sent());
+        let wanted = u128::from(self.wanted);
+        requests >= 800 + 200 * sent / wanted || seconds >= 400 + 500 * sent / wanted
     }
 
-    /// The first that can be sent from then on; `None` while too much is unknown.
-    fn check(self, progress: &Progress, from: LocalInstant) -> Option<Check> {
-        let unknown = progress.known_flip()?;
+    /// The first on this side that can be sent from then on; `None` while too much is unknown.
+    fn check(
+        &self,
+        side: Side,
+        progress: &Progress,
+        from: LocalInstant,
+        gap: Duration,
+    ) -> Option<Check> {
+        let unknown = progress.unknown()?;
         if unknown.width() > MOST_UNKNOWN {
             return None;
         }
-        // Mostly it takes no longer than this.
-        let round_trip = progress.round_trip_median()?.mul_f64(1.25) + progress.queueing()?;
-        let near = (round_trip / 8).saturating_add(unknown.width() / 4).saturating_add(GRAIN);
-        let after = |away: Duration, from| {
-            progress.second_begins(unknown.lower().saturating_sub(away.into()), from)
-        };
-        Some(match self {
-            Self::Before => {
-                let ahead = Offset::from(round_trip.saturating_add(near));
-                let at = progress.second_begins(unknown.upper().saturating_add(ahead), from);
-                Check { at, latest: at.saturating_add(near), wants_new_connection: true }
+        let round_trip = progress.round_trip_median()?;
+        let near = progress.decisive_distance()?;
+        let flip = unknown.midpoint();
+        let before = |away: Duration| progress.aim(flip.saturating_add(away.into()), from);
+        let after = |away: Duration, from| progress.aim(flip.saturating_sub(away.into()), from);
+        let (at, latest, wants_new_connection) = match side {
+            // The old connection is wanted again for the request that goes to the flip itself.
+            Side::Before if self.sent.before % 2 == 0 && gap.is_zero() => {
+                let at = before(near + round_trip * 2 + MILLISECOND);
+                (at, at.saturating_add(round_trip * 2), false)
             }
-            Self::After { wants_new_connection } => {
-                // The connection takes a round trip to open, and there is time for that only once the flip's own request is answered.
-                let opening = if wants_new_connection { round_trip * 2 + MILLISECOND } else { Duration::ZERO };
-                let slack = round_trip * 3 + MILLISECOND;
+            Side::Before => {
+                let at = before(near);
+                (at, at.saturating_add(near / 4), self.sent.before % 2 == 1)
+            }
+            Side::After => {
+                // A connection takes a round trip to open, and there is time for that only once the flip's own request is answered.
+                let is_new = self.sent.after % 2 == 1;
+                let opening = if is_new { round_trip * 2 + MILLISECOND } else { Duration::ZERO };
+                let slack = round_trip * 4 + MILLISECOND * 2;
                 let at = after(near, from.saturating_sub(slack)).max(from).saturating_add(opening);
-                Check { at, latest: at.saturating_add(QUARTER_SECOND), wants_new_connection }
+                (at, at.saturating_add(QUARTER_SECOND), is_new)
             }
-            Self::Anywhere { number } => {
-                let room = (HALF_A_SECOND * 2).saturating_sub(round_trip + unknown.width() + near * 2);
-                let away = near.saturating_add(share(progress, number, room));
-                let at = after(away, from);
-                Check { at, latest: at.saturating_add(near), wants_new_connection: false }
+            Side::Anywhere => {
+                let room = (QUARTER_SECOND * 4).saturating_sub(near * 2);
+                let at = after(near.saturating_add(share(progress, room)), from);
+                (at, at.saturating_add(near), false)
             }
-        })
+        };
+        Some(Check { at, latest, wants_new_connection, side })
     }
 }
 
-/// A part of `room`: Weyl's sequence, begun at a phase that differs from one measurement to the next.
-fn share(progress: &Progress, number: u32, room: Duration) -> Duration {
+/// A part of `room` that differs from one measurement to the next.
+fn share(progress: &Progress, room: Duration) -> Duration {
     let begun = progress.first_sent().map_or(0, LocalInstant::as_nanos).unsigned_abs();
-    let phase = begun.wrapping_add(u64::from(number)).wrapping_mul(GOLDEN_64) >> 44;
+    let phase = begun.wrapping_mul(GOLDEN_64) >> 44;
     Duration::from_nanos((duration_to_nanos(room).unsigned_abs() >> 20) * phase)
 }
 
 /// One request of so many is a check.
-const SHARE: u32 = 5;
-/// At least two on each side of the flip.
-const FEWEST: u32 = 4;
-/// A measurement of fewer requests has none to spare: each halves the remaining uncertainty.
-const FEWEST_REQUESTS: u32 = 16;
+const SHARE: u32 = 4;
+/// At least three on each side of the flip, and no more than a third of the requests. A measurement with less room has none to
+/// spare: each request halves the remaining uncertainty.
+const FEWEST: u32 = 6;
+const MOST: u32 = 8;
 /// With more than this unknown, no answer is known.
 const MOST_UNKNOWN: Duration = QUARTER_SECOND;
 const QUARTER_SECOND: Duration = Duration::from_millis(250);
-const HALF_A_SECOND: Duration = Duration::from_millis(500);
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// What a clock can be read to, and a little more.
-const GRAIN: Duration = Duration::from_micros(20);
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN_64: u64 = 0x9e37_79b9_7f4a_7c15;

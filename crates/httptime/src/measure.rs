@@ -145,7 +145,7 @@ impl Measure {
             }
             Err(ended) => {
                 let is_early = matches!(ended, Ended::Target | Ended::Enough);
-                if is_early && self.checks.are_enough(&self.progress) {
+                if is_early && self.checks.are_enough() {
                     return Err(ended);
                 }
                 if self.progress.under_way() > 0 {
@@ -195,7 +195,7 @@ impl Measure {
     /// What the schedule may spend: the checks that are still to be sent are not for it.
     fn scheduled_limits(&self) -> Limits {
         let limits = *self.config.limits();
-        let checks = self.checks.left(&self.progress);
+        let checks = self.checks.left();
         Limits { requests: limits.requests.saturating_sub(checks), ..limits }
     }
 
@@ -218,10 +218,12 @@ impl Measure {
     /// [`ClockOrigin`](Error::ClockOrigin).
     pub fn sent(&mut self, at: LocalInstant) {
         self.missed = 0;
-        if self.planned.take().is_some_and(|planned| planned.check.is_some()) {
-            self.progress.sent_check(at);
-        } else {
-            self.progress.sent(at);
+        match self.planned.take().and_then(|planned| planned.check) {
+            Some(check) => {
+                self.checks.note(&check);
+                self.progress.sent_check(at);
+            }
+            None => self.progress.sent(at),
         }
         if let Err(error) = self.after_the_beginning(at) {
             self.failed.get_or_insert(error);

@@ -149,14 +149,30 @@ impl Progress {
         Some(self.known?.remaining.evidence().hull())
     }
 
-    /// Offsets at which the server's `Date` may flip, with the drift allowed for in the bounds. A response that puts the flip
-    /// elsewhere contradicts the bounds, as far as their lag is small enough for a response to do so.
-    pub(crate) fn known_flip(&self) -> Option<Interval> {
-        let bounds = self.bounds()?;
-        let lag = Offset::from(self.known?.lag.allowance());
-        let upper = bounds.upper().saturating_sub(lag);
-        let lower = if lag < Offset::from(SMALL_LAG) { bounds.lower().saturating_sub(lag) } else { bounds.lower() };
-        Some(Interval::between(lower, upper))
+    /// By how much the remaining uncertainty is narrower than a round trip without queueing.
+    ///
+    /// If the forward path never takes less than f, and the return path never less than b, no answers leave less than f + b: what is
+    /// short of it, a lag that changes, another clock or more drift has taken away.
+    fn shortfall(&self) -> Option<Offset> {
+        let width = self.known?.remaining.evidence().width();
+        Some(Offset::from(self.round_trip_base()?).saturating_sub(width))
+    }
+
+    /// The largest [`shortfall`](Self::shortfall) that the lag and the path explain.
+    fn explained(&self) -> Option<Duration> {
+        let lag = self.known?.lag.allowance();
+        Some(lag + self.round_trip_base()? / 8 + self.queueing()? + UNEXPLAINED)
+    }
+
+    /// How far from the middle of the remaining uncertainty a response must be stamped to contradict it, if it puts the flip on the
+    /// other side. Where the lag allowed for is so large that no response does that, without the lag.
+    pub(crate) fn decisive_distance(&self) -> Option<Duration> {
+        let lag = self.known?.lag.allowance();
+        let explained = self.explained()?;
+        let explained = if lag > SMALL_LAG { explained.saturating_sub(lag) } else { explained };
+        // Half of what is left when a round trip is taken off.
+        let left = Offset::ZERO.saturating_sub(self.shortfall()?).max(Offset::ZERO);
+        Some(explained + left.abs() / 2 + self.queueing()? * 3)
     }
 
     /// The largest lag allowed for in the bounds.
@@ -303,7 +319,14 @@ impl Progress {
         known.shortest = known.shortest.min(round_trip);
         known.last = round_trip;
         let width = known.bounds.evidence().width();
-        if width < Offset::ZERO { Err(Error::Inconsistent { gap: width.abs() }) } else { Ok(()) }
+        if width < Offset::ZERO {
+            return Err(Error::Inconsistent { gap: width.abs() });
+        }
+        let unexplained = self.shortfall().zip(self.explained()).and_then(|(short, explained)| {
+            let beyond = short.saturating_sub(explained.into());
+            (beyond > Offset::ZERO).then(|| beyond.abs())
+        });
+        unexplained.map_or(Ok(()), |gap| Err(Error::Inconsistent { gap }))
     }
 }
 
@@ -311,6 +334,8 @@ fn duration(nanos: f64) -> Duration {
     nanos_to_duration(f64_to_nanos(nanos))
 }
 
+/// What the reading of clocks, and hosts that are busy, take from the remaining uncertainty.
+const UNEXPLAINED: Duration = Duration::from_micros(100);
 /// A lag small enough for a check to wait for.
 const SMALL_LAG: Duration = Duration::from_millis(50);
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.

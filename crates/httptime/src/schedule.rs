@@ -270,8 +270,8 @@ impl Profile {
     #[must_use]
     pub const fn requests(self) -> u32 {
         match self {
-            Self::Polite => 16,
-            Self::Balanced => 28,
+            Self::Polite => 18,
+            Self::Balanced => 30,
             Self::Fast => 64,
         }
     }
@@ -282,7 +282,7 @@ impl Profile {
         match self {
             Self::Polite => Duration::from_secs(30),
             Self::Balanced => Duration::from_millis(10_500),
-            Self::Fast => Duration::from_secs(5),
+            Self::Fast => Duration::from_secs(6),
         }
     }
 }
