@@ -43,7 +43,8 @@ fn against_htpdate(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         out,
         "| world | htpdate's median ÷ ours at 12 | at 24 | at 32 | estimators that beat posterior with the same schedule | pairs that beat the defaults |\n|---|---|---|---|---|---|"
     )?;
-    for world in worlds::ALL.iter().filter(|world| world.truth() != Truth::Broken) {
+    let compared = worlds::ALL.iter().filter(|world| world.is_comparison());
+    for world in compared.filter(|world| world.truth() != Truth::Broken) {
         let mut line = format!("| {} |", world.name());
         let (mut estimators, mut pairs) = (Vec::new(), Vec::new());
         for requests in EQUAL_REQUESTS.iter().map(u32::to_string) {
@@ -80,6 +81,7 @@ fn calibration(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
                 row.names[1] == kind.name()
                     && row.names[2] == schedule
                     && truth(row) == Truth::Plain
+                    && is_comparison(row)
             });
             let shares: Vec<_> = plain.map(Row::within).collect();
             if shares.is_empty() {
@@ -134,6 +136,10 @@ fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 
 fn of(truth: Truth) -> impl Iterator<Item = &'static NamedWorld> {
     worlds::ALL.iter().filter(move |world| world.truth() == truth)
+}
+
+fn is_comparison(row: &Row) -> bool {
+    worlds::named(&row.names[0]).is_some_and(NamedWorld::is_comparison)
 }
 
 fn truth(row: &Row) -> Truth {

@@ -16,9 +16,9 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::{LocalInstant, Timestamp};
+use httptime::{LocalInstant, Offset, Timestamp};
 
-use crate::{Path, SimClient, SimClock, SimServer, World};
+use crate::{Path, SimBalance, SimClient, SimClock, SimConnections, SimServer, SimWorker, World};
 
 /// A kind of world; a seed makes it one.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,7 @@ pub struct NamedWorld {
     about: &'static str,
     truth: Truth,
     stated_lag: Duration,
+    is_comparison: bool,
     build: fn(SimClock, &mut Rng) -> World,
 }
 
@@ -44,7 +45,8 @@ pub enum Truth {
     Broken,
 }
 
-/// All of them: plain ones first, then those with a hidden error, then those in which an assumption is broken.
+/// All of them. Those in which estimators and schedules are compared come first: plain ones, those with a hidden error, those
+/// in which an assumption is broken. Then those that show what is made of servers with a fault.
 pub const ALL: &[NamedWorld] = &[
     plain("lan", "0.2 ms, queueing 0.05 ms", |clock, _| idle(clock, 0.2, 0.05)),
     plain("metro", "2 ms, queueing 0.3 ms", |clock, _| idle(clock, 2.0, 0.3)),
@@ -140,6 +142,54 @@ pub const ALL: &[NamedWorld] = &[
             },
         )
     },
+    faulty(
+        "two-clocks-5ms",
+        "2 ms, queueing 0.3 ms; two clocks 5 ms apart, by request in turn",
+        |clock, random| two_clocks(clock, random, 5, SimBalance::RoundRobin),
+    ),
+    faulty(
+        "two-clocks-50ms",
+        "2 ms, queueing 0.3 ms; two clocks 50 ms apart, by request in turn",
+        |clock, random| two_clocks(clock, random, 50, SimBalance::RoundRobin),
+    ),
+    faulty(
+        "two-clocks-400ms",
+        "2 ms, queueing 0.3 ms; two clocks 400 ms apart, by request in turn",
+        |clock, random| two_clocks(clock, random, 400, SimBalance::RoundRobin),
+    ),
+    faulty(
+        "two-clocks-random-5ms",
+        "2 ms, queueing 0.3 ms; two clocks 5 ms apart, drawn by request",
+        |clock, random| two_clocks(clock, random, 5, SimBalance::Random),
+    ),
+    faulty(
+        "two-clocks-random-50ms",
+        "2 ms, queueing 0.3 ms; two clocks 50 ms apart, drawn by request",
+        |clock, random| two_clocks(clock, random, 50, SimBalance::Random),
+    ),
+    faulty(
+        "two-clocks-random-400ms",
+        "2 ms, queueing 0.3 ms; two clocks 400 ms apart, drawn by request",
+        |clock, random| two_clocks(clock, random, 400, SimBalance::Random),
+    ),
+    faulty(
+        "balanced-50ms",
+        "2 ms, queueing 0.3 ms; two clocks 50 ms apart, by connection; closes after 1, 5 or 100 responses",
+        |clock, random| {
+            let balance =
+                if random.bool() { SimBalance::Connections } else { SimBalance::RandomConnections };
+            two_clocks(clock, random, 50, balance).with_connections(reconnecting(random))
+        },
+    ),
+    faulty("server-drift-300", "2 ms, queueing 0.3 ms; clocks 300 ppm apart", |clock, random| {
+        drifting(clock, random, 300)
+    }),
+    faulty("server-drift-1000", "2 ms, queueing 0.3 ms; clocks 1000 ppm apart", |clock, random| {
+        drifting(clock, random, 1_000)
+    }),
+    faulty("server-drift-5000", "2 ms, queueing 0.3 ms; clocks 5000 ppm apart", |clock, random| {
+        drifting(clock, random, 5_000)
+    }),
 ];
 
 /// The world of this name.
@@ -153,7 +203,17 @@ const fn plain(
     about: &'static str,
     build: fn(SimClock, &mut Rng) -> World,
 ) -> NamedWorld {
-    NamedWorld { name, about, truth: Truth::Plain, stated_lag: Duration::ZERO, build }
+    let stated_lag = Duration::ZERO;
+    NamedWorld { name, about, truth: Truth::Plain, stated_lag, is_comparison: true, build }
+}
+
+/// A world that shows what is made of a server with a fault.
+const fn faulty(
+    name: &'static str,
+    about: &'static str,
+    build: fn(SimClock, &mut Rng) -> World,
+) -> NamedWorld {
+    NamedWorld { truth: Truth::Broken, is_comparison: false, ..plain(name, about, build) }
 }
 
 fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
@@ -164,6 +224,26 @@ fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
 fn lagging(clock: SimClock, random: &mut Rng, period: Duration) -> World {
     let server = SimServer::ticking(period, period.mul_f64(random.f64()));
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// Two clocks behind one name; either of them may be the one ahead.
+fn two_clocks(clock: SimClock, random: &mut Rng, apart_ms: i64, balance: SimBalance) -> World {
+    let ahead_ms = if random.bool() { apart_ms } else { -apart_ms };
+    let other = SimWorker::exact().ahead(Offset::from_nanos(ahead_ms * 1_000_000));
+    let server = SimServer::exact().workers(&[SimWorker::exact(), other], balance);
+    World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// A server that closes its connections, some sooner, some later.
+fn reconnecting(random: &mut Rng) -> SimConnections {
+    let responses = [1, 5, 100][random.usize(0..3)];
+    SimConnections::new().handshake().closing_after(responses)
+}
+
+/// A server's clock that runs too fast or too slow.
+fn drifting(clock: SimClock, random: &mut Rng, ppm: i64) -> World {
+    let ppb = if random.bool() { ppm * 1_000 } else { ppm * -1_000 };
+    idle(clock.drifting_ppb(ppb), 2.0, 0.3)
 }
 
 impl NamedWorld {
@@ -189,6 +269,12 @@ impl NamedWorld {
     #[must_use]
     pub const fn stated_lag(&self) -> Duration {
         self.stated_lag
+    }
+
+    /// Whether estimators and schedules are compared here. The other worlds show what is made of servers with a fault.
+    #[must_use]
+    pub const fn is_comparison(&self) -> bool {
+        self.is_comparison
     }
 
     /// A world of this kind. The seed gives the offset (within a minute), the time of day and the phases.

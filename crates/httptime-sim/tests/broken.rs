@@ -1,0 +1,90 @@
+//! What becomes of measurements of servers with a fault: the share that ended with an error that says so, the share whose
+//! bounds hold, and the share that misses the truth while nobody is told.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use httptime::Config;
+use httptime::schedule::Profile;
+use httptime_sim::worlds::{self, NamedWorld, Truth};
+use httptime_sim::{Outcome, Verdict};
+
+const SEEDS: std::ops::Range<u64> = 0..200;
+
+/// What became of the measurements in one world with one profile.
+#[derive(Debug, Default, Clone, Copy)]
+struct Shares {
+    caught: u32,
+    held: u32,
+    missed: u32,
+    failed: u32,
+    /// Those that have a result although no `Date` later than the first was seen.
+    unproven: u32,
+}
+
+impl Shares {
+    fn add(&mut self, outcome: &Outcome) {
+        self.unproven += u32::from(outcome.result.is_ok() && !outcome.has_advanced);
+        *match outcome.verdict() {
+            Verdict::Caught => &mut self.caught,
+            Verdict::Held => &mut self.held,
+            Verdict::Missed => &mut self.missed,
+            _ => &mut self.failed,
+        } += 1;
+    }
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.caught + self.held + self.missed + self.failed;
+        let counts = [self.caught, self.held, self.missed, self.failed, self.unproven];
+        let [caught, held, missed, failed, unproven] =
+            counts.map(|count| 100.0 * f64::from(count) / f64::from(all));
+        write!(
+            f,
+            "caught {caught:5.1} %  held {held:5.1} %  missed {missed:5.1} %  failed {failed:5.1} %  \
+             Date never advanced {unproven:5.1} %"
+        )
+    }
+}
+
+fn measure(world: &NamedWorld, profile: Profile) -> Shares {
+    let config = Config::builder().profile(profile).lag(world.stated_lag()).build();
+    let config = config.expect("in range");
+    let mut shares = Shares::default();
+    for seed in SEEDS {
+        shares.add(&world.world(seed).measure(&config, seed));
+    }
+    println!("{:24} {:8} {shares}", world.name(), profile.name());
+    shares
+}
+
+fn everywhere(truth: impl Fn(Truth) -> bool, check: impl Fn(&NamedWorld, Profile, Shares)) {
+    println!("seeds {SEEDS:?}");
+    for world in worlds::ALL.iter().filter(|world| truth(world.truth())) {
+        for profile in Profile::ALL {
+            check(world, *profile, measure(world, *profile));
+        }
+    }
+}
+
+#[test]
+fn bounds_hold_without_an_alarm_where_what_they_assume_is_true() {
+    everywhere(
+        |truth| truth != Truth::Broken,
+        |world, profile, shares| {
+            let count = u32::try_from(SEEDS.count()).expect("few");
+            assert_eq!(shares.held, count, "{}, {profile}: {shares}", world.name());
+        },
+    );
+}
+
+#[test]
+fn a_fault_is_never_taken_for_one_of_the_network() {
+    everywhere(
+        |truth| truth == Truth::Broken,
+        |world, profile, shares| {
+            assert_eq!(shares.failed, 0, "{}, {profile}: {shares}", world.name());
+        },
+    );
+}
