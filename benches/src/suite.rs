@@ -13,7 +13,8 @@ use crate::{Cell, Method, Row};
 /// What to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// Every estimator and schedule, and NTP beside them, where those are compared; the defaults where a server has a fault.
+    /// Every estimator and schedule, and NTP beside them, where those are compared; the defaults
+    /// where a server has a fault.
     Full,
     /// Every world; the defaults, and htpdate and NTP where those are compared.
     Short,

@@ -16,7 +16,8 @@ pub fn write(rows: &[Row], mut out: impl Write) -> io::Result<()> {
     against_htpdate(rows, &mut out)?;
     calibration(rows, &mut out)?;
     bounds(rows, &mut out)?;
-    broken(rows, &mut out)
+    broken(rows, &mut out)?;
+    faults(rows, &mut out)
 }
 
 fn against_ntp(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
@@ -113,7 +114,7 @@ fn bounds(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 
 fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| world | limits | caught | bounds held | neither |\n|---|---|---|---|---|")?;
-    for world in of(Truth::Broken) {
+    for world in of(Truth::Broken).filter(|world| world.is_comparison()) {
         let ours = rows.iter().filter(|row| {
             row.names[0] == world.name()
                 && row.names[1] == "posterior"
@@ -130,6 +131,30 @@ fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
                 world.name()
             )?;
         }
+    }
+    writeln!(out)
+}
+
+fn faults(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "| world | limits | caught | bounds held | neither | within one | within two |\n|---|---|---|---|---|---|---|"
+    )?;
+    for row in rows.iter().filter(|row| !is_comparison(row)) {
+        let share = |count: u32| 100.0 * f64::from(count) / f64::from(row.runs);
+        let held = share(row.runs - row.caught - row.violations);
+        let (caught, neither) = (share(row.caught), share(row.violations));
+        let [world, _, _, limits] = &row.names;
+        let (one, two) = row.within();
+        let within = |share: f64| match share.is_nan() {
+            true => String::from("-"),
+            false => format!("{:.1} %", 100.0 * share),
+        };
+        let (one, two) = (within(one), within(two));
+        writeln!(
+            out,
+            "| {world} | {limits} | {caught:.1} % | {held:.1} % | {neither:.1} % | {one} | {two} |"
+        )?;
     }
     Ok(())
 }

@@ -41,8 +41,8 @@ fn accuracy_is_not_lost_and_bounds_hold_where_their_assumptions_do() {
         let names = row.names.join(" ");
         let world = worlds::named(&row.names[0]).expect("listed");
         if world.truth() == Truth::Broken && row.has_bounds() {
-            // How large an error is that nobody is told of matters less than how often there is one. Where every measurement was
-            // caught, the table has no coverage.
+            // How large an error is that nobody is told of matters less than how often there is
+            // one. Where every measurement was caught, the table has no coverage.
             let most = if missed.is_nan() { 0.0 } else { missed } + NOISE;
             assert!(row.missed() <= most, "{names}: missed {}, was {missed}", row.missed());
             continue;

@@ -10,8 +10,8 @@ use crate::world::World;
 pub struct Outcome {
     /// What the library said.
     pub result: Result<Measurement, Error>,
-    /// The offset at the instant to which the result refers; at the end, if there is none. Of the first clock, where a
-    /// server has several.
+    /// The offset at the instant to which the result refers; at the end, if there is none. Of the
+    /// first clock, where a server has several.
     pub truth: Offset,
     /// The offset of each clock of the server at that instant; the first is [`truth`](Self::truth).
     pub truths: Vec<Offset>,
@@ -61,8 +61,8 @@ impl Outcome {
     }
 }
 
-/// The kinds of error that say that a server's `Date` cannot be believed. A new one belongs here too: the accuracy table takes
-/// any other error in its worlds for a fault of the simulation.
+/// The kinds of error that say that a server's `Date` cannot be believed. A new one belongs here
+/// too: the accuracy table takes any other error in its worlds for a fault of the simulation.
 const CAUGHT: &[&str] = &["cached", "date_frozen", "date_went_back", "inconsistent"];
 
 impl World {

@@ -5,8 +5,8 @@ use httptime::{LocalInstant, Offset, Timestamp};
 
 use crate::clock::SimClock;
 
-/// How a simulated server comes by its `Date`: which clocks there are, how late they are read, and how long a request
-/// waits before the server stamps it.
+/// How a simulated server comes by its `Date`: which clocks there are, how late they are read, and
+/// how long a request waits before the server stamps it.
 ///
 /// ```
 /// use httptime::Offset;
@@ -75,8 +75,8 @@ impl SimWorker {
         Self { ahead, ..self }
     }
 
-    /// Its clock stands still from `from` until `until`, then jumps to where it should be. `from` may lie before virtual time
-    /// zero.
+    /// Its clock stands still from `from` until `until`, then jumps to where it should be. `from`
+    /// may lie before virtual time zero.
     #[must_use]
     pub const fn frozen(self, from: LocalInstant, until: LocalInstant) -> Self {
         Self { frozen: Some((from, until)), ..self }
@@ -146,8 +146,10 @@ impl SimServer {
         Self::of(Kind::Caching { ttl, stored: None })
     }
 
-    /// Like lighttpd: the `Date` changes `phase` after each whole second, but the first response of a connection gets the
-    /// `Date` of the last turn of the server's loop. The loop turns for each request, and `idle` after each whole second.
+    /// Like lighttpd: the `Date` changes `phase` after each whole second, but the first response of
+    /// a connection gets the
+    /// `Date` of the last turn of the server's loop. The loop turns for each request, and `idle`
+    /// after each whole second.
     #[must_use]
     pub const fn first_late(phase: Duration, idle: Duration) -> Self {
         Self::of(Kind::FirstLate { phase, idle, turned: None })
@@ -172,23 +174,25 @@ impl SimServer {
         Self { workers: workers.to_vec(), balance, ..self }
     }
 
-    /// The same behind a cache that keeps responses for `ttl` and adds `Age` to all of them, like Varnish.
+    /// The same behind a cache that keeps responses for `ttl` and adds `Age` to all of them, like
+    /// Varnish.
     #[must_use]
     pub const fn behind_cache(mut self, ttl: Duration) -> Self {
         self.cache = Some(Cache { ttl, stored: None });
         self
     }
 
-    /// The same behind a rate limit, like nginx's `limit_req`: one request passes in `every`, others wait before they are stamped.
-    /// Those that would have to wait for longer than `most` are refused at once, with a good `Date`.
+    /// The same behind a rate limit, like nginx's `limit_req`: one request passes in `every`,
+    /// others wait before they are stamped. Those that would have to wait for longer than `most`
+    /// are refused at once, with a good `Date`.
     #[must_use]
     pub const fn rate_limited(mut self, every: Duration, most: Duration) -> Self {
         self.hold = Hold::RateLimit { every, most, free: None };
         self
     }
 
-    /// The same with an event loop that is busy for this share of the time, in pieces of `most`: a request that comes
-    /// meanwhile is stamped when the piece is done.
+    /// The same with an event loop that is busy for this share of the time, in pieces of `most`: a
+    /// request that comes meanwhile is stamped when the piece is done.
     #[must_use]
     pub const fn busy(mut self, share: f64, most: Duration) -> Self {
         self.hold = Hold::Busy { share, most };
@@ -220,7 +224,8 @@ impl SimServer {
         alone.into_iter().chain(self.workers.iter().map(|worker| worker.ahead))
     }
 
-    /// How long a request that arrives at `arrived` waits before it is stamped. Draws nothing where nothing waits.
+    /// How long a request that arrives at `arrived` waits before it is stamped. Draws nothing where
+    /// nothing waits.
     pub(crate) fn hold(&mut self, arrived: LocalInstant, random: &mut Rng) -> Duration {
         match &mut self.hold {
             Hold::Nothing => Duration::ZERO,

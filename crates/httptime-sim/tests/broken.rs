@@ -1,5 +1,5 @@
-//! What becomes of measurements of servers with a fault: the share that ended with an error that says so, the share whose
-//! bounds hold, and the share that misses the truth while nobody is told.
+//! What becomes of measurements of servers with a fault: the share that ended with an error that
+//! says so, the share whose bounds hold, and the share that misses the truth while nobody is told.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -18,6 +18,8 @@ struct Shares {
     held: u32,
     missed: u32,
     failed: u32,
+    /// Errors within one standard deviation, and within two.
+    within: [u32; 2],
     /// Those that have a result although no `Date` later than the first was seen.
     unproven: u32,
 }
@@ -25,6 +27,12 @@ struct Shares {
 impl Shares {
     fn add(&mut self, outcome: &Outcome) {
         self.unproven += u32::from(outcome.result.is_ok() && !outcome.has_advanced);
+        if let Ok(measurement) = &outcome.result {
+            let error = outcome.error(measurement.offset()).abs();
+            for (count, deviations) in self.within.iter_mut().zip([1, 2]) {
+                *count += u32::from(error <= deviations * measurement.stddev());
+            }
+        }
         *match outcome.verdict() {
             Verdict::Caught => &mut self.caught,
             Verdict::Held => &mut self.held,
@@ -38,24 +46,38 @@ impl fmt::Display for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.caught + self.held + self.missed + self.failed;
         let counts = [self.caught, self.held, self.missed, self.failed, self.unproven];
-        let [caught, held, missed, failed, unproven] =
-            counts.map(|count| 100.0 * f64::from(count) / f64::from(all));
+        let share = |count, of| 100.0 * f64::from(count) / f64::from(of);
+        let [caught, held, missed, failed, unproven] = counts.map(|count| share(count, all));
+        let [one, two] = self.within.map(|count| share(count, self.held + self.missed));
         write!(
             f,
             "caught {caught:5.1} %  held {held:5.1} %  missed {missed:5.1} %  failed {failed:5.1} %  \
-             Date never advanced {unproven:5.1} %"
+             Date never advanced {unproven:5.1} %  within one {one:5.1} %, two {two:5.1} %"
         )
     }
 }
 
-fn measure(world: &NamedWorld, profile: Profile) -> Shares {
-    let config = Config::builder().profile(profile).lag(world.stated_lag()).build();
-    let config = config.expect("in range");
+/// Who says how late the `Date` may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lag {
+    /// The caller: the world's stated lag.
+    Stated,
+    /// The library, from the header fields.
+    Derived,
+}
+
+fn measure(world: &NamedWorld, profile: Profile, lag: Lag) -> Shares {
+    let builder = Config::builder().profile(profile);
+    let builder = match lag {
+        Lag::Stated => builder.lag(world.stated_lag()),
+        Lag::Derived => builder,
+    };
+    let config = builder.build().expect("in range");
     let mut shares = Shares::default();
     for seed in SEEDS {
         shares.add(&world.world(seed).measure(&config, seed));
     }
-    println!("{:24} {:8} {shares}", world.name(), profile.name());
+    println!("{:24} {:8} {lag:?}: {shares}", world.name(), profile.name());
     shares
 }
 
@@ -63,7 +85,7 @@ fn everywhere(truth: impl Fn(Truth) -> bool, check: impl Fn(&NamedWorld, Profile
     println!("seeds {SEEDS:?}");
     for world in worlds::ALL.iter().filter(|world| truth(world.truth())) {
         for profile in Profile::ALL {
-            check(world, *profile, measure(world, *profile));
+            check(world, *profile, measure(world, *profile, Lag::Stated));
         }
     }
 }
@@ -87,4 +109,14 @@ fn a_fault_is_never_taken_for_one_of_the_network() {
             assert_eq!(shares.failed, 0, "{}, {profile}: {shares}", world.name());
         },
     );
+}
+
+/// The lag that is derived is that of the software which the fields name.
+#[test]
+fn fronts_and_caches_send_the_fields_by_which_they_can_be_told() {
+    for name in ["proxy-passed-on", "first-late", "cached-second"] {
+        for profile in Profile::ALL {
+            measure(worlds::named(name).expect("listed"), *profile, Lag::Derived);
+        }
+    }
 }
