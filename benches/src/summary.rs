@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use httptime::estimate::EstimatorKind;
+use httptime::schedule::Profile;
 use httptime_sim::worlds::{self, NamedWorld, Truth};
 
 use crate::{EQUAL_REQUESTS, Row};
@@ -140,15 +141,17 @@ fn faults(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         out,
         "| world | limits | caught | bounds held | neither | within one | within two |\n|---|---|---|---|---|---|---|"
     )?;
-    for row in rows.iter().filter(|row| !is_comparison(row)) {
+    let is_profile = |row: &Row| Profile::ALL.iter().any(|it| it.name() == row.names[3]);
+    for row in rows.iter().filter(|row| !is_comparison(row) && is_profile(row)) {
         let share = |count: u32| 100.0 * f64::from(count) / f64::from(row.runs);
         let held = share(row.runs - row.caught - row.violations);
         let (caught, neither) = (share(row.caught), share(row.violations));
         let [world, _, _, limits] = &row.names;
         let (one, two) = row.within();
-        let within = |share: f64| match share.is_nan() {
-            true => String::from("-"),
-            false => format!("{:.1} %", 100.0 * share),
+        // A standard deviation says nothing where an assumption is false.
+        let within = |share: f64| match truth(row) {
+            Truth::Broken => String::new(),
+            Truth::Plain | Truth::Hidden => format!("{:.1} %", 100.0 * share),
         };
         let (one, two) = (within(one), within(two));
         writeln!(

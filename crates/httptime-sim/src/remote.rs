@@ -279,17 +279,20 @@ impl Remote {
             stamped = stamped.saturating_add(delay);
             at = at.saturating_add(delay);
         }
-        let link = self.link(conn);
-        let is_over = |end: Option<LocalInstant>| end.is_some_and(|end| stamped >= end);
-        if is_over(link.ends) || is_over(link.idle_until) {
+        let is_over = |end: Option<LocalInstant>, at| end.is_some_and(|end| at >= end);
+        if is_over(self.link(conn).idle_until, stamped) {
             // That it is closed is under way already.
+            return;
+        }
+        let held = self.world.server.hold(stamped, &mut self.random);
+        stamped = stamped.saturating_add(held);
+        at = at.saturating_add(held);
+        let link = self.link(conn);
+        if is_over(link.ends, stamped) {
             return;
         }
         link.idle_until = None;
         cancel_timeout(conn, pending);
-        let held = self.world.server.hold(stamped, &mut self.random);
-        stamped = stamped.saturating_add(held);
-        at = at.saturating_add(held);
         let connections = &self.world.connections;
         if happens(connections.not_answering, &mut self.faults) {
             return;

@@ -258,12 +258,17 @@ impl SimServer {
             return self.stamp(clock, request, random);
         };
         let now = clock.server_time_at(request.at);
-        let stored = stored.map(|(date, since)| (date, Offset::between(since, now).abs()));
-        match stored.filter(|(_, age)| *age < ttl) {
-            Some((date, age)) => (date, Some(Duration::from_secs(age.as_secs()))),
-            None => {
+        let age = stored.map(|(date, since)| (date, Offset::between(since, now)));
+        match age {
+            Some((date, age)) if age >= Offset::ZERO && age.abs() < ttl => {
+                (date, Some(Duration::from_secs(age.abs().as_secs())))
+            }
+            _ => {
                 let (date, _) = self.stamp(clock, request, random);
-                self.cache = Some(Cache { ttl, stored: Some((date, now)) });
+                // A request that was sent earlier may arrive later.
+                if stored.is_none_or(|(_, since)| since <= now) {
+                    self.cache = Some(Cache { ttl, stored: Some((date, now)) });
+                }
                 (date, Some(Duration::ZERO))
             }
         }
@@ -301,7 +306,8 @@ impl SimServer {
                 let idle = last_tick(now, SECOND, *idle);
                 let turn = turned.map_or(idle, |turned| turned.max(idle));
                 *turned = Some(now.max(turn));
-                let read = if request.is_first { turn } else { now };
+                // A request that was sent earlier may arrive later.
+                let read = if request.is_first { turn.min(now) } else { now };
                 (whole_second(last_tick(read, SECOND, *phase)), None)
             }
         }
