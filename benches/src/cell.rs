@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use httptime::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Config, Error};
 use httptime_sim::worlds::NamedWorld;
-use httptime_sim::{clock_filter, shortest_delay};
+use httptime_sim::{Verdict, clock_filter, shortest_delay};
 
 use crate::row::{Row, Run};
 
@@ -119,13 +119,9 @@ impl Cell {
             row.add(match self.method {
                 Method::Http { .. } => {
                     let outcome = world.measure(&config, seed);
-                    match outcome.result {
-                        Ok(measurement) => Run::measured(&measurement, outcome.truth),
-                        Err(
-                            Error::Inconsistent { .. }
-                            | Error::DateWentBack { .. }
-                            | Error::DateFrozen { .. },
-                        ) => Run::Caught,
+                    match &outcome.result {
+                        Ok(measurement) => Run::measured(measurement, &outcome),
+                        Err(_) if outcome.verdict() == Verdict::Caught => Run::Caught,
                         Err(error) => panic!("{} with seed {seed}: {error}", self.world.name()),
                     }
                 }
