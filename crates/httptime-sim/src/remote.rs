@@ -36,6 +36,8 @@ struct Link {
     is_tunnel: bool,
     /// How many connections were opened before it.
     number: usize,
+    /// Which of the addresses of the name it goes to.
+    address: usize,
     responses: u32,
     /// The server's end is closed from then on.
     ends: Option<LocalInstant>,
@@ -143,15 +145,15 @@ impl Remote {
     ) -> Attempt {
         let number = self.opened;
         self.opened += 1;
-        *self.link(conn) = Link { number, ..Link::default() };
-        let connections = &self.world.connections;
-        let host = match (&connections.name, address) {
-            (Some(name), SocketAddr::V4(address)) => {
-                name.hosts.get(usize::from(address.ip().octets()[3])).copied()
-            }
-            _ => None,
+        let name = self.world.connections.name.as_ref();
+        let address = match address {
+            SocketAddr::V4(address) if name.is_some() => usize::from(address.ip().octets()[3]),
+            _ => 0,
         };
+        let host = name.and_then(|name| name.hosts.get(address)).copied();
         let host = host.unwrap_or(SimHost::Server);
+        *self.link(conn) = Link { number, address, ..Link::default() };
+        let connections = &self.world.connections;
         if host == SimHost::Unreachable {
             return Attempt::Failed(ErrorKind::NetworkUnreachable);
         }
@@ -311,8 +313,9 @@ impl Remote {
             _ => 200,
         };
         let link = self.link(conn);
-        let (connection, is_first) = (link.number, link.responses == 0);
-        let request = Request { at: stamped, connection, is_first };
+        let (connection, address) = (link.number, link.address);
+        let is_first = link.responses == 0;
+        let request = Request { at: stamped, connection, address, is_first };
         let World { clock, server, .. } = &mut self.world;
         let (mut date, age) = server.respond(clock, request, &mut self.random);
         if status != 200 {

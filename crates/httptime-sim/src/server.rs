@@ -108,6 +108,8 @@ pub enum SimBalance {
     Connections,
     /// Any of them, drawn for each connection.
     RandomConnections,
+    /// Each has an address of the server's name to itself, in the order of the addresses.
+    Addresses,
 }
 
 /// A request as the server sees it.
@@ -117,6 +119,8 @@ pub(crate) struct Request {
     pub(crate) at: LocalInstant,
     /// How many connections were opened before this one.
     pub(crate) connection: usize,
+    /// Which of the addresses of the server's name the connection goes to.
+    pub(crate) address: usize,
     /// Whether nothing was answered on this connection before.
     pub(crate) is_first: bool,
 }
@@ -280,7 +284,7 @@ impl SimServer {
         request: Request,
         random: &mut Rng,
     ) -> (Timestamp, Option<Duration>) {
-        let now = self.choose(request.connection, random).shows(clock, request.at);
+        let now = self.choose(request, random).shows(clock, request.at);
         match &mut self.kind {
             Kind::Lagging { least, most } => {
                 let lag = *least + most.saturating_sub(*least).mul_f64(random.f64());
@@ -314,7 +318,8 @@ impl SimServer {
     }
 
     /// The worker that answers the next request. Draws nothing where nothing is random.
-    fn choose(&mut self, connection: usize, random: &mut Rng) -> SimWorker {
+    fn choose(&mut self, request: Request, random: &mut Rng) -> SimWorker {
+        let Request { connection, address, .. } = request;
         let workers = self.workers.len();
         if workers == 0 {
             return SimWorker::exact();
@@ -329,6 +334,7 @@ impl SimServer {
                 }
                 self.assigned[connection]
             }
+            SimBalance::Addresses => address % workers,
         };
         self.count += 1;
         self.workers[chosen]
@@ -364,7 +370,7 @@ mod tests {
     }
 
     fn on(connection: usize, millis: i64) -> Request {
-        Request { at: at_ms(millis), connection, is_first: false }
+        Request { at: at_ms(millis), connection, address: 0, is_first: false }
     }
 
     /// The `Date`, in seconds since virtual time zero.
@@ -399,6 +405,14 @@ mod tests {
             let changes = dates.windows(2).filter(|pair| pair[0] != pair[1]).count();
             assert!((300 / run..700 / run).contains(&changes), "{balance:?}: {changes} changes");
         }
+    }
+
+    #[test]
+    fn each_address_of_a_name_has_its_own_clock() {
+        let random = &mut Rng::with_seed(1);
+        let server = &mut two(SimBalance::Addresses);
+        let mut ask = |address| date(server, Request { address, ..on(0, 500) }, random);
+        assert_eq!([0, 0, 1, 1, 0].map(&mut ask), [0, 0, 10, 10, 0]);
     }
 
     #[test]

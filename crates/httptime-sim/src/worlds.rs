@@ -18,7 +18,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use httptime::{LocalInstant, Offset, Timestamp};
 
-use crate::{Path, SimBalance, SimClient, SimClock, SimConnections, SimServer, SimWorker, World};
+use crate::{
+    Path, SimBalance, SimClient, SimClock, SimConnections, SimHost, SimServer, SimWorker, World,
+};
 
 /// A kind of world; a seed makes it one.
 #[derive(Debug, Clone, Copy)]
@@ -180,6 +182,15 @@ pub const ALL: &[NamedWorld] = &[
             let balance =
                 if random.bool() { SimBalance::Connections } else { SimBalance::RandomConnections };
             two_clocks(clock, random, 50, balance).with_connections(reconnecting(random))
+        },
+    ),
+    faulty(
+        "two-addresses-50ms",
+        "2 ms, queueing 0.3 ms; two addresses, with clocks 50 ms apart; closes after 1 to 100",
+        |clock, random| {
+            let hosts = vec![SimHost::Server, SimHost::Server];
+            two_clocks(clock, random, 50, SimBalance::Addresses)
+                .with_connections(reconnecting(random).named(hosts, Some(Duration::ZERO)))
         },
     ),
     faulty("server-drift-300", "2 ms, queueing 0.3 ms; clocks 300 ppm apart", |clock, random| {

@@ -3,13 +3,15 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::time::Duration;
 
 use httptime::Config;
 use httptime::schedule::Profile;
 use httptime_sim::worlds::{self, NamedWorld, Truth};
-use httptime_sim::{Outcome, Verdict};
+use httptime_sim::{Outcome, SimConnections, SimHost, Verdict, World};
 
 const SEEDS: std::ops::Range<u64> = 0..200;
+const NO_TIME: Duration = Duration::ZERO;
 
 /// What became of the measurements in one world with one profile.
 #[derive(Debug, Default, Clone, Copy)]
@@ -60,11 +62,17 @@ impl fmt::Display for Shares {
 fn measure(world: &NamedWorld, profile: Profile) -> Shares {
     let config = Config::builder().profile(profile).lag(world.stated_lag()).build();
     let config = config.expect("in range");
+    let shares = measure_in(|seed| world.world(seed), &config);
+    println!("{:24} {:8} {shares}", world.name(), profile.name());
+    shares
+}
+
+/// Measures in the world of each seed.
+fn measure_in(world: impl Fn(u64) -> World, config: &Config) -> Shares {
     let mut shares = Shares::default();
     for seed in SEEDS {
-        shares.add(&world.world(seed).measure(&config, seed));
+        shares.add(&world(seed).measure(config, seed));
     }
-    println!("{:24} {:8} {shares}", world.name(), profile.name());
     shares
 }
 
@@ -84,6 +92,32 @@ fn bounds_hold_with_hardly_an_alarm_where_what_they_assume_is_true() {
         assert_eq!(shares.missed + shares.failed, 0, "{}, {profile}: {shares}", world.name());
         caught += shares.caught;
         count += shares.caught + shares.held;
+    }
+    assert!(1_000 * caught <= count, "{caught} false alarms in {count} measurements");
+}
+
+/// Checks may look at new connections and at other addresses.
+#[test]
+fn bounds_hold_with_hardly_an_alarm_on_new_connections_and_several_addresses() {
+    let (mut caught, mut count) = (0, 0);
+    for world in worlds::ALL.iter().filter(|world| world.truth() == Truth::Plain) {
+        for profile in Profile::ALL {
+            let config = Config::builder().profile(*profile).lag(world.stated_lag()).build();
+            let config = config.expect("in range");
+            let hosts = vec![SimHost::Server, SimHost::Server, SimHost::Server];
+            let connections = SimConnections::new().handshake().named(hosts, Some(NO_TIME));
+            let shares = measure_in(
+                |seed| {
+                    let responses = [1, 5, 100][usize::try_from(seed % 3).expect("few")];
+                    let connections = connections.clone().closing_after(responses);
+                    world.world(seed).with_connections(connections)
+                },
+                &config,
+            );
+            assert_eq!(shares.missed + shares.failed, 0, "{}, {profile}: {shares}", world.name());
+            caught += shares.caught;
+            count += shares.caught + shares.held;
+        }
     }
     assert!(1_000 * caught <= count, "{caught} false alarms in {count} measurements");
 }
