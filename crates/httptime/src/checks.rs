@@ -32,6 +32,8 @@ use crate::time::{LocalInstant, duration_to_nanos};
 pub(crate) struct Checks {
     wanted: u32,
     sent: Sent,
+    /// When the latest one before a flip was to leave: for half a second there is a connection apart.
+    spare: Option<LocalInstant>,
 }
 
 /// How many of each kind were sent.
@@ -48,8 +50,31 @@ pub(crate) struct Check {
     pub(crate) at: LocalInstant,
     /// Sent later than this, its answer may not be known.
     pub(crate) latest: LocalInstant,
-    pub(crate) wants_new_connection: bool,
+    pub(crate) connection: CheckConnection,
     side: Side,
+}
+
+/// Over which connection a check is to go.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckConnection {
+    /// That of the other requests.
+    Shared,
+    /// One apart from that of the other requests, which may be under way at the same time.
+    Spare,
+    /// The same, and it carried no request before: it may lead to another server behind the name.
+    Fresh,
+}
+
+/// What the schedule wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scheduled {
+    /// A request that leaves then.
+    At(LocalInstant),
+    /// A response that is under way.
+    Reply,
+    /// Nothing more.
+    Nothing,
 }
 
 /// Where a check lies.
@@ -71,7 +96,7 @@ impl Checks {
     }
 
     pub(crate) fn none() -> Self {
-        Self { wanted: 0, sent: Sent::default() }
+        Self { wanted: 0, sent: Sent::default(), spare: None }
     }
 
     /// How many are still to be sent.
@@ -87,7 +112,10 @@ impl Checks {
     /// One that was planned was sent.
     pub(crate) const fn note(&mut self, check: &Check) {
         match check.side {
-            Side::Before => self.sent.before += 1,
+            Side::Before => {
+                self.sent.before += 1;
+                self.spare = Some(check.at);
+            }
             Side::After => self.sent.after += 1,
             Side::Anywhere => self.sent.anywhere += 1,
         }
@@ -98,35 +126,57 @@ impl Checks {
         self.sent() >= self.wanted || self.sent() >= FEWEST
     }
 
-    /// A check that fits before the request that the schedule wants to leave at `next`, if it is time for one; with no such request,
-    /// the next one possible.
+    /// A check that fits beside what the schedule wants, if it is time for one; when that is nothing, the next one possible.
     pub(crate) fn plan(
         &self,
         view: &View<'_>,
-        next: Option<LocalInstant>,
+        scheduled: Scheduled,
         gap: Duration,
     ) -> Option<Check> {
         let progress = view.progress();
-        if self.left() == 0 || progress.under_way() > 0 {
-            return None;
-        }
-        if next.is_some() && !self.is_time(view) {
+        if self.left() == 0 || progress.has_check_under_way() {
             return None;
         }
         let from = progress.last_sent().map_or(view.earliest(), |last| {
             last.saturating_add(gap).max(view.earliest())
         });
+        let is_apart = gap.is_zero() && self.is_pair_open() && self.spare.is_some_and(|since| {
+            from.saturating_since(since) < QUARTER_SECOND
+        });
+        // Once one was sent before a flip, one after it follows: if servers take turns, the same one answers both.
+        if !is_apart && !matches!(scheduled, Scheduled::Nothing) && !self.is_time(view) {
+            return None;
+        }
+        if progress.outstanding() > 0 {
+            let (_, left) = self.sides()[1];
+            let after = self.check(Side::After, progress, from, is_apart)?;
+            let is_soon = after.at.saturating_since(from) < QUARTER_SECOND;
+            let is_next = match scheduled {
+                Scheduled::At(next) => after.at < next,
+                _ => true,
+            };
+            return (is_apart && left > 0 && is_soon && is_next).then_some(after);
+        }
         let round_trip = progress.round_trip_median()?;
-        // With a gap between requests, every check makes the next request later. One that has a connection of its own may still be
-        // under way when the next request leaves.
-        let fits = |check: &Check| {
-            let taken = if check.wants_new_connection { Duration::ZERO } else { round_trip * 2 };
-            let ends = check.at.saturating_add(taken);
-            !gap.is_zero() || next.is_none_or(|next| ends < next)
+        // With a gap between requests, every check makes the next request later. One on a connection apart may still be under way
+        // when the next request leaves.
+        let fits = |check: &Check| match scheduled {
+            _ if !gap.is_zero() => true,
+            Scheduled::At(_) if check.side == Side::After && !is_apart => false,
+            Scheduled::At(next) if check.connection == CheckConnection::Shared => {
+                check.at.saturating_add(round_trip * 2) < next
+            }
+            Scheduled::At(next) => check.at < next,
+            Scheduled::Reply => false,
+            Scheduled::Nothing => true,
         };
         let possible = self.sides().into_iter().filter(|(_, left)| *left > 0);
-        let checks = possible.filter_map(|(side, _)| self.check(side, progress, from, gap));
+        let checks = possible.filter_map(|(side, _)| self.check(side, progress, from, is_apart));
         checks.filter(fits).min_by_key(|check| check.at)
+    }
+
+    const fn is_pair_open(&self) -> bool {
+        self.sent.before > self.sent.after
     }
 
     /// How many are left on each side.
@@ -161,42 +211,34 @@ impl Checks {
         side: Side,
         progress: &Progress,
         from: LocalInstant,
-        gap: Duration,
+        is_apart: bool,
     ) -> Option<Check> {
         let unknown = progress.unknown()?;
         if unknown.width() > MOST_UNKNOWN {
             return None;
         }
-        let round_trip = progress.round_trip_median()?;
         let near = progress.decisive_distance()?;
         let flip = unknown.midpoint();
-        let before = |away: Duration| progress.aim(flip.saturating_add(away.into()), from);
         let after = |away: Duration, from| progress.aim(flip.saturating_sub(away.into()), from);
-        let (at, latest, wants_new_connection) = match side {
-            // The old connection is wanted again for the request that goes to the flip itself.
-            Side::Before if self.sent.before % 2 == 0 && gap.is_zero() => {
-                let at = before(near + round_trip * 2 + MILLISECOND);
-                (at, at.saturating_add(round_trip * 2), false)
-            }
+        let (at, latest, connection) = match side {
             Side::Before => {
-                let at = before(near);
-                (at, at.saturating_add(near / 4), self.sent.before % 2 == 1)
+                let at = progress.aim(flip.saturating_add(near.into()), from);
+                (at, at.saturating_add(near / 4), CheckConnection::Fresh)
             }
             Side::After => {
-                // A connection takes a round trip to open, and there is time for that only once the flip's own request is answered.
-                let is_new = self.sent.after % 2 == 1;
-                let opening = if is_new { round_trip * 2 + MILLISECOND } else { Duration::ZERO };
-                let slack = round_trip * 4 + MILLISECOND * 2;
-                let at = after(near, from.saturating_sub(slack)).max(from).saturating_add(opening);
-                (at, at.saturating_add(QUARTER_SECOND), is_new)
+                let slack = progress.round_trip_median()? * 4 + MILLISECOND * 2;
+                let at = after(near, from.saturating_sub(slack)).max(from);
+                let connection =
+                    if is_apart { CheckConnection::Spare } else { CheckConnection::Shared };
+                (at, at.saturating_add(QUARTER_SECOND), connection)
             }
             Side::Anywhere => {
                 let room = (QUARTER_SECOND * 4).saturating_sub(near * 2);
                 let at = after(near.saturating_add(share(progress, room)), from);
-                (at, at.saturating_add(near), false)
+                (at, at.saturating_add(near), CheckConnection::Shared)
             }
         };
-        Some(Check { at, latest, wants_new_connection, side })
+        Some(Check { at, latest, connection, side })
     }
 }
 

@@ -65,7 +65,7 @@ impl Serialize for LagSource {
     }
 }
 
-/// `lag_seconds`, `lag_source`, `drift_ppm` and `min_servers`.
+/// `lag_seconds`, `lag_source`, `drift_ppm`, `drift_is_observed` and `min_servers`.
 impl Serialize for Assumptions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -73,12 +73,14 @@ impl Serialize for Assumptions {
             lag_seconds: Seconds,
             lag_source: LagSource,
             drift_ppm: u32,
+            drift_is_observed: bool,
             min_servers: usize,
         }
         let fields = Fields {
             lag_seconds: Seconds(self.lag()),
             lag_source: self.lag_source(),
             drift_ppm: self.drift_ppm(),
+            drift_is_observed: self.drift_is_observed(),
             min_servers: self.min_servers(),
         };
         fields.serialize(serializer)
@@ -241,6 +243,7 @@ mod tests {
                 lag: Duration::from_millis(1),
                 lag_source: LagSource::Product("nginx"),
                 drift_ppm: 100,
+                drift_is_observed: false,
                 min_servers: 1,
             },
             server: Some("nginx (demo)".into()),
@@ -259,6 +262,7 @@ mod tests {
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","drift_ppm":100,"#,
+                r#""drift_is_observed":false,"#,
                 r#""min_servers":1}}"#
             )
         );

@@ -54,6 +54,7 @@ mod error;
 pub mod estimate;
 mod evidence;
 mod family;
+mod frequency;
 #[cfg(all(any(doc, doctest), feature = "net"))]
 pub mod guide;
 pub mod http;
@@ -77,6 +78,7 @@ mod time;
 mod timestamping;
 mod url;
 
+pub use crate::checks::CheckConnection;
 #[cfg(feature = "net")]
 pub use crate::client::{Client, ClientBuilder, Update};
 pub use crate::config::{Config, ConfigBuilder};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::checks::{Check, Checks};
+use crate::checks::{Check, CheckConnection, Checks, Scheduled};
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
@@ -137,22 +137,28 @@ impl Measure {
 
     /// The next request: a check, where it is time for one, or what the schedule wants; `None` to wait for a response.
     fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, Ended> {
+        let check = |this: &Self, scheduled| {
+            let check = this.plan_check(earliest, scheduled)?;
+            Some(Planned { due: check.at, check: Some(check) })
+        };
         let planned = match self.plan_scheduled(earliest) {
-            Ok(None) => return Ok(None),
+            Ok(None) => match check(self, Scheduled::Reply) {
+                Some(planned) => planned,
+                None => return Ok(None),
+            },
             Ok(Some(due)) => {
-                let check = self.plan_check(earliest, Some(due));
-                Planned { due: check.map_or(due, |check| check.at), check }
+                check(self, Scheduled::At(due)).unwrap_or(Planned { due, check: None })
             }
             Err(ended) => {
                 let is_early = matches!(ended, Ended::Target | Ended::Enough);
                 if is_early && self.checks.are_enough() {
                     return Err(ended);
                 }
-                if self.progress.under_way() > 0 {
-                    return Ok(None);
+                match check(self, Scheduled::Nothing) {
+                    Some(planned) => planned,
+                    None if self.progress.under_way() > 0 => return Ok(None),
+                    None => return Err(ended),
                 }
-                let check = self.plan_check(earliest, None).ok_or(ended)?;
-                Planned { due: check.at, check: Some(check) }
             }
         };
         let first = self.progress.first_sent().unwrap_or(planned.due);
@@ -186,10 +192,10 @@ impl Measure {
         }
     }
 
-    fn plan_check(&self, earliest: LocalInstant, next: Option<LocalInstant>) -> Option<Check> {
+    fn plan_check(&self, earliest: LocalInstant, scheduled: Scheduled) -> Option<Check> {
         let limits = self.scheduled_limits();
         let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits);
-        self.checks.plan(&view, next, self.schedule.gap())
+        self.checks.plan(&view, scheduled, self.schedule.gap())
     }
 
     /// What the schedule may spend: the checks that are still to be sent are not for it.
@@ -199,11 +205,11 @@ impl Measure {
         Limits { requests: limits.requests.saturating_sub(checks), ..limits }
     }
 
-    /// Whether the request planned last is to go over a connection that was not used before: a check of the other servers behind
-    /// the name. Where none is open when it is due, any will do.
+    /// Over which connection the request planned last is to go, if it is a check. Where that is not open when it is due, any other
+    /// will do.
     #[must_use]
-    pub fn wants_new_connection(&self) -> bool {
-        self.planned.and_then(|planned| planned.check).is_some_and(|check| check.wants_new_connection)
+    pub fn check_connection(&self) -> Option<CheckConnection> {
+        Some(self.planned?.check?.connection)
     }
 
     /// Asks the estimate itself only when the cheap one says yes.
@@ -478,9 +484,14 @@ impl Measure {
         let progress = &self.progress;
         let begun = progress.tie();
         let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
-        let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
+        let (Some(mut estimate), Some(mut bounds)) = (self.estimate(), progress.bounds()) else {
             return Err(missing);
         };
+        let excess = progress.excess_drift();
+        if let Some((_, wider)) = excess {
+            bounds = wider;
+            estimate = estimate.within(bounds).no_better_than(bounds);
+        }
         let (Some(at), Some(started), Some(lag), Some(round_trip_min)) =
             (progress.at(), progress.first_sent(), progress.lag(), progress.round_trip_min())
         else {
@@ -502,7 +513,8 @@ impl Measure {
             assumptions: Assumptions {
                 lag: lag.allowance(),
                 lag_source: lag.source(),
-                drift_ppm: self.config.drift_ppm(),
+                drift_ppm: excess.map_or(self.config.drift_ppm(), |(ppm, _)| ppm),
+                drift_is_observed: excess.is_some(),
                 min_servers: 1,
             },
             server: (!self.server.is_empty()).then_some(self.server),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::evidence::{AgedEvidence, Evidence};
+use crate::frequency::LatestEnds;
 use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
 use crate::server::Lag;
@@ -29,6 +30,7 @@ pub struct Progress {
     known: Option<Known>,
     round_trips: LatestRoundTrips,
     handovers: LatestRoundTrips,
+    ends: LatestEnds,
     reopening: Option<Reopening>,
 }
 
@@ -70,6 +72,7 @@ impl Progress {
             known: None,
             round_trips: LatestRoundTrips::new(),
             handovers: LatestRoundTrips::new(),
+            ends: LatestEnds::new(),
             reopening: None,
         }
     }
@@ -108,6 +111,10 @@ impl Progress {
     #[must_use]
     pub const fn under_way(&self) -> u32 {
         self.outstanding + self.check_sent.is_some() as u32
+    }
+
+    pub(crate) const fn has_check_under_way(&self) -> bool {
+        self.check_sent.is_some()
     }
 
     /// Responses that proved something.
@@ -156,6 +163,15 @@ impl Progress {
     fn shortfall(&self) -> Option<Offset> {
         let width = self.known?.remaining.evidence().width();
         Some(Offset::from(self.round_trip_base()?).saturating_sub(width))
+    }
+
+    /// How fast the clocks may come apart according to the responses, in parts per million, and the bounds with that: where the
+    /// responses rule out that it is no more than allowed for.
+    pub(crate) fn excess_drift(&self) -> Option<(u32, Interval)> {
+        let base = self.round_trip_base()?;
+        let ppm = self.ends.excess_ppm((base - base / 8).saturating_sub(UNEXPLAINED), self.drift_ppm)?;
+        let bounds = self.ends.bounds(ppm, self.at()?)?.interval()?;
+        Some((ppm, bounds))
     }
 
     /// The largest [`shortfall`](Self::shortfall) that the lag and the path explain.
@@ -294,6 +310,7 @@ impl Progress {
             self.lost();
         }
         self.observations += 1;
+        self.ends.insert(observation);
         let round_trip = observation.round_trip();
         self.round_trips.insert(duration_to_nanos(round_trip));
         if !observation.handover().is_zero() {

@@ -51,6 +51,7 @@ use self::backoff::Backoff;
 use self::connection::{Connection, Opening, Outcome, Received};
 use self::event::Events;
 use self::times::Times;
+use crate::checks::CheckConnection;
 use crate::config::Config;
 use crate::error::{Error, Phase};
 use crate::estimate::Estimate;
@@ -399,23 +400,30 @@ impl Session {
         connection.begin(Opening { begun: now, deadline, attempt: now, index, tried: 1 });
     }
 
-    /// The connection for the request that is due: for a check on a new connection one that was opened for it, if it is open by now.
+    /// The connection for the request that is due, if one is ready: for a check the one that was opened for it.
     fn ready(&self) -> Option<usize> {
-        let spare = |it: &Connection| it.is_ready() && it.is_spare();
-        let spare = self.connections.iter().position(spare);
-        let any = self.connections.iter().position(Connection::is_ready_for_any);
-        if self.measure.wants_new_connection() { spare.or(any) } else { any }
+        let is_suited = |it: &Connection| match self.measure.check_connection() {
+            Some(CheckConnection::Fresh) => it.is_spare() && it.is_fresh(),
+            Some(CheckConnection::Spare) => it.is_spare() && it.is_ready(),
+            _ => false,
+        };
+        let suited = self.connections.iter().position(is_suited);
+        suited.or_else(|| self.connections.iter().position(Connection::is_ready_for_any))
     }
 
-    /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are new.
+    /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are fresh.
     fn wants_spare(&self) -> bool {
-        self.is_keeping && !self.spare.was_tried && self.measure.wants_new_connection()
+        self.is_keeping
+            && !self.spare.was_tried
+            && self.measure.check_connection() == Some(CheckConnection::Fresh)
     }
 
-    /// Has the driver open a connection for a check, to the next address of the name.
+    /// Has the driver open a connection for a check, to the next address of the name. One that was opened for another goes.
     fn open_spare(&mut self, now: LocalInstant) {
         self.spare.was_tried = true;
-        let Some(slot) = self.free_slot().or_else(|| self.give_up_idle()) else { return };
+        let used = self.connections.iter().position(|it| it.is_spare() && it.is_ready());
+        let slot = used.or_else(|| self.free_slot()).or_else(|| self.give_up_idle());
+        let Some(slot) = slot else { return };
         self.spare.opened += 1;
         let deadline = now.saturating_add(self.config.limits().timeout());
         let index = self.address + self.spare.opened;
@@ -462,7 +470,7 @@ impl Session {
     /// When a request can leave: now, or when a connection will be open.
     fn earliest(&self, now: LocalInstant) -> LocalInstant {
         let held = self.backoff.earliest(now);
-        if self.connections.iter().any(Connection::is_ready_for_any) {
+        if self.connections.iter().any(Connection::is_ready) {
             return held;
         }
         let took = self.opening_time.map_or(Duration::ZERO, |took| took * 3 / 2);
@@ -612,7 +620,7 @@ impl Session {
                         Err(error) => self.end(Err(error)),
                     }
                 }
-                if is_kept && (!self.is_keeping || self.connections[slot].is_spare()) {
+                if is_kept && !self.is_keeping {
                     self.connections[slot].close();
                 }
                 self.note_turnaround();
@@ -647,7 +655,13 @@ impl Session {
                 self.events.push(Event::Opened { address, took });
             }
             // The check goes over another connection.
-            Outcome::NoConnection { .. } | Outcome::Unusable(_) if is_spare => {
+            Outcome::NoConnection { .. } | Outcome::Unusable(_) | Outcome::Dropped { .. }
+                if is_spare =>
+            {
+                self.events.push(Event::Dropped);
+            }
+            Outcome::Stale if is_spare => {
+                self.measure.unanswered();
                 self.events.push(Event::Dropped);
             }
             Outcome::Opened { index, took } => {

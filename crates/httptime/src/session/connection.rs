@@ -28,7 +28,7 @@ pub(super) struct Connection {
     address: SocketAddr,
     /// Why an address tried before the present one did not answer.
     failure: Option<Error>,
-    /// Opened for a check. It is closed after its answer.
+    /// Opened for checks.
     is_spare: bool,
     /// When it became ready.
     ready_at: LocalInstant,
@@ -158,9 +158,14 @@ impl Connection {
         matches!(self.state, State::Ready { .. }) && !self.has_request
     }
 
-    /// Whether it was opened for a check.
+    /// Whether it was opened for checks.
     pub(super) const fn is_spare(&self) -> bool {
         self.is_spare
+    }
+
+    /// Whether it can take its first request.
+    pub(super) const fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Ready { is_fresh: true }) && !self.has_request
     }
 
     /// Whether it can take a request, and is open for those that are no checks.
