@@ -193,13 +193,13 @@ pub const ALL: &[NamedWorld] = &[
                 .with_connections(reconnecting(random).named(hosts, Some(Duration::ZERO)))
         },
     ),
-    faulty("server-drift-300", "2 ms, queueing 0.3 ms; clocks 300 ppm apart", |clock, random| {
+    faulty("server-drift-300", "0.2 ms, queueing 0.05 ms; clocks 300 ppm apart", |clock, random| {
         drifting(clock, random, 300)
     }),
-    faulty("server-drift-1000", "2 ms, queueing 0.3 ms; clocks 1000 ppm apart", |clock, random| {
+    faulty("server-drift-1000", "0.2 ms, queueing 0.05 ms; clocks 1000 ppm apart", |clock, random| {
         drifting(clock, random, 1_000)
     }),
-    faulty("server-drift-5000", "2 ms, queueing 0.3 ms; clocks 5000 ppm apart", |clock, random| {
+    faulty("server-drift-5000", "0.2 ms, queueing 0.05 ms; clocks 5000 ppm apart", |clock, random| {
         drifting(clock, random, 5_000)
     }),
     faulty(
@@ -394,7 +394,7 @@ fn rate_limited(clock: SimClock, burst: u32) -> World {
 /// A server's clock that runs too fast or too slow.
 fn drifting(clock: SimClock, random: &mut Rng, ppm: i64) -> World {
     let ppb = if random.bool() { ppm * 1_000 } else { ppm * -1_000 };
-    idle(clock.drifting_ppb(ppb), 2.0, 0.3)
+    idle(clock.drifting_ppb(ppb), 0.2, 0.05)
 }
 
 impl NamedWorld {

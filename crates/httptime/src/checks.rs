@@ -89,9 +89,12 @@ enum Side {
 }
 
 impl Checks {
-    /// For a measurement of at most so many requests.
-    pub(crate) fn of(requests: u32) -> Self {
-        let wanted = if requests < FEWEST * 3 { 0 } else { (requests / SHARE).clamp(FEWEST, MOST) };
+    /// For a measurement of at most so many requests. With a gap between them each check costs seconds and takes no request's
+    /// place at the flip, so more are possible.
+    pub(crate) fn of(requests: u32, gap: Duration) -> Self {
+        let share = if gap.is_zero() { SHARE } else { SHARE_WITH_GAPS };
+        let wanted =
+            if requests < FEWEST_REQUESTS { 0 } else { (requests / share).clamp(FEWEST, MOST) };
         Self { wanted, ..Self::none() }
     }
 
@@ -161,7 +164,7 @@ impl Checks {
         // With a gap between requests, every check makes the next request later. One on a connection apart may still be under way
         // when the next request leaves.
         let fits = |check: &Check| match scheduled {
-            _ if !gap.is_zero() => true,
+            _ if !gap.is_zero() => self.is_turn_of(check.side),
             Scheduled::At(_) if check.side == Side::After && !is_apart => false,
             Scheduled::At(next) if check.connection == CheckConnection::Shared => {
                 check.at.saturating_add(round_trip * 2) < next
@@ -189,6 +192,15 @@ impl Checks {
             (Side::After, after.saturating_sub(self.sent.after)),
             (Side::Anywhere, if self.left() == 1 { anywhere - self.sent.anywhere } else { 0 }),
         ]
+    }
+
+    /// Which side is next where checks do not come in pairs: two before and two after. If servers take turns, each answers one of two.
+    const fn is_turn_of(&self, side: Side) -> bool {
+        match side {
+            Side::Before => matches!(self.sent() % 6, 0 | 1 | 4),
+            Side::After => matches!(self.sent() % 6, 2 | 3 | 5),
+            Side::Anywhere => true,
+        }
     }
 
     /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the more they can tell.
@@ -251,9 +263,11 @@ fn share(progress: &Progress, room: Duration) -> Duration {
 
 /// One request of so many is a check.
 const SHARE: u32 = 4;
+const SHARE_WITH_GAPS: u32 = 3;
 /// At least three on each side of the flip, and no more than a third of the requests. A measurement with less room has none to
 /// spare: each request halves the remaining uncertainty.
 const FEWEST: u32 = 6;
+const FEWEST_REQUESTS: u32 = 3 * FEWEST;
 const MOST: u32 = 8;
 /// With more than this unknown, no answer is known.
 const MOST_UNKNOWN: Duration = QUARTER_SECOND;

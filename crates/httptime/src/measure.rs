@@ -84,20 +84,21 @@ impl Measure {
     /// A measurement that begins now, with the local clocks as `tie` has them.
     #[must_use]
     pub fn new(config: &Config, tie: ClockTie) -> Self {
+        let schedule = config.new_schedule();
         Self {
             config: config.clone(),
             progress: Progress::new(tie, config.drift_ppm()),
             estimator: config.new_estimator(),
-            schedule: config.new_schedule(),
             dates: None,
             server: String::with_capacity(SERVER_CAPACITY),
             sent_by_kernel: 0,
             received_by_kernel: 0,
             checks: if config.has_checks() {
-                Checks::of(config.limits().requests())
+                Checks::of(config.limits().requests(), schedule.gap())
             } else {
                 Checks::none()
             },
+            schedule,
             planned: None,
             missed: 0,
             failures: 0,

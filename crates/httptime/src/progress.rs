@@ -188,7 +188,7 @@ impl Progress {
         let explained = if lag > SMALL_LAG { explained.saturating_sub(lag) } else { explained };
         // Half of what is left when a round trip is taken off.
         let left = Offset::ZERO.saturating_sub(self.shortfall()?).max(Offset::ZERO);
-        Some(explained + left.abs() / 2 + self.queueing()? * 3)
+        Some(explained + left.abs() / 2 + self.queueing()? * 4)
     }
 
     /// The largest lag allowed for in the bounds.

@@ -270,7 +270,7 @@ impl Profile {
     #[must_use]
     pub const fn requests(self) -> u32 {
         match self {
-            Self::Polite => 18,
+            Self::Polite => 21,
             Self::Balanced => 30,
             Self::Fast => 64,
         }
@@ -280,7 +280,7 @@ impl Profile {
     #[must_use]
     pub const fn duration(self) -> Duration {
         match self {
-            Self::Polite => Duration::from_secs(30),
+            Self::Polite => Duration::from_secs(40),
             Self::Balanced => Duration::from_millis(10_500),
             Self::Fast => Duration::from_secs(6),
         }
