@@ -401,7 +401,13 @@ mod tests {
         let not_advanced = Action::Refuse(Refusal::DateNotAdvanced);
         let table = [
             ("a Date that stands still", policy(), still(5 * S), SETTLED, not_advanced),
-            ("a Date that stands still, and zero is possible", policy(), still(0), fresh, not_advanced),
+            (
+                "a Date that stands still, and zero is possible",
+                policy(),
+                still(0),
+                fresh,
+                not_advanced,
+            ),
             ("zero is possible", policy(), reading(MS, 2 * MS), SETTLED, Action::Leave),
             ("zero is possible, far", policy(), reading(9 * S, 10 * S), fresh, Action::Leave),
             ("zero is at the end", policy(), reading(MS, MS), SETTLED, Action::Leave),

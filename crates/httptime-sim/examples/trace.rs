@@ -11,9 +11,24 @@ fn main() {
     let out = world.measure_watched(&c, seed, |s, truth| {
         let p = s.progress();
         let t = truth.as_nanos() as f64;
-        let b = p.bounds().map(|b| ((b.lower().as_nanos() as f64 - t)/1e6, (b.upper().as_nanos() as f64 - t)/1e6));
-        let u = p.unknown().map(|b| ((b.lower().as_nanos() as f64 - t)/1e6, (b.upper().as_nanos() as f64 - t)/1e6));
-        println!("req {} checks {} at {:?} bounds {:.3?} unknown {:.3?} est {:.3}", p.requests(), p.checks(), p.at().map(|a| a.as_nanos()/1000000), b, u, s.estimate().map_or(0.0, |e| (e.offset().as_nanos() as f64 - t)/1e6));
+        let b = p.bounds().map(|b| {
+            ((b.lower().as_nanos() as f64 - t) / 1e6, (b.upper().as_nanos() as f64 - t) / 1e6)
+        });
+        let u = p.unknown().map(|b| {
+            ((b.lower().as_nanos() as f64 - t) / 1e6, (b.upper().as_nanos() as f64 - t) / 1e6)
+        });
+        println!(
+            "req {} checks {} at {:?} bounds {:.3?} unknown {:.3?} est {:.3}",
+            p.requests(),
+            p.checks(),
+            p.at().map(|a| a.as_nanos() / 1000000),
+            b,
+            u,
+            s.estimate().map_or(0.0, |e| (e.offset().as_nanos() as f64 - t) / 1e6)
+        );
     });
-    match out.result { Ok(m) => println!("ended {:?} {} truth {}", m.ended(), m, out.truth), Err(e) => println!("{e}") }
+    match out.result {
+        Ok(m) => println!("ended {:?} {} truth {}", m.ended(), m, out.truth),
+        Err(e) => println!("{e}"),
+    }
 }

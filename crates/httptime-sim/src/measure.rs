@@ -54,6 +54,8 @@ impl Outcome {
     pub fn verdict(&self) -> Verdict {
         match &self.result {
             Ok(measurement) if self.is_held_by(measurement.bounds()) => Verdict::Held,
+            // The result says so, and no clock is corrected by it.
+            Ok(measurement) if !measurement.date_advanced() => Verdict::Caught,
             Ok(_) => Verdict::Missed,
             Err(error) if CAUGHT.contains(&error.kind()) => Verdict::Caught,
             Err(_) => Verdict::Failed,

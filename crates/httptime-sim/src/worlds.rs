@@ -193,15 +193,21 @@ pub const ALL: &[NamedWorld] = &[
                 .with_connections(reconnecting(random).named(hosts, Some(Duration::ZERO)))
         },
     ),
-    faulty("server-drift-300", "0.2 ms, queueing 0.05 ms; clocks 300 ppm apart", |clock, random| {
-        drifting(clock, random, 300)
-    }),
-    faulty("server-drift-1000", "0.2 ms, queueing 0.05 ms; clocks 1000 ppm apart", |clock, random| {
-        drifting(clock, random, 1_000)
-    }),
-    faulty("server-drift-5000", "0.2 ms, queueing 0.05 ms; clocks 5000 ppm apart", |clock, random| {
-        drifting(clock, random, 5_000)
-    }),
+    faulty(
+        "server-drift-300",
+        "0.2 ms, queueing 0.05 ms; clocks 300 ppm apart",
+        |clock, random| drifting(clock, random, 300),
+    ),
+    faulty(
+        "server-drift-1000",
+        "0.2 ms, queueing 0.05 ms; clocks 1000 ppm apart",
+        |clock, random| drifting(clock, random, 1_000),
+    ),
+    faulty(
+        "server-drift-5000",
+        "0.2 ms, queueing 0.05 ms; clocks 5000 ppm apart",
+        |clock, random| drifting(clock, random, 5_000),
+    ),
     faulty(
         "frozen",
         "2 ms, queueing 0.3 ms; the clock stands still for the first 6 to 11 s",

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use httptime::Config;
 use httptime::schedule::Profile;
+use httptime::{Config, Measurement};
 use httptime_sim::worlds::{self, NamedWorld, Truth};
 use httptime_sim::{Outcome, SimConnections, SimHost, Verdict, World};
 
@@ -22,13 +22,14 @@ struct Shares {
     failed: u32,
     /// Errors within one standard deviation, and within two.
     within: [u32; 2],
-    /// Those that have a result although no `Date` later than the first was seen.
+    /// Those whose result claims that the `Date` advanced although none later than the first was seen.
     unproven: u32,
 }
 
 impl Shares {
     fn add(&mut self, outcome: &Outcome) {
-        self.unproven += u32::from(outcome.result.is_ok() && !outcome.has_advanced);
+        let is_advanced = outcome.result.as_ref().is_ok_and(Measurement::date_advanced);
+        self.unproven += u32::from(is_advanced && !outcome.has_advanced);
         if let Ok(measurement) = &outcome.result {
             let error = outcome.error(measurement.offset()).abs();
             for (count, deviations) in self.within.iter_mut().zip([1, 2]) {

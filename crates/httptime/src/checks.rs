@@ -140,12 +140,12 @@ impl Checks {
         if self.left() == 0 || progress.has_check_under_way() {
             return None;
         }
-        let from = progress.last_sent().map_or(view.earliest(), |last| {
-            last.saturating_add(gap).max(view.earliest())
-        });
-        let is_apart = gap.is_zero() && self.is_pair_open() && self.spare.is_some_and(|since| {
-            from.saturating_since(since) < QUARTER_SECOND
-        });
+        let from = progress
+            .last_sent()
+            .map_or(view.earliest(), |last| last.saturating_add(gap).max(view.earliest()));
+        let is_apart = gap.is_zero()
+            && self.is_pair_open()
+            && self.spare.is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
         // Once one was sent before a flip, one after it follows: if servers take turns, the same one answers both.
         if !is_apart && !matches!(scheduled, Scheduled::Nothing) && !self.is_time(view) {
             return None;

@@ -61,7 +61,9 @@ impl LatestEnds {
             let relative =
                 |offset: Offset| nanos_to_f64(offset.saturating_sub(first.lower).as_nanos());
             let since = nanos_to_f64(end.at.as_nanos().saturating_sub(first.at.as_nanos()));
-            all.narrow(Evidence::new(relative(end.lower), relative(end.upper)).moved(-ppm * 1e-6 * since));
+            all.narrow(
+                Evidence::new(relative(end.lower), relative(end.upper)).moved(-ppm * 1e-6 * since),
+            );
         }
         all.width()
     }

@@ -169,7 +169,8 @@ impl Progress {
     /// responses rule out that it is no more than allowed for.
     pub(crate) fn excess_drift(&self) -> Option<(u32, Interval)> {
         let base = self.round_trip_base()?;
-        let ppm = self.ends.excess_ppm((base - base / 8).saturating_sub(UNEXPLAINED), self.drift_ppm)?;
+        let ppm =
+            self.ends.excess_ppm((base - base / 8).saturating_sub(UNEXPLAINED), self.drift_ppm)?;
         let bounds = self.ends.bounds(ppm, self.at()?)?.interval()?;
         Some((ppm, bounds))
     }
