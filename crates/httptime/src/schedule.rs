@@ -243,12 +243,12 @@ by_name!(ScheduleKind, "schedule");
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
-    /// At most one request a second and 16 in all, 4 of them checks.
+    /// At most one request a second and 21 in all, 7 of them checks.
     Polite,
-    /// At most 28 requests and about ten seconds, on one connection; 5 of them are checks, which have connections of their own.
+    /// At most 30 requests and about ten seconds, on one connection; 7 of them are checks, which have another.
     #[default]
     Balanced,
-    /// At most 64 requests and five seconds, up to four under way at once; 12 of them are checks.
+    /// At most 64 requests and six seconds, up to four under way at once and a check; 8 of them are checks.
     Fast,
 }
 
