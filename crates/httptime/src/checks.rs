@@ -225,11 +225,11 @@ impl Checks {
         from: LocalInstant,
         is_apart: bool,
     ) -> Option<Check> {
-        let unknown = progress.unknown()?;
+        let unknown = progress.flips()?;
         if unknown.width() > MOST_UNKNOWN {
             return None;
         }
-        let near = progress.decisive_distance()?;
+        let near = progress.decisive_distance(from)?;
         let flip = unknown.midpoint();
         let after = |away: Duration, from| progress.aim(flip.saturating_sub(away.into()), from);
         let (at, latest, connection) = match side {

@@ -68,44 +68,45 @@ impl LatestEnds {
         all.width()
     }
 
+    /// The largest width that they leave at a frequency error of up to this, in nanoseconds: negative where they contradict each
+    /// other at each of them. `None` while there are too few to say.
+    pub(crate) fn width_within(&self, ppm: u32) -> Option<f64> {
+        let ppm = f64::from(ppm);
+        (self.len >= FEWEST).then(|| self.width(self.widest(-ppm, ppm)))
+    }
+
     /// The largest frequency error, either way, that leaves as much as `shortest`, where none of up to `allowed_ppm` does. `None`
     /// where one does, and where no frequency at all explains the responses.
     pub(crate) fn excess_ppm(&self, shortest: Duration, allowed_ppm: u32) -> Option<u32> {
         let needed = nanos_to_f64(duration_to_nanos(shortest));
-        let allowed = f64::from(allowed_ppm);
-        let is_possible = |ppm: f64| self.width(ppm) >= needed;
-        if self.len < FEWEST || is_possible(0.0) {
+        if self.width_within(allowed_ppm)? >= needed {
             return None;
         }
-        // Golden section to the top.
-        let (mut low, mut high) = (-LARGEST_PPM, LARGEST_PPM);
+        let top = self.widest(-LARGEST_PPM, LARGEST_PPM);
+        if self.width(top) < needed {
+            return None;
+        }
+        // Bisection to the end on the far side of zero.
+        let (mut inside, mut outside) = (top, LARGEST_PPM.copysign(top));
         for _ in 0..STEPS {
-            let (left, right) = (high - GOLDEN * (high - low), low + GOLDEN * (high - low));
-            if self.width(left) < self.width(right) { low = left } else { high = right }
+            let middle = f64::midpoint(inside, outside);
+            if self.width(middle) >= needed { inside = middle } else { outside = middle }
         }
-        let top = f64::midpoint(low, high);
-        if !is_possible(top) {
-            return None;
-        }
-        // Bisection to the end on the far side of zero, and to the one on the near side.
-        let end = |mut inside: f64, mut outside: f64| {
-            for _ in 0..STEPS {
-                let middle = f64::midpoint(inside, outside);
-                if is_possible(middle) { inside = middle } else { outside = middle }
-            }
-            inside
-        };
-        let near = end(top, 0.0);
-        if near.abs() <= allowed {
-            return None;
-        }
-        let far = end(top, LARGEST_PPM.copysign(top));
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "between 0 and the largest"
         )]
-        Some(far.abs().ceil() as u32)
+        Some(inside.abs().ceil() as u32)
+    }
+
+    /// The frequency between these two that leaves most: golden section, since the width is concave.
+    fn widest(&self, mut low: f64, mut high: f64) -> f64 {
+        for _ in 0..STEPS {
+            let (left, right) = (high - GOLDEN * (high - low), low + GOLDEN * (high - low));
+            if self.width(left) < self.width(right) { low = left } else { high = right }
+        }
+        f64::midpoint(low, high)
     }
 
     /// What they prove of the offset at the latest of them, if the clocks come apart no faster than that.

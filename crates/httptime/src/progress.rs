@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::evidence::{AgedEvidence, Evidence};
+use crate::evidence::{AgedEvidence, Evidence, drift};
 use crate::frequency::LatestEnds;
 use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
@@ -46,7 +46,9 @@ struct Reopening {
 struct Known {
     /// With the lag, and the drift allowance: the bounds.
     bounds: AgedEvidence,
-    /// Without, and with no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
+    /// Without the lag: where the `Date` may flip.
+    flips: AgedEvidence,
+    /// The same, with a drift of no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
     remaining: AgedEvidence,
     lag: Lag,
     shortest: Duration,
@@ -156,40 +158,62 @@ impl Progress {
         Some(self.known?.remaining.evidence().hull())
     }
 
-    /// By how much the remaining uncertainty is narrower than a round trip without queueing.
-    ///
-    /// If the forward path never takes less than f, and the return path never less than b, no answers leave less than f + b: what is
-    /// short of it, a lag that changes, another clock or more drift has taken away.
-    fn shortfall(&self) -> Option<Offset> {
-        let width = self.known?.remaining.evidence().width();
-        Some(Offset::from(self.round_trip_base()?).saturating_sub(width))
-    }
-
     /// How fast the clocks may come apart according to the responses, in parts per million, and the bounds with that: where the
     /// responses rule out that it is no more than allowed for.
     pub(crate) fn excess_drift(&self) -> Option<(u32, Interval)> {
-        let base = self.round_trip_base()?;
-        let ppm =
-            self.ends.excess_ppm((base - base / 8).saturating_sub(UNEXPLAINED), self.drift_ppm)?;
+        let base = self.steady_base()?;
+        let shortest = (base - base / 8).saturating_sub(UNEXPLAINED);
+        let ppm = self.ends.excess_ppm(shortest, self.drift_ppm)?;
         let bounds = self.ends.bounds(ppm, self.at()?)?.interval()?;
         Some((ppm, bounds))
     }
 
-    /// The largest [`shortfall`](Self::shortfall) that the lag and the path explain.
+    /// By how much responses contradict each other that the bounds do not show to.
+    ///
+    /// If the forward path never takes less than f, and the return path never less than b, no answers leave less than f + b of the
+    /// offset. What is short of that, a lag that changes, another clock or a faster drift has taken away.
+    fn contradiction(&self) -> Option<Duration> {
+        let width = self.known?.flips.evidence().width();
+        let short = Offset::from(self.steady_base()?).saturating_sub(width);
+        let beyond = short.saturating_sub(self.explained()?.into());
+        (beyond > Offset::ZERO).then(|| short.abs())
+    }
+
+    /// [`round_trip_base`](Self::round_trip_base), where the round trips show that the path has one: a quarter of them are little
+    /// longer than the shortest.
+    fn steady_base(&self) -> Option<Duration> {
+        let trips = self.round_trips.trips();
+        let quarter = *trips.ascending().get(trips.ascending().len() / 4)?;
+        let is_steady = quarter - trips.shortest() <= 0.5 * trips.shortest();
+        (is_steady && self.observations >= STEADY).then(|| self.round_trip_base()).flatten()
+    }
+
+    /// How much the lag and the path take from a round trip without queueing.
     fn explained(&self) -> Option<Duration> {
         let lag = self.known?.lag.allowance();
         Some(lag + self.round_trip_base()? / 8 + self.queueing()? + UNEXPLAINED)
     }
 
-    /// How far from the middle of the remaining uncertainty a response must be stamped to contradict it, if it puts the flip on the
+    /// The offsets at which the `Date` may flip, with the drift that the bounds allow for. When responses contradict each other, the
+    /// width of the contradiction.
+    pub(crate) fn flips(&self) -> Option<Interval> {
+        Some(self.known?.flips.evidence().hull())
+    }
+
+    /// How far from the middle of the [`flips`](Self::flips) a response must be stamped to contradict it, if it puts the flip on the
     /// other side. Where the lag allowed for is so large that no response does that, without the lag.
-    pub(crate) fn decisive_distance(&self) -> Option<Duration> {
-        let lag = self.known?.lag.allowance();
+    pub(crate) fn decisive_distance(&self, from: LocalInstant) -> Option<Duration> {
+        let known = self.known?;
+        let lag = known.lag.allowance();
+        // A second passes until the next flip.
+        let age = from.saturating_since(known.flips.at()) + Duration::from_secs(1);
+        let drift = drift(age, self.drift_ppm).abs();
         let explained = self.explained()?;
         let explained = if lag > SMALL_LAG { explained.saturating_sub(lag) } else { explained };
         // Half of what is left when a round trip is taken off.
-        let left = Offset::ZERO.saturating_sub(self.shortfall()?).max(Offset::ZERO);
-        Some(explained + left.abs() / 2 + self.queueing()? * 4)
+        let width = self.known?.flips.evidence().width();
+        let left = width.saturating_sub(self.round_trip_base()?.into()).max(Offset::ZERO);
+        Some(explained + left.abs() / 2 + drift + self.queueing()? * 4)
     }
 
     /// The largest lag allowed for in the bounds.
@@ -321,17 +345,20 @@ impl Progress {
         let (drift_ppm, typical_ppm) = (self.drift_ppm, self.drift_ppm.min(TYPICAL_DRIFT_PPM));
         // The stamp may be a round trip older than the reception.
         let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
-        let remaining = Evidence::new(observation.lower(), observation.upper_without_lag())
-            .aged(round_trip, typical_ppm);
+        let without_lag = Evidence::new(observation.lower(), observation.upper_without_lag());
+        let flips = without_lag.aged(round_trip, drift_ppm);
+        let remaining = without_lag.aged(round_trip, typical_ppm);
         let lag = observation.lag();
         let known = self.known.get_or_insert(Known {
             bounds: AgedEvidence::new(bounds, at, drift_ppm),
+            flips: AgedEvidence::new(flips, at, drift_ppm),
             remaining: AgedEvidence::new(remaining, at, typical_ppm),
             lag,
             shortest: round_trip,
             last: round_trip,
         });
         known.bounds.narrow(bounds, at);
+        known.flips.narrow(flips, at);
         known.remaining.narrow(remaining, at);
         known.lag = known.lag.max(lag);
         known.shortest = known.shortest.min(round_trip);
@@ -340,11 +367,7 @@ impl Progress {
         if width < Offset::ZERO {
             return Err(Error::Inconsistent { gap: width.abs() });
         }
-        let unexplained = self.shortfall().zip(self.explained()).and_then(|(short, explained)| {
-            let beyond = short.saturating_sub(explained.into());
-            (beyond > Offset::ZERO).then(|| beyond.abs())
-        });
-        unexplained.map_or(Ok(()), |gap| Err(Error::Inconsistent { gap }))
+        self.contradiction().map_or(Ok(()), |gap| Err(Error::Inconsistent { gap }))
     }
 }
 
@@ -353,7 +376,9 @@ fn duration(nanos: f64) -> Duration {
 }
 
 /// What the reading of clocks, and hosts that are busy, take from the remaining uncertainty.
-const UNEXPLAINED: Duration = Duration::from_micros(100);
+const UNEXPLAINED: Duration = Duration::from_micros(20);
+/// Round trips that show what the path is like.
+const STEADY: u32 = 8;
 /// A lag small enough for a check to wait for.
 const SMALL_LAG: Duration = Duration::from_millis(50);
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
