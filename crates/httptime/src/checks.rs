@@ -268,7 +268,7 @@ const SHARE_WITH_GAPS: u32 = 3;
 /// spare: each request halves the remaining uncertainty.
 const FEWEST: u32 = 6;
 const FEWEST_REQUESTS: u32 = 3 * FEWEST;
-const MOST: u32 = 8;
+const MOST: u32 = 12;
 /// With more than this unknown, no answer is known.
 const MOST_UNKNOWN: Duration = QUARTER_SECOND;
 const QUARTER_SECOND: Duration = Duration::from_millis(250);

@@ -317,7 +317,7 @@ const DEFAULT_PROFILE: Profile = Profile::Balanced;
 const MAX_REQUESTS: u32 = 1000;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3600);
-const DEFAULT_DRIFT_PPM: u32 = 100;
+const DEFAULT_DRIFT_PPM: u32 = 300;
 const MAX_DRIFT_PPM: u32 = 10_000;
 /// 2025-01-01T00:00:00Z.
 const DEFAULT_FLOOR: Timestamp = Timestamp::from_unix_nanos(1_735_689_600_000_000_000);

@@ -270,8 +270,8 @@ impl Profile {
     #[must_use]
     pub const fn requests(self) -> u32 {
         match self {
-            Self::Polite => 21,
-            Self::Balanced => 30,
+            Self::Polite => 24,
+            Self::Balanced => 48,
             Self::Fast => 64,
         }
     }
