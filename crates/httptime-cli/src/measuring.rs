@@ -92,7 +92,7 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "S")]
     timeout: Option<Seconds>,
 
-    /// How late the server's Date may be, in seconds [default: from the Server header, else 1.02]
+    /// How late the server's Date may be, in seconds [default: from the response, else 2.02]
     #[arg(long, value_name = "S")]
     lag: Option<Seconds>,
 

@@ -278,14 +278,21 @@ struct addrinfo;
 // The caller stated the lag.
 #define HTTPTIME_LAG_STATED 1
 
-// It is that of the software named first in the Server field.
+// The software named in the Server field made the Date: its figure.
 #define HTTPTIME_LAG_PRODUCT 2
 
-// The software is unknown: 1.02 s.
+// The software is unknown: 2.02 s.
 #define HTTPTIME_LAG_UNKNOWN 3
 
-// The response passed a cache (Age: 0): 1.02 s.
-#define HTTPTIME_LAG_SHARED_CACHE 4
+// The order of the fields shows that the software named in the Server field did not make the Date, or that a proxy has sorted
+// them: 2.02 s.
+#define HTTPTIME_LAG_PASSED_ON 4
+
+// The software named in the Server field can pass on the Date of another server, and nothing shows whether it did: 2.02 s.
+#define HTTPTIME_LAG_MAY_PASS_ON 5
+
+// There are several Server fields: 2.02 s.
+#define HTTPTIME_LAG_SEVERAL_SERVERS 6
 
 // Log nothing.
 #define HTTPTIME_LOG_OFF 0
@@ -366,6 +373,12 @@ struct addrinfo;
 
 // Send no more: httptime_measure_finish.
 #define HTTPTIME_NEXT_DONE 3
+
+// The response was not the first one on its connection, and the connection goes to the server and not to a proxy.
+#define HTTPTIME_EXCHANGE_KEPT 1
+
+// The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
+#define HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT 2
 
 // Act only on what the bounds prove.
 #define HTTPTIME_EVIDENCE_BOUNDS 0
@@ -500,8 +513,8 @@ typedef struct httptime_options {
     int64_t timeout_ns;
     // Stop as soon as the standard deviation is no larger. 0, the default: never for that reason.
     int64_t target_ns;
-    // The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default: by
-    // what its Server field says, 1.02 s for unknown software.
+    // The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default:
+    // derived from the response, 2.02 s for unknown software.
     int64_t lag_ns;
     // The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
     int64_t floor_ns;
@@ -558,6 +571,10 @@ typedef struct httptime_measurement {
     uint32_t sent_by_kernel;
     // Of these, how many came at a time that the kernel gave.
     uint32_t received_by_kernel;
+    // For how many caches on the way the lag includes 1.02 s each.
+    uint32_t caches;
+    // 0.
+    uint32_t reserved;
     // The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     char server[136];
 } httptime_measurement;
@@ -653,9 +670,9 @@ typedef struct httptime_head {
     int32_t persistent;
     // Whether more bytes had come behind the head: then drop the connection, nothing on it can be relied on.
     int32_t followed;
-    // 0.
-    uint32_t reserved;
-    // The Server field, ended by a NUL; empty for none.
+    // What the head shows of the servers that it passed: for httptime_exchange.marks.
+    uint32_t marks;
+    // The first Server field, ended by a NUL; empty for none.
     char server[136];
 } httptime_head;
 
@@ -676,8 +693,11 @@ typedef struct httptime_exchange {
     int64_t age_ns;
     // The Server field, or NULL for none. Read during the call and not kept.
     const char *server;
-    // NULL.
-    const char *reserved;
+    // httptime_head.marks of the response. 0, if nothing is known of its other fields and their order: a Server field that names a
+    // front server does not count then.
+    uint32_t marks;
+    // Zero or more of HTTPTIME_EXCHANGE_*, or'ed.
+    uint32_t flags;
 } httptime_exchange;
 
 // The rules for correcting a clock. Filled by httptime_policy_init, then changed where wanted. A negative limit is none.

@@ -106,8 +106,8 @@ pub struct httptime_options {
     pub timeout_ns: i64,
     /// Stop as soon as the standard deviation is no larger. 0, the default: never for that reason.
     pub target_ns: i64,
-    /// The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default: by
-    /// what its Server field says, 1.02 s for unknown software.
+    /// The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default:
+    /// derived from the response, 2.02 s for unknown software.
     pub lag_ns: i64,
     /// The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
     pub floor_ns: i64,

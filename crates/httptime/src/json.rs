@@ -65,19 +65,21 @@ impl Serialize for LagSource {
     }
 }
 
-/// `lag_seconds`, `lag_source`, `drift_ppm` and `min_servers`.
+/// `lag_seconds`, `lag_source`, `caches`, `drift_ppm` and `min_servers`.
 impl Serialize for Assumptions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Fields {
             lag_seconds: Seconds,
             lag_source: LagSource,
+            caches: u8,
             drift_ppm: u32,
             min_servers: usize,
         }
         let fields = Fields {
             lag_seconds: Seconds(self.lag()),
             lag_source: self.lag_source(),
+            caches: self.caches(),
             drift_ppm: self.drift_ppm(),
             min_servers: self.min_servers(),
         };
@@ -213,6 +215,7 @@ mod tests {
     use crate::estimate::EstimatorKind;
     use crate::measurement::Ended;
     use crate::schedule::{Profile, ScheduleKind};
+    use crate::server::Lag;
     use crate::time::{ClockTie, LocalInstant, Timestamp};
     use crate::{Family, Timestamping};
 
@@ -232,8 +235,7 @@ mod tests {
             begun: ClockTie::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_nanos(28_733),
             assumptions: Assumptions {
-                lag: Duration::from_millis(1),
-                lag_source: LagSource::Product("nginx"),
+                lag: Lag::of_maker("nginx"),
                 drift_ppm: 100,
                 min_servers: 1,
             },
@@ -252,8 +254,8 @@ mod tests {
                 r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
-                r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","drift_ppm":100,"#,
-                r#""min_servers":1}}"#
+                r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,
+                r#""drift_ppm":100,"min_servers":1}}"#
             )
         );
     }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::Estimate;
-use crate::server::LagSource;
+use crate::server::{Lag, LagSource};
 use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 
 /// What the bounds of a measurement take for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assumptions {
-    pub(crate) lag: Duration,
-    pub(crate) lag_source: LagSource,
+    pub(crate) lag: Lag,
     pub(crate) drift_ppm: u32,
     pub(crate) min_servers: usize,
 }
@@ -21,13 +20,19 @@ impl Assumptions {
     /// The server's `Date` is late by no more than this (Λ). It stands on the upper side of the bounds.
     #[must_use]
     pub const fn lag(&self) -> Duration {
-        self.lag
+        self.lag.allowance()
     }
 
-    /// Who says so.
+    /// Why.
     #[must_use]
     pub const fn lag_source(&self) -> LagSource {
-        self.lag_source
+        self.lag.source()
+    }
+
+    /// For how many caches on the way [`CACHE_LAG`](crate::server::CACHE_LAG) is included.
+    #[must_use]
+    pub const fn caches(&self) -> u8 {
+        self.lag.caches()
     }
 
     /// The two clocks come apart no faster than this, in parts per million (ρ).

@@ -168,7 +168,7 @@ pub fn combine(
     let estimate = weigh(survivors().map(Measurement::estimate), selection.bounds);
     let assumptions = survivors()
         .map(|measurement| measurement.assumptions)
-        .max_by_key(|assumptions| assumptions.lag)
+        .max_by_key(Assumptions::lag)
         .map(|assumptions| Assumptions { min_servers: quorum.min_servers, ..assumptions })
         .ok_or(Error::NothingMeasured)?;
     let measurement = Measurement {

@@ -543,7 +543,7 @@ impl Session {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let had_success = self.had_success();
         match self.connections[slot].received(bytes, had_success, arrival) {
-            Received::Answered { times, head, is_kept } => {
+            Received::Answered { times, head, is_first, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();
                 self.is_keeping = is_kept && self.stale < MAX_STALE;
@@ -552,7 +552,7 @@ impl Session {
                 if is_refused {
                     self.discard(arrival.at);
                 } else {
-                    let absorbed = absorb(&mut self.measure, &self.target, times, &head);
+                    let absorbed = absorb(&mut self.measure, &self.target, times, &head, is_first);
                     match absorbed {
                         Ok(observation) => self.events.push(Event::Answered { observation }),
                         Err(error) => self.end(Err(error)),
@@ -714,12 +714,18 @@ fn absorb(
     target: &Target,
     times: Times,
     head: &ResponseHead<'_>,
+    is_first: bool,
 ) -> Result<Observation, Error> {
     if let Some(refusal) = target.refusal(head.status()) {
         return Err(refusal);
     }
-    let exchange = Exchange::of(times.sent, times.received, head)?;
-    measure.absorb(&exchange.with_kernel_times(times.departed, times.arrived))
+    let mut exchange = Exchange::of(times.sent, times.received, head)?
+        .with_kernel_times(times.departed, times.arrived);
+    // A forwarding proxy has connections of its own to the server.
+    if !is_first && !target.is_forwarded() {
+        exchange = exchange.on_kept_connection();
+    }
+    measure.absorb(&exchange)
 }
 
 const fn admits(family: Family, address: SocketAddr) -> bool {

@@ -77,7 +77,7 @@ fn verbose_draws_the_narrowing_and_names_what_was_assumed() {
     assert_eq!(widths.len(), 4, "{drawn}");
     assert!(widths.is_sorted_by(|wide, narrow| wide >= narrow) && widths[0] > widths[3], "{drawn}");
     let said = text(&output.stdout);
-    assert!(said.contains("assumed lag ≤ 1.02 s (unknown software), drift ≤ 100 ppm"), "{said}");
+    assert!(said.contains("assumed lag ≤ 2.02 s (unknown software), drift ≤ 100 ppm"), "{said}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn json_has_every_field_of_its_schema() {
     assert!(number(&json["stddev_seconds"]) > 0.0 && number(&json["rtt_min_seconds"]) > 0.0);
     assert!(number(&json["elapsed_seconds"]) < 4.0);
     assert_eq!(json["requests"], 4);
-    assert_eq!(json["assumptions"]["lag_seconds"], 1.02);
+    assert_eq!(json["assumptions"]["lag_seconds"], 2.02);
     assert_eq!(json["assumptions"]["drift_ppm"], 100);
     assert_eq!(json["assumptions"]["min_servers"], 1);
     let only = &json["servers"][0];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::date::{parse_date, shown};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
+use crate::server::{Marks, MarksReader};
 use crate::time::Timestamp;
 
 /// Reads the responses on one connection, one after the other, out of one buffer that it keeps.
@@ -141,6 +142,7 @@ pub struct ResponseHead<'a> {
     dates: Dates<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
+    marks: Marks,
     close: bool,
     keep_alive: bool,
     followed: bool,
@@ -193,6 +195,12 @@ impl<'a> ResponseHead<'a> {
         self.server
     }
 
+    /// What the head shows of the servers that it passed: all `Server` fields and their place, `Via`, and the marks of caches.
+    #[must_use]
+    pub const fn marks(&self) -> Marks {
+        self.marks
+    }
+
     /// Whether the server means to keep the connection open (RFC 9112, section 9.3): with HTTP/1.1 unless it says
     /// `close`, with HTTP/1.0 only if it says `keep-alive` and not `close`. It may say so in `Connection` or in
     /// `Proxy-Connection`.
@@ -227,8 +235,9 @@ impl<'a> ResponseHead<'a> {
 
     /// A head that another HTTP library has parsed: status code, and the names and values of its fields.
     ///
-    /// All fields, in their order: `Date`, `Age`, `Server`, `Connection` and `Proxy-Connection` are looked at, in any case and as often
-    /// as they occur. It is taken for HTTP/1.1.
+    /// All fields, in the order in which they came: it shows who made the `Date` ([`server`](crate::server)). Read are `Date`, `Age`,
+    /// `Server`, `Via`, `Connection`, `Proxy-Connection` and the marks of caches, in any case and as often as they occur. It is taken
+    /// for HTTP/1.1.
     ///
     /// ```
     /// use httptime::http::ResponseHead;
@@ -267,27 +276,43 @@ impl<'a> ResponseHead<'a> {
             dates: Dates::None,
             age: None,
             server: None,
+            marks: Marks::default(),
             close: false,
             keep_alive: false,
             followed: false,
         };
         let mut server = None;
-        for (field, value) in fields {
+        let mut marks = MarksReader::default();
+        for (at, (field, value)) in fields.enumerate() {
             let is = |name: &str| field.eq_ignore_ascii_case(name);
-            if is("Date") {
-                head.dates = head.dates.and(value);
-            } else if is("Age") {
-                head.age = head.age.max(Some(parse_age(value)));
-            } else if is("Server") {
-                server = server.or(Some(value));
-            } else if is("Connection") || is("Proxy-Connection") {
-                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                    head.close |= token.eq_ignore_ascii_case(b"close");
-                    head.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            // By length first: most fields are none of these.
+            match field.len() {
+                4 if is("Date") => {
+                    head.dates = head.dates.and(value);
+                    marks.date(at);
                 }
+                6 if is("Server") => {
+                    server = server.or(Some(value));
+                    marks.server(at);
+                }
+                10 | 16 if is("Connection") || is("Proxy-Connection") => {
+                    for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                        head.close |= token.eq_ignore_ascii_case(b"close");
+                        head.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                3 if is("Age") => head.age = head.age.max(Some(parse_age(value))),
+                3 if is("Via") => marks.via(value),
+                7 | 14 | 15 if is("X-Cache") || is("X-Cache-Status") || is("CF-Cache-Status") => {
+                    marks.cache(value);
+                }
+                9 if is("X-Varnish") => marks.varnish(value),
+                12 if is("Cache-Status") => marks.cache_status(value),
+                _ => {}
             }
         }
         head.server = server.and_then(printable_start);
+        head.marks = marks.marks();
         head
     }
 

@@ -94,10 +94,12 @@ pub(super) enum Outcome {
 /// What came of bytes.
 #[derive(Debug)]
 pub(super) enum Received<'a> {
-    /// The head of a response. `is_kept`: the connection can take the next request.
+    /// The head of a response. `is_first`: no response came before it on this connection. `is_kept`: the connection can take the next
+    /// request.
     Answered {
         times: Times,
         head: ResponseHead<'a>,
+        is_first: bool,
         is_kept: bool,
     },
     Other(Outcome),
@@ -396,7 +398,9 @@ impl Connection {
                 self.close();
                 Outcome::Lost(Error::MalformedHead { reason: UNASKED }).into()
             }
-            State::Busy { sent, is_whole, .. } => self.answer(sent, is_whole, arrival),
+            State::Busy { sent, is_fresh, is_whole } => {
+                self.answer(sent, is_fresh, is_whole, arrival)
+            }
             State::Ready { is_fresh: false } => {
                 self.close();
                 Outcome::Dropped { was_used: true }.into()
@@ -449,7 +453,13 @@ impl Connection {
         self.unusable(error)
     }
 
-    fn answer(&mut self, sent: LocalInstant, is_whole: bool, mut arrival: Arrival) -> Received<'_> {
+    fn answer(
+        &mut self,
+        sent: LocalInstant,
+        is_first: bool,
+        is_whole: bool,
+        mut arrival: Arrival,
+    ) -> Received<'_> {
         let is_unsent = self.has_unsent();
         let head = match self.reader.head() {
             Ok(None) => return Outcome::Nothing.into(),
@@ -483,7 +493,7 @@ impl Connection {
             self.wire.clear();
             self.written = 0;
         }
-        Received::Answered { times: Times::new(sent, arrival), head, is_kept }
+        Received::Answered { times: Times::new(sent, arrival), head, is_first, is_kept }
     }
 
     /// The other end closed the connection, or it broke (`error`). The driver has closed the socket.

@@ -91,12 +91,16 @@ impl Target {
         self.request.as_bytes()
     }
 
+    /// Whether a proxy forwards the requests.
+    pub(super) const fn is_forwarded(&self) -> bool {
+        self.proxy.is_some() && self.connect.is_none()
+    }
+
     /// Why a response is the proxy's own and not the server's.
     pub(super) fn refusal(&self, status: u16) -> Option<Error> {
-        let is_forwarded = self.proxy.is_some() && self.connect.is_none();
         match status {
-            407 if is_forwarded => Some(Error::ProxyCredentials),
-            502..=504 if is_forwarded => Some(Error::ProxyRefused { status }),
+            407 if self.is_forwarded() => Some(Error::ProxyCredentials),
+            502..=504 if self.is_forwarded() => Some(Error::ProxyRefused { status }),
             _ => None,
         }
     }
