@@ -133,7 +133,7 @@ fn a_date_that_stands_still_or_jumps_back_is_refused_by_name() {
     let hour = Duration::from_secs(3600);
     let cases = vec![
         ("frozen", (Behaviour::FrozenDate, "date_frozen")),
-        ("stored without Age", (Behaviour::Cached { age: None }, "date_frozen")),
+        ("stored without Age", (Behaviour::Cached { age: None }, "cached")),
         ("jumps", (Behaviour::JumpsBack { after_requests: 3, by: hour }, "date_went_back")),
     ];
     all(cases, |(behaviour, kind)| match measure_steadily(&server(behaviour.clone()).url()) {
