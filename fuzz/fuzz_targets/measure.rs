@@ -6,8 +6,8 @@ mod input;
 
 use std::time::Duration;
 
-use httptime::Next;
 use httptime::estimate::EstimatorKind;
+use httptime::Next;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::Marks;
 use httptime::{

@@ -66,7 +66,7 @@ const PRODUCTS: &[Product] = &[
         kept: Duration::from_millis(1_020),
         maker: Maker::ByRequest,
     },
-    Product::new("h2o/2.2.", 2_000, BY_ITSELF),
+    Product::new("h2o/2.2", 2_000, BY_ITSELF),
     // From 2.3 it passes on the origin's.
     Product::new("h2o", 2_000, Maker::Unproven),
     Product::new("envoy", 510_000, Maker::Unproven),
