@@ -480,7 +480,7 @@ fn exchange(input: &mut Input<'_>, server: &[u8]) -> Place {
             offset_of!(httptime_exchange, marks),
             u32::from_be_bytes([(); 4].map(|()| input.byte() % 6)),
         );
-        place.put(offset_of!(httptime_exchange, flags), u32::from(input.byte() % 5));
+        place.put(offset_of!(httptime_exchange, flags), u32::from(input.byte() % 9));
     }
     place
 }

@@ -380,6 +380,9 @@ struct addrinfo;
 // The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
 #define HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT 2
 
+// The path of the request ends without a file name extension ("/" or "/status", not "/index.html").
+#define HTTPTIME_EXCHANGE_WITHOUT_EXTENSION 4
+
 // Act only on what the bounds prove.
 #define HTTPTIME_EVIDENCE_BOUNDS 0
 

@@ -36,6 +36,8 @@ pub const HTTPTIME_NEXT_DONE: i32 = 3;
 pub const HTTPTIME_EXCHANGE_KEPT: u32 = 1;
 /// The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
 pub const HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT: u32 = 2;
+/// The path of the request ends without a file name extension ("/" or "/status", not "/index.html").
+pub const HTTPTIME_EXCHANGE_WITHOUT_EXTENSION: u32 = 4;
 
 /// One request and the head of its response, as whoever moved the bytes saw them. Begin with all of it zero.
 #[repr(C)]
@@ -467,7 +469,7 @@ pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure
 unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a>, Failure> {
     // SAFETY: as the caller says.
     let given = unsafe { read(exchange, "exchange") }?;
-    if given.flags & !(HTTPTIME_EXCHANGE_KEPT | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT) != 0 {
+    if given.flags & !EXCHANGE_FLAGS != 0 {
         return Err(Failure::argument(format!("exchange.flags is {}", given.flags)));
     }
     let server = if given.server.is_null() {
@@ -488,6 +490,9 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
     if given.flags & HTTPTIME_EXCHANGE_KEPT != 0 {
         exchange = exchange.on_kept_connection();
     }
+    if given.flags & HTTPTIME_EXCHANGE_WITHOUT_EXTENSION != 0 {
+        exchange = exchange.asked_without_extension();
+    }
     if given.flags & HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT != 0 {
         exchange = exchange.answered_by_front();
     }
@@ -495,4 +500,7 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
 }
 
 const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
+const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_KEPT
+    | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
+    | HTTPTIME_EXCHANGE_WITHOUT_EXTENSION;
 const MOST_INTERVALS: usize = 1024;

@@ -125,6 +125,14 @@ impl<'a> Exchange<'a> {
         self
     }
 
+    /// The path of the request ends without a file name extension, from which Apache guesses the type of a response that it passes on
+    /// (and looks then as if it had made the `Date`). Otherwise it is taken for one with such an extension.
+    #[must_use]
+    pub const fn asked_without_extension(mut self) -> Self {
+        self.response.is_without_extension = true;
+        self
+    }
+
     /// The request was one that a front server answers by itself (`OPTIONS *`), so that the `Date` is its own. Otherwise it is taken
     /// for one that the front server can pass on.
     #[must_use]

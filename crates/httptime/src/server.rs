@@ -8,7 +8,10 @@
 //!    - nginx writes `Server` and then its own `Date` in front of all other fields, and a `Date` that it passes on behind `Connection`;
 //!    - Caddy (Go) sorts the fields of the response by name and writes its own `Date` behind them, so that its `Server` comes first;
 //!      a `Date` that it passes on is sorted in front of `Server`;
-//!    - Apache and lighttpd write both in the same order either way. Only a request that they answer by themselves shows it
+//!    - Apache sets the `Content-Type` of its own response after `Connection`, and that of an origin before, except where it guesses
+//!      the type from a file name extension
+//!      ([`Exchange::asked_without_extension`](crate::Exchange::asked_without_extension));
+//!    - of Apache and lighttpd, a request that they answer by themselves shows it
 //!      ([`Exchange::answered_by_front`](crate::Exchange::answered_by_front)).
 //!
 //!    Otherwise the allowance is [`UNKNOWN_LAG`].
@@ -63,7 +66,9 @@ impl LagSource {
     #[must_use]
     pub fn is_provable(self) -> bool {
         matches!(self, Self::MayPassOn(product)
-            if Product::of(product).is_some_and(|product| product.maker == Maker::ByRequest))
+        if Product::of(product).is_some_and(|product| {
+            matches!(product.maker, Maker::ByRequest | Maker::ByTypeOrRequest)
+        }))
     }
 }
 
@@ -198,6 +203,8 @@ pub(crate) struct Response<'a> {
     pub(crate) is_kept: bool,
     /// A front server answers such a request by itself.
     pub(crate) is_by_front: bool,
+    /// The path of the request ends without a file name extension.
+    pub(crate) is_without_extension: bool,
 }
 
 impl Response<'_> {
@@ -208,6 +215,7 @@ impl Response<'_> {
         age: None,
         is_kept: false,
         is_by_front: false,
+        is_without_extension: false,
     };
 
     /// Whether it comes out of a cache, and how old it is cannot be known.
@@ -236,14 +244,22 @@ impl Response<'_> {
 /// Whether `product` made the `Date`.
 fn maker(product: &'static Product, response: &Response<'_>) -> Result<(), LagSource> {
     let order = response.marks.order();
+    let is_direct = response.marks.vias() == 0;
     match product.maker {
         Maker::Itself => Ok(()),
         Maker::ByOrder(own) if order >= own => Ok(()),
         Maker::ByOrder(_) if order == Order::Unknown => Err(LagSource::MayPassOn(product.name)),
         Maker::ByOrder(_) => Err(LagSource::PassedOn(product.name)),
         // A proxy on the way may have answered, or the server itself may have passed the request on and say so.
-        Maker::ByRequest if response.is_by_front && response.marks.vias() == 0 => Ok(()),
-        Maker::ByRequest | Maker::Unproven => Err(LagSource::MayPassOn(product.name)),
+        Maker::ByRequest | Maker::ByTypeOrRequest if response.is_by_front && is_direct => Ok(()),
+        Maker::ByTypeOrRequest
+            if response.marks.is_typed_late() && response.is_without_extension && is_direct =>
+        {
+            Ok(())
+        }
+        Maker::ByRequest | Maker::ByTypeOrRequest | Maker::Unproven => {
+            Err(LagSource::MayPassOn(product.name))
+        }
     }
 }
 

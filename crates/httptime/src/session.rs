@@ -725,6 +725,9 @@ fn absorb(
     if !is_first && !target.is_forwarded() {
         exchange = exchange.on_kept_connection();
     }
+    if !target.has_extension() {
+        exchange = exchange.asked_without_extension();
+    }
     measure.absorb(&exchange)
 }
 

@@ -399,7 +399,7 @@ static void unknown_numbers_and_texts(void)
     exchange.age_ns = -1;
     STATUS(httptime_measure_absorb(measure, &exchange), HTTPTIME_ERROR_INVALID_CONFIG);
     exchange.has_age = 0;
-    exchange.flags = 4;
+    exchange.flags = 8;
     INVALID(httptime_measure_absorb(measure, &exchange));
     tie.reserved = 1;
     INVALID(httptime_measure_finish(measure, &tie, &measurement));

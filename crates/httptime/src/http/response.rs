@@ -296,6 +296,9 @@ impl<'a> ResponseHead<'a> {
                     marks.server(at);
                 }
                 10 | 16 if is("Connection") || is("Proxy-Connection") => {
+                    if field.len() == 10 {
+                        marks.connection(at);
+                    }
                     for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                         head.close |= token.eq_ignore_ascii_case(b"close");
                         head.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
@@ -307,6 +310,7 @@ impl<'a> ResponseHead<'a> {
                     marks.cache(value);
                 }
                 9 if is("X-Varnish") => marks.varnish(value),
+                12 if is("Content-Type") => marks.content_type(at),
                 12 if is("Cache-Status") => marks.cache_status(value),
                 _ => {}
             }

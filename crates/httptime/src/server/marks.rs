@@ -6,6 +6,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Marks {
     order: Order,
+    /// As Apache writes a `Date` of its own: `Date` and `Server` first, and `Content-Type` behind `Connection`.
+    is_typed_late: bool,
     servers: u8,
     vias: u8,
     hits: u8,
@@ -29,20 +31,22 @@ impl Marks {
     /// As a number, for programs in other languages that hand it back to [`from_bits`](Self::from_bits). 0 is the default.
     #[must_use]
     pub fn bits(self) -> u32 {
-        u32::from_be_bytes([self.order as u8, self.servers, self.vias, self.hits])
+        let order = self.order as u8 | if self.is_typed_late { TYPED_LATE } else { 0 };
+        u32::from_be_bytes([order, self.servers, self.vias, self.hits])
     }
 
     /// What [`bits`](Self::bits) gave. Any other number gives some marks.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         let [order, servers, vias, hits] = bits.to_be_bytes();
-        let order = match order {
+        let is_typed_late = order & TYPED_LATE != 0;
+        let order = match order & !TYPED_LATE {
             1 => Order::DateFirst,
             2 => Order::ServerFirst,
             3 => Order::ServerThenDate,
             _ => Order::Unknown,
         };
-        Self { order, servers, vias, hits }
+        Self { order, is_typed_late, servers, vias, hits }
     }
 
     pub(crate) const fn order(self) -> Order {
@@ -51,6 +55,10 @@ impl Marks {
 
     pub(crate) const fn has_several_servers(self) -> bool {
         self.servers > 1
+    }
+
+    pub(crate) const fn is_typed_late(self) -> bool {
+        self.is_typed_late
     }
 
     /// Proxies that name themselves.
@@ -64,6 +72,9 @@ impl Marks {
     }
 }
 
+/// Beside the order in [`Marks::bits`].
+const TYPED_LATE: u8 = 0x10;
+
 /// Reads [`Marks`], field by field.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MarksReader {
@@ -71,6 +82,9 @@ pub(crate) struct MarksReader {
     server_at: usize,
     date_at: usize,
     dates: u8,
+    /// Where the last `Connection` is, and the first `Content-Type`.
+    connection_at: Option<usize>,
+    content_type_at: Option<usize>,
     /// `Via` fields so far.
     vias: usize,
 }
@@ -86,6 +100,16 @@ impl MarksReader {
     pub(crate) fn date(&mut self, at: usize) {
         self.date_at = at - self.vias;
         self.dates = self.dates.saturating_add(1);
+    }
+
+    /// Field number `at` is `Connection`.
+    pub(crate) fn connection(&mut self, at: usize) {
+        self.connection_at = Some(at);
+    }
+
+    /// Field number `at` is `Content-Type`.
+    pub(crate) fn content_type(&mut self, at: usize) {
+        self.content_type_at.get_or_insert(at);
     }
 
     /// `Via`: one member for each proxy.
@@ -118,7 +142,10 @@ impl MarksReader {
             (1, 1, ..) => Order::DateFirst,
             _ => Order::Unknown,
         };
-        Marks { order, ..self.marks }
+        let are_first = order == Order::DateFirst && (self.date_at, self.server_at) == (0, 1);
+        let is_typed_late =
+            are_first && self.connection_at.is_some() && self.content_type_at > self.connection_at;
+        Marks { order, is_typed_late, ..self.marks }
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Maker {
     Itself,
     /// At least this order of `Server` and `Date`.
     ByOrder(Order),
+    /// Apache: `Content-Type` behind `Connection`, or a request that it answers by itself.
+    ByTypeOrRequest,
     /// A request that it answers by itself.
     ByRequest,
     /// Nothing is known that would.
@@ -58,7 +60,7 @@ const PRODUCTS: &[Product] = &[
     // Front servers.
     Product::new("nginx", 1_000, Maker::ByOrder(Order::ServerThenDate)),
     Product::new("Caddy", 1_000, Maker::ByOrder(Order::ServerFirst)),
-    Product::new("Apache", 1_000, Maker::ByRequest),
+    Product::new("Apache", 1_000, Maker::ByTypeOrRequest),
     Product {
         name: "lighttpd",
         // Handled before the loop updates its clock: the phase of the tick, and up to a second of idling.

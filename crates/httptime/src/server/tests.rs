@@ -68,6 +68,21 @@ const APACHE: &str = "Date: Fri, 27 Nov 2026 16:02:02 GMT
     Server: Apache/2.4.62 (Debian)
     Content-Type: text/plain";
 
+/// Its own 404, as a client sees it that asks to keep the connection.
+const APACHE_OWN: &str = "Date: Fri, 27 Nov 2026 16:02:02 GMT
+    Server: Apache/2.4.71 (Debian)
+    Keep-Alive: timeout=5, max=100
+    Connection: Keep-Alive
+    Content-Type: text/html; charset=iso-8859-1";
+
+/// In front of a server without a name.
+const APACHE_PASSING: &str = "Date: Fri, 27 Nov 2026 16:02:02 GMT
+    Server: Apache/2.4.71 (Debian)
+    content-length: 2
+    content-type: text/plain
+    Keep-Alive: timeout=5, max=100
+    Connection: Keep-Alive";
+
 const UVICORN: &str = "date: Fri, 27 Nov 2026 16:02:02 GMT
     server: uvicorn
     content-length: 2";
@@ -157,6 +172,22 @@ fn what_a_front_server_answers_by_itself_has_its_own_date() {
     assert_eq!(passed.source(), LagSource::MayPassOn("Apache"));
     // Of these it is not known to which requests they answer by themselves.
     assert_eq!(by_itself(ENVOY).expect("fresh").source(), LagSource::MayPassOn("envoy"));
+}
+
+#[test]
+fn apache_sets_the_type_of_its_own_response_behind_connection() {
+    let plain = |lines: &str| judged(lines, |exchange| exchange.asked_without_extension());
+    let own = plain(APACHE_OWN).expect("fresh");
+    assert_eq!((own.allowance().as_millis(), own.source()), (1, LagSource::Product("Apache")));
+    // It guesses the type of a response that it passes on from the name of the file.
+    assert_eq!(source(APACHE_OWN), LagSource::MayPassOn("Apache"));
+    let sorted = "Connection: close\nContent-Type: text/plain\n\
+        Date: Fri, 27 Nov 2026 16:02:02 GMT\nServer: Apache";
+    let proxied = format!("{APACHE_OWN}\nVia: 1.1 proxy");
+    for lines in [APACHE_PASSING, APACHE, sorted, &proxied] {
+        let source = plain(lines).expect("fresh").source();
+        assert_eq!(source, LagSource::MayPassOn("Apache"), "{lines}");
+    }
 }
 
 #[test]
@@ -261,10 +292,10 @@ fn a_token_is_found_by_its_whole_name() {
 
 #[test]
 fn marks_survive_as_a_number() {
-    let bits = u32::from_be_bytes([Order::ServerThenDate as u8, 2, 3, 4]);
+    let bits = u32::from_be_bytes([Order::ServerThenDate as u8 | 0x10, 2, 3, 4]);
     let marks = Marks::from_bits(bits);
     assert_eq!((marks.order(), marks.vias(), marks.hits()), (Order::ServerThenDate, 3, 4));
-    assert!(marks.has_several_servers());
+    assert!(marks.has_several_servers() && marks.is_typed_late());
     assert_eq!(marks.bits(), bits);
     assert_eq!(Marks::default().bits(), 0);
 }
@@ -291,15 +322,19 @@ proptest! {
     #[test]
     fn what_a_proxy_adds_never_makes_the_allowance_smaller(
         begun in prop::sample::select(
-            vec![NGINX, CADDY, APACHE, UVICORN, LIGHTTPD, ENVOY, NGINX_PASSING, CADDY_PASSING],
+            vec![NGINX, CADDY, APACHE, APACHE_OWN, APACHE_PASSING, UVICORN, LIGHTTPD, ENVOY, NGINX_PASSING, CADDY_PASSING],
         ),
         added in prop::collection::vec(prop::sample::select(ADDED), 0..6),
         is_kept in any::<bool>(),
         is_by_front in any::<bool>(),
+        is_plain in any::<bool>(),
     ) {
         let circumstances = |mut exchange: Exchange<'_>| {
             if is_kept {
                 exchange = exchange.on_kept_connection();
+            }
+            if is_plain {
+                exchange = exchange.asked_without_extension();
             }
             if is_by_front {
                 exchange = exchange.answered_by_front();

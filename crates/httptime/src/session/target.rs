@@ -91,6 +91,14 @@ impl Target {
         self.request.as_bytes()
     }
 
+    /// Whether the path ends with a file name extension.
+    pub(super) fn has_extension(&self) -> bool {
+        let path = self.url.path().split('?').next().unwrap_or_default();
+        path.rsplit('/')
+            .next()
+            .is_some_and(|name| [".", "%2e", "%2E"].iter().any(|dot| name.contains(dot)))
+    }
+
     /// Whether a proxy forwards the requests.
     pub(super) const fn is_forwarded(&self) -> bool {
         self.proxy.is_some() && self.connect.is_none()
