@@ -204,8 +204,11 @@ fn lag_reason(assumed: &Assumptions) -> String {
 }
 
 fn timestamps(measurement: &Measurement) -> String {
+    let method = measurement
+        .method()
+        .map_or(String::new(), |method| format!(" to {}", method.to_string().to_uppercase()));
     format!(
-        "{} responses; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
+        "{} responses{method}; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
         measurement.observations(),
         measurement.sent_by_kernel(),
         measurement.received_by_kernel(),

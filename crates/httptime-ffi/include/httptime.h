@@ -254,6 +254,18 @@ struct addrinfo;
 // The program's times. The kernel is not asked.
 #define HTTPTIME_TIMESTAMPING_USER 2
 
+// HEAD; where the first answer to it has no Date, or the server closes the connection without any, GET from then on.
+#define HTTPTIME_METHOD_AUTO 0
+
+// HEAD.
+#define HTTPTIME_METHOD_HEAD 1
+
+// GET. A body is not read beyond 64 KiB: the connection is closed after one that is longer or of unknown length.
+#define HTTPTIME_METHOD_GET 2
+
+// OPTIONS *, which most servers in front of others answer by themselves. The path of the URL is not sent.
+#define HTTPTIME_METHOD_OPTIONS 3
+
 // For httptime_options.floor_ns: any Date is taken for possible.
 #define HTTPTIME_NO_FLOOR INT64_MIN
 
@@ -341,6 +353,9 @@ struct addrinfo;
 
 // Something that this version of the library has no number for.
 #define HTTPTIME_EVENT_OTHER 10
+
+// The first request came to nothing, for the reason in status and text, and the server is asked by GET from now on.
+#define HTTPTIME_EVENT_FALLBACK 11
 
 // The numbers of connections are below this.
 #define HTTPTIME_MAX_CONNECTIONS 64
@@ -535,6 +550,13 @@ typedef struct httptime_options {
     httptime_progress_callback progress;
     // Handed to it.
     void *progress_data;
+    // What requests say in User-Agent: up to 256 characters of printable ASCII; "" for nothing. NULL, the default: httptime and
+    // its version.
+    const char *user_agent;
+    // Which request the server is sent: HTTPTIME_METHOD_*. Default: HTTPTIME_METHOD_AUTO.
+    int32_t method;
+    // 0.
+    int32_t reserved;
 } httptime_options;
 
 // How far the local clock is from a server's. Written by the library; set struct_size before.
@@ -575,11 +597,13 @@ typedef struct httptime_measurement {
     // Of these, how many came at a time that the kernel gave.
     uint32_t received_by_kernel;
     // For how many caches on the way the lag includes 1.02 s each.
-    uint32_t caches;
-    // 0.
-    uint32_t reserved;
     // The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     char server[136];
+    // How the server was asked: HTTPTIME_METHOD_*. HTTPTIME_METHOD_AUTO for several servers that were asked by different methods, and
+    // when the requests were not the library's.
+    int32_t method;
+    // For how many caches on the way the lag includes 1.02 s each.
+    uint32_t caches;
 } httptime_measurement;
 
 // Both local clocks, read at one moment. It turns instants of the monotonic clock into wall time; a second one shows
@@ -643,7 +667,7 @@ typedef struct httptime_event {
     int32_t kind;
     // Which server, from 0 in the order of the URLs.
     uint32_t server;
-    // Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    // Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS, HTTPTIME_EVENT_FALLBACK and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
     httptime_status status;
     // An instant, where the kind has one; else 0.
     int64_t at_ns;

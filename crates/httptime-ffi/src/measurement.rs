@@ -5,6 +5,7 @@ use httptime::Measurement;
 use httptime::server::LagSource;
 
 use crate::boundary::{Versioned, array, nanos, size};
+use crate::options::{HTTPTIME_METHOD_AUTO, number_of};
 
 /// The standard deviation asked for was reached.
 pub const HTTPTIME_ENDED_TARGET: i32 = 1;
@@ -71,11 +72,13 @@ pub struct httptime_measurement {
     /// Of these, how many came at a time that the kernel gave.
     pub received_by_kernel: u32,
     /// For how many caches on the way the lag includes 1.02 s each.
-    pub caches: u32,
-    /// 0.
-    pub reserved: u32,
     /// The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     pub server: [c_char; 136],
+    /// How the server was asked: HTTPTIME_METHOD_*. HTTPTIME_METHOD_AUTO for several servers that were asked by different methods, and
+    /// when the requests were not the library's.
+    pub method: i32,
+    /// For how many caches on the way the lag includes 1.02 s each.
+    pub caches: u32,
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
@@ -102,9 +105,9 @@ unsafe impl Versioned for httptime_measurement {
             observations: 0,
             sent_by_kernel: 0,
             received_by_kernel: 0,
-            caches: 0,
-            reserved: 0,
             server: [0; 136],
+            method: HTTPTIME_METHOD_AUTO,
+            caches: 0,
         }
     }
 }
@@ -145,9 +148,9 @@ impl From<&Measurement> for httptime_measurement {
             observations: measurement.observations(),
             sent_by_kernel: measurement.sent_by_kernel(),
             received_by_kernel: measurement.received_by_kernel(),
-            caches: assumptions.caches().into(),
-            reserved: 0,
             server: array(measurement.server().unwrap_or_default()),
+            method: number_of(measurement.method()),
+            caches: assumptions.caches().into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::measurement::{Assumptions, Measurement};
+use crate::method::Method;
 use crate::server::LagSource;
 use crate::time::{Interval, Offset};
 use crate::url::Url;
@@ -96,6 +97,7 @@ impl Serialize for Measurement {
             estimate: Estimate,
             bounds_seconds: Interval,
             requests: u32,
+            method: Option<Method>,
             elapsed_seconds: Seconds,
             rtt_min_seconds: Seconds,
             timestamps: Timestamps,
@@ -111,6 +113,7 @@ impl Serialize for Measurement {
             estimate: self.estimate(),
             bounds_seconds: self.bounds(),
             requests: self.requests(),
+            method: self.method(),
             elapsed_seconds: Seconds(self.elapsed()),
             rtt_min_seconds: Seconds(self.round_trip_min()),
             timestamps: Timestamps {
@@ -139,6 +142,7 @@ mod surveys {
 
     use crate::error::Error;
     use crate::measurement::{Ended, Measurement};
+    use crate::method::Method;
     use crate::survey::{ServerReport, Survey};
     use crate::time::{Interval, Offset};
     use crate::url::Url;
@@ -153,6 +157,7 @@ mod surveys {
                 offset_seconds: Option<Offset>,
                 bounds_seconds: Option<Interval>,
                 requests: Option<u32>,
+                method: Option<Method>,
                 server: Option<&'a str>,
                 error: Option<&'a Error>,
             }
@@ -167,6 +172,7 @@ mod surveys {
                 offset_seconds: measured.map(Measurement::offset),
                 bounds_seconds: measured.map(Measurement::bounds),
                 requests: measured.map(Measurement::requests),
+                method: measured.and_then(Measurement::method),
                 server: measured.and_then(Measurement::server),
                 error: match self.result().map(Measurement::ended) {
                     Err(error) | Ok(Ended::Lost(error)) => Some(error),
@@ -240,6 +246,7 @@ mod tests {
                 min_servers: 1,
             },
             server: Some("nginx (demo)".into()),
+            method: Some(Method::Head),
             ended: Ended::Enough,
         }
     }
@@ -251,7 +258,7 @@ mod tests {
             text,
             concat!(
                 r#"{"offset_seconds":38.116148047,"stddev_seconds":0.000159011,"#,
-                r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"#,
+                r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"method":"head","#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,
@@ -281,6 +288,7 @@ mod tests {
         assert_eq!(from_str(r#""scan""#).ok(), Some(ScheduleKind::Scan));
         assert_eq!(from_str(r#""polite""#).ok(), Some(Profile::Polite));
         assert_eq!(from_str(r#""kernel""#).ok(), Some(Timestamping::Kernel));
+        assert_eq!(from_str(r#""options""#).ok(), Some(Method::Options));
         let error = from_str::<Profile>(r#""no""#).expect_err("no profile").to_string();
         assert!(error.contains("choose one of polite, balanced, fast"), "{error}");
     }

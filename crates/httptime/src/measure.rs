@@ -426,6 +426,7 @@ impl Measure {
             round_trip_min,
             assumptions: Assumptions { lag, drift_ppm: self.config.drift_ppm(), min_servers: 1 },
             server: (!self.server.is_empty()).then_some(self.server),
+            method: None,
             // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
             // A request lost shortly before the time is over proves no loss of the server.
             ended: match (self.ended, self.away, self.failure) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::Estimate;
+use crate::method::Method;
 use crate::server::{Lag, LagSource};
 use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 
@@ -94,6 +95,8 @@ pub struct Measurement {
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
     pub(crate) server: Option<String>,
+    /// `None` where a driver that is not a session's sent the requests, and for servers that were asked by different ones.
+    pub(crate) method: Option<Method>,
     pub(crate) ended: Ended,
 }
 
@@ -171,6 +174,13 @@ impl Measurement {
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         self.server.as_deref()
+    }
+
+    /// By which method the server was asked, [`Auto`](Method::Auto) resolved: the responses used answer it. `None` for several servers
+    /// that were asked by different methods, and for a [`Measure`](crate::Measure) whose requests somebody else sent.
+    #[must_use]
+    pub const fn method(&self) -> Option<Method> {
+        self.method
     }
 
     /// When the first request left.

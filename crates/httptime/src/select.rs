@@ -191,9 +191,16 @@ pub fn combine(
             .unwrap_or_default(),
         assumptions,
         server: None,
+        method: common(survivors().map(Measurement::method)),
         ended: Ended::Enough,
     };
     Ok((measurement, selection.survivors))
+}
+
+/// The one that all of them are, if they are one.
+fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
+    let first = all.next()??;
+    all.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {

@@ -791,20 +791,31 @@ static void options_for_sockets(void)
     options.requests = 3;
     options.source_address = "127.0.0.2";
     options.interface = "lo";
+    options.user_agent = "suite/1 (C)";
+    options.method = HTTPTIME_METHOD_GET;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.method == HTTPTIME_METHOD_GET);
+    options.method = HTTPTIME_METHOD_AUTO;
     options.timestamping = HTTPTIME_TIMESTAMPING_USER;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
     CHECK(measurement.sent_by_kernel == 0 && measurement.received_by_kernel == 0);
+    CHECK(measurement.method == HTTPTIME_METHOD_HEAD);
     measurement = empty_measurement();
     options.source_address = "192.0.2.77"; /* not of this machine */
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CONNECT);
     options.source_address = "localhost";
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
     options = quick();
+    options.user_agent = "two\r\nlines";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    options = quick();
     options.min_servers = 2;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
     options = quick();
     options.timestamping = 77;
+    INVALID(httptime_query(urls, 1, &options, &measurement));
+    options = quick();
+    options.method = 77;
     INVALID(httptime_query(urls, 1, &options, &measurement));
     CHECK(is_untouched(&measurement));
 }
