@@ -305,8 +305,11 @@ impl Remote {
             pending.push(Pending { at, conn, what });
             return;
         }
-        let expected: &[u8] = if proxy.is_some() { b"HEAD http://" } else { b"HEAD /" };
-        let is_good = self.link(conn).request.starts_with(expected);
+        let to: &[u8] = if proxy.is_some() { b"http://" } else { b"/" };
+        let request = &self.link(conn).request;
+        let is_head = request.starts_with(b"HEAD ");
+        let asked = request.strip_prefix(if is_head { &b"HEAD "[..] } else { b"GET " });
+        let is_good = asked.is_some_and(|asked| asked.starts_with(to));
         let status = match proxy {
             _ if !is_good => 400,
             Some(proxy) if happens(proxy.refusing, &mut self.faults) => proxy.status,
@@ -332,7 +335,13 @@ impl Remote {
         let says = closes && !connections.is_silent_about_closing;
         let has_interim = happens(connections.interim, &mut self.faults);
         let has_body = happens(connections.extra, &mut self.faults);
+        let date = Some(date).filter(|_| !(is_head && connections.has_dateless_head));
         let mut bytes = head(status, date, age, fields, says);
+        if !is_head {
+            let end = bytes.len() - b"\r\n".len();
+            bytes.splice(end..end, format!("Content-Length: {}\r\n", BODY.len()).into_bytes());
+            bytes.extend_from_slice(BODY);
+        }
         if has_interim {
             bytes.splice(..0, INTERIM.iter().copied());
         }
@@ -397,19 +406,21 @@ fn cancel_timeout(conn: ConnectionId, pending: &mut Vec<Pending>) {
 /// The head of a response.
 fn head(
     status: u16,
-    date: Timestamp,
+    date: Option<Timestamp>,
     age: Option<Duration>,
     fields: &str,
     closes: bool,
 ) -> Vec<u8> {
+    let date = date.map_or(String::new(), |date| format!("Date: {date}\r\n"));
     let age = age.map_or(String::new(), |age| format!("Age: {}\r\n", age.as_secs()));
     let close = if closes { "Connection: close\r\n" } else { "" };
-    format!("HTTP/1.1 {status} OK\r\nDate: {date}\r\n{age}{fields}{close}\r\n").into_bytes()
+    format!("HTTP/1.1 {status} OK\r\n{date}{age}{fields}{close}\r\n").into_bytes()
 }
 
 fn timeout_head(date: Timestamp) -> Vec<u8> {
     let nanos = date.as_unix_nanos();
-    head(408, Timestamp::from_unix_nanos(nanos - nanos.rem_euclid(1_000_000_000)), None, "", true)
+    let date = Timestamp::from_unix_nanos(nanos - nanos.rem_euclid(1_000_000_000));
+    head(408, Some(date), None, "", true)
 }
 
 pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);

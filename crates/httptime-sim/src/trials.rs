@@ -65,7 +65,13 @@ impl Trial {
             if late.is_zero() { SimClient::idle() } else { SimClient::overloaded(0.2, late) };
         let timeout = Duration::from_millis([1_000, 2_000, 5_000][draw.random.usize(0..3)]);
         let slowest = Duration::from_secs_f64((round_trip + 40.0 * queueing) / 1e3);
-        let connections = draw.connections();
+        let mut connections = draw.connections();
+        // A draw of its own, so that the others stay what they were.
+        if Rng::with_seed(seed ^ DATELESS).u8(0..10) == 0 {
+            connections = connections.dateless_head();
+            // No request or no time may be left for `GET`.
+            draw.fits(&["no_date"]);
+        }
         let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
         if slowest + 5 * Duration::from_secs_f64(loss)
             > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
@@ -373,6 +379,7 @@ const TIMEOUTS: [&str; 4] =
 const TRIALS: u64 = 0x7a_11_a1_5e_ed;
 /// Keeps the draws of what else is wrong with a server apart from the rest of a trial.
 const SERVERS: u64 = 0x5e_7f_e7_5e_ed;
+const DATELESS: u64 = 0x6865_6164;
 const A_SECOND: Duration = Duration::from_secs(1);
 /// A wait may be over when it begins because the clock went on meanwhile.
 const MAX_EMPTY_WAITS: u32 = 2;

@@ -38,7 +38,7 @@
 //!
 //! `serde`, off by default: `Serialize` for results and errors, which is the documented JSON of the program `httptime`
 //! (docs/json.md); `Serialize` and `Deserialize` for what is chosen by a name (estimator, schedule, profile, family,
-//! timestamping).
+//! timestamping, method).
 //!
 //! # In scope, and out of it
 //!
@@ -63,6 +63,7 @@ mod json;
 mod limits;
 mod measure;
 mod measurement;
+mod method;
 mod names;
 #[cfg(feature = "net")]
 pub mod net;
@@ -87,6 +88,7 @@ pub use crate::family::Family;
 pub use crate::limits::Limits;
 pub use crate::measure::{Measure, Next};
 pub use crate::measurement::{Assumptions, Ended, Measurement};
+pub use crate::method::Method;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
 pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};

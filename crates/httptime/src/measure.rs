@@ -512,13 +512,13 @@ impl Measure {
             begun,
             round_trip_min,
             assumptions: Assumptions {
-                lag: lag.allowance(),
-                lag_source: lag.source(),
+                lag,
                 drift_ppm: excess.map_or(self.config.drift_ppm(), |(ppm, _)| ppm),
                 drift_is_observed: excess.is_some(),
                 min_servers: 1,
             },
             server: (!self.server.is_empty()).then_some(self.server),
+            method: None,
             // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
             // A request lost shortly before the time is over proves no loss of the server.
             ended: match (self.ended, self.away, self.failure) {
@@ -531,11 +531,7 @@ impl Measure {
     }
 
     fn lag(&self, exchange: &Exchange<'_>) -> Lag {
-        match (self.config.lag(), exchange.age()) {
-            (Some(stated), _) => Lag::stated(stated),
-            (None, Some(_)) => Lag::shared_cache(),
-            (None, None) => Lag::of_server(exchange.server()),
-        }
+        self.config.lag().map_or_else(|| exchange.lag(), Lag::stated)
     }
 
     fn remember_server(&mut self, server: Option<&str>) {
@@ -558,7 +554,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::server::{LagSource, UNKNOWN_LAG};
+    use crate::server::UNKNOWN_LAG;
     use crate::time::NANOS_PER_SECOND;
 
     const WALL: Timestamp = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
@@ -650,9 +646,9 @@ mod tests {
         measure.sent(at(0));
         let fresh = Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx");
         let passed = fresh.with_age(Some(Duration::ZERO));
-        assert_eq!(measure.absorb(&passed)?.lag().source(), LagSource::SharedCache);
-        let age = Duration::from_secs(1);
-        assert_eq!(measure.absorb(&fresh.with_age(Some(age))), Err(Error::Cached { age }));
+        assert_eq!(measure.absorb(&passed)?.lag().caches(), 1);
+        let age = Some(Duration::from_secs(1));
+        assert_eq!(measure.absorb(&fresh.with_age(age)), Err(Error::Cached { age }));
         Ok(())
     }
 
@@ -661,7 +657,9 @@ mod tests {
         let mut measure = started();
         measure.sent(at(0));
         measure.absorb(
-            &Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx"),
+            &Exchange::from_parts_unchecked(at(0), at(10), date(38))
+                .with_server("nginx")
+                .with_lag(Lag::of_maker("nginx")),
         )?;
         measure.sent(at(20));
         measure.absorb(&Exchange::from_parts_unchecked(at(20), at(30), date(38)))?;
@@ -690,9 +688,9 @@ mod tests {
             exchange(&mut measure, 0, 38)?;
             Ok(measure)
         };
-        assert_eq!(second(&mut begun()?, 3_000, 38), "date_frozen");
-        assert_eq!(second(&mut begun()?, 3_000, 37), "date_went_back");
-        assert_eq!(second(&mut begun()?, 3_000, 45), "inconsistent");
+        assert_eq!(second(&mut begun()?, 4_000, 38), "date_frozen");
+        assert_eq!(second(&mut begun()?, 4_000, 37), "date_went_back");
+        assert_eq!(second(&mut begun()?, 4_000, 46), "inconsistent");
         Ok(())
     }
 
@@ -881,30 +879,30 @@ mod tests {
     fn an_answer_that_proves_nothing_ends_the_measurement_whatever_came_before() -> Result<(), Error>
     {
         let day = |days: i64| Timestamp::from_unix_nanos(days * 86_400 * NANOS_PER_SECOND);
-        let answer = |date| Exchange::from_parts_unchecked(at(3_000), at(3_010), date);
+        let answer = |date| Exchange::from_parts_unchecked(at(4_000), at(4_010), date);
         let bad = [
             ("cached", answer(date(41)).with_age(Some(Duration::from_secs(5)))),
             ("date_before_floor", answer(day(1))),
             ("date_frozen", answer(date(38))),
             ("date_went_back", answer(date(37))),
-            ("inconsistent", answer(date(45))),
+            ("inconsistent", answer(date(46))),
             (
                 "received_before_sent",
-                Exchange::from_parts_unchecked(at(3_010), at(3_000), date(41)),
+                Exchange::from_parts_unchecked(at(4_010), at(4_000), date(41)),
             ),
         ];
         for (kind, bad) in bad {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
-            measure.sent(at(3_000));
-            measure.sent(at(3_001));
+            measure.sent(at(4_000));
+            measure.sent(at(4_001));
             let error = measure.absorb(&bad).expect_err(kind);
             assert_eq!(error.kind(), kind);
-            assert_eq!(measure.next(at(3_020)), Next::Done, "{kind}");
+            assert_eq!(measure.next(at(4_020)), Next::Done, "{kind}");
             assert_eq!((measure.estimate(), measure.failed()), (None, Some(&error)), "{kind}");
-            let good = Exchange::from_parts_unchecked(at(3_001), at(3_011), date(41));
+            let good = Exchange::from_parts_unchecked(at(4_001), at(3_011), date(41));
             assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
-            assert_eq!(measure.finish(tie(3_020)), Err(error), "{kind}");
+            assert_eq!(measure.finish(tie(4_020)), Err(error), "{kind}");
         }
         Ok(())
     }

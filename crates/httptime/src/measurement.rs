@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::Estimate;
-use crate::server::LagSource;
+use crate::method::Method;
+use crate::server::{Lag, LagSource};
 use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 
 /// What the bounds of a measurement take for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assumptions {
-    pub(crate) lag: Duration,
-    pub(crate) lag_source: LagSource,
+    pub(crate) lag: Lag,
     pub(crate) drift_ppm: u32,
     pub(crate) drift_is_observed: bool,
     pub(crate) min_servers: usize,
@@ -22,13 +22,19 @@ impl Assumptions {
     /// The server's `Date` is late by no more than this (Λ). It stands on the upper side of the bounds.
     #[must_use]
     pub const fn lag(&self) -> Duration {
-        self.lag
+        self.lag.allowance()
     }
 
-    /// Who says so.
+    /// Why.
     #[must_use]
     pub const fn lag_source(&self) -> LagSource {
-        self.lag_source
+        self.lag.source()
+    }
+
+    /// For how many caches on the way [`CACHE_LAG`](crate::server::CACHE_LAG) is included.
+    #[must_use]
+    pub const fn caches(&self) -> u8 {
+        self.lag.caches()
     }
 
     /// The two clocks come apart no faster than this, in parts per million (ρ).
@@ -99,6 +105,8 @@ pub struct Measurement {
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
     pub(crate) server: Option<String>,
+    /// `None` where a driver that is not a session's sent the requests, and for servers that were asked by different ones.
+    pub(crate) method: Option<Method>,
     pub(crate) ended: Ended,
 }
 
@@ -189,6 +197,13 @@ impl Measurement {
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         self.server.as_deref()
+    }
+
+    /// By which method the server was asked, [`Auto`](Method::Auto) resolved: the responses used answer it. `None` for several servers
+    /// that were asked by different methods, and for a [`Measure`](crate::Measure) whose requests somebody else sent.
+    #[must_use]
+    pub const fn method(&self) -> Option<Method> {
+        self.method
     }
 
     /// When the first request left.

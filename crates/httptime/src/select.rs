@@ -168,7 +168,7 @@ pub fn combine(
     let estimate = weigh(survivors().map(Measurement::estimate), selection.bounds);
     let assumptions = survivors()
         .map(|measurement| measurement.assumptions)
-        .max_by_key(|assumptions| assumptions.lag)
+        .max_by_key(Assumptions::lag)
         .map(|assumptions| Assumptions { min_servers: quorum.min_servers, ..assumptions })
         .ok_or(Error::NothingMeasured)?;
     let measurement = Measurement {
@@ -193,9 +193,16 @@ pub fn combine(
             .unwrap_or_default(),
         assumptions,
         server: None,
+        method: common(survivors().map(Measurement::method)),
         ended: Ended::Enough,
     };
     Ok((measurement, selection.survivors))
+}
+
+/// The one that all of them are, if they are one.
+fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
+    let first = all.next()??;
+    all.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {

@@ -59,6 +59,7 @@ use crate::family::Family;
 use crate::http::ResponseHead;
 use crate::measure::{Measure, Next};
 use crate::measurement::Measurement;
+use crate::method::Method;
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
 use crate::time::{ClockTie, LocalInstant};
@@ -164,6 +165,8 @@ pub struct Session {
     config: Config,
     new_layer: LayerFactory,
     measure: Measure,
+    /// That of the next request.
+    method: Method,
     state: State,
     addresses: Vec<SocketAddr>,
     /// The address that worked last.
@@ -221,6 +224,7 @@ impl Session {
             server: 0,
             config: config.clone(),
             measure: Measure::new(config, begin),
+            method: target.method().first(),
             state: State::Resolving { asked: false, deadline: None },
             addresses: Vec::new(),
             target,
@@ -385,7 +389,7 @@ impl Session {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
         }
-        if let Err(error) = self.connections[slot].request(&self.target, now) {
+        if let Err(error) = self.connections[slot].request(&self.target, self.method, now) {
             self.connections[slot].close();
             self.lose(false, error, now);
         }
@@ -605,7 +609,7 @@ impl Session {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let had_success = self.had_success();
         match self.connections[slot].received(bytes, had_success, arrival) {
-            Received::Answered { times, head, is_kept } => {
+            Received::Answered { method, times, head, is_first, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();
                 self.is_keeping = is_kept && self.stale < MAX_STALE;
@@ -614,9 +618,13 @@ impl Session {
                 if is_refused {
                     self.discard(arrival.at);
                 } else {
-                    let absorbed = absorb(&mut self.measure, &self.target, times, &head);
+                    let absorbed =
+                        absorb(&mut self.measure, &self.target, method, times, &head, is_first);
                     match absorbed {
                         Ok(observation) => self.events.push(Event::Answered { observation }),
+                        Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
+                            self.fall_back(error);
+                        }
                         Err(error) => self.end(Err(error)),
                     }
                 }
@@ -695,7 +703,31 @@ impl Session {
                 self.measure.unanswered();
                 self.events.push(Event::Dropped);
             }
-            Outcome::Lost(error) => self.lose(true, error, now),
+            Outcome::Unanswered { method, error } if self.is_fallback_due(method) => {
+                self.fall_back(error);
+            }
+            Outcome::Unanswered { error, .. } | Outcome::Lost(error) => {
+                self.lose(true, error, now);
+            }
+        }
+    }
+
+    /// Whether a request of this method that came to nothing says that the server is to be asked by another one.
+    fn is_fallback_due(&self, method: Method) -> bool {
+        self.target.method() == Method::Auto && method == Method::Head && !self.had_success()
+    }
+
+    /// Asks by `GET` from now on. Requests by `HEAD` that were under way as well change nothing more.
+    fn fall_back(&mut self, error: Error) {
+        self.due = None;
+        if self.method == Method::Get {
+            self.measure.unanswered();
+            return;
+        }
+        self.method = Method::Get;
+        self.events.push(Event::Fallback { error: error.clone(), method: Method::Get });
+        if let Err(error) = self.measure.discard(error) {
+            self.end(Err(error));
         }
     }
 
@@ -765,7 +797,10 @@ impl Session {
         self.stop();
         match self.state {
             State::Ended(Err(error)) => Err(self.measure.cause(error, end)),
-            _ => self.measure.finish(end),
+            _ => {
+                let method = Some(self.method);
+                self.measure.finish(end).map(|measured| Measurement { method, ..measured })
+            }
         }
     }
 
@@ -789,14 +824,27 @@ impl Session {
 fn absorb(
     measure: &mut Measure,
     target: &Target,
+    method: Method,
     times: Times,
     head: &ResponseHead<'_>,
+    is_first: bool,
 ) -> Result<Observation, Error> {
-    if let Some(refusal) = target.refusal(head.status()) {
+    if let Some(refusal) = target.refusal(method, head.status()) {
         return Err(refusal);
     }
-    let exchange = Exchange::of(times.sent, times.received, head)?;
-    measure.absorb(&exchange.with_kernel_times(times.departed, times.arrived))
+    let mut exchange = Exchange::of(times.sent, times.received, head)?
+        .with_kernel_times(times.departed, times.arrived);
+    // A forwarding proxy has connections of its own to the server.
+    if !is_first && !target.is_forwarded() {
+        exchange = exchange.on_kept_connection();
+    }
+    if !target.has_extension() {
+        exchange = exchange.asked_without_extension();
+    }
+    if target.is_answered_by_front() && !target.is_forwarded() {
+        exchange = exchange.answered_by_front();
+    }
+    measure.absorb(&exchange)
 }
 
 const fn admits(family: Family, address: SocketAddr) -> bool {
