@@ -183,8 +183,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// The drift allowance ρ in parts per million: how fast the two clocks may come apart. Up to 10,000; 100 unless
-    /// told, for a crystal on each side (RFC 5905 allows its own 15 per clock and disciplines up to 500).
+    /// The drift allowance ρ in parts per million: how fast the two clocks may come apart. Up to 10,000
+    /// [default: 300]: a bad crystal on each side, or a server whose own clock is being slewed (RFC 5905 allows 15 for a crystal
+    /// and disciplines up to 500).
     #[must_use]
     pub fn drift_ppm(mut self, ppm: u32) -> Self {
         self.0.drift_ppm = ppm;

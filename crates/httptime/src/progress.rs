@@ -213,7 +213,7 @@ impl Progress {
         // Half of what is left when a round trip is taken off.
         let width = self.known?.flips.evidence().width();
         let left = width.saturating_sub(self.round_trip_base()?.into()).max(Offset::ZERO);
-        Some(explained + left.abs() / 2 + drift + self.queueing()? * 4)
+        Some(explained + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
     }
 
     /// The largest lag allowed for in the bounds.

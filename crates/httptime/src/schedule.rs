@@ -243,12 +243,14 @@ by_name!(ScheduleKind, "schedule");
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
-    /// At most one request a second and 21 in all, 7 of them checks.
+    /// At most one request a second and 24 in all, 8 of them checks.
     Polite,
-    /// At most 30 requests and about ten seconds, on one connection; 7 of them are checks, which have another.
+    /// At most 48 requests and about ten seconds, on one connection; up to 12 of them are checks, which have another. In ten seconds
+    /// there is time for about 30.
     #[default]
     Balanced,
-    /// At most 64 requests and six seconds, up to four under way at once and a check; 8 of them are checks.
+    /// At most 64 requests and six seconds, up to four under way at once and a check; up to 12 of them
+    /// are checks.
     Fast,
 }
 
