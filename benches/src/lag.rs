@@ -19,8 +19,8 @@
 use std::fmt::Write as _;
 
 const SECOND_NS: i64 = 1_000_000_000;
-/// A window this wide contains a flip at any phase of the second.
-const WHOLE_NS: i64 = 1_100_000_000;
+/// A window this wide contains a flip even when one comes a second after it should (lighttpd).
+const WHOLE_NS: i64 = 2_100_000_000;
 /// The narrowest window is twice this: room for a lag that moves by some milliseconds from one window to the next.
 const LEAST_MARGIN_NS: i64 = 5_000_000;
 /// A window without a flip makes the next one so much wider.
@@ -319,13 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn four_windows_find_any_lag_to_a_millisecond() {
+    fn five_windows_find_any_lag_to_a_millisecond() {
         for lag_ms in [-1, 0, 3, 280, 499, 735, 999, 1001, 1400, 1999] {
             let lag_ns = lag_ms * 1_000_000;
             let mut aim = Aim::unknown();
             let mut now_ns = 1_795_426_632_123_456_789;
             let mut found = None;
-            for _ in 0..4 {
+            for _ in 0..5 {
                 let window = aim.window(now_ns, 20);
                 assert!(window.start_ns >= now_ns && window.start_ns < now_ns + SECOND_NS);
                 let answers = ask(window, 20, lag_ns);

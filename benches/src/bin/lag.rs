@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,15 +26,25 @@ struct Args {
     /// The server: http:// only
     url: String,
     /// How long to ask
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(8..=600), value_name = "S")]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=600), value_name = "S")]
     seconds: u64,
     /// Also measure right after this many requests in a row, 50 at most [default: after silence only]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=50), value_name = "N")]
     burst: u32,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     let args = Args::parse();
+    match measure(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lag: {}: {error}", Url::redacted(&args.url));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
     let url = Url::parse(&args.url)?;
     let address = (url.host(), url.port())
         .to_socket_addrs()?
@@ -68,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(reason) = stopped {
         println!("Ended early: {reason}.");
     }
-    if moved_ns.abs() > CLOCK_MOVED_NS {
+    if moved_ns.abs() > i64::try_from(args.seconds)? * SLEWED_NS {
         println!(
             "This machine's clock was set by {} ms meanwhile: measure again.",
             lag::figure(lag::millis(moved_ns))
@@ -465,14 +476,14 @@ const PROBES: u32 = 20;
 /// Asked after a flip all the same: a `Date` that goes back shows only then.
 const ASKED_AFTER_FLIP: u32 = 4;
 /// Windows of each series that only find out where the flip is.
-const AIMING_WINDOWS: u32 = 3;
+const AIMING_WINDOWS: u32 = 4;
 /// From the opening of a connection that is to be kept to the window.
 const LEAD_NS: i64 = 50_000_000;
 /// From the beginning of a burst to the window.
 const BURST_LEAD_NS: i64 = 300_000_000;
 const TIMEOUT: Duration = Duration::from_secs(2);
 const MOST_FAILURES: u32 = 5;
-/// A clock that is slewed moves by 20 ms in 40 s at most (500 ppm).
-const CLOCK_MOVED_NS: i64 = 25_000_000;
+/// What a clock that is slewed moves by in a second, at most (500 ppm).
+const SLEWED_NS: i64 = 500_000;
 /// Servers, orders of fields and marks that are shown.
 const MOST_SHOWN: usize = 4;
