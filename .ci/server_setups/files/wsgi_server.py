@@ -81,11 +81,11 @@ def robyn():
     server = Robyn(__file__)
 
     @server.get("/")
-    async def handle(_request):
+    async def handle(request):
         return "ok"
 
     @server.head("/")
-    async def handle_head(_request):
+    async def handle_head(request):
         return ""
 
     server.start(host=HOST, port=PORT)
