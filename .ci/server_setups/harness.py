@@ -16,6 +16,7 @@ import dataclasses
 import email.utils
 import glob
 import json
+import math
 import os
 import random
 import re
@@ -592,11 +593,15 @@ def meter(target, offset, seconds, rng):
     address = ("127.0.0.1", target.proxy or target.port)
     path = target.path if target.proxy is None else target.url
     method = "HEAD"
-    _, _, head, connection = exchange(address, method, path)
-    if date_of(head) is None:
-        method = "GET"
-    if connection:
-        connection.close()
+    try:
+        _, _, head, connection = exchange(address, method, path)
+        if date_of(head) is None:
+            method = "GET"
+        if connection:
+            connection.close()
+    except (OSError, ConnectionError):
+        # A server that ends its connections by a reset may lose one.
+        pass
     worst = {"kept": None, "first": None}
 
     def ask(connection):
@@ -627,12 +632,13 @@ def meter(target, offset, seconds, rng):
         time.sleep(0.0003 if distance < 0.008 and connection else 0.009)
     if connection:
         connection.close()
-    deadline = time.monotonic() + seconds / 2
+    # An idle server may refresh its clock less often, so some pauses are longer than a second.
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         connection, _ = ask(None)
         if connection:
             connection.close()
-        time.sleep(rng.uniform(0.01, 0.25))
+        time.sleep(math.exp(rng.uniform(math.log(0.02), math.log(1.4))))
     return worst
 
 

@@ -505,3 +505,13 @@ def bun(place):
     )
     place.start("pip:bun", "run", program, port=port)
     return port
+
+
+@setup("head-dropped", "a scripted server that closes at a HEAD", meter=False)
+def head_dropped(place):
+    return place.tool("scripted.py", "drop-head", 0, port=place.port())
+
+
+@setup("head-501", "a scripted server that answers a HEAD with 501 and no Date", meter=False)
+def head_501(place):
+    return place.tool("scripted.py", "head-501", 0, port=place.port())

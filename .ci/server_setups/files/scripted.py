@@ -3,6 +3,8 @@
 freeze    reads its clock every SECONDS only, like a worker that does not leave its accept loop
 delay     waits a random time of up to SECONDS before it stamps, like a queue in front of a worker
 early     waits as long after it stamped, like a slow application behind a stamp
+drop-head closes at a HEAD without an answer
+head-501  answers a HEAD with 501 and no Date, like OpenWrt's uhttpd to what it does not know
 jump      its clock is set back by SECONDS every 7 s, like two machines behind one address
 """
 
@@ -37,7 +39,12 @@ def serve(connection):
                 if not piece:
                     return
                 data += piece
-            data = data.split(b"\r\n\r\n", 1)[1]
+            head, data = data.split(b"\r\n\r\n", 1)
+            if WHAT == "drop-head" and head.startswith(b"HEAD"):
+                return
+            if WHAT == "head-501" and head.startswith(b"HEAD"):
+                connection.sendall(b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n")
+                continue
             if WHAT == "delay":
                 time.sleep(rng.uniform(0.0, SECONDS))
             date = formatdate(int(now()), usegmt=True)
