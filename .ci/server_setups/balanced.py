@@ -1,6 +1,8 @@
 """Several clocks behind one address, and clocks that run at another rate."""
 
-from .harness import FILES, Drift, Skews, Target, setup
+import socket
+
+from .harness import FILES, Drift, NotRun, Skews, Target, setup
 
 NEEDS = ["apt:haproxy", "apt:nginx-light", "apt:libfaketime"]
 
@@ -93,6 +95,18 @@ def apache_balancer(place):
         modules=("proxy", "proxy_http", "slotmem_shm", "lbmethod_byrequests", "proxy_balancer"),
     )
     return Target(port, truth=Skews(0.0, 0.4))
+
+
+@setup(
+    "two-clocks-400ms-two-addresses", "localhost: ::1 and 127.0.0.1 are two nginx 400ms apart",
+    needs=NEEDS[1:], misses=0.05, meter=False,
+)
+def two_addresses(place):
+    if len({address[4][0] for address in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}) < 2:
+        raise NotRun("localhost has one address here")
+    port = place.origin("+0")
+    place.origin("+0.4s", address="[::1]", port=port)
+    return Target(port, truth=Skews(0.0, 0.4), host="localhost")
 
 
 def drifting(place, ppm):

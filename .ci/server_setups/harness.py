@@ -117,10 +117,11 @@ class Target:
     proxy: int | None = None
     options: tuple = ()
     truth: object = dataclasses.field(default_factory=Skews)
+    host: str = "127.0.0.1"
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}{self.path}"
+        return f"http://{self.host}:{self.port}{self.path}"
 
     def arguments(self):
         if self.proxy is None:
@@ -409,19 +410,20 @@ http {{
 }}
 """,
         )
-        listens = re.search(r"listen 127\.0\.0\.1:(\d+)", main + http)
+        listens = re.search(r"listen \S+:(\d+)", main + http)
         self.start("nginx", "-c", config, "-p", self.dir, port=port or int(listens[1]), env=env)
 
-    def origin(self, faketime=None, lines=""):
+    def origin(self, faketime=None, lines="", address="127.0.0.1", port=None):
         """nginx that answers every path itself, its clock shifted by `faketime`; returns its port."""
-        port = self.port()
+        port = port or self.port()
         self.nginx(
             f"""server {{
-        listen 127.0.0.1:{port};
+        listen {address}:{port};
         {lines}
         location / {{ return 200 ok; }}
         location = /truth {{ add_header X-Harness-Msec $msec always; return 204; }}
     }}""",
+            port=port,
             env=faketime_env(faketime) if faketime else None,
         )
         return port
