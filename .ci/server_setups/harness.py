@@ -521,9 +521,9 @@ http_access allow localhost
         self.start("squid", "-N", "-n", f"harness{port}", "-f", path, port=port)
         return port
 
-    def load(self, port, path, clients, seconds=600):
+    def load(self, port, path, clients, seconds=600, pause=0):
         """Keeps asking `path`, each of `clients` on new connections, while the set-up is measured."""
-        self.start("python3", FILES / "flood.py", port, path, clients, seconds)
+        self.start("python3", FILES / "flood.py", port, path, clients, seconds, pause)
 
     def tool(self, name, *arguments, port, env=None):
         """Starts one of the small servers in `files/`, with the virtual environment's Python if there is one."""
