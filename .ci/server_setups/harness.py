@@ -564,7 +564,7 @@ def exchange(address, method, path, connection=None, timeout=3.0):
         connection = socket.create_connection(address, timeout=timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     close = "" if method == "HEAD" else "Connection: close\r\n"
-    request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{close}\r\n".encode()
+    request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\n{close}\r\n".encode()
     sent = time.time()
     connection.sendall(request)
     head = read_head(connection)
