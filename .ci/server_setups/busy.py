@@ -1,7 +1,5 @@
 """Servers that answer late, or whose clock stands still under load."""
 
-import random
-
 from .harness import FILES, Skews, Target, setup
 
 
@@ -26,22 +24,26 @@ def timer_resolution_lag(place):
 )
 def frozen(place):
     port = place.port()
-    rng = random.Random(3)
-    # Each load request costs the worker some 20 ms of compression, so others wait to be accepted when it is done.
-    place.write("load.txt", "".join(rng.choice("abcdefgh ") for _ in range(300_000)))
+    # Matching this takes the worker tens of ms, so others wait to be accepted when it is done. The responses are small: one
+    # that does not fit into the socket's buffer would wait for the event loop, and its client would ask no more.
     place.nginx(
-        f"""gzip on; gzip_comp_level 9; gzip_types text/plain; default_type text/plain; output_buffers 1 512k;
-    server {{
-        listen 127.0.0.1:{port} deferred backlog=64; root {place.dir}; keepalive_timeout 0;
+        f"""server {{
+        listen 127.0.0.1:{port} deferred backlog=64; keepalive_timeout 0;
         location = / {{ return 204; }}
+        location ~ ^/(x+x+)+y$ {{ return 204; }}
     }}""",
         events="worker_connections 256; multi_accept on;",
     )
-    place.load(port, "/load.txt", 6)
+    place.load(port, f"/{'x' * 21}yz", 8)
     return port
 
 
-@setup("frozen-20s", "a scripted server that reads its clock every 20 s", broken="5", meter=False)
+@setup("stalled", "a scripted server: eight answers from a clock that stands 6 s behind, then none", broken="5", meter=False)
+def stalled(place):
+    return place.tool("scripted.py", "stall", 6, port=place.port())
+
+
+@setup("frozen-20s", "a scripted server that reads its clock every 20 s", meter=False)
 def frozen_scripted(place):
     return place.tool("scripted.py", "freeze", 20, port=place.port())
 

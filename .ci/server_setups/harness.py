@@ -563,8 +563,10 @@ def exchange(address, method, path, connection=None, timeout=3.0):
     if connection is None:
         connection = socket.create_connection(address, timeout=timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    close = "" if method == "HEAD" else "Connection: close\r\n"
-    request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\n{close}\r\n".encode()
+    # The program's own fields: some caches obey no-cache, others do not.
+    stay = "keep-alive" if method == "HEAD" else "close"
+    fields = f"Accept: */*\r\nCache-Control: no-cache\r\nConnection: {stay}\r\n"
+    request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\n{fields}\r\n".encode()
     sent = time.time()
     connection.sendall(request)
     head = read_head(connection)
