@@ -729,6 +729,13 @@ class Result:
         return [run for run in self.measured if run.missed_by > 0]
 
     @property
+    def understated(self):
+        """Whether the meter saw a larger lag than any measurement assumed: its bounds held by luck."""
+        assumed = max((run.lag for run in self.measured if run.lag is not None), default=None)
+        metered = max((lag for lag in (self.lag_kept, self.lag_first) if lag is not None), default=None)
+        return assumed is not None and metered is not None and metered > assumed + 0.0005
+
+    @property
     def bad(self):
         """Whether this set-up fails the harness."""
         if self.failed:
