@@ -25,6 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -298,9 +299,8 @@ class Place:
     _lock = threading.Lock()
 
     def __init__(self, name):
-        self.dir = SCRATCH / name
-        shutil.rmtree(self.dir, ignore_errors=True)
-        self.dir.mkdir(parents=True)
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        self.dir = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SCRATCH))
         # Some servers give up root's rights before they open their files.
         self.dir.chmod(0o777)
         self.processes = []
@@ -374,6 +374,9 @@ class Place:
                 tail = log.read_text(errors="replace").strip()[-300:]
                 raise StartFailed(f"{log.name}: {'exited' if stopped else 'does not listen'}: {tail}")
             time.sleep(0.05)
+
+    def remove(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def stop(self):
         """Ends every server with its children, by process group."""
@@ -740,6 +743,8 @@ class Result:
         """Whether this set-up fails the harness."""
         if self.failed:
             return True
+        if self.not_run:
+            return False
         if any(run.status not in (0, 1) for run in self.runs):
             return True
         if self.setup.unseeable:
@@ -757,6 +762,7 @@ def hold(each, seconds, stop):
         stop.wait(seconds)
     finally:
         place.stop()
+        place.remove()
 
 
 def run_setup(each, program, profiles, runs, meter_seconds, seed, stop):
@@ -796,5 +802,8 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop):
         result.failed = f"{type(reason).__name__}: {reason}"
     finally:
         place.stop()
+        # What a set-up that does not work left behind is there to be looked at.
+        if not result.failed:
+            place.remove()
         result.seconds = time.monotonic() - began
     return result
