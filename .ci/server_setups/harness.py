@@ -524,7 +524,7 @@ http_access allow localhost
         self.start("squid", "-N", "-n", f"harness{port}", "-f", path, port=port)
         return port
 
-    def load(self, port, path, clients, seconds=600, pause=0):
+    def load(self, port, path, clients, seconds=7200, pause=0):
         """Keeps asking `path`, each of `clients` on new connections, while the set-up is measured."""
         self.start("python3", FILES / "flood.py", port, path, clients, seconds, pause)
 
@@ -794,6 +794,9 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop):
                 result.runs.append(query(program, target, profile))
         if isinstance(target.truth, Drift):
             target.truth.observe()
+        for process in place.processes:
+            if process.poll() is not None:
+                raise StartFailed(f"{process.args[0]} exited with {process.returncode} while it was measured")
     except NotRun as reason:
         result.not_run = str(reason)
     except StartFailed as reason:
