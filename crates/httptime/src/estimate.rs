@@ -70,11 +70,6 @@ impl Estimate {
         let most = uniform_half_width(2 * below.max(above));
         Self::new(offset, self.stddev.min(most))
     }
-
-    /// The same, no more certain than that it lies in `bounds`.
-    pub(crate) fn no_better_than(self, bounds: Interval) -> Self {
-        Self::new(self.offset, self.stddev.max(uniform_half_width(bounds.width())))
-    }
 }
 
 impl fmt::Display for Estimate {

@@ -66,7 +66,7 @@ impl Serialize for LagSource {
     }
 }
 
-/// `lag_seconds`, `lag_source`, `caches`, `drift_ppm`, `drift_is_observed` and `min_servers`.
+/// `lag_seconds`, `lag_source`, `caches`, `drift_ppm` and `min_servers`.
 impl Serialize for Assumptions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -75,7 +75,6 @@ impl Serialize for Assumptions {
             lag_source: LagSource,
             caches: u8,
             drift_ppm: u32,
-            drift_is_observed: bool,
             min_servers: usize,
         }
         let fields = Fields {
@@ -83,7 +82,6 @@ impl Serialize for Assumptions {
             lag_source: self.lag_source(),
             caches: self.caches(),
             drift_ppm: self.drift_ppm(),
-            drift_is_observed: self.drift_is_observed(),
             min_servers: self.min_servers(),
         };
         fields.serialize(serializer)
@@ -251,7 +249,6 @@ mod tests {
             assumptions: Assumptions {
                 lag: Lag::of_maker("nginx"),
                 drift_ppm: 100,
-                drift_is_observed: false,
                 min_servers: 1,
             },
             server: Some("nginx (demo)".into()),
@@ -272,7 +269,7 @@ mod tests {
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,
-                r#""drift_ppm":100,"drift_is_observed":false,"min_servers":1}}"#
+                r#""drift_ppm":100,"min_servers":1}}"#
             )
         );
     }

@@ -54,7 +54,6 @@ mod error;
 pub mod estimate;
 mod evidence;
 mod family;
-mod frequency;
 #[cfg(all(any(doc, doctest), feature = "net"))]
 pub mod guide;
 pub mod http;

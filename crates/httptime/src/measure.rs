@@ -158,6 +158,11 @@ impl Measure {
                 match check(self, Scheduled::Nothing) {
                     Some(planned) => planned,
                     None if self.progress.under_way() > 0 => return Ok(None),
+                    // Too much is unknown for a check: the schedule gets the requests that were set aside.
+                    None if matches!(ended, Ended::Requests) && self.checks.left() > 0 => {
+                        self.checks = Checks::none();
+                        return self.plan(earliest);
+                    }
                     None => return Err(ended),
                 }
             }
@@ -485,14 +490,9 @@ impl Measure {
         let progress = &self.progress;
         let begun = progress.tie();
         let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
-        let (Some(mut estimate), Some(mut bounds)) = (self.estimate(), progress.bounds()) else {
+        let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
             return Err(missing);
         };
-        let excess = progress.excess_drift();
-        if let Some((_, wider)) = excess {
-            bounds = wider;
-            estimate = estimate.within(bounds).no_better_than(bounds);
-        }
         let (Some(at), Some(started), Some(lag), Some(round_trip_min)) =
             (progress.at(), progress.first_sent(), progress.lag(), progress.round_trip_min())
         else {
@@ -511,12 +511,7 @@ impl Measure {
             at,
             begun,
             round_trip_min,
-            assumptions: Assumptions {
-                lag,
-                drift_ppm: excess.map_or(self.config.drift_ppm(), |(ppm, _)| ppm),
-                drift_is_observed: excess.is_some(),
-                min_servers: 1,
-            },
+            assumptions: Assumptions { lag, drift_ppm: self.config.drift_ppm(), min_servers: 1 },
             server: (!self.server.is_empty()).then_some(self.server),
             method: None,
             // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.

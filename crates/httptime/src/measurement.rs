@@ -14,7 +14,6 @@ use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 pub struct Assumptions {
     pub(crate) lag: Lag,
     pub(crate) drift_ppm: u32,
-    pub(crate) drift_is_observed: bool,
     pub(crate) min_servers: usize,
 }
 
@@ -41,13 +40,6 @@ impl Assumptions {
     #[must_use]
     pub const fn drift_ppm(&self) -> u32 {
         self.drift_ppm
-    }
-
-    /// Whether [`drift_ppm`](Self::drift_ppm) comes from the responses: they rule out that the clocks come apart no faster than
-    /// was allowed for, and the bounds are as much wider.
-    #[must_use]
-    pub const fn drift_is_observed(&self) -> bool {
-        self.drift_is_observed
     }
 
     /// So many servers at least were demanded to answer and agree: 1 for a measurement of one server. Of several that answered,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::evidence::{AgedEvidence, Evidence, drift};
-use crate::frequency::LatestEnds;
 use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
 use crate::server::Lag;
@@ -30,7 +29,6 @@ pub struct Progress {
     known: Option<Known>,
     round_trips: LatestRoundTrips,
     handovers: LatestRoundTrips,
-    ends: LatestEnds,
     reopening: Option<Reopening>,
 }
 
@@ -74,7 +72,6 @@ impl Progress {
             known: None,
             round_trips: LatestRoundTrips::new(),
             handovers: LatestRoundTrips::new(),
-            ends: LatestEnds::new(),
             reopening: None,
         }
     }
@@ -156,16 +153,6 @@ impl Progress {
     #[must_use]
     pub fn unknown(&self) -> Option<Interval> {
         Some(self.known?.remaining.evidence().hull())
-    }
-
-    /// How fast the clocks may come apart according to the responses, in parts per million, and the bounds with that: where the
-    /// responses rule out that it is no more than allowed for.
-    pub(crate) fn excess_drift(&self) -> Option<(u32, Interval)> {
-        let base = self.steady_base()?;
-        let shortest = (base - base / 8).saturating_sub(UNEXPLAINED);
-        let ppm = self.ends.excess_ppm(shortest, self.drift_ppm)?;
-        let bounds = self.ends.bounds(ppm, self.at()?)?.interval()?;
-        Some((ppm, bounds))
     }
 
     /// By how much responses contradict each other that the bounds do not show to.
@@ -335,7 +322,6 @@ impl Progress {
             self.lost();
         }
         self.observations += 1;
-        self.ends.insert(observation);
         let round_trip = observation.round_trip();
         self.round_trips.insert(duration_to_nanos(round_trip));
         if !observation.handover().is_zero() {
