@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use httptime::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Config, Error};
 use httptime_sim::worlds::NamedWorld;
-use httptime_sim::{clock_filter, shortest_delay};
+use httptime_sim::{Verdict, clock_filter, shortest_delay};
 
 use crate::row::{Row, Run};
 
@@ -119,9 +119,9 @@ impl Cell {
             row.add(match self.method {
                 Method::Http { .. } => {
                     let outcome = world.measure(&config, seed);
-                    match outcome.result {
-                        Ok(measurement) => Run::measured(&measurement, outcome.truth),
-                        Err(Error::Inconsistent { .. } | Error::DateWentBack { .. }) => Run::Caught,
+                    match &outcome.result {
+                        Ok(measurement) => Run::measured(measurement, &outcome),
+                        Err(_) if outcome.verdict() == Verdict::Caught => Run::Caught,
                         Err(error) => panic!("{} with seed {seed}: {error}", self.world.name()),
                     }
                 }
@@ -148,6 +148,10 @@ impl Cell {
         if schedule != ScheduleKind::Adaptive {
             builder = builder.schedule(schedule);
         }
+        // The others are compared as they were published: none sends checks.
+        let is_default =
+            (estimator, schedule) == (EstimatorKind::default(), ScheduleKind::default());
+        builder = builder.checks(is_default);
         if let Some(requests) = requests {
             builder = builder.requests(requests).duration(Duration::from_secs(2) * requests);
         }

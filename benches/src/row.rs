@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use httptime::{Measurement, Offset};
-use httptime_sim::NtpSample;
+use httptime::Measurement;
+use httptime_sim::{NtpSample, Outcome};
 
 /// What became of the measurements of one cell.
 #[derive(Debug, Clone)]
@@ -18,9 +18,12 @@ pub struct Row {
     requests: Vec<f64>,
     within_one: u32,
     within_two: u32,
-    /// Measurements whose bounds did not contain the truth.
+    /// Measurements whose bounds contained no clock of the server.
     pub violations: u32,
-    /// Measurements that ended with an inconsistency.
+    /// Measurements that ended with an error that says that the `Date` cannot be believed
+    /// ([`Verdict::Caught`]).
+    ///
+    /// [`Verdict::Caught`]: httptime_sim::Verdict::Caught
     pub caught: u32,
 }
 
@@ -42,13 +45,13 @@ pub(crate) enum Run {
 }
 
 impl Run {
-    pub(crate) fn measured(measurement: &Measurement, truth: Offset) -> Self {
+    pub(crate) fn measured(measurement: &Measurement, outcome: &Outcome) -> Self {
         let bounds = measurement.bounds();
         Self::Measured {
-            error: measurement.offset().saturating_sub(truth).abs(),
+            error: outcome.error(measurement.offset()).abs(),
             stddev: measurement.stddev(),
             width: bounds.width(),
-            holds: bounds.contains(truth),
+            holds: outcome.is_held_by(bounds),
             requests: measurement.requests(),
             elapsed: measurement.elapsed(),
         }
@@ -144,7 +147,13 @@ impl Row {
     /// Whether this is a measurement by HTTP, with bounds and a standard deviation.
     #[must_use]
     pub fn has_bounds(&self) -> bool {
-        !self.widths.is_empty()
+        !self.widths.is_empty() || self.caught > 0
+    }
+
+    /// The share of measurements with a result whose bounds contained no clock of the server.
+    #[must_use]
+    pub fn missed(&self) -> f64 {
+        f64::from(self.violations) / f64::from(self.runs)
     }
 }
 

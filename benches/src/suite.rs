@@ -13,9 +13,10 @@ use crate::{Cell, Method, Row};
 /// What to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// Every world, estimator and schedule, and NTP beside them.
+    /// Every estimator and schedule, and NTP beside them, where those are compared; the defaults
+    /// where a server has a fault.
     Full,
-    /// Every world; the defaults, htpdate and NTP.
+    /// Every world; the defaults, and htpdate and NTP where those are compared.
     Short,
 }
 
@@ -24,7 +25,7 @@ impl Suite {
     #[must_use]
     pub fn cells(self) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for world in worlds::ALL {
+        for world in worlds::ALL.iter().filter(|world| world.is_comparison()) {
             let mut add = |method| cells.push(Cell { world, method });
             for profile in Profile::ALL {
                 add(Method::profile(*profile));
@@ -46,6 +47,11 @@ impl Suite {
             let world = &worlds::ALL[0];
             let few_and_more = (4..=10).chain([34, 36, 40]);
             cells.extend(few_and_more.map(|n| Cell { world, method: Method::best(n) }));
+        }
+        for world in worlds::ALL.iter().filter(|world| !world.is_comparison()) {
+            let profiles = Profile::ALL.iter().map(|profile| Method::profile(*profile));
+            let requests = EQUAL_REQUESTS.iter().map(|requests| Method::best(*requests));
+            cells.extend(profiles.chain(requests).map(|method| Cell { world, method }));
         }
         cells
     }

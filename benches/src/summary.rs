@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use httptime::estimate::EstimatorKind;
+use httptime::schedule::Profile;
 use httptime_sim::worlds::{self, NamedWorld, Truth};
 
 use crate::{EQUAL_REQUESTS, Row};
@@ -16,7 +17,8 @@ pub fn write(rows: &[Row], mut out: impl Write) -> io::Result<()> {
     against_htpdate(rows, &mut out)?;
     calibration(rows, &mut out)?;
     bounds(rows, &mut out)?;
-    broken(rows, &mut out)
+    broken(rows, &mut out)?;
+    faults(rows, &mut out)
 }
 
 fn against_ntp(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
@@ -43,7 +45,8 @@ fn against_htpdate(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         out,
         "| world | htpdate's median ÷ ours at 12 | at 24 | at 32 | estimators that beat posterior with the same schedule | pairs that beat the defaults |\n|---|---|---|---|---|---|"
     )?;
-    for world in worlds::ALL.iter().filter(|world| world.truth() != Truth::Broken) {
+    let compared = worlds::ALL.iter().filter(|world| world.is_comparison());
+    for world in compared.filter(|world| world.truth() != Truth::Broken) {
         let mut line = format!("| {} |", world.name());
         let (mut estimators, mut pairs) = (Vec::new(), Vec::new());
         for requests in EQUAL_REQUESTS.iter().map(u32::to_string) {
@@ -80,6 +83,7 @@ fn calibration(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
                 row.names[1] == kind.name()
                     && row.names[2] == schedule
                     && truth(row) == Truth::Plain
+                    && is_comparison(row)
             });
             let shares: Vec<_> = plain.map(Row::within).collect();
             if shares.is_empty() {
@@ -111,7 +115,7 @@ fn bounds(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 
 fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| world | limits | caught | bounds held | neither |\n|---|---|---|---|---|")?;
-    for world in of(Truth::Broken) {
+    for world in of(Truth::Broken).filter(|world| world.is_comparison()) {
         let ours = rows.iter().filter(|row| {
             row.names[0] == world.name()
                 && row.names[1] == "posterior"
@@ -129,11 +133,41 @@ fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
             )?;
         }
     }
+    writeln!(out)
+}
+
+fn faults(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "| world | limits | caught | bounds held | neither | within one | within two |\n|---|---|---|---|---|---|---|"
+    )?;
+    let is_profile = |row: &Row| Profile::ALL.iter().any(|it| it.name() == row.names[3]);
+    for row in rows.iter().filter(|row| !is_comparison(row) && is_profile(row)) {
+        let share = |count: u32| 100.0 * f64::from(count) / f64::from(row.runs);
+        let held = share(row.runs - row.caught - row.violations);
+        let (caught, neither) = (share(row.caught), share(row.violations));
+        let [world, _, _, limits] = &row.names;
+        let (one, two) = row.within();
+        // A standard deviation says nothing where an assumption is false.
+        let within = |share: f64| match truth(row) {
+            Truth::Broken => String::new(),
+            Truth::Plain | Truth::Hidden => format!("{:.1} %", 100.0 * share),
+        };
+        let (one, two) = (within(one), within(two));
+        writeln!(
+            out,
+            "| {world} | {limits} | {caught:.1} % | {held:.1} % | {neither:.1} % | {one} | {two} |"
+        )?;
+    }
     Ok(())
 }
 
 fn of(truth: Truth) -> impl Iterator<Item = &'static NamedWorld> {
     worlds::ALL.iter().filter(move |world| world.truth() == truth)
+}
+
+fn is_comparison(row: &Row) -> bool {
+    worlds::named(&row.names[0]).is_some_and(NamedWorld::is_comparison)
 }
 
 fn truth(row: &Row) -> Truth {

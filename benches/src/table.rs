@@ -31,16 +31,20 @@ pub fn fields(row: &Row) -> Vec<String> {
     let bounded = |field: String| if row.has_bounds() { field } else { String::new() };
     let (one, two) = row.within();
     let kept = runs - f64::from(row.caught);
+    let share = |value: f64, digits| match value.is_nan() {
+        true => String::new(),
+        false => format!("{value:.digits$}"),
+    };
     let mut fields = row.names.to_vec();
     fields.extend([0.5, 0.95, 0.99].map(|share| significant(row.error(share))));
     fields.extend([
         significant(row.rms()),
         bounded(significant(row.width())),
-        bounded(format!("{:.4}", 1.0 - f64::from(row.violations) / kept)),
-        bounded(format!("{one:.3}")),
-        bounded(format!("{two:.3}")),
-        bounded(format!("{:.0}", row.requests())),
-        format!("{:.1}", row.seconds()),
+        bounded(share(1.0 - f64::from(row.violations) / kept, 4)),
+        bounded(share(one, 3)),
+        bounded(share(two, 3)),
+        bounded(share(row.requests(), 0)),
+        share(row.seconds(), 1),
         bounded(format!("{:.4}", f64::from(row.caught) / runs)),
         row.runs.to_string(),
     ]);
@@ -111,8 +115,11 @@ pub(crate) fn write_text_records(
     Ok(())
 }
 
-/// Four digits.
+/// Four digits; nothing where there is no value, as where every measurement was caught.
 pub(crate) fn significant(value: f64) -> String {
+    if value.is_nan() {
+        return String::new();
+    }
     let digits: usize = match value {
         ..0.01 => 6,
         ..0.1 => 5,

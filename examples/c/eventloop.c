@@ -125,6 +125,7 @@ static httptime_status read_response(struct session *session)
         .date_ns = head.date_ns,
         .age_ns = head.age_ns,
         .server = head.server,
+        .marks = head.marks,
     };
     session->sent_ns = 0;
     if (!head.persistent || head.followed)

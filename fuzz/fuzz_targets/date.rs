@@ -1,4 +1,5 @@
-//! No bytes make `parse_date` panic, and a date it takes is shown as a date that it takes for the same.
+//! No bytes make `parse_date` panic, and a date it takes is shown as a date that it takes for the same, whatever the day of the
+//! week and with another name of the zone.
 #![no_main]
 
 use httptime::http::parse_date;
@@ -8,5 +9,11 @@ fuzz_target!(|value: &[u8]| {
     let Ok(date) = parse_date(value) else { return };
     let nanos = date.as_unix_nanos();
     assert!(nanos >= 0 && nanos % 1_000_000_000 == 0, "{nanos}");
-    assert_eq!(parse_date(date.to_string().as_bytes()), Ok(date));
+    let shown = date.to_string();
+    assert_eq!(parse_date(shown.as_bytes()), Ok(date));
+    for other in
+        [shown.replace("GMT", "+0000"), shown.replace("GMT", "UTC"), format!("Mon{}", &shown[3..])]
+    {
+        assert_eq!(parse_date(other.as_bytes()), Ok(date), "{other}");
+    }
 });

@@ -476,7 +476,11 @@ fn exchange(input: &mut Input<'_>, server: &[u8]) -> Place {
     let server = if input.bit() { server.as_ptr() } else { ptr::null() };
     place.put(offset_of!(httptime_exchange, server), server);
     if input.bit() {
-        place.put(offset_of!(httptime_exchange, reserved), ptr::null::<c_char>());
+        place.put(
+            offset_of!(httptime_exchange, marks),
+            u32::from_be_bytes([(); 4].map(|()| input.byte() % 6)),
+        );
+        place.put(offset_of!(httptime_exchange, flags), u32::from(input.byte() % 9));
     }
     place
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use httptime::estimate::EstimatorKind;
 use httptime::Next;
 use httptime::schedule::{Profile, ScheduleKind};
+use httptime::server::Marks;
 use httptime::{
     ClockTie, Config, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
 };
@@ -119,8 +120,11 @@ impl Run {
         let date = self.tie.wall_at(sent).saturating_add(input.offset());
         let age = input.maybe(Input::duration);
         let server = input.maybe(|input| input.pick(&["nginx/1.22.1", "", "lighttpd", "?"]));
-        let exchange =
-            Exchange::from_parts_unchecked(sent, received, date).with_age(age).with_server(server);
+        let marks = Marks::from_bits(u32::from_be_bytes([(); 4].map(|()| input.byte() % 6)));
+        let exchange = Exchange::from_parts_unchecked(sent, received, date)
+            .with_age(age)
+            .with_server(server)
+            .with_marks(marks);
         let observation = self.measure.absorb(&exchange)?;
         assert!(observation.lower() <= observation.upper());
         Ok(())

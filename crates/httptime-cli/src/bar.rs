@@ -95,6 +95,9 @@ impl Bar {
                 let pause = retry_at.saturating_since(now).as_secs_f64();
                 seen.trouble = Some(format!("{name}{}, retrying in {pause:.1} s", cause(error)));
             }
+            Event::Fallback { error, method } => {
+                seen.trouble = Some(format!("{name}{}, trying the method {method}", cause(error)));
+            }
             Event::Ended { error: Some(error) } => {
                 seen.trouble = Some(format!("{name}{}, given up", cause(error)));
             }

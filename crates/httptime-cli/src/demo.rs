@@ -24,7 +24,8 @@ pub(crate) fn run(demo: &Demo) -> u8 {
             return NOT_MEASURED;
         }
     };
-    let client = match Client::builder(server.url()).config(config).build() {
+    let builder = Client::builder(server.url()).method(demo.measuring.method());
+    let client = match builder.config(config).build() {
         Ok(client) => client,
         Err(error) => {
             report::failure(&error, &demo.output);

@@ -8,7 +8,7 @@ use httptime::Client;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Config, ConfigBuilder};
-use httptime::{Error, Family, Timestamping, Url};
+use httptime::{Error, Family, Method, Timestamping, Url};
 use serde::Deserialize;
 
 use crate::environment;
@@ -43,6 +43,10 @@ pub(crate) struct Route {
     /// Have the proxy open a tunnel (CONNECT), so that none of its caches can answer
     #[arg(short = 'p', long = "proxytunnel")]
     pub(crate) tunnel: bool,
+
+    /// What requests say in User-Agent; "" for nothing [default: httptime and its version]
+    #[arg(short = 'A', long, value_name = "TEXT")]
+    pub(crate) user_agent: Option<String>,
 
     #[command(flatten)]
     pub(crate) family: OnlyFamily,
@@ -92,7 +96,11 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "S")]
     timeout: Option<Seconds>,
 
-    /// How late the server's Date may be, in seconds [default: from the Server header, else 1.02]
+    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no Date GET
+    #[arg(long, value_name = "NAME", default_value_t)]
+    method: Method,
+
+    /// How late the server's Date may be, in seconds [default: from the response, else 2.02]
     #[arg(long, value_name = "S")]
     lag: Option<Seconds>,
 
@@ -135,11 +143,15 @@ impl Servers {
         let Some((first, rest)) = urls.split_first() else {
             return Err(Error::InvalidConfig { reason: "servers names none".into() });
         };
-        let mut builder = Client::builder(first).servers(rest).config(config);
+        let mut builder =
+            Client::builder(first).servers(rest).method(self.measuring.method()).config(config);
         let mut via = None;
         if let Some(proxy) = proxy(self.route.proxy.as_ref(), &urls)? {
             builder = builder.proxy(proxy.url()).tunnel(self.route.tunnel);
             via = Some(Url::parse(&proxy.url())?);
+        }
+        if let Some(user_agent) = &self.route.user_agent {
+            builder = builder.user_agent(user_agent);
         }
         if let Some(address) = self.route.source_address {
             builder = builder.source_address(address);
@@ -152,6 +164,11 @@ impl Servers {
 }
 
 impl Measuring {
+    /// Which request the servers are sent.
+    pub(crate) const fn method(&self) -> Method {
+        self.method
+    }
+
     /// The configuration, to be changed further. What is not asked for keeps the library's defaults.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let mut builder = Config::builder()

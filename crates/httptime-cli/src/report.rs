@@ -3,8 +3,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use httptime::Ended;
+use httptime::server::LagSource;
 use httptime::survey::Survey;
-use httptime::{Error, Interval, Measurement, Offset, Url};
+use httptime::{Assumptions, Error, Interval, Measurement, Offset, Url};
 use httptime_clock::Action;
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
@@ -177,16 +178,37 @@ fn assumptions(measurement: &Measurement) -> String {
         "server {}; assumed lag ≤ {} ({}), drift ≤ {} ppm; shortest round trip {}; farther bound {} away",
         measurement.server().unwrap_or("unnamed"),
         span(assumed.lag()),
-        assumed.lag_source(),
+        lag_reason(&assumed),
         assumed.drift_ppm(),
         span(measurement.round_trip_min()),
         span(radius(measurement.bounds(), measurement.offset())),
     )
 }
 
+/// Why this lag is assumed, and what would make it smaller.
+fn lag_reason(assumed: &Assumptions) -> String {
+    let source = assumed.lag_source();
+    let caches = match assumed.caches() {
+        0 => String::new(),
+        1 => ", 1 cache".to_owned(),
+        caches => format!(", {caches} caches"),
+    };
+    let remedy = match source {
+        _ if source.is_provable() => ": try --method options, or state --lag",
+        LagSource::MayPassOn(_) | LagSource::PassedOn(_) | LagSource::SeveralServers => {
+            ": state --lag if you know it"
+        }
+        _ => "",
+    };
+    format!("{source}{caches}{remedy}")
+}
+
 fn timestamps(measurement: &Measurement) -> String {
+    let method = measurement
+        .method()
+        .map_or(String::new(), |method| format!(" to {}", method.to_string().to_uppercase()));
     format!(
-        "{} responses; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
+        "{} responses{method}; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
         measurement.observations(),
         measurement.sent_by_kernel(),
         measurement.received_by_kernel(),

@@ -21,6 +21,8 @@ pub struct Reading {
     pub bounds: Interval,
     /// The server's `Date` may be late by this much: what no measurement can see (Λ).
     pub lag: Duration,
+    /// Whether the server's `Date` was seen to advance: if not, it may stand still.
+    pub date_advanced: bool,
     /// The instant to which offset and bounds refer.
     pub at: LocalInstant,
     /// What the local clock showed at that instant.
@@ -34,6 +36,7 @@ impl From<&Measurement> for Reading {
             stddev: measurement.stddev(),
             bounds: measurement.bounds(),
             lag: measurement.assumptions().lag(),
+            date_advanced: measurement.date_advanced(),
             at: measurement.at(),
             local_time: measurement.local_time(),
         }
@@ -73,6 +76,11 @@ pub enum Action {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
+    /// The server's `Date` was not seen to advance.
+    #[error(
+        "the server's Date was not seen to advance: it may come from a stopped clock or a cache; allow more requests"
+    )]
+    DateNotAdvanced,
     /// The bounds leave more open than would be mended.
     #[error("bounds {width:?} wide cannot mend an error of {error:?}")]
     BoundsTooWide {
@@ -161,7 +169,7 @@ pub enum Evidence {
 /// | floor: no earlier time is set | day of the build | the `Date` of a server whose clock was never set |
 /// | slew rate | 500 ppm | what `adjtime` does on Linux; chrony's `maxslewrate` is what lowers it there |
 ///
-/// And whatever the settings: no correction when zero is among the offsets that the bounds allow, and none when the bounds are
+/// And whatever the settings: nothing is done by a `Date` that was not seen to advance; no correction when zero is among the offsets that the bounds allow, and none when the bounds are
 /// wider than the error. For an error that would be stepped, the latter is a refusal: somebody should state the server's lag, or
 /// find one that is nearer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,6 +271,9 @@ impl Policy {
     /// Decides what to do about a clock that has `history`.
     #[must_use]
     pub fn decide(&self, reading: &Reading, history: &History) -> Action {
+        if !reading.date_advanced {
+            return Action::Refuse(Refusal::DateNotAdvanced);
+        }
         let by = reading.offset;
         let error = by.abs();
         let width = reading.bounds.width();
@@ -341,6 +352,7 @@ mod tests {
             stddev: Duration::from_nanos(radius.unsigned_abs() / 10),
             bounds: Interval::between(at(offset - radius), at(offset + radius)),
             lag: Duration::from_millis(1),
+            date_advanced: true,
             at: LocalInstant::from_nanos(0),
             local_time: build_day().saturating_add(at(60 * S - offset.min(0))),
         }
@@ -385,7 +397,17 @@ mod tests {
             server: Timestamp::from_unix_nanos(5 * S),
             floor: build_day(),
         });
+        let still = |offset| Reading { date_advanced: false, ..reading(offset, MS) };
+        let not_advanced = Action::Refuse(Refusal::DateNotAdvanced);
         let table = [
+            ("a Date that stands still", policy(), still(5 * S), SETTLED, not_advanced),
+            (
+                "a Date that stands still, and zero is possible",
+                policy(),
+                still(0),
+                fresh,
+                not_advanced,
+            ),
             ("zero is possible", policy(), reading(MS, 2 * MS), SETTLED, Action::Leave),
             ("zero is possible, far", policy(), reading(9 * S, 10 * S), fresh, Action::Leave),
             ("zero is at the end", policy(), reading(MS, MS), SETTLED, Action::Leave),

@@ -51,6 +51,7 @@ impl Machine {
             stddev: Duration::from_secs_f64(self.noise_ns / 1e9),
             bounds: Interval::between(truth, truth).widened(radius),
             lag: Duration::from_millis(1),
+            date_advanced: true,
             at: clock.monotonic(),
             local_time: clock.now().expect("readable"),
         }
@@ -414,7 +415,7 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
     let offset = controller.clock().true_offset();
     let (stddev, lag) = (Duration::from_millis(1), Duration::from_millis(1));
     let bounds = Interval::between(offset, offset).widened(lag);
-    let reading = Reading { offset, stddev, bounds, lag, at, local_time };
+    let reading = Reading { offset, stddev, bounds, lag, date_advanced: true, at, local_time };
     let action = controller.absorb(&reading).expect("decided").action;
     assert!(matches!(action, Action::Refuse(_)), "{action:?}");
 }

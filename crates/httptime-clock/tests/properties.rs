@@ -78,6 +78,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
                 stddev,
                 bounds: Interval::between(end(below, -1), end(above, 1)),
                 lag,
+                date_advanced: true,
                 at: LocalInstant::from_nanos(at),
                 local_time: Timestamp::from_unix_nanos(NOW_NS.saturating_add(since)),
             }

@@ -254,6 +254,18 @@ struct addrinfo;
 // The program's times. The kernel is not asked.
 #define HTTPTIME_TIMESTAMPING_USER 2
 
+// HEAD; where the first answer to it has no Date, or the server closes the connection without any, GET from then on.
+#define HTTPTIME_METHOD_AUTO 0
+
+// HEAD.
+#define HTTPTIME_METHOD_HEAD 1
+
+// GET. A body is not read beyond 64 KiB: the connection is closed after one that is longer or of unknown length.
+#define HTTPTIME_METHOD_GET 2
+
+// OPTIONS *, which most servers in front of others answer by themselves. The path of the URL is not sent.
+#define HTTPTIME_METHOD_OPTIONS 3
+
 // For httptime_options.floor_ns: any Date is taken for possible.
 #define HTTPTIME_NO_FLOOR INT64_MIN
 
@@ -278,14 +290,21 @@ struct addrinfo;
 // The caller stated the lag.
 #define HTTPTIME_LAG_STATED 1
 
-// It is that of the software named first in the Server field.
+// The software named in the Server field made the Date: its figure.
 #define HTTPTIME_LAG_PRODUCT 2
 
-// The software is unknown: 1.02 s.
+// The software is unknown: 2.02 s.
 #define HTTPTIME_LAG_UNKNOWN 3
 
-// The response passed a cache (Age: 0): 1.02 s.
-#define HTTPTIME_LAG_SHARED_CACHE 4
+// The order of the fields shows that the software named in the Server field did not make the Date, or that a proxy has sorted
+// them: 2.02 s.
+#define HTTPTIME_LAG_PASSED_ON 4
+
+// The software named in the Server field can pass on the Date of another server, and nothing shows whether it did: 2.02 s.
+#define HTTPTIME_LAG_MAY_PASS_ON 5
+
+// There are several Server fields: 2.02 s.
+#define HTTPTIME_LAG_SEVERAL_SERVERS 6
 
 // Log nothing.
 #define HTTPTIME_LOG_OFF 0
@@ -335,6 +354,9 @@ struct addrinfo;
 // Something that this version of the library has no number for.
 #define HTTPTIME_EVENT_OTHER 10
 
+// The first request came to nothing, for the reason in status and text, and the server is asked by GET from now on.
+#define HTTPTIME_EVENT_FALLBACK 11
+
 // The numbers of connections are below this.
 #define HTTPTIME_MAX_CONNECTIONS 64
 
@@ -366,6 +388,15 @@ struct addrinfo;
 
 // Send no more: httptime_measure_finish.
 #define HTTPTIME_NEXT_DONE 3
+
+// The response was not the first one on its connection, and the connection goes to the server and not to a proxy.
+#define HTTPTIME_EXCHANGE_KEPT 1
+
+// The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
+#define HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT 2
+
+// The path of the request ends without a file name extension ("/" or "/status", not "/index.html").
+#define HTTPTIME_EXCHANGE_WITHOUT_EXTENSION 4
 
 // Act only on what the bounds prove.
 #define HTTPTIME_EVIDENCE_BOUNDS 0
@@ -500,8 +531,8 @@ typedef struct httptime_options {
     int64_t timeout_ns;
     // Stop as soon as the standard deviation is no larger. 0, the default: never for that reason.
     int64_t target_ns;
-    // The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default: by
-    // what its Server field says, 1.02 s for unknown software.
+    // The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default:
+    // derived from the response, 2.02 s for unknown software.
     int64_t lag_ns;
     // The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
     int64_t floor_ns;
@@ -519,6 +550,13 @@ typedef struct httptime_options {
     httptime_progress_callback progress;
     // Handed to it.
     void *progress_data;
+    // What requests say in User-Agent: up to 256 characters of printable ASCII; "" for nothing. NULL, the default: httptime and
+    // its version.
+    const char *user_agent;
+    // Which request the server is sent: HTTPTIME_METHOD_*. Default: HTTPTIME_METHOD_AUTO.
+    int32_t method;
+    // 0.
+    int32_t reserved;
 } httptime_options;
 
 // How far the local clock is from a server's. Written by the library; set struct_size before.
@@ -558,8 +596,14 @@ typedef struct httptime_measurement {
     uint32_t sent_by_kernel;
     // Of these, how many came at a time that the kernel gave.
     uint32_t received_by_kernel;
+    // For how many caches on the way the lag includes 1.02 s each.
     // The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     char server[136];
+    // How the server was asked: HTTPTIME_METHOD_*. HTTPTIME_METHOD_AUTO for several servers that were asked by different methods, and
+    // when the requests were not the library's.
+    int32_t method;
+    // For how many caches on the way the lag includes 1.02 s each.
+    uint32_t caches;
 } httptime_measurement;
 
 // Both local clocks, read at one moment. It turns instants of the monotonic clock into wall time; a second one shows
@@ -623,7 +667,7 @@ typedef struct httptime_event {
     int32_t kind;
     // Which server, from 0 in the order of the URLs.
     uint32_t server;
-    // Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    // Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS, HTTPTIME_EVENT_FALLBACK and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
     httptime_status status;
     // An instant, where the kind has one; else 0.
     int64_t at_ns;
@@ -653,9 +697,9 @@ typedef struct httptime_head {
     int32_t persistent;
     // Whether more bytes had come behind the head: then drop the connection, nothing on it can be relied on.
     int32_t followed;
-    // 0.
-    uint32_t reserved;
-    // The Server field, ended by a NUL; empty for none.
+    // What the head shows of the servers that it passed: for httptime_exchange.marks.
+    uint32_t marks;
+    // The first Server field, ended by a NUL; empty for none.
     char server[136];
 } httptime_head;
 
@@ -676,8 +720,11 @@ typedef struct httptime_exchange {
     int64_t age_ns;
     // The Server field, or NULL for none. Read during the call and not kept.
     const char *server;
-    // NULL.
-    const char *reserved;
+    // httptime_head.marks of the response. 0, if nothing is known of its other fields and their order: a Server field that names a
+    // front server does not count then.
+    uint32_t marks;
+    // Zero or more of HTTPTIME_EXCHANGE_*, or'ed.
+    uint32_t flags;
 } httptime_exchange;
 
 // The rules for correcting a clock. Filled by httptime_policy_init, then changed where wanted. A negative limit is none.

@@ -329,14 +329,15 @@ unsafe fn history(history: *const httptime_history) -> Result<History, Failure> 
 unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, Failure> {
     // SAFETY: as the caller says.
     let measurement = unsafe { read(measurement, "measurement") }?;
-    if usize::try_from(measurement.struct_size).is_ok_and(|size| size < UP_TO_LAG) {
-        return Err(Failure::argument("measurement does not reach to its lag"));
+    if usize::try_from(measurement.struct_size).is_ok_and(|size| size < UP_TO_DATE_ADVANCED) {
+        return Err(Failure::argument("measurement does not reach to its date_advanced"));
     }
     Ok(Reading {
         offset: Offset::from_nanos(measurement.offset_ns),
         stddev: duration(measurement.stddev_ns, "stddev_ns")?,
         bounds: interval(measurement.lower_ns, measurement.upper_ns)?,
         lag: duration(measurement.lag_ns, "lag_ns")?,
+        date_advanced: measurement.date_advanced != 0,
         at: LocalInstant::from_nanos(measurement.at_ns),
         local_time: Timestamp::from_unix_nanos(measurement.local_time_ns),
     })
@@ -355,8 +356,9 @@ fn still_shown(reading: &Reading, now: ClockTie) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a decision is made from ends with the lag.
-const UP_TO_LAG: usize = std::mem::offset_of!(httptime_measurement, lag_ns) + size_of::<i64>();
+/// What a decision is made from ends with this field.
+const UP_TO_DATE_ADVANCED: usize =
+    std::mem::offset_of!(httptime_measurement, date_advanced) + size_of::<i32>();
 /// What the wall clock may differ from the monotonic one without having been set.
 const TOLERANCE: Duration = Duration::from_millis(1);
 /// A slew turns the clock by one part in so many.
@@ -382,6 +384,7 @@ mod tests {
             stddev: Duration::ZERO,
             bounds: interval(0, 0).expect("in order"),
             lag: Duration::ZERO,
+            date_advanced: true,
             at: LocalInstant::from_nanos(seconds(10)),
             local_time: Timestamp::from_unix_nanos(seconds(1000)),
         };

@@ -27,6 +27,8 @@ pub const HTTPTIME_EVENT_ENDED: i32 = 8;
 pub const HTTPTIME_EVENT_NEXT_ADDRESS: i32 = 9;
 /// Something that this version of the library has no number for.
 pub const HTTPTIME_EVENT_OTHER: i32 = 10;
+/// The first request came to nothing, for the reason in status and text, and the server is asked by GET from now on.
+pub const HTTPTIME_EVENT_FALLBACK: i32 = 11;
 
 /// Something that happened in a session: for progress displays and logs. Written by the library; set struct_size before.
 #[repr(C)]
@@ -38,7 +40,7 @@ pub struct httptime_event {
     pub kind: i32,
     /// Which server, from 0 in the order of the URLs.
     pub server: u32,
-    /// Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    /// Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS, HTTPTIME_EVENT_FALLBACK and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
     pub status: httptime_status,
     /// An instant, where the kind has one; else 0.
     pub at_ns: i64,
@@ -97,6 +99,9 @@ impl httptime_event {
             },
             Event::NextAddress { error } => {
                 of(HTTPTIME_EVENT_NEXT_ADDRESS, at_once).because(error.into())
+            }
+            Event::Fallback { error, .. } => {
+                of(HTTPTIME_EVENT_FALLBACK, at_once).because(error.into())
             }
             Event::Lost { error, retry_at } => Self {
                 at_ns: retry_at.as_nanos(),

@@ -86,9 +86,9 @@ pub struct httptime_head {
     pub persistent: i32,
     /// Whether more bytes had come behind the head: then drop the connection, nothing on it can be relied on.
     pub followed: i32,
-    /// 0.
-    pub reserved: u32,
-    /// The Server field, ended by a NUL; empty for none.
+    /// What the head shows of the servers that it passed: for httptime_exchange.marks.
+    pub marks: u32,
+    /// The first Server field, ended by a NUL; empty for none.
     pub server: [c_char; 136],
 }
 
@@ -106,7 +106,7 @@ unsafe impl Versioned for httptime_head {
             has_age: 0,
             persistent: 0,
             followed: 0,
-            reserved: 0,
+            marks: 0,
             server: [0; 136],
         }
     }
@@ -165,6 +165,7 @@ pub unsafe extern "C" fn httptime_reader_next(
                 has_age: i32::from(head.age().is_some()),
                 persistent: i32::from(head.persistent()),
                 followed: i32::from(head.is_followed()),
+                marks: head.marks().bits(),
                 server: array(head.server().unwrap_or_default()),
                 ..httptime_head::initial()
             });

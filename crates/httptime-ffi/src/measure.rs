@@ -6,7 +6,7 @@ use httptime::Next;
 use httptime::Phase;
 use httptime::estimate::Estimator;
 use httptime::select::Quorum;
-use httptime::server::Lag;
+use httptime::server::{Lag, Marks};
 use httptime::{
     ClockTie, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset, Timestamp,
 };
@@ -32,6 +32,13 @@ pub const HTTPTIME_NEXT_AWAIT: i32 = 2;
 /// Send no more: httptime_measure_finish.
 pub const HTTPTIME_NEXT_DONE: i32 = 3;
 
+/// The response was not the first one on its connection, and the connection goes to the server and not to a proxy.
+pub const HTTPTIME_EXCHANGE_KEPT: u32 = 1;
+/// The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
+pub const HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT: u32 = 2;
+/// The path of the request ends without a file name extension ("/" or "/status", not "/index.html").
+pub const HTTPTIME_EXCHANGE_WITHOUT_EXTENSION: u32 = 4;
+
 /// One request and the head of its response, as whoever moved the bytes saw them. Begin with all of it zero.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +58,11 @@ pub struct httptime_exchange {
     pub age_ns: i64,
     /// The Server field, or NULL for none. Read during the call and not kept.
     pub server: *const c_char,
-    /// NULL.
-    pub reserved: *const c_char,
+    /// httptime_head.marks of the response. 0, if nothing is known of its other fields and their order: a Server field that names a
+    /// front server does not count then.
+    pub marks: u32,
+    /// Zero or more of HTTPTIME_EXCHANGE_*, or'ed.
+    pub flags: u32,
 }
 
 // SAFETY: integers and pointers; each field begins where the one before it ends.
@@ -68,7 +78,8 @@ unsafe impl Versioned for httptime_exchange {
             date_ns: 0,
             age_ns: 0,
             server: std::ptr::null(),
-            reserved: std::ptr::null(),
+            marks: 0,
+            flags: 0,
         }
     }
 }
@@ -359,13 +370,7 @@ pub unsafe extern "C" fn httptime_estimator_absorb(
         // SAFETY: the header says what the pointers point to.
         let (estimator, exchange) =
             unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange)?) };
-        let lag = estimator.lag.map_or_else(
-            || match exchange.age() {
-                Some(_) => Lag::shared_cache(),
-                None => Lag::of_server(exchange.server()),
-            },
-            Lag::stated,
-        );
+        let lag = estimator.lag.map_or_else(|| exchange.lag(), Lag::stated);
         let observation = Observation::new(estimator.tie, &exchange, lag)?;
         estimator.estimator.absorb(&observation);
         Ok(())
@@ -464,8 +469,8 @@ pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure
 unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a>, Failure> {
     // SAFETY: as the caller says.
     let given = unsafe { read(exchange, "exchange") }?;
-    if !given.reserved.is_null() {
-        return Err(Failure::argument("exchange.reserved is not NULL"));
+    if given.flags & !EXCHANGE_FLAGS != 0 {
+        return Err(Failure::argument(format!("exchange.flags is {}", given.flags)));
     }
     let server = if given.server.is_null() {
         None
@@ -474,14 +479,28 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
         Some(unsafe { text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
-    Ok(Exchange::from_parts_unchecked(
+    let mut exchange = Exchange::from_parts_unchecked(
         LocalInstant::from_nanos(given.sent_ns),
         LocalInstant::from_nanos(given.received_ns),
         Timestamp::from_unix_nanos(given.date_ns),
     )
     .with_age(age)
-    .with_server(server.filter(|server| !server.is_empty())))
+    .with_server(server.filter(|server| !server.is_empty()))
+    .with_marks(Marks::from_bits(given.marks));
+    if given.flags & HTTPTIME_EXCHANGE_KEPT != 0 {
+        exchange = exchange.on_kept_connection();
+    }
+    if given.flags & HTTPTIME_EXCHANGE_WITHOUT_EXTENSION != 0 {
+        exchange = exchange.asked_without_extension();
+    }
+    if given.flags & HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT != 0 {
+        exchange = exchange.answered_by_front();
+    }
+    Ok(exchange)
 }
 
 const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
+const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_KEPT
+    | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
+    | HTTPTIME_EXCHANGE_WITHOUT_EXTENSION;
 const MOST_INTERVALS: usize = 1024;

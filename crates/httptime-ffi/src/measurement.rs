@@ -5,6 +5,7 @@ use httptime::Measurement;
 use httptime::server::LagSource;
 
 use crate::boundary::{Versioned, array, nanos, size};
+use crate::options::{HTTPTIME_METHOD_AUTO, number_of};
 
 /// The standard deviation asked for was reached.
 pub const HTTPTIME_ENDED_TARGET: i32 = 1;
@@ -19,12 +20,17 @@ pub const HTTPTIME_ENDED_LOST: i32 = 5;
 
 /// The caller stated the lag.
 pub const HTTPTIME_LAG_STATED: i32 = 1;
-/// It is that of the software named first in the Server field.
+/// The software named in the Server field made the Date: its figure.
 pub const HTTPTIME_LAG_PRODUCT: i32 = 2;
-/// The software is unknown: 1.02 s.
+/// The software is unknown: 2.02 s.
 pub const HTTPTIME_LAG_UNKNOWN: i32 = 3;
-/// The response passed a cache (Age: 0): 1.02 s.
-pub const HTTPTIME_LAG_SHARED_CACHE: i32 = 4;
+/// The order of the fields shows that the software named in the Server field did not make the Date, or that a proxy has sorted
+/// them: 2.02 s.
+pub const HTTPTIME_LAG_PASSED_ON: i32 = 4;
+/// The software named in the Server field can pass on the Date of another server, and nothing shows whether it did: 2.02 s.
+pub const HTTPTIME_LAG_MAY_PASS_ON: i32 = 5;
+/// There are several Server fields: 2.02 s.
+pub const HTTPTIME_LAG_SEVERAL_SERVERS: i32 = 6;
 
 /// How far the local clock is from a server's. Written by the library; set struct_size before.
 #[repr(C)]
@@ -65,8 +71,17 @@ pub struct httptime_measurement {
     pub sent_by_kernel: u32,
     /// Of these, how many came at a time that the kernel gave.
     pub received_by_kernel: u32,
+    /// Of the requests, how many were checks, whose answer was known before they were sent.
+    pub checks: u32,
+    /// Whether the server's Date was seen to advance: 1 or 0. If not, it may stand still, and no clock is corrected by it.
+    pub date_advanced: i32,
     /// The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     pub server: [c_char; 136],
+    /// How the server was asked: HTTPTIME_METHOD_*. HTTPTIME_METHOD_AUTO for several servers that were asked by different methods, and
+    /// when the requests were not the library's.
+    pub method: i32,
+    /// For how many caches on the way the lag includes 1.02 s each.
+    pub caches: u32,
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
@@ -93,7 +108,11 @@ unsafe impl Versioned for httptime_measurement {
             observations: 0,
             sent_by_kernel: 0,
             received_by_kernel: 0,
+            checks: 0,
+            date_advanced: 0,
             server: [0; 136],
+            method: HTTPTIME_METHOD_AUTO,
+            caches: 0,
         }
     }
 }
@@ -124,7 +143,9 @@ impl From<&Measurement> for httptime_measurement {
                 LagSource::Stated => HTTPTIME_LAG_STATED,
                 LagSource::Product(_) => HTTPTIME_LAG_PRODUCT,
                 LagSource::Unknown => HTTPTIME_LAG_UNKNOWN,
-                LagSource::SharedCache => HTTPTIME_LAG_SHARED_CACHE,
+                LagSource::PassedOn(_) => HTTPTIME_LAG_PASSED_ON,
+                LagSource::MayPassOn(_) => HTTPTIME_LAG_MAY_PASS_ON,
+                LagSource::SeveralServers => HTTPTIME_LAG_SEVERAL_SERVERS,
                 _ => 0,
             },
             drift_ppm: assumptions.drift_ppm(),
@@ -132,7 +153,11 @@ impl From<&Measurement> for httptime_measurement {
             observations: measurement.observations(),
             sent_by_kernel: measurement.sent_by_kernel(),
             received_by_kernel: measurement.received_by_kernel(),
+            checks: measurement.checks(),
+            date_advanced: measurement.date_advanced().into(),
             server: array(measurement.server().unwrap_or_default()),
+            method: number_of(measurement.method()),
+            caches: assumptions.caches().into(),
         }
     }
 }

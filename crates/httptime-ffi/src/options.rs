@@ -5,7 +5,7 @@ use std::ptr;
 use httptime::estimate::EstimatorKind;
 use httptime::net::Canceller;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Config, Family, Offset, Timestamp, Timestamping};
+use httptime::{Config, Family, Method, Offset, Timestamp, Timestamping};
 
 use crate::boundary::{
     Output, Versioned, checked_size, duration, guard, nanos, read, reference, size, target, text,
@@ -61,6 +61,15 @@ pub const HTTPTIME_TIMESTAMPING_KERNEL: i32 = 1;
 /// The program's times. The kernel is not asked.
 pub const HTTPTIME_TIMESTAMPING_USER: i32 = 2;
 
+/// HEAD; where the first answer to it has no Date, or the server closes the connection without any, GET from then on.
+pub const HTTPTIME_METHOD_AUTO: i32 = 0;
+/// HEAD.
+pub const HTTPTIME_METHOD_HEAD: i32 = 1;
+/// GET. A body is not read beyond 64 KiB: the connection is closed after one that is longer or of unknown length.
+pub const HTTPTIME_METHOD_GET: i32 = 2;
+/// OPTIONS *, which most servers in front of others answer by themselves. The path of the URL is not sent.
+pub const HTTPTIME_METHOD_OPTIONS: i32 = 3;
+
 /// For httptime_options.floor_ns: any Date is taken for possible.
 pub const HTTPTIME_NO_FLOOR: i64 = i64::MIN;
 
@@ -106,8 +115,8 @@ pub struct httptime_options {
     pub timeout_ns: i64,
     /// Stop as soon as the standard deviation is no larger. 0, the default: never for that reason.
     pub target_ns: i64,
-    /// The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default: by
-    /// what its Server field says, 1.02 s for unknown software.
+    /// The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default:
+    /// derived from the response, 2.02 s for unknown software.
     pub lag_ns: i64,
     /// The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
     pub floor_ns: i64,
@@ -125,6 +134,13 @@ pub struct httptime_options {
     pub progress: httptime_progress_callback,
     /// Handed to it.
     pub progress_data: *mut c_void,
+    /// What requests say in User-Agent: up to 256 characters of printable ASCII; "" for nothing. NULL, the default: httptime and
+    /// its version.
+    pub user_agent: *const c_char,
+    /// Which request the server is sent: HTTPTIME_METHOD_*. Default: HTTPTIME_METHOD_AUTO.
+    pub method: i32,
+    /// 0.
+    pub reserved: i32,
 }
 
 // SAFETY: integers, pointers and a function pointer that may be NULL, all of which may have any bits; each field begins
@@ -156,6 +172,9 @@ unsafe impl Versioned for httptime_options {
             canceller: ptr::null(),
             progress: None,
             progress_data: ptr::null_mut(),
+            user_agent: ptr::null(),
+            method: HTTPTIME_METHOD_AUTO,
+            reserved: 0,
         }
     }
 }
@@ -196,6 +215,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) config: Config,
     pub(crate) proxy: Option<&'a str>,
     pub(crate) tunnel: bool,
+    pub(crate) method: Method,
+    pub(crate) user_agent: Option<&'a str>,
     pub(crate) source_address: Option<IpAddr>,
     pub(crate) interface: Option<&'a str>,
     pub(crate) canceller: Option<&'a Canceller>,
@@ -219,9 +240,10 @@ impl<'a> Settings<'a> {
             unsafe { read(options, "options") }?
         };
         // SAFETY: as the caller says.
-        let (proxy, source_address, interface) = unsafe {
+        let (proxy, user_agent, source_address, interface) = unsafe {
             (
                 optional(options.proxy, "options.proxy")?,
+                optional(options.user_agent, "options.user_agent")?,
                 optional(options.source_address, "options.source_address")?,
                 optional(options.interface, "options.interface")?,
             )
@@ -236,6 +258,8 @@ impl<'a> Settings<'a> {
             config: options.config()?,
             proxy,
             tunnel: options.tunnel != 0,
+            method: chosen("method", options.method, METHODS)?,
+            user_agent,
             source_address: source_address.map(address).transpose()?,
             interface,
             canceller,
@@ -307,6 +331,12 @@ fn chosen<T: Copy>(what: &str, number: i32, table: &[(i32, T)]) -> Result<T, Fai
     found.map(|(_, value)| *value).ok_or_else(|| unknown(what, number))
 }
 
+/// The number of the header for a method; HTTPTIME_METHOD_AUTO for none.
+pub(crate) fn number_of(method: Option<Method>) -> i32 {
+    let known = METHODS.iter().find(|(_, known)| Some(*known) == method);
+    known.map_or(HTTPTIME_METHOD_AUTO, |(number, _)| *number)
+}
+
 pub(crate) fn unknown(what: &str, number: i32) -> Failure {
     Failure::argument(format!("there is no {what} {number}"))
 }
@@ -347,6 +377,13 @@ const TIMESTAMPINGS: &[(i32, Timestamping)] = &[
     (HTTPTIME_TIMESTAMPING_USER, Timestamping::User),
 ];
 
+const METHODS: &[(i32, Method)] = &[
+    (HTTPTIME_METHOD_AUTO, Method::Auto),
+    (HTTPTIME_METHOD_HEAD, Method::Head),
+    (HTTPTIME_METHOD_GET, Method::Get),
+    (HTTPTIME_METHOD_OPTIONS, Method::Options),
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -368,6 +405,7 @@ mod tests {
         check(EstimatorKind::ALL, ESTIMATORS);
         check(Family::ALL, FAMILIES);
         check(Timestamping::ALL, TIMESTAMPINGS);
+        check(Method::ALL, METHODS);
         let kind = |kind: &ScheduleKind| (*kind != ScheduleKind::Adaptive).then_some(*kind);
         check(&ScheduleKind::ALL.iter().map(kind).collect::<Vec<_>>(), SCHEDULES);
     }

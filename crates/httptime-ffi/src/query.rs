@@ -64,13 +64,28 @@ pub unsafe extern "C" fn httptime_survey_run(
 }
 
 fn survey(urls: &[&str], settings: Settings<'_>) -> Result<Survey, Failure> {
-    let Settings { config, proxy, tunnel, source_address, interface, canceller, progress } =
-        settings;
+    let Settings {
+        config,
+        proxy,
+        tunnel,
+        method,
+        user_agent,
+        source_address,
+        interface,
+        canceller,
+        progress,
+    } = settings;
     let (first, others) = urls.split_first().ok_or_else(|| Failure::argument("no urls"))?;
-    let mut builder =
-        Client::builder(*first).servers(others.iter().copied()).tunnel(tunnel).config(config);
+    let mut builder = Client::builder(*first)
+        .servers(others.iter().copied())
+        .tunnel(tunnel)
+        .method(method)
+        .config(config);
     if let Some(proxy) = proxy {
         builder = builder.proxy(proxy);
+    }
+    if let Some(user_agent) = user_agent {
+        builder = builder.user_agent(user_agent);
     }
     if let Some(address) = source_address {
         builder = builder.source_address(address);

@@ -180,9 +180,11 @@ pub unsafe extern "C" fn httptime_session_new(
         let proxy = settings.proxy.map(Url::parse).transpose()?;
         let targets = urls.iter().map(|url| {
             let url = Url::parse(url)?;
-            match &proxy {
-                None => Target::new(url),
-                Some(proxy) => Target::via_proxy(url, proxy.clone(), settings.tunnel),
+            let target = Target::of(url, proxy.clone(), settings.tunnel)?;
+            let target = target.with_method(settings.method)?;
+            match settings.user_agent {
+                None => Ok(target),
+                Some(user_agent) => target.with_user_agent(user_agent),
             }
         });
         let targets = targets.map(|target| target.map(Arc::new)).collect::<Result<Vec<_>, _>>()?;

@@ -36,6 +36,7 @@ pub struct SimConnections {
     pub(crate) resetting: f64,
     pub(crate) cutting: f64,
     pub(crate) not_answering: f64,
+    pub(crate) has_dateless_head: bool,
     pub(crate) in_pieces: Duration,
     pub(crate) interim: f64,
     pub(crate) extra: f64,
@@ -118,6 +119,7 @@ impl SimConnections {
             resetting: 0.0,
             cutting: 0.0,
             not_answering: 0.0,
+            has_dateless_head: false,
             in_pieces: Duration::ZERO,
             interim: 0.0,
             extra: 0.0,
@@ -211,6 +213,13 @@ impl SimConnections {
         self
     }
 
+    /// Responses to `HEAD` have no `Date`; those to `GET` have.
+    #[must_use]
+    pub const fn dateless_head(mut self) -> Self {
+        self.has_dateless_head = true;
+        self
+    }
+
     /// Responses come in pieces, cut anywhere, each this much later than the one before on average.
     #[must_use]
     pub const fn in_pieces(mut self, mean: Duration) -> Self {
@@ -283,7 +292,7 @@ pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
 mod tests {
     use httptime::Ended;
     use httptime::schedule::{Plan, Profile, Schedule, View};
-    use httptime::{Config, Error, Measurement, Timestamp};
+    use httptime::{Config, Error, Measurement, Method, Timestamp};
 
     use super::*;
     use crate::{Outcome, Path, SimClock, SimServer, World, worlds};
@@ -374,7 +383,7 @@ mod tests {
         let config = config(Profile::Balanced);
         for seed in 0..RUNS {
             let measurement = measured(SimConnections::new().blocking(0.7), &config, seed);
-            assert!(measurement.requests() <= 24, "seed {seed}: {}", measurement.requests());
+            assert!(measurement.requests() <= config.limits().requests(), "seed {seed}");
             let (requests, observations) = (measurement.requests(), measurement.observations());
             assert_eq!(requests, observations, "seed {seed}: each once");
         }
@@ -439,6 +448,23 @@ mod tests {
             let measurement = measured(restart.clone(), &config(Profile::Balanced), seed);
             assert!(measurement.elapsed() > Duration::from_secs(8), "seed {seed}");
             assert_eq!(measurement.ended(), &Ended::Duration, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_server_without_a_date_on_head_is_measured_by_get() {
+        let base = || SimConnections::new().handshake().dateless_head();
+        for connections in [
+            base(),
+            base().closing_after(1),
+            base().in_pieces(Duration::from_millis(3)),
+            base().through(SimProxy::forwarding()),
+            base().through(SimProxy::tunnelling()),
+        ] {
+            for seed in 0..RUNS {
+                let measurement = measured(connections.clone(), &config(Profile::Balanced), seed);
+                assert_eq!(measurement.method(), Some(Method::Get), "seed {seed}");
+            }
         }
     }
 

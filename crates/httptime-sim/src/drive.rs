@@ -64,6 +64,11 @@ impl Simulation {
         self.now
     }
 
+    /// Whether the first server's `Date` was seen to advance.
+    pub(crate) fn has_advanced(&self) -> bool {
+        self.remotes.first().is_some_and(|remote| remote.has_advanced(self.now))
+    }
+
     pub(crate) fn effort(&self) -> Effort {
         let lasted = self.now.saturating_since(LocalInstant::from_nanos(0));
         Effort { lasted, ..self.effort }

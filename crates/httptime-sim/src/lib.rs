@@ -36,10 +36,10 @@ pub use self::client::SimClient;
 pub use self::clock::SimClock;
 pub use self::connections::{SimConnections, SimHost, SimProxy};
 pub use self::drive::Effort;
-pub use self::measure::Outcome;
+pub use self::measure::{Outcome, Verdict};
 pub use self::ntp::{NtpSample, clock_filter, shortest_delay};
 pub use self::path::Path;
-pub use self::server::SimServer;
+pub use self::server::{SimBalance, SimServer, SimWorker};
 pub use self::survey::{SurveyOutcome, survey};
 pub use self::world::World;
 

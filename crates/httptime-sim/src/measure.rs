@@ -1,5 +1,5 @@
 use httptime::session::Session;
-use httptime::{Config, Error, Measurement, Offset};
+use httptime::{Config, Error, Interval, Measurement, Offset};
 
 use crate::drive::{Effort, Simulation};
 use crate::world::World;
@@ -10,11 +10,62 @@ use crate::world::World;
 pub struct Outcome {
     /// What the library said.
     pub result: Result<Measurement, Error>,
-    /// The offset at the instant to which the result refers; at the end, if there is none.
+    /// The offset at the instant to which the result refers; at the end, if there is none. Of the
+    /// first clock, where a server has several.
     pub truth: Offset,
+    /// The offset of each clock of the server at that instant; the first is [`truth`](Self::truth).
+    pub truths: Vec<Offset>,
+    /// Whether the client saw a `Date` that was later than the first.
+    pub has_advanced: bool,
     /// What it took.
     pub effort: Effort,
 }
+
+/// What a simulated measurement is worth.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The bounds contain the offset of one of the server's clocks at least.
+    Held,
+    /// The bounds contain none: wrong, and nobody was told.
+    Missed,
+    /// An error says that the server's `Date` cannot be believed.
+    Caught,
+    /// Another error: nothing was learned.
+    Failed,
+}
+
+impl Outcome {
+    /// Whether one of the server's clocks lies within these bounds.
+    #[must_use]
+    pub fn is_held_by(&self, bounds: Interval) -> bool {
+        self.truths.iter().any(|truth| bounds.contains(*truth))
+    }
+
+    /// The error of this offset: its distance from the nearest of the server's clocks.
+    #[must_use]
+    pub fn error(&self, offset: Offset) -> Offset {
+        let errors = self.truths.iter().map(|truth| offset.saturating_sub(*truth));
+        errors.min_by_key(|error| error.abs()).unwrap_or_else(|| offset.saturating_sub(self.truth))
+    }
+
+    /// What the result is worth.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match &self.result {
+            Ok(measurement) if self.is_held_by(measurement.bounds()) => Verdict::Held,
+            // The result says so, and no clock is corrected by it.
+            Ok(measurement) if !measurement.date_advanced() => Verdict::Caught,
+            Ok(_) => Verdict::Missed,
+            Err(error) if CAUGHT.contains(&error.kind()) => Verdict::Caught,
+            Err(_) => Verdict::Failed,
+        }
+    }
+}
+
+/// The kinds of error that say that a server's `Date` cannot be believed. A new one belongs here
+/// too: the accuracy table takes any other error in its worlds for a fault of the simulation.
+const CAUGHT: &[&str] = &["cached", "date_frozen", "date_went_back", "inconsistent"];
 
 impl World {
     /// Runs one measurement; the same seed gives the same one.
@@ -43,7 +94,15 @@ impl World {
             Err(error) => (Err(error), simulation.now()),
         };
         let at = result.as_ref().map_or(end, Measurement::at);
-        Outcome { truth: self.clock.offset_at(at), effort: simulation.effort(), result }
+        let truth = self.clock.offset_at(at);
+        let ahead = |ahead| truth.saturating_add(ahead);
+        Outcome {
+            truth,
+            truths: self.server.clocks().map(ahead).collect(),
+            has_advanced: simulation.has_advanced(),
+            effort: simulation.effort(),
+            result,
+        }
     }
 }
 
@@ -130,8 +189,8 @@ mod tests {
         let understated = crate::worlds::named("lag-understated").expect("listed");
         let config = config(understated.stated_lag());
         let found = (0..400).filter(|seed| {
-            let result = understated.world(*seed).measure(&config, *seed).result;
-            matches!(result, Err(Error::Inconsistent { .. } | Error::DateWentBack { .. }))
+            let outcome = understated.world(*seed).measure(&config, *seed);
+            outcome.verdict() == Verdict::Caught
         });
         let found = found.count();
         assert!(found > 150, "{found} of 400");

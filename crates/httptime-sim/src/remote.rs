@@ -10,6 +10,7 @@ use httptime::session::{ConnectionId, MAX_CONNECTIONS, Target};
 use httptime::{Error, LocalInstant, Offset, Timestamp, Url};
 
 use crate::connections::{SimHost, happens, some};
+use crate::server::Request;
 use crate::world::World;
 
 /// A server in virtual time, and the network in front of it.
@@ -21,6 +22,10 @@ pub(crate) struct Remote {
     /// The connections: another stream, so that they change no delay.
     faults: Rng,
     links: [Link; MAX_CONNECTIONS],
+    /// Connections that began to open.
+    opened: usize,
+    /// The `Date` of each response, and when the client sees it.
+    dates: Vec<(LocalInstant, Timestamp)>,
 }
 
 /// The server's side of a connection.
@@ -29,6 +34,10 @@ struct Link {
     /// What has come of a request.
     request: Vec<u8>,
     is_tunnel: bool,
+    /// How many connections were opened before it.
+    number: usize,
+    /// Which of the addresses of the name it goes to.
+    address: usize,
     responses: u32,
     /// The server's end is closed from then on.
     ends: Option<LocalInstant>,
@@ -72,8 +81,17 @@ impl Remote {
             random: Rng::with_seed(seed),
             faults: Rng::with_seed(seed ^ FAULTS),
             links: Default::default(),
+            opened: 0,
+            dates: Vec::new(),
             world,
         }
+    }
+
+    /// Whether the client saw a `Date` later than an earlier one by `end`.
+    pub(crate) fn has_advanced(&self, end: LocalInstant) -> bool {
+        let seen = || self.dates.iter().filter(|(at, _)| *at <= end);
+        let first = seen().min_by_key(|(at, _)| *at);
+        first.is_some_and(|(_, first)| seen().any(|(_, date)| date > first))
     }
 
     /// How server number `server` of a simulation is reached.
@@ -125,15 +143,17 @@ impl Remote {
         now: LocalInstant,
         pending: &mut Vec<Pending>,
     ) -> Attempt {
-        *self.link(conn) = Link::default();
-        let connections = &self.world.connections;
-        let host = match (&connections.name, address) {
-            (Some(name), SocketAddr::V4(address)) => {
-                name.hosts.get(usize::from(address.ip().octets()[3])).copied()
-            }
-            _ => None,
+        let number = self.opened;
+        self.opened += 1;
+        let name = self.world.connections.name.as_ref();
+        let address = match address {
+            SocketAddr::V4(address) if name.is_some() => usize::from(address.ip().octets()[3]),
+            _ => 0,
         };
+        let host = name.and_then(|name| name.hosts.get(address)).copied();
         let host = host.unwrap_or(SimHost::Server);
+        *self.link(conn) = Link { number, address, ..Link::default() };
+        let connections = &self.world.connections;
         if host == SimHost::Unreachable {
             return Attempt::Failed(ErrorKind::NetworkUnreachable);
         }
@@ -261,10 +281,16 @@ impl Remote {
             stamped = stamped.saturating_add(delay);
             at = at.saturating_add(delay);
         }
-        let link = self.link(conn);
-        let is_over = |end: Option<LocalInstant>| end.is_some_and(|end| stamped >= end);
-        if is_over(link.ends) || is_over(link.idle_until) {
+        let is_over = |end: Option<LocalInstant>, at| end.is_some_and(|end| at >= end);
+        if is_over(self.link(conn).idle_until, stamped) {
             // That it is closed is under way already.
+            return;
+        }
+        let held = self.world.server.hold(stamped, &mut self.random);
+        stamped = stamped.saturating_add(held);
+        at = at.saturating_add(held);
+        let link = self.link(conn);
+        if is_over(link.ends, stamped) {
             return;
         }
         link.idle_until = None;
@@ -279,19 +305,28 @@ impl Remote {
             pending.push(Pending { at, conn, what });
             return;
         }
-        let expected: &[u8] = if proxy.is_some() { b"HEAD http://" } else { b"HEAD /" };
-        let is_good = self.link(conn).request.starts_with(expected);
+        let to: &[u8] = if proxy.is_some() { b"http://" } else { b"/" };
+        let request = &self.link(conn).request;
+        let is_head = request.starts_with(b"HEAD ");
+        let asked = request.strip_prefix(if is_head { &b"HEAD "[..] } else { b"GET " });
+        let is_good = asked.is_some_and(|asked| asked.starts_with(to));
         let status = match proxy {
             _ if !is_good => 400,
             Some(proxy) if happens(proxy.refusing, &mut self.faults) => proxy.status,
             _ => 200,
         };
-        let (mut date, age) =
-            self.world.server.respond(self.world.clock.server_time_at(stamped), &mut self.random);
+        let link = self.link(conn);
+        let (connection, address) = (link.number, link.address);
+        let is_first = link.responses == 0;
+        let request = Request { at: stamped, connection, address, is_first };
+        let World { clock, server, .. } = &mut self.world;
+        let (mut date, age) = server.respond(clock, request, &mut self.random);
         if status != 200 {
             // The proxy's own, which nobody may believe.
             date = date.saturating_add(WRONG);
         }
+        self.dates.push((at, date));
+        let fields = self.world.server.other_fields();
         let link = self.link(conn);
         link.responses += 1;
         let responses = link.responses;
@@ -300,7 +335,13 @@ impl Remote {
         let says = closes && !connections.is_silent_about_closing;
         let has_interim = happens(connections.interim, &mut self.faults);
         let has_body = happens(connections.extra, &mut self.faults);
-        let mut bytes = head(status, date, age, says);
+        let date = Some(date).filter(|_| !(is_head && connections.has_dateless_head));
+        let mut bytes = head(status, date, age, fields, says);
+        if !is_head {
+            let end = bytes.len() - b"\r\n".len();
+            bytes.splice(end..end, format!("Content-Length: {}\r\n", BODY.len()).into_bytes());
+            bytes.extend_from_slice(BODY);
+        }
         if has_interim {
             bytes.splice(..0, INTERIM.iter().copied());
         }
@@ -363,15 +404,23 @@ fn cancel_timeout(conn: ConnectionId, pending: &mut Vec<Pending>) {
 }
 
 /// The head of a response.
-fn head(status: u16, date: Timestamp, age: Option<Duration>, closes: bool) -> Vec<u8> {
+fn head(
+    status: u16,
+    date: Option<Timestamp>,
+    age: Option<Duration>,
+    fields: &str,
+    closes: bool,
+) -> Vec<u8> {
+    let date = date.map_or(String::new(), |date| format!("Date: {date}\r\n"));
     let age = age.map_or(String::new(), |age| format!("Age: {}\r\n", age.as_secs()));
     let close = if closes { "Connection: close\r\n" } else { "" };
-    format!("HTTP/1.1 {status} OK\r\nDate: {date}\r\n{age}{close}\r\n").into_bytes()
+    format!("HTTP/1.1 {status} OK\r\n{date}{age}{fields}{close}\r\n").into_bytes()
 }
 
 fn timeout_head(date: Timestamp) -> Vec<u8> {
     let nanos = date.as_unix_nanos();
-    head(408, Timestamp::from_unix_nanos(nanos - nanos.rem_euclid(1_000_000_000)), None, true)
+    let date = Timestamp::from_unix_nanos(nanos - nanos.rem_euclid(1_000_000_000));
+    head(408, Some(date), None, "", true)
 }
 
 pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);

@@ -1,12 +1,33 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::{Offset, Timestamp};
+use httptime::{LocalInstant, Offset, Timestamp};
 
-/// How a simulated server comes by its `Date`.
+use crate::clock::SimClock;
+
+/// How a simulated server comes by its `Date`: which clocks there are, how late they are read, and
+/// how long a request waits before the server stamps it.
+///
+/// ```
+/// use httptime::Offset;
+/// use httptime_sim::{SimBalance, SimServer, SimWorker};
+///
+/// // Two machines behind one name, 50 ms apart, that answer in turn.
+/// let ahead = SimWorker::exact().ahead(Offset::from_nanos(50_000_000));
+/// let server = SimServer::exact().workers(&[SimWorker::exact(), ahead], SimBalance::RoundRobin);
+/// ```
 #[derive(Debug, Clone)]
 pub struct SimServer {
     kind: Kind,
+    workers: Vec<SimWorker>,
+    balance: SimBalance,
+    /// Requests so far.
+    count: usize,
+    /// The worker of each connection, by the connection's number.
+    assigned: Vec<usize>,
+    hold: Hold,
+    cache: Option<Cache>,
+    fields: &'static str,
 }
 
 #[derive(Debug, Clone)]
@@ -14,6 +35,94 @@ enum Kind {
     Lagging { least: Duration, most: Duration },
     Ticking { period: Duration, phase: Duration },
     Caching { ttl: Duration, stored: Option<Timestamp> },
+    FirstLate { phase: Duration, idle: Duration, turned: Option<Timestamp> },
+}
+
+/// What a request waits for before it is stamped.
+#[derive(Debug, Clone, Copy)]
+enum Hold {
+    Nothing,
+    RateLimit { every: Duration, most: Duration, free: Option<LocalInstant> },
+    Busy { share: f64, most: Duration },
+    Stall { from: LocalInstant, until: LocalInstant },
+}
+
+/// A cache that adds `Age` to all that it sends.
+#[derive(Debug, Clone, Copy)]
+struct Cache {
+    ttl: Duration,
+    /// The `Date`, and when it was stored on the server's clock.
+    stored: Option<(Timestamp, Timestamp)>,
+}
+
+/// One of the processes or machines that answer for a server, with a clock of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct SimWorker {
+    ahead: Offset,
+    frozen: Option<(LocalInstant, LocalInstant)>,
+}
+
+impl SimWorker {
+    /// Its clock is the server's.
+    #[must_use]
+    pub const fn exact() -> Self {
+        Self { ahead: Offset::ZERO, frozen: None }
+    }
+
+    /// Its clock is ahead of the server's by this much.
+    #[must_use]
+    pub const fn ahead(self, ahead: Offset) -> Self {
+        Self { ahead, ..self }
+    }
+
+    /// Its clock stands still from `from` until `until`, then jumps to where it should be. `from`
+    /// may lie before virtual time zero.
+    #[must_use]
+    pub const fn frozen(self, from: LocalInstant, until: LocalInstant) -> Self {
+        Self { frozen: Some((from, until)), ..self }
+    }
+
+    /// What its clock shows.
+    const fn shows(&self, clock: &SimClock, at: LocalInstant) -> Timestamp {
+        let read = match self.frozen {
+            Some((from, until))
+                if from.as_nanos() <= at.as_nanos() && at.as_nanos() < until.as_nanos() =>
+            {
+                from
+            }
+            _ => at,
+        };
+        clock.server_time_at(read).saturating_add(self.ahead)
+    }
+}
+
+/// Which of several workers answers.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimBalance {
+    /// One after the other, by request.
+    RoundRobin,
+    /// Any of them, drawn for each request.
+    Random,
+    /// One after the other, by connection: all requests of a connection go to the same worker.
+    Connections,
+    /// Any of them, drawn for each connection.
+    RandomConnections,
+    /// Each has an address of the server's name to itself, in the order of the addresses.
+    Addresses,
+}
+
+/// A request as the server sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    /// When the server stamps the response.
+    pub(crate) at: LocalInstant,
+    /// How many connections were opened before this one.
+    pub(crate) connection: usize,
+    /// Which of the addresses of the server's name the connection goes to.
+    pub(crate) address: usize,
+    /// Whether nothing was answered on this connection before.
+    pub(crate) is_first: bool,
 }
 
 impl SimServer {
@@ -26,36 +135,163 @@ impl SimServer {
     /// Each `Date` is late by something between `least` and `most`.
     #[must_use]
     pub const fn lagging(least: Duration, most: Duration) -> Self {
-        Self { kind: Kind::Lagging { least, most } }
+        Self::of(Kind::Lagging { least, most })
     }
 
     /// The `Date` is kept and refreshed by a timer, `phase` after each whole `period`, like actix and Envoy.
     #[must_use]
     pub const fn ticking(period: Duration, phase: Duration) -> Self {
-        Self { kind: Kind::Ticking { period, phase } }
+        Self::of(Kind::Ticking { period, phase })
     }
 
     /// A caching proxy that keeps a response for `ttl` and says so with `Age`.
     #[must_use]
     pub const fn caching(ttl: Duration) -> Self {
-        Self { kind: Kind::Caching { ttl, stored: None } }
+        Self::of(Kind::Caching { ttl, stored: None })
     }
 
-    /// The `Date` and `Age` of a response at `now` on the server's clock.
+    /// Like lighttpd: the `Date` changes `phase` after each whole second, but the first response of
+    /// a connection gets the
+    /// `Date` of the last turn of the server's loop. The loop turns for each request, and `idle`
+    /// after each whole second.
+    #[must_use]
+    pub const fn first_late(phase: Duration, idle: Duration) -> Self {
+        Self::of(Kind::FirstLate { phase, idle, turned: None })
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            workers: Vec::new(),
+            balance: SimBalance::RoundRobin,
+            count: 0,
+            assigned: Vec::new(),
+            hold: Hold::Nothing,
+            cache: None,
+            fields: "",
+        }
+    }
+
+    /// The same, answered by these workers in place of one exact worker.
+    #[must_use]
+    pub fn workers(self, workers: &[SimWorker], balance: SimBalance) -> Self {
+        Self { workers: workers.to_vec(), balance, ..self }
+    }
+
+    /// The same behind a cache that keeps responses for `ttl` and adds `Age` to all of them, like
+    /// Varnish.
+    #[must_use]
+    pub const fn behind_cache(mut self, ttl: Duration) -> Self {
+        self.cache = Some(Cache { ttl, stored: None });
+        self
+    }
+
+    /// The same behind a rate limit, like nginx's `limit_req`: one request passes in `every`,
+    /// others wait before they are stamped. Those that would have to wait for longer than `most`
+    /// are refused at once, with a good `Date`.
+    #[must_use]
+    pub const fn rate_limited(mut self, every: Duration, most: Duration) -> Self {
+        self.hold = Hold::RateLimit { every, most, free: None };
+        self
+    }
+
+    /// The same with an event loop that is busy for this share of the time, in pieces of `most`: a
+    /// request that comes meanwhile is stamped when the piece is done.
+    #[must_use]
+    pub const fn busy(mut self, share: f64, most: Duration) -> Self {
+        self.hold = Hold::Busy { share, most };
+        self
+    }
+
+    /// The same, but what comes from `from` on is stamped and answered at `until`.
+    #[must_use]
+    pub const fn stalled(mut self, from: LocalInstant, until: LocalInstant) -> Self {
+        self.hold = Hold::Stall { from, until };
+        self
+    }
+
+    /// The same with these header fields in each response, each with its line end.
+    #[must_use]
+    pub const fn fields(mut self, fields: &'static str) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// The header fields beside `Date` and `Age`.
+    pub(crate) const fn other_fields(&self) -> &'static str {
+        self.fields
+    }
+
+    /// How far the clock of each worker is ahead of the server's.
+    pub(crate) fn clocks(&self) -> impl Iterator<Item = Offset> + '_ {
+        let alone = self.workers.is_empty().then_some(Offset::ZERO);
+        alone.into_iter().chain(self.workers.iter().map(|worker| worker.ahead))
+    }
+
+    /// How long a request that arrives at `arrived` waits before it is stamped. Draws nothing where
+    /// nothing waits.
+    pub(crate) fn hold(&mut self, arrived: LocalInstant, random: &mut Rng) -> Duration {
+        match &mut self.hold {
+            Hold::Nothing => Duration::ZERO,
+            Hold::RateLimit { every, most, free } => {
+                let passes = free.map_or(arrived, |free| free.max(arrived));
+                let wait = passes.saturating_since(arrived);
+                if wait > *most {
+                    return Duration::ZERO;
+                }
+                *free = Some(passes.saturating_add(*every));
+                wait
+            }
+            Hold::Busy { share, most } => {
+                let is_busy = random.f64() < *share;
+                if is_busy { most.mul_f64(random.f64()) } else { Duration::ZERO }
+            }
+            Hold::Stall { from, until } if arrived >= *from => until.saturating_since(arrived),
+            Hold::Stall { .. } => Duration::ZERO,
+        }
+    }
+
+    /// The `Date` and `Age` of a response.
     pub(crate) fn respond(
         &mut self,
-        now: Timestamp,
+        clock: &SimClock,
+        request: Request,
         random: &mut Rng,
     ) -> (Timestamp, Option<Duration>) {
+        let Some(Cache { ttl, stored }) = self.cache else {
+            return self.stamp(clock, request, random);
+        };
+        let now = clock.server_time_at(request.at);
+        let age = stored.map(|(date, since)| (date, Offset::between(since, now)));
+        match age {
+            Some((date, age)) if age >= Offset::ZERO && age.abs() < ttl => {
+                (date, Some(Duration::from_secs(age.abs().as_secs())))
+            }
+            _ => {
+                let (date, _) = self.stamp(clock, request, random);
+                // A request that was sent earlier may arrive later.
+                if stored.is_none_or(|(_, since)| since <= now) {
+                    self.cache = Some(Cache { ttl, stored: Some((date, now)) });
+                }
+                (date, Some(Duration::ZERO))
+            }
+        }
+    }
+
+    fn stamp(
+        &mut self,
+        clock: &SimClock,
+        request: Request,
+        random: &mut Rng,
+    ) -> (Timestamp, Option<Duration>) {
+        let now = self.choose(request, random).shows(clock, request.at);
         match &mut self.kind {
             Kind::Lagging { least, most } => {
                 let lag = *least + most.saturating_sub(*least).mul_f64(random.f64());
                 (whole_second(earlier(now, lag)), None)
             }
             Kind::Ticking { period, phase } => {
-                let period = i64::try_from(period.as_nanos()).unwrap_or(i64::MAX).max(1);
-                let since = earlier(now, *phase).as_unix_nanos().rem_euclid(period);
-                (whole_second(earlier(now, Duration::from_nanos(since.unsigned_abs()))), None)
+                (whole_second(last_tick(now, *period, *phase)), None)
             }
             Kind::Caching { ttl, stored } => {
                 let age = |stored| Offset::between(stored, now).abs();
@@ -70,7 +306,38 @@ impl SimServer {
                     }
                 }
             }
+            Kind::FirstLate { phase, idle, turned } => {
+                let idle = last_tick(now, SECOND, *idle);
+                let turn = turned.map_or(idle, |turned| turned.max(idle));
+                *turned = Some(now.max(turn));
+                // A request that was sent earlier may arrive later.
+                let read = if request.is_first { turn.min(now) } else { now };
+                (whole_second(last_tick(read, SECOND, *phase)), None)
+            }
         }
+    }
+
+    /// The worker that answers the next request. Draws nothing where nothing is random.
+    fn choose(&mut self, request: Request, random: &mut Rng) -> SimWorker {
+        let Request { connection, address, .. } = request;
+        let workers = self.workers.len();
+        if workers == 0 {
+            return SimWorker::exact();
+        }
+        let chosen = match self.balance {
+            SimBalance::RoundRobin => self.count % workers,
+            SimBalance::Random => random.usize(0..workers),
+            SimBalance::Connections => connection % workers,
+            SimBalance::RandomConnections => {
+                while self.assigned.len() <= connection {
+                    self.assigned.push(random.usize(0..workers));
+                }
+                self.assigned[connection]
+            }
+            SimBalance::Addresses => address % workers,
+        };
+        self.count += 1;
+        self.workers[chosen]
     }
 }
 
@@ -78,7 +345,140 @@ fn earlier(time: Timestamp, by: Duration) -> Timestamp {
     time.saturating_add(Offset::ZERO.saturating_sub(by.into()))
 }
 
+/// The last tick of a timer that ticks `phase` after each whole `period`.
+fn last_tick(now: Timestamp, period: Duration, phase: Duration) -> Timestamp {
+    let period = i64::try_from(period.as_nanos()).unwrap_or(i64::MAX).max(1);
+    let since = earlier(now, phase).as_unix_nanos().rem_euclid(period);
+    earlier(now, Duration::from_nanos(since.unsigned_abs()))
+}
+
 fn whole_second(time: Timestamp) -> Timestamp {
     let nanos = time.as_unix_nanos();
     Timestamp::from_unix_nanos(nanos - nanos.rem_euclid(1_000_000_000))
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOCK: SimClock = SimClock::new(0);
+
+    fn at_ms(millis: i64) -> LocalInstant {
+        LocalInstant::from_nanos(millis * 1_000_000)
+    }
+
+    fn on(connection: usize, millis: i64) -> Request {
+        Request { at: at_ms(millis), connection, address: 0, is_first: false }
+    }
+
+    /// The `Date`, in seconds since virtual time zero.
+    fn date(server: &mut SimServer, request: Request, random: &mut Rng) -> i64 {
+        let (date, _) = server.respond(&CLOCK, request, random);
+        Offset::between(CLOCK.server_time_at(at_ms(0)), date).as_nanos() / 1_000_000_000
+    }
+
+    /// A worker that is exact, and one whose clock is 10 s ahead.
+    fn two(balance: SimBalance) -> SimServer {
+        let ahead = SimWorker::exact().ahead(Offset::from_nanos(10_000_000_000));
+        SimServer::exact().workers(&[SimWorker::exact(), ahead], balance)
+    }
+
+    #[test]
+    fn two_clocks_answer_in_turn_or_at_random_by_request_or_by_connection() {
+        let random = &mut Rng::with_seed(1);
+        let dates = |balance, random: &mut Rng| {
+            let server = &mut two(balance);
+            (0..1000).map(|n| date(server, on(n / 10, 500), random)).collect::<Vec<_>>()
+        };
+        let in_turn = dates(SimBalance::RoundRobin, random);
+        assert!(in_turn.chunks(2).all(|pair| pair == [0, 10]), "{in_turn:?}");
+        let by_connection = dates(SimBalance::Connections, random);
+        let is_in_turn = |(n, dates): (usize, &[i64])| dates == [[0; 10], [10; 10]][n % 2];
+        assert!(by_connection.chunks(10).enumerate().all(is_in_turn), "{by_connection:?}");
+        for (balance, run) in [(SimBalance::Random, 1), (SimBalance::RandomConnections, 10)] {
+            let dates = dates(balance, random);
+            assert!(dates.chunks(run).all(|of| of.iter().all(|date| *date == of[0])));
+            let ahead = dates.iter().filter(|date| **date == 10).count();
+            assert!((300..700).contains(&ahead), "{balance:?}: {ahead} of 1000");
+            let changes = dates.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert!((300 / run..700 / run).contains(&changes), "{balance:?}: {changes} changes");
+        }
+    }
+
+    #[test]
+    fn each_address_of_a_name_has_its_own_clock() {
+        let random = &mut Rng::with_seed(1);
+        let server = &mut two(SimBalance::Addresses);
+        let mut ask = |address| date(server, Request { address, ..on(0, 500) }, random);
+        assert_eq!([0, 0, 1, 1, 0].map(&mut ask), [0, 0, 10, 10, 0]);
+    }
+
+    #[test]
+    fn a_frozen_clock_stands_still_and_then_jumps() {
+        let random = &mut Rng::with_seed(1);
+        let worker = SimWorker::exact().frozen(at_ms(-2_000), at_ms(7_000));
+        let mut server = SimServer::exact().workers(&[worker], SimBalance::RoundRobin);
+        let dates = [0, 3_000, 6_999, 7_000, 8_000].map(|ms| date(&mut server, on(0, ms), random));
+        assert_eq!(dates, [-2, -2, -2, 7, 8]);
+    }
+
+    #[test]
+    fn a_cache_in_front_adds_its_second_to_the_lag_of_the_origin() {
+        let random = &mut Rng::with_seed(1);
+        let origin = SimServer::ticking(SECOND, Duration::from_millis(900));
+        let mut server = origin.behind_cache(SECOND);
+        let mut ask = |ms| {
+            let (date, age) = server.respond(&CLOCK, on(0, ms), random);
+            (Offset::between(date, CLOCK.server_time_at(at_ms(ms))).as_nanos() / 1_000_000, age)
+        };
+        // Stored just before the origin's tick, and kept until just before the next.
+        assert_eq!(ask(5_890), (1_890, Some(Duration::ZERO)));
+        assert_eq!(ask(6_889), (2_889, Some(Duration::ZERO)));
+        assert_eq!(ask(6_890), (1_890, Some(Duration::ZERO)));
+    }
+
+    #[test]
+    fn the_first_response_of_a_connection_has_the_date_of_the_last_turn() {
+        let random = &mut Rng::with_seed(1);
+        // The date changes at .400, and an idle loop turns at .300, just before.
+        let mut server =
+            SimServer::first_late(Duration::from_millis(400), Duration::from_millis(300));
+        let first = |ms| Request { is_first: true, ..on(0, ms) };
+        // The last turn was at 5.300, and the date of 4.400 held then: 1.89 s beyond its second.
+        assert_eq!(date(&mut server, first(6_290), random), 4);
+        // On a connection that is kept the date is that of the last change.
+        assert_eq!(date(&mut server, on(0, 6_290), random), 5);
+        assert_eq!(date(&mut server, on(0, 6_410), random), 6);
+        // A request turns the loop, so that the next connection's first response is nearly right.
+        assert_eq!(date(&mut server, first(6_420), random), 6);
+    }
+
+    #[test]
+    fn a_rate_limit_delays_the_stamp_until_it_refuses() {
+        let random = &mut Rng::with_seed(1);
+        let mut server = SimServer::exact().rate_limited(SECOND, SECOND);
+        let waits = [0, 300, 301, 1_500, 5_000].map(|ms| server.hold(at_ms(ms), random));
+        assert_eq!(waits.map(|wait| wait.as_millis()), [0, 700, 0, 500, 0]);
+    }
+
+    #[test]
+    fn a_busy_loop_delays_a_share_of_the_stamps() {
+        let random = &mut Rng::with_seed(1);
+        let most = Duration::from_millis(17);
+        let mut server = SimServer::exact().busy(0.5, most);
+        let waits: Vec<_> = (0..1000).map(|ms| server.hold(at_ms(ms), random)).collect();
+        let late = waits.iter().filter(|wait| !wait.is_zero()).count();
+        assert!((400..600).contains(&late), "{late} of 1000");
+        assert!(waits.iter().max().is_some_and(|wait| *wait <= most));
+    }
+
+    #[test]
+    fn a_stall_answers_all_that_came_meanwhile_when_it_is_over() {
+        let random = &mut Rng::with_seed(1);
+        let mut server = SimServer::exact().stalled(at_ms(100), at_ms(900));
+        let waits = [99, 100, 500, 900, 950].map(|ms| server.hold(at_ms(ms), random).as_millis());
+        assert_eq!(waits, [0, 800, 400, 0, 0]);
+    }
 }

@@ -53,6 +53,7 @@ impl Trial {
     pub fn random(seed: u64) -> Self {
         let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), fitting: Vec::new() };
         let (server, lag) = draw.server();
+        let (server, lag) = draw.trouble_at_the_server(seed, server, lag);
         let clock = draw.clock();
         let round_trip = draw.log_uniform_ms(0.1, 300.0);
         let queueing = round_trip * draw.random.f64() * draw.random.f64() * 0.5;
@@ -64,7 +65,13 @@ impl Trial {
             if late.is_zero() { SimClient::idle() } else { SimClient::overloaded(0.2, late) };
         let timeout = Duration::from_millis([1_000, 2_000, 5_000][draw.random.usize(0..3)]);
         let slowest = Duration::from_secs_f64((round_trip + 40.0 * queueing) / 1e3);
-        let connections = draw.connections();
+        let mut connections = draw.connections();
+        // A draw of its own, so that the others stay what they were.
+        if Rng::with_seed(seed ^ DATELESS).u8(0..10) == 0 {
+            connections = connections.dateless_head();
+            // No request or no time may be left for `GET`.
+            draw.fits(&["no_date"]);
+        }
         let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
         if slowest + 5 * Duration::from_secs_f64(loss)
             > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
@@ -191,6 +198,38 @@ impl Draw {
                 (SimServer::ticking(period, period.mul_f64(self.random.f64())), period)
             }
             _ => (SimServer::exact(), Duration::ZERO),
+        }
+    }
+
+    /// The same server, perhaps late in other ways. The draws are of a stream of their own, so that
+    /// a trial is otherwise the same with and without.
+    fn trouble_at_the_server(
+        &mut self,
+        seed: u64,
+        server: SimServer,
+        lag: Duration,
+    ) -> (SimServer, Duration) {
+        let mut random = Rng::with_seed(seed ^ SERVERS);
+        let mut up_to = |most: Duration| most.mul_f64(random.f64());
+        let (one, other, third) = (up_to(A_SECOND), up_to(A_SECOND), up_to(8 * A_SECOND));
+        let begun = LocalInstant::from_nanos(0);
+        match random.u8(0..24) {
+            0 => (SimServer::first_late(one, other), 2 * A_SECOND),
+            1 => (server.behind_cache(one), lag + one),
+            2 => {
+                self.fits(&TIMEOUTS);
+                (server.busy(other.as_secs_f64(), one.mul_f64(0.1)), lag)
+            }
+            3 => {
+                self.fits(&TIMEOUTS);
+                (server.rate_limited(one + one, third), lag)
+            }
+            4 => {
+                self.fits(&TIMEOUTS);
+                let from = begun.saturating_add(third);
+                (server.stalled(from, from.saturating_add(3 * one)), lag)
+            }
+            _ => (server, lag),
         }
     }
 
@@ -338,6 +377,9 @@ const TIMEOUTS: [&str; 4] =
     ["timeout_connect", "timeout_tunnel", "timeout_send", "timeout_response"];
 /// Keeps the draws of a trial apart from those of the measurement in it.
 const TRIALS: u64 = 0x7a_11_a1_5e_ed;
+/// Keeps the draws of what else is wrong with a server apart from the rest of a trial.
+const SERVERS: u64 = 0x5e_7f_e7_5e_ed;
+const DATELESS: u64 = 0x6865_6164;
 const A_SECOND: Duration = Duration::from_secs(1);
 /// A wait may be over when it begins because the clock went on meanwhile.
 const MAX_EMPTY_WAITS: u32 = 2;

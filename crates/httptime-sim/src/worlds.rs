@@ -16,9 +16,11 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::{LocalInstant, Timestamp};
+use httptime::{LocalInstant, Offset, Timestamp};
 
-use crate::{Path, SimClient, SimClock, SimServer, World};
+use crate::{
+    Path, SimBalance, SimClient, SimClock, SimConnections, SimHost, SimServer, SimWorker, World,
+};
 
 /// A kind of world; a seed makes it one.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,7 @@ pub struct NamedWorld {
     about: &'static str,
     truth: Truth,
     stated_lag: Duration,
+    is_comparison: bool,
     build: fn(SimClock, &mut Rng) -> World,
 }
 
@@ -44,7 +47,9 @@ pub enum Truth {
     Broken,
 }
 
-/// All of them: plain ones first, then those with a hidden error, then those in which an assumption is broken.
+/// All of them. Those in which estimators and schedules are compared come first: plain ones, those
+/// with a hidden error, those in which an assumption is broken. Then those that show what is made
+/// of servers with a fault.
 pub const ALL: &[NamedWorld] = &[
     plain("lan", "0.2 ms, queueing 0.05 ms", |clock, _| idle(clock, 0.2, 0.05)),
     plain("metro", "2 ms, queueing 0.3 ms", |clock, _| idle(clock, 2.0, 0.3)),
@@ -140,6 +145,173 @@ pub const ALL: &[NamedWorld] = &[
             },
         )
     },
+    faulty(
+        "two-clocks-5ms",
+        "2 ms, queueing 0.3 ms; two clocks 5 ms apart, by request in turn",
+        |clock, random| two_clocks(clock, random, 5, SimBalance::RoundRobin),
+    ),
+    faulty(
+        "two-clocks-50ms",
+        "2 ms, queueing 0.3 ms; two clocks 50 ms apart, by request in turn",
+        |clock, random| two_clocks(clock, random, 50, SimBalance::RoundRobin),
+    ),
+    faulty(
+        "two-clocks-400ms",
+        "2 ms, queueing 0.3 ms; two clocks 400 ms apart, by request in turn",
+        |clock, random| two_clocks(clock, random, 400, SimBalance::RoundRobin),
+    ),
+    faulty(
+        "two-clocks-random-5ms",
+        "2 ms, queueing 0.3 ms; two clocks 5 ms apart, drawn by request",
+        |clock, random| two_clocks(clock, random, 5, SimBalance::Random),
+    ),
+    faulty(
+        "two-clocks-random-50ms",
+        "2 ms, queueing 0.3 ms; two clocks 50 ms apart, drawn by request",
+        |clock, random| two_clocks(clock, random, 50, SimBalance::Random),
+    ),
+    faulty(
+        "two-clocks-random-400ms",
+        "2 ms, queueing 0.3 ms; two clocks 400 ms apart, drawn by request",
+        |clock, random| two_clocks(clock, random, 400, SimBalance::Random),
+    ),
+    faulty(
+        "balanced-50ms",
+        "2 ms, queueing 0.3 ms; two clocks 50 ms apart, by connection; closes after 1 to 100",
+        |clock, random| {
+            let balance =
+                if random.bool() { SimBalance::Connections } else { SimBalance::RandomConnections };
+            two_clocks(clock, random, 50, balance).with_connections(reconnecting(random))
+        },
+    ),
+    faulty(
+        "two-addresses-50ms",
+        "2 ms, queueing 0.3 ms; two addresses, with clocks 50 ms apart; closes after 1 to 100",
+        |clock, random| {
+            let hosts = vec![SimHost::Server, SimHost::Server];
+            two_clocks(clock, random, 50, SimBalance::Addresses)
+                .with_connections(reconnecting(random).named(hosts, Some(Duration::ZERO)))
+        },
+    ),
+    faulty(
+        "server-drift-300",
+        "0.2 ms, queueing 0.05 ms; clocks 300 ppm apart",
+        |clock, random| drifting(clock, random, 300),
+    ),
+    faulty(
+        "server-drift-1000",
+        "0.2 ms, queueing 0.05 ms; clocks 1000 ppm apart",
+        |clock, random| drifting(clock, random, 1_000),
+    ),
+    faulty(
+        "server-drift-5000",
+        "0.2 ms, queueing 0.05 ms; clocks 5000 ppm apart",
+        |clock, random| drifting(clock, random, 5_000),
+    ),
+    faulty(
+        "frozen",
+        "2 ms, queueing 0.3 ms; the clock stands still for the first 6 to 11 s",
+        |clock, random| {
+            let worker = SimWorker::exact().frozen(BEGINNING, after_ms(random, 6_000..11_000));
+            frozen(clock, &[worker])
+        },
+    ),
+    faulty(
+        "frozen-silent",
+        "2 ms, queueing 0.3 ms; the clock is 6 to 11 s behind and stands still; silent within 1 s",
+        |clock, random| {
+            let since = BEGINNING.saturating_sub(Duration::from_millis(random.u64(6_000..11_000)));
+            let (silent, until) = (after_ms(random, 200..1_000), after_ms(random, 20_000..25_000));
+            let World { path, server, .. } =
+                frozen(clock, &[SimWorker::exact().frozen(since, until)]);
+            World::new(clock, path, server.stalled(silent, until))
+        },
+    ),
+    faulty(
+        "frozen-worker",
+        "2 ms, queueing 0.3 ms; one of four clocks frozen, by connection; closes after 1 to 100",
+        |clock, random| {
+            frozen_worker(clock, random, SimBalance::RandomConnections)
+                .with_connections(reconnecting(random))
+        },
+    ),
+    faulty(
+        "frozen-worker-random",
+        "2 ms, queueing 0.3 ms; one of four clocks frozen, drawn by request",
+        |clock, random| frozen_worker(clock, random, SimBalance::Random),
+    ),
+    NamedWorld {
+        stated_lag: Duration::from_millis(1),
+        ..faulty(
+            "proxy-passed-on",
+            "2 ms, queueing 0.3 ms; a front passes on a Date 0-1 s late, constant; 0.001 stated",
+            passed_on,
+        )
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        stated_lag: LAG_BEHIND_A_FRONT,
+        ..faulty(
+            "proxy-allowed",
+            "2 ms, queueing 0.3 ms; a front passes on a Date 0-1 s late, constant; 2.02 stated",
+            passed_on,
+        )
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        stated_lag: LAG_BEHIND_A_FRONT,
+        ..faulty(
+            "first-late",
+            "2 ms, queueing 0.3 ms; Date up to 1 s late, a connection's first up to 2; 2.02 stated",
+            |clock, random| {
+                let [phase, idle] = [random.f64(), random.f64()].map(Duration::from_secs_f64);
+                let server =
+                    SimServer::first_late(phase, idle).fields("Server: lighttpd/1.4.69\r\n");
+                World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+                    .with_connections(reconnecting(random).closing_idle(Duration::from_secs(5)))
+            },
+        )
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        stated_lag: LAG_BEHIND_A_FRONT,
+        ..faulty(
+            "cached-second",
+            "2 ms, queueing 0.3 ms; Date up to 1 s late, kept by a cache for 1 s; 2.02 stated",
+            |clock, random| {
+                let origin = SimServer::ticking(SECOND, SECOND.mul_f64(random.f64()));
+                let server = origin.behind_cache(SECOND).fields(VARNISH);
+                World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+            },
+        )
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        ..faulty(
+            "rate-limited",
+            "2 ms, queueing 0.3 ms; one request a second; others wait up to 1 s or are refused",
+            |clock, _| rate_limited(clock, 1),
+        )
+    },
+    NamedWorld {
+        truth: Truth::Hidden,
+        ..faulty(
+            "rate-limited-deep",
+            "2 ms, queueing 0.3 ms; one request a second; others wait up to 10 s",
+            |clock, _| rate_limited(clock, 10),
+        )
+    },
+    NamedWorld {
+        truth: Truth::Plain,
+        ..faulty(
+            "busy",
+            "2 ms, queueing 0.3 ms; half of the requests are stamped up to 17 ms later",
+            |clock, _| {
+                let server = SimServer::exact().busy(0.5, Duration::from_millis(17));
+                World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+            },
+        )
+    },
 ];
 
 /// The world of this name.
@@ -153,7 +325,17 @@ const fn plain(
     about: &'static str,
     build: fn(SimClock, &mut Rng) -> World,
 ) -> NamedWorld {
-    NamedWorld { name, about, truth: Truth::Plain, stated_lag: Duration::ZERO, build }
+    let stated_lag = Duration::ZERO;
+    NamedWorld { name, about, truth: Truth::Plain, stated_lag, is_comparison: true, build }
+}
+
+/// A world that shows what is made of a server with a fault.
+const fn faulty(
+    name: &'static str,
+    about: &'static str,
+    build: fn(SimClock, &mut Rng) -> World,
+) -> NamedWorld {
+    NamedWorld { truth: Truth::Broken, is_comparison: false, ..plain(name, about, build) }
 }
 
 fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
@@ -164,6 +346,61 @@ fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
 fn lagging(clock: SimClock, random: &mut Rng, period: Duration) -> World {
     let server = SimServer::ticking(period, period.mul_f64(random.f64()));
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// Two clocks behind one name; either of them may be the one ahead.
+fn two_clocks(clock: SimClock, random: &mut Rng, apart_ms: i64, balance: SimBalance) -> World {
+    let ahead_ms = if random.bool() { apart_ms } else { -apart_ms };
+    let other = SimWorker::exact().ahead(Offset::from_nanos(ahead_ms * 1_000_000));
+    let server = SimServer::exact().workers(&[SimWorker::exact(), other], balance);
+    World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// A server that closes its connections, some sooner, some later.
+fn reconnecting(random: &mut Rng) -> SimConnections {
+    let responses = [1, 5, 100][random.usize(0..3)];
+    SimConnections::new().handshake().closing_after(responses)
+}
+
+/// So long after the beginning.
+fn after_ms(random: &mut Rng, millis: std::ops::Range<u64>) -> LocalInstant {
+    BEGINNING.saturating_add(Duration::from_millis(random.u64(millis)))
+}
+
+fn frozen(clock: SimClock, workers: &[SimWorker]) -> World {
+    let server = SimServer::exact().workers(workers, SimBalance::Random);
+    World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// Four workers, of which one has a clock that has stood still for up to 5 s and does so for 6 to
+/// 11 s more.
+fn frozen_worker(clock: SimClock, random: &mut Rng, balance: SimBalance) -> World {
+    let since = BEGINNING.saturating_sub(Duration::from_millis(random.u64(0..5_000)));
+    let stands_still = SimWorker::exact().frozen(since, after_ms(random, 6_000..11_000));
+    let exact = SimWorker::exact();
+    let server = SimServer::exact().workers(&[stands_still, exact, exact, exact], balance);
+    World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// A front server, under one of the names such a server goes by, that passes on the `Date` of an
+/// origin which is late by the same each time.
+fn passed_on(clock: SimClock, random: &mut Rng) -> World {
+    let lag = SECOND.mul_f64(random.f64());
+    let fields = FRONTS[random.usize(0..FRONTS.len())];
+    let server = SimServer::lagging(lag, lag).fields(fields);
+    World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// A request a second passes, and so many wait meanwhile.
+fn rate_limited(clock: SimClock, burst: u32) -> World {
+    let server = SimServer::exact().rate_limited(SECOND, burst * SECOND);
+    World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
+}
+
+/// A server's clock that runs too fast or too slow.
+fn drifting(clock: SimClock, random: &mut Rng, ppm: i64) -> World {
+    let ppb = if random.bool() { ppm * 1_000 } else { ppm * -1_000 };
+    idle(clock.drifting_ppb(ppb), 0.2, 0.05)
 }
 
 impl NamedWorld {
@@ -191,6 +428,13 @@ impl NamedWorld {
         self.stated_lag
     }
 
+    /// Whether estimators and schedules are compared here. The other worlds show what is made of
+    /// servers with a fault.
+    #[must_use]
+    pub const fn is_comparison(&self) -> bool {
+        self.is_comparison
+    }
+
     /// A world of this kind. The seed gives the offset (within a minute), the time of day and the phases.
     #[must_use]
     pub fn world(&self, seed: u64) -> World {
@@ -205,6 +449,24 @@ impl NamedWorld {
 const WORLD: u64 = 0x5eed_0000_0077_021d;
 /// 2026-11-23T00:00:00Z.
 const MIDNIGHT: i64 = 1_795_392_000_000_000_000;
+/// A server that is late by up to a second, behind one that adds up to another: twice
+/// [`UNKNOWN_LAG`] less 20 ms.
+///
+/// [`UNKNOWN_LAG`]: httptime::server::UNKNOWN_LAG
+const LAG_BEHIND_A_FRONT: Duration = Duration::from_millis(2_020);
+/// Servers that pass on the `Date` of what is behind them under their own name by default, and what
+/// they send.
+const FRONTS: &[&str] = &[
+    "Server: Caddy\r\n",
+    "Server: Caddy\r\nServer: uvicorn\r\n",
+    "Server: uvicorn\r\nVia: 1.1 Caddy\r\n",
+    "Server: Apache/2.4.62 (Debian)\r\n",
+    "Server: envoy\r\n",
+];
+const VARNISH: &str = "Server: uvicorn\r\nX-Varnish: 32770 3\r\nVia: 1.1 varnish (Varnish/7.1)\r\n";
+/// Of virtual time.
+const BEGINNING: LocalInstant = LocalInstant::from_nanos(0);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: i64 = 60_000_000_000;
 
 #[cfg(test)]

@@ -79,6 +79,19 @@ pub enum Behaviour {
     Interim103,
     /// Another status code.
     Status(u16),
+    /// Another status code, and no `Date`.
+    StatusWithoutDate(u16),
+    /// `HEAD` is answered in one way, every other request in another.
+    ByMethod {
+        /// How `HEAD` is answered.
+        head: Box<Behaviour>,
+        /// How other requests are answered.
+        other: Box<Behaviour>,
+    },
+    /// A body of this length, made of responses with a `Date` an hour ahead.
+    Body(usize),
+    /// The same in chunks, without `Content-Length`.
+    ChunkedBody(usize),
     /// These bytes instead of an answer.
     Raw(Vec<u8>),
 }

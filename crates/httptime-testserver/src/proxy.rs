@@ -19,7 +19,7 @@ use httptime_sim::loopback::{
 /// A running HTTP forward proxy on a loopback port.
 ///
 /// It forwards `HEAD` requests for `http://` URLs and gives back the origin's head as it came, keeping the
-/// connection to the origin open; and it opens tunnels (`CONNECT`). Origins are loopback addresses, `localhost`, or
+/// connection to the origin open; `GET` and `OPTIONS` with the body, closing both connections after it; and it opens tunnels (`CONNECT`). Origins are loopback addresses, `localhost`, or
 /// any name when [`ProxyOptions::origin`] says where that is; no name is ever resolved.
 #[derive(Debug)]
 pub struct LoopbackProxy {
@@ -141,7 +141,7 @@ impl Handler for Proxy {
                     return self.tunnel(connection, &request, reader);
                 }
                 connection.send(&own_answer(403, None))?;
-            } else if method == "HEAD" {
+            } else if ["HEAD", "GET", "OPTIONS"].contains(&method) {
                 let response = self.forward(connection, &request, &mut origin);
                 let response = response.unwrap_or_else(|status| own_answer(status, None).into());
                 connection.send(&response.bytes)?;
@@ -175,14 +175,22 @@ impl Proxy {
         origin: &mut Option<Origin>,
     ) -> Result<Relayed, u16> {
         let url = request.word(1);
+        let is_head = request.word(0) == "HEAD";
         let (authority, path) = split_url(url).ok_or(400_u16)?;
+        let path =
+            if request.word(0) == "OPTIONS" && url.ends_with(authority) { "*" } else { path };
         if let Some(age) = self.options.cache {
             if let Some((head, since)) = lock(&self.stored).get(url) {
                 return Ok(aged(head, age.saturating_add(since.elapsed())));
             }
         }
         let address = self.locate(authority, 80)?;
-        let message = onward(request, path);
+        let message = onward(request, path, !is_head);
+        if !is_head {
+            // Over a connection of its own, which ends with the body.
+            let mut used = Origin::connect(connection.stop(), address)?;
+            return used.exchange(&message).and_then(|it| used.rest(it.0)).map_err(|_| 502);
+        }
         let mut reused = origin.take().filter(|origin| origin.address == address);
         let (relayed, head) = loop {
             let retry = reused.is_some();
@@ -297,14 +305,27 @@ impl Origin {
             }
         }
     }
+
+    /// The response with what comes after its head, up to the end of the connection.
+    fn rest(self, mut head: Relayed) -> io::Result<Relayed> {
+        head.bytes.extend_from_slice(&self.reader.into_rest());
+        (&*self.stream).take(MAX_BODY).read_to_end(&mut head.bytes)?;
+        Ok(Relayed { closes: true, ..head })
+    }
 }
 
 /// The request for the origin: its path alone, and without what was meant for the proxy.
-fn onward(request: &Head, path: &str) -> Vec<u8> {
+fn onward(request: &Head, path: &str, closes: bool) -> Vec<u8> {
     let mut message = format!("{} {path} HTTP/1.1\r\n", request.word(0));
+    let begins = |line: &str, name: &str| {
+        line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    };
+    if closes {
+        message.push_str("Connection: close\r\n");
+    }
     for line in request.field_lines() {
-        let for_proxy = line.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-"));
-        if !for_proxy {
+        let is_replaced = closes && begins(line, "connection:");
+        if !is_replaced && !begins(line, "proxy-") {
             let _ = write!(message, "{line}\r\n");
         }
     }
@@ -352,6 +373,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The longest body that is passed on.
+const MAX_BODY: u64 = 4 << 20;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,6 +410,24 @@ mod tests {
         client.send(&request(&origin.url(), ""));
         assert_eq!(client.head().raw(), raw);
         assert_eq!((proxy.requests(), proxy.connections(), origin.connections()), (2, 1, 1));
+    }
+
+    #[test]
+    fn what_is_asked_by_another_method_than_head_comes_back_with_its_body() {
+        let origin = origin();
+        let (_proxy, mut client) = proxy(ProxyOptions::default());
+        let get = request(&origin.url(), "").replace("HEAD ", "GET ");
+        client.send(&get);
+        assert_eq!(client.head().word(1), "200");
+        assert_eq!(client.rest(), httptime_sim::loopback::BODY);
+        let asked = origin.last_request().expect("a request");
+        assert!(asked.starts_with("GET / HTTP/1.1\r\n"), "{asked}");
+        let (_other, mut client) = proxy(ProxyOptions::default());
+        let options = request(origin.url().trim_end_matches('/'), "").replace("HEAD ", "OPTIONS ");
+        client.send(&options);
+        assert_eq!(client.head().word(1), "200");
+        let asked = origin.last_request().expect("a request");
+        assert!(asked.starts_with("OPTIONS * HTTP/1.1\r\n"), "{asked}");
     }
 
     #[test]

@@ -59,7 +59,16 @@ impl Answers for Script {
 
     fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<Ending>> {
         let turn = self.turns.fetch_add(1, Ordering::SeqCst);
-        let behaviour = self.behaviour(turn);
+        let behaviour = match self.behaviour(turn) {
+            Behaviour::ByMethod { head, other } => {
+                if request.head().word(0) == "HEAD" {
+                    head
+                } else {
+                    other
+                }
+            }
+            behaviour => behaviour,
+        };
         match behaviour {
             Behaviour::Silent => return request.connection().hold().map(ControlFlow::Break),
             Behaviour::EmptyReply => return Ok(ControlFlow::Break(Ending::Close)),
@@ -101,14 +110,24 @@ impl Script {
             }
             _ => {}
         }
-        let status = if let Behaviour::Status(status) = behaviour { *status } else { 200 };
+        let status = match behaviour {
+            Behaviour::Status(status) | Behaviour::StatusWithoutDate(status) => *status,
+            _ => 200,
+        };
         let body = match behaviour {
             Behaviour::BodyAfterHead
             | Behaviour::BodyAfterHeadLater { .. }
             | Behaviour::Unasked => forged_response(date),
+            Behaviour::Body(length) | Behaviour::ChunkedBody(length) => {
+                forged_response(date).into_iter().cycle().take(*length).collect()
+            }
             _ => BODY.to_vec(),
         };
         let mut response = request.response(status, date, &body);
+        let body = match behaviour {
+            Behaviour::ChunkedBody(_) => chunked(&body),
+            _ => body,
+        };
         spoil(&mut response, behaviour, date);
         if let Some(age) = age {
             response.push("Age", &age.as_secs().to_string());
@@ -130,8 +149,12 @@ fn spoil(response: &mut Response, behaviour: &Behaviour, date: Timestamp) {
             response.version = "HTTP/1.0";
             fields.retain(|(name, _)| name != "Connection");
         }
-        Behaviour::NoDate => {
+        Behaviour::NoDate | Behaviour::StatusWithoutDate(_) => {
             fields.remove(at);
+        }
+        Behaviour::ChunkedBody(_) => {
+            fields.retain(|(name, _)| name != "Content-Length");
+            response.push("Transfer-Encoding", "chunked");
         }
         Behaviour::TwoDates => fields.insert(at + 1, ("Date".to_owned(), forged_date(date))),
         Behaviour::FixedDate(text) => fields[at].1.clone_from(text),
@@ -235,6 +258,15 @@ struct Wire {
     body: Vec<u8>,
     /// What wrongly follows it.
     illegal: Vec<u8>,
+}
+
+/// In chunks of 1000 bytes.
+fn chunked(body: &[u8]) -> Vec<u8> {
+    let chunk =
+        |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    let mut all: Vec<u8> = body.chunks(1000).flat_map(chunk).collect();
+    all.extend_from_slice(b"0\r\n\r\n");
+    all
 }
 
 fn mixed_case(name: &str) -> String {

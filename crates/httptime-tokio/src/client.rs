@@ -2,7 +2,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use httptime::survey::{Survey, Targets, TargetsBuilder};
-use httptime::{Config, Error, Measurement, Url};
+use httptime::{Config, Error, Measurement, Method, Url};
 
 use crate::resolve::Resolver;
 use crate::running::Running;
@@ -50,6 +50,20 @@ impl ClientBuilder {
     #[must_use]
     pub fn tunnel(mut self, tunnel: bool) -> Self {
         self.targets = self.targets.tunnel(tunnel);
+        self
+    }
+
+    /// By which method the servers are asked [default: `auto`, `HEAD` or else `GET`].
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.targets = self.targets.method(method);
+        self
+    }
+
+    /// What requests say in `User-Agent` [default: `httptime/VERSION`]: [`TargetsBuilder::user_agent`].
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.targets = self.targets.user_agent(user_agent);
         self
     }
 

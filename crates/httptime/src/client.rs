@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::measurement::Measurement;
+use crate::method::Method;
 use crate::net::{Canceller, Driver, Resolver, SocketOptions, tie};
 use crate::progress::Progress;
 use crate::session::{Event, Session};
@@ -71,6 +72,20 @@ impl ClientBuilder {
         self
     }
 
+    /// By which method the servers are asked [default: `auto`, `HEAD` or else `GET`].
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.targets = self.targets.method(method);
+        self
+    }
+
+    /// What requests say in `User-Agent`, to the proxy too; empty for nothing [default: `httptime/VERSION`].
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.targets = self.targets.user_agent(user_agent);
+        self
+    }
+
     /// The local address of every connection [default: the system's choice].
     #[must_use]
     pub const fn source_address(mut self, address: IpAddr) -> Self {
@@ -107,8 +122,8 @@ impl ClientBuilder {
     /// Checks the URLs.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers and for one that is
-    /// named twice (host and port; the path does not matter).
+    /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers, for one that is
+    /// named twice (host and port; the path does not matter), and for a `User-Agent` that cannot be sent.
     pub fn build(self) -> Result<Client, Error> {
         let targets = self.targets.build()?;
         let config = targets.config().clone();
@@ -228,9 +243,11 @@ impl Client {
 /// Writes an event to the log.
 fn note(server: usize, event: &Event) {
     let level = match event {
-        Event::Lost { .. } | Event::NextAddress { .. } | Event::Dropped | Event::Ended { .. } => {
-            Level::Debug
-        }
+        Event::Lost { .. }
+        | Event::Fallback { .. }
+        | Event::NextAddress { .. }
+        | Event::Dropped
+        | Event::Ended { .. } => Level::Debug,
         _ => Level::Trace,
     };
     log!(level, "server {}: {event}", server + 1);

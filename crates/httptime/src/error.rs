@@ -159,10 +159,10 @@ pub enum Error {
         floor: Timestamp,
     },
     /// The response came out of a cache, which stamped nothing.
-    #[error("the response comes from a cache (Age: {} s), so its Date is old", age.as_secs())]
+    #[error("the response comes from a cache ({}), so its Date is old", said(*age))]
     Cached {
-        /// How old the cache says it is.
-        age: Duration,
+        /// How old the cache says it is; `None` when it only says that it had the response (`X-Cache: HIT` and the like).
+        age: Option<Duration>,
     },
     /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
     #[error("the server's Date stands still at {date}: {:?} have passed", readable(*elapsed))]
@@ -274,6 +274,11 @@ fn lacking(agreeing: usize, min_servers: usize) -> String {
 fn readable(duration: Duration) -> Duration {
     let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     if millis.is_zero() { duration } else { millis }
+}
+
+/// What a cache says of the age of a response.
+fn said(age: Option<Duration>) -> String {
+    age.map_or("it says so, without an Age".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 
 impl Error {

@@ -38,7 +38,7 @@
 //! # let tie = |now: LocalInstant| ClockTie::new(now, wall, Duration::ZERO);
 //! # let head = |_: &str| Reply {
 //! #     status: 204,
-//! #     headers: vec![("date", b"Fri, 27 Nov 2026 09:30:38 GMT"), ("server", b"nginx")],
+//! #     headers: vec![("server", b"nginx"), ("date", b"Fri, 27 Nov 2026 09:30:38 GMT")],
 //! # };
 //! let config = Config::builder().requests(1).build()?;
 //! let mut measure = Measure::new(&config, tie(now));

@@ -34,13 +34,15 @@
 //!
 //! In scope: `HEAD` in origin form and in absolute form (for HTTP proxies), `CONNECT`, HTTP/1.0 and HTTP/1.1 responses,
 //! interim (1xx) responses, folded fields. Out of scope: bodies (the answer to `HEAD` has none, a connection on
-//! which one comes all the same is to be dropped), redirects, cookies, HTTP/2.
+//! which one comes all the same is to be dropped; a [`session`](crate::session) that sends `GET` skips them), redirects,
+//! cookies, HTTP/2.
 
 mod date;
 mod request;
 mod response;
 
 pub use self::date::parse_date;
+pub(crate) use self::request::Wording;
 pub use self::request::{Request, USER_AGENT};
 pub use self::response::{ResponseHead, ResponseReader};
 

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::measurement::{Assumptions, Measurement};
+use crate::method::Method;
 use crate::server::LagSource;
 use crate::time::{Interval, Offset};
 use crate::url::Url;
@@ -65,19 +66,21 @@ impl Serialize for LagSource {
     }
 }
 
-/// `lag_seconds`, `lag_source`, `drift_ppm` and `min_servers`.
+/// `lag_seconds`, `lag_source`, `caches`, `drift_ppm` and `min_servers`.
 impl Serialize for Assumptions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Fields {
             lag_seconds: Seconds,
             lag_source: LagSource,
+            caches: u8,
             drift_ppm: u32,
             min_servers: usize,
         }
         let fields = Fields {
             lag_seconds: Seconds(self.lag()),
             lag_source: self.lag_source(),
+            caches: self.caches(),
             drift_ppm: self.drift_ppm(),
             min_servers: self.min_servers(),
         };
@@ -94,6 +97,9 @@ impl Serialize for Measurement {
             estimate: Estimate,
             bounds_seconds: Interval,
             requests: u32,
+            checks: u32,
+            date_advanced: bool,
+            method: Option<Method>,
             elapsed_seconds: Seconds,
             rtt_min_seconds: Seconds,
             timestamps: Timestamps,
@@ -109,6 +115,9 @@ impl Serialize for Measurement {
             estimate: self.estimate(),
             bounds_seconds: self.bounds(),
             requests: self.requests(),
+            checks: self.checks(),
+            date_advanced: self.date_advanced(),
+            method: self.method(),
             elapsed_seconds: Seconds(self.elapsed()),
             rtt_min_seconds: Seconds(self.round_trip_min()),
             timestamps: Timestamps {
@@ -137,6 +146,7 @@ mod surveys {
 
     use crate::error::Error;
     use crate::measurement::{Ended, Measurement};
+    use crate::method::Method;
     use crate::survey::{ServerReport, Survey};
     use crate::time::{Interval, Offset};
     use crate::url::Url;
@@ -151,6 +161,7 @@ mod surveys {
                 offset_seconds: Option<Offset>,
                 bounds_seconds: Option<Interval>,
                 requests: Option<u32>,
+                method: Option<Method>,
                 server: Option<&'a str>,
                 error: Option<&'a Error>,
             }
@@ -165,6 +176,7 @@ mod surveys {
                 offset_seconds: measured.map(Measurement::offset),
                 bounds_seconds: measured.map(Measurement::bounds),
                 requests: measured.map(Measurement::requests),
+                method: measured.and_then(Measurement::method),
                 server: measured.and_then(Measurement::server),
                 error: match self.result().map(Measurement::ended) {
                     Err(error) | Ok(Ended::Lost(error)) => Some(error),
@@ -213,6 +225,7 @@ mod tests {
     use crate::estimate::EstimatorKind;
     use crate::measurement::Ended;
     use crate::schedule::{Profile, ScheduleKind};
+    use crate::server::Lag;
     use crate::time::{ClockTie, LocalInstant, Timestamp};
     use crate::{Family, Timestamping};
 
@@ -225,6 +238,8 @@ mod tests {
             bounds: Interval::new(bounds.0, bounds.1).expect("in order"),
             requests: 20,
             observations: 19,
+            checks: 4,
+            date_advanced: true,
             sent_by_kernel: 18,
             received_by_kernel: 17,
             started,
@@ -232,12 +247,12 @@ mod tests {
             begun: ClockTie::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_nanos(28_733),
             assumptions: Assumptions {
-                lag: Duration::from_millis(1),
-                lag_source: LagSource::Product("nginx"),
+                lag: Lag::of_maker("nginx"),
                 drift_ppm: 100,
                 min_servers: 1,
             },
             server: Some("nginx (demo)".into()),
+            method: Some(Method::Head),
             ended: Ended::Enough,
         }
     }
@@ -249,11 +264,12 @@ mod tests {
             text,
             concat!(
                 r#"{"offset_seconds":38.116148047,"stddev_seconds":0.000159011,"#,
-                r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"#,
+                r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"checks":4,"#,
+                r#""date_advanced":true,"method":"head","#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
-                r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","drift_ppm":100,"#,
-                r#""min_servers":1}}"#
+                r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,
+                r#""drift_ppm":100,"min_servers":1}}"#
             )
         );
     }
@@ -279,6 +295,7 @@ mod tests {
         assert_eq!(from_str(r#""scan""#).ok(), Some(ScheduleKind::Scan));
         assert_eq!(from_str(r#""polite""#).ok(), Some(Profile::Polite));
         assert_eq!(from_str(r#""kernel""#).ok(), Some(Timestamping::Kernel));
+        assert_eq!(from_str(r#""options""#).ok(), Some(Method::Options));
         let error = from_str::<Profile>(r#""no""#).expect_err("no profile").to_string();
         assert!(error.contains("choose one of polite, balanced, fast"), "{error}");
     }

@@ -38,7 +38,7 @@
 //!
 //! `serde`, off by default: `Serialize` for results and errors, which is the documented JSON of the program `httptime`
 //! (docs/json.md); `Serialize` and `Deserialize` for what is chosen by a name (estimator, schedule, profile, family,
-//! timestamping).
+//! timestamping, method).
 //!
 //! # In scope, and out of it
 //!
@@ -46,6 +46,7 @@
 //! HTTP is not authenticated, so whoever sits on the path can make up the time.
 #![forbid(unsafe_code)]
 
+mod checks;
 #[cfg(feature = "net")]
 mod client;
 mod config;
@@ -61,6 +62,7 @@ mod json;
 mod limits;
 mod measure;
 mod measurement;
+mod method;
 mod names;
 #[cfg(feature = "net")]
 pub mod net;
@@ -76,6 +78,7 @@ mod time;
 mod timestamping;
 mod url;
 
+pub use crate::checks::CheckConnection;
 #[cfg(feature = "net")]
 pub use crate::client::{Client, ClientBuilder, Update};
 pub use crate::config::{Config, ConfigBuilder};
@@ -84,6 +87,7 @@ pub use crate::family::Family;
 pub use crate::limits::Limits;
 pub use crate::measure::{Measure, Next};
 pub use crate::measurement::{Assumptions, Ended, Measurement};
+pub use crate::method::Method;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
 pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::checks::{Check, CheckConnection, Checks, Scheduled};
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::evidence::drift;
+use crate::limits::Limits;
 use crate::measurement::{Assumptions, Ended, Measurement};
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
@@ -46,8 +48,9 @@ pub struct Measure {
     server: String,
     sent_by_kernel: u32,
     received_by_kernel: u32,
-    /// When the request that was planned last is due, until it has left or failed.
-    due: Option<LocalInstant>,
+    checks: Checks,
+    /// The request that was planned last, until it has left or failed.
+    planned: Option<Planned>,
     /// Aims missed in a row.
     missed: u32,
     failures: u32,
@@ -62,6 +65,13 @@ pub struct Measure {
     failed: Option<Error>,
 }
 
+/// A request that is planned.
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    due: LocalInstant,
+    check: Option<Check>,
+}
+
 /// The dates seen, to tell a clock that stands still from one that contradicts itself.
 #[derive(Debug, Clone, Copy)]
 struct Dates {
@@ -74,16 +84,22 @@ impl Measure {
     /// A measurement that begins now, with the local clocks as `tie` has them.
     #[must_use]
     pub fn new(config: &Config, tie: ClockTie) -> Self {
+        let schedule = config.new_schedule();
         Self {
             config: config.clone(),
             progress: Progress::new(tie, config.drift_ppm()),
             estimator: config.new_estimator(),
-            schedule: config.new_schedule(),
             dates: None,
             server: String::with_capacity(SERVER_CAPACITY),
             sent_by_kernel: 0,
             received_by_kernel: 0,
-            due: None,
+            checks: if config.has_checks() {
+                Checks::of(config.limits().requests(), schedule.gap())
+            } else {
+                Checks::none()
+            },
+            schedule,
+            planned: None,
             missed: 0,
             failures: 0,
             sharing: 0,
@@ -102,31 +118,72 @@ impl Measure {
         if self.failed.is_some() {
             return Next::Done;
         }
-        if self.due.take().is_some_and(|due| self.is_too_late(due, earliest)) {
+        if self.planned.is_some_and(|planned| self.is_too_late(planned.due, earliest)) {
             self.missed += 1;
         }
-        let outstanding = self.progress.outstanding() > 0;
+        self.planned = None;
+        let is_waiting = self.progress.under_way() > 0;
         if self.ended.is_none() {
             match self.plan(earliest) {
-                Ok(next) => {
-                    self.due = if let Next::SendAt(at) = next { Some(at) } else { None };
-                    return next;
+                Ok(Some(planned)) => {
+                    self.planned = Some(planned);
+                    return Next::SendAt(planned.due);
                 }
+                Ok(None) => return Next::AwaitReply,
                 Err(ended) => self.ended = Some(ended),
             }
         }
-        if outstanding { Next::AwaitReply } else { Next::Done }
+        if is_waiting { Next::AwaitReply } else { Next::Done }
     }
 
-    fn plan(&mut self, earliest: LocalInstant) -> Result<Next, Ended> {
-        let limits = self.config.limits();
+    /// The next request: a check, where it is time for one, or what the schedule wants; `None` to wait for a response.
+    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, Ended> {
+        let check = |this: &Self, scheduled| {
+            let check = this.plan_check(earliest, scheduled)?;
+            Some(Planned { due: check.at, check: Some(check) })
+        };
+        let planned = match self.plan_scheduled(earliest) {
+            Ok(None) => match check(self, Scheduled::Reply) {
+                Some(planned) => planned,
+                None => return Ok(None),
+            },
+            Ok(Some(due)) => {
+                check(self, Scheduled::At(due)).unwrap_or(Planned { due, check: None })
+            }
+            Err(ended) => {
+                let is_early = matches!(ended, Ended::Target | Ended::Enough);
+                if is_early && self.checks.are_enough() {
+                    return Err(ended);
+                }
+                match check(self, Scheduled::Nothing) {
+                    Some(planned) => planned,
+                    None if self.progress.under_way() > 0 => return Ok(None),
+                    // Too much is unknown for a check: the schedule gets the requests that were set aside.
+                    None if matches!(ended, Ended::Requests) && self.checks.left() > 0 => {
+                        self.checks = Checks::none();
+                        return self.plan(earliest);
+                    }
+                    None => return Err(ended),
+                }
+            }
+        };
+        let first = self.progress.first_sent().unwrap_or(planned.due);
+        if planned.due.saturating_since(first) > self.config.limits().duration() {
+            return Err(Ended::Duration);
+        }
+        Ok(Some(planned))
+    }
+
+    /// When the schedule wants a request to leave, with the checks set aside.
+    fn plan_scheduled(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
+        let limits = self.scheduled_limits();
         if self.progress.requests() >= limits.requests() {
             return Err(Ended::Requests);
         }
         if limits.target().is_some_and(|target| self.is_within(target)) {
             return Err(Ended::Target);
         }
-        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits)
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits)
             .expecting(self.config.expected());
         match self.schedule.plan(&view) {
             Plan::SendAt(at) => {
@@ -134,11 +191,31 @@ impl Measure {
                 if at.saturating_since(first) > limits.duration() {
                     return Err(Ended::Duration);
                 }
-                Ok(Next::SendAt(at))
+                Ok(Some(at))
             }
-            Plan::AwaitReply => Ok(Next::AwaitReply),
+            Plan::AwaitReply => Ok(None),
             Plan::Enough => Err(Ended::Enough),
         }
+    }
+
+    fn plan_check(&self, earliest: LocalInstant, scheduled: Scheduled) -> Option<Check> {
+        let limits = self.scheduled_limits();
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits);
+        self.checks.plan(&view, scheduled, self.schedule.gap())
+    }
+
+    /// What the schedule may spend: the checks that are still to be sent are not for it.
+    fn scheduled_limits(&self) -> Limits {
+        let limits = *self.config.limits();
+        let checks = self.checks.left();
+        Limits { requests: limits.requests.saturating_sub(checks), ..limits }
+    }
+
+    /// Over which connection the request planned last is to go, if it is a check. Where that is not open when it is due, any other
+    /// will do.
+    #[must_use]
+    pub fn check_connection(&self) -> Option<CheckConnection> {
+        Some(self.planned?.check?.connection)
     }
 
     /// Asks the estimate itself only when the cheap one says yes.
@@ -152,9 +229,14 @@ impl Measure {
     /// An instant before the cross-timestamp of the beginning is of another clock: it ends the measurement with
     /// [`ClockOrigin`](Error::ClockOrigin).
     pub fn sent(&mut self, at: LocalInstant) {
-        self.due = None;
         self.missed = 0;
-        self.progress.sent(at);
+        match self.planned.take().and_then(|planned| planned.check) {
+            Some(check) => {
+                self.checks.note(&check);
+                self.progress.sent_check(at);
+            }
+            None => self.progress.sent(at),
+        }
         if let Err(error) = self.after_the_beginning(at) {
             self.failed.get_or_insert(error);
         }
@@ -170,6 +252,9 @@ impl Measure {
     }
 
     fn is_too_late(&self, due: LocalInstant, now: LocalInstant) -> bool {
+        if let Some(check) = self.planned.and_then(|planned| planned.check) {
+            return now > check.latest;
+        }
         let limits = self.config.limits();
         let view = View::new(now, &self.progress, self.estimator.as_ref(), limits)
             .expecting(self.config.expected());
@@ -232,7 +317,7 @@ impl Measure {
     /// three failures in a row with what it has. Requests lost that were under way at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
         self.alive()?;
-        self.due = None;
+        self.planned = None;
         if was_sent {
             self.progress.lost();
         }
@@ -244,7 +329,7 @@ impl Measure {
             self.failure = Some(error);
             return Ok(());
         }
-        self.sharing = self.progress.outstanding();
+        self.sharing = self.progress.under_way();
         self.count_failure(error)
     }
 
@@ -255,7 +340,7 @@ impl Measure {
     /// Gives `error` back when nothing has been measured yet; that is final.
     pub fn not_opened(&mut self, error: Error) -> Result<(), Error> {
         self.alive()?;
-        self.due = None;
+        self.planned = None;
         if self.progress.observations() == 0 {
             return Err(self.fail(error));
         }
@@ -269,14 +354,14 @@ impl Measure {
     /// Gives `error` back when it is the third failure in a row and nothing has been measured yet; that is final.
     pub fn discard(&mut self, error: Error) -> Result<(), Error> {
         self.alive()?;
-        self.due = None;
+        self.planned = None;
         self.progress.lost();
         self.count_failure(error)
     }
 
     /// The server had closed the connection before the request reached it. The request is sent again, and nothing has failed.
     pub fn unanswered(&mut self) {
-        self.due = None;
+        self.planned = None;
         self.progress.lost();
     }
 
@@ -418,19 +503,17 @@ impl Measure {
             bounds: bounds.widened(uncertainty.saturating_add(moved.abs())),
             requests: progress.requests(),
             observations: progress.observations(),
+            checks: progress.checks(),
+            date_advanced: self.dates.is_some_and(|dates| dates.first != dates.latest),
             sent_by_kernel: self.sent_by_kernel,
             received_by_kernel: self.received_by_kernel,
             started,
             at,
             begun,
             round_trip_min,
-            assumptions: Assumptions {
-                lag: lag.allowance(),
-                lag_source: lag.source(),
-                drift_ppm: self.config.drift_ppm(),
-                min_servers: 1,
-            },
+            assumptions: Assumptions { lag, drift_ppm: self.config.drift_ppm(), min_servers: 1 },
             server: (!self.server.is_empty()).then_some(self.server),
+            method: None,
             // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
             // A request lost shortly before the time is over proves no loss of the server.
             ended: match (self.ended, self.away, self.failure) {
@@ -443,11 +526,7 @@ impl Measure {
     }
 
     fn lag(&self, exchange: &Exchange<'_>) -> Lag {
-        match (self.config.lag(), exchange.age()) {
-            (Some(stated), _) => Lag::stated(stated),
-            (None, Some(_)) => Lag::shared_cache(),
-            (None, None) => Lag::of_server(exchange.server()),
-        }
+        self.config.lag().map_or_else(|| exchange.lag(), Lag::stated)
     }
 
     fn remember_server(&mut self, server: Option<&str>) {
@@ -470,7 +549,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::server::{LagSource, UNKNOWN_LAG};
+    use crate::server::UNKNOWN_LAG;
     use crate::time::NANOS_PER_SECOND;
 
     const WALL: Timestamp = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
@@ -562,9 +641,9 @@ mod tests {
         measure.sent(at(0));
         let fresh = Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx");
         let passed = fresh.with_age(Some(Duration::ZERO));
-        assert_eq!(measure.absorb(&passed)?.lag().source(), LagSource::SharedCache);
-        let age = Duration::from_secs(1);
-        assert_eq!(measure.absorb(&fresh.with_age(Some(age))), Err(Error::Cached { age }));
+        assert_eq!(measure.absorb(&passed)?.lag().caches(), 1);
+        let age = Some(Duration::from_secs(1));
+        assert_eq!(measure.absorb(&fresh.with_age(age)), Err(Error::Cached { age }));
         Ok(())
     }
 
@@ -573,7 +652,9 @@ mod tests {
         let mut measure = started();
         measure.sent(at(0));
         measure.absorb(
-            &Exchange::from_parts_unchecked(at(0), at(10), date(38)).with_server("nginx"),
+            &Exchange::from_parts_unchecked(at(0), at(10), date(38))
+                .with_server("nginx")
+                .with_lag(Lag::of_maker("nginx")),
         )?;
         measure.sent(at(20));
         measure.absorb(&Exchange::from_parts_unchecked(at(20), at(30), date(38)))?;
@@ -602,9 +683,9 @@ mod tests {
             exchange(&mut measure, 0, 38)?;
             Ok(measure)
         };
-        assert_eq!(second(&mut begun()?, 3_000, 38), "date_frozen");
-        assert_eq!(second(&mut begun()?, 3_000, 37), "date_went_back");
-        assert_eq!(second(&mut begun()?, 3_000, 45), "inconsistent");
+        assert_eq!(second(&mut begun()?, 4_000, 38), "date_frozen");
+        assert_eq!(second(&mut begun()?, 4_000, 37), "date_went_back");
+        assert_eq!(second(&mut begun()?, 4_000, 46), "inconsistent");
         Ok(())
     }
 
@@ -793,30 +874,30 @@ mod tests {
     fn an_answer_that_proves_nothing_ends_the_measurement_whatever_came_before() -> Result<(), Error>
     {
         let day = |days: i64| Timestamp::from_unix_nanos(days * 86_400 * NANOS_PER_SECOND);
-        let answer = |date| Exchange::from_parts_unchecked(at(3_000), at(3_010), date);
+        let answer = |date| Exchange::from_parts_unchecked(at(4_000), at(4_010), date);
         let bad = [
             ("cached", answer(date(41)).with_age(Some(Duration::from_secs(5)))),
             ("date_before_floor", answer(day(1))),
             ("date_frozen", answer(date(38))),
             ("date_went_back", answer(date(37))),
-            ("inconsistent", answer(date(45))),
+            ("inconsistent", answer(date(46))),
             (
                 "received_before_sent",
-                Exchange::from_parts_unchecked(at(3_010), at(3_000), date(41)),
+                Exchange::from_parts_unchecked(at(4_010), at(4_000), date(41)),
             ),
         ];
         for (kind, bad) in bad {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
-            measure.sent(at(3_000));
-            measure.sent(at(3_001));
+            measure.sent(at(4_000));
+            measure.sent(at(4_001));
             let error = measure.absorb(&bad).expect_err(kind);
             assert_eq!(error.kind(), kind);
-            assert_eq!(measure.next(at(3_020)), Next::Done, "{kind}");
+            assert_eq!(measure.next(at(4_020)), Next::Done, "{kind}");
             assert_eq!((measure.estimate(), measure.failed()), (None, Some(&error)), "{kind}");
-            let good = Exchange::from_parts_unchecked(at(3_001), at(3_011), date(41));
+            let good = Exchange::from_parts_unchecked(at(4_001), at(3_011), date(41));
             assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
-            assert_eq!(measure.finish(tie(3_020)), Err(error), "{kind}");
+            assert_eq!(measure.finish(tie(4_020)), Err(error), "{kind}");
         }
         Ok(())
     }

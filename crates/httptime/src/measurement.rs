@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::estimate::Estimate;
-use crate::server::LagSource;
+use crate::method::Method;
+use crate::server::{Lag, LagSource};
 use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
 
 /// What the bounds of a measurement take for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assumptions {
-    pub(crate) lag: Duration,
-    pub(crate) lag_source: LagSource,
+    pub(crate) lag: Lag,
     pub(crate) drift_ppm: u32,
     pub(crate) min_servers: usize,
 }
@@ -21,13 +21,19 @@ impl Assumptions {
     /// The server's `Date` is late by no more than this (Λ). It stands on the upper side of the bounds.
     #[must_use]
     pub const fn lag(&self) -> Duration {
-        self.lag
+        self.lag.allowance()
     }
 
-    /// Who says so.
+    /// Why.
     #[must_use]
     pub const fn lag_source(&self) -> LagSource {
-        self.lag_source
+        self.lag.source()
+    }
+
+    /// For how many caches on the way [`CACHE_LAG`](crate::server::CACHE_LAG) is included.
+    #[must_use]
+    pub const fn caches(&self) -> u8 {
+        self.lag.caches()
     }
 
     /// The two clocks come apart no faster than this, in parts per million (ρ).
@@ -80,6 +86,8 @@ pub struct Measurement {
     pub(crate) bounds: Interval,
     pub(crate) requests: u32,
     pub(crate) observations: u32,
+    pub(crate) checks: u32,
+    pub(crate) date_advanced: bool,
     pub(crate) sent_by_kernel: u32,
     pub(crate) received_by_kernel: u32,
     pub(crate) started: LocalInstant,
@@ -89,6 +97,8 @@ pub struct Measurement {
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
     pub(crate) server: Option<String>,
+    /// `None` where a driver that is not a session's sent the requests, and for servers that were asked by different ones.
+    pub(crate) method: Option<Method>,
     pub(crate) ended: Ended,
 }
 
@@ -130,6 +140,19 @@ impl Measurement {
         self.observations
     }
 
+    /// How many of the [`requests`](Self::requests) were checks, whose answer was known before they were sent.
+    #[must_use]
+    pub const fn checks(&self) -> u32 {
+        self.checks
+    }
+
+    /// Whether the `Date` was seen to advance. If not, it may come from a clock that stands still or from a cache: nothing is to
+    /// be corrected by it.
+    #[must_use]
+    pub const fn date_advanced(&self) -> bool {
+        self.date_advanced
+    }
+
     /// How many of the [`observations`](Self::observations) go by the kernel's time of the request's leaving, not the
     /// process's.
     #[must_use]
@@ -166,6 +189,13 @@ impl Measurement {
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         self.server.as_deref()
+    }
+
+    /// By which method the server was asked, [`Auto`](Method::Auto) resolved: the responses used answer it. `None` for several servers
+    /// that were asked by different methods, and for a [`Measure`](crate::Measure) whose requests somebody else sent.
+    #[must_use]
+    pub const fn method(&self) -> Option<Method> {
+        self.method
     }
 
     /// When the first request left.

@@ -62,7 +62,7 @@ pub(crate) fn find<T: Copy>(
 mod tests {
     use crate::estimate::EstimatorKind;
     use crate::schedule::{Profile, ScheduleKind};
-    use crate::{Error, Family, Timestamping};
+    use crate::{Error, Family, Method, Timestamping};
 
     #[test]
     fn every_choice_is_read_by_the_name_that_it_prints() -> Result<(), Error> {
@@ -79,6 +79,9 @@ mod tests {
             assert_eq!((name.parse(), one.to_string()), (Ok(one), name.into()));
         }
         for one in Timestamping::ALL {
+            assert_eq!(one.to_string().parse(), Ok(*one));
+        }
+        for one in Method::ALL {
             assert_eq!(one.to_string().parse(), Ok(*one));
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::http::ResponseHead;
-use crate::server::Lag;
+use crate::server::{Lag, Marks, Response};
 use crate::time::{ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp};
 
 /// One HTTP request and the head of its response, as whoever moved the bytes saw them.
@@ -31,8 +31,8 @@ pub struct Exchange<'a> {
     sent: LocalInstant,
     received: LocalInstant,
     date: Timestamp,
-    age: Option<Duration>,
-    server: Option<&'a str>,
+    response: Response<'a>,
+    lag: Option<Lag>,
     handed_over: LocalInstant,
     sent_by_kernel: bool,
     received_by_kernel: bool,
@@ -49,11 +49,12 @@ impl<'a> Exchange<'a> {
         head: &ResponseHead<'a>,
     ) -> Result<Self, Error> {
         let exchange = Self::from_parts_unchecked(sent, received, head.date()?);
-        Ok(exchange.with_age(head.age()).with_server(head.server()))
+        Ok(exchange.with_age(head.age()).with_server(head.server()).with_marks(head.marks()))
     }
 
-    /// The request's first byte left no earlier than `sent`, and all of the header fields, given in their order by name and value,
-    /// had come by `received`.
+    /// The request's first byte left no earlier than `sent`, and all of the header fields, given by name and value in the order in
+    /// which they came, had come by `received`. The order shows who made the `Date` ([`server`](crate::server)): fields that the HTTP
+    /// library has sorted by name cost accuracy, fields in an arbitrary order can make the bounds wrong.
     ///
     /// # Errors
     /// Those of [`ResponseHead::from_fields`] and of [`of`](Self::of).
@@ -79,8 +80,8 @@ impl<'a> Exchange<'a> {
             sent,
             received,
             date,
-            age: None,
-            server: None,
+            response: Response::UNKNOWN,
+            lag: None,
             handed_over: sent,
             sent_by_kernel: false,
             received_by_kernel: false,
@@ -90,14 +91,53 @@ impl<'a> Exchange<'a> {
     /// The response carried this `Age`.
     #[must_use]
     pub const fn with_age(mut self, age: Option<Duration>) -> Self {
-        self.age = age;
+        self.response.age = age;
         self
     }
 
-    /// The response carried this `Server`.
+    /// The response carried this `Server`. Of a front server's name alone it is not known whether it made the `Date`:
+    /// see [`with_marks`](Self::with_marks) and [`with_lag`](Self::with_lag).
     #[must_use]
     pub fn with_server(mut self, server: impl Into<Option<&'a str>>) -> Self {
-        self.server = server.into();
+        self.response.server = server.into();
+        self
+    }
+
+    /// The head of the response had these marks.
+    #[must_use]
+    pub const fn with_marks(mut self, marks: Marks) -> Self {
+        self.response.marks = marks;
+        self
+    }
+
+    /// The server's lag is known, whatever the response shows.
+    #[must_use]
+    pub const fn with_lag(mut self, lag: Lag) -> Self {
+        self.lag = Some(lag);
+        self
+    }
+
+    /// The response was not the first one on its connection, and the connection goes to the server and not to a proxy. Otherwise it is
+    /// taken for the first.
+    #[must_use]
+    pub const fn on_kept_connection(mut self) -> Self {
+        self.response.is_kept = true;
+        self
+    }
+
+    /// The path of the request ends without a file name extension, from which Apache guesses the type of a response that it passes on
+    /// (and looks then as if it had made the `Date`). Otherwise it is taken for one with such an extension.
+    #[must_use]
+    pub const fn asked_without_extension(mut self) -> Self {
+        self.response.is_without_extension = true;
+        self
+    }
+
+    /// The request was one that a front server answers by itself (`OPTIONS *`), so that the `Date` is its own. Otherwise it is taken
+    /// for one that the front server can pass on.
+    #[must_use]
+    pub const fn answered_by_front(mut self) -> Self {
+        self.response.is_by_front = true;
         self
     }
 
@@ -143,13 +183,25 @@ impl<'a> Exchange<'a> {
     /// The `Age`, if any.
     #[must_use]
     pub const fn age(&self) -> Option<Duration> {
-        self.age
+        self.response.age
     }
 
     /// The `Server`, if any.
     #[must_use]
     pub const fn server(&self) -> Option<&'a str> {
-        self.server
+        self.response.server
+    }
+
+    /// How late the `Date` may be: stated [`with_lag`](Self::with_lag), or [derived from the response](crate::server).
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        self.lag.unwrap_or_else(|| Lag::of_response(&self.response))
+    }
+
+    /// Fails if the response was stored for longer than [`lag`](Self::lag) allows for.
+    fn must_be_fresh(&self) -> Result<(), Error> {
+        let age = self.age().filter(|age| !age.is_zero());
+        if age.is_some() || self.response.is_stored() { Err(Error::Cached { age }) } else { Ok(()) }
     }
 
     /// Whether [`sent`](Self::sent) is the kernel's.
@@ -191,11 +243,10 @@ impl Observation {
     /// Reduces an exchange, with the local wall clock as `tie` has it and a server late by no more than `lag`.
     ///
     /// # Errors
-    /// [`Error::Cached`] for a stored response (an `Age` above zero); [`Error::ReceivedBeforeSent`] when the times run backwards.
+    /// [`Error::Cached`] for a stored response (an `Age` above zero, or a cache that says that it had the response and does not say
+    /// for how long); [`Error::ReceivedBeforeSent`] when the times run backwards.
     pub fn new(tie: ClockTie, exchange: &Exchange<'_>, lag: Lag) -> Result<Self, Error> {
-        if let Some(age) = exchange.age.filter(|age| !age.is_zero()) {
-            return Err(Error::Cached { age });
-        }
+        exchange.must_be_fresh()?;
         let Exchange { sent, received, date, .. } = *exchange;
         if received < sent {
             return Err(Error::ReceivedBeforeSent { by: sent.saturating_since(received) });
@@ -284,8 +335,8 @@ mod tests {
         let tie = ClockTie::new(at(0), wall, Duration::ZERO);
         let age = Duration::from_secs(3599);
         let exchange = Exchange::from_parts_unchecked(at(0), at(10), wall).with_age(Some(age));
-        let observed = Observation::new(tie, &exchange, Lag::shared_cache());
-        assert_eq!(observed, Err(Error::Cached { age }));
+        let observed = Observation::new(tie, &exchange, exchange.lag());
+        assert_eq!(observed, Err(Error::Cached { age: Some(age) }));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::evidence::{AgedEvidence, Evidence};
+use crate::evidence::{AgedEvidence, Evidence, drift};
 use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
 use crate::server::Lag;
@@ -19,6 +19,9 @@ pub struct Progress {
     tie: ClockTie,
     drift_ppm: u32,
     requests: u32,
+    checks: u32,
+    /// When the check left that is under way.
+    check_sent: Option<LocalInstant>,
     outstanding: u32,
     observations: u32,
     first_sent: Option<LocalInstant>,
@@ -41,7 +44,9 @@ struct Reopening {
 struct Known {
     /// With the lag, and the drift allowance: the bounds.
     bounds: AgedEvidence,
-    /// Without, and with no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
+    /// Without the lag: where the `Date` may flip.
+    flips: AgedEvidence,
+    /// The same, with a drift of no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
     remaining: AgedEvidence,
     lag: Lag,
     shortest: Duration,
@@ -58,6 +63,8 @@ impl Progress {
             tie,
             drift_ppm,
             requests: 0,
+            checks: 0,
+            check_sent: None,
             outstanding: 0,
             observations: 0,
             first_sent: None,
@@ -81,10 +88,32 @@ impl Progress {
         self.requests
     }
 
-    /// Requests under way.
+    /// How many of the [`requests`](Self::requests) were checks, which no schedule asked for.
+    #[must_use]
+    pub const fn checks(&self) -> u32 {
+        self.checks
+    }
+
+    /// How many of the [`requests`](Self::requests) the schedule asked for.
+    #[must_use]
+    pub const fn scheduled(&self) -> u32 {
+        self.requests - self.checks
+    }
+
+    /// Requests under way that the schedule asked for.
     #[must_use]
     pub const fn outstanding(&self) -> u32 {
         self.outstanding
+    }
+
+    /// Requests under way, a check included.
+    #[must_use]
+    pub const fn under_way(&self) -> u32 {
+        self.outstanding + self.check_sent.is_some() as u32
+    }
+
+    pub(crate) const fn has_check_under_way(&self) -> bool {
+        self.check_sent.is_some()
     }
 
     /// Responses that proved something.
@@ -124,6 +153,54 @@ impl Progress {
     #[must_use]
     pub fn unknown(&self) -> Option<Interval> {
         Some(self.known?.remaining.evidence().hull())
+    }
+
+    /// By how much responses contradict each other that the bounds do not show to.
+    ///
+    /// If the forward path never takes less than f, and the return path never less than b, no answers leave less than f + b of the
+    /// offset. What is short of that, a lag that changes, another clock or a faster drift has taken away.
+    fn contradiction(&self) -> Option<Duration> {
+        let width = self.known?.flips.evidence().width();
+        let short = Offset::from(self.steady_base()?).saturating_sub(width);
+        let beyond = short.saturating_sub(self.explained()?.into());
+        (beyond > Offset::ZERO).then(|| short.abs())
+    }
+
+    /// [`round_trip_base`](Self::round_trip_base), where the round trips show that the path has one: a quarter of them are little
+    /// longer than the shortest.
+    fn steady_base(&self) -> Option<Duration> {
+        let trips = self.round_trips.trips();
+        let quarter = *trips.ascending().get(trips.ascending().len() / 4)?;
+        let is_steady = quarter - trips.shortest() <= 0.5 * trips.shortest();
+        (is_steady && self.observations >= STEADY).then(|| self.round_trip_base()).flatten()
+    }
+
+    /// How much the lag and the path take from a round trip without queueing.
+    fn explained(&self) -> Option<Duration> {
+        let lag = self.known?.lag.allowance();
+        Some(lag + self.round_trip_base()? / 8 + self.queueing()? + UNEXPLAINED)
+    }
+
+    /// The offsets at which the `Date` may flip, with the drift that the bounds allow for. When responses contradict each other, the
+    /// width of the contradiction.
+    pub(crate) fn flips(&self) -> Option<Interval> {
+        Some(self.known?.flips.evidence().hull())
+    }
+
+    /// How far from the middle of the [`flips`](Self::flips) a response must be stamped to contradict it, if it puts the flip on the
+    /// other side. Where the lag allowed for is so large that no response does that, without the lag.
+    pub(crate) fn decisive_distance(&self, from: LocalInstant) -> Option<Duration> {
+        let known = self.known?;
+        let lag = known.lag.allowance();
+        // A second passes until the next flip.
+        let age = from.saturating_since(known.flips.at()) + Duration::from_secs(1);
+        let drift = drift(age, self.drift_ppm).abs();
+        let explained = self.explained()?;
+        let explained = if lag > SMALL_LAG { explained.saturating_sub(lag) } else { explained };
+        // Half of what is left when a round trip is taken off.
+        let width = self.known?.flips.evidence().width();
+        let left = width.saturating_sub(self.round_trip_base()?.into()).max(Offset::ZERO);
+        Some(explained + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
     }
 
     /// The largest lag allowed for in the bounds.
@@ -189,22 +266,47 @@ impl Progress {
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
         let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
             .saturating_add(f64_to_nanos(self.handovers.trips().median()));
-        let ahead = offset.as_nanos().saturating_add(way);
-        let stamped = self.tie.wall_at(earliest).as_unix_nanos().saturating_add(ahead);
-        let wait = (NANOS_PER_SECOND - stamped.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
+        self.second_begins(offset.saturating_add(Offset::from_nanos(way)), earliest)
+    }
+
+    /// When a second of the server begins, at or after `earliest`, if the offset is `offset`.
+    #[must_use]
+    pub fn second_begins(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
+        let server = self.tie.wall_at(earliest).saturating_add(offset).as_unix_nanos();
+        let wait = (NANOS_PER_SECOND - server.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
+    }
+
+    /// A check left at this instant: a request whose answer is known already.
+    ///
+    /// One at a time: while it is under way, another one counts as a request of the schedule.
+    pub fn sent_check(&mut self, at: LocalInstant) {
+        if self.check_sent.is_some() {
+            self.sent(at);
+            return;
+        }
+        self.check_sent = Some(at);
+        self.checks += 1;
+        self.left(at);
     }
 
     /// A request left at this instant.
     pub fn sent(&mut self, at: LocalInstant) {
-        self.requests += 1;
         self.outstanding += 1;
+        self.left(at);
+    }
+
+    fn left(&mut self, at: LocalInstant) {
+        self.requests += 1;
         self.first_sent = self.first_sent.or(Some(at));
         self.last_sent = self.last_sent.max(Some(at));
     }
 
     /// The answer to a request will not come.
     pub fn lost(&mut self) {
+        if self.outstanding == 0 {
+            self.check_sent = None;
+        }
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
@@ -213,7 +315,12 @@ impl Progress {
     /// # Errors
     /// [`Error::Inconsistent`] when it contradicts the observations before it.
     pub fn absorb(&mut self, observation: &Observation) -> Result<(), Error> {
-        self.outstanding = self.outstanding.saturating_sub(1);
+        let handed_over = observation.sent().saturating_sub(observation.handover());
+        if self.check_sent == Some(handed_over) {
+            self.check_sent = None;
+        } else {
+            self.lost();
+        }
         self.observations += 1;
         let round_trip = observation.round_trip();
         self.round_trips.insert(duration_to_nanos(round_trip));
@@ -224,23 +331,29 @@ impl Progress {
         let (drift_ppm, typical_ppm) = (self.drift_ppm, self.drift_ppm.min(TYPICAL_DRIFT_PPM));
         // The stamp may be a round trip older than the reception.
         let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
-        let remaining = Evidence::new(observation.lower(), observation.upper_without_lag())
-            .aged(round_trip, typical_ppm);
+        let without_lag = Evidence::new(observation.lower(), observation.upper_without_lag());
+        let flips = without_lag.aged(round_trip, drift_ppm);
+        let remaining = without_lag.aged(round_trip, typical_ppm);
         let lag = observation.lag();
         let known = self.known.get_or_insert(Known {
             bounds: AgedEvidence::new(bounds, at, drift_ppm),
+            flips: AgedEvidence::new(flips, at, drift_ppm),
             remaining: AgedEvidence::new(remaining, at, typical_ppm),
             lag,
             shortest: round_trip,
             last: round_trip,
         });
         known.bounds.narrow(bounds, at);
+        known.flips.narrow(flips, at);
         known.remaining.narrow(remaining, at);
         known.lag = known.lag.max(lag);
         known.shortest = known.shortest.min(round_trip);
         known.last = round_trip;
         let width = known.bounds.evidence().width();
-        if width < Offset::ZERO { Err(Error::Inconsistent { gap: width.abs() }) } else { Ok(()) }
+        if width < Offset::ZERO {
+            return Err(Error::Inconsistent { gap: width.abs() });
+        }
+        self.contradiction().map_or(Ok(()), |gap| Err(Error::Inconsistent { gap }))
     }
 }
 
@@ -248,6 +361,12 @@ fn duration(nanos: f64) -> Duration {
     nanos_to_duration(f64_to_nanos(nanos))
 }
 
+/// What the reading of clocks, and hosts that are busy, take from the remaining uncertainty.
+const UNEXPLAINED: Duration = Duration::from_micros(20);
+/// Round trips that show what the path is like.
+const STEADY: u32 = 8;
+/// A lag small enough for a check to wait for.
+const SMALL_LAG: Duration = Duration::from_millis(50);
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;
 

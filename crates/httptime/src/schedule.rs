@@ -171,6 +171,11 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     /// planned instant could not be kept.
     fn plan(&mut self, view: &View<'_>) -> Plan;
 
+    /// The least time between two requests. The checks that a measurement adds keep to it as well.
+    fn gap(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether a request that would leave `late` had better be planned anew. Unless a schedule knows better: where it is later
     /// than what is unknown of the offset, a standard deviation.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
@@ -238,12 +243,14 @@ by_name!(ScheduleKind, "schedule");
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
-    /// At most one request a second and 12 in all.
+    /// At most one request a second and 24 in all, 8 of them checks.
     Polite,
-    /// At most 24 requests and about ten seconds, on one connection.
+    /// At most 48 requests and about ten seconds, on one connection; up to 12 of them are checks, which have another. In ten seconds
+    /// there is time for about 30.
     #[default]
     Balanced,
-    /// At most 64 requests and five seconds, up to four under way at once.
+    /// At most 64 requests and six seconds, up to four under way at once and a check; up to 12 of them
+    /// are checks.
     Fast,
 }
 
@@ -265,8 +272,8 @@ impl Profile {
     #[must_use]
     pub const fn requests(self) -> u32 {
         match self {
-            Self::Polite => 12,
-            Self::Balanced => 24,
+            Self::Polite => 24,
+            Self::Balanced => 48,
             Self::Fast => 64,
         }
     }
@@ -275,9 +282,9 @@ impl Profile {
     #[must_use]
     pub const fn duration(self) -> Duration {
         match self {
-            Self::Polite => Duration::from_secs(30),
+            Self::Polite => Duration::from_secs(40),
             Self::Balanced => Duration::from_millis(10_500),
-            Self::Fast => Duration::from_secs(5),
+            Self::Fast => Duration::from_secs(6),
         }
     }
 }

@@ -168,7 +168,7 @@ pub fn combine(
     let estimate = weigh(survivors().map(Measurement::estimate), selection.bounds);
     let assumptions = survivors()
         .map(|measurement| measurement.assumptions)
-        .max_by_key(|assumptions| assumptions.lag)
+        .max_by_key(Assumptions::lag)
         .map(|assumptions| Assumptions { min_servers: quorum.min_servers, ..assumptions })
         .ok_or(Error::NothingMeasured)?;
     let measurement = Measurement {
@@ -176,6 +176,8 @@ pub fn combine(
         bounds: selection.bounds,
         requests: measurements.iter().map(|measurement| measurement.requests).sum(),
         observations: survivors().map(|measurement| measurement.observations).sum(),
+        checks: measurements.iter().map(|measurement| measurement.checks).sum(),
+        date_advanced: survivors().all(|measurement| measurement.date_advanced),
         sent_by_kernel: survivors().map(|measurement| measurement.sent_by_kernel).sum(),
         received_by_kernel: survivors().map(|measurement| measurement.received_by_kernel).sum(),
         started: measurements
@@ -191,9 +193,16 @@ pub fn combine(
             .unwrap_or_default(),
         assumptions,
         server: None,
+        method: common(survivors().map(Measurement::method)),
         ended: Ended::Enough,
     };
     Ok((measurement, selection.survivors))
+}
+
+/// The one that all of them are, if they are one.
+fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
+    let first = all.next()??;
+    all.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
@@ -391,8 +400,8 @@ mod tests {
         };
         let first = measured(1_000, 0);
         assert_eq!(kind(&first, &measured(11_000, 0)), Ok(()));
-        // Set by two milliseconds meanwhile, where the drift allows one; or of another process.
-        assert_eq!(kind(&first, &measured(11_000, 2)), Err("clock_origin"));
+        // Set by four milliseconds meanwhile, where the drift allows three; or of another process.
+        assert_eq!(kind(&first, &measured(11_000, 4)), Err("clock_origin"));
         assert_eq!(kind(&first, &measured(11_000, 5_075_000)), Err("clock_origin"));
     }
 }

@@ -1,14 +1,44 @@
-//! What is known of server software: how late its `Date` may be.
+//! How late a server's `Date` may be, and why that is assumed.
 //!
-//! The figures are the largest lag measured around at least forty second boundaries on Linux at 250 ticks a second,
-//! or read in the source, rounded up with room to spare; `docs/servers.md` has the table. A product token is a hint
-//! and no proof, so a measurement says which lag it assumed and from what ([`LagSource`]).
+//! A constant lag cannot be observed from outside, so the allowance Λ is an assumption. It is derived from the response:
+//!
+//! 1. **Who made the `Date`?** The software that names itself in `Server` need not be it: a front server can pass on the `Date`
+//!    of an origin under its own name. The figure of a product counts only where the product made the `Date`:
+//!    - software that only answers for itself (`gunicorn`, `uvicorn`, …) did;
+//!    - nginx writes `Server` and then its own `Date` in front of all other fields, and a `Date` that it passes on behind `Connection`;
+//!    - Caddy (Go) sorts the fields of the response by name and writes its own `Date` behind them, so that its `Server` comes first;
+//!      a `Date` that it passes on is sorted in front of `Server`;
+//!    - Apache sets the `Content-Type` of its own response after `Connection`, and that of an origin before, except where it guesses
+//!      the type from a file name extension
+//!      ([`Exchange::asked_without_extension`](crate::Exchange::asked_without_extension));
+//!    - of Apache and lighttpd, a request that they answer by themselves shows it
+//!      ([`Exchange::answered_by_front`](crate::Exchange::answered_by_front)).
+//!
+//!    Otherwise the allowance is [`UNKNOWN_LAG`].
+//! 2. **Is it the first response of its connection?** lighttpd handles that one before its loop updates the clock.
+//! 3. **Which caches did it pass?** Each adds [`CACHE_LAG`]: `Age: 0` counts whole seconds, rounded down.
+//!
+//! The figures are the largest lag measured on Linux, or read in the source, rounded up; `docs/servers.md` has the table. A
+//! measurement names the allowance and its source ([`LagSource`]).
 
+use std::fmt;
 use std::time::Duration;
 
-/// The lag of software nobody has measured: the second it takes for any clock that ticks once a second to be
-/// refreshed, and 20 ms for the refreshing.
-pub const UNKNOWN_LAG: Duration = Duration::from_millis(1020);
+mod marks;
+mod products;
+
+pub use self::marks::Marks;
+
+pub(crate) use self::marks::MarksReader;
+use self::marks::Order;
+use self::products::{Maker, Product};
+
+/// The lag of software that is not known, or that did not make the `Date`: as late as any server measured, busy ones and first
+/// responses of a connection included.
+pub const UNKNOWN_LAG: Duration = Duration::from_millis(2020);
+
+/// What each cache on the way can add: `Age: 0` is an age below one second, and 20 ms are for the update of its clock.
+pub const CACHE_LAG: Duration = Duration::from_millis(1020);
 
 /// Where the assumption about a server's lag comes from.
 #[non_exhaustive]
@@ -16,68 +46,109 @@ pub const UNKNOWN_LAG: Duration = Duration::from_millis(1020);
 pub enum LagSource {
     /// The caller stated it.
     Stated,
-    /// The `Server` field began with this product token.
+    /// This product made the `Date`: its figure.
     Product(&'static str),
+    /// The response has the name of this product, but the order of its fields shows that the product did not make the `Date`, or
+    /// that a proxy has sorted the fields: [`UNKNOWN_LAG`].
+    PassedOn(&'static str),
+    /// The response has the name of this product, which can pass on the `Date` of another server, and nothing shows whether it did:
+    /// [`UNKNOWN_LAG`].
+    MayPassOn(&'static str),
+    /// Several `Server` fields: [`UNKNOWN_LAG`].
+    SeveralServers,
     /// The software is unknown or does not name itself: [`UNKNOWN_LAG`].
     Unknown,
-    /// The response passed a cache (`Age: 0`), which may have kept it for up to a second: [`UNKNOWN_LAG`].
-    SharedCache,
 }
 
-impl std::fmt::Display for LagSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl LagSource {
+    /// Whether a request that the front server answers by itself (`OPTIONS *`) would give a `Date` that it made, and with it a smaller
+    /// allowance.
+    #[must_use]
+    pub fn is_provable(self) -> bool {
+        matches!(self, Self::MayPassOn(product)
+        if Product::of(product).is_some_and(|product| {
+            matches!(product.maker, Maker::ByRequest | Maker::ByTypeOrRequest)
+        }))
+    }
+}
+
+impl fmt::Display for LagSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stated => f.write_str("stated"),
             Self::Product(product) => write!(f, "product {product}"),
+            Self::PassedOn(product) => write!(f, "{product} passed on a Date that it did not make"),
+            Self::MayPassOn(product) => {
+                write!(f, "{product} can pass on the Date of another server")
+            }
+            Self::SeveralServers => f.write_str("several Server fields"),
             Self::Unknown => f.write_str("unknown software"),
-            Self::SharedCache => f.write_str("shared cache"),
         }
     }
 }
 
-/// How late a server's `Date` may flip after its own clock's second began, and who says so.
+/// How late a server's `Date` may flip after its own clock's second began, and why that is assumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lag {
     allowance: Duration,
     source: LagSource,
+    caches: u8,
 }
 
 impl Lag {
-    /// A lag of at most `allowance`, by the word of the caller.
+    /// A lag of at most `allowance`, stated by the caller.
     #[must_use]
     pub const fn stated(allowance: Duration) -> Self {
-        Self { allowance, source: LagSource::Stated }
+        Self { allowance, source: LagSource::Stated, caches: 0 }
     }
 
-    /// The lag of the software that `server`, the value of a `Server` field, names first.
+    /// The lag of a `Date` whose maker is not known.
     #[must_use]
-    pub fn of_server(server: Option<&str>) -> Self {
-        let token = server.and_then(|value| value.split(['/', ' ', '(']).next()).unwrap_or("");
-        PRODUCTS.iter().find(|(product, _)| product.eq_ignore_ascii_case(token)).map_or(
-            Self { allowance: UNKNOWN_LAG, source: LagSource::Unknown },
-            |(product, micros)| Self {
-                allowance: Duration::from_micros(*micros),
-                source: LagSource::Product(product),
-            },
-        )
+    pub const fn unknown() -> Self {
+        Self::without_maker(LagSource::Unknown)
     }
 
-    /// The lag of a response that passed a shared cache.
+    /// The lag of a `Date` that was made by the software that `server`, the value of a `Server` field, names; in the first
+    /// response of a connection.
+    ///
+    /// ```
+    /// use httptime::server::{Lag, LagSource};
+    ///
+    /// let lag = Lag::of_maker("nginx/1.22.1");
+    /// assert_eq!((lag.allowance().as_millis(), lag.source()), (1, LagSource::Product("nginx")));
+    /// assert_eq!(Lag::of_maker("cloudflare"), Lag::unknown());
+    /// ```
     #[must_use]
-    pub const fn shared_cache() -> Self {
-        Self { allowance: UNKNOWN_LAG, source: LagSource::SharedCache }
+    pub fn of_maker(server: &str) -> Self {
+        Product::of(server).map_or(Self::unknown(), |product| Self::of_product(product, false))
     }
 
-    /// The most that is allowed for.
+    /// The same with this many more caches on the way.
+    #[must_use]
+    pub const fn with_caches(self, caches: u8) -> Self {
+        Self {
+            allowance: self.allowance.saturating_add(CACHE_LAG.saturating_mul(caches as u32)),
+            source: self.source,
+            caches: self.caches.saturating_add(caches),
+        }
+    }
+
+    /// The largest lag that is allowed for.
     #[must_use]
     pub const fn allowance(self) -> Duration {
         self.allowance
     }
 
-    /// Who says so.
+    /// Why.
     #[must_use]
     pub const fn source(self) -> LagSource {
         self.source
+    }
+
+    /// For how many caches on the way [`CACHE_LAG`] is included.
+    #[must_use]
+    pub const fn caches(self) -> u8 {
+        self.caches
     }
 
     /// The larger of two allowances, with its source.
@@ -85,63 +156,112 @@ impl Lag {
     pub fn max(self, other: Self) -> Self {
         if other.allowance > self.allowance { other } else { self }
     }
+
+    /// The lag of a response.
+    pub(crate) fn of_response(response: &Response<'_>) -> Self {
+        let Response { server, marks, .. } = *response;
+        let lag = match (marks.has_several_servers(), server.and_then(Product::of)) {
+            (true, _) => Self::without_maker(LagSource::SeveralServers),
+            (false, None) => Self::unknown(),
+            (false, Some(product)) => match maker(product, response) {
+                Ok(()) => Self::of_product(product, response.is_kept && marks.vias() == 0),
+                Err(source) => Self::without_maker(source),
+            },
+        };
+        lag.with_caches(response.caches())
+    }
+
+    const fn of_product(product: &'static Product, is_kept: bool) -> Self {
+        let allowance = if is_kept { product.kept } else { product.first };
+        Self { allowance, source: LagSource::Product(product.name), caches: 0 }
+    }
+
+    const fn without_maker(source: LagSource) -> Self {
+        Self { allowance: UNKNOWN_LAG, source, caches: 0 }
+    }
 }
 
-/// Product token and lag in microseconds.
-const PRODUCTS: &[(&str, u64)] = &[
-    // Stamped for each response or each turn of the event loop.
-    ("nginx", 1_000),
-    ("Apache", 1_000),
-    ("Caddy", 1_000),
-    ("BaseHTTP", 1_000),
-    ("SimpleHTTP", 1_000),
-    ("gunicorn", UNKNOWN_LAG_MICROS), // its asgi worker refreshes once a second, the token does not tell
-    ("waitress", 1_000),
-    ("TornadoServer", 1_000),
-    ("Cheroot", 1_000),
-    ("Jetty", 2_000),
-    ("h2o", 2_000),
-    // Coarse `time()`: up to two kernel ticks at 100 a second.
-    ("busybox", 25_000),
-    ("mini_httpd", 25_000),
-    ("micro_httpd", 25_000),
-    ("webfs", 25_000),
-    // Refreshed by a timer.
-    ("envoy", 510_000),
-    ("lighttpd", UNKNOWN_LAG_MICROS),
-    ("uvicorn", UNKNOWN_LAG_MICROS),
-    ("fasthttp", UNKNOWN_LAG_MICROS),
-    ("Kestrel", UNKNOWN_LAG_MICROS),
-];
+impl fmt::Display for Lag {
+    /// The source, and the caches: `product uvicorn, 1 cache`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)?;
+        match self.caches {
+            0 => Ok(()),
+            1 => f.write_str(", 1 cache"),
+            caches => write!(f, ", {caches} caches"),
+        }
+    }
+}
 
-const UNKNOWN_LAG_MICROS: u64 = 1_020_000;
+/// What is known of a response and of the request that it answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Response<'a> {
+    pub(crate) server: Option<&'a str>,
+    pub(crate) marks: Marks,
+    pub(crate) age: Option<Duration>,
+    /// Not the first response of its connection.
+    pub(crate) is_kept: bool,
+    /// A front server answers such a request by itself.
+    pub(crate) is_by_front: bool,
+    /// The path of the request ends without a file name extension.
+    pub(crate) is_without_extension: bool,
+}
+
+impl Response<'_> {
+    /// One of which nothing is known.
+    pub(crate) const UNKNOWN: Self = Self {
+        server: None,
+        marks: Marks::from_bits(0),
+        age: None,
+        is_kept: false,
+        is_by_front: false,
+        is_without_extension: false,
+    };
+
+    /// Whether it comes out of a cache, and how old it is cannot be known.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.age.is_none() && self.marks.hits() > 0 && !self.is_stamped_by_front()
+    }
+
+    /// Whether the order of the fields proves that the server in front wrote the `Date` when it sent the response. Then it does
+    /// not matter where the rest of the response comes from.
+    fn is_stamped_by_front(&self) -> bool {
+        let product = self.server.and_then(Product::of);
+        !self.marks.has_several_servers()
+            && product.is_some_and(|product| {
+                matches!(product.maker, Maker::ByOrder(order) if self.marks.order() >= order)
+            })
+    }
+
+    /// Caches that the response may have spent up to a second in.
+    fn caches(&self) -> u8 {
+        let is_cached = self.age.is_some() || self.is_stored();
+        // Each proxy that names itself may be a cache too.
+        if is_cached { self.marks.hits().max(self.marks.vias()).max(1) } else { 0 }
+    }
+}
+
+/// Whether `product` made the `Date`.
+fn maker(product: &'static Product, response: &Response<'_>) -> Result<(), LagSource> {
+    let order = response.marks.order();
+    let is_direct = response.marks.vias() == 0;
+    match product.maker {
+        Maker::Itself => Ok(()),
+        Maker::ByOrder(own) if order >= own => Ok(()),
+        Maker::ByOrder(_) if order == Order::Unknown => Err(LagSource::MayPassOn(product.name)),
+        Maker::ByOrder(_) => Err(LagSource::PassedOn(product.name)),
+        // A proxy on the way may have answered, or the server itself may have passed the request on and say so.
+        Maker::ByRequest | Maker::ByTypeOrRequest if response.is_by_front && is_direct => Ok(()),
+        Maker::ByTypeOrRequest
+            if response.marks.is_typed_late() && response.is_without_extension && is_direct =>
+        {
+            Ok(())
+        }
+        Maker::ByRequest | Maker::ByTypeOrRequest | Maker::Unproven => {
+            Err(LagSource::MayPassOn(product.name))
+        }
+    }
+}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_product_token_decides() {
-        for (server, micros) in [
-            ("nginx/1.22.1", 1_000),
-            ("NGINX", 1_000),
-            ("Apache/2.4.62 (Debian)", 1_000),
-            ("SimpleHTTP/0.6 Python/3.11.2", 1_000),
-            ("lighttpd/1.4.69", 1_020_000),
-            ("envoy", 510_000),
-        ] {
-            let lag = Lag::of_server(Some(server));
-            assert_eq!(lag.allowance(), Duration::from_micros(micros), "{server}");
-            assert!(matches!(lag.source(), LagSource::Product(_)), "{server}");
-        }
-    }
-
-    #[test]
-    fn unknown_software_gets_the_whole_second_and_is_said_to_be_unknown() {
-        for server in [None, Some(""), Some("cloudflare"), Some("nginxish/1.0"), Some("(nginx)")] {
-            let lag = Lag::of_server(server);
-            assert_eq!(lag.allowance(), UNKNOWN_LAG);
-            assert_eq!(lag.source(), LagSource::Unknown);
-        }
-    }
-}
+mod tests;

@@ -51,6 +51,7 @@ use self::backoff::Backoff;
 use self::connection::{Connection, Opening, Outcome, Received};
 use self::event::Events;
 use self::times::Times;
+use crate::checks::CheckConnection;
 use crate::config::Config;
 use crate::error::{Error, Phase};
 use crate::estimate::Estimate;
@@ -58,6 +59,7 @@ use crate::family::Family;
 use crate::http::ResponseHead;
 use crate::measure::{Measure, Next};
 use crate::measurement::Measurement;
+use crate::method::Method;
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
 use crate::time::{ClockTie, LocalInstant};
@@ -163,6 +165,8 @@ pub struct Session {
     config: Config,
     new_layer: LayerFactory,
     measure: Measure,
+    /// That of the next request.
+    method: Method,
     state: State,
     addresses: Vec<SocketAddr>,
     /// The address that worked last.
@@ -179,7 +183,17 @@ pub struct Session {
     is_keeping: bool,
     /// Connections that the server closed after a response without saying so.
     stale: u32,
+    spare: Spare,
     events: Events,
+}
+
+/// The connections for checks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spare {
+    /// One was opened, or could not be, for the request that is due.
+    was_tried: bool,
+    /// How many were opened. Each goes to another address of the name.
+    opened: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -210,6 +224,7 @@ impl Session {
             server: 0,
             config: config.clone(),
             measure: Measure::new(config, begin),
+            method: target.method().first(),
             state: State::Resolving { asked: false, deadline: None },
             addresses: Vec::new(),
             target,
@@ -222,6 +237,7 @@ impl Session {
             opening_time: None,
             is_keeping: true,
             stale: 0,
+            spare: Spare::default(),
             events: Events::new(),
         }
     }
@@ -326,18 +342,26 @@ impl Session {
             },
         };
         if self.is_in_vain(due, deadline) {
-            if self.progress().outstanding() > 0 {
+            if self.progress().under_way() > 0 {
                 return Some(self.wait(None, deadline));
             }
             self.end(Ok(()));
             return None;
         }
-        let ready = self.connections.iter().position(Connection::is_ready);
+        let ready = self.ready();
         if let Some(slot) = ready.filter(|_| now >= due) {
             self.request(slot, due, now);
             return None;
         }
-        let planned = ready.map(|_| (due, true));
+        let mut planned = ready.map(|_| (due, true));
+        if self.wants_spare() {
+            let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
+            if now >= open_at {
+                self.open_spare(now);
+                return None;
+            }
+            planned = planned.filter(|_| due < open_at).or(Some((open_at, false)));
+        }
         if self.is_enough_open() {
             return Some(self.wait(planned, deadline));
         }
@@ -360,11 +384,12 @@ impl Session {
     /// Writes the request that is due to a connection that is ready, unless it is too late for it.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
+        self.spare.was_tried = false;
         if self.measure.is_missed(due, now) {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
         }
-        if let Err(error) = self.connections[slot].request(&self.target, now) {
+        if let Err(error) = self.connections[slot].request(&self.target, self.method, now) {
             self.connections[slot].close();
             self.lose(false, error, now);
         }
@@ -379,9 +404,49 @@ impl Session {
         connection.begin(Opening { begun: now, deadline, attempt: now, index, tried: 1 });
     }
 
+    /// The connection for the request that is due, if one is ready: for a check the one that was opened for it.
+    fn ready(&self) -> Option<usize> {
+        let is_suited = |it: &Connection| match self.measure.check_connection() {
+            Some(CheckConnection::Fresh) => it.is_spare() && it.is_fresh(),
+            Some(CheckConnection::Spare) => it.is_spare() && it.is_ready(),
+            _ => false,
+        };
+        let suited = self.connections.iter().position(is_suited);
+        suited.or_else(|| self.connections.iter().position(Connection::is_ready_for_any))
+    }
+
+    /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are fresh.
+    fn wants_spare(&self) -> bool {
+        self.is_keeping
+            && !self.spare.was_tried
+            && self.measure.check_connection() == Some(CheckConnection::Fresh)
+    }
+
+    /// Has the driver open a connection for a check, to the next address of the name. One that was opened for another goes.
+    fn open_spare(&mut self, now: LocalInstant) {
+        self.spare.was_tried = true;
+        let used = self.connections.iter().position(|it| it.is_spare() && it.is_ready());
+        let slot = used.or_else(|| self.free_slot()).or_else(|| self.give_up_idle());
+        let Some(slot) = slot else { return };
+        self.spare.opened += 1;
+        let deadline = now.saturating_add(self.config.limits().timeout());
+        let index = self.address + self.spare.opened;
+        let tried = self.addresses.len();
+        let opening = Opening { begun: now, deadline, attempt: now, index, tried };
+        self.connections[slot].begin_spare(opening);
+    }
+
+    /// Closes an idle connection where another one is ready.
+    fn give_up_idle(&mut self) -> Option<usize> {
+        let idle = |(slot, it): (usize, &Connection)| it.is_ready().then_some(slot);
+        let slot = self.connections.iter().enumerate().filter_map(idle).nth(1)?;
+        self.connections[slot].close();
+        Some(slot)
+    }
+
     fn is_enough_open(&self) -> bool {
-        let usable = self.connections.iter().filter(|it| it.is_ready() || it.is_opening());
-        usable.count() >= self.wanted()
+        let is_usable = |it: &&Connection| !it.is_spare() && (it.is_ready() || it.is_opening());
+        self.connections.iter().filter(is_usable).count() >= self.wanted()
     }
 
     /// A closed connection.
@@ -413,7 +478,8 @@ impl Session {
             return held;
         }
         let took = self.opening_time.map_or(Duration::ZERO, |took| took * 3 / 2);
-        let opening = self.connections.iter().filter_map(Connection::opening_since).min();
+        let usable = self.connections.iter().filter(|it| !it.is_spare());
+        let opening = usable.filter_map(Connection::opening_since).min();
         let can_open = self.connections.len() < MAX_CONNECTIONS
             || self.connections.iter().any(Connection::is_closed);
         match opening {
@@ -543,7 +609,7 @@ impl Session {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let had_success = self.had_success();
         match self.connections[slot].received(bytes, had_success, arrival) {
-            Received::Answered { times, head, is_kept } => {
+            Received::Answered { method, times, head, is_first, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();
                 self.is_keeping = is_kept && self.stale < MAX_STALE;
@@ -552,9 +618,13 @@ impl Session {
                 if is_refused {
                     self.discard(arrival.at);
                 } else {
-                    let absorbed = absorb(&mut self.measure, &self.target, times, &head);
+                    let absorbed =
+                        absorb(&mut self.measure, &self.target, method, times, &head, is_first);
                     match absorbed {
                         Ok(observation) => self.events.push(Event::Answered { observation }),
+                        Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
+                            self.fall_back(error);
+                        }
                         Err(error) => self.end(Err(error)),
                     }
                 }
@@ -585,8 +655,23 @@ impl Session {
     }
 
     fn conclude(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
+        let is_spare = self.connections[slot].is_spare();
         match outcome {
             Outcome::Nothing => {}
+            Outcome::Opened { took, .. } if is_spare => {
+                let address = self.connections[slot].address();
+                self.events.push(Event::Opened { address, took });
+            }
+            // The check goes over another connection.
+            Outcome::NoConnection { .. } | Outcome::Unusable(_) | Outcome::Dropped { .. }
+                if is_spare =>
+            {
+                self.events.push(Event::Dropped);
+            }
+            Outcome::Stale if is_spare => {
+                self.measure.unanswered();
+                self.events.push(Event::Dropped);
+            }
             Outcome::Opened { index, took } => {
                 self.backoff.opened();
                 self.address = index;
@@ -618,7 +703,31 @@ impl Session {
                 self.measure.unanswered();
                 self.events.push(Event::Dropped);
             }
-            Outcome::Lost(error) => self.lose(true, error, now),
+            Outcome::Unanswered { method, error } if self.is_fallback_due(method) => {
+                self.fall_back(error);
+            }
+            Outcome::Unanswered { error, .. } | Outcome::Lost(error) => {
+                self.lose(true, error, now);
+            }
+        }
+    }
+
+    /// Whether a request of this method that came to nothing says that the server is to be asked by another one.
+    fn is_fallback_due(&self, method: Method) -> bool {
+        self.target.method() == Method::Auto && method == Method::Head && !self.had_success()
+    }
+
+    /// Asks by `GET` from now on. Requests by `HEAD` that were under way as well change nothing more.
+    fn fall_back(&mut self, error: Error) {
+        self.due = None;
+        if self.method == Method::Get {
+            self.measure.unanswered();
+            return;
+        }
+        self.method = Method::Get;
+        self.events.push(Event::Fallback { error: error.clone(), method: Method::Get });
+        if let Err(error) = self.measure.discard(error) {
+            self.end(Err(error));
         }
     }
 
@@ -688,7 +797,10 @@ impl Session {
         self.stop();
         match self.state {
             State::Ended(Err(error)) => Err(self.measure.cause(error, end)),
-            _ => self.measure.finish(end),
+            _ => {
+                let method = Some(self.method);
+                self.measure.finish(end).map(|measured| Measurement { method, ..measured })
+            }
         }
     }
 
@@ -712,14 +824,27 @@ impl Session {
 fn absorb(
     measure: &mut Measure,
     target: &Target,
+    method: Method,
     times: Times,
     head: &ResponseHead<'_>,
+    is_first: bool,
 ) -> Result<Observation, Error> {
-    if let Some(refusal) = target.refusal(head.status()) {
+    if let Some(refusal) = target.refusal(method, head.status()) {
         return Err(refusal);
     }
-    let exchange = Exchange::of(times.sent, times.received, head)?;
-    measure.absorb(&exchange.with_kernel_times(times.departed, times.arrived))
+    let mut exchange = Exchange::of(times.sent, times.received, head)?
+        .with_kernel_times(times.departed, times.arrived);
+    // A forwarding proxy has connections of its own to the server.
+    if !is_first && !target.is_forwarded() {
+        exchange = exchange.on_kept_connection();
+    }
+    if !target.has_extension() {
+        exchange = exchange.asked_without_extension();
+    }
+    if target.is_answered_by_front() && !target.is_forwarded() {
+        exchange = exchange.answered_by_front();
+    }
+    measure.absorb(&exchange)
 }
 
 const fn admits(family: Family, address: SocketAddr) -> bool {

@@ -134,6 +134,28 @@ fn a_redirect_is_measured_and_never_followed() -> Result<(), Error> {
 }
 
 #[test]
+fn server_and_proxy_are_told_the_user_agent_that_was_given() -> Result<(), Error> {
+    let server = start(server());
+    let proxy = LoopbackProxy::start(ProxyOptions::default()).expect("a port");
+    let field = |request: Option<String>| {
+        let request = request.expect("it was asked");
+        let field = request.lines().find_map(|line| line.strip_prefix("User-Agent: "));
+        field.map(str::to_owned)
+    };
+    for tunnel in [false, true] {
+        for (given, sent) in [("curl/8.5.0", Some("curl/8.5.0")), ("", None)] {
+            let client = Client::builder(server.url()).proxy(proxy.url()).tunnel(tunnel);
+            client.user_agent(given).config(quick().requests(1).build()?).build()?.measure()?;
+            assert_eq!(field(server.last_request()).as_deref(), sent, "tunnel {tunnel}");
+            assert_eq!(field(proxy.last_request()).as_deref(), sent, "tunnel {tunnel}");
+        }
+    }
+    let injected = Client::builder(server.url()).user_agent("a\r\nX: b").build();
+    assert_eq!(injected.expect_err("a line end").kind(), "invalid_config");
+    Ok(())
+}
+
+#[test]
 fn the_proxys_password_reaches_no_server_no_error_and_no_debug_output() -> Result<(), Error> {
     let server = start(server());
     let start = |options| LoopbackProxy::start(options).expect("a port");

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use httptime::session::{Action, ConnectionId, Event, Layer, Session, Target};
 use httptime::survey::Targets;
-use httptime::{ClockTie, Config, Error, LocalInstant, Measurement, Offset, Timestamp, Url};
+use httptime::{
+    ClockTie, Config, Error, LocalInstant, Measurement, Method, Offset, Timestamp, Url,
+};
 
 const WALL: i64 = 1_795_392_000_250_000_000;
 const SKEW_NS: i64 = 38_116_000_000;
@@ -24,8 +26,13 @@ fn target(url: &str) -> Target {
 }
 
 fn session(url: &str) -> Session {
+    by(Method::Auto, url)
+}
+
+fn by(method: Method, url: &str) -> Session {
     let config = Config::builder().requests(8).lag(Duration::ZERO).build().expect("in range");
-    Session::new(target(url), &config, tie(at(0)))
+    let target = target(url).with_method(method).expect("a target");
+    Session::new(target, &config, tie(at(0)))
 }
 
 /// What a server ahead by the skew answers at `now`.
@@ -588,4 +595,362 @@ fn a_layer_has_its_handshake_its_records_and_its_tickets() {
         Some([rest, record(&response(now))].concat())
     });
     assert_eq!(measured(result).observations(), 8);
+}
+
+/// The same with a body, which looks like a response itself.
+fn response_with_body(now: LocalInstant) -> Vec<u8> {
+    let body = response(now.saturating_add(Duration::from_secs(3600)));
+    let length = format!("\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = String::from_utf8(response(now)).expect("text");
+    [head.replace("\r\n\r\n", &length).into_bytes(), body].concat()
+}
+
+fn method_of(request: &[u8]) -> String {
+    let method: Vec<u8> = request.iter().copied().take_while(|byte| *byte != b' ').collect();
+    String::from_utf8(method).expect("text")
+}
+
+#[test]
+fn a_server_whose_answer_to_head_has_no_date_is_asked_by_get() {
+    for status in ["200 OK", "404 Not Found", "405 Method Not Allowed", "501 Not Implemented"] {
+        let mut methods = Vec::new();
+        let result = run(session("http://192.0.2.1/"), &mut |request, now| {
+            methods.push(method_of(request));
+            let is_head = request.starts_with(b"HEAD /");
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            Some(if is_head { head.into_bytes() } else { response_with_body(now) })
+        });
+        let measurement = measured(result);
+        assert_eq!((measurement.requests(), measurement.observations()), (8, 7), "{status}");
+        assert_eq!(measurement.method(), Some(Method::Get));
+        assert_eq!(methods[..2], ["HEAD", "GET"], "{status}");
+        assert_eq!(methods.iter().filter(|method| *method == "GET").count(), 7, "{status}");
+    }
+}
+
+#[test]
+fn a_server_that_closes_instead_of_answering_head_is_asked_by_get() {
+    let mut methods = Vec::new();
+    let result = run(session("http://192.0.2.1/"), &mut |request, now| {
+        methods.push(method_of(request));
+        (!request.starts_with(b"HEAD /")).then(|| response_with_body(now))
+    });
+    assert_eq!(measured(result).observations(), 7);
+    assert_eq!(methods.iter().filter(|method| *method == "HEAD").count(), 1, "{methods:?}");
+}
+
+#[test]
+fn a_server_that_answers_get_no_better_ends_with_what_was_wrong_with_that() {
+    for (answer, kind) in
+        [(Some(&b"HTTP/1.1 200 OK\r\n\r\n"[..]), "no_date"), (None, "empty_reply")]
+    {
+        let mut methods = Vec::new();
+        let result = run(session("http://192.0.2.1/"), &mut |request, _| {
+            methods.push(method_of(request));
+            answer.map(<[u8]>::to_vec)
+        });
+        assert_eq!(result.expect_err("no date at all").kind(), kind);
+        assert_eq!(methods, ["HEAD", "GET"], "{kind}");
+    }
+}
+
+#[test]
+fn a_fallback_is_told_and_waits_for_nothing() {
+    let mut session = session("http://192.0.2.1/");
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    assert_eq!(session.poll(at(0)), Action::Transmit { conn });
+    session.sent(conn, session.output(conn).len(), at(0));
+    session.received(conn, b"HTTP/1.1 501 Not Implemented\r\n\r\n", at(2));
+    let told = std::iter::from_fn(|| session.next_event()).last();
+    let Some(Event::Fallback { error, method }) = told else { panic!("{told:?}") };
+    assert_eq!((error.kind(), method), ("no_date", Method::Get));
+    assert_eq!(session.poll(at(2)), Action::Transmit { conn });
+    assert!(session.output(conn).starts_with(b"GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n"));
+}
+
+#[test]
+fn with_one_request_allowed_there_is_no_fallback_and_the_reason_is_named() {
+    let config = Config::builder().requests(1).build().expect("in range");
+    let session = Session::new(target("http://192.0.2.1/"), &config, tie(at(0)));
+    let result = run(session, &mut |_, _| Some(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()));
+    assert_eq!(result.expect_err("no second request").kind(), "no_date");
+}
+
+#[test]
+fn a_server_that_answered_head_once_is_not_asked_by_get() {
+    let mut answers = 0;
+    let result = run(session("http://192.0.2.1/"), &mut |request, now| {
+        assert!(request.starts_with(b"HEAD /"));
+        answers += 1;
+        let good = response(now);
+        Some(if answers < 3 { good } else { b"HTTP/1.1 200 OK\r\n\r\n".to_vec() })
+    });
+    assert_eq!(result.expect_err("no date").kind(), "no_date");
+}
+
+#[test]
+fn a_method_that_was_asked_for_is_the_only_one() {
+    for (method, line) in [
+        (Method::Head, "HEAD / HTTP/1.1"),
+        (Method::Get, "GET / HTTP/1.1"),
+        (Method::Options, "OPTIONS * HTTP/1.1"),
+    ] {
+        for answer in [Some(&b"HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n"[..]), None] {
+            let mut requests = 0;
+            let result = run(by(method, "http://192.0.2.1/"), &mut |request, _| {
+                assert!(request.starts_with(line.as_bytes()));
+                requests += 1;
+                answer.map(<[u8]>::to_vec)
+            });
+            let kind = if answer.is_some() { "no_date" } else { "empty_reply" };
+            assert_eq!((result.expect_err("no date").kind(), requests), (kind, 1), "{method}");
+        }
+        let result = run(by(method, "http://192.0.2.1/"), &mut |_, now| {
+            Some(if method == Method::Head { response(now) } else { response_with_body(now) })
+        });
+        let measurement = measured(result);
+        assert_eq!((measurement.method(), measurement.observations()), (Some(method), 8));
+    }
+}
+
+#[test]
+fn through_a_forwarding_proxy_options_has_no_path_and_through_a_tunnel_an_asterisk()
+-> Result<(), Error> {
+    let (url, proxy) =
+        (Url::parse("http://server.example/x")?, Url::parse("http://192.0.2.128:3128/")?);
+    for tunnel in [false, true] {
+        let target = Target::via_proxy(url.clone(), proxy.clone(), tunnel)?;
+        let target = target.with_method(Method::Options)?;
+        assert!(target.is_answered_by_front());
+        let config = Config::builder().requests(2).lag(Duration::ZERO).build()?;
+        let mut lines = Vec::new();
+        let result = run(Session::new(target, &config, tie(at(0))), &mut |request, now| {
+            let request = String::from_utf8(request.to_vec()).expect("text");
+            lines.push(request.lines().next().unwrap_or_default().to_owned());
+            let is_connect = request.starts_with("CONNECT");
+            Some(if is_connect {
+                b"HTTP/1.1 200 OK\r\n\r\n".to_vec()
+            } else {
+                response_with_body(now)
+            })
+        });
+        measured(result);
+        let expected = if tunnel {
+            ["CONNECT server.example:80 HTTP/1.1", "OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1"]
+                .to_vec()
+        } else {
+            ["OPTIONS http://server.example HTTP/1.1"; 2].to_vec()
+        };
+        assert_eq!(lines, expected);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_proxy_may_say_of_a_method_by_itself_is_not_used() -> Result<(), Error> {
+    for (method, status, is_refused) in [
+        (Method::Options, 400, true),
+        (Method::Options, 405, true),
+        (Method::Options, 501, true),
+        (Method::Options, 403, false),
+        (Method::Get, 501, true),
+        (Method::Get, 405, false),
+        (Method::Head, 501, false),
+    ] {
+        for is_proxied in [false, true] {
+            let proxy = is_proxied.then(|| Url::parse("http://192.0.2.128/")).transpose()?;
+            let target = Target::of(Url::parse("http://192.0.2.1/")?, proxy, false)?;
+            let config = Config::builder().requests(3).lag(Duration::ZERO).build()?;
+            let session = Session::new(target.with_method(method)?, &config, tie(at(0)));
+            let result = run(session, &mut |_, now| {
+                let head = String::from_utf8(response(now)).expect("text");
+                let fields = "\r\nContent-Length: 0\r\n\r\n";
+                let head = head.replace("200", &status.to_string()).replace("\r\n\r\n", fields);
+                Some(head.into_bytes())
+            });
+            match result {
+                Err(error) => assert_eq!(
+                    (error, is_proxied && is_refused),
+                    (Error::ProxyRefused { status }, true),
+                    "{method} {status}"
+                ),
+                Ok(_) => assert!(!(is_proxied && is_refused), "{method} {status}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A session by `GET` with its first request sent at 0.
+fn asked_by_get() -> (Session, ConnectionId) {
+    let mut session = by(Method::Get, "http://192.0.2.1/");
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    assert_eq!(session.poll(at(0)), Action::Transmit { conn });
+    session.sent(conn, session.output(conn).len(), at(0));
+    (session, conn)
+}
+
+#[test]
+fn a_body_that_is_long_or_of_unknown_length_is_not_read() {
+    for fields in [
+        "Content-Length: 1048576\r\n",
+        "Content-Length: 65537\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 4, 4\r\n",
+        "",
+    ] {
+        let (mut session, conn) = asked_by_get();
+        let head = String::from_utf8(response(at(1))).expect("text");
+        let head = head.replace("\r\n\r\n", &format!("\r\n{fields}\r\n"));
+        session.received(conn, head.as_bytes(), at(2));
+        assert_eq!(session.poll(at(2)), Action::Close { conn }, "{fields}");
+        session.received(conn, &response(at(3_600_000)), at(3));
+        assert_eq!(session.progress().observations(), 1, "{fields}");
+        assert_eq!(session.progress().round_trip_last(), Some(Duration::from_millis(2)));
+    }
+}
+
+#[test]
+fn a_short_body_is_skipped_whenever_it_comes_and_the_connection_kept() {
+    let bytes = response_with_body(at(1));
+    let head = bytes.windows(4).position(|it| it == b"\r\n\r\n").expect("a head") + 4;
+    for split in head..=bytes.len() {
+        let (mut session, conn) = asked_by_get();
+        let (first, rest) = bytes.split_at(split);
+        session.received(conn, first, at(2));
+        for (byte, later) in rest.iter().zip(3..) {
+            assert!(!matches!(
+                session.poll(at(later)),
+                Action::Transmit { .. } | Action::Close { .. }
+            ));
+            session.received(conn, std::slice::from_ref(byte), at(later));
+        }
+        assert_eq!(session.progress().round_trip_last(), Some(Duration::from_millis(2)));
+        let mut now = at(100);
+        loop {
+            match session.poll(now) {
+                Action::Transmit { conn: again } => break assert_eq!(again, conn),
+                Action::Wait { until, .. } => now = now.max(until),
+                // Opened in case that the body takes longer.
+                Action::Open { .. } if split < bytes.len() => {}
+                other => panic!("{other:?} with {split} bytes at first"),
+            }
+        }
+        assert_eq!(session.progress().observations(), 1);
+    }
+}
+
+#[test]
+fn more_than_the_body_is_an_answer_that_nobody_asked_for() {
+    let bytes = response_with_body(at(1));
+    for at_once in [true, false] {
+        let (mut session, conn) = asked_by_get();
+        if at_once {
+            session.received(conn, &[&bytes[..], b"x"].concat(), at(2));
+        } else {
+            let (most, last) = bytes.split_at(bytes.len() - 1);
+            session.received(conn, most, at(2));
+            session.received(conn, &[last, &response(at(3_600_000))].concat(), at(3));
+        }
+        assert_eq!(session.poll(at(3)), Action::Close { conn }, "at once: {at_once}");
+        assert_eq!(session.progress().observations(), 1);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_holds_nothing_up() {
+    let (mut session, conn) = asked_by_get();
+    let bytes = response_with_body(at(1));
+    session.received(conn, &bytes[..bytes.len() - 1], at(2));
+    let (mut now, mut sent, mut closed) = (at(2), 0, false);
+    for _ in 0..200 {
+        match session.poll(now) {
+            Action::Open { conn, .. } => session.opened(conn, now),
+            Action::Transmit { conn: other } => {
+                assert_ne!(other, conn);
+                sent += 1;
+                session.sent(other, session.output(other).len(), now);
+                now = now.saturating_add(Duration::from_millis(1));
+                let answer = response_with_body(now);
+                now = now.saturating_add(Duration::from_millis(1));
+                session.received(other, &answer, now);
+            }
+            Action::Close { conn: other } => closed |= other == conn,
+            Action::Wait { until, .. } => now = now.max(until),
+            Action::Done => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sent, 7);
+    assert!(closed);
+    assert_eq!(measured(session.finish(tie(now))).observations(), 8);
+}
+
+/// The allowances for the lag, in milliseconds, of the responses of a server that sends `fields` after its status line, where
+/// `{date}` is the `Date`. The server closes the connection after two responses.
+fn lags(target: Target, fields: &str) -> Vec<u128> {
+    let config = Config::builder().requests(4).build().expect("in range");
+    let mut session = Session::new(target, &config, tie(at(0)));
+    let (mut now, mut answered, mut lags) = (at(0), 0, Vec::new());
+    for _ in 0..10_000 {
+        match session.poll(now) {
+            Action::Open { conn, .. } => session.opened(conn, now),
+            Action::Transmit { conn } => {
+                session.sent(conn, session.output(conn).len(), now);
+                let date = Timestamp::from_unix_nanos(WALL + now.as_nanos() + SKEW_NS).to_string();
+                now = now.saturating_add(Duration::from_millis(2));
+                answered += 1;
+                let fields = fields.replace("{date}", &date);
+                let close = if answered % 2 == 0 { "Connection: close\r\n" } else { "" };
+                let head =
+                    format!("HTTP/1.1 200 OK\r\n{fields}\r\n{close}Content-Length: 0\r\n\r\n");
+                session.received(conn, head.as_bytes(), now);
+            }
+            Action::Wait { until, .. } => now = now.max(until),
+            Action::Done => break,
+            _ => {}
+        }
+        while let Some(event) = session.next_event() {
+            if let Event::Answered { observation } = event {
+                lags.push(observation.lag().allowance().as_millis());
+            }
+        }
+    }
+    lags
+}
+
+#[test]
+fn what_a_front_server_answers_by_itself_and_later_on_a_connection_has_its_own_lag() {
+    let by = |method| target("http://192.0.2.1/").with_method(method).expect("a target");
+    let lighttpd = "Date: {date}\r\nServer: lighttpd/1.4.69";
+    let of_lighttpd = lags(by(Method::Options), lighttpd);
+    assert_eq!(of_lighttpd, [2020, 1020, 2020, 1020], "first and second of each connection");
+    assert!(lags(by(Method::Head), lighttpd).iter().all(|lag| *lag == 2020));
+    let apache = "Date: {date}\r\nServer: Apache";
+    assert!(lags(by(Method::Options), apache).iter().all(|lag| *lag == 1));
+    assert!(lags(by(Method::Head), apache).iter().all(|lag| *lag == 2020));
+}
+
+#[test]
+fn of_a_path_with_a_file_name_extension_the_type_shows_nothing() {
+    let own = "Date: {date}\r\nServer: Apache\r\nConnection: Keep-Alive\r\nContent-Type: text/html";
+    for (path, millis) in [("", 1), ("status", 1), ("a.b/", 1), ("?a.b", 1), ("a/b.html?c", 2020)] {
+        let of_path = lags(target(&format!("http://192.0.2.1/{path}")), own);
+        // The second response has another `Connection` behind the type.
+        assert_eq!((of_path[0], of_path[1]), (millis, 2020), "{path}");
+    }
+}
+
+#[test]
+fn through_a_forwarding_proxy_nothing_is_concluded_from_connections_and_methods() {
+    let url = |text| Url::parse(text).expect("a URL");
+    let via = |tunnel| {
+        let proxy = url("http://192.0.2.128:3128/");
+        let target = Target::via_proxy(url("http://192.0.2.1/"), proxy, tunnel).expect("a target");
+        target.with_method(Method::Options).expect("a target")
+    };
+    let apache = "Date: {date}\r\nServer: Apache";
+    assert!(lags(via(false), apache).iter().all(|lag| *lag == 2020));
 }

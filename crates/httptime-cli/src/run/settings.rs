@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     proxy: Option<Written>,
     #[serde(default)]
     tunnel: bool,
+    user_agent: Option<String>,
     #[serde(default)]
     family: Family,
     source_address: Option<IpAddr>,
@@ -214,6 +215,7 @@ impl Settings {
             route: Route {
                 proxy: self.proxy.clone(),
                 tunnel: self.tunnel,
+                user_agent: self.user_agent.clone(),
                 family: self.family.into(),
                 source_address: self.source_address,
                 interface: self.interface.clone(),

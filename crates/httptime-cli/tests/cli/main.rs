@@ -77,7 +77,60 @@ fn verbose_draws_the_narrowing_and_names_what_was_assumed() {
     assert_eq!(widths.len(), 4, "{drawn}");
     assert!(widths.is_sorted_by(|wide, narrow| wide >= narrow) && widths[0] > widths[3], "{drawn}");
     let said = text(&output.stdout);
-    assert!(said.contains("assumed lag ≤ 1.02 s (unknown software), drift ≤ 100 ppm"), "{said}");
+    assert!(said.contains("assumed lag ≤ 2.02 s (unknown software), drift ≤ 300 ppm"), "{said}");
+}
+
+#[test]
+fn the_method_is_an_option_and_named_with_the_result() {
+    let dateless = || {
+        let (head, other) = (Box::new(Behaviour::NoDate), Box::new(Behaviour::Normal));
+        let behaviour = Behaviour::ByMethod { head, other };
+        LoopbackServer::builder().skew(SKEW).behaviour(behaviour).start().expect("a port")
+    };
+    let server = dateless();
+    let output = query(&server.url(), &["-v"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stdout).contains("3 responses to GET;"), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("the response (status 200) has no Date, trying the method get\n"),
+        "{said}"
+    );
+    let said = json(&query(&server.url(), &["--json"]));
+    assert_eq!((&said["method"], &said["servers"][0]["method"]), (&"get".into(), &"get".into()));
+    let output = query(&server.url(), &["--json", "--method", "head"]);
+    assert_eq!(
+        (output.status.code(), &json(&output)["error"]["kind"]),
+        (Some(1), &"no_date".into())
+    );
+    let said = json(&query(&self::server().url(), &["--json"]));
+    assert_eq!(said["method"], "head");
+    let output = query(&server.url(), &["--json", "--method", "options"]);
+    assert_eq!(json(&output)["method"], "options");
+    assert!(server.last_request().is_some_and(|asked| asked.starts_with("OPTIONS * HTTP/1.1\r\n")));
+    let output = program().args(["demo", "--json", "--method", "get", "-n", "2"]).output();
+    assert_eq!(json(&output.expect("the program starts"))["method"], "get");
+    assert_eq!(query(&server.url(), &["--method", "POST"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_user_agent_is_an_option() {
+    let server = server();
+    for (more, sent) in [
+        (&["-A", "curl/8.5.0"][..], Some("User-Agent: curl/8.5.0\r\n")),
+        (&["--user-agent", ""], None),
+        (&[], Some("User-Agent: httptime/")),
+    ] {
+        assert_eq!(query(&server.url(), more).status.code(), Some(0), "{more:?}");
+        let asked = server.last_request().expect("it was asked");
+        match sent {
+            Some(sent) => assert!(asked.contains(sent), "{more:?}: {asked}"),
+            None => assert!(!asked.contains("User-Agent"), "{more:?}: {asked}"),
+        }
+    }
+    let refused = query(&server.url(), &["-A", "caf\u{e9}"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("user_agent"), "{refused:?}");
 }
 
 #[test]
@@ -94,8 +147,8 @@ fn json_has_every_field_of_its_schema() {
     assert!(number(&json["stddev_seconds"]) > 0.0 && number(&json["rtt_min_seconds"]) > 0.0);
     assert!(number(&json["elapsed_seconds"]) < 4.0);
     assert_eq!(json["requests"], 4);
-    assert_eq!(json["assumptions"]["lag_seconds"], 1.02);
-    assert_eq!(json["assumptions"]["drift_ppm"], 100);
+    assert_eq!(json["assumptions"]["lag_seconds"], 2.02);
+    assert_eq!(json["assumptions"]["drift_ppm"], 300);
     assert_eq!(json["assumptions"]["min_servers"], 1);
     let only = &json["servers"][0];
     assert_eq!(only["url"], server.url());

@@ -399,7 +399,7 @@ static void unknown_numbers_and_texts(void)
     exchange.age_ns = -1;
     STATUS(httptime_measure_absorb(measure, &exchange), HTTPTIME_ERROR_INVALID_CONFIG);
     exchange.has_age = 0;
-    exchange.reserved = "x";
+    exchange.flags = 8;
     INVALID(httptime_measure_absorb(measure, &exchange));
     tie.reserved = 1;
     INVALID(httptime_measure_finish(measure, &tie, &measurement));
@@ -791,20 +791,31 @@ static void options_for_sockets(void)
     options.requests = 3;
     options.source_address = "127.0.0.2";
     options.interface = "lo";
+    options.user_agent = "suite/1 (C)";
+    options.method = HTTPTIME_METHOD_GET;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.method == HTTPTIME_METHOD_GET);
+    options.method = HTTPTIME_METHOD_AUTO;
     options.timestamping = HTTPTIME_TIMESTAMPING_USER;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
     CHECK(measurement.sent_by_kernel == 0 && measurement.received_by_kernel == 0);
+    CHECK(measurement.method == HTTPTIME_METHOD_HEAD);
     measurement = empty_measurement();
     options.source_address = "192.0.2.77"; /* not of this machine */
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CONNECT);
     options.source_address = "localhost";
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
     options = quick();
+    options.user_agent = "two\r\nlines";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    options = quick();
     options.min_servers = 2;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
     options = quick();
     options.timestamping = 77;
+    INVALID(httptime_query(urls, 1, &options, &measurement));
+    options = quick();
+    options.method = 77;
     INVALID(httptime_query(urls, 1, &options, &measurement));
     CHECK(is_untouched(&measurement));
 }
@@ -874,9 +885,27 @@ static int64_t virtual_date(int64_t wall)
     return (wall + SKEW_NS) / 1000000000 * 1000000000;
 }
 
+/* Server and Date as nginx writes its own: the order shows that it made the Date. */
+static uint32_t marks_of_nginx(void)
+{
+    static const char response[] = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n"
+                                   "Date: Mon, 23 Nov 2026 09:37:12 GMT\r\n\r\n";
+    httptime_reader *reader;
+    httptime_head head;
+    int32_t found = 0;
+    head.struct_size = sizeof head;
+    STATUS(httptime_reader_new(&reader), HTTPTIME_OK);
+    STATUS(httptime_reader_feed(reader, response, sizeof response - 1), HTTPTIME_OK);
+    STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_OK);
+    CHECK(found == 1 && head.marks != 0);
+    httptime_reader_free(reader);
+    return head.marks;
+}
+
 static void measuring_without_sockets(void)
 {
     const int64_t wall0 = INT64_C(1795392000000000000), way = 10000000;
+    const uint32_t marks = marks_of_nginx();
     int64_t now = 5000, at = 0, offset = 0, stddev = 0;
     int32_t next = 0;
     int exchanges = 0;
@@ -907,6 +936,7 @@ static void measuring_without_sockets(void)
         exchange.received_ns = now + 2 * way;
         exchange.date_ns = virtual_date(wall0 + now + way - begin.instant_ns);
         exchange.server = "nginx/1.22.1";
+        exchange.marks = marks;
         now += 2 * way;
         STATUS(httptime_measure_absorb(measure, &exchange), HTTPTIME_OK);
         STATUS(httptime_estimator_absorb(estimator, &exchange), HTTPTIME_OK);

@@ -60,6 +60,10 @@ mod quick;
 /// way to the plain one on the shorter route, averaged over eight splits, each with the same weight, of the excess into the two ways:
 /// it cannot be observed, but it is the same each time.
 ///
+/// Where the median round trip is 4 times the shortest, and 20 ms longer, the server holds requests back (a rate limit, a queue of its
+/// own), before or after it stamps them. What each took longer than the shortest then splits alike in all, and the average is over
+/// eight splits again, and all of it before the stamp with the weight of the eight.
+///
 /// # Source
 /// The ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
 /// 10.1007/BF01784024), with each way at least half of the minimum; exponential queueing is the M/M/1 textbook path; asking at
@@ -284,24 +288,52 @@ impl Posterior {
 /// The whole posterior.
 impl Posterior {
     fn full(&self) -> Belief {
-        let detoured = Detour::find(self.seen()).and_then(|detour| self.detoured(&detour));
+        if let Some(held) = self.is_held().then(|| self.over_splits(HELD, Self::released)).flatten()
+        {
+            return held;
+        }
+        let detour = Detour::find(self.seen());
+        let detoured = detour
+            .and_then(|detour| self.over_splits(0.0, |route, share| route.without(&detour, share)));
         detoured.unwrap_or_else(|| self.straight())
     }
 
-    /// Over the ways in which the longer route may split, each split as good as another. `None` when none fits.
-    fn detoured(&self, detour: &Detour) -> Option<Belief> {
+    /// Whether most responses took so much longer than the fastest that no network explains it: the server holds requests back.
+    fn is_held(&self) -> bool {
+        let (usual, shortest) = (self.trips.median(), self.trips.shortest());
+        self.len >= 3 && usual > HELD_RATIO * shortest && usual - shortest > HELD_NS
+    }
+
+    /// As if no request had been held back, if this share of what each took longer than the fastest lies before the stamp.
+    fn released(&self, share: f64) -> Self {
+        let mut released = Self { trips: RoundTrips::new(), ..self.clone() };
+        let shortest = self.trips.shortest();
+        for seen in &mut released.seen[..self.len] {
+            let held = seen.round_trip - shortest;
+            seen.lower += (1.0 - share) * held;
+            seen.upper -= share * held;
+            seen.round_trip = shortest;
+            released.trips.insert(seen.round_trip);
+        }
+        released
+    }
+
+    /// Over the ways in which what is longer may split, each split as good as another, and all of it before the stamp with the weight
+    /// of so many. `undone`: as if it were not longer, with this share before the stamp. `None` when none fits.
+    fn over_splits(&self, whole: f64, undone: impl Fn(&Self, f64) -> Self) -> Option<Belief> {
         let mut sum = Mass::default();
         let mut centre = None;
-        for rank in 0..SPLITS {
-            let share = (f64::from(rank) + 0.5) / f64::from(SPLITS);
-            let route = self.without(detour, share);
+        let splits = (0..SPLITS).map(|rank| ((f64::from(rank) + 0.5) / f64::from(SPLITS), 1.0));
+        let whole = (whole > 0.0).then_some((1.0, whole));
+        for (share, weight) in splits.chain(whole) {
+            let route = undone(self, share);
             let bases: Bases<5> = Bases::weigh(&route.trips);
             let ends = route.ends(0.0, bases.least());
             if ends.width() > 0.0 {
                 let centre = *centre.get_or_insert(0.5 * (ends.lower + ends.upper));
                 let plain = Hypothesis::still(ends, centre);
                 let fair = route.fairness();
-                sum.add(route.integrate::<64, 5>(&plain, &bases, &fair), 1.0);
+                sum.add(route.integrate::<64, 5>(&plain, &bases, &fair), weight);
             }
         }
         let centre = centre.filter(|_| sum.evidence > UNDERFLOW)?;
@@ -530,6 +562,10 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
 
 /// The exchanges kept for their speed, whatever their ends tell.
 const FASTEST: usize = CAPACITY / 4 + 1;
+const HELD_RATIO: f64 = 4.0;
+const HELD_NS: f64 = 20e6;
+/// Most servers that hold requests back stamp them when they answer: as likely as all other splits together.
+const HELD: f64 = 8.0;
 /// Splits of a longer route that are considered.
 const SPLITS: u32 = 8;
 /// Frequencies considered beside none.

@@ -1,5 +1,7 @@
 //! The value of a `Date` field.
 
+use std::time::SystemTime;
+
 use crate::error::Error;
 use crate::time::Timestamp;
 
@@ -14,9 +16,12 @@ use crate::time::Timestamp;
 /// # Ok::<(), httptime::Error>(())
 /// ```
 ///
-/// White space around the value is ignored, and a folded value is joined by a space (RFC 9112, section 5.2).
-/// Everything else is taken by the letter: upper and lower case, the zone (`GMT` and nothing else), a day of the week that
-/// fits the date. A second of 60 is refused: a clock that counts as POSIX does never shows one.
+/// White space around the value is ignored, and a folded value is joined by a space (RFC 9112, section 5.2). Two departures
+/// from the standard are accepted, because servers make them and the second that is meant is clear: the zones `+0000`, `-0000`
+/// and `UTC` in place of `GMT`, and a day of the week that does not fit the date.
+///
+/// Everything else is taken by the letter: upper and lower case, no other zone, no ISO 8601. A second of 60 is refused: a clock
+/// that counts as POSIX does never shows one.
 ///
 /// A year of two digits is one of 1970–2069. (RFC 9110 would have it within fifty years of now; nothing here
 /// knows what now is, and no server that stamps its own time differs.)
@@ -27,10 +32,10 @@ use crate::time::Timestamp;
 pub fn parse_date(value: &[u8]) -> Result<Timestamp, Error> {
     let mut room = [0; LONGEST];
     let date = unfold(value, &mut room).ok_or_else(|| malformed(value))?;
-    match httpdate::parse_http_date(date) {
-        Ok(time) => Timestamp::from_system_time(time).ok_or_else(|| out_of_range(value)),
-        Err(_) if is_before_1970(date) => Err(out_of_range(value)),
-        Err(_) => Err(malformed(value)),
+    match httpdate::parse_http_date(date).ok().or_else(|| parse_corrected(date)) {
+        Some(time) => Timestamp::from_system_time(time).ok_or_else(|| out_of_range(value)),
+        None if corrected(date).any(|date| is_before_1970(date.text())) => Err(out_of_range(value)),
+        None => Err(malformed(value)),
     }
 }
 
@@ -67,6 +72,49 @@ fn unfold<'r>(value: &[u8], room: &'r mut [u8; LONGEST]) -> Option<&'r str> {
     std::str::from_utf8(&room[..len]).ok()
 }
 
+/// A date with `GMT` for another name of the same zone, or with the day of the week that it has.
+fn parse_corrected(date: &str) -> Option<SystemTime> {
+    corrected(date).find_map(|date| httpdate::parse_http_date(date.text()).ok())
+}
+
+/// The date with `GMT` for other names of that zone: as it is, then with each day of the week in place of the one that it names.
+fn corrected(date: &str) -> impl Iterator<Item = Corrected> {
+    let other_zone = ZONES.iter().find_map(|zone| date.strip_suffix(zone));
+    let (date, zone) = other_zone.map_or((date, ""), |date| (date, " GMT"));
+    let named = DAYS.iter().flat_map(|day| [*day, &day[..3]]).find_map(|day| {
+        let rest = date.strip_prefix(day)?;
+        rest.starts_with([',', ' ']).then_some((day.len() == 3, rest))
+    });
+    let days = named.into_iter().flat_map(move |(is_short, rest)| {
+        let day = move |day: &'static str| if is_short { &day[..3] } else { day };
+        DAYS.iter().map(move |name| Corrected::of([day(name), rest, zone]))
+    });
+    std::iter::once(Corrected::of(["", date, zone])).chain(days).flatten()
+}
+
+/// A date that was put together from parts.
+struct Corrected {
+    bytes: [u8; LONGEST],
+    len: usize,
+}
+
+impl Corrected {
+    /// `None` when it would be longer than any date.
+    fn of(parts: [&str; 3]) -> Option<Self> {
+        let mut whole = Self { bytes: [0; LONGEST], len: 0 };
+        for part in parts {
+            let end = whole.len + part.len();
+            whole.bytes.get_mut(whole.len..end)?.copy_from_slice(part.as_bytes());
+            whole.len = end;
+        }
+        Some(whole)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
 /// Whether this is a date that `httpdate` refuses for its year alone. A clock that was never set shows one: the zero
 /// time of Go and .NET is `Mon, 01 Jan 0001 00:00:00 GMT`.
 fn is_before_1970(date: &str) -> bool {
@@ -98,6 +146,10 @@ fn out_of_range(value: &[u8]) -> Error {
 
 /// Room for the longest form, `Wednesday, 09-Nov-94 08:49:37 GMT`, twice over.
 const LONGEST: usize = 64;
+/// Other names that servers give to `GMT` (RFC 5322, section 3.3, has the first two).
+const ZONES: &[&str] = &[" +0000", " -0000", " UTC"];
+const DAYS: &[&str] =
+    &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 /// Characters of a value that an error keeps.
 const SHOWN_CHARS: usize = 64;
 
@@ -129,6 +181,8 @@ mod tests {
             "Fri, 11 Apr 2262 23:47:17 GMT",
             "Fri, 31 Dec 9999 23:59:59 GMT",
             "Wed, 31 Dec 1969 23:59:59 GMT",
+            "Tue, 31 Dec 1969 23:59:59 GMT",
+            "Wed, 31 Dec 1969 23:59:59 +0000",
             "Wed Dec 31 23:59:59 1969",
             "Mon, 01 Jan 0001 00:00:00 GMT",
         ] {
@@ -149,25 +203,58 @@ mod tests {
     }
 
     #[test]
+    fn other_names_of_gmt_name_the_same_second() {
+        for value in [
+            "Sun, 06 Nov 1994 08:49:37 +0000",
+            "Sun, 06 Nov 1994 08:49:37 -0000",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Sun,\r\n 06 Nov 1994 08:49:37 +0000",
+        ] {
+            assert_eq!(parse_date(value.as_bytes()), Ok(seconds(784_111_777)), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_day_of_the_week_that_does_not_fit_is_no_obstacle() {
+        for day in DAYS {
+            for value in [
+                format!("{}, 06 Nov 1994 08:49:37 GMT", &day[..3]),
+                format!("{}, 06 Nov 1994 08:49:37 +0000", &day[..3]),
+                format!("{day}, 06-Nov-94 08:49:37 GMT"),
+                format!("{} Nov  6 08:49:37 1994", &day[..3]),
+            ] {
+                assert_eq!(parse_date(value.as_bytes()), Ok(seconds(784_111_777)), "{value}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_a_date_to_the_letter_is_malformed() {
         for value in [
             "",
             "0",
             "now",
             "1994-11-06T08:49:37Z",
-            "Sun, 06 Nov 1994 08:49:37 UTC",
             "Sun, 06 Nov 1994 08:49:37 EST",
             "Sun, 06 Nov 1994 08:49:37 +00",
+            "Sun, 06 Nov 1994 08:49:37 +0100",
+            "Sun, 06 Nov 1994 08:49:37 +00:00",
+            "Sun, 06 Nov 1994 08:49:37 Z",
+            "Sun, 06 Nov 1994 08:49:37 utc",
+            "Sun, 06 Nov 1994 08:49:37  UTC",
+            "Sun, 06 Nov 1994 08:49:37 GMT UTC",
             "Sun, 06 Nov 1994 08:49:37 gmt",
             "Sun, 06 Nov 1994 08:49:37",
             "Sunday, 06-Nov-94 08:49:37 PST",
             "Sun Nov  6 08:49:37 1994 GMT",
+            "Sun Nov  6 08:49:37 1994 UTC",
             "sun, 06 nov 1994 08:49:37 GMT",
-            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Foo, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06-Nov-94 08:49:37 GMT",
             "Tue, 30 Feb 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 24:00:00 GMT",
             "Sat, 31 Dec 2016 23:59:60 GMT",
-            "Tue, 31 Dec 1969 23:59:59 GMT",
             "Thu, 06 Nov +994 08:49:37 GMT",
             "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
             "Sun,  06 Nov 1994 08:49:37 GMT",

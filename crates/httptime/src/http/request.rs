@@ -3,9 +3,10 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::method::Method;
 use crate::url::Url;
 
-/// What requests say in `User-Agent`.
+/// What requests say in `User-Agent`, unless the caller has it otherwise.
 pub const USER_AGENT: &str = concat!("httptime/", env!("CARGO_PKG_VERSION"));
 
 /// A request: built once for each target, sent as often as needed.
@@ -24,9 +25,7 @@ impl Request {
     /// [`Error::InvalidUrl`] when either could not stand in a request line as it is: a space, a control character, a
     /// character outside ASCII.
     pub fn head(authority: &str, path: &str) -> Result<Self, Error> {
-        check_authority(authority)?;
-        check_path(authority, path)?;
-        Ok(Self::new(&["HEAD ", path], authority, None, MEASURING_FIELDS))
+        Wording::new(authority, path).request()
     }
 
     /// `HEAD http://authority/path`, for an HTTP proxy that fetches it.
@@ -40,11 +39,9 @@ impl Request {
         path: &str,
         proxy_authorization: Option<&str>,
     ) -> Result<Self, Error> {
-        check_authority(authority)?;
-        check_path(authority, path)?;
-        check_credentials(authority, proxy_authorization)?;
-        let line = ["HEAD http://", authority, path];
-        Ok(Self::new(&line, authority, proxy_authorization, MEASURING_FIELDS))
+        let wording =
+            Wording { is_absolute: true, proxy_authorization, ..Wording::new(authority, path) };
+        wording.request()
     }
 
     /// `CONNECT host:port`, for an HTTP proxy that is to open a tunnel.
@@ -52,13 +49,7 @@ impl Request {
     /// # Errors
     /// As for [`head_via_proxy`](Self::head_via_proxy), and [`Error::InvalidUrl`] when `authority` has no port.
     pub fn connect(authority: &str, proxy_authorization: Option<&str>) -> Result<Self, Error> {
-        check_authority(authority)?;
-        check_credentials(authority, proxy_authorization)?;
-        let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
-        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(invalid(authority, "a tunnel needs a port"));
-        }
-        Ok(Self::new(&["CONNECT ", authority], authority, proxy_authorization, ""))
+        Wording { proxy_authorization, ..Wording::new(authority, "/") }.connect()
     }
 
     /// The bytes to send.
@@ -66,20 +57,89 @@ impl Request {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
 
-    fn new(line: &[&str], authority: &str, credentials: Option<&str>, fields: &str) -> Self {
+/// What a request says.
+#[derive(Clone, Copy)]
+pub(crate) struct Wording<'a> {
+    pub(crate) method: Method,
+    pub(crate) authority: &'a str,
+    pub(crate) path: &'a str,
+    /// The value of `User-Agent`; empty for none.
+    pub(crate) user_agent: &'a str,
+    /// In absolute form, for an HTTP proxy that fetches it.
+    pub(crate) is_absolute: bool,
+    pub(crate) proxy_authorization: Option<&'a str>,
+}
+
+impl<'a> Wording<'a> {
+    pub(crate) const fn new(authority: &'a str, path: &'a str) -> Self {
+        Self {
+            method: Method::Head,
+            authority,
+            path,
+            user_agent: USER_AGENT,
+            is_absolute: false,
+            proxy_authorization: None,
+        }
+    }
+
+    /// The request for a date.
+    pub(crate) fn request(&self) -> Result<Request, Error> {
+        self.check()?;
+        check_path(self.authority, self.path)?;
+        let verb = match self.method {
+            Method::Auto | Method::Head => "HEAD ",
+            Method::Get => "GET ",
+            Method::Options => "OPTIONS ",
+        };
+        // A proxy makes `*` of an absolute form without a path (RFC 9112, section 3.2.4).
+        let path = match (self.method, self.is_absolute) {
+            (Method::Options, true) => "",
+            (Method::Options, false) => "*",
+            _ => self.path,
+        };
+        let (scheme, authority) =
+            if self.is_absolute { ("http://", self.authority) } else { ("", "") };
+        let line = [verb, scheme, authority, path];
+        Ok(self.after(&line, MEASURING_FIELDS))
+    }
+
+    /// The request for a tunnel to the authority, which has to have a port.
+    pub(crate) fn connect(&self) -> Result<Request, Error> {
+        self.check()?;
+        let port = self.authority.rsplit_once(':').map_or("", |(_, port)| port);
+        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(invalid(self.authority, "a tunnel needs a port"));
+        }
+        Ok(self.after(&["CONNECT ", self.authority], ""))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_authority(self.authority)?;
+        check_user_agent(self.user_agent)?;
+        check_credentials(self.authority, self.proxy_authorization)
+    }
+
+    /// The request with this line, up to the version.
+    fn after(&self, line: &[&str], fields: &str) -> Request {
         let mut text = line.concat();
-        for part in [" HTTP/1.1\r\nHost: ", authority, "\r\nUser-Agent: ", USER_AGENT, "\r\n"] {
+        for part in [" HTTP/1.1\r\nHost: ", self.authority, "\r\n"] {
             text.push_str(part);
         }
+        if !self.user_agent.is_empty() {
+            for part in ["User-Agent: ", self.user_agent, "\r\n"] {
+                text.push_str(part);
+            }
+        }
         text.push_str(fields);
-        if let Some(credentials) = credentials {
+        if let Some(credentials) = self.proxy_authorization {
             for part in ["Proxy-Authorization: ", credentials, "\r\n"] {
                 text.push_str(part);
             }
         }
         text.push_str("\r\n");
-        Self { bytes: text.into_bytes() }
+        Request { bytes: text.into_bytes() }
     }
 }
 
@@ -130,6 +190,19 @@ fn check_credentials(authority: &str, credentials: Option<&str>) -> Result<(), E
     }
 }
 
+fn check_user_agent(user_agent: &str) -> Result<(), Error> {
+    let reason = if user_agent.len() > MAX_USER_AGENT {
+        format!("user_agent is {} bytes long; it goes up to {MAX_USER_AGENT}", user_agent.len())
+    } else if !user_agent.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        "user_agent has a character that is not printable ASCII".into()
+    } else if user_agent.trim_ascii() != user_agent {
+        "user_agent begins or ends with a space".into()
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidConfig { reason })
+}
+
 /// Whether the text can stand in a request line without ending it or one of its parts.
 fn is_clean(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -140,6 +213,8 @@ fn invalid(url: &str, reason: &'static str) -> Error {
     Error::InvalidUrl { url: Url::redacted(url).into_owned(), reason }
 }
 
+/// The longest `User-Agent`, in bytes: browsers send some 120.
+const MAX_USER_AGENT: usize = 256;
 const UNCLEAN: &str = "it contains a space, a control character or one outside ASCII";
 /// `no-cache` has caches on the way ask the server, whose clock is wanted; HTTP/1.0 servers keep a connection only when
 /// asked to.
@@ -228,6 +303,58 @@ mod tests {
             assert_refused(Request::connect("a.example:443", Some(&credentials)), &credentials);
         }
         assert_refused(Request::connect("a.example:443", Some("")), "empty");
+    }
+
+    #[test]
+    fn each_method_has_its_form_to_the_server_and_to_a_proxy() {
+        let line = |method, is_absolute| {
+            let wording = Wording { method, is_absolute, ..Wording::new("a.example:8080", "/x?y") };
+            let request = wording.request().expect("a good target");
+            text(&request).lines().next().unwrap_or_default().to_owned()
+        };
+        for (method, to_server, to_proxy) in [
+            (Method::Auto, "HEAD /x?y", "HEAD http://a.example:8080/x?y"),
+            (Method::Head, "HEAD /x?y", "HEAD http://a.example:8080/x?y"),
+            (Method::Get, "GET /x?y", "GET http://a.example:8080/x?y"),
+            (Method::Options, "OPTIONS *", "OPTIONS http://a.example:8080"),
+        ] {
+            assert_eq!(line(method, false), format!("{to_server} HTTP/1.1"));
+            assert_eq!(line(method, true), format!("{to_proxy} HTTP/1.1"));
+        }
+    }
+
+    #[test]
+    fn a_user_agent_is_sent_as_given_and_an_empty_one_not_at_all() {
+        let with = |user_agent: &str| {
+            let wording = Wording { user_agent, ..Wording::new("a.example:80", "/") };
+            let requests = [wording.request(), wording.connect()];
+            requests.map(|request| text(&request.expect("in range")).to_owned())
+        };
+        for request in with("curl/8.5.0 (x; y)") {
+            assert!(request.contains("\r\nUser-Agent: curl/8.5.0 (x; y)\r\n"), "{request}");
+        }
+        for request in with("") {
+            assert!(!request.contains("User-Agent"), "{request}");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_injected_through_the_user_agent() {
+        let refused = |user_agent: &str| {
+            let wording = Wording { user_agent, ..Wording::new("a.example:80", "/") };
+            for request in [wording.request(), wording.connect()] {
+                let error = request.expect_err(user_agent);
+                assert_eq!(error.kind(), "invalid_config", "{user_agent:?}");
+            }
+        };
+        for c in ('\0'..' ').chain(['\x7f', '\u{85}', 'é']) {
+            refused(&format!("a{c}b"));
+        }
+        for user_agent in [" ", " a", "a ", &"a".repeat(MAX_USER_AGENT + 1)] {
+            refused(user_agent);
+        }
+        let longest = "a".repeat(MAX_USER_AGENT);
+        assert!(Wording { user_agent: &longest, ..Wording::new("a", "/") }.request().is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::date::{parse_date, shown};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
+use crate::server::{Marks, MarksReader};
 use crate::time::Timestamp;
 
 /// Reads the responses on one connection, one after the other, out of one buffer that it keeps.
@@ -92,9 +93,25 @@ impl ResponseReader {
     /// [`Error::HeadTooLarge`] past [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`],
     /// [`Error::EndlessInterim`] past [`MAX_INTERIM`], and [`Error::MalformedHead`].
     pub fn head(&mut self) -> Result<Option<ResponseHead<'_>>, Error> {
-        let head = self.scan.next(&self.buffer[..self.filled])?;
-        let followed = self.has_leftover();
-        Ok(head.map(|head| ResponseHead { followed, ..head }))
+        Ok(self.answer(false)?.map(|(head, _)| head))
+    }
+
+    /// As [`head`](Self::head), past as much of the body as has come: also how many bytes of it have not, `None` when that is
+    /// unknown. `has_body`: whether the request lets the response have one.
+    pub(crate) fn answer(
+        &mut self,
+        has_body: bool,
+    ) -> Result<Option<(ResponseHead<'_>, Option<u64>)>, Error> {
+        let Some(head) = self.scan.next(&self.buffer[..self.filled])? else { return Ok(None) };
+        let body = if has_body { head.body } else { Some(0) };
+        let left = body.map(|body| self.scan.skip(body, self.filled));
+        let followed = self.filled > self.scan.response;
+        Ok(Some((ResponseHead { followed, ..head }, left)))
+    }
+
+    /// Goes on past a body of which so many bytes had not come; returns how many still have not.
+    pub(crate) fn skip(&mut self, left: u64) -> u64 {
+        self.scan.skip(left, self.filled)
     }
 
     /// Whether bytes have come that belong to no head given out so far.
@@ -141,9 +158,13 @@ pub struct ResponseHead<'a> {
     dates: Dates<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
+    marks: Marks,
     close: bool,
     keep_alive: bool,
     followed: bool,
+    /// The length of the body that follows unless the request was `HEAD` (RFC 9112, section 6.3); `None` when its end is not
+    /// known from the head.
+    body: Option<u64>,
 }
 
 impl<'a> ResponseHead<'a> {
@@ -193,6 +214,12 @@ impl<'a> ResponseHead<'a> {
         self.server
     }
 
+    /// What the head shows of the servers that it passed: all `Server` fields and their place, `Via`, and the marks of caches.
+    #[must_use]
+    pub const fn marks(&self) -> Marks {
+        self.marks
+    }
+
     /// Whether the server means to keep the connection open (RFC 9112, section 9.3): with HTTP/1.1 unless it says
     /// `close`, with HTTP/1.0 only if it says `keep-alive` and not `close`. It may say so in `Connection` or in
     /// `Proxy-Connection`.
@@ -227,8 +254,9 @@ impl<'a> ResponseHead<'a> {
 
     /// A head that another HTTP library has parsed: status code, and the names and values of its fields.
     ///
-    /// All fields, in their order: `Date`, `Age`, `Server`, `Connection` and `Proxy-Connection` are looked at, in any case and as often
-    /// as they occur. It is taken for HTTP/1.1.
+    /// All fields, in the order in which they came: it shows who made the `Date` ([`server`](crate::server)). Read are `Date`, `Age`,
+    /// `Server`, `Via`, `Connection`, `Proxy-Connection` and the marks of caches, in any case and as often as they occur. It is taken
+    /// for HTTP/1.1.
     ///
     /// ```
     /// use httptime::http::ResponseHead;
@@ -267,32 +295,90 @@ impl<'a> ResponseHead<'a> {
             dates: Dates::None,
             age: None,
             server: None,
+            marks: Marks::default(),
             close: false,
             keep_alive: false,
             followed: false,
+            body: None,
         };
         let mut server = None;
-        for (field, value) in fields {
+        let mut lengths = Lengths::default();
+        let mut marks = MarksReader::default();
+        for (at, (field, value)) in fields.enumerate() {
             let is = |name: &str| field.eq_ignore_ascii_case(name);
-            if is("Date") {
-                head.dates = head.dates.and(value);
-            } else if is("Age") {
-                head.age = head.age.max(Some(parse_age(value)));
-            } else if is("Server") {
-                server = server.or(Some(value));
-            } else if is("Connection") || is("Proxy-Connection") {
-                for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                    head.close |= token.eq_ignore_ascii_case(b"close");
-                    head.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            // By length first: most fields are none of these.
+            match field.len() {
+                4 if is("Date") => {
+                    head.dates = head.dates.and(value);
+                    marks.date(at);
                 }
+                6 if is("Server") => {
+                    server = server.or(Some(value));
+                    marks.server(at);
+                }
+                10 | 16 if is("Connection") || is("Proxy-Connection") => {
+                    if field.len() == 10 {
+                        marks.connection(at);
+                    }
+                    for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                        head.close |= token.eq_ignore_ascii_case(b"close");
+                        head.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                3 if is("Age") => head.age = head.age.max(Some(parse_age(value))),
+                3 if is("Via") => marks.via(value),
+                7 | 14 | 15 if is("X-Cache") || is("X-Cache-Status") || is("CF-Cache-Status") => {
+                    marks.cache(value);
+                }
+                9 if is("X-Varnish") => marks.varnish(value),
+                14 | 17 if is("Content-Length") || is("Transfer-Encoding") => {
+                    lengths.note(field, value);
+                }
+                12 if is("Content-Type") => marks.content_type(at),
+                12 if is("Cache-Status") => marks.cache_status(value),
+                _ => {}
             }
         }
         head.server = server.and_then(printable_start);
+        head.marks = marks.marks();
+        head.body = if matches!(status, 204 | 304) { Some(0) } else { lengths.whole() };
         head
     }
 
     const fn is_interim(&self) -> bool {
         self.status < 200
+    }
+}
+
+/// What a head says of the length of its body.
+#[derive(Debug, Clone, Copy, Default)]
+enum Lengths {
+    /// The body ends with the connection.
+    #[default]
+    None,
+    Known(u64),
+    /// It is chunked, or the fields contradict each other.
+    Unclear,
+}
+
+impl Lengths {
+    fn note(&mut self, field: &str, value: &[u8]) {
+        if field.eq_ignore_ascii_case("Transfer-Encoding") {
+            *self = Self::Unclear;
+        } else if field.eq_ignore_ascii_case("Content-Length") {
+            *self = match (*self, digits(value)) {
+                (Self::None, Some(length)) => Self::Known(length),
+                (Self::Known(known), Some(length)) if known == length => *self,
+                _ => Self::Unclear,
+            };
+        }
+    }
+
+    const fn whole(self) -> Option<u64> {
+        match self {
+            Self::Known(length) => Some(length),
+            Self::None | Self::Unclear => None,
+        }
     }
 }
 
@@ -321,12 +407,14 @@ fn same_date(a: &[u8], b: &[u8]) -> bool {
 }
 
 fn parse_age(value: &[u8]) -> Duration {
-    let digits = std::str::from_utf8(value).ok().filter(|text| {
-        // `parse` would take a sign.
-        text.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    let age = digits.and_then(|digits| digits.parse().ok()).map(Duration::from_secs);
-    age.unwrap_or(LARGEST_AGE).min(LARGEST_AGE)
+    digits(value).map_or(LARGEST_AGE, Duration::from_secs).min(LARGEST_AGE)
+}
+
+/// A number without a sign.
+fn digits(value: &[u8]) -> Option<u64> {
+    // `parse` would take a sign.
+    let text = std::str::from_utf8(value).ok()?;
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 fn printable_start(value: &[u8]) -> Option<&str> {
@@ -411,6 +499,17 @@ impl Scan {
         // One that is not whole yet has begun in the last two bytes.
         self.searched = self.searched.max(bytes.len().saturating_sub(2));
         Ok(None)
+    }
+
+    /// Goes past as much of a body as has come, behind the head that was given out last; returns how much has not. `filled`: where
+    /// the bytes that have come end.
+    fn skip(&mut self, body: u64, filled: usize) -> u64 {
+        let come = filled.saturating_sub(self.response);
+        let skipped = usize::try_from(body).map_or(come, |body| body.min(come));
+        self.response += skipped;
+        self.head = self.response;
+        self.searched = self.searched.max(self.response);
+        body - u64::try_from(skipped).unwrap_or(body)
     }
 
     /// The first `by` bytes have left the buffer.
@@ -606,7 +705,7 @@ mod tests {
             ("X-Date: Mon, 23 Nov 2026 09:37:12 GMT", "no_date"),
             ("Date:", "malformed_date"),
             ("Date: 0", "malformed_date"),
-            ("Date: Mon, 23 Nov 2026 09:37:12 UTC", "malformed_date"),
+            ("Date: Mon, 23 Nov 2026 09:37:12 CET", "malformed_date"),
             ("Date: Mon, 23 Nov 2026 10:37:12 +0100", "malformed_date"),
             ("Date: \u{e9}", "malformed_date"),
             ("Date: Fri, 31 Dec 9999 23:59:59 GMT", "date_out_of_range"),
@@ -852,6 +951,55 @@ mod tests {
         assert_eq!(reader.eof(), Error::Closed { received: 6 });
         let error = Error::NotHttp { looks_like: "does not begin with HTTP/1" };
         assert_eq!(reader.head(), Err(error));
+    }
+
+    #[test]
+    fn a_body_is_skipped_in_whatever_pieces_it_comes() {
+        let head = with_fields(&["Content-Length: 5"]);
+        let wire = [&head, &b"HTTP/"[..], &head, b"\r\n\r\nX", NGINX].concat();
+        for size in 1..=wire.len() {
+            let mut reader = ResponseReader::new();
+            let (mut left, mut lengths) = (0, Vec::new());
+            for piece in wire.chunks(size) {
+                reader.feed(piece);
+                loop {
+                    left = reader.skip(left);
+                    if left > 0 {
+                        break;
+                    }
+                    let Some((head, rest)) = reader.answer(true).expect("well-formed") else {
+                        break;
+                    };
+                    lengths.push(head.body);
+                    left = rest.expect("a length");
+                }
+            }
+            assert_eq!(lengths, [Some(5), Some(5), Some(153)], "in pieces of {size}");
+            assert_eq!((left, reader.has_leftover()), (153, false));
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_body_is_known_or_not() {
+        for (status, fields, length) in [
+            ("200 OK", &["Content-Length: 5"][..], Some(5)),
+            ("200 OK", &["content-length: 5", "Content-Length: 5"], Some(5)),
+            ("204 No Content", &[], Some(0)),
+            ("304 Not Modified", &["Content-Length: 5"], Some(0)),
+            ("200 OK", &[], None),
+            ("200 OK", &["Transfer-Encoding: chunked"], None),
+            ("200 OK", &["Transfer-Encoding: chunked", "Content-Length: 5"], None),
+            ("200 OK", &["Content-Length: 5", "Transfer-Encoding: gzip"], None),
+            ("200 OK", &["Content-Length: 5", "Content-Length: 6"], None),
+            ("200 OK", &["Content-Length: 5, 5"], None),
+            ("200 OK", &["Content-Length: -5"], None),
+            ("200 OK", &["Content-Length: 99999999999999999999"], None),
+        ] {
+            let head = String::from_utf8(with_fields(fields)).expect("text");
+            check(head.replace("200 OK", status).as_bytes(), |head| {
+                assert_eq!(head.body, length, "{status} {fields:?}");
+            });
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Schedule for Scan {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        self.sweep.settle(progress.requests());
+        self.sweep.settle(progress.scheduled());
         let known = progress.unknown().zip(progress.round_trip_base());
         let window = known.and_then(|(unknown, base)| within(unknown, base));
         if let Some(window) = window.filter(|_| !bisect::is_enough(view)) {

@@ -8,6 +8,7 @@ use super::target::Target;
 use super::times::{Arrival, Times};
 use crate::error::{Error, Phase};
 use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
+use crate::method::Method;
 use crate::time::LocalInstant;
 
 /// One connection to a server, opened and closed as often as needed. At most one request is under way on it.
@@ -28,10 +29,14 @@ pub(super) struct Connection {
     address: SocketAddr,
     /// Why an address tried before the present one did not answer.
     failure: Option<Error>,
+    /// Opened for checks.
+    is_spare: bool,
     /// When it became ready.
     ready_at: LocalInstant,
     /// When the latest request was put into the output.
     requested_at: LocalInstant,
+    /// Its method.
+    method: Method,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +54,11 @@ enum State {
         sent: LocalInstant,
         is_fresh: bool,
         is_whole: bool,
+    },
+    /// The head of a response was used, and of its body so many bytes have not come.
+    Draining {
+        since: LocalInstant,
+        left: u64,
     },
 }
 
@@ -87,6 +97,11 @@ pub(super) enum Outcome {
     },
     /// A connection that was used before was closed before a byte of the response: the server had closed it already.
     Stale,
+    /// A new connection was closed after a whole request of this method, before a byte of the response.
+    Unanswered {
+        method: Method,
+        error: Error,
+    },
     /// No response will come for the request under way.
     Lost(Error),
 }
@@ -94,10 +109,13 @@ pub(super) enum Outcome {
 /// What came of bytes.
 #[derive(Debug)]
 pub(super) enum Received<'a> {
-    /// The head of a response. `is_kept`: the connection can take the next request.
+    /// The head of the response to a request of this method. `is_first`: no response came before it on this connection. `is_kept`: the connection can take the next request, once the body
+    /// has come.
     Answered {
+        method: Method,
         times: Times,
         head: ResponseHead<'a>,
+        is_first: bool,
         is_kept: bool,
     },
     Other(Outcome),
@@ -133,9 +151,11 @@ impl Connection {
             has_request: false,
             plaintext: Vec::with_capacity(BUFFER),
             failure: None,
+            is_spare: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
             requested_at: LocalInstant::from_nanos(0),
+            method: Method::Head,
         }
     }
 
@@ -153,6 +173,21 @@ impl Connection {
     /// Whether it can take a request.
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.has_request
+    }
+
+    /// Whether it was opened for checks.
+    pub(super) const fn is_spare(&self) -> bool {
+        self.is_spare
+    }
+
+    /// Whether it can take its first request.
+    pub(super) const fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Ready { is_fresh: true }) && !self.has_request
+    }
+
+    /// Whether it can take a request, and is open for those that are no checks.
+    pub(super) const fn is_ready_for_any(&self) -> bool {
+        self.is_ready() && !self.is_spare
     }
 
     /// Whether it has a request that has not begun to leave.
@@ -179,7 +214,7 @@ impl Connection {
     pub(super) fn phase(&self) -> Option<Phase> {
         match self.state {
             State::Ready { .. } if self.has_request => Some(Phase::Send),
-            State::Closed | State::Ready { .. } => None,
+            State::Closed | State::Ready { .. } | State::Draining { .. } => None,
             State::Pending(_) | State::Connecting(_) => Some(Phase::Connect),
             State::Tunnelling(_) | State::Handshaking(_) => Some(Phase::Tunnel),
             State::Busy { .. } if self.has_unsent() => Some(Phase::Send),
@@ -196,7 +231,9 @@ impl Connection {
             State::Closed | State::Ready { .. } | State::Pending(_) => None,
             State::Connecting(opening) => Some(opening.attempt),
             State::Tunnelling(opening) | State::Handshaking(opening) => Some(opening.deadline),
-            State::Busy { sent, .. } => Some(sent.saturating_add(timeout)),
+            State::Busy { sent: since, .. } | State::Draining { since, .. } => {
+                Some(since.saturating_add(timeout))
+            }
         }
     }
 
@@ -231,7 +268,14 @@ impl Connection {
     /// Has the driver connect: see [`take_pending`](Self::take_pending).
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
+        self.is_spare = false;
         self.state = State::Pending(opening);
+    }
+
+    /// The same, for a check.
+    pub(super) fn begin_spare(&mut self, opening: Opening) {
+        self.begin(opening);
+        self.is_spare = true;
     }
 
     /// Whether the driver is to connect.
@@ -286,14 +330,20 @@ impl Connection {
         self.has_request = false;
     }
 
-    /// Puts the request into the output of a ready connection.
-    pub(super) fn request(&mut self, target: &Target, now: LocalInstant) -> Result<(), Error> {
+    /// Puts a request of this method into the output of a ready connection.
+    pub(super) fn request(
+        &mut self,
+        target: &Target,
+        method: Method,
+        now: LocalInstant,
+    ) -> Result<(), Error> {
         if !self.has_unsent() {
             self.clear_wire();
         }
         self.requested_at = now;
         self.has_request = true;
-        self.layer.send(target.request(), &mut self.wire)
+        self.method = method;
+        self.layer.send(target.request(method), &mut self.wire)
     }
 
     fn clear_wire(&mut self) {
@@ -377,7 +427,10 @@ impl Connection {
                 return Outcome::Nothing.into();
             }
             State::Tunnelling(opening) => return self.tunnel(bytes, opening, arrival.at).into(),
-            State::Handshaking(_) | State::Ready { .. } | State::Busy { .. } => {}
+            State::Handshaking(_)
+            | State::Ready { .. }
+            | State::Busy { .. }
+            | State::Draining { .. } => {}
         }
         self.plaintext.clear();
         if let Err(error) = self.layer.receive(bytes, &mut self.plaintext, &mut self.wire) {
@@ -396,7 +449,22 @@ impl Connection {
                 self.close();
                 Outcome::Lost(Error::MalformedHead { reason: UNASKED }).into()
             }
-            State::Busy { sent, is_whole, .. } => self.answer(sent, is_whole, arrival),
+            State::Busy { sent, is_fresh, is_whole } => {
+                self.answer(sent, is_fresh, is_whole, arrival)
+            }
+            State::Draining { since, left } => {
+                let left = self.reader.skip(left);
+                if self.reader.has_leftover() {
+                    self.close();
+                    return Outcome::Dropped { was_used: true }.into();
+                }
+                self.state = match left {
+                    0 => State::Ready { is_fresh: false },
+                    left => State::Draining { since, left },
+                };
+                self.ready_at = arrival.at;
+                Outcome::Nothing.into()
+            }
             State::Ready { is_fresh: false } => {
                 self.close();
                 Outcome::Dropped { was_used: true }.into()
@@ -449,11 +517,18 @@ impl Connection {
         self.unusable(error)
     }
 
-    fn answer(&mut self, sent: LocalInstant, is_whole: bool, mut arrival: Arrival) -> Received<'_> {
+    fn answer(
+        &mut self,
+        sent: LocalInstant,
+        is_first: bool,
+        is_whole: bool,
+        mut arrival: Arrival,
+    ) -> Received<'_> {
         let is_unsent = self.has_unsent();
-        let head = match self.reader.head() {
+        let method = self.method;
+        let (head, left) = match self.reader.answer(method.has_body()) {
             Ok(None) => return Outcome::Nothing.into(),
-            Ok(Some(head)) if head.status() != REQUEST_TIMEOUT => head,
+            Ok(Some((head, left))) if head.status() != REQUEST_TIMEOUT => (head, left),
             // Only fields that the head does not borrow from: the reader is cleared by the next connection.
             refused => {
                 self.state = State::Closed;
@@ -463,7 +538,7 @@ impl Connection {
                 let error = match refused {
                     Err(error) => Some(error),
                     // It crossed the request on its way: the server had given up on the connection.
-                    Ok(head) => head.and_then(|head| head.date().err()),
+                    Ok(head) => head.and_then(|(head, _)| head.date().err()),
                 };
                 return Outcome::Lost(error.unwrap_or(Error::Closed { received: 0 })).into();
             }
@@ -472,18 +547,23 @@ impl Connection {
         if let Some(kernel) = arrival.kernel.as_mut().filter(|_| !is_whole || is_unsent) {
             kernel.departed = None;
         }
-        // Bytes behind the head are a body that HEAD forbids: never to be read as the next response.
-        let is_kept = head.persistent() && !head.is_followed() && !is_unsent;
-        if is_kept {
-            self.state = State::Ready { is_fresh: false };
-            self.ready_at = arrival.at;
-        } else {
-            self.state = State::Closed;
+        // Bytes behind the head are a body that HEAD forbids, or more than the body: never to be read as the next response.
+        let is_clean = head.persistent() && !head.is_followed() && !is_unsent;
+        // To read more of a body would cost more than another connection.
+        let left = left.filter(|left| is_clean && *left <= MAX_BODY);
+        self.state = match left {
+            Some(0) => State::Ready { is_fresh: false },
+            Some(left) => State::Draining { since: arrival.at, left },
+            None => State::Closed,
+        };
+        self.ready_at = arrival.at;
+        if left.is_none() {
             self.is_to_close = true;
             self.wire.clear();
             self.written = 0;
         }
-        Received::Answered { times: Times::new(sent, arrival), head, is_kept }
+        let times = Times::new(sent, arrival);
+        Received::Answered { method, times, head, is_first, is_kept: left.is_some() }
     }
 
     /// The other end closed the connection, or it broke (`error`). The driver has closed the socket.
@@ -521,7 +601,11 @@ impl Connection {
             }
             State::Ready { .. } if is_turned_away => Outcome::Unusable(reason(Phase::Connect)),
             State::Ready { is_fresh } => Outcome::Dropped { was_used: !is_fresh },
+            State::Draining { .. } => Outcome::Dropped { was_used: true },
             State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
+            State::Busy { .. } if is_untouched && phase == Some(Phase::Response) => {
+                Outcome::Unanswered { method: self.method, error: reason(Phase::Response) }
+            }
             State::Busy { .. } => Outcome::Lost(reason(phase.unwrap_or(Phase::Response))),
         }
     }
@@ -551,6 +635,10 @@ impl Connection {
                 self.close();
                 Outcome::Lost(timeout(sent))
             }
+            State::Draining { .. } => {
+                self.close();
+                Outcome::Dropped { was_used: true }
+            }
         }
     }
 }
@@ -567,6 +655,8 @@ fn is_unreachable(error: &Error) -> bool {
     ))
 }
 
+/// The longest body that is read to keep a connection, in bytes.
+const MAX_BODY: u64 = 64 * 1024;
 const UNASKED: &str = "it began before the request";
 /// Room for a request, and for most responses.
 const BUFFER: usize = 4096;

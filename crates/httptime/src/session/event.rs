@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::method::Method;
 use crate::observation::Observation;
 use crate::time::LocalInstant;
 
@@ -52,6 +53,13 @@ pub enum Event {
         /// Nothing is sent before this.
         retry_at: LocalInstant,
     },
+    /// The first request came to nothing, and the server is asked by another method from now on.
+    Fallback {
+        /// What was wrong.
+        error: Error,
+        /// The method from now on.
+        method: Method,
+    },
     /// The session is over.
     Ended {
         /// Why it failed; `None` if it has a result, which only the clocks at the end can still spoil
@@ -78,6 +86,9 @@ impl fmt::Display for Event {
                 write!(f, "response used after {took:?}; offset within {bounds}")
             }
             Self::Lost { error, .. } => write!(f, "{error}; trying again"),
+            Self::Fallback { error, method } => {
+                write!(f, "{error}; trying the method {method}")
+            }
             Self::Ended { error: Some(error) } => write!(f, "failed: {error}"),
             Self::Ended { error: None } => f.write_str("done"),
         }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::{Sessions, check};
 use crate::config::Config;
 use crate::error::Error;
+use crate::method::Method;
 use crate::select::Quorum;
 use crate::session::{Session, Target};
 use crate::time::ClockTie;
@@ -38,6 +39,8 @@ pub struct TargetsBuilder {
     servers: Vec<Result<Url, Error>>,
     proxy: Option<Result<Url, Error>>,
     tunnel: bool,
+    method: Method,
+    user_agent: Option<String>,
     config: Config,
 }
 
@@ -70,6 +73,20 @@ impl TargetsBuilder {
         self
     }
 
+    /// By which method the servers are asked [default: `auto`, `HEAD` or else `GET`].
+    #[must_use]
+    pub const fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// What requests say in `User-Agent`, to the proxy too; empty for nothing [default: `httptime/VERSION`].
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
     /// How to measure.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -80,11 +97,17 @@ impl TargetsBuilder {
     /// Checks all of it.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] for the first URL that cannot be used, and as [`Sessions::new`].
+    /// [`Error::InvalidUrl`] for the first URL that cannot be used, as [`Target::with_user_agent`], and as [`Sessions::new`].
     pub fn build(self) -> Result<Targets, Error> {
         let proxy = self.proxy.transpose()?;
-        let target =
-            |url: Result<Url, Error>| Target::of(url?, proxy.clone(), self.tunnel).map(Arc::new);
+        let target = |url: Result<Url, Error>| {
+            let target = Target::of(url?, proxy.clone(), self.tunnel)?;
+            let mut target = target.with_method(self.method)?;
+            if let Some(user_agent) = &self.user_agent {
+                target = target.with_user_agent(user_agent)?;
+            }
+            Ok(Arc::new(target))
+        };
         let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
         let quorum = check(targets.iter().map(Arc::as_ref), &self.config)?;
         Ok(Targets { targets, config: self.config, quorum })
@@ -145,6 +168,8 @@ mod tests {
         assert_eq!(kind(builder().server("ftp://192.0.2.3/")), Some("invalid_url"));
         assert_eq!(kind(builder().server("http://user:secret@192.0.2.3/")), Some("invalid_url"));
         assert_eq!(kind(builder().proxy("nonsense://")), Some("invalid_url"));
+        assert_eq!(kind(builder().user_agent("a\r\nX: b")), Some("invalid_config"));
+        assert_eq!(kind(builder().user_agent("")), None);
     }
 
     #[test]

@@ -1,0 +1,265 @@
+//! What becomes of measurements of servers with a fault: the share that ended with an error that
+//! says so, the share whose bounds hold, and the share that misses the truth while nobody is told.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::time::Duration;
+
+use httptime::schedule::Profile;
+use httptime::{Config, Measurement};
+use httptime_sim::worlds::{self, NamedWorld, Truth};
+use httptime_sim::{Outcome, SimConnections, SimHost, Verdict, World};
+
+const SEEDS: std::ops::Range<u64> = 0..200;
+const NO_TIME: Duration = Duration::ZERO;
+
+/// What became of the measurements in one world with one profile.
+#[derive(Debug, Default, Clone, Copy)]
+struct Shares {
+    caught: u32,
+    held: u32,
+    missed: u32,
+    failed: u32,
+    /// Errors within one standard deviation, and within two.
+    within: [u32; 2],
+    /// Those whose result claims that the `Date` advanced although none later than the first was seen.
+    unproven: u32,
+}
+
+impl Shares {
+    fn add(&mut self, outcome: &Outcome) {
+        let is_advanced = outcome.result.as_ref().is_ok_and(Measurement::date_advanced);
+        self.unproven += u32::from(is_advanced && !outcome.has_advanced);
+        if let Ok(measurement) = &outcome.result {
+            let error = outcome.error(measurement.offset()).abs();
+            for (count, deviations) in self.within.iter_mut().zip([1, 2]) {
+                *count += u32::from(error <= deviations * measurement.stddev());
+            }
+        }
+        *match outcome.verdict() {
+            Verdict::Caught => &mut self.caught,
+            Verdict::Held => &mut self.held,
+            Verdict::Missed => &mut self.missed,
+            _ => &mut self.failed,
+        } += 1;
+    }
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.caught + self.held + self.missed + self.failed;
+        let counts = [self.caught, self.held, self.missed, self.failed, self.unproven];
+        let share = |count, of| 100.0 * f64::from(count) / f64::from(of);
+        let [caught, held, missed, failed, unproven] = counts.map(|count| share(count, all));
+        let [one, two] = self.within.map(|count| share(count, self.held + self.missed));
+        write!(
+            f,
+            "caught {caught:5.1} %  held {held:5.1} %  missed {missed:5.1} %  failed {failed:5.1} %  \
+             Date never advanced {unproven:5.1} %  within one {one:5.1} %, two {two:5.1} %"
+        )
+    }
+}
+
+/// Who says how late the `Date` may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lag {
+    /// The caller: the world's stated lag.
+    Stated,
+    /// The library, from the header fields.
+    Derived,
+}
+
+fn measure(world: &NamedWorld, profile: Profile, lag: Lag) -> Shares {
+    let builder = Config::builder().profile(profile);
+    let builder = match lag {
+        Lag::Stated => builder.lag(world.stated_lag()),
+        Lag::Derived => builder,
+    };
+    let config = builder.build().expect("in range");
+    let shares = measure_in(|seed| world.world(seed), &config);
+    println!("{:24} {:8} {lag:?}: {shares}", world.name(), profile.name());
+    shares
+}
+
+/// Measures in the world of each seed.
+fn measure_in(world: impl Fn(u64) -> World, config: &Config) -> Shares {
+    let mut shares = Shares::default();
+    for seed in SEEDS {
+        shares.add(&world(seed).measure(config, seed));
+    }
+    shares
+}
+
+/// The worlds of such a kind with each profile.
+fn everywhere(is_meant: impl Fn(Truth) -> bool) -> Vec<(&'static NamedWorld, Profile, Shares)> {
+    println!("seeds {SEEDS:?}");
+    let worlds = worlds::ALL.iter().filter(|world| is_meant(world.truth()));
+    let pairs = worlds.flat_map(|world| Profile::ALL.iter().map(move |profile| (world, *profile)));
+    pairs.map(|(world, profile)| (world, profile, measure(world, profile, Lag::Stated))).collect()
+}
+
+#[test]
+fn bounds_hold_with_hardly_an_alarm_where_what_they_assume_is_true() {
+    let all = everywhere(|truth| truth != Truth::Broken);
+    let (mut caught, mut count) = (0, 0);
+    for (world, profile, shares) in all {
+        assert_eq!(shares.missed + shares.failed, 0, "{}, {profile}: {shares}", world.name());
+        caught += shares.caught;
+        count += shares.caught + shares.held;
+    }
+    assert!(1_000 * caught <= count, "{caught} false alarms in {count} measurements");
+}
+
+/// Checks may look at new connections and at other addresses.
+#[test]
+fn bounds_hold_with_hardly_an_alarm_on_new_connections_and_several_addresses() {
+    let (mut caught, mut count) = (0, 0);
+    for world in worlds::ALL.iter().filter(|world| world.truth() == Truth::Plain) {
+        for profile in Profile::ALL {
+            let config = Config::builder().profile(*profile).lag(world.stated_lag()).build();
+            let config = config.expect("in range");
+            let hosts = vec![SimHost::Server, SimHost::Server, SimHost::Server];
+            let connections = SimConnections::new().handshake().named(hosts, Some(NO_TIME));
+            let shares = measure_in(
+                |seed| {
+                    let responses = [1, 5, 100][usize::try_from(seed % 3).expect("few")];
+                    let connections = connections.clone().closing_after(responses);
+                    world.world(seed).with_connections(connections)
+                },
+                &config,
+            );
+            assert_eq!(shares.missed + shares.failed, 0, "{}, {profile}: {shares}", world.name());
+            caught += shares.caught;
+            count += shares.caught + shares.held;
+        }
+    }
+    assert!(1_000 * caught <= count, "{caught} false alarms in {count} measurements");
+}
+
+#[test]
+fn a_fault_of_the_server_is_never_taken_for_one_of_the_network() {
+    for (world, profile, shares) in everywhere(|truth| truth == Truth::Broken) {
+        assert_eq!(shares.failed, 0, "{}, {profile}: {shares}", world.name());
+    }
+}
+
+#[test]
+fn the_share_that_is_caught_is_counted_apart_from_the_share_that_misses() {
+    // A lag that is always the same cannot be seen; a lag that changes can.
+    let balanced =
+        |name| measure(worlds::named(name).expect("listed"), Profile::Balanced, Lag::Stated);
+    let (constant, changing) = (balanced("lag-constant"), balanced("lag-understated"));
+    assert_eq!((constant.caught, constant.missed), (0, 200), "{constant}");
+    assert!(changing.caught > 80, "{changing}");
+}
+
+/// Measures in each of these worlds with each profile, and holds the shares against the bar.
+fn hold(names: &[&str], lag: Lag, is_good: impl Fn(&Shares) -> bool) {
+    println!("seeds {SEEDS:?}");
+    let mut bad = Vec::new();
+    for name in names {
+        for profile in Profile::ALL {
+            let shares = measure(worlds::named(name).expect("listed"), *profile, lag);
+            if !is_good(&shares) {
+                bad.push(format!("{name}, {profile}: {shares}"));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "below the bar:\n{}", bad.join("\n"));
+}
+
+/// No more than 5 % miss the truth while nobody is told.
+fn is_named_or_true(shares: &Shares) -> bool {
+    shares.missed + shares.failed <= FEW
+}
+
+fn is_always_named_or_true(shares: &Shares) -> bool {
+    shares.missed + shares.failed == 0
+}
+
+#[test]
+fn two_clocks_5_ms_apart_are_named_or_one_of_them_is_in_the_bounds() {
+    hold(&["two-clocks-5ms", "two-clocks-random-5ms"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn two_clocks_50_ms_apart_are_named_or_one_of_them_is_in_the_bounds() {
+    hold(&["two-clocks-50ms", "two-clocks-random-50ms"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn two_clocks_400_ms_apart_are_named_or_one_of_them_is_in_the_bounds() {
+    hold(&["two-clocks-400ms", "two-clocks-random-400ms"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn two_clocks_balanced_by_connection_or_address_are_named_or_one_of_them_is_in_the_bounds() {
+    hold(&["balanced-50ms", "two-addresses-50ms"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn a_clock_that_is_300_ppm_off_is_named_or_in_the_bounds() {
+    hold(&["server-drift-300"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn a_clock_that_is_1000_ppm_off_is_named_or_in_the_bounds() {
+    hold(&["server-drift-1000"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn a_clock_that_is_5000_ppm_off_is_named_or_in_the_bounds() {
+    hold(&["server-drift-5000"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn a_lag_that_changes_beyond_the_stated_one_is_named_or_the_bounds_hold() {
+    hold(&["lag-understated"], Lag::Stated, is_named_or_true);
+}
+
+#[test]
+fn the_derived_lag_of_a_front_that_passes_on_a_date_covers_its_origin() {
+    hold(&["proxy-passed-on"], Lag::Derived, is_always_named_or_true);
+}
+
+#[test]
+fn the_derived_lag_covers_the_first_response_of_a_connection() {
+    hold(&["first-late"], Lag::Derived, is_always_named_or_true);
+}
+
+#[test]
+fn the_derived_lag_of_a_cache_adds_to_that_of_its_origin() {
+    hold(&["cached-second"], Lag::Derived, is_always_named_or_true);
+}
+
+#[test]
+fn nothing_is_believed_that_never_saw_the_date_advance() {
+    hold(&["frozen", "frozen-silent"], Lag::Stated, |shares| {
+        shares.unproven == 0 && is_always_named_or_true(shares)
+    });
+}
+
+#[test]
+fn one_frozen_clock_of_four_is_named_or_another_is_in_the_bounds() {
+    hold(&["frozen-worker", "frozen-worker-random"], Lag::Stated, is_named_or_true);
+}
+
+/// 68 and 95 % are due; 200 measurements tell them from 60 and 90 %.
+fn is_deviation_true(shares: &Shares) -> bool {
+    let [one, two] = shares.within;
+    let measured = shares.held + shares.missed;
+    10 * one >= 6 * measured && 10 * two >= 9 * measured
+}
+
+#[test]
+fn standard_deviations_are_true_under_a_rate_limit() {
+    hold(&["rate-limited", "rate-limited-deep"], Lag::Stated, is_deviation_true);
+}
+
+#[test]
+fn standard_deviations_are_true_where_the_server_is_busy() {
+    hold(&["busy"], Lag::Stated, is_deviation_true);
+}
+
+/// 5 % of [`SEEDS`].
+const FEW: u32 = 10;

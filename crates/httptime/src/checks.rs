@@ -1,0 +1,277 @@
+//! Checks: requests whose answer is already known, sent to test what the bounds assume.
+//!
+//! A schedule aims each request into the remaining uncertainty, where every answer is possible. Two clocks behind one name, a
+//! clock that runs too fast, a lag that changes: none of them contradicts such requests. So a fifth of the requests goes where
+//! the answer is known:
+//!
+//! ```text
+//!  local time ──────────────────┬───────[ flip ]───────┬───────────────────▶
+//!             before: received ─┘  T − u      T − l    └─ sent: after
+//! ```
+//!
+//! T is the instant at which the server's second begins if the offset is zero, [l, u] the remaining uncertainty of the offset. A
+//! check before the flip is received before it can come, one after it is sent when it has come. Four of five keep as close to the
+//! flip as the round trip allows, on both sides in turn: that finds clocks that are little apart. The fifth lies anywhere in the
+//! second, and finds what comes from a cache or a clock that stands still. Most go over a connection of their own, to meet the other
+//! servers behind the name.
+//!
+//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag that changes, or two clocks
+//! asked at random, where the requests have converged between them). Two checks on each side then miss it with probability
+//! p² (1 − p)², which is at most 1/16, and 1/30 on average over p.
+//!
+//! An answer that does not fit contradicts the bounds, or lies inside what they allow for (a lag) and widens the estimate.
+
+use std::time::Duration;
+
+use crate::progress::Progress;
+use crate::schedule::View;
+use crate::time::{LocalInstant, duration_to_nanos};
+
+/// The checks of one measurement.
+#[derive(Debug, Clone)]
+pub(crate) struct Checks {
+    wanted: u32,
+    sent: Sent,
+    /// When the latest one before a flip was to leave: for half a second there is a connection apart.
+    spare: Option<LocalInstant>,
+}
+
+/// How many of each kind were sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sent {
+    before: u32,
+    after: u32,
+    anywhere: u32,
+}
+
+/// A check that is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) at: LocalInstant,
+    /// Sent later than this, its answer may not be known.
+    pub(crate) latest: LocalInstant,
+    pub(crate) connection: CheckConnection,
+    side: Side,
+}
+
+/// Over which connection a check is to go.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckConnection {
+    /// That of the other requests.
+    Shared,
+    /// One apart from that of the other requests, which may be under way at the same time.
+    Spare,
+    /// The same, and it carried no request before: it may lead to another server behind the name.
+    Fresh,
+}
+
+/// What the schedule wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scheduled {
+    /// A request that leaves then.
+    At(LocalInstant),
+    /// A response that is under way.
+    Reply,
+    /// Nothing more.
+    Nothing,
+}
+
+/// Where a check lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Just before the flip.
+    Before,
+    /// Just after it.
+    After,
+    /// Anywhere in the second.
+    Anywhere,
+}
+
+impl Checks {
+    /// For a measurement of at most so many requests. With a gap between them each check costs seconds and takes no request's
+    /// place at the flip, so more are possible.
+    pub(crate) fn of(requests: u32, gap: Duration) -> Self {
+        let share = if gap.is_zero() { SHARE } else { SHARE_WITH_GAPS };
+        let wanted =
+            if requests < FEWEST_REQUESTS { 0 } else { (requests / share).clamp(FEWEST, MOST) };
+        Self { wanted, ..Self::none() }
+    }
+
+    pub(crate) fn none() -> Self {
+        Self { wanted: 0, sent: Sent::default(), spare: None }
+    }
+
+    /// How many are still to be sent.
+    pub(crate) const fn left(&self) -> u32 {
+        self.wanted.saturating_sub(self.sent())
+    }
+
+    const fn sent(&self) -> u32 {
+        let Sent { before, after, anywhere } = self.sent;
+        before + after + anywhere
+    }
+
+    /// One that was planned was sent.
+    pub(crate) const fn note(&mut self, check: &Check) {
+        match check.side {
+            Side::Before => {
+                self.sent.before += 1;
+                self.spare = Some(check.at);
+            }
+            Side::After => self.sent.after += 1,
+            Side::Anywhere => self.sent.anywhere += 1,
+        }
+    }
+
+    /// Whether a measurement may end early, because its target is reached or nothing is left to gain.
+    pub(crate) const fn are_enough(&self) -> bool {
+        self.sent() >= self.wanted || self.sent() >= FEWEST
+    }
+
+    /// A check that fits beside what the schedule wants, if it is time for one; when that is nothing, the next one possible.
+    pub(crate) fn plan(
+        &self,
+        view: &View<'_>,
+        scheduled: Scheduled,
+        gap: Duration,
+    ) -> Option<Check> {
+        let progress = view.progress();
+        if self.left() == 0 || progress.has_check_under_way() {
+            return None;
+        }
+        let from = progress
+            .last_sent()
+            .map_or(view.earliest(), |last| last.saturating_add(gap).max(view.earliest()));
+        let is_apart = gap.is_zero()
+            && self.is_pair_open()
+            && self.spare.is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
+        // Once one was sent before a flip, one after it follows: if servers take turns, the same one answers both.
+        if !is_apart && !matches!(scheduled, Scheduled::Nothing) && !self.is_time(view) {
+            return None;
+        }
+        if progress.outstanding() > 0 {
+            let (_, left) = self.sides()[1];
+            let after = self.check(Side::After, progress, from, is_apart)?;
+            let is_soon = after.at.saturating_since(from) < QUARTER_SECOND;
+            let is_next = match scheduled {
+                Scheduled::At(next) => after.at < next,
+                _ => true,
+            };
+            return (is_apart && left > 0 && is_soon && is_next).then_some(after);
+        }
+        let round_trip = progress.round_trip_median()?;
+        // With a gap between requests, every check makes the next request later. One on a connection apart may still be under way
+        // when the next request leaves.
+        let fits = |check: &Check| match scheduled {
+            _ if !gap.is_zero() => self.is_turn_of(check.side),
+            Scheduled::At(_) if check.side == Side::After && !is_apart => false,
+            Scheduled::At(next) if check.connection == CheckConnection::Shared => {
+                check.at.saturating_add(round_trip * 2) < next
+            }
+            Scheduled::At(next) => check.at < next,
+            Scheduled::Reply => false,
+            Scheduled::Nothing => true,
+        };
+        let possible = self.sides().into_iter().filter(|(_, left)| *left > 0);
+        let checks = possible.filter_map(|(side, _)| self.check(side, progress, from, is_apart));
+        checks.filter(fits).min_by_key(|check| check.at)
+    }
+
+    const fn is_pair_open(&self) -> bool {
+        self.sent.before > self.sent.after
+    }
+
+    /// How many are left on each side.
+    fn sides(&self) -> [(Side, u32); 3] {
+        let anywhere = self.wanted / 7;
+        let before = (self.wanted - anywhere).div_ceil(2);
+        let after = self.wanted - anywhere - before;
+        [
+            (Side::Before, before.saturating_sub(self.sent.before)),
+            (Side::After, after.saturating_sub(self.sent.after)),
+            (Side::Anywhere, if self.left() == 1 { anywhere - self.sent.anywhere } else { 0 }),
+        ]
+    }
+
+    /// Which side is next where checks do not come in pairs: two before and two after. If servers take turns, each answers one of two.
+    const fn is_turn_of(&self, side: Side) -> bool {
+        match side {
+            Side::Before => matches!(self.sent() % 6, 0 | 1 | 4),
+            Side::After => matches!(self.sent() % 6, 2 | 3 | 5),
+            Side::Anywhere => true,
+        }
+    }
+
+    /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the more they can tell.
+    fn is_time(&self, view: &View<'_>) -> bool {
+        let (progress, limits) = (view.progress(), view.limits());
+        let per_mille = |part: u128, whole: u128| (part * 1000).checked_div(whole).unwrap_or(1000);
+        let begun = progress.first_sent().unwrap_or(view.earliest());
+        let spent = view.earliest().saturating_since(begun);
+        let scheduled = limits.requests().saturating_sub(progress.checks());
+        let requests = per_mille(progress.scheduled().into(), scheduled.into());
+        let seconds = per_mille(spent.as_nanos(), limits.duration().as_nanos());
+        let sent = u128::from(self.sent());
+        let wanted = u128::from(self.wanted);
+        requests >= 800 + 200 * sent / wanted || seconds >= 400 + 500 * sent / wanted
+    }
+
+    /// The first on this side that can be sent from then on; `None` while too much is unknown.
+    fn check(
+        &self,
+        side: Side,
+        progress: &Progress,
+        from: LocalInstant,
+        is_apart: bool,
+    ) -> Option<Check> {
+        let unknown = progress.flips()?;
+        if unknown.width() > MOST_UNKNOWN {
+            return None;
+        }
+        let near = progress.decisive_distance(from)?;
+        let flip = unknown.midpoint();
+        let after = |away: Duration, from| progress.aim(flip.saturating_sub(away.into()), from);
+        let (at, latest, connection) = match side {
+            Side::Before => {
+                let at = progress.aim(flip.saturating_add(near.into()), from);
+                (at, at.saturating_add(near / 4), CheckConnection::Fresh)
+            }
+            Side::After => {
+                let slack = progress.round_trip_median()? * 4 + MILLISECOND * 2;
+                let at = after(near, from.saturating_sub(slack)).max(from);
+                let connection =
+                    if is_apart { CheckConnection::Spare } else { CheckConnection::Shared };
+                (at, at.saturating_add(QUARTER_SECOND), connection)
+            }
+            Side::Anywhere => {
+                let room = (QUARTER_SECOND * 4).saturating_sub(near * 2);
+                let at = after(near.saturating_add(share(progress, room)), from);
+                (at, at.saturating_add(near), CheckConnection::Shared)
+            }
+        };
+        Some(Check { at, latest, connection, side })
+    }
+}
+
+/// A part of `room` that differs from one measurement to the next.
+fn share(progress: &Progress, room: Duration) -> Duration {
+    let begun = progress.first_sent().map_or(0, LocalInstant::as_nanos).unsigned_abs();
+    let phase = begun.wrapping_mul(GOLDEN_64) >> 44;
+    Duration::from_nanos((duration_to_nanos(room).unsigned_abs() >> 20) * phase)
+}
+
+/// One request of so many is a check.
+const SHARE: u32 = 4;
+const SHARE_WITH_GAPS: u32 = 3;
+/// At least three on each side of the flip, and no more than a third of the requests. A measurement with less room has none to
+/// spare: each request halves the remaining uncertainty.
+const FEWEST: u32 = 6;
+const FEWEST_REQUESTS: u32 = 3 * FEWEST;
+const MOST: u32 = 12;
+/// With more than this unknown, no answer is known.
+const MOST_UNKNOWN: Duration = QUARTER_SECOND;
+const QUARTER_SECOND: Duration = Duration::from_millis(250);
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// 2⁶⁴ divided by the golden ratio.
+const GOLDEN_64: u64 = 0x9e37_79b9_7f4a_7c15;

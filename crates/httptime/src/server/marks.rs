@@ -1,0 +1,188 @@
+/// What a response head shows of the servers that it passed: how many `Server` fields it has and where they stand, `Via`, and the
+/// marks of caches.
+///
+/// [`ResponseHead::marks`](crate::http::ResponseHead::marks) gives them; an [`Exchange`](crate::Exchange) keeps them. The default
+/// is that of a head of which nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Marks {
+    order: Order,
+    /// As Apache writes a `Date` of its own: `Date` and `Server` first, and `Content-Type` behind `Connection`.
+    is_typed_late: bool,
+    servers: u8,
+    vias: u8,
+    hits: u8,
+}
+
+/// How `Server` and `Date` stand to each other. The later variants prove what the earlier ones do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) enum Order {
+    /// One is missing, or there are several.
+    #[default]
+    Unknown,
+    /// `Date` is first.
+    DateFirst,
+    /// `Server` is first.
+    ServerFirst,
+    /// `Server` is the first field of the head, and `Date` the second, but for `Via`: tinyproxy writes its own in front.
+    ServerThenDate,
+}
+
+impl Marks {
+    /// As a number, for programs in other languages that hand it back to [`from_bits`](Self::from_bits). 0 is the default.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        let order = self.order as u8 | if self.is_typed_late { TYPED_LATE } else { 0 };
+        u32::from_be_bytes([order, self.servers, self.vias, self.hits])
+    }
+
+    /// What [`bits`](Self::bits) gave. Any other number gives some marks.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        let [order, servers, vias, hits] = bits.to_be_bytes();
+        let is_typed_late = order & TYPED_LATE != 0;
+        let order = match order & !TYPED_LATE {
+            1 => Order::DateFirst,
+            2 => Order::ServerFirst,
+            3 => Order::ServerThenDate,
+            _ => Order::Unknown,
+        };
+        Self { order, is_typed_late, servers, vias, hits }
+    }
+
+    pub(crate) const fn order(self) -> Order {
+        self.order
+    }
+
+    pub(crate) const fn has_several_servers(self) -> bool {
+        self.servers > 1
+    }
+
+    pub(crate) const fn is_typed_late(self) -> bool {
+        self.is_typed_late
+    }
+
+    /// Proxies that name themselves.
+    pub(crate) const fn vias(self) -> u8 {
+        self.vias
+    }
+
+    /// Caches that say that they had the response.
+    pub(crate) const fn hits(self) -> u8 {
+        self.hits
+    }
+}
+
+/// Beside the order in [`Marks::bits`].
+const TYPED_LATE: u8 = 0x10;
+
+/// Reads [`Marks`], field by field.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MarksReader {
+    marks: Marks,
+    server_at: usize,
+    date_at: usize,
+    dates: u8,
+    /// Where the last `Connection` is, and the first `Content-Type`.
+    connection_at: Option<usize>,
+    content_type_at: Option<usize>,
+    /// `Via` fields so far.
+    vias: usize,
+}
+
+impl MarksReader {
+    /// Field number `at` is `Server`.
+    pub(crate) fn server(&mut self, at: usize) {
+        self.server_at = at - self.vias;
+        self.marks.servers = self.marks.servers.saturating_add(1);
+    }
+
+    /// Field number `at` is `Date`.
+    pub(crate) fn date(&mut self, at: usize) {
+        self.date_at = at - self.vias;
+        self.dates = self.dates.saturating_add(1);
+    }
+
+    /// Field number `at` is `Connection`.
+    pub(crate) fn connection(&mut self, at: usize) {
+        self.connection_at = Some(at);
+    }
+
+    /// Field number `at` is `Content-Type`.
+    pub(crate) fn content_type(&mut self, at: usize) {
+        self.content_type_at.get_or_insert(at);
+    }
+
+    /// `Via`: one member for each proxy.
+    pub(crate) fn via(&mut self, value: &[u8]) {
+        self.vias += 1;
+        self.marks.vias = self.marks.vias.saturating_add(count(value, |_| true));
+    }
+
+    /// `X-Cache` and its like.
+    pub(crate) fn cache(&mut self, value: &[u8]) {
+        self.marks.hits = self.marks.hits.saturating_add(count(value, is_hit));
+    }
+
+    /// `X-Varnish`: the number of the request, and of the one that put the response into the cache.
+    pub(crate) fn varnish(&mut self, value: &[u8]) {
+        let has_two = |member: &[u8]| words(member).count() > 1;
+        self.marks.hits = self.marks.hits.saturating_add(count(value, has_two));
+    }
+
+    /// `Cache-Status`, RFC 9211.
+    pub(crate) fn cache_status(&mut self, value: &[u8]) {
+        self.marks.hits = self.marks.hits.saturating_add(count(value, is_status_hit));
+    }
+
+    /// What was read.
+    pub(crate) fn marks(self) -> Marks {
+        let order = match (self.marks.servers, self.dates, self.server_at, self.date_at) {
+            (1, 1, 0, 1) => Order::ServerThenDate,
+            (1, 1, server, date) if server < date => Order::ServerFirst,
+            (1, 1, ..) => Order::DateFirst,
+            _ => Order::Unknown,
+        };
+        let are_first = order == Order::DateFirst && (self.date_at, self.server_at) == (0, 1);
+        let is_typed_late =
+            are_first && self.connection_at.is_some() && self.content_type_at > self.connection_at;
+        Marks { order, is_typed_late, ..self.marks }
+    }
+}
+
+/// How many members of a list are such.
+fn count(list: &[u8], is_such: impl Fn(&[u8]) -> bool) -> u8 {
+    let members = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let such = members.filter(|member| !member.is_empty() && is_such(member)).count();
+    u8::try_from(such).unwrap_or(u8::MAX)
+}
+
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
+
+/// `HIT`, `TCP_MEM_HIT from cache.example`, `Hit from cloudfront`, `RefreshHit`, `hit-stale`, and what nginx and Cloudflare say of a
+/// stored response that they had to look at twice. The name of the cache, behind `from`, does not count.
+fn is_hit(member: &[u8]) -> bool {
+    let is_name = |word: &&[u8]| word.eq_ignore_ascii_case(b"from");
+    words(member)
+        .take_while(|word| !is_name(word))
+        .flat_map(|word| word.split(|byte| !byte.is_ascii_alphanumeric()))
+        .any(|part| ends_with_hit(part) || STORED.iter().any(|it| part.eq_ignore_ascii_case(it)))
+}
+
+fn ends_with_hit(part: &[u8]) -> bool {
+    part.len().checked_sub(3).is_some_and(|at| part[at..].eq_ignore_ascii_case(b"hit"))
+}
+
+/// Other words for a response out of the cache.
+const STORED: &[&[u8]] = &[b"stale", b"updating", b"revalidated", b"cached"];
+
+/// `ExampleCache; hit; ttl=30`. A response that several requests share (`collapsed`) is older than the later ones.
+fn is_status_hit(member: &[u8]) -> bool {
+    let parameters = member.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
+    parameters.map(|parameter| parameter.split(|byte| *byte == b'=')).any(|mut parameter| {
+        let name = parameter.next().unwrap_or_default().trim_ascii();
+        let is_such = name.eq_ignore_ascii_case(b"hit") || name.eq_ignore_ascii_case(b"collapsed");
+        is_such && parameter.next().map(<[u8]>::trim_ascii) != Some(b"?0")
+    })
+}

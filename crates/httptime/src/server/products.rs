@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use super::marks::Order;
+
+/// Server software, and how late the `Date` is that it makes.
+#[derive(Debug)]
+pub(super) struct Product {
+    /// As it writes itself. With a `/`: the beginning of name and version.
+    pub(super) name: &'static str,
+    /// In the first response of a connection.
+    pub(super) first: Duration,
+    /// In the later ones.
+    pub(super) kept: Duration,
+    pub(super) maker: Maker,
+}
+
+/// What proves that a product made the `Date` that has its name beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// Nothing is needed: it passes on none.
+    Itself,
+    /// At least this order of `Server` and `Date`.
+    ByOrder(Order),
+    /// Apache: `Content-Type` behind `Connection`, or a request that it answers by itself.
+    ByTypeOrRequest,
+    /// A request that it answers by itself.
+    ByRequest,
+    /// Nothing is known that would.
+    Unproven,
+}
+
+impl Product {
+    /// The product that the value of a `Server` field names first.
+    pub(super) fn of(server: &str) -> Option<&'static Self> {
+        let mut words = server.split([' ', '(']);
+        let mut word = words.next()?;
+        if word.split('/').next().is_some_and(|name| name.eq_ignore_ascii_case("Python")) {
+            // The language, and then the library: `Python/3.11 aiohttp/3.8.4`.
+            word = words.next()?;
+        }
+        let name = word.split('/').next().unwrap_or_default();
+        PRODUCTS.iter().find(|product| {
+            let known = product.name;
+            match known.contains('/') {
+                true => word.get(..known.len()).is_some_and(|it| it.eq_ignore_ascii_case(known)),
+                false => name.eq_ignore_ascii_case(known),
+            }
+        })
+    }
+
+    const fn new(name: &'static str, micros: u64, maker: Maker) -> Self {
+        let lag = Duration::from_micros(micros);
+        Self { name, first: lag, kept: lag, maker }
+    }
+}
+
+const BY_ITSELF: Maker = Maker::Itself;
+
+const PRODUCTS: &[Product] = &[
+    // Front servers.
+    Product::new("nginx", 1_000, Maker::ByOrder(Order::ServerThenDate)),
+    Product::new("Caddy", 1_000, Maker::ByOrder(Order::ServerFirst)),
+    Product::new("Apache", 1_000, Maker::ByTypeOrRequest),
+    Product {
+        name: "lighttpd",
+        // Handled before the loop updates its clock: the phase of the tick, and up to a second of idling.
+        first: Duration::from_millis(2_020),
+        kept: Duration::from_millis(1_020),
+        maker: Maker::ByRequest,
+    },
+    Product::new("h2o/2.2", 2_000, BY_ITSELF),
+    // From 2.3 it passes on the origin's.
+    Product::new("h2o", 2_000, Maker::Unproven),
+    Product::new("envoy", 510_000, Maker::Unproven),
+    // The reverse proxies that are made with these copy the origin's; Jetty makes one only where it is told to.
+    Product::new("Jetty", 2_000, Maker::Unproven),
+    Product::new("Kestrel", 1_020_000, Maker::Unproven),
+    // Stamped for each response or each turn of the event loop.
+    Product::new("BaseHTTP", 1_000, BY_ITSELF),
+    Product::new("SimpleHTTP", 1_000, BY_ITSELF),
+    // Made again when it is a second old.
+    Product::new("gunicorn/asgi", 1_020_000, BY_ITSELF),
+    Product::new("gunicorn", 1_000, BY_ITSELF),
+    Product::new("waitress", 1_000, BY_ITSELF),
+    Product::new("TornadoServer", 1_000, BY_ITSELF),
+    Product::new("Cheroot", 1_000, BY_ITSELF),
+    Product::new("CherryPy", 1_000, BY_ITSELF),
+    Product::new("aiohttp", 1_000, BY_ITSELF),
+    Product::new("granian", 1_000, BY_ITSELF),
+    Product::new("hypercorn-h11", 1_000, BY_ITSELF),
+    Product::new("rclone", 1_000, BY_ITSELF),
+    Product::new("WEBrick", 1_000, BY_ITSELF),
+    Product::new("WSGIServer", 1_000, BY_ITSELF),
+    // Coarse `time()`: up to two kernel ticks at 100 a second.
+    Product::new("busybox", 25_000, BY_ITSELF),
+    Product::new("mini_httpd", 25_000, BY_ITSELF),
+    Product::new("micro_httpd", 25_000, BY_ITSELF),
+    Product::new("webfs", 25_000, BY_ITSELF),
+    Product::new("Icecast", 25_000, BY_ITSELF),
+    Product::new("Transmission", 25_000, BY_ITSELF),
+    Product::new("TwistedWeb", 25_000, BY_ITSELF),
+    // Updated by a timer.
+    Product::new("fasthttp", 1_020_000, BY_ITSELF),
+    Product::new("uWebSockets_20", 1_020_000, BY_ITSELF),
+    // Ten sleeps of 0.1 s, which take longer when it is busy.
+    Product::new("uvicorn", 2_020_000, BY_ITSELF),
+];
