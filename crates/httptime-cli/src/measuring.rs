@@ -76,11 +76,11 @@ pub(crate) struct OnlyFamily {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Measuring {
-    /// How much to spend: polite (≤ 12 requests, one a second), balanced (≤ 24, 10.5 s) or fast (≤ 64, 5 s)
+    /// How much to spend: polite (≤ 24 requests, one a second, 40 s), balanced (≤ 48, 10.5 s) or fast (≤ 64, 6 s)
     #[arg(long, value_name = "NAME", default_value_t)]
     profile: Profile,
 
-    /// Most requests to each server [default: the profile's]
+    /// Most requests to each server; of 18 or more up to 12 are checks [default: the profile's]
     #[arg(short = 'n', long, value_name = "N")]
     requests: Option<u32>,
 
@@ -104,7 +104,7 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "S")]
     lag: Option<Seconds>,
 
-    /// How fast the two clocks may come apart, in parts per million [default: 100]
+    /// How fast the two clocks may come apart, in parts per million [default: 300]
     #[arg(long, value_name = "PPM")]
     drift_ppm: Option<u32>,
 

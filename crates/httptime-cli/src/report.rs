@@ -6,7 +6,7 @@ use httptime::Ended;
 use httptime::server::LagSource;
 use httptime::survey::Survey;
 use httptime::{Assumptions, Error, Interval, Measurement, Offset, Url};
-use httptime_clock::Action;
+use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -21,7 +21,11 @@ pub(crate) fn survey(survey: &Survey, output: &Output) -> bool {
         print_json(survey);
         return survey.combined().is_ok();
     }
-    lines(survey, "", output)
+    let measured = lines(survey, "", output);
+    if survey.combined().is_ok_and(|measurement| !measurement.date_advanced()) {
+        print(&format!("not to be corrected by: {}", Refusal::DateNotAdvanced));
+    }
+    measured
 }
 
 /// Prints what came of a correction.
@@ -61,7 +65,7 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
             print(&format!("{label}{}{}", sentence(measurement), majority(survey, measurement)));
             if output.verbose {
                 print(&assumptions(measurement));
-                print(&timestamps(measurement));
+                print(&exchanges(measurement));
             }
             if let Ended::Lost(error) = measurement.ended() {
                 complaint(&format!("ended early: {error}"));
@@ -203,12 +207,17 @@ fn lag_reason(assumed: &Assumptions) -> String {
     format!("{source}{caches}{remedy}")
 }
 
-fn timestamps(measurement: &Measurement) -> String {
+fn exchanges(measurement: &Measurement) -> String {
     let method = measurement
         .method()
         .map_or(String::new(), |method| format!(" to {}", method.to_string().to_uppercase()));
+    let checks = match measurement.checks() {
+        0 => "none of the requests was a check".to_owned(),
+        1 => "1 of the requests was a check".to_owned(),
+        checks => format!("{checks} of the requests were checks"),
+    };
     format!(
-        "{} responses{method}; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
+        "{} responses{method}; {checks}; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
         measurement.observations(),
         measurement.sent_by_kernel(),
         measurement.received_by_kernel(),

@@ -193,13 +193,13 @@ struct addrinfo;
 // The system call failed with another error number.
 #define HTTPTIME_ERROR_CLOCK_FAILED 74
 
-// At most 24 requests and about ten seconds, on one connection.
+// At most 48 requests and about ten seconds, on one connection; up to 12 are checks, on another one.
 #define HTTPTIME_PROFILE_BALANCED 0
 
-// At most one request a second and 12 in all.
+// At most one request a second and 24 in all, 8 of them checks.
 #define HTTPTIME_PROFILE_POLITE 1
 
-// At most 64 requests and five seconds, up to four under way at once.
+// At most 64 requests and six seconds, up to four under way at once and a check; up to 12 are checks.
 #define HTTPTIME_PROFILE_FAST 2
 
 // How likely each offset is, given how round trips split. The most precise.
@@ -431,6 +431,9 @@ struct addrinfo;
 // The steps since the start come to more than is allowed in all.
 #define HTTPTIME_REFUSAL_ACCUMULATED 4
 
+// The server's Date was not seen to advance.
+#define HTTPTIME_REFUSAL_DATE_NOT_ADVANCED 5
+
 // Ends a measurement under way, from another thread or from a signal handler. Named in httptime_options. It serves once:
 // what is begun with a used one ends at once.
 typedef struct httptime_canceller httptime_canceller;
@@ -516,7 +519,7 @@ typedef struct httptime_options {
     int32_t family;
     // The most requests to send to one server, up to 1000. 0, the default: as many as the profile has.
     uint32_t requests;
-    // The two clocks come apart no faster than this, in parts per million; up to 10,000. Default: 100.
+    // The two clocks come apart no faster than this, in parts per million; up to 10,000. Default: 300.
     uint32_t drift_ppm;
     // Through the proxy: not 0 has it open a tunnel (CONNECT) instead of forwarding requests. Default: 0.
     int32_t tunnel;
@@ -596,7 +599,10 @@ typedef struct httptime_measurement {
     uint32_t sent_by_kernel;
     // Of these, how many came at a time that the kernel gave.
     uint32_t received_by_kernel;
-    // For how many caches on the way the lag includes 1.02 s each.
+    // Of the requests, how many were checks, whose answer was known before they were sent.
+    uint32_t checks;
+    // Whether the server's Date was seen to advance: 1 or 0. If not, it may stand still, and no clock is corrected by it.
+    int32_t date_advanced;
     // The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
     char server[136];
     // How the server was asked: HTTPTIME_METHOD_*. HTTPTIME_METHOD_AUTO for several servers that were asked by different methods, and

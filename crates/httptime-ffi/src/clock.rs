@@ -37,6 +37,8 @@ pub const HTTPTIME_REFUSAL_BEFORE_FLOOR: i32 = 2;
 pub const HTTPTIME_REFUSAL_TOO_FAR: i32 = 3;
 /// The steps since the start come to more than is allowed in all.
 pub const HTTPTIME_REFUSAL_ACCUMULATED: i32 = 4;
+/// The server's Date was not seen to advance.
+pub const HTTPTIME_REFUSAL_DATE_NOT_ADVANCED: i32 = 5;
 
 /// The rules for correcting a clock. Filled by httptime_policy_init, then changed where wanted. A negative limit is none.
 #[repr(C)]
@@ -275,6 +277,7 @@ impl From<Action> for httptime_decision {
                 Some(Refusal::BoundsTooWide { .. }) => HTTPTIME_REFUSAL_BOUNDS_TOO_WIDE,
                 Some(Refusal::BeforeFloor { .. }) => HTTPTIME_REFUSAL_BEFORE_FLOOR,
                 Some(Refusal::Accumulated { .. }) => HTTPTIME_REFUSAL_ACCUMULATED,
+                Some(Refusal::DateNotAdvanced) => HTTPTIME_REFUSAL_DATE_NOT_ADVANCED,
                 Some(_) => HTTPTIME_REFUSAL_TOO_FAR,
             },
             reason: array(&refusal.map(|refusal| refusal.to_string()).unwrap_or_default()),

@@ -15,11 +15,11 @@ use crate::failure::Failure;
 use crate::progress::httptime_progress;
 use crate::status::{HTTPTIME_ERROR_INVALID_CONFIG, httptime_status};
 
-/// At most 24 requests and about ten seconds, on one connection.
+/// At most 48 requests and about ten seconds, on one connection; up to 12 are checks, on another one.
 pub const HTTPTIME_PROFILE_BALANCED: i32 = 0;
-/// At most one request a second and 12 in all.
+/// At most one request a second and 24 in all, 8 of them checks.
 pub const HTTPTIME_PROFILE_POLITE: i32 = 1;
-/// At most 64 requests and five seconds, up to four under way at once.
+/// At most 64 requests and six seconds, up to four under way at once and a check; up to 12 are checks.
 pub const HTTPTIME_PROFILE_FAST: i32 = 2;
 
 /// How likely each offset is, given how round trips split. The most precise.
@@ -100,7 +100,7 @@ pub struct httptime_options {
     pub family: i32,
     /// The most requests to send to one server, up to 1000. 0, the default: as many as the profile has.
     pub requests: u32,
-    /// The two clocks come apart no faster than this, in parts per million; up to 10,000. Default: 100.
+    /// The two clocks come apart no faster than this, in parts per million; up to 10,000. Default: 300.
     pub drift_ppm: u32,
     /// Through the proxy: not 0 has it open a tunnel (CONNECT) instead of forwarding requests. Default: 0.
     pub tunnel: i32,

@@ -174,8 +174,30 @@ impl Measure {
         Ok(Some(planned))
     }
 
-    /// When the schedule wants a request to leave, with the checks set aside.
+    /// When the schedule wants a request to leave, with the checks set aside. As long as the `Date` was not seen to advance, the
+    /// last request leaves no earlier than it must have: nothing is corrected by a result without that.
     fn plan_scheduled(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
+        let Some(advanced) = self.must_have_advanced().filter(|advanced| *advanced > earliest)
+        else {
+            return self.ask_schedule(earliest);
+        };
+        let is_last = self.progress.requests() + 1 >= self.config.limits().requests();
+        match self.ask_schedule(if is_last { advanced } else { earliest }) {
+            Err(Ended::Target | Ended::Enough) if self.checks.are_enough() => Ok(Some(advanced)),
+            Err(Ended::Duration) => Ok(Some(advanced)),
+            planned => planned,
+        }
+    }
+
+    /// When the `Date` must have advanced; `None` if it was seen to, or if that is beyond the time allowed.
+    fn must_have_advanced(&self) -> Option<LocalInstant> {
+        let dates = self.dates.filter(|dates| dates.first == dates.latest)?;
+        let at = dates.first_received.saturating_add(SECOND_OF_ANY_CLOCK);
+        let spent = at.saturating_since(self.progress.first_sent()?);
+        (spent <= self.config.limits().duration()).then_some(at)
+    }
+
+    fn ask_schedule(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
         let limits = self.scheduled_limits();
         if self.progress.requests() >= limits.requests() {
             return Err(Ended::Requests);
@@ -549,6 +571,8 @@ impl Measure {
 const MAX_AIMS: u32 = 3;
 /// Failures in a row that end a measurement.
 const MAX_FAILURES: u32 = 3;
+/// A second of a server whose clock is as slow as the largest drift that can be allowed for, 10 000 ppm.
+const SECOND_OF_ANY_CLOCK: Duration = Duration::from_millis(1_011);
 /// Room for most `Server` fields without growing.
 const SERVER_CAPACITY: usize = 128;
 
@@ -557,9 +581,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::schedule::ScheduleKind;
     use crate::server::UNKNOWN_LAG;
-    use crate::time::NANOS_PER_SECOND;
+    use crate::time::{Interval, NANOS_PER_SECOND};
 
+    const MS: i64 = 1_000_000;
     const WALL: Timestamp = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
 
     fn at(millis: i64) -> LocalInstant {
@@ -634,6 +660,69 @@ mod tests {
         exchange(&mut measure, 0, 38)?;
         let tie = ClockTie::new(at(5_000), tie(5_000).wall(), Duration::MAX);
         assert_eq!(measure.finish(tie)?.bounds().upper(), Offset::from_nanos(i64::MAX));
+        Ok(())
+    }
+
+    /// A server whose second begins at `flip_ms` of each local one and that answers at once: what a measurement of it sends, and
+    /// whether it sees the `Date` advance.
+    fn advances(config: &Config, flip_ms: i64) -> Result<(Vec<i64>, bool), Error> {
+        let mut measure = Measure::new(config, tie(0));
+        let (mut now, mut sent) = (0, Vec::new());
+        while let Next::SendAt(due) = measure.next(at(now)) {
+            now = (due.as_nanos() + 999_999).div_euclid(1_000_000);
+            sent.push(now);
+            measure.sent(at(now));
+            let date = date((now + 1_000 - flip_ms).div_euclid(1_000));
+            measure.absorb(&Exchange::from_parts_unchecked(at(now), at(now + 1), date))?;
+            now += 1;
+        }
+        Ok((sent, measure.finish(tie(now))?.date_advanced()))
+    }
+
+    #[test]
+    fn the_date_is_seen_to_advance_with_two_requests_and_with_a_target_reached_at_once()
+    -> Result<(), Error> {
+        let any = Some(Duration::from_secs(1));
+        for (requests, target) in [(2, None), (3, None), (4, None), (8, None), (8, any)] {
+            for schedule in ScheduleKind::ALL {
+                for flip_ms in (0..1_000).step_by(7) {
+                    let config = Config::builder().schedule(*schedule).requests(requests);
+                    let config = match target {
+                        Some(target) => config.target(target).build()?,
+                        None => config.build()?,
+                    };
+                    let (sent, advanced) = advances(&config, flip_ms)?;
+                    assert!(advanced, "{schedule} {requests} {target:?} {flip_ms}: {sent:?}");
+                    let expected = Interval::between(Offset::ZERO, Offset::from_nanos(MS));
+                    let expected = expected.widened(Duration::from_millis(40));
+                    let (sent, advanced) = advances(&config.expecting(expected), flip_ms)?;
+                    assert!(advanced, "expected, {schedule} {requests} {flip_ms}: {sent:?}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// After a flip at the end of the first second, the next aim at one lies beyond the time allowed.
+    #[test]
+    fn the_date_is_seen_to_advance_in_one_and_a_half_seconds() -> Result<(), Error> {
+        for requests in [6, 48] {
+            for flip_ms in 0..1_000 {
+                let config = Config::builder().requests(requests);
+                let config = config.duration(Duration::from_millis(1_500)).build()?;
+                let (sent, advanced) = advances(&config, flip_ms)?;
+                assert!(advanced, "{requests} {flip_ms}: {sent:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_the_time_for_the_date_to_advance_the_last_request_goes_where_it_tells_most()
+    -> Result<(), Error> {
+        let config = Config::builder().requests(4).duration(Duration::from_millis(990)).build()?;
+        let (sent, advanced) = advances(&config, 980)?;
+        assert_eq!((sent.len(), advanced), (4, false), "{sent:?}");
         Ok(())
     }
 

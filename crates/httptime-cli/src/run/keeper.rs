@@ -7,7 +7,7 @@ use httptime::{Error, Interval, Measurement, Offset};
 use httptime_chrony::{ChronyError, Feed, Leap, Sample};
 use httptime_clock::controller::Controller;
 use httptime_clock::state::SavedState;
-use httptime_clock::{Action, ClockError, Frequency, Reading, SystemClock};
+use httptime_clock::{Action, ClockError, Frequency, Reading, Refusal, SystemClock};
 use log::{info, warn};
 use thiserror::Error as ThisError;
 
@@ -46,6 +46,8 @@ pub(crate) enum KeepError {
         .farthest.as_secs_f64(), .delay.as_secs_f64()
     )]
     Delay { farthest: Duration, delay: Duration },
+    #[error("{0}; nothing is sent to chronyd")]
+    Refused(Refusal),
 }
 
 impl KeepError {
@@ -142,6 +144,10 @@ impl Keeper {
                 })
             }
             Self::Chrony { feed, delay, advised } => {
+                // In mode clock the policy refuses it.
+                if !measurement.date_advanced() {
+                    return Err(KeepError::Refused(Refusal::DateNotAdvanced));
+                }
                 let farthest = farthest_bound(measurement);
                 match *delay {
                     Some(delay) if 2 * farthest > delay => {
@@ -182,4 +188,41 @@ fn farthest_bound(measurement: &Measurement) -> Duration {
     let (offset, bounds) = (measurement.offset(), measurement.bounds());
     let away = |bound: Offset| bound.saturating_sub(offset).abs();
     away(bounds.lower()).max(away(bounds.upper()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use httptime_testserver::LoopbackServer;
+
+    use super::*;
+
+    #[test]
+    fn chronyd_is_sent_no_sample_of_a_date_that_was_not_seen_to_advance() {
+        let server = LoopbackServer::builder().start().expect("a loopback port");
+        let name = format!("httptime-keeper-{}", std::process::id());
+        let socket = std::env::temp_dir().join(name);
+        let chronyd = UnixDatagram::bind(&socket).expect("a socket");
+        chronyd.set_nonblocking(true).expect("a mode");
+        let results = [1, 2].map(|requests| {
+            let text = format!(
+                "servers = ['{}']\nproxy = ''\nmode = 'chrony'\n[measure]\nrequests = {requests}\n\
+                 [chrony]\nsocket = '{}'\n",
+                server.url(),
+                socket.display()
+            );
+            let parsed = Settings::parse(Path::new("httptime.toml"), &text);
+            let (settings, client) = parsed.expect("a configuration");
+            let mut keeper = Keeper::start(&settings).expect("nothing is opened");
+            let survey = client.survey(|_| {});
+            let kept = keeper.keep(survey.combined().expect("measured"));
+            (kept.map_err(|error| error.to_string()), chronyd.recv(&mut [0; 64]).is_ok())
+        });
+        std::fs::remove_file(&socket).expect("it was there");
+        let [(refused, none), (kept, one)] = results;
+        assert!(!none && one && kept.is_ok(), "{none} {one} {kept:?}");
+        let error = refused.expect_err("one answer cannot advance");
+        assert!(error.contains("not seen to advance"), "{error}");
+    }
 }

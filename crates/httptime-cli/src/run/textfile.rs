@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) interval_seconds: f64,
     pub(crate) frequency: Option<Frequency>,
     last: Option<Last>,
+    date_advanced: Option<bool>,
     servers: Vec<(String, bool)>,
 }
 
@@ -53,6 +54,9 @@ impl Metrics {
             .clone()
             .map(|server| (server.url().to_string(), server.is_selected()))
             .collect();
+        if let Ok(measurement) = survey.combined() {
+            self.date_advanced = Some(measurement.date_advanced());
+        }
         let requests = servers.filter_map(|server| server.result().ok());
         self.requests += requests.map(|measured| u64::from(measured.requests())).sum::<u64>();
     }
@@ -96,6 +100,11 @@ impl std::fmt::Display for Metrics {
             for (name, help, value) in gauges {
                 metric(name, "gauge", help, plain(name, format!("{value:.9}")))?;
             }
+        }
+        if let Some(advanced) = self.date_advanced {
+            let help = "Whether the Date was seen to advance in the last measurement; if not, nothing was done with it.";
+            let value = u8::from(advanced).to_string();
+            metric("date_advanced", "gauge", help, plain("date_advanced", value))?;
         }
         if let Some(frequency) = self.frequency {
             let help = "How much faster than its oscillator the clock is made to go, in parts per million.";
@@ -155,6 +164,7 @@ mod tests {
         let metrics = Metrics {
             failures: 3,
             frequency: Some(Frequency::from_ppm(-12.5)),
+            date_advanced: Some(false),
             servers: vec![("http://a/\"b".into(), true), ("http://c/".into(), false)],
             ..Metrics::default()
         };
@@ -163,6 +173,7 @@ mod tests {
             text.contains("# TYPE httptime_failures_total counter\nhttptime_failures_total 3\n")
         );
         assert!(text.contains("\nhttptime_frequency_ppm -12.5000\n"), "{text}");
+        assert!(text.contains("\nhttptime_date_advanced 0\n"), "{text}");
         assert!(text.ends_with(
             "httptime_server_selected{url=\"http://a/\\\"b\"} 1\nhttptime_server_selected{url=\"http://c/\"} 0\n"
         ));

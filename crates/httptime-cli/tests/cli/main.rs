@@ -78,6 +78,7 @@ fn verbose_draws_the_narrowing_and_names_what_was_assumed() {
     assert!(widths.is_sorted_by(|wide, narrow| wide >= narrow) && widths[0] > widths[3], "{drawn}");
     let said = text(&output.stdout);
     assert!(said.contains("assumed lag ≤ 2.02 s (unknown software), drift ≤ 300 ppm"), "{said}");
+    assert!(said.contains("4 responses to HEAD; none of the requests was a check; "), "{said}");
 }
 
 #[test]
@@ -268,7 +269,9 @@ fn verbose_numbers_the_answers_of_each_server_without_a_gap() {
     // Of this profile several requests are under way at once.
     let mut command = program();
     command.args(["query", &one.url(), &two.url(), "-v", "--profile", "fast", "-n", "24"]);
-    let drawn = text(&command.output().expect("the program starts").stderr);
+    let output = command.output().expect("the program starts");
+    let (said, drawn) = (text(&output.stdout), text(&output.stderr));
+    assert!(said.contains(" of the requests were checks; the kernel saw "), "{said}");
     for server in ["server 1 answer ", "server 2 answer "] {
         let numbers: Vec<u32> = drawn
             .lines()
@@ -573,6 +576,28 @@ fn a_dry_run_of_sync_says_what_would_be_done() {
     assert!(said.starts_with("before: local clock is slow by 3"), "{said}");
     assert!(said.contains("\ndecision: slew by +3"), "{said}");
     assert!(said.ends_with(" (dry run, nothing is changed)\n"), "{said}");
+}
+
+#[test]
+fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_says_so() {
+    let server = server();
+    let run = |command: &[&str], requests: &str, more: &[&str]| {
+        let mut program = program();
+        program.args(command).args([&server.url(), "--requests", requests]).args(more);
+        program.output().expect("the program starts")
+    };
+    let reason = "the server's Date was not seen to advance";
+    let plain = run(&["query"], "1", &[]);
+    let said = text(&plain.stdout);
+    assert_eq!((plain.status.code(), said.lines().count()), (Some(0), 2), "{said}");
+    assert!(said.contains(&format!("\nnot to be corrected by: {reason}")), "{said}");
+    assert_eq!(json(&run(&["query"], "1", &["--json"]))["date_advanced"], false);
+    let refused = run(&["sync", "--dry-run"], "1", &[]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(text(&refused.stderr).starts_with(&format!("httptime: refused: {reason}")));
+    // The second request waits for the next second.
+    assert_eq!(json(&run(&["query"], "2", &["--json"]))["date_advanced"], true);
+    assert_eq!(run(&["sync", "--dry-run"], "2", &[]).status.code(), Some(0));
 }
 
 #[test]
