@@ -57,7 +57,7 @@ impl Suite {
     }
 }
 
-/// Numbers of requests at which estimators are compared: polite's, balanced's, and as many as NTP's best-of has.
+/// Numbers of requests at which estimators are compared: too few for checks, polite's, and as many as NTP's best-of has.
 pub const EQUAL_REQUESTS: &[u32] = &[12, 24, 32];
 
 /// A standard deviation of a millisecond, as soon as may be.

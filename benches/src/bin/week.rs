@@ -26,8 +26,8 @@ struct Args {
     /// Without outages, sleep, loss and the new route
     #[arg(long)]
     calm: bool,
-    /// How late the server's Date may be, as far as is known, in seconds: 0.001 for nginx and Apache, 1.02 for who
-    /// knows what
+    /// How late the server's Date may be, as far as is known, in seconds: 0.001 for nginx and Apache, 2.02 for an
+    /// unknown server
     #[arg(long, default_value_t = 0.001, value_name = "S")]
     lag: f64,
     /// Write the table with commas to this file

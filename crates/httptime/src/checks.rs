@@ -238,8 +238,10 @@ impl Checks {
         let after = |away: Duration, from| progress.aim(flip.saturating_sub(away.into()), from);
         let (at, latest, connection) = match side {
             Side::Before => {
-                let at = progress.aim(flip.saturating_add(near.into()), from);
-                (at, at.saturating_add(near / 4), CheckConnection::Fresh)
+                // A wait often ends a little late.
+                let slack = (near / 8).min(SLACK);
+                let at = progress.aim(flip.saturating_add((near + slack).into()), from);
+                (at, at.saturating_add(slack), CheckConnection::Fresh)
             }
             Side::After => {
                 let slack = progress.round_trip_median()? * 4 + MILLISECOND * 2;
@@ -276,6 +278,7 @@ const MOST: u32 = 12;
 /// With more than this unknown, no answer is known.
 const MOST_UNKNOWN: Duration = QUARTER_SECOND;
 const QUARTER_SECOND: Duration = Duration::from_millis(250);
+const SLACK: Duration = Duration::from_micros(100);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN_64: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::evidence::{AgedEvidence, Evidence, drift};
 use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
-use crate::server::Lag;
+use crate::server::{Lag, SMALL_LAG};
 use crate::time::{
     ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos, f64_to_nanos,
     nanos_to_duration,
@@ -160,7 +160,13 @@ impl Progress {
     /// If the forward path never takes less than f, and the return path never less than b, no answers leave less than f + b of the
     /// offset. What is short of that, a lag that changes, another clock or a faster drift has taken away.
     fn contradiction(&self) -> Option<Duration> {
-        let width = self.known?.flips.evidence().width();
+        let known = self.known?;
+        let width = known.flips.evidence().width();
+        // The ends are strict: only a lag that changes explains that they contradict each other.
+        let by_itself = Offset::ZERO.saturating_sub(width);
+        if by_itself > Offset::from(known.lag.variation()) {
+            return Some(by_itself.abs());
+        }
         let short = Offset::from(self.steady_base()?).saturating_sub(width);
         let beyond = short.saturating_sub(self.explained()?.into());
         (beyond > Offset::ZERO).then(|| short.abs())
@@ -177,7 +183,7 @@ impl Progress {
 
     /// How much the lag and the path take from a round trip without queueing.
     fn explained(&self) -> Option<Duration> {
-        let lag = self.known?.lag.allowance();
+        let lag = self.known?.lag.variation();
         Some(lag + self.round_trip_base()? / 8 + self.queueing()? + UNEXPLAINED)
     }
 
@@ -191,7 +197,7 @@ impl Progress {
     /// other side. Where the lag allowed for is so large that no response does that, without the lag.
     pub(crate) fn decisive_distance(&self, from: LocalInstant) -> Option<Duration> {
         let known = self.known?;
-        let lag = known.lag.allowance();
+        let lag = known.lag.variation();
         // A second passes until the next flip.
         let age = from.saturating_since(known.flips.at()) + Duration::from_secs(1);
         let drift = drift(age, self.drift_ppm).abs();
@@ -365,8 +371,6 @@ fn duration(nanos: f64) -> Duration {
 const UNEXPLAINED: Duration = Duration::from_micros(20);
 /// Round trips that show what the path is like.
 const STEADY: u32 = 8;
-/// A lag small enough for a check to wait for.
-const SMALL_LAG: Duration = Duration::from_millis(50);
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;
 

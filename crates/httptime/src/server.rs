@@ -40,6 +40,9 @@ pub const UNKNOWN_LAG: Duration = Duration::from_millis(2020);
 /// What each cache on the way can add: `Age: 0` is an age below one second, and 20 ms are for the update of its clock.
 pub const CACHE_LAG: Duration = Duration::from_millis(1020);
 
+/// A lag small enough for a check to wait for.
+pub(crate) const SMALL_LAG: Duration = Duration::from_millis(50);
+
 /// Where the assumption about a server's lag comes from.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,6 +140,17 @@ impl Lag {
     #[must_use]
     pub const fn allowance(self) -> Duration {
         self.allowance
+    }
+
+    /// How far apart the lags of two responses can be. The figures of products are rounded up with room to spare: what takes more than
+    /// three quarters of a small one is no lag.
+    pub(crate) fn variation(self) -> Duration {
+        let is_product = matches!(self.source, LagSource::Product(_)) && self.caches == 0;
+        if is_product && self.allowance < SMALL_LAG {
+            self.allowance * 3 / 4
+        } else {
+            self.allowance
+        }
     }
 
     /// Why.
