@@ -667,6 +667,8 @@ class Run:
     lag_source: str | None = None
     requests: int | None = None
     elapsed: float | None = None
+    # Whether the `Date` was seen to advance: without that, the program says that nothing shows that the clock is running.
+    date_advanced: bool | None = None
     # Seconds between the estimate and the truth, and between the bounds and the truth: 0 when they contain it.
     wrong_by: float | None = None
     missed_by: float | None = None
@@ -706,6 +708,7 @@ def query(program, target, profile):
         lag_source=assumptions.get("lag_source"),
         requests=output.get("requests"),
         elapsed=output.get("elapsed_seconds"),
+        date_advanced=output.get("date_advanced"),
         wrong_by=min(abs(output["offset_seconds"] - (one + two) / 2) for one, two in truths),
         missed_by=min(max(0.0, one - high, low - two) for one, two in truths),
         output=output,
