@@ -63,9 +63,10 @@ impl Outcome {
     }
 }
 
-/// The kinds of error that say that a server's `Date` cannot be believed. A new one belongs here
+/// The kinds of error that say that a server's `Date` cannot be believed, or that it falls silent. A new one belongs here
 /// too: the accuracy table takes any other error in its worlds for a fault of the simulation.
-const CAUGHT: &[&str] = &["cached", "date_frozen", "date_went_back", "inconsistent"];
+const CAUGHT: &[&str] =
+    &["cached", "date_frozen", "date_went_back", "inconsistent", "timeout_response"];
 
 impl World {
     /// Runs one measurement; the same seed gives the same one.

@@ -1,23 +1,27 @@
 //! Checks: requests whose answer is already known, sent to test what the bounds assume.
 //!
 //! A schedule aims each request into the remaining uncertainty, where every answer is possible. Two clocks behind one name, a
-//! clock that runs too fast, a lag that changes: none of them contradicts such requests. So a fifth of the requests goes where
-//! the answer is known:
+//! clock that runs too fast, a lag that changes: none of them contradicts such requests. So a share of the requests goes where
+//! the answer is known, just before the flip and just after it:
 //!
 //! ```text
-//!  local time ──────────────────┬───────[ flip ]───────┬───────────────────▶
-//!             before: received ─┘  T − u      T − l    └─ sent: after
+//!  local time ────────┬──────[ flip ]──────┬────────────▶
+//!             before ─┘                    └─ after
 //! ```
 //!
-//! T is the instant at which the server's second begins if the offset is zero, [l, u] the remaining uncertainty of the offset. A
-//! check before the flip is received before it can come, one after it is sent when it has come. Four of five keep as close to the
-//! flip as the round trip allows, on both sides in turn: that finds clocks that are little apart. The fifth lies anywhere in the
-//! second, and finds what comes from a cache or a clock that stands still. Most go over a connection of their own, to meet the other
-//! servers behind the name.
+//! How far from the flip: as near as an answer that puts the flip on the other side still contradicts the others
+//! (`Progress::decisive_distance`). The nearer, the closer together the clocks may be that are found.
 //!
-//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag that changes, or two clocks
-//! asked at random, where the requests have converged between them). Two checks on each side then miss it with probability
-//! p² (1 − p)², which is at most 1/16, and 1/30 on average over p.
+//! - They come in pairs around a request that is aimed at the flip, late in the measurement, when little is unknown. If two
+//!   servers take turns to answer, the same one answers both of a pair, and one of the two contradicts.
+//! - They go over a connection of their own, opened anew for each pair and to each address of the name in turn, so that they meet
+//!   the other servers behind it, and may be under way beside the request in their middle.
+//! - Where the schedule keeps a gap between requests, so do they: one to a flip, two before, two after.
+//! - One of seven lies anywhere in the second, and finds what comes from a cache.
+//!
+//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag that changes, or servers
+//! drawn at random, where the requests have converged between them). Then n on each side miss it with probability (p (1 − p))ⁿ,
+//! on average over p 1/140 for n = 3.
 //!
 //! An answer that does not fit contradicts the bounds, or lies inside what they allow for (a lag) and widens the estimate.
 
@@ -275,3 +279,91 @@ const QUARTER_SECOND: Duration = Duration::from_millis(250);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN_64: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::estimate::{Estimator, Midpoint};
+    use crate::observation::{Exchange, Observation};
+    use crate::server::Lag;
+    use crate::time::{ClockTie, NANOS_PER_SECOND, Offset, Timestamp};
+
+    fn at(micros: i64) -> LocalInstant {
+        LocalInstant::from_nanos(micros * 1_000)
+    }
+
+    /// A server whose second begins 400 ms after ours, 10 ms away; answers around its flips leave a round trip.
+    fn known() -> (Progress, Midpoint) {
+        let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
+        let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+        let (mut progress, mut estimator) = (Progress::new(tie, 300), Midpoint::default());
+        for sent in [0, 394_000, 1_396_000] {
+            let (sent, stamped) = (at(sent), at(sent + 5_000));
+            let server = tie.wall_at(stamped).saturating_add(Offset::from_nanos(-400_000_000));
+            let date =
+                Timestamp::from_unix_seconds(server.as_unix_nanos().div_euclid(NANOS_PER_SECOND));
+            let received = sent.saturating_add(Duration::from_millis(10));
+            let exchange = Exchange::from_parts_unchecked(sent, received, date.expect("in range"));
+            let lag = Lag::stated(Duration::ZERO);
+            let observation = Observation::new(tie, &exchange, lag).expect("in order");
+            progress.sent(sent);
+            progress.absorb(&observation).expect("consistent");
+            estimator.absorb(&observation);
+        }
+        (progress, estimator)
+    }
+
+    #[test]
+    fn small_measurements_have_none_and_no_measurement_has_more_than_twelve() {
+        let wanted = |requests, gap| Checks::of(requests, gap).wanted;
+        let shares = [1, 12, 17, 18, 24, 32, 48, 1000].map(|it| wanted(it, Duration::ZERO));
+        assert_eq!(shares, [0, 0, 0, 6, 6, 8, 12, 12]);
+        assert_eq!(wanted(24, Duration::from_secs(1)), 8);
+    }
+
+    #[test]
+    fn a_pair_lies_on_both_sides_of_the_flip_and_apart_from_the_request_in_its_middle() {
+        let (mut progress, estimator) = known();
+        let config = Config::default();
+        let mut checks = Checks::of(24, Duration::ZERO);
+        let plan = |checks: &Checks, progress: &Progress, now| {
+            let view = View::new(now, progress, &estimator, config.limits());
+            checks.plan(&view, Scheduled::Nothing, Duration::ZERO)
+        };
+        // The flip is stamped at 2.4 s; a request takes 5 ms to the server.
+        let before = plan(&checks, &progress, at(2_000_000)).expect("a check");
+        assert_eq!((before.side, before.connection), (Side::Before, CheckConnection::Fresh));
+        assert!(before.at < at(2_395_000) && before.at > at(2_370_000), "{before:?}");
+        checks.note(&before);
+        progress.sent_check(before.at);
+        assert_eq!(plan(&checks, &progress, at(2_396_000)), None, "one at a time");
+        progress.lost();
+        progress.sent(at(2_395_000));
+        let after = plan(&checks, &progress, at(2_396_000)).expect("beside the request");
+        assert_eq!((after.side, after.connection), (Side::After, CheckConnection::Spare));
+        assert!(after.at > at(2_395_000) && after.at < at(2_430_000), "{after:?}");
+    }
+
+    #[test]
+    fn with_a_gap_between_requests_there_are_two_before_and_two_after() {
+        let (mut progress, estimator) = known();
+        let (config, gap) = (Config::default(), Duration::from_secs(1));
+        let mut checks = Checks::of(24, gap);
+        let mut sides = Vec::new();
+        let mut last = at(1_396_000);
+        while let Some(check) = {
+            let view = View::new(last, &progress, &estimator, config.limits());
+            checks.plan(&view, Scheduled::Nothing, gap)
+        } {
+            assert!(check.at.saturating_since(last) >= gap, "{check:?} after {last:?}");
+            checks.note(&check);
+            progress.sent_check(check.at);
+            progress.lost();
+            last = check.at;
+            sides.push(check.side);
+        }
+        use Side::{After, Anywhere, Before};
+        assert_eq!(sides, [Before, Before, After, After, Before, After, Before, Anywhere]);
+    }
+}

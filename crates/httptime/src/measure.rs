@@ -480,7 +480,8 @@ impl Measure {
     /// What ended the measurement for good, if something did, or its [`cause`](Self::cause).
     /// [`ClockOrigin`](Error::ClockOrigin) when `tie` is older than the last request or answer, and
     /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning. When nothing was measured, what
-    /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none.
+    /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none. What the server was lost with,
+    /// when that was before its `Date` was seen to advance.
     pub fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
         if let Some(error) = self.failed.clone() {
             return Err(self.cause(error, tie));
@@ -498,13 +499,27 @@ impl Measure {
         else {
             return Err(missing);
         };
+        // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
+        // A request lost shortly before the time is over proves no loss of the server.
+        let ended = match (self.ended, self.away, self.failure) {
+            (None | Some(Ended::Duration), Some(error), _) | (None, None, Some(error)) => {
+                Ended::Lost(error)
+            }
+            (ended, ..) => ended.unwrap_or(Ended::Duration),
+        };
+        let date_advanced = self.dates.is_some_and(|dates| dates.first != dates.latest);
+        match &ended {
+            // A `Date` that stands still looks like this: a server that hangs does both.
+            Ended::Lost(error) if !date_advanced => return Err(error.clone()),
+            _ => {}
+        }
         Ok(Measurement {
             estimate,
             bounds: bounds.widened(uncertainty.saturating_add(moved.abs())),
             requests: progress.requests(),
             observations: progress.observations(),
             checks: progress.checks(),
-            date_advanced: self.dates.is_some_and(|dates| dates.first != dates.latest),
+            date_advanced,
             sent_by_kernel: self.sent_by_kernel,
             received_by_kernel: self.received_by_kernel,
             started,
@@ -514,14 +529,7 @@ impl Measure {
             assumptions: Assumptions { lag, drift_ppm: self.config.drift_ppm(), min_servers: 1 },
             server: (!self.server.is_empty()).then_some(self.server),
             method: None,
-            // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
-            // A request lost shortly before the time is over proves no loss of the server.
-            ended: match (self.ended, self.away, self.failure) {
-                (None | Some(Ended::Duration), Some(error), _) | (None, None, Some(error)) => {
-                    Ended::Lost(error)
-                }
-                (ended, ..) => ended.unwrap_or(Ended::Duration),
-            },
+            ended,
         })
     }
 
@@ -697,13 +705,13 @@ mod tests {
         exchange(&mut measure, 0, 38)?;
         measure.lost(false, broken())?;
         measure.lost(false, broken())?;
-        exchange(&mut measure, 20, 38)?;
+        exchange(&mut measure, 980, 39)?;
         for _ in 0..3 {
-            assert!(matches!(measure.next(at(40)), Next::SendAt(_)));
+            assert!(matches!(measure.next(at(1_040)), Next::SendAt(_)));
             measure.lost(false, broken())?;
         }
-        assert_eq!(measure.next(at(40)), Next::Done);
-        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(measure.next(at(1_040)), Next::Done);
+        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
         Ok(())
     }
 
@@ -712,17 +720,35 @@ mod tests {
         let broken = || Error::Closed { received: 0 };
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
+        exchange(&mut measure, 980, 39)?;
         for round in 0..3 {
-            assert!(matches!(measure.next(at(20)), Next::SendAt(_)), "round {round}");
+            assert!(matches!(measure.next(at(1_000)), Next::SendAt(_)), "round {round}");
             for _ in 0..4 {
-                measure.sent(at(20));
+                measure.sent(at(1_000));
             }
             for _ in 0..4 {
                 measure.lost(true, broken())?;
             }
         }
-        assert_eq!(measure.next(at(20)), Next::Done);
-        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(measure.next(at(1_000)), Next::Done);
+        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
+        Ok(())
+    }
+
+    #[test]
+    fn a_server_that_is_lost_before_its_date_advanced_proved_nothing() -> Result<(), Error> {
+        let broken = || Error::Closed { received: 0 };
+        for lost in [3, 1] {
+            let mut measure = started();
+            for sent in [0, 100, 200, 300] {
+                exchange(&mut measure, sent, 38)?;
+            }
+            for _ in 0..lost {
+                measure.sent(at(400));
+                measure.lost(true, broken())?;
+            }
+            assert_eq!(measure.finish(tie(500)), Err(broken()), "{lost} lost");
+        }
         Ok(())
     }
 
@@ -733,14 +759,15 @@ mod tests {
         let away = || -> Result<Measure, Error> {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
+            exchange(&mut measure, 980, 39)?;
             for _ in 0..100 {
-                assert!(matches!(measure.next(at(20)), Next::SendAt(_)));
+                assert!(matches!(measure.next(at(1_000)), Next::SendAt(_)));
                 measure.not_opened(refused())?;
             }
             Ok(measure)
         };
         let mut back = away()?;
-        exchange(&mut back, 1_000, 39)?;
+        exchange(&mut back, 1_100, 39)?;
         assert_eq!(back.finish(tie(2_000))?.ended(), &Ended::Duration);
         let mut unlucky = started();
         exchange(&mut unlucky, 0, 38)?;
@@ -841,8 +868,9 @@ mod tests {
         let broken = || Error::Closed { received: 0 };
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
+        exchange(&mut measure, 980, 39)?;
         measure.lost(false, broken())?;
-        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
         assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Duration);

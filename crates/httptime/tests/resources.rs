@@ -105,12 +105,12 @@ fn a_session_allocates_nothing_for_its_requests() -> Result<(), Error> {
         // The connection for checks needs its buffers: once, and not for each request.
         assert!(later <= 5, "{later} after the first response by {method}, {body} bytes");
     }
-    // A server that closes each time needs a spare connection: once, and not for each request.
+    // A server that closes each time needs spare connections, one more for checks: once, and not for each request.
     let (_, closing, answered) = drive(Method::Head, 0, 1)?;
     println!(
         "allocations with a server that closes: {closing} after the first of {answered} responses"
     );
-    assert!(answered >= 20 && closing <= 5, "{closing} allocations");
+    assert!(answered >= 20 && closing <= 10, "{closing} allocations");
     Ok(())
 }
 

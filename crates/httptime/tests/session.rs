@@ -954,3 +954,57 @@ fn through_a_forwarding_proxy_nothing_is_concluded_from_connections_and_methods(
     let apache = "Date: {date}\r\nServer: Apache";
     assert!(lags(via(false), apache).iter().all(|lag| *lag == 2020));
 }
+
+/// Measures with checks; connections to `good` are taken, others fail as `fate` says. Returns the addresses that were tried.
+fn checked(good: usize, fate: Option<ErrorKind>) -> (Measurement, Vec<SocketAddr>) {
+    let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
+    let mut session = Session::new(target("http://server.example/"), &config, tie(at(0)));
+    let addresses: Vec<SocketAddr> =
+        ["192.0.2.1:80", "192.0.2.2:80"].map(|it| it.parse().expect("an address")).to_vec();
+    let (mut now, mut tried) = (at(0), Vec::new());
+    for _ in 0..10_000 {
+        match session.poll(now) {
+            Action::Resolve { .. } => session.resolved(Ok(addresses.clone()), now),
+            Action::Open { conn, address } => {
+                tried.push(address);
+                if addresses[..good].contains(&address) {
+                    session.opened(conn, now);
+                } else if let Some(kind) = fate {
+                    session.failed(conn, kind.into(), now);
+                }
+            }
+            Action::Transmit { conn } => {
+                let count = session.output(conn).len();
+                session.sent(conn, count, now);
+                let stamped = now.saturating_add(Duration::from_millis(1));
+                now = now.saturating_add(Duration::from_millis(2));
+                session.received(conn, &response(stamped), now);
+            }
+            Action::Wait { until, .. } => now = now.max(until),
+            Action::Done => return (measured(session.finish(tie(now))), tried),
+            _ => {}
+        }
+    }
+    panic!("it does not end");
+}
+
+#[test]
+fn checks_go_over_connections_of_their_own_to_each_address_of_the_name() {
+    let (measurement, tried) = checked(2, None);
+    assert!(measurement.checks() >= 6, "{}", measurement.checks());
+    let second = tried.iter().filter(|address| address.to_string() == "192.0.2.2:80").count();
+    assert!(second >= 1 && tried.len() - second >= 2, "{tried:?}");
+}
+
+#[test]
+fn an_address_that_takes_no_connection_for_a_check_costs_nothing() {
+    let (all, _) = checked(2, None);
+    for fate in [Some(ErrorKind::ConnectionRefused), None] {
+        let (measurement, tried) = checked(1, fate);
+        assert!(tried.iter().any(|address| address.to_string() == "192.0.2.2:80"), "{tried:?}");
+        assert!(measurement.checks() >= 6, "{}", measurement.checks());
+        assert!(measurement.elapsed() <= all.elapsed() + Duration::from_secs(1));
+        let ended = measurement.ended().to_string();
+        assert!(!ended.contains("lost"), "{ended}");
+    }
+}
