@@ -115,7 +115,7 @@ def drifting(place, ppm):
 
 
 for ppm in (50, 300, 1000, 2000, 5000, -2000):
-    within = abs(ppm) <= 100
+    within = abs(ppm) <= 300
     setup(
         f"drift-{ppm}ppm" if ppm > 0 else f"drift-minus-{-ppm}ppm",
         f"nginx whose clock runs {abs(ppm)} ppm {'fast' if ppm > 0 else 'slow'}",

@@ -38,7 +38,7 @@ def frozen(place):
     return port
 
 
-@setup("stalled", "a scripted server: eight answers from a clock that stands 6 s behind, then none", broken="5", meter=False)
+@setup("stalled", "a scripted server: eight answers from a clock that stands 6 s behind, then none", broken="5", meter=False, alone=True)
 def stalled(place):
     return place.tool("scripted.py", "stall", 6, port=place.port())
 
@@ -53,7 +53,10 @@ def frozen_scripted_3(place):
     return place.tool("scripted.py", "freeze", 3, port=place.port())
 
 
-@setup("nginx-limit-req", "limit_req of 2 requests a second delays before stamping", needs=["apt:nginx-light"], broken="8", meter=False)
+@setup(
+    "nginx-limit-req", "limit_req of 2 requests a second delays before stamping",
+    needs=["apt:nginx-light"], broken="8", meter=False, alone=True,
+)
 def limit_req(place):
     port = place.port()
     place.nginx(

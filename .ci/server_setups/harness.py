@@ -12,6 +12,7 @@ All servers read this machine's clock, so the true offset is 0 s. Where libfaket
 says so: `truth=Skews(...)` or `truth=Drift(...)`.
 """
 
+import concurrent.futures
 import dataclasses
 import email.utils
 import glob
@@ -147,6 +148,8 @@ class Setup:
     misses: float = 0.0
     # Servers of several clocks have no lag of their own to measure.
     meter: bool = True
+    # What several clients at once would change: a limit on requests, a script that counts them.
+    alone: bool = False
 
     def versions(self):
         return ", ".join(filter(None, (version(need) for need in self.needs)))
@@ -666,15 +669,19 @@ class Run:
     lag_source: str | None = None
     requests: int | None = None
     elapsed: float | None = None
+    # Whether the `Date` was seen to advance: without that, the program says that nothing shows that the clock is running.
+    date_advanced: bool | None = None
     # Seconds between the estimate and the truth, and between the bounds and the truth: 0 when they contain it.
     wrong_by: float | None = None
     missed_by: float | None = None
     output: object = None
+    # How the bounds narrowed: what `-v` writes.
+    log: str = ""
 
 
 def query(program, target, profile):
     """One `httptime query --json`; returns how it went."""
-    command = [str(program), "query", "--json", "--profile", profile, *target.arguments()]
+    command = [str(program), "query", "--json", "-v", "--profile", profile, *target.arguments()]
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     try:
         done = subprocess.run(
@@ -690,7 +697,7 @@ def query(program, target, profile):
     assumptions = output.get("assumptions") or {}
     if done.returncode != 0:
         error = (output.get("error") or {}).get("kind", "no error named")
-        return Run(profile, done.returncode, error=error, output=output)
+        return Run(profile, done.returncode, error=error, output=output, log=done.stderr)
     low, high = output["bounds_seconds"]
     truths = target.truth.at(ended)
     return Run(
@@ -703,9 +710,11 @@ def query(program, target, profile):
         lag_source=assumptions.get("lag_source"),
         requests=output.get("requests"),
         elapsed=output.get("elapsed_seconds"),
+        date_advanced=output.get("date_advanced"),
         wrong_by=min(abs(output["offset_seconds"] - (one + two) / 2) for one, two in truths),
         missed_by=min(max(0.0, one - high, low - two) for one, two in truths),
         output=output,
+        log=done.stderr,
     )
 
 
@@ -729,7 +738,8 @@ class Result:
 
     @property
     def missed(self):
-        return [run for run in self.measured if run.missed_by > 0]
+        """Those that miss the truth and were not said to come from a `Date` that may stand still."""
+        return [run for run in self.measured if run.missed_by > 0 and run.date_advanced is not False]
 
     @property
     def understated(self):
@@ -766,8 +776,8 @@ def hold(each, seconds, stop):
         place.remove()
 
 
-def run_setup(each, program, profiles, runs, meter_seconds, seed, stop):
-    """Starts one set-up, meters its lag, measures it `runs` times in each profile, and stops it."""
+def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=1):
+    """Starts one set-up, meters its lag, measures it `runs` times in each profile, `at_once` of them together, and stops it."""
     rng = random.Random(f"{seed} {each.name}")
     began = time.monotonic()
     result = Result(each)
@@ -786,13 +796,18 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop):
         if each.meter and offset is not None and meter_seconds:
             worst = meter(target, offset, meter_seconds, rng)
             result.lag_kept, result.lag_first = worst["kept"], worst["first"]
-        for number in range(runs):
-            for profile in profiles:
-                if stop.is_set():
-                    raise NotRun("stopped")
-                # At any phase of the server's second.
-                time.sleep(rng.uniform(0.0, 1.0))
-                result.runs.append(query(program, target, profile))
+
+        def measure(profile, pause):
+            if stop.is_set():
+                raise NotRun("stopped")
+            # At any phase of the server's second.
+            time.sleep(pause)
+            return query(program, target, profile)
+
+        with concurrent.futures.ThreadPoolExecutor(1 if each.alone else at_once) as pool:
+            planned = [(profile, rng.uniform(0.0, 1.0)) for _ in range(runs) for profile in profiles]
+            for future in [pool.submit(measure, *each_run) for each_run in planned]:
+                result.runs.append(future.result())
         if isinstance(target.truth, Drift):
             target.truth.observe()
         for process in place.processes:
