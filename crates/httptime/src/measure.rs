@@ -387,6 +387,12 @@ impl Measure {
         self.progress.lost();
     }
 
+    /// The answer to the check on its own connection did not come. Nothing has failed: the server may serve one connection at a time.
+    pub(crate) fn lost_check(&mut self) {
+        self.planned = None;
+        self.progress.lost_check();
+    }
+
     /// For what the driver knows of its connections: [`Progress::reopens`].
     pub(crate) fn progress_mut(&mut self) -> &mut Progress {
         &mut self.progress

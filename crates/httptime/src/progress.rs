@@ -308,6 +308,11 @@ impl Progress {
         self.last_sent = self.last_sent.max(Some(at));
     }
 
+    /// The answer to the check that is under way will not come.
+    pub fn lost_check(&mut self) {
+        self.check_sent = None;
+    }
+
     /// The answer to a request will not come.
     pub fn lost(&mut self) {
         if self.outstanding == 0 {

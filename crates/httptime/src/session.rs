@@ -192,6 +192,8 @@ pub struct Session {
 struct Spare {
     /// One was opened, or could not be, for the request that is due.
     was_tried: bool,
+    /// A check on one was not answered: the server may serve one connection at a time.
+    is_given_up: bool,
     /// How many were opened. Each goes to another address of the name.
     opened: usize,
 }
@@ -418,6 +420,7 @@ impl Session {
     /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are fresh.
     fn wants_spare(&self) -> bool {
         self.is_keeping
+            && !self.spare.is_given_up
             && !self.spare.was_tried
             && self.measure.check_connection() == Some(CheckConnection::Fresh)
     }
@@ -490,12 +493,21 @@ impl Session {
     }
 
     fn wait(&self, planned: Option<(LocalInstant, bool)>, deadline: LocalInstant) -> Action {
-        let timeout = self.config.limits().timeout();
-        let deadlines = self.connections.iter().filter_map(|it| it.deadline(timeout));
+        let deadlines = self.connections.iter().filter_map(|it| it.deadline(self.timeout(it)));
         let until = deadlines.chain(planned.map(|(at, _)| at)).fold(deadline, LocalInstant::min);
         let precise = planned
             .is_some_and(|(at, precise)| precise && at.saturating_since(until) < PRECISE_WITHIN);
         Action::Wait { until, precise }
+    }
+
+    /// How long a response is waited for: on a connection for checks not as long as it could hold up the end.
+    fn timeout(&self, connection: &Connection) -> Duration {
+        let timeout = self.config.limits().timeout();
+        if !connection.is_spare() {
+            return timeout;
+        }
+        let usual = self.progress().round_trip_median().unwrap_or_default();
+        timeout.min(CHECK_TIMEOUT.max(usual * 4))
     }
 
     /// Ends what has taken too long.
@@ -510,10 +522,10 @@ impl Session {
             }
             _ => {}
         }
-        let timeout = self.config.limits().timeout();
         for slot in 0..self.connections.len() {
             let is_late = |at: LocalInstant| now >= at;
-            if self.connections[slot].deadline(timeout).is_some_and(is_late) {
+            let connection = &self.connections[slot];
+            if connection.deadline(self.timeout(connection)).is_some_and(is_late) {
                 let outcome = self.connections[slot].expired(now);
                 self.conclude(slot, outcome, now);
             }
@@ -669,7 +681,12 @@ impl Session {
                 self.events.push(Event::Dropped);
             }
             Outcome::Stale if is_spare => {
-                self.measure.unanswered();
+                self.measure.lost_check();
+                self.events.push(Event::Dropped);
+            }
+            Outcome::Lost(_) if is_spare => {
+                self.spare.is_given_up = true;
+                self.measure.lost_check();
                 self.events.push(Event::Dropped);
             }
             Outcome::Opened { index, took } => {
@@ -869,6 +886,8 @@ pub const MAX_CONNECTIONS: usize = 4;
 const SOCKETS: u32 = 4;
 /// A bound on the work done between two waits.
 const MAX_TURNS: u32 = 64;
+/// How long the response to a check on its own connection is waited for at least.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long before a request is due its connection begins to open, when it is not known how long that takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times what it took before.

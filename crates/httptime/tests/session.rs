@@ -1008,3 +1008,39 @@ fn an_address_that_takes_no_connection_for_a_check_costs_nothing() {
         assert!(!ended.contains("lost"), "{ended}");
     }
 }
+
+/// A server that serves one connection at a time: it takes others, and answers none.
+#[test]
+fn a_check_that_is_not_answered_is_no_failure_and_no_other_connection_is_opened_for_one() {
+    let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
+    let mut session = Session::new(target("http://192.0.2.1/"), &config, tie(at(0)));
+    let (mut now, mut opened, mut served) = (at(0), 0, None);
+    for _ in 0..10_000 {
+        match session.poll(now) {
+            Action::Open { conn, .. } => {
+                opened += 1;
+                served = served.or(Some(conn));
+                session.opened(conn, now);
+            }
+            Action::Transmit { conn } => {
+                let count = session.output(conn).len();
+                session.sent(conn, count, now);
+                if served == Some(conn) {
+                    let stamped = now.saturating_add(Duration::from_millis(1));
+                    now = now.saturating_add(Duration::from_millis(2));
+                    session.received(conn, &response(stamped), now);
+                }
+            }
+            Action::Wait { until, .. } => now = now.max(until),
+            Action::Done => {
+                let measurement = measured(session.finish(tie(now)));
+                assert_eq!(opened, 2);
+                assert!(measurement.checks() >= 4, "{}", measurement.checks());
+                assert!(measurement.elapsed() <= Duration::from_millis(12_000));
+                return;
+            }
+            _ => {}
+        }
+    }
+    panic!("it does not end");
+}
