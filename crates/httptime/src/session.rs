@@ -414,7 +414,12 @@ impl Session {
             _ => false,
         };
         let suited = self.connections.iter().position(is_suited);
-        suited.or_else(|| self.connections.iter().position(Connection::is_ready_for_any))
+        suited.or_else(|| {
+            let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());
+            // One that closes each connection and serves one at a time waits for a request on the one that it took first.
+            let since = |it: &Connection| (!self.is_keeping).then(|| it.ready_at());
+            ready.min_by_key(|(slot, it)| (since(it), *slot)).map(|(slot, _)| slot)
+        })
     }
 
     /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are fresh.

@@ -1044,3 +1044,43 @@ fn a_check_that_is_not_answered_is_no_failure_and_no_other_connection_is_opened_
     }
     panic!("it does not end");
 }
+
+/// A server of HTTP/1.0 with one thread: it answers on the connection that was opened first, closes it, and takes the next.
+#[test]
+fn connections_are_used_in_the_order_in_which_they_were_opened() {
+    let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
+    let mut session = Session::new(target("http://192.0.2.1/"), &config, tie(at(0)));
+    let (mut now, mut queue, mut asked) = (at(0), Vec::<ConnectionId>::new(), Vec::new());
+    for _ in 0..10_000 {
+        match session.poll(now) {
+            Action::Open { conn, .. } => {
+                queue.push(conn);
+                session.opened(conn, now);
+            }
+            Action::Transmit { conn } => {
+                let count = session.output(conn).len();
+                session.sent(conn, count, now);
+                asked.push(conn);
+                while let Some(served) = queue.first().copied().filter(|it| asked.contains(it)) {
+                    let stamped = now.saturating_add(Duration::from_millis(1));
+                    now = now.saturating_add(Duration::from_millis(2));
+                    let date = Timestamp::from_unix_nanos(WALL + stamped.as_nanos() + SKEW_NS);
+                    let head = format!("HTTP/1.0 200 OK\r\nDate: {date}\r\n\r\n");
+                    session.received(served, head.as_bytes(), now);
+                    queue.remove(0);
+                    asked.retain(|it| *it != served);
+                }
+            }
+            Action::Close { conn } => queue.retain(|it| *it != conn),
+            Action::Wait { until, .. } => now = now.max(until),
+            Action::Done => {
+                let measurement = measured(session.finish(tie(now)));
+                assert_eq!(measurement.requests(), measurement.observations(), "none was lost");
+                assert!(measurement.observations() >= 20, "{}", measurement.observations());
+                return;
+            }
+            _ => {}
+        }
+    }
+    panic!("it does not end");
+}

@@ -190,6 +190,11 @@ impl Connection {
         self.is_ready() && !self.is_spare
     }
 
+    /// When it became ready.
+    pub(super) const fn ready_at(&self) -> LocalInstant {
+        self.ready_at
+    }
+
     /// Whether it has a request that has not begun to leave.
     pub(super) const fn has_request(&self) -> bool {
         self.has_request
