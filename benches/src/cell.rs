@@ -120,8 +120,8 @@ impl Cell {
                 Method::Http { .. } => {
                     let outcome = world.measure(&config, seed);
                     match &outcome.result {
+                        _ if outcome.verdict() == Verdict::Caught => Run::Caught,
                         Ok(measurement) => Run::measured(measurement, &outcome),
-                        Err(_) if outcome.verdict() == Verdict::Caught => Run::Caught,
                         Err(error) => panic!("{} with seed {seed}: {error}", self.world.name()),
                     }
                 }

@@ -20,8 +20,8 @@ pub struct Row {
     within_two: u32,
     /// Measurements whose bounds contained no clock of the server.
     pub violations: u32,
-    /// Measurements that ended with an error that says that the `Date` cannot be believed
-    /// ([`Verdict::Caught`]).
+    /// Measurements that ended with an error that says that the `Date` cannot be believed, or with
+    /// a result that says that it never advanced ([`Verdict::Caught`]).
     ///
     /// [`Verdict::Caught`]: httptime_sim::Verdict::Caught
     pub caught: u32,

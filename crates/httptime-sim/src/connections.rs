@@ -396,9 +396,12 @@ mod tests {
         let config = config(Profile::Polite);
         for seed in 0..RUNS {
             let ends = [idle.clone(), idle.clone().saying_timeout()].map(|connections| {
-                match measured(connections, &config, seed).ended() {
-                    Ended::Lost(error) => error.kind(),
-                    _ => "",
+                match measure(connections, &config, seed).result {
+                    Err(error) => error.kind(),
+                    Ok(measurement) => match measurement.ended() {
+                        Ended::Lost(error) => error.kind(),
+                        _ => "",
+                    },
                 }
             });
             assert!(ends.iter().all(|end| ["", "empty_reply"].contains(end)), "{ends:?}");

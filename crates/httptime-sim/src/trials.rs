@@ -81,8 +81,8 @@ impl Trial {
         }
         let config = draw.config(lag, timeout);
         let duration = config.limits().duration();
-        if timeout + duration < A_SECOND + 2 * slowest {
-            // A schedule may wait up to a second before the first request.
+        if timeout + duration < 2 * A_SECOND + 2 * slowest {
+            // A schedule may wait up to a second before a request, and keep a second between two.
             draw.fits(&TIMEOUTS);
         }
         let world =

@@ -102,6 +102,11 @@ impl Checks {
         Self { wanted, ..Self::none() }
     }
 
+    /// The same where the offset is expected: few requests will be aimed, and they are checks of the expectation themselves.
+    pub(crate) fn few(requests: u32) -> Self {
+        Self { wanted: if requests < FEWEST_REQUESTS { 0 } else { FEWEST }, ..Self::none() }
+    }
+
     pub(crate) fn none() -> Self {
         Self { wanted: 0, sent: Sent::default(), spare: None }
     }

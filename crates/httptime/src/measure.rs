@@ -93,10 +93,10 @@ impl Measure {
             server: String::with_capacity(SERVER_CAPACITY),
             sent_by_kernel: 0,
             received_by_kernel: 0,
-            checks: if config.has_checks() {
-                Checks::of(config.limits().requests(), schedule.gap())
-            } else {
-                Checks::none()
+            checks: match (config.has_checks(), config.expected()) {
+                (false, _) => Checks::none(),
+                (true, None) => Checks::of(config.limits().requests(), schedule.gap()),
+                (true, Some(_)) => Checks::few(config.limits().requests()),
             },
             schedule,
             planned: None,
@@ -138,6 +138,9 @@ impl Measure {
 
     /// The next request: a check, where it is time for one, or what the schedule wants; `None` to wait for a response.
     fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, Ended> {
+        if self.progress.requests() >= self.config.limits().requests() {
+            return Err(Ended::Requests);
+        }
         let check = |this: &Self, scheduled| {
             let check = this.plan_check(earliest, scheduled)?;
             Some(Planned { due: check.at, check: Some(check) })

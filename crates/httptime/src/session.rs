@@ -681,11 +681,13 @@ impl Session {
                 self.events.push(Event::Dropped);
             }
             Outcome::Stale if is_spare => {
+                self.due = None;
                 self.measure.lost_check();
                 self.events.push(Event::Dropped);
             }
             Outcome::Lost(_) if is_spare => {
                 self.spare.is_given_up = true;
+                self.due = None;
                 self.measure.lost_check();
                 self.events.push(Event::Dropped);
             }
