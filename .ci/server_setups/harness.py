@@ -734,12 +734,12 @@ class Result:
 
     @property
     def measured(self):
-        return [run for run in self.runs if run.status == 0]
+        """Those with a result; one that says that the `Date` may stand still is none: `sync` refuses it."""
+        return [run for run in self.runs if run.status == 0 and run.date_advanced is not False]
 
     @property
     def missed(self):
-        """Those that miss the truth and were not said to come from a `Date` that may stand still."""
-        return [run for run in self.measured if run.missed_by > 0 and run.date_advanced is not False]
+        return [run for run in self.measured if run.missed_by > 0]
 
     @property
     def understated(self):
