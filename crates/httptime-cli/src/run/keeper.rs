@@ -194,7 +194,7 @@ fn farthest_bound(measurement: &Measurement) -> Duration {
 mod tests {
     use std::os::unix::net::UnixDatagram;
 
-    use httptime_testserver::LoopbackServer;
+    use httptime_sim::loopback::LoopbackServer;
 
     use super::*;
 
