@@ -278,7 +278,12 @@ def install_debs(packages, say):
 
 def install_pips(packages, say):
     if not (VENV / "bin/pip").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], timeout=300, check=True, capture_output=True)
+        # One that was left half made is made again.
+        make = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+        made = subprocess.run(make, timeout=300, check=False, capture_output=True)
+        if made.returncode != 0 or not (VENV / "bin/pip").exists():
+            say("python3 -m venv fails here: what needs Python packages is not run")
+            return
     pip = [str(VENV / "bin/pip"), "install", "-q", "--only-binary", ":all:"]
     say(f"pip install {' '.join(packages)}")
 
