@@ -284,7 +284,7 @@ def install_pips(packages, say):
         if made.returncode != 0 or not (VENV / "bin/pip").exists():
             say("python3 -m venv fails here: what needs Python packages is not run")
             return
-    pip = [str(VENV / "bin/pip"), "install", "-q", "--only-binary", ":all:"]
+    pip = [str(VENV / "bin/python"), "-m", "pip", "install", "-q", "--only-binary", ":all:"]
     say(f"pip install {' '.join(packages)}")
 
     def attempt(names):
