@@ -37,6 +37,7 @@ fuzz_target!(|text: &str| {
         stddev: Duration::from_micros(100),
         bounds: Interval::between(offset, offset).widened(Duration::from_millis(1)),
         lag: Duration::ZERO,
+        date_advanced: true,
         at: LocalInstant::from_nanos(0),
         local_time: Timestamp::from_unix_nanos(1_795_392_000_000_000_000),
     };
