@@ -288,13 +288,15 @@ impl Posterior {
 /// The whole posterior.
 impl Posterior {
     fn full(&self) -> Belief {
-        if let Some(held) = self.is_held().then(|| self.over_splits(HELD, Self::released)).flatten()
+        if let Some(held) =
+            self.is_held().then(|| self.over_splits(HELD, &Self::released)).flatten()
         {
             return held;
         }
         let detour = Detour::find(self.seen());
-        let detoured = detour
-            .and_then(|detour| self.over_splits(0.0, |route, share| route.without(&detour, share)));
+        let detoured = detour.and_then(|detour| {
+            self.over_splits(0.0, &|route, share| route.without(&detour, share))
+        });
         detoured.unwrap_or_else(|| self.straight())
     }
 
@@ -320,7 +322,7 @@ impl Posterior {
 
     /// Over the ways in which what is longer may split, each split as good as another, and all of it before the stamp with the weight
     /// of so many. `undone`: as if it were not longer, with this share before the stamp. `None` when none fits.
-    fn over_splits(&self, whole: f64, undone: impl Fn(&Self, f64) -> Self) -> Option<Belief> {
+    fn over_splits(&self, whole: f64, undone: &dyn Fn(&Self, f64) -> Self) -> Option<Belief> {
         let mut sum = Mass::default();
         let mut centre = None;
         let splits = (0..SPLITS).map(|rank| ((f64::from(rank) + 0.5) / f64::from(SPLITS), 1.0));
