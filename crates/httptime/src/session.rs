@@ -434,7 +434,7 @@ impl Session {
     fn open_spare(&mut self, now: LocalInstant) {
         self.spare.was_tried = true;
         let used = self.connections.iter().position(|it| it.is_spare() && it.is_ready());
-        let slot = used.or_else(|| self.free_slot()).or_else(|| self.give_up_idle());
+        let slot = used.or_else(|| self.free_slot()).or_else(|| self.second_idle());
         let Some(slot) = slot else { return };
         self.spare.opened += 1;
         let deadline = now.saturating_add(self.config.limits().timeout());
@@ -444,12 +444,10 @@ impl Session {
         self.connections[slot].begin_spare(opening);
     }
 
-    /// Closes an idle connection where another one is ready.
-    fn give_up_idle(&mut self) -> Option<usize> {
+    /// An idle connection that can be given up, because another one is ready.
+    fn second_idle(&self) -> Option<usize> {
         let idle = |(slot, it): (usize, &Connection)| it.is_ready().then_some(slot);
-        let slot = self.connections.iter().enumerate().filter_map(idle).nth(1)?;
-        self.connections[slot].close();
-        Some(slot)
+        self.connections.iter().enumerate().filter_map(idle).nth(1)
     }
 
     fn is_enough_open(&self) -> bool {
@@ -685,13 +683,8 @@ impl Session {
             {
                 self.events.push(Event::Dropped);
             }
-            Outcome::Stale if is_spare => {
-                self.due = None;
-                self.measure.lost_check();
-                self.events.push(Event::Dropped);
-            }
-            Outcome::Lost(_) if is_spare => {
-                self.spare.is_given_up = true;
+            Outcome::Stale | Outcome::Lost(_) if is_spare => {
+                self.spare.is_given_up |= matches!(outcome, Outcome::Lost(_));
                 self.due = None;
                 self.measure.lost_check();
                 self.events.push(Event::Dropped);
