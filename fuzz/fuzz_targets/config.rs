@@ -6,6 +6,7 @@
 mod settings;
 
 #[path = "../../crates/httptime-cli/src/measuring.rs"]
+#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
 mod measuring;
 
 #[path = "../../crates/httptime-cli/src/written.rs"]
@@ -13,6 +14,9 @@ mod written;
 
 #[path = "../../crates/httptime-cli/src/environment.rs"]
 mod environment;
+
+#[path = "../../crates/httptime-cli/src/words.rs"]
+mod words;
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +29,7 @@ use settings::Settings;
 
 fuzz_target!(|text: &str| {
     let settings = match Settings::parse(Path::new("httptime.toml"), text) {
-        Ok((settings, _)) => settings,
+        Ok((settings, ..)) => settings,
         Err(error) => {
             assert!(error.to_string().starts_with("httptime.toml: "), "{error}");
             return;

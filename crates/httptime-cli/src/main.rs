@@ -19,6 +19,7 @@ mod service;
 mod signals;
 mod sync;
 mod usage;
+mod words;
 mod written;
 
 use args::{Args, Command};

@@ -8,16 +8,18 @@ use std::time::{Duration, Instant};
 use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{ClockTie, Measurement};
-use log::{error, info, warn};
+use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::complaint::Complaint;
 use self::keeper::{KeepError, Keeper};
 use self::pace::Pace;
-use self::settings::Settings;
+use self::settings::{Loaded, Settings};
 use self::textfile::Metrics;
 use crate::args::Run;
+use crate::measuring::Via;
+use crate::words::system;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
 mod complaint;
@@ -59,6 +61,7 @@ struct Daemon<'a> {
     args: &'a Run,
     settings: Settings,
     client: Client,
+    via: Option<Via>,
     keeper: Keeper,
     pace: Pace,
     metrics: Metrics,
@@ -82,7 +85,7 @@ struct Daemon<'a> {
 }
 
 pub(crate) fn run(args: &Run) -> u8 {
-    let (settings, client) = match load(args) {
+    let (settings, client, via) = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
             report::complaint(&message);
@@ -95,7 +98,7 @@ pub(crate) fn run(args: &Run) -> u8 {
     // No more than one waits: signals that come faster than they are obeyed are one signal.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
-        report::complaint(&format!("cannot listen for signals: {error}"));
+        report::complaint(&format!("cannot listen for signals: {}", system(&error)));
         return NOT_MEASURED;
     }
     let keeper = match Keeper::start(&settings) {
@@ -105,10 +108,10 @@ pub(crate) fn run(args: &Run) -> u8 {
             return if error.is_forbidden() { NO_PRIVILEGE } else { NOT_MEASURED };
         }
     };
-    Daemon::new(args, settings, client, keeper, events).run(&arriving)
+    Daemon::new(args, settings, (client, via), keeper, events).run(&arriving)
 }
 
-fn load(args: &Run) -> Result<(Settings, Client), String> {
+fn load(args: &Run) -> Result<Loaded, String> {
     Settings::load(&args.config).map_err(|error| error.to_string())
 }
 
@@ -133,7 +136,7 @@ impl<'a> Daemon<'a> {
     fn new(
         args: &'a Run,
         settings: Settings,
-        client: Client,
+        (client, via): (Client, Option<Via>),
         keeper: Keeper,
         events: SyncSender<Event>,
     ) -> Self {
@@ -143,6 +146,7 @@ impl<'a> Daemon<'a> {
             pace: pace(&settings),
             settings,
             client,
+            via,
             keeper,
             metrics: Metrics::default(),
             unwritten: Complaint::default(),
@@ -160,7 +164,7 @@ impl<'a> Daemon<'a> {
     }
 
     fn run(mut self, arriving: &Receiver<Event>) -> u8 {
-        info!("started, {}", self.args.config.display());
+        info!("started with the configuration {}", self.args.config.display());
         self.write_metrics();
         service::ready();
         loop {
@@ -177,11 +181,11 @@ impl<'a> Daemon<'a> {
     fn handle(&mut self, event: Event) -> Option<u8> {
         let forbidden = match event {
             Event::End => {
-                info!("ending");
+                info!("stopping");
                 return Some(self.end(DONE));
             }
             Event::Deaf(message) => {
-                error!("no signal can be received any more: {message}; ending");
+                error!("cannot receive signals any more: {message}; stopping; please report it");
                 return Some(self.end(NOT_MEASURED));
             }
             Event::Reload => {
@@ -190,7 +194,7 @@ impl<'a> Daemon<'a> {
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
             Event::Measured(..) | Event::Lost(..) if self.reloaded == Reloaded::Changed => {
-                info!("measured with the old settings; not used");
+                info!("measurement discarded: it used the settings before the reload");
                 self.reloaded = Reloaded::No;
                 self.doing = Doing::Waiting { until: self.begun + RELOAD_PAUSE };
                 false
@@ -241,7 +245,10 @@ impl<'a> Daemon<'a> {
                 // Not twice in a row: whoever sets it again and again would have us measure without a pause.
                 let hurry = moved.abs() > SET && !self.hurried;
                 if hurry {
-                    info!("the clock moved by {moved:.3} s: it was set, or the machine slept");
+                    info!(
+                        "the clock moved by {moved:.3} s: it was set, or the machine slept; \
+                         measuring now"
+                    );
                 }
                 if !hurry && until > now {
                     return None;
@@ -257,12 +264,12 @@ impl<'a> Daemon<'a> {
     fn give_up(&mut self, deadline: Duration) -> Option<u8> {
         self.number += 1;
         self.fail(&format!(
-            "the measurement has not ended after {:.0} s; it is given up",
+            "the measurement did not end within {:.0} s; abandoned",
             deadline.as_secs_f64()
         ));
         let hanging = Arc::strong_count(&self.threads) - 1;
         (hanging > MOST_HANGING).then(|| {
-            error!("{hanging} measurements hang; ending");
+            error!("{hanging} abandoned measurements are still running; stopping, to be restarted");
             self.end(NOT_MEASURED)
         })
     }
@@ -299,14 +306,14 @@ impl<'a> Daemon<'a> {
             let _ = events.send(Event::Measured(number, Box::new(survey())));
         });
         if let Err(error) = started {
-            self.fail(&format!("cannot start a thread: {error}"));
+            self.fail(&format!("cannot start a thread: {}", system(&error)));
         }
     }
 
     /// Says whether what follows from a measurement is forbidden.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        report::unselected(survey).for_each(|line| warn!("{line}"));
+        report::unselected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
             Ok(measurement) => self.keep(measurement),
             Err(error) => {
@@ -324,6 +331,10 @@ impl<'a> Daemon<'a> {
     }
 
     fn keep(&mut self, measurement: &Measurement) -> bool {
+        // Before what it causes: whoever reads the log looks for the cause above the effect.
+        let measured =
+            format!("offset {:.6} s, bounds {:.6} s", measurement.offset(), measurement.bounds());
+        info!("{measured}");
         let kept = match self.keeper.keep(measurement) {
             Ok(kept) => kept,
             Err(error) => return self.failed(&error),
@@ -333,15 +344,11 @@ impl<'a> Daemon<'a> {
         self.metrics.refusals += u64::from(kept.refused);
         self.metrics.frequency = kept.frequency;
         self.wait(Some(kept.interval));
-        let frequency = kept.frequency.map_or(String::new(), |f| format!(", frequency {f}"));
-        let said = format!(
-            "offset {:.6} s, bounds {:.6}{frequency}; next in {:.0} s",
-            measurement.offset(),
-            measurement.bounds(),
-            kept.interval.as_secs_f64()
-        );
-        info!("{said}");
-        service::status(&said);
+        let frequency = kept.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
+        let next = kept.interval.as_secs_f64();
+        let done = format!("{}{frequency}; next measurement in {next:.0} s", kept.done);
+        log!(if kept.refused { Level::Warn } else { Level::Info }, "{done}");
+        service::status(&format!("{measured}; {done}"));
         false
     }
 
@@ -374,6 +381,9 @@ impl<'a> Daemon<'a> {
             None if reloaded != Reloaded::No => RELOAD_PAUSE,
             None => self.pace.failed(),
         };
+        if interval.is_none() {
+            info!("next attempt in {:.0} s", wait.as_secs_f64());
+        }
         self.metrics.interval_seconds = wait.as_secs_f64();
         let begun = match self.doing {
             Doing::Measuring { since, .. } => since,
@@ -385,18 +395,19 @@ impl<'a> Daemon<'a> {
     fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
             let written = self.metrics.write(path);
-            self.unwritten
-                .hear(written.map_err(|error| format!("cannot write {}: {error}", path.display())));
+            self.unwritten.hear(written.map_err(|error| {
+                format!("cannot write the textfile {}: {}", path.display(), system(&error))
+            }));
         }
     }
 
     fn reload(&mut self) {
         service::reloading();
-        let reloaded = load(self.args).and_then(|(settings, client)| {
+        let reloaded = load(self.args).and_then(|(settings, client, via)| {
             self.keeper.reload(&settings).map_err(|error| error.to_string())?;
             self.pace = pace(&settings);
             let changed = self.settings != settings;
-            (self.settings, self.client) = (settings, client);
+            (self.settings, self.client, self.via) = (settings, client, via);
             Ok(changed)
         });
         match reloaded {
@@ -404,7 +415,7 @@ impl<'a> Daemon<'a> {
                 info!("reloaded {}", self.args.config.display());
                 self.measure_soon(changed);
             }
-            Err(message) => error!("{message}; going on with the old settings"),
+            Err(message) => error!("{message}; keeping the old settings"),
         }
         service::ready();
     }
@@ -464,9 +475,9 @@ mod tests {
         }
 
         fn daemon(&self) -> Daemon<'_> {
-            let (settings, client) = load(&self.args).expect("a configuration");
+            let (settings, client, via) = load(&self.args).expect("a configuration");
             let keeper = Keeper::start(&settings).expect("nothing is opened");
-            Daemon::new(&self.args, settings, client, keeper, self.events.clone())
+            Daemon::new(&self.args, settings, (client, via), keeper, self.events.clone())
         }
 
         fn next(&self) -> Event {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use httptime::Offset;
+use httptime::{IoError, Offset};
 
 use crate::frequency::Frequency;
 use crate::status::SyncStatus;
@@ -35,11 +35,11 @@ impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadTime => f.write_str("read the clock"),
-            Self::ReadSlew => f.write_str("read what remains of the clock's slew"),
+            Self::ReadSlew => f.write_str("read the clock's remaining slew"),
             Self::ReadFrequency => f.write_str("read the clock's frequency"),
             Self::ReadStatus => f.write_str("read the clock's synchronisation status"),
-            Self::Step(by) => write!(f, "step the clock by {by} s"),
-            Self::Slew(by) => write!(f, "slew the clock by {by} s"),
+            Self::Step(by) => write!(f, "step the clock by {by:.6} s"),
+            Self::Slew(by) => write!(f, "slew the clock by {by:.6} s"),
             Self::SetFrequency(frequency) => write!(f, "set the clock's frequency to {frequency}"),
             Self::SetStatus(status) => write!(f, "mark the clock as {status}"),
         }
@@ -55,15 +55,19 @@ pub enum ClockError {
     /// The process may not do this (`EPERM`): neither root nor `CAP_SYS_TIME`, or a container's seccomp profile forbids
     /// the call.
     #[error(
-        "cannot {attempted}: not permitted; it needs root or CAP_SYS_TIME, in a container also a seccomp profile \
-         that allows it"
+        "cannot {attempted}: not permitted; run as root or with CAP_SYS_TIME, in a container also \
+         with a seccomp profile that allows it"
     )]
     NoPrivilege {
         /// What was to be done.
         attempted: Attempt,
     },
     /// The clock cannot be changed from here (`EROFS`, `EACCES`): a sandbox or container shows it only.
-    #[error("cannot {attempted}: the clock is read-only here ({})", io::Error::from_raw_os_error(*errno))]
+    #[error(
+        "cannot {attempted}: a sandbox or container makes the clock read-only ({}); run outside \
+         it, on the host",
+        system(*errno)
+    )]
     ReadOnly {
         /// What was to be done.
         attempted: Attempt,
@@ -71,19 +75,24 @@ pub enum ClockError {
         errno: i32,
     },
     /// The clock does not go that far (`EINVAL`, or more than its fields hold).
-    #[error("cannot {attempted}: out of the clock's range")]
+    #[error(
+        "cannot {attempted}: the result is outside what the system clock can show; check the \
+         server's clock"
+    )]
     OutOfRange {
         /// What was to be done, with the amount.
         attempted: Attempt,
     },
     /// This kernel has no such operation (`ENOSYS`, `EOPNOTSUPP`).
-    #[error("cannot {attempted}: this system does not support it")]
+    #[error(
+        "cannot {attempted}: this kernel does not support it; correct the clock by other means"
+    )]
     Unsupported {
         /// What was to be done.
         attempted: Attempt,
     },
     /// A system call failed with another error number.
-    #[error("cannot {attempted}: {call}: {}", io::Error::from_raw_os_error(*errno))]
+    #[error("cannot {attempted}: {call}: {}", system(*errno))]
     Other {
         /// What was to be done.
         attempted: Attempt,
@@ -92,6 +101,11 @@ pub enum ClockError {
         /// The system's error number.
         errno: i32,
     },
+}
+
+/// The system's words for an error number.
+fn system(errno: i32) -> IoError {
+    io::Error::from_raw_os_error(errno).into()
 }
 
 impl ClockError {
@@ -128,7 +142,7 @@ mod tests {
     fn a_message_says_what_was_attempted_and_what_it_needs() {
         let attempted = Attempt::Step(Offset::from_nanos(-38_116_000_000));
         let message = ClockError::NoPrivilege { attempted }.to_string();
-        assert!(message.starts_with("cannot step the clock by -38.116000000 s: "), "{message}");
+        assert!(message.starts_with("cannot step the clock by -38.116000 s: "), "{message}");
         assert!(message.contains("CAP_SYS_TIME") && message.contains("seccomp"), "{message}");
         let attempted = Attempt::SetFrequency(Frequency::from_ppm(12.5));
         let other = ClockError::Other { attempted, call: "clock_adjtime", errno: libc::EFAULT };
@@ -136,7 +150,7 @@ mod tests {
             other.to_string(),
             format!(
                 "cannot set the clock's frequency to +12.500 ppm: clock_adjtime: {}",
-                io::Error::from_raw_os_error(libc::EFAULT)
+                system(libc::EFAULT)
             )
         );
     }

@@ -798,7 +798,7 @@ uint32_t httptime_version_number(void);
 // Any thread, at any time.
 const char *httptime_version(void);
 
-// What a status means, in English ("the response has no Date"). Static: not to be freed. A number that is no status gives a
+// What a status means, in English ("the response has no Date header"). Static: not to be freed. A number that is no status gives a
 // text that says so; never NULL.
 //
 // Any thread, at any time.

@@ -353,7 +353,9 @@ fn still_shown(reading: &Reading, now: ClockTie) -> Result<(), Failure> {
     let by = measured.stepped_by(now);
     let turned = now.instant().saturating_since(reading.at) / SLEWED;
     if by.abs() > TOLERANCE + now.uncertainty() + turned {
-        let reason = format!("the local clock was stepped by {by} s since the measurement");
+        let reason = format!(
+            "the local clock was stepped by {by:.3} s since the measurement; measure again"
+        );
         return Err(Failure::new(HTTPTIME_ERROR_CLOCK_STEPPED, reason));
     }
     Ok(())

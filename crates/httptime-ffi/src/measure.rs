@@ -237,7 +237,9 @@ pub unsafe extern "C" fn httptime_measure_lost(
         // SAFETY: the header says what the pointer points to.
         let measure = unsafe { exclusive(measure, "measure") }?;
         if !is_error(why) {
-            return Err(Failure::argument(format!("there is no error {why}")));
+            return Err(Failure::argument(format!(
+                "why is {why}, which is no HTTPTIME_ERROR_* number"
+            )));
         }
         let running = measure.running()?;
         let given = error(why);
@@ -427,7 +429,7 @@ pub unsafe extern "C" fn httptime_select(
 ) -> httptime_status {
     guard(|| {
         if !(1..=MOST_INTERVALS).contains(&count) {
-            let reason = format!("{count} bounds; 1 to {MOST_INTERVALS} can be selected among");
+            let reason = format!("count is {count}; allowed: 1 to {MOST_INTERVALS}");
             return Err(Failure::argument(reason));
         }
         // SAFETY: the header says what the pointers point to.
@@ -455,7 +457,7 @@ pub unsafe extern "C" fn httptime_select(
 }
 
 fn finished() -> Failure {
-    Failure::argument("the measurement is finished")
+    Failure::argument("the measurement is finished; begin another")
 }
 
 pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure> {

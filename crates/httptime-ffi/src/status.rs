@@ -102,8 +102,8 @@ pub const HTTPTIME_ERROR_UNSUPPORTED: i32 = 73;
 /// The system call failed with another error number.
 pub const HTTPTIME_ERROR_CLOCK_FAILED: i32 = 74;
 
-/// What a status means, in English ("the response has no Date"). Static: not to be freed. A number that is no status gives a
-/// text that says so; never NULL.
+/// What a status means, in English ("the response has no Date header"). Static: not to be freed. A
+/// number that is no status gives a text that says so; never NULL.
 ///
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -152,23 +152,31 @@ const fn of(status: httptime_status, kind: &'static CStr, text: &'static CStr) -
 
 const ENTRIES: &[Entry] = &[
     of(HTTPTIME_OK, c"ok", c"ok"),
-    of(HTTPTIME_ERROR_INVALID_ARGUMENT, c"invalid_argument", c"an argument cannot be used"),
-    of(HTTPTIME_ERROR_INVALID_URL, c"invalid_url", c"a URL cannot be used"),
+    of(
+        HTTPTIME_ERROR_INVALID_ARGUMENT,
+        c"invalid_argument",
+        c"a pointer, struct_size, number or text cannot be used, or a handle is used out of order",
+    ),
+    of(HTTPTIME_ERROR_INVALID_URL, c"invalid_url", c"the URL of a server or proxy cannot be used"),
     of(HTTPTIME_ERROR_INVALID_CONFIG, c"invalid_config", c"a setting is out of its range"),
-    of(HTTPTIME_ERROR_CANCELLED, c"cancelled", c"cancelled"),
-    of(HTTPTIME_ERROR_PANIC, c"panic", c"an error inside the library"),
-    of(HTTPTIME_ERROR_SYSTEM, c"system", c"the system gave no resources"),
+    of(HTTPTIME_ERROR_CANCELLED, c"cancelled", c"the measurement was cancelled"),
+    of(HTTPTIME_ERROR_PANIC, c"panic", c"a bug in the library; please report it"),
+    of(HTTPTIME_ERROR_SYSTEM, c"system", c"the system gave no file descriptors or threads"),
     of(HTTPTIME_ERROR_BUFFER_TOO_SMALL, c"buffer_too_small", c"the buffer is too small"),
-    of(HTTPTIME_ERROR_OTHER, c"other", c"an error that this version has no number for"),
-    of(HTTPTIME_ERROR_RESOLVE, c"resolve", c"the name has no address"),
-    of(HTTPTIME_ERROR_CONNECT, c"connect", c"no address took the connection"),
+    of(
+        HTTPTIME_ERROR_OTHER,
+        c"other",
+        c"an error that this version of the library has no number for",
+    ),
+    of(HTTPTIME_ERROR_RESOLVE, c"resolve", c"the name of the server or proxy has no address"),
+    of(HTTPTIME_ERROR_CONNECT, c"connect", c"no address accepted the connection"),
     of(HTTPTIME_ERROR_CONNECTION_REFUSED, c"connection_refused", c"the connection was refused"),
-    of(HTTPTIME_ERROR_TIMEOUT_RESOLVE, c"timeout_resolve", c"timed out while resolving the name"),
+    of(HTTPTIME_ERROR_TIMEOUT_RESOLVE, c"timeout_resolve", c"timed out while looking up the name"),
     of(HTTPTIME_ERROR_TIMEOUT_CONNECT, c"timeout_connect", c"timed out while connecting"),
     of(
         HTTPTIME_ERROR_TIMEOUT_TUNNEL,
         c"timeout_tunnel",
-        c"timed out while waiting for the proxy's tunnel",
+        c"timed out while opening a tunnel through the proxy",
     ),
     of(HTTPTIME_ERROR_TIMEOUT_SEND, c"timeout_send", c"timed out while sending the request"),
     of(
@@ -179,50 +187,86 @@ const ENTRIES: &[Entry] = &[
     of(
         HTTPTIME_ERROR_EMPTY_REPLY,
         c"empty_reply",
-        c"the server closed the connection without an answer",
+        c"the server closed the connection without a response",
     ),
     of(
         HTTPTIME_ERROR_CLOSED_EARLY,
         c"closed_early",
-        c"the server closed the connection within a response",
+        c"the server closed the connection within a response head",
     ),
     of(HTTPTIME_ERROR_CONNECTION_BROKE, c"connection_broke", c"the connection broke"),
-    of(HTTPTIME_ERROR_PROXY_REFUSED, c"proxy_refused", c"the proxy refused or failed"),
-    of(HTTPTIME_ERROR_PROXY_CREDENTIALS, c"proxy_credentials", c"the proxy asks for credentials"),
+    of(
+        HTTPTIME_ERROR_PROXY_REFUSED,
+        c"proxy_refused",
+        c"the proxy refused the request or cannot reach the server",
+    ),
+    of(
+        HTTPTIME_ERROR_PROXY_CREDENTIALS,
+        c"proxy_credentials",
+        c"the proxy wants a valid user name and password",
+    ),
     of(HTTPTIME_ERROR_NOT_HTTP, c"not_http", c"the answer is not HTTP/1"),
-    of(HTTPTIME_ERROR_MALFORMED_HEAD, c"malformed_head", c"malformed response head"),
-    of(HTTPTIME_ERROR_HEAD_TOO_LARGE, c"head_too_large", c"response head too large"),
-    of(HTTPTIME_ERROR_ENDLESS_INTERIM, c"endless_interim", c"interim (1xx) responses without end"),
-    of(HTTPTIME_ERROR_NO_DATE, c"no_date", c"the response has no Date"),
+    of(HTTPTIME_ERROR_MALFORMED_HEAD, c"malformed_head", c"the response head is malformed"),
+    of(HTTPTIME_ERROR_HEAD_TOO_LARGE, c"head_too_large", c"the response head is too large"),
+    of(
+        HTTPTIME_ERROR_ENDLESS_INTERIM,
+        c"endless_interim",
+        c"too many interim (1xx) responses and no final one",
+    ),
+    of(HTTPTIME_ERROR_NO_DATE, c"no_date", c"the response has no Date header"),
     of(
         HTTPTIME_ERROR_CONFLICTING_DATES,
         c"conflicting_dates",
-        c"the response has two different Dates",
+        c"the response has two Date headers that differ",
     ),
-    of(HTTPTIME_ERROR_MALFORMED_DATE, c"malformed_date", c"malformed Date"),
-    of(HTTPTIME_ERROR_DATE_OUT_OF_RANGE, c"date_out_of_range", c"Date out of range"),
-    of(HTTPTIME_ERROR_DATE_BEFORE_FLOOR, c"date_before_floor", c"implausible Date"),
+    of(HTTPTIME_ERROR_MALFORMED_DATE, c"malformed_date", c"the Date header is not an HTTP date"),
+    of(
+        HTTPTIME_ERROR_DATE_OUT_OF_RANGE,
+        c"date_out_of_range",
+        c"the Date header is outside the years 1678 to 2262",
+    ),
+    of(
+        HTTPTIME_ERROR_DATE_BEFORE_FLOOR,
+        c"date_before_floor",
+        c"the server's Date is before the earliest accepted date",
+    ),
     of(HTTPTIME_ERROR_CACHED, c"cached", c"the response comes from a cache"),
-    of(HTTPTIME_ERROR_DATE_FROZEN, c"date_frozen", c"the server's Date stands still"),
+    of(HTTPTIME_ERROR_DATE_FROZEN, c"date_frozen", c"the server's Date does not advance"),
     of(HTTPTIME_ERROR_DATE_WENT_BACK, c"date_went_back", c"the server's Date went back"),
     of(HTTPTIME_ERROR_INCONSISTENT, c"inconsistent", c"the server's Dates contradict each other"),
-    of(HTTPTIME_ERROR_CLOCK_STEPPED, c"clock_stepped", c"the local clock was set meanwhile"),
+    of(
+        HTTPTIME_ERROR_CLOCK_STEPPED,
+        c"clock_stepped",
+        c"the local clock was stepped during the measurement",
+    ),
     of(HTTPTIME_ERROR_NO_MAJORITY, c"no_majority", c"no majority of the servers agrees"),
-    of(HTTPTIME_ERROR_AMBIGUOUS_MAJORITY, c"ambiguous_majority", c"two majorities disagree"),
+    of(
+        HTTPTIME_ERROR_AMBIGUOUS_MAJORITY,
+        c"ambiguous_majority",
+        c"two majorities of the servers disagree",
+    ),
     of(HTTPTIME_ERROR_ALL_FAILED, c"all_failed", c"none of the servers could be measured"),
     of(
         HTTPTIME_ERROR_RECEIVED_BEFORE_SENT,
         c"received_before_sent",
-        c"received before it was sent",
+        c"the response was received before the request was sent",
     ),
     of(HTTPTIME_ERROR_NOTHING_MEASURED, c"nothing_measured", c"nothing was measured"),
-    of(HTTPTIME_ERROR_NOT_STAMPED, c"not_stamped", c"the kernel did not stamp the exchange"),
-    of(HTTPTIME_ERROR_CLOCK_ORIGIN, c"clock_origin", c"instants of more than one clock"),
+    of(
+        HTTPTIME_ERROR_NOT_STAMPED,
+        c"not_stamped",
+        c"the kernel gave no timestamps for the request and its response",
+    ),
+    of(HTTPTIME_ERROR_CLOCK_ORIGIN, c"clock_origin", c"the times come from different clocks"),
     of(HTTPTIME_ERROR_NO_PRIVILEGE, c"no_privilege", c"not permitted to change the clock"),
-    of(HTTPTIME_ERROR_READ_ONLY, c"read_only", c"the clock is read-only here"),
-    of(HTTPTIME_ERROR_OUT_OF_RANGE, c"out_of_range", c"out of the clock's range"),
-    of(HTTPTIME_ERROR_UNSUPPORTED, c"unsupported", c"this system does not support it"),
-    of(HTTPTIME_ERROR_CLOCK_FAILED, c"clock_failed", c"the system call failed"),
+    of(HTTPTIME_ERROR_READ_ONLY, c"read_only", c"a sandbox or container makes the clock read-only"),
+    of(
+        HTTPTIME_ERROR_OUT_OF_RANGE,
+        c"out_of_range",
+        c"the result is outside what the system clock can show",
+    ),
+    of(HTTPTIME_ERROR_UNSUPPORTED, c"unsupported", c"this kernel does not support it"),
+    of(HTTPTIME_ERROR_CLOCK_FAILED, c"clock_failed", c"a system call for the clock failed"),
 ];
 
 #[cfg(test)]

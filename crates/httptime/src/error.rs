@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::time::{Interval, Offset, Timestamp};
+use crate::time::{Interval, Offset, Span, Timestamp};
 
 /// Where an exchange was when something ended it.
 #[non_exhaustive]
@@ -28,9 +28,9 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Resolve => "resolving the name",
+            Self::Resolve => "looking up the name",
             Self::Connect => "connecting",
-            Self::Tunnel => "waiting for the proxy's tunnel",
+            Self::Tunnel => "opening a tunnel through the proxy",
             Self::Send => "sending the request",
             Self::Response => "waiting for the response",
         })
@@ -54,13 +54,13 @@ pub enum Error {
         reason: &'static str,
     },
     /// A setting is out of its range, or two contradict each other.
-    #[error("invalid configuration: {reason}")]
+    #[error("invalid setting: {reason}")]
     InvalidConfig {
         /// What is wrong, with the value.
         reason: String,
     },
     /// The name of the server or proxy has no address.
-    #[error("cannot resolve {host:?}: {source}")]
+    #[error("cannot resolve the name {host:?}: {source}{}", after_lookup(source))]
     Resolve {
         /// The name.
         host: String,
@@ -68,7 +68,7 @@ pub enum Error {
         source: IoError,
     },
     /// No address of the server or proxy took the connection.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}: {source}{}", after_connect(source))]
     Connect {
         /// The address tried last; one to which there was no way only if there was a way to none.
         address: SocketAddr,
@@ -76,7 +76,7 @@ pub enum Error {
         source: IoError,
     },
     /// Nothing happened for too long.
-    #[error("timed out after {:?} while {phase}", readable(*after))]
+    #[error("timed out after {} while {phase}{}", Span::new(*after), after_timeout(*phase))]
     Timeout {
         /// What was waited for.
         phase: Phase,
@@ -84,13 +84,16 @@ pub enum Error {
         after: Duration,
     },
     /// The connection was closed before a whole response head had come.
-    #[error("the server closed the connection after {received} bytes of a response")]
+    #[error("{}", closed(*received))]
     Closed {
         /// Bytes of the unfinished head.
         received: usize,
     },
     /// The connection broke (a reset, for instance).
-    #[error("connection broke while {phase}: {source}")]
+    #[error(
+        "the connection broke while {phase}: {source}; if it happens again, a firewall on the \
+         path or the server resets connections"
+    )]
     Io {
         /// What was going on.
         phase: Phase,
@@ -98,20 +101,22 @@ pub enum Error {
         source: IoError,
     },
     /// What came back is not HTTP/1.
-    #[error("the answer is not HTTP/1: it {looks_like}")]
+    #[error(
+        "the answer is not HTTP/1: it {looks_like}; check the port, plain HTTP is usually on 80"
+    )]
     NotHttp {
         /// What it looks like instead.
         looks_like: &'static str,
     },
     /// The response head breaks the grammar of HTTP/1.
-    #[error("malformed response head: {reason}")]
+    #[error("the response head is malformed: {reason}; check the port, or use another server")]
     MalformedHead {
         /// What the parser objected to.
         reason: &'static str,
     },
     /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES) or has more than
     /// [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
-    #[error("response head too large: more than {limit} {what}")]
+    #[error("the response head has more than {limit} {what}; use another path or another server")]
     HeadTooLarge {
         /// The limit that was passed.
         limit: usize,
@@ -119,19 +124,27 @@ pub enum Error {
         what: &'static str,
     },
     /// Interim (1xx) responses came without end.
-    #[error("more than {limit} interim (1xx) responses")]
+    #[error(
+        "the server sent more than {limit} interim (1xx) responses and no final one; use another \
+         server"
+    )]
     EndlessInterim {
         /// How many are put up with.
         limit: u32,
     },
     /// The response has no `Date`.
-    #[error("the response (status {status}) has no Date")]
+    #[error(
+        "the response (status {status}) has no Date header; use another path, method or server"
+    )]
     NoDate {
         /// Its status code.
         status: u16,
     },
     /// The response has two `Date`s that differ.
-    #[error("the response has two different Dates: {first:?} and {second:?}")]
+    #[error(
+        "the response has two Date headers that differ: {first:?} and {second:?}; use another \
+         server, or none of the proxies on the path"
+    )]
     ConflictingDates {
         /// The first one.
         first: String,
@@ -139,19 +152,25 @@ pub enum Error {
         second: String,
     },
     /// The `Date` is in none of the three forms of RFC 9110, section 5.6.7.
-    #[error("malformed Date: {value:?}")]
+    #[error("the Date header is not an HTTP date: {value:?}; use another server")]
     MalformedDate {
         /// The field's value.
         value: String,
     },
     /// The `Date` is outside 1678–2262.
-    #[error("Date out of range: {value:?}")]
+    #[error(
+        "the Date header is outside the years 1678 to 2262: {value:?}; correct the server's clock \
+         or use another server"
+    )]
     DateOutOfRange {
         /// The field's value.
         value: String,
     },
     /// The `Date` is before the floor: no correct clock shows it.
-    #[error("implausible Date: {date} is before {floor}")]
+    #[error(
+        "the server's Date is {date}, but no date before {floor} is accepted; correct the \
+         server's clock or use another server"
+    )]
     DateBeforeFloor {
         /// The date.
         date: Timestamp,
@@ -159,13 +178,21 @@ pub enum Error {
         floor: Timestamp,
     },
     /// The response came out of a cache, which stamped nothing.
-    #[error("the response comes from a cache ({}), so its Date is old", said(*age))]
+    #[error(
+        "the response comes from a cache ({}), so its Date is old; use a path that is not cached, \
+         or a tunnel through the proxy",
+        said(*age)
+    )]
     Cached {
         /// How old the cache says it is; `None` when it only says that it had the response (`X-Cache: HIT` and the like).
         age: Option<Duration>,
     },
     /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
-    #[error("the server's Date stands still at {date}: {:?} have passed", readable(*elapsed))]
+    #[error(
+        "the server's Date stays at {date} although {} passed here: the server's clock stands \
+         still, or a cache answers; use another path or another server",
+        Span::new(*elapsed)
+    )]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
@@ -173,7 +200,10 @@ pub enum Error {
         elapsed: Duration,
     },
     /// The `Date` of a later response is before that of an earlier one.
-    #[error("the server's Date went back from {from} to {to}")]
+    #[error(
+        "the server's Date went back from {from} to {to}: its clock was set back, or several \
+         servers with different clocks share the name; use the address of one server"
+    )]
     DateWentBack {
         /// The later date, seen earlier.
         from: Timestamp,
@@ -181,21 +211,31 @@ pub enum Error {
         to: Timestamp,
     },
     /// The responses contradict each other under the stated assumptions about lag and drift.
-    #[error("the server's Dates contradict each other by {:?}", readable(*gap))]
+    #[error(
+        "the server's Dates contradict each other by {}: its lag or drift exceeds what is \
+         assumed, or several servers with different clocks share the name; allow more lag, or use \
+         another server",
+        Span::new(*gap)
+    )]
     Inconsistent {
         /// By how much the lower bound lies above the upper one.
         gap: Duration,
     },
     /// The local clock was set during the measurement, or jumped when the machine woke.
     #[error(
-        "the local clock was stepped by {by} s during the measurement: it was set, or the machine slept"
+        "the local clock was stepped by {by:.3} s during the measurement: it was set, or the \
+         machine slept; measure again"
     )]
     ClockStepped {
         /// By how much, forward positive.
         by: Offset,
     },
     /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
-    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", readable(*by))]
+    #[error(
+        "the times come from different clocks: {what} by {}; take all instants and \
+         cross-timestamps from one clock",
+        Span::new(*by)
+    )]
     ClockOrigin {
         /// What shows it.
         what: &'static str,
@@ -203,18 +243,21 @@ pub enum Error {
         by: Duration,
     },
     /// The proxy did not open the tunnel, or did not get through to the server.
-    #[error("the proxy refused or failed with status {status}")]
+    #[error("the proxy answered with status {status}: {}", proxy_trouble(*status))]
     ProxyRefused {
         /// Its status code.
         status: u16,
     },
     /// The proxy wants other credentials, or some at all (407).
-    #[error("the proxy asks for credentials (status 407)")]
+    #[error(
+        "the proxy wants a valid user name and password (status 407); give them in its URL: \
+         http://user:password@host:port"
+    )]
     ProxyCredentials,
     /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
     #[error(
-        "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
-        lacking(*agreeing, *min_servers)
+        "no majority: {answered} of {configured} servers answered and {agreeing} {}",
+        lacking(*answered, *agreeing, *min_servers)
     )]
     NoMajority {
         /// How many were to be asked.
@@ -227,7 +270,10 @@ pub enum Error {
         min_servers: usize,
     },
     /// Two majorities agree on different times; which of them is right cannot be told.
-    #[error("two majorities disagree: one within {first}, one within {second}")]
+    #[error(
+        "two majorities disagree: one has the offset within {first:.6} s, one within {second:.6} \
+         s; add servers, or remove the wrong ones"
+    )]
     AmbiguousMajority {
         /// Common bounds of one.
         first: Interval,
@@ -243,42 +289,108 @@ pub enum Error {
         last: Box<Error>,
     },
     /// An exchange was handed in whose times run backwards.
-    #[error("the response was received {by:?} before the request was sent")]
+    #[error(
+        "the response was received {} before the request was sent; check the times that the \
+         caller gives",
+        Span::new(*by)
+    )]
     ReceivedBeforeSent {
         /// By how much.
         by: Duration,
     },
     /// The caller ended the measurement.
-    #[error("cancelled")]
+    #[error("the measurement was cancelled")]
     Cancelled,
     /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and it did not give both of
     /// a response's.
-    #[error("the kernel did not say when the request left and the response came")]
+    #[error(
+        "the kernel gave no timestamps for the request and its response; use timestamps auto or \
+         user"
+    )]
     NotStamped,
     /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
-    #[error("nothing was measured")]
+    #[error(
+        "nothing was measured: the time was over before a response came; allow a longer duration"
+    )]
     NothingMeasured,
 }
 
 /// What keeps servers that agree from being a majority.
-fn lacking(agreeing: usize, min_servers: usize) -> String {
+fn lacking(answered: usize, agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
-    if agreeing < min_servers {
-        format!("{agree}; min_servers is {min_servers}")
+    let rule = if agreeing < min_servers {
+        format!("min_servers is {min_servers}")
     } else {
-        format!("{agree}; more than half of those that answered must")
+        "more than half of those that answered must".to_owned()
+    };
+    let remedy = if agreeing < answered { "; add servers, or remove the wrong ones" } else { "" };
+    format!("{agree}; {rule}{remedy}")
+}
+
+/// What to do about a name that the resolver does not find. A resolver that lacks resources is
+/// another matter, and an address of the wrong family is named by the source.
+fn after_lookup(source: &IoError) -> &'static str {
+    match (source.kind(), source.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) => "; allow the other family, or use another name",
+        (_, None) => "; check the spelling and this machine's DNS, or use an address",
+        _ => "",
     }
 }
 
-/// A duration to show to people: milliseconds, or less if that is all there is.
-fn readable(duration: Duration) -> Duration {
-    let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    if millis.is_zero() { duration } else { millis }
+/// What to do about a connection that was not made.
+fn after_connect(source: &IoError) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "; nothing listens on this port, or a firewall rejects it"
+        }
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            "; check this machine's routes and the address"
+        }
+        io::ErrorKind::AddrNotAvailable => "; the source address is not one of this machine's",
+        io::ErrorKind::TimedOut => "; check address and port, and the firewalls on the path",
+        io::ErrorKind::PermissionDenied => {
+            "; a local firewall, a sandbox or missing privileges forbid it"
+        }
+        // ENODEV, which has no kind.
+        _ if source.raw_os_error() == Some(19) => "; this machine has no such network interface",
+        _ => "",
+    }
+}
+
+/// What to do about a deadline that passed.
+const fn after_timeout(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolve => "; check this machine's DNS, or use an address",
+        Phase::Connect => "; check address and port, and the firewalls on the path",
+        Phase::Tunnel => "; check that the proxy reaches the server",
+        Phase::Send | Phase::Response => {
+            "; the connection is open but silent: check that the port speaks plain HTTP"
+        }
+    }
+}
+
+fn closed(received: usize) -> String {
+    let after = match received {
+        0 => "without a response".to_owned(),
+        _ => format!("after {received} bytes of a response head"),
+    };
+    format!("the server closed the connection {after}; check that the port speaks plain HTTP")
+}
+
+/// What the status of a proxy's own response means.
+const fn proxy_trouble(status: u16) -> &'static str {
+    match status {
+        502..=504 => {
+            "it cannot reach the server; check the server's URL, or ask the proxy's operator"
+        }
+        400 | 405 | 501 => "it does not support this request; use another method or a tunnel",
+        _ => "it does not allow this server or port; ask the proxy's operator",
+    }
 }
 
 /// What a cache says of the age of a response.
 fn said(age: Option<Duration>) -> String {
-    age.map_or("it says so, without an Age".to_owned(), |age| format!("Age: {} s", age.as_secs()))
+    age.map_or("marked as a hit".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 
 impl Error {
@@ -446,7 +558,11 @@ mod tests {
     fn an_io_error_keeps_kind_number_and_text() {
         let error =
             Error::Connect { address: ([192, 0, 2, 1], 80).into(), source: refused().into() };
-        assert_eq!(error.to_string(), "cannot connect to 192.0.2.1:80: connection refused");
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to 192.0.2.1:80: connection refused; nothing listens on this port, or \
+             a firewall rejects it"
+        );
         assert_eq!((error.kind(), error.is_refused()), ("connection_refused", true));
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(io::Error::raw_os_error), refused().raw_os_error());
@@ -468,9 +584,9 @@ mod tests {
     fn messages_show_no_nanoseconds_where_milliseconds_matter() {
         let after = Duration::from_nanos(1_000_045_614);
         let error = Error::Timeout { phase: Phase::Connect, after };
-        assert!(error.to_string().starts_with("timed out after 1s while "), "{error}");
+        assert!(error.to_string().starts_with("timed out after 1 s while "), "{error}");
         let gap = Error::Inconsistent { gap: Duration::from_nanos(250) };
-        assert!(gap.to_string().ends_with(" by 250ns"), "{gap}");
+        assert!(gap.to_string().contains(" by 250 ns: "), "{gap}");
     }
 
     #[test]

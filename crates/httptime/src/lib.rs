@@ -90,7 +90,7 @@ pub use crate::measurement::{Assumptions, Ended, Measurement};
 pub use crate::method::Method;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
-pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
+pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Span, Timestamp};
 pub use crate::timestamping::Timestamping;
 pub use crate::url::Url;
 

@@ -35,7 +35,11 @@ macro_rules! by_name {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                name.parse().map_err(serde::de::Error::custom)
+                name.parse().map_err(|error| match error {
+                    // The key is named by whoever reads the data.
+                    $crate::Error::InvalidConfig { reason } => serde::de::Error::custom(reason),
+                    error => serde::de::Error::custom(error),
+                })
             }
         }
     };
@@ -53,7 +57,7 @@ pub(crate) fn find<T: Copy>(
         let names: Vec<_> = all.iter().map(|one| name_of(*one)).collect();
         // Options get mixed up: this may have been meant as a proxy.
         let name = Url::redacted(name);
-        let reason = format!("no {what} is called {name:?}; choose one of {}", names.join(", "));
+        let reason = format!("{what} is {name:?}; allowed: {}", names.join(", "));
         Error::InvalidConfig { reason }
     })
 }
@@ -90,10 +94,7 @@ mod tests {
     #[test]
     fn another_name_is_an_error_that_lists_the_choices_and_shows_no_password() {
         let error = "ipv5".parse::<Family>().expect_err("another name").to_string();
-        assert!(
-            error.contains("no family is called \"ipv5\"; choose one of any, ipv4, ipv6"),
-            "{error}"
-        );
+        assert!(error.contains("family is \"ipv5\"; allowed: any, ipv4, ipv6"), "{error}");
         let error = "http://user:hunter2@a".parse::<Profile>().expect_err("a URL").to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }

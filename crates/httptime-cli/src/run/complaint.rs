@@ -1,4 +1,4 @@
-//! What fails again and again for the same reason is said once.
+//! A failure that repeats for the same reason is logged once.
 
 use log::{info, warn};
 
@@ -9,17 +9,17 @@ pub(crate) struct Complaint {
 }
 
 impl Complaint {
-    /// Warns of a failure unless it was the last thing said, and says when there is none any more.
+    /// Logs a failure unless it is the one logged last, and logs when it is resolved.
     pub(crate) fn hear(&mut self, outcome: Result<(), String>) {
         match outcome {
             Err(why) if self.said.as_ref() == Some(&why) => {}
             Err(why) => {
-                warn!("{why}; it is not said again until that changes");
+                warn!("{why}; further repeats suppressed");
                 self.said = Some(why);
             }
             Ok(()) => {
                 if let Some(why) = self.said.take() {
-                    info!("no longer: {why}");
+                    info!("resolved: {why}");
                 }
             }
         }

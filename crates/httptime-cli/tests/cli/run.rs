@@ -186,8 +186,8 @@ fn it_takes_over_a_new_configuration_and_keeps_the_old_one_when_that_is_wrong() 
     service.told("READY=1");
     service.sampled();
     let (_, log) = service.end();
-    assert!(log.contains("unknown field `mood`") && log.contains("line 4"), "{log}");
-    assert!(log.contains("going on with the old settings"), "{log}");
+    assert!(log.contains("unknown key 'mood'") && log.contains("line 4"), "{log}");
+    assert!(log.contains("keeping the old settings"), "{log}");
     assert!(log.contains("INFO  httptime::run] reloaded "), "{log}");
 }
 

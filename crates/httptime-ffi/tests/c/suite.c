@@ -108,7 +108,7 @@ static void versions_and_texts(void)
 {
     CHECK(httptime_version_number() == HTTPTIME_VERSION_NUMBER);
     CHECK(strcmp(httptime_version(), HTTPTIME_VERSION) == 0);
-    CHECK(strcmp(httptime_strerror(HTTPTIME_ERROR_NO_DATE), "the response has no Date") == 0);
+    CHECK(strcmp(httptime_strerror(HTTPTIME_ERROR_NO_DATE), "the response has no Date header") == 0);
     CHECK(strcmp(httptime_status_name(HTTPTIME_ERROR_NO_DATE), "no_date") == 0);
     CHECK(strcmp(httptime_strerror(HTTPTIME_OK), "ok") == 0);
     for (int32_t number = -3; number < 300; number++)
@@ -463,7 +463,7 @@ static void *query_on_a_thread(void *failed)
             *(int *)failed = 1;
         /* Each thread has its own message. */
         char message[100], expected[40];
-        snprintf(expected, sizeof expected, "there is no log level %d", (int)((uintptr_t)failed % 1000) + 10);
+        snprintf(expected, sizeof expected, "level is %d, which is no HTTPTIME_LOG_* number", (int)((uintptr_t)failed % 1000) + 10);
         httptime_set_log(NULL, NULL, (int)((uintptr_t)failed % 1000) + 10);
         sleep_ms(1);
         httptime_error_message(message, sizeof message);

@@ -662,7 +662,7 @@ fn is_unreachable(error: &Error) -> bool {
 
 /// The longest body that is read to keep a connection, in bytes.
 const MAX_BODY: u64 = 64 * 1024;
-const UNASKED: &str = "it began before the request";
+const UNASKED: &str = "it began before the request was sent";
 /// Room for a request, and for most responses.
 const BUFFER: usize = 4096;
 /// A new connection that lives this long without a request was not turned away.
