@@ -99,7 +99,7 @@ impl<H: Handler> Service<H> {
 
     /// A function that tells whether a thread of this service still runs or its listener is still open. It outlives
     /// the service, so a test can ask after the drop.
-    pub fn liveness(&self) -> impl Fn() -> bool + use<H> {
+    pub fn running_probe(&self) -> impl Fn() -> bool + use<H> {
         let (shared, listener) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.listener));
         move || shared.strong_count() > 0 || listener.strong_count() > 0
     }
