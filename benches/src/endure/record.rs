@@ -66,13 +66,13 @@ impl Outcome {
 impl Record {
     /// Whether the server was away, or had come back less than `grace` ago, at some time during the measurement.
     #[must_use]
-    pub fn met(&self, outages: &[Outage], grace: Duration) -> bool {
+    pub fn was_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| self.begun <= outage.up + grace && self.ended >= outage.down)
     }
 
     /// Whether that was so when it ended.
     #[must_use]
-    pub fn ended_in(&self, outages: &[Outage], grace: Duration) -> bool {
+    pub fn has_ended_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| (outage.down..=outage.up + grace).contains(&self.ended))
     }
 }

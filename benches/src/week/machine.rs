@@ -7,7 +7,7 @@ use httptime_sim::worlds::NamedWorld;
 use httptime_sim::{SimClock, World};
 
 use super::disturbances::{Disturbances, Sleep, WEEK};
-use super::{Kept, SCORED_EACH, SETTLING};
+use super::{KeptClock, SCORED_EACH, SETTLING};
 
 /// A machine whose week goes by, and what is written down of it.
 pub(crate) struct Machine<'a> {
@@ -16,11 +16,11 @@ pub(crate) struct Machine<'a> {
     random: Rng,
     /// Sleeps so far.
     slept: usize,
-    kept: &'a mut Kept,
+    kept: &'a mut KeptClock,
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(world: &NamedWorld, calm: bool, seed: u64, kept: &'a mut Kept) -> Self {
+    pub(crate) fn new(world: &NamedWorld, calm: bool, seed: u64, kept: &'a mut KeptClock) -> Self {
         Self {
             disturbances: Disturbances::new(seed, calm),
             world: world.world(seed),
@@ -115,12 +115,12 @@ impl<'a> Machine<'a> {
     }
 
     /// Up to so much, at random: how long a process takes to start, say.
-    pub(crate) fn some(&mut self, least: Duration, most: Duration) -> Duration {
-        least + (most - least).mul_f64(self.random.f64())
+    pub(crate) fn some(&mut self, min: Duration, max: Duration) -> Duration {
+        min + (max - min).mul_f64(self.random.f64())
     }
 
     /// A step that nothing but a measurement called for.
-    pub(crate) const fn note_unprovoked_step(&mut self) {
+    pub(crate) const fn count_unprovoked_step(&mut self) {
         self.kept.unprovoked += 1;
     }
 

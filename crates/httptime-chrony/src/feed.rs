@@ -29,7 +29,7 @@ impl Feed {
     /// space, `:`) that divide it in `chrony.conf`.
     pub fn new(path: impl Into<PathBuf>, poll: Poll) -> Result<Self, ChronyError> {
         let path = path.into();
-        match objection(&path) {
+        match invalid_path_reason(&path) {
             Some(reason) => Err(ChronyError::InvalidPath { path, reason }),
             None => Ok(Self { path, poll }),
         }
@@ -59,7 +59,7 @@ impl Feed {
     ///   [`ChronyError::Full`], [`ChronyError::Io`]: it could not be sent.
     pub fn send(&self, sample: &Sample, now: Timestamp) -> Result<(), ChronyError> {
         self.check_age(sample, now)?;
-        self.deliver(&sample.encode()).map_err(|error| self.explain(&error))
+        self.deliver(&sample.encode()).map_err(|error| self.send_error(&error))
     }
 
     /// The line of `chrony.conf` that makes chronyd listen here and believe no more than was measured.
@@ -121,7 +121,7 @@ impl Feed {
         socket.send_to(datagram, &self.path).map(|_| ())
     }
 
-    fn explain(&self, error: &io::Error) -> ChronyError {
+    fn send_error(&self, error: &io::Error) -> ChronyError {
         let path = self.path.clone();
         match error.kind() {
             io::ErrorKind::NotFound => ChronyError::SocketMissing { path },
@@ -184,11 +184,11 @@ impl Default for Poll {
 }
 
 /// What is wrong with a path for a socket that stands in `chrony.conf`.
-fn objection(path: &Path) -> Option<&'static str> {
+fn invalid_path_reason(path: &Path) -> Option<&'static str> {
     let Some(text) = path.to_str() else { return Some("it is not UTF-8") };
     if !path.is_absolute() {
         Some("it is not absolute")
-    } else if text.len() > LONGEST_PATH {
+    } else if text.len() > MAX_PATH_BYTES {
         Some("it is too long for a socket")
     } else if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':') {
         Some("chrony.conf takes no white space, control character or colon in it")
@@ -203,7 +203,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// `sun_path` less the zero at its end.
-const LONGEST_PATH: usize =
+const MAX_PATH_BYTES: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
 /// What the BSDs answer when a queue is full, and Linux when memory is; the standard library has no name for it.
@@ -256,12 +256,12 @@ mod tests {
 
     #[test]
     fn a_path_that_chrony_conf_would_divide_or_no_socket_can_have_is_refused() {
-        let long = format!("/{}", "x".repeat(LONGEST_PATH));
+        let long = format!("/{}", "x".repeat(MAX_PATH_BYTES));
         for path in ["chrony.sock", "/run/a b", "/run/a:b", "/run/a\nallow", "", long.as_str()] {
             let error = Feed::new(path, Poll::default()).map(|_| ()).map_err(|error| error.kind());
             assert_eq!(error, Err("invalid_path"), "{path:?}");
         }
-        assert!(Feed::new(&long[..LONGEST_PATH], Poll::default()).is_ok());
+        assert!(Feed::new(&long[..MAX_PATH_BYTES], Poll::default()).is_ok());
     }
 
     #[test]
@@ -275,13 +275,13 @@ mod tests {
 
     #[test]
     fn every_failure_to_send_has_its_name() {
-        let kind = |kind: io::ErrorKind| feed().explain(&io::Error::from(kind)).kind();
+        let kind = |kind: io::ErrorKind| feed().send_error(&io::Error::from(kind)).kind();
         assert_eq!(kind(io::ErrorKind::NotFound), "socket_missing");
         assert_eq!(kind(io::ErrorKind::ConnectionRefused), "socket_refused");
         assert_eq!(kind(io::ErrorKind::PermissionDenied), "socket_no_permission");
         assert_eq!(kind(io::ErrorKind::WouldBlock), "socket_full");
         let full = io::Error::from_raw_os_error(ENOBUFS);
-        assert_eq!(feed().explain(&full).kind(), "socket_full");
+        assert_eq!(feed().send_error(&full).kind(), "socket_full");
         assert!(full.to_string().contains("buffer"), "{full}");
         assert_eq!(kind(io::ErrorKind::InvalidInput), "socket_failed");
     }

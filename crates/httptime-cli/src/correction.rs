@@ -43,14 +43,14 @@ pub(crate) fn decision(action: Action) -> String {
 ///
 /// # Errors
 /// [`Error::ClockStepped`] when somebody has set it since.
-pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
+pub(crate) fn check_wall_clock(measurement: &Measurement) -> Result<(), Error> {
     let measured = CrossTimestamp::new(measurement.at(), measurement.local_time(), Duration::ZERO);
     let now = cross_timestamp();
     let elapsed = now.instant().saturating_since(measured.instant());
-    let allowed = TURNED + now.uncertainty() + elapsed / 2000;
+    let allowed = WALL_CLOCK_TOLERANCE + now.uncertainty() + elapsed / 2000;
     let by = measured.stepped_by(now);
     if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
 }
 
 /// What the wall clock may differ from the monotonic one without having been set.
-const TURNED: Duration = Duration::from_millis(1);
+const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);

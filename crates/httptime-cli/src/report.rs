@@ -41,13 +41,13 @@ pub(crate) fn sync(report: &Report, output: &Output) {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
         let decided = decision(action);
         match action {
-            Action::Refuse(_) => complaint(&format!("{decided}{only}")),
+            Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
         }
     }
     match &report.failure {
-        Some(Failure::Moved(error)) => complaint(&error.to_string()),
-        Some(Failure::Clock(error)) => complaint(&error.to_string()),
+        Some(Failure::Moved(error)) => print_error(&error.to_string()),
+        Some(Failure::Clock(error)) => print_error(&error.to_string()),
         None => {}
     }
     if let Some(after) = &report.after {
@@ -58,7 +58,7 @@ pub(crate) fn sync(report: &Report, output: &Output) {
 /// Prints the outcome for people, the result's line after `label`; says whether there is a result.
 fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
     if survey.servers().len() > 1 {
-        unselected(survey).for_each(|line| complaint(&line));
+        unselected(survey).for_each(|line| print_error(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
@@ -68,14 +68,14 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
                 print(&exchanges(measurement));
             }
             if let EndReason::Lost(error) = measurement.end_reason() {
-                complaint(&format!("ended early: {error}"));
+                print_error(&format!("ended early: {error}"));
             }
             true
         }
         Err(error) => {
             match survey.servers() {
-                [only] => complaint(&format!("{}: {error}", only.url())),
-                _ => complaint(&format!("{error}{}", advice(error))),
+                [only] => print_error(&format!("{}: {error}", only.url())),
+                _ => print_error(&format!("{error}{}", advice(error))),
             }
             false
         }
@@ -105,19 +105,19 @@ pub(crate) fn failure(error: &Error, output: &Output) {
     if output.json {
         print_json(json!({ "error": error }));
     } else {
-        complaint(&error.to_string());
+        print_error(&error.to_string());
     }
 }
 
 /// Says after a failure that a proxy was asked: it may come from the environment, where nobody thinks of it.
 pub(crate) fn via(proxy: Option<&Url>, output: &Output) {
     if let (Some(proxy), false) = (proxy, output.json) {
-        complaint(&format!("asked through the proxy {proxy}"));
+        print_error(&format!("asked through the proxy {proxy}"));
     }
 }
 
 /// Prints a line on stderr, after the program's name.
-pub(crate) fn complaint(text: &str) {
+pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "httptime: {text}");
 }
 
@@ -290,21 +290,21 @@ fn print_json(object: impl Serialize) {
 /// Prints a line on stdout.
 fn print(line: &str) {
     if let Err(error) = write_to_stdout(format!("{line}\n").as_bytes()) {
-        unwritten(&error.into());
+        output_failed(&error.into());
     }
 }
 
 /// Complains that what was to be printed could not be, the first time. A reader that has gone away (`| head -0`) is no
 /// reason to.
-pub(crate) fn unwritten(error: &io::Error) {
-    if error.kind() != ErrorKind::BrokenPipe && !UNWRITTEN.swap(true, Ordering::Relaxed) {
-        complaint(&format!("cannot write to standard output: {error}"));
+pub(crate) fn output_failed(error: &io::Error) {
+    if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
+        print_error(&format!("cannot write to standard output: {error}"));
     }
 }
 
 /// Whether all that was printed was written.
 pub(crate) fn is_written() -> bool {
-    !UNWRITTEN.load(Ordering::Relaxed)
+    !OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
 /// Not by way of [`io::stdout`], which says of a descriptor that is not open for writing that all is well.
@@ -316,7 +316,7 @@ fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
 /// The version of the JSON object. Fields may be added to a version; none changes its meaning or goes.
 const SCHEMA: u32 = 1;

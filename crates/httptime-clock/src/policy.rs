@@ -286,24 +286,29 @@ impl Policy {
             let refusal = Refusal::BoundsTooWide { width, error };
             return if wrong && !small { Action::Refuse(refusal) } else { Action::Leave };
         }
-        if let Some(refusal) = self.beyond_limits(reading, history, small) {
+        if let Some(refusal) = self.check_limits(reading, history, small) {
             return Action::Refuse(refusal);
         }
-        let slewed = Action::Slew(self.portion(by, history.horizon));
+        let slewed = Action::Slew(self.limit_to_slew_rate(by, history.horizon));
         if small || !proved { slewed } else { Action::Step(by) }
     }
 
-    fn beyond_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
+    fn check_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
         let by = reading.offset;
         let server = reading.local_time.saturating_add(by);
         if server < self.floor {
             return Some(Refusal::BeforeFloor { server, floor: self.floor });
         }
-        self.too_far(by, history, small)
+        self.check_direction_limit(by, history, small)
     }
 
     /// Why a clock is not turned or set by this much, whatever says so; `small`: it would not be stepped.
-    pub(crate) fn too_far(&self, by: Offset, history: &History, small: bool) -> Option<Refusal> {
+    pub(crate) fn check_direction_limit(
+        &self,
+        by: Offset,
+        history: &History,
+        small: bool,
+    ) -> Option<Refusal> {
         let (limit, direction) = match (by >= Offset::ZERO, history.settled) {
             (true, true) => (self.forward, Direction::Forward),
             (false, true) => (self.backward, Direction::Backward),
@@ -320,7 +325,7 @@ impl Policy {
     }
 
     /// As much of a correction as the slew rate allows until the next decision.
-    fn portion(&self, by: Offset, horizon: Option<Duration>) -> Offset {
+    fn limit_to_slew_rate(&self, by: Offset, horizon: Option<Duration>) -> Offset {
         let Some(horizon) = horizon else { return by };
         let most = Offset::from(horizon.saturating_mul(self.slew_ppm) / 1_000_000);
         by.clamp(Offset::ZERO.saturating_sub(most), most)

@@ -105,7 +105,7 @@ impl SavedState {
             saved_at_unix_ns: self.saved_at.as_unix_nanos(),
         };
         let text = toml::to_string(&record).map_err(|error| failed(io::Error::other(error)))?;
-        replace(path, text.as_bytes()).map_err(failed)
+        replace_file(path, text.as_bytes()).map_err(failed)
     }
 }
 
@@ -117,14 +117,14 @@ impl SavedState {
 ///
 /// # Errors
 /// What the system says; the old file is then still there.
-pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
     let beside = folder.join(format!(".{}.new", name.to_string_lossy()));
-    if let Err(error) = written(&beside, contents).and_then(|()| fs::rename(&beside, path)) {
+    if let Err(error) = write_new_file(&beside, contents).and_then(|()| fs::rename(&beside, path)) {
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
@@ -133,7 +133,7 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn written(path: &Path, contents: &[u8]) -> io::Result<()> {
+fn write_new_file(path: &Path, contents: &[u8]) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -8,7 +8,7 @@ use httptime_clock::Evidence;
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
 use httptime_clock::discipline::Discipline;
-use httptime_clock::discipline::{UNKNOWN, Verdict};
+use httptime_clock::discipline::{INITIAL_FREQUENCY_STDDEV, Verdict};
 use httptime_clock::state::SavedState;
 use httptime_clock::{Action, Clock, ClockError, Frequency, Policy, Reading, SimulatedClock};
 
@@ -352,7 +352,7 @@ fn a_refused_measurement_and_one_before_the_time_saved_show_no_age() {
         machine.controller.resume(&state).expect("resumed");
         let first = machine.absorb(0);
         assert_eq!(matches!(first.action, Action::Refuse(_)), max_backward == 3600, "{first:?}");
-        assert_eq!(first.frequency_stddev, UNKNOWN, "{first:?}");
+        assert_eq!(first.frequency_stddev, INITIAL_FREQUENCY_STDDEV, "{first:?}");
     }
 }
 

@@ -13,8 +13,8 @@ use httptime::{
 };
 
 use crate::boundary::{
-    Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size, slice,
-    take_back, target, text,
+    Output, Versioned, duration, exclusive, free_handle, guard, hand_over, nanos, read, reference,
+    size, slice, target, text,
 };
 use crate::cross_timestamp::{cross_timestamp, httptime_cross_timestamp};
 use crate::failure::Failure;
@@ -68,7 +68,7 @@ pub struct httptime_exchange {
 
 // SAFETY: integers and pointers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_exchange {
-    const SMALLEST: usize = 40;
+    const MIN_SIZE: usize = 40;
 
     fn initial() -> Self {
         Self {
@@ -97,7 +97,7 @@ pub struct httptime_measure {
     /// Until it is finished.
     measure: Option<Measure>,
     /// What the caller said had ended it for good.
-    lost_for: Option<httptime_status>,
+    lost_reason: Option<httptime_status>,
 }
 
 impl httptime_measure {
@@ -122,10 +122,10 @@ pub unsafe extern "C" fn httptime_measure_new(
         let (settings, begin) =
             unsafe { (Settings::of(options)?, cross_timestamp(begin, "begin")?) };
         let place = target(measure, "measure")?;
-        give(
+        hand_over(
             httptime_measure {
                 measure: Some(Measure::new(&settings.config, begin)),
-                lost_for: None,
+                lost_reason: None,
             },
             place,
         );
@@ -247,7 +247,7 @@ pub unsafe extern "C" fn httptime_measure_lost(
             if error != given {
                 return Failure::from(error);
             }
-            let status = *measure.lost_for.get_or_insert(reason);
+            let status = *measure.lost_reason.get_or_insert(reason);
             Failure { status, message: None }
         })
     })
@@ -312,7 +312,7 @@ pub unsafe extern "C" fn httptime_measure_finish(
         };
         measure.running()?;
         let finished = measure.measure.take().map(|measure| measure.finish(end));
-        if let (Some(Err(_)), Some(status)) = (&finished, measure.lost_for) {
+        if let (Some(Err(_)), Some(status)) = (&finished, measure.lost_reason) {
             return Err(Failure { status, message: None });
         }
         output.write(&(&finished.ok_or(NOTHING)??).into());
@@ -326,7 +326,7 @@ pub unsafe extern "C" fn httptime_measure_finish(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
     // SAFETY: the header says: NULL, or a handle of httptime_measure_new that nobody uses any more.
-    unsafe { take_back(measure) }
+    unsafe { free_handle(measure) }
 }
 
 /// From exchanges to the one best offset, for programs that decide themselves when to send. It has no bounds and refuses no
@@ -354,7 +354,7 @@ pub unsafe extern "C" fn httptime_estimator_new(
         let cross_timestamp = unsafe { cross_timestamp(begin, "begin") }?;
         let place = target(estimator, "estimator")?;
         let lag = (lag_ns >= 0).then(|| Offset::from_nanos(lag_ns).abs());
-        give(
+        hand_over(
             httptime_estimator { estimator: self::estimator(kind)?.build(), cross_timestamp, lag },
             place,
         );
@@ -412,7 +412,7 @@ pub unsafe extern "C" fn httptime_estimator_estimate(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_free(estimator: *mut httptime_estimator) {
     // SAFETY: the header says: NULL, or a handle of httptime_estimator_new that nobody uses any more.
-    unsafe { take_back(estimator) }
+    unsafe { free_handle(estimator) }
 }
 
 /// Finds the majority among the bounds of several servers (RFC 5905, section 11.2.1). They must refer to about the same
@@ -431,8 +431,8 @@ pub unsafe extern "C" fn httptime_select(
     survivors: *mut u8,
 ) -> httptime_status {
     guard(|| {
-        if !(1..=MOST_INTERVALS).contains(&count) {
-            let reason = format!("{count} bounds; 1 to {MOST_INTERVALS} can be selected among");
+        if !(1..=MAX_INTERVALS).contains(&count) {
+            let reason = format!("{count} bounds; 1 to {MAX_INTERVALS} can be selected among");
             return Err(Failure::argument(reason));
         }
         // SAFETY: the header says what the pointers point to.
@@ -508,4 +508,4 @@ const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, mess
 const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_REUSED_CONNECTION
     | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
     | HTTPTIME_EXCHANGE_NO_FILE_EXTENSION;
-const MOST_INTERVALS: usize = 1024;
+const MAX_INTERVALS: usize = 1024;

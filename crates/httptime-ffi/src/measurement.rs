@@ -87,7 +87,7 @@ pub struct httptime_measurement {
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_measurement {
     /// Up to the bounds: an offset without them is not handed out.
-    const SMALLEST: usize = 40;
+    const MIN_SIZE: usize = 40;
 
     fn initial() -> Self {
         Self {

@@ -146,7 +146,7 @@ pub struct httptime_options {
 // SAFETY: integers, pointers and a function pointer that may be NULL, all of which may have any bits; each field begins
 // where the one before it ends.
 unsafe impl Versioned for httptime_options {
-    const SMALLEST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn initial() -> Self {
         let config = Config::default();
@@ -220,11 +220,11 @@ pub(crate) struct Settings<'a> {
     pub(crate) source_address: Option<IpAddr>,
     pub(crate) interface: Option<&'a str>,
     pub(crate) canceller: Option<&'a Canceller>,
-    pub(crate) progress: Option<Watcher>,
+    pub(crate) progress: Option<ProgressCallback>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Watcher {
+pub(crate) struct ProgressCallback {
     pub(crate) callback: unsafe extern "C" fn(*const httptime_progress, *mut c_void),
     pub(crate) user_data: *mut c_void,
 }
@@ -265,7 +265,7 @@ impl<'a> Settings<'a> {
             canceller,
             progress: options
                 .progress
-                .map(|callback| Watcher { callback, user_data: options.progress_data }),
+                .map(|callback| ProgressCallback { callback, user_data: options.progress_data }),
         })
     }
 }

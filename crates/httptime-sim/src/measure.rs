@@ -57,7 +57,7 @@ impl Outcome {
             // The result says so, and no clock is corrected by it.
             Ok(measurement) if !measurement.has_date_advanced() => Verdict::Caught,
             Ok(_) => Verdict::Missed,
-            Err(error) if CAUGHT.contains(&error.kind()) => Verdict::Caught,
+            Err(error) if DETECTED_KINDS.contains(&error.kind()) => Verdict::Caught,
             Err(_) => Verdict::Failed,
         }
     }
@@ -65,7 +65,7 @@ impl Outcome {
 
 /// The kinds of error that say that a server's `Date` cannot be believed, or that it falls silent. A new one belongs here
 /// too: the accuracy table takes any other error in its worlds for a fault of the simulation.
-const CAUGHT: &[&str] =
+const DETECTED_KINDS: &[&str] =
     &["cached", "date_frozen", "date_went_back", "inconsistent", "timeout_response"];
 
 impl World {

@@ -105,12 +105,12 @@ mod tests {
             let worlds: Vec<World> =
                 faults.iter().map(|fault| world(*fault, clock, lying, &mut random)).collect();
             let builder = Config::builder().lag(Duration::ZERO).requests(random.u32(4..=24));
-            let least = random.usize(1..=count);
-            let config = if random.bool() { builder.min_servers(least) } else { builder };
+            let min = random.usize(1..=count);
+            let config = if random.bool() { builder.min_servers(min) } else { builder };
             let config = config.build().expect("in range");
             let outcome = survey(&worlds, &config, random.u64(..)).expect("a good configuration");
-            let most = config.limits().duration() + 2 * config.limits().timeout();
-            assert!(outcome.stats.elapsed <= most, "run {run}: {:?}", outcome.stats);
+            let max = config.limits().duration() + 2 * config.limits().timeout();
+            assert!(outcome.stats.elapsed <= max, "run {run}: {:?}", outcome.stats);
             assert!(outcome.stats.max_polls_per_second < 2_000, "run {run}: {:?}", outcome.stats);
             let honest = faults.iter().position(|fault| *fault != Fault::Lies).expect("several");
             let truth = outcome.truths[honest];

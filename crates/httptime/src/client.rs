@@ -208,17 +208,17 @@ impl Client {
     /// [`timeout`](crate::limits::Limits::timeout). After that it takes no longer than that timeout and
     /// [`duration`](crate::limits::Limits::duration) together.
     pub fn survey(&self, watch: impl FnMut(Update<'_>)) -> Survey {
-        self.survey_unless(None, watch)
+        self.survey_with_canceller(None, watch)
     }
 
     /// As [`survey`](Self::survey), and ends at once when `canceller` asks for it: with
     /// [`cancel`](Canceller::cancel) every server that is not done by then has failed with [`Error::Cancelled`], and so
     /// has the whole; with [`finish`](Canceller::finish) what was measured counts.
     pub fn survey_until(&self, canceller: &Canceller, watch: impl FnMut(Update<'_>)) -> Survey {
-        self.survey_unless(Some(canceller), watch)
+        self.survey_with_canceller(Some(canceller), watch)
     }
 
-    fn survey_unless(
+    fn survey_with_canceller(
         &self,
         canceller: Option<&Canceller>,
         mut watch: impl FnMut(Update<'_>),
@@ -233,7 +233,7 @@ impl Client {
         };
         let driver = Driver::new(sessions, &sockets, &self.resolver, canceller);
         let sessions = driver.run(&mut |server, event, sessions| {
-            note(server, &event);
+            log_event(server, &event);
             watch(Update { server, event: &event, session: &sessions.sessions()[server] });
         });
         sessions.finish(cross_timestamp())
@@ -241,7 +241,7 @@ impl Client {
 }
 
 /// Writes an event to the log.
-fn note(server: usize, event: &Event) {
+fn log_event(server: usize, event: &Event) {
     let level = match event {
         Event::Lost { .. }
         | Event::Fallback { .. }

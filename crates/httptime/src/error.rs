@@ -76,7 +76,7 @@ pub enum Error {
         source: IoError,
     },
     /// Nothing happened for too long.
-    #[error("timed out after {:?} while {phase}", readable(*after))]
+    #[error("timed out after {:?} while {phase}", rounded_for_display(*after))]
     Timeout {
         /// What was waited for.
         phase: Phase,
@@ -159,13 +159,13 @@ pub enum Error {
         floor: Timestamp,
     },
     /// The response came out of a cache, which stamped nothing.
-    #[error("the response comes from a cache ({}), so its Date is old", said(*age))]
+    #[error("the response comes from a cache ({}), so its Date is old", age_text(*age))]
     Cached {
         /// How old the cache says it is; `None` when it only says that it had the response (`X-Cache: HIT` and the like).
         age: Option<Duration>,
     },
     /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
-    #[error("the server's Date stands still at {date}: {:?} have passed", readable(*elapsed))]
+    #[error("the server's Date stands still at {date}: {:?} have passed", rounded_for_display(*elapsed))]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
@@ -181,7 +181,7 @@ pub enum Error {
         to: Timestamp,
     },
     /// The responses contradict each other under the stated assumptions about lag and drift.
-    #[error("the server's Dates contradict each other by {:?}", readable(*gap))]
+    #[error("the server's Dates contradict each other by {:?}", rounded_for_display(*gap))]
     Inconsistent {
         /// By how much the lower bound lies above the upper one.
         gap: Duration,
@@ -195,7 +195,7 @@ pub enum Error {
         by: Offset,
     },
     /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
-    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", readable(*by))]
+    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", rounded_for_display(*by))]
     ClockMismatch {
         /// What shows it.
         what: &'static str,
@@ -214,7 +214,7 @@ pub enum Error {
     /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
     #[error(
         "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
-        lacking(*agreeing, *min_servers)
+        majority_shortfall(*agreeing, *min_servers)
     )]
     NoMajority {
         /// How many were to be asked.
@@ -261,7 +261,7 @@ pub enum Error {
 }
 
 /// What keeps servers that agree from being a majority.
-fn lacking(agreeing: usize, min_servers: usize) -> String {
+fn majority_shortfall(agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
     if agreeing < min_servers {
         format!("{agree}; min_servers is {min_servers}")
@@ -271,13 +271,13 @@ fn lacking(agreeing: usize, min_servers: usize) -> String {
 }
 
 /// A duration to show to people: milliseconds, or less if that is all there is.
-fn readable(duration: Duration) -> Duration {
+fn rounded_for_display(duration: Duration) -> Duration {
     let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     if millis.is_zero() { duration } else { millis }
 }
 
 /// What a cache says of the age of a response.
-fn said(age: Option<Duration>) -> String {
+fn age_text(age: Option<Duration>) -> String {
     age.map_or("it says so, without an Age".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 

@@ -121,7 +121,7 @@ impl<'a> Exchange<'a> {
     /// taken for the first.
     #[must_use]
     pub const fn on_reused_connection(mut self) -> Self {
-        self.response.is_kept = true;
+        self.response.is_reused = true;
         self
     }
 
@@ -195,11 +195,11 @@ impl<'a> Exchange<'a> {
     /// How late the `Date` may be: stated [`with_lag`](Self::with_lag), or [derived from the response](crate::server).
     #[must_use]
     pub fn lag(&self) -> Lag {
-        self.lag.unwrap_or_else(|| Lag::of_response(&self.response))
+        self.lag.unwrap_or_else(|| Lag::from_response(&self.response))
     }
 
     /// Fails if the response was stored for longer than [`lag`](Self::lag) allows for.
-    fn must_be_fresh(&self) -> Result<(), Error> {
+    fn check_not_stale(&self) -> Result<(), Error> {
         let age = self.age().filter(|age| !age.is_zero());
         if age.is_some() || self.response.is_stored() { Err(Error::Cached { age }) } else { Ok(()) }
     }
@@ -250,7 +250,7 @@ impl Observation {
         exchange: &Exchange<'_>,
         lag: Lag,
     ) -> Result<Self, Error> {
-        exchange.must_be_fresh()?;
+        exchange.check_not_stale()?;
         let Exchange { sent, received, date, .. } = *exchange;
         if received < sent {
             return Err(Error::ReceivedBeforeSent { by: sent.saturating_since(received) });

@@ -309,7 +309,7 @@ impl Progress {
     }
 
     /// The answer to the check that is under way will not come.
-    pub fn lost_check(&mut self) {
+    pub fn check_lost(&mut self) {
         self.check_sent = None;
     }
 

@@ -172,23 +172,23 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     fn plan(&mut self, view: &View<'_>) -> Plan;
 
     /// The least time between two requests. The checks that a measurement adds keep to it as well.
-    fn gap(&self) -> Duration {
+    fn min_interval(&self) -> Duration {
         Duration::ZERO
     }
 
     /// Whether a request that would leave `late` had better be planned anew. Unless a schedule knows better: where it is later
     /// than what is unknown of the offset, a standard deviation.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
-        misses_its_aim(view, late)
+        is_off_target(view, late)
     }
 }
 
-fn misses_its_aim(view: &View<'_>, late: Duration) -> bool {
-    late > OFTEN_LATE && view.aim().is_some_and(|belief| late > belief.stddev())
+fn is_off_target(view: &View<'_>, late: Duration) -> bool {
+    late > TYPICAL_LATENESS && view.aim().is_some_and(|belief| late > belief.stddev())
 }
 
 /// What a wait is late by on any machine.
-const OFTEN_LATE: Duration = Duration::from_micros(100);
+const TYPICAL_LATENESS: Duration = Duration::from_micros(100);
 
 /// The schedules that come with the library, by name.
 #[non_exhaustive]

@@ -7,7 +7,7 @@ use std::path::Path;
 use httptime::survey::Survey;
 use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
-use httptime_clock::state::replace;
+use httptime_clock::state::replace_file;
 
 /// What is counted since the start, and what was last seen.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +63,7 @@ impl Metrics {
 
     /// Writes them, as one step.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        replace(path, self.to_string().as_bytes())
+        replace_file(path, self.to_string().as_bytes())
     }
 }
 

@@ -32,8 +32,8 @@ impl Estimator for Symmetric {
     fn estimate(&self) -> Option<Estimate> {
         let edges = self.edges.as_ref()?;
         let interval = edges.interval();
-        let stddev = uniform_half_width(edges.spread());
-        let Ok(left) = edges.beyond_base() else {
+        let stddev = uniform_half_width(edges.uniform_width());
+        let Ok(left) = edges.width_beyond_base() else {
             return Some(Estimate::new(interval.midpoint(), stddev));
         };
         let (low, high) = edges.slacks();
