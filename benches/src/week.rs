@@ -155,7 +155,7 @@ pub struct Weeks {
 /// # Panics
 /// When the library refuses the settings.
 #[must_use]
-pub fn keep(
+pub fn run_weeks(
     worlds: &[&'static NamedWorld],
     keepers: &[ClockKeeper],
     weeks: &Weeks,
@@ -181,7 +181,7 @@ fn free_run(machine: &mut Machine<'_>) -> SimulatedClock {
     let mut clock = machine.clock();
     clock = SimulatedClock::new(clock.true_time(), Offset::ZERO, clock.oscillator_error());
     while !Machine::is_over(&clock) {
-        machine.pass(&mut clock, WEEK);
+        machine.advance(&mut clock, WEEK);
     }
     clock
 }
@@ -200,8 +200,8 @@ fn hourly(
     while !Machine::is_over(&clock) {
         let due = done.max(shown(&clock).div_euclid(HOUR_NS)) + 1;
         let wait = Duration::from_nanos((due * HOUR_NS - shown(&clock)).unsigned_abs());
-        let starts = machine.some(MIN_START, MAX_START);
-        if machine.pass(&mut clock, wait + starts).is_zero() && !Machine::is_over(&clock) {
+        let starts = machine.random_duration(MIN_START, MAX_START);
+        if machine.advance(&mut clock, wait + starts).is_zero() && !Machine::is_over(&clock) {
             done = due;
             job(machine, &mut clock);
         }
@@ -253,11 +253,11 @@ fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> Simula
             }
             None => {
                 failures += 1;
-                SHORTEST * (1 << (failures - 1).min(MAX_DOUBLINGS))
+                MIN_RETRY_INTERVAL * (1 << (failures - 1).min(MAX_DOUBLINGS))
             }
         };
         // What remains after sleep is not waited for.
-        machine.pass(controller.clock_mut(), wait);
+        machine.advance(controller.clock_mut(), wait);
     }
     controller.clock().clone()
 }
@@ -328,6 +328,6 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 const MIN_START: Duration = Duration::from_millis(20);
 const MAX_START: Duration = Duration::from_millis(60);
 /// After a failure, twice as long each time.
-const SHORTEST: Duration = Duration::from_secs(64);
+const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(64);
 /// As in the program's pace.
 const MAX_DOUBLINGS: u32 = 4;

@@ -20,7 +20,7 @@ const TOLERANCE: f64 = 0.05;
 fn a_clock_is_kept_as_it_was_and_better_than_by_what_else_is_done() {
     println!("{WEEKS:?}");
     let worlds = ["lan", "wan"].map(|name| worlds::named(name).expect("listed"));
-    let rows = week::keep(&worlds, &ClockKeeper::ALL, &WEEKS);
+    let rows = week::run_weeks(&worlds, &ClockKeeper::ALL, &WEEKS);
     for rows in rows.chunks(ClockKeeper::ALL.len()) {
         let [nobody, crontab, sync, run @ ..] = rows else { panic!("{rows:?}") };
         assert!(crontab.rms() < nobody.rms(), "{}", names(crontab));

@@ -101,7 +101,7 @@ impl Run {
                 self.orderly = false;
                 Ok(())
             }
-            2 => self.stray(input),
+            2 => self.unsolicited_response(input),
             3 => self.measure.lost(input.bit(), Error::Closed { received: 0 }),
             5 => {
                 let (sent, received) = (input.maybe(instant), input.maybe(instant));
@@ -114,7 +114,7 @@ impl Run {
     }
 
     /// An answer to nothing, from anywhere.
-    fn stray(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
+    fn unsolicited_response(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
         let sent = LocalInstant::from_nanos(input.nanos());
         let received = LocalInstant::from_nanos(input.nanos());
         let date = self.cross_timestamp.wall_at(sent).saturating_add(input.offset());

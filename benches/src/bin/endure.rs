@@ -85,7 +85,7 @@ fn endure(
     let disturbances = thread::scope(|scope| -> Result<Disturbances, Box<dyn Error>> {
         let (nginx, disturber_random) = (&mut nginx, &mut disturber_random);
         let disturber =
-            scope.spawn(move || Disturbances::cause(nginx, disturber_random, begun, &stopped));
+            scope.spawn(move || Disturbances::disturb(nginx, disturber_random, begun, &stopped));
         for (index, record) in (0..).zip(&records) {
             let slot = Duration::from_secs(1) / args.per_second;
             let due = slot * index + slot.mul_f64(random.f64());
@@ -111,7 +111,7 @@ fn endure(
             disturber.join().map_err(|_| "the thread that restarts nginx panicked")?;
         Ok(disturbances?)
     })?;
-    let after = settled(begun, before)?;
+    let after = wait_until_released(begun, before)?;
     drop(nginx);
     let warm = (Duration::from_secs(args.seconds.into()) / 10).max(limit * 2);
     meanwhile.retain(|sample| sample.at >= warm);
@@ -126,7 +126,7 @@ fn endure(
 }
 
 /// What the process holds when all threads are gone, which they are a moment after they were waited for.
-fn settled(begun: Instant, before: ResourceUsage) -> io::Result<ResourceUsage> {
+fn wait_until_released(begun: Instant, before: ResourceUsage) -> io::Result<ResourceUsage> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let now = ResourceUsage::take(begun.elapsed())?;
@@ -158,7 +158,7 @@ struct Disturbances {
 
 impl Disturbances {
     /// Reloads or restarts the server every few seconds until `stopped`, and leaves it running.
-    fn cause(
+    fn disturb(
         nginx: &mut Nginx,
         random: &mut fastrand::Rng,
         begun: Instant,

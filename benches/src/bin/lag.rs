@@ -393,12 +393,12 @@ impl Meter {
             self.closed_by_server += 1;
         }
         *self.statuses.entry(status).or_default() += 1;
-        self.remember();
+        self.record_software();
         Ok(Ok(Answer { sent_ns, received_ns, date_s }))
     }
 
     /// Keeps what tells the software.
-    fn remember(&mut self) {
+    fn record_software(&mut self) {
         let Some(fields) = Fields::parse(&self.raw) else { return };
         *self.orders.entry(fields.order()).or_default() += 1;
         let servers = match fields.values("Server") {

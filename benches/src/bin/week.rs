@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let lag = Duration::try_from_secs_f64(args.lag)?;
     let weeks = Weeks { number: args.weeks, seed: args.seed, calm: args.calm, lag };
-    let rows = week::keep(&worlds, &ClockKeeper::ALL, &weeks);
+    let rows = week::run_weeks(&worlds, &ClockKeeper::ALL, &weeks);
     week::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
     for row in rows.iter().filter(|row| row.unprovoked > 0) {
         let (world, keeper) = (row.world.name(), row.keeper.name());

@@ -94,15 +94,15 @@ impl Nginx {
     /// # Errors
     /// When nginx cannot be told.
     pub fn stop(&mut self) -> io::Result<()> {
-        let told = self.signal("stop");
-        let Some(mut process) = self.process.take() else { return told };
+        let signalled = self.signal("stop");
+        let Some(mut process) = self.process.take() else { return signalled };
         let deadline = Instant::now() + START_TIMEOUT;
         while process.try_wait()?.is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
         process.kill()?;
         process.wait()?;
-        told
+        signalled
     }
 
     fn signal(&self, what: &str) -> io::Result<()> {

@@ -49,7 +49,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Lets time go by. Returns early when the machine has slept, with what remains.
-    pub(crate) fn pass(&mut self, clock: &mut SimulatedClock, time: Duration) -> Duration {
+    pub(crate) fn advance(&mut self, clock: &mut SimulatedClock, time: Duration) -> Duration {
         let mut remains = time;
         while !remains.is_zero() {
             let now = elapsed(clock);
@@ -84,7 +84,7 @@ impl<'a> Machine<'a> {
         self.kept.measurements += 1;
         if self.disturbances.is_cut_off(now) {
             self.kept.failed += 1;
-            self.pass(clock, config.limits().timeout());
+            self.advance(clock, config.limits().timeout());
             return None;
         }
         let frequency_ppm = frequency_error_ppm(clock);
@@ -97,14 +97,14 @@ impl<'a> Machine<'a> {
         let outcome = self.world.clone().with_clock(clocks).with_path(path).measure(config, seed);
         let Ok(measurement) = outcome.result else {
             self.kept.failed += 1;
-            self.pass(clock, config.limits().duration());
+            self.advance(clock, config.limits().duration());
             return None;
         };
         self.kept.requests += measurement.requests();
         let took = Duration::from_nanos(measurement.at().as_nanos().unsigned_abs());
         let took = took.div_f64(1.0 + frequency_ppm * 1e-6);
         let slept = self.slept;
-        self.pass(clock, took);
+        self.advance(clock, took);
         if self.slept != slept {
             self.kept.failed += 1;
             return None;
@@ -115,7 +115,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Up to so much, at random: how long a process takes to start, say.
-    pub(crate) fn some(&mut self, min: Duration, max: Duration) -> Duration {
+    pub(crate) fn random_duration(&mut self, min: Duration, max: Duration) -> Duration {
         min + (max - min).mul_f64(self.random.f64())
     }
 

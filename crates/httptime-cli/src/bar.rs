@@ -123,8 +123,8 @@ impl Bar {
             line += &format!(", within {}", span(unknown));
         }
         let others = self.servers.iter();
-        let mut troubles = self.servers[server..].iter().chain(others);
-        if let Some(last_failure) = troubles.find_map(|server| server.last_failure.as_ref()) {
+        let mut failures = self.servers[server..].iter().chain(others);
+        if let Some(last_failure) = failures.find_map(|server| server.last_failure.as_ref()) {
             line += &format!("; {last_failure}");
         }
         // A line that a terminal wraps would stay on it.

@@ -22,7 +22,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// It is not the clock that was measured any more.
-    Moved(Error),
+    ClockSet(Error),
     Clock(ClockError),
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn sync(report: &Report, output: &Output) {
         }
     }
     match &report.failure {
-        Some(Failure::Moved(error)) => print_error(&error.to_string()),
+        Some(Failure::ClockSet(error)) => print_error(&error.to_string()),
         Some(Failure::Clock(error)) => print_error(&error.to_string()),
         None => {}
     }
@@ -58,7 +58,7 @@ pub(crate) fn sync(report: &Report, output: &Output) {
 /// Prints the outcome for people, the result's line after `label`; says whether there is a result.
 fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
     if survey.servers().len() > 1 {
-        unselected(survey).for_each(|line| print_error(&line));
+        not_selected(survey).for_each(|line| print_error(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
@@ -75,7 +75,7 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
         Err(error) => {
             match survey.servers() {
                 [only] => print_error(&format!("{}: {error}", only.url())),
-                _ => print_error(&format!("{error}{}", advice(error))),
+                _ => print_error(&format!("{error}{}", remedy(error))),
             }
             false
         }
@@ -83,7 +83,7 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
 }
 
 /// A line for each server that is not part of the majority: what it said, or why it could not be measured.
-pub(crate) fn unselected(survey: &Survey) -> impl Iterator<Item = String> {
+pub(crate) fn not_selected(survey: &Survey) -> impl Iterator<Item = String> {
     let what = if survey.combined().is_ok() { "falseticker" } else { "measured, in no majority" };
     survey.servers().iter().filter(|server| !server.is_selected()).map(move |server| {
         let url = server.url();
@@ -165,7 +165,7 @@ fn majority(survey: &Survey, measurement: &Measurement) -> String {
 }
 
 /// What to do where too few servers answered, though all that did agree.
-fn advice(error: &Error) -> String {
+fn remedy(error: &Error) -> String {
     match error {
         Error::NoMajority { agreeing, answered, min_servers, .. }
             if agreeing == answered && agreeing < min_servers =>
@@ -261,7 +261,7 @@ fn sync_json(report: &Report) -> Value {
         json!({ "action": name, "by_seconds": by, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
-        Failure::Moved(error) => json!(error),
+        Failure::ClockSet(error) => json!(error),
         Failure::Clock(error) => json!({ "kind": error.kind(), "message": error.to_string() }),
     });
     json!({

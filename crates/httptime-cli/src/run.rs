@@ -307,7 +307,7 @@ impl<'a> Daemon<'a> {
     /// Says whether what follows from a measurement is forbidden.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        report::unselected(survey).for_each(|line| warn!("{line}"));
+        report::not_selected(survey).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
             Ok(measurement) => self.correct(measurement),
             Err(error) => {

@@ -50,18 +50,18 @@ fn correct(sync: &Sync, client: &Client) -> Report {
 }
 
 fn act(action: Action, measurement: &Measurement) -> Result<(), Failure> {
-    check_wall_clock(measurement).map_err(Failure::Moved)?;
+    check_wall_clock(measurement).map_err(Failure::ClockSet)?;
     apply(&mut SystemClock::new(), action, &Reading::from(measurement)).map_err(Failure::Clock)
 }
 
 /// Measures again with a few requests, which are aimed at where the offset should be now.
 fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Survey {
-    let (expected, turning) = match action {
+    let (expected, slew_ppm) = match action {
         Action::Slew(by) => (Interval::between(Offset::ZERO, by), SLEW_RATE_PPM),
         _ => (Interval::between(Offset::ZERO, Offset::ZERO), 0),
     };
     let config = client.config();
-    let drift_ppm = config.drift_ppm().saturating_add(turning);
+    let drift_ppm = config.drift_ppm().saturating_add(slew_ppm);
     let requests = config.limits().requests().min(VERIFY_REQUESTS);
     let builder = sync.servers.config().floor(None);
     let config = match builder.requests(requests).drift_ppm(drift_ppm).build() {

@@ -229,7 +229,7 @@ impl<C: Clock> Controller<C> {
 /// # Errors
 /// A [`ClockError`]; what was done before it stays done.
 pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Result<(), ClockError> {
-    let mended = match action {
+    let corrected = match action {
         Action::Step(by) => {
             clock.step(by)?;
             by
@@ -241,7 +241,7 @@ pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Resul
         Action::Leave => Offset::ZERO,
         Action::Refuse(_) => return Ok(()),
     };
-    let remains = |offset: Offset| offset.saturating_sub(mended).abs();
+    let remains = |offset: Offset| offset.saturating_sub(corrected).abs();
     let maximum = remains(reading.bounds.lower()).max(remains(reading.bounds.upper()));
     let estimated = remains(reading.offset).max(reading.stddev);
     clock.set_status(SyncStatus::synchronised(maximum, estimated))

@@ -402,14 +402,14 @@ mod tests {
             server: Timestamp::from_unix_nanos(5 * S),
             floor: build_day(),
         });
-        let still = |offset| Reading { date_advanced: false, ..reading(offset, MS) };
+        let frozen = |offset| Reading { date_advanced: false, ..reading(offset, MS) };
         let not_advanced = Action::Refuse(Refusal::DateNotAdvanced);
         let table = [
-            ("a Date that stands still", policy(), still(5 * S), SETTLED, not_advanced),
+            ("a Date that stands still", policy(), frozen(5 * S), SETTLED, not_advanced),
             (
                 "a Date that stands still, and zero is possible",
                 policy(),
-                still(0),
+                frozen(0),
                 fresh,
                 not_advanced,
             ),

@@ -506,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_borrowed_clock_is_a_clock() -> Result<(), ClockError> {
-        fn mend(mut clock: impl Clock, by: Offset) -> Result<SyncStatus, ClockError> {
+        fn correct(mut clock: impl Clock, by: Offset) -> Result<SyncStatus, ClockError> {
             clock.slew(Offset::ZERO)?;
             clock.step(by)?;
             clock.set_frequency(Frequency::from_ppm(1.0))?;
@@ -518,7 +518,7 @@ mod tests {
         }
         let mut clock = clock(9, 0.0);
         let borrowed: &mut dyn Clock = &mut clock;
-        assert_eq!(mend(borrowed, Offset::from_nanos(9))?, error());
+        assert_eq!(correct(borrowed, Offset::from_nanos(9))?, error());
         assert_eq!(clock.true_offset(), Offset::ZERO);
         assert_eq!(clock.frequency()?, Frequency::from_ppm(1.0));
         Ok(())

@@ -193,11 +193,11 @@ mod tests {
     #[test]
     fn a_link_laid_beside_it_is_not_written_through() {
         let folder = folder("link");
-        let (path, elsewhere) = (folder.join("state.toml"), folder.join("elsewhere"));
-        fs::write(&elsewhere, "precious").expect("written");
-        std::os::unix::fs::symlink(&elsewhere, folder.join(".state.toml.new")).expect("linked");
+        let (path, link_target) = (folder.join("state.toml"), folder.join("elsewhere"));
+        fs::write(&link_target, "precious").expect("written");
+        std::os::unix::fs::symlink(&link_target, folder.join(".state.toml.new")).expect("linked");
         STATE.save(&path).expect("saved");
-        assert_eq!(fs::read_to_string(&elsewhere).expect("still there"), "precious");
+        assert_eq!(fs::read_to_string(&link_target).expect("still there"), "precious");
         assert!(fs::symlink_metadata(&path).expect("there").is_file(), "no link itself");
         assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
         fs::remove_dir_all(folder).expect("removed");
@@ -228,8 +228,8 @@ mod tests {
             let error = SavedState::load(&path).expect_err(text).to_string();
             assert!(error.contains("state.toml is no saved state"), "{text:?}: {error}");
         }
-        let nowhere = folder.join("missing").join("state.toml");
-        let error = STATE.save(&nowhere).expect_err("no folder").to_string();
+        let unwritable = folder.join("missing").join("state.toml");
+        let error = STATE.save(&unwritable).expect_err("no folder").to_string();
         assert!(error.starts_with("cannot write "), "{error}");
         fs::remove_dir_all(folder).expect("removed");
     }

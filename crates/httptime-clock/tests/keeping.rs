@@ -134,11 +134,11 @@ fn a_freak_is_held_back_and_forgotten() {
     let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 2);
     machine.run(HOUR);
     let before = machine.controller.clock().frequency().expect("readable");
-    let freak = machine.absorb(40 * MS);
-    assert_eq!(freak.verdict, Verdict::Outlier);
-    assert_eq!(freak.action, Action::Leave, "its bounds do not exclude that the clock is right");
-    assert_eq!(freak.interval, Duration::from_secs(64), "asked again soon");
-    machine.wait(freak.interval);
+    let outlier = machine.absorb(40 * MS);
+    assert_eq!(outlier.verdict, Verdict::Outlier);
+    assert_eq!(outlier.action, Action::Leave, "its bounds do not exclude that the clock is right");
+    assert_eq!(outlier.interval, Duration::from_secs(64), "asked again soon");
+    machine.wait(outlier.interval);
     assert_eq!(machine.absorb(0).verdict, Verdict::Accepted);
     let after = machine.controller.clock().frequency().expect("readable");
     assert!((before.as_ppm() - after.as_ppm()).abs() < 1.0, "{before} {after}");

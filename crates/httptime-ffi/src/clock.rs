@@ -352,8 +352,8 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
 fn check_wall_clock(reading: &Reading, now: CrossTimestamp) -> Result<(), Failure> {
     let measured = CrossTimestamp::new(reading.at, reading.local_time, Duration::ZERO);
     let by = measured.stepped_by(now);
-    let turned = now.instant().saturating_since(reading.at) / SLEW_RATE_DIVISOR;
-    if by.abs() > WALL_CLOCK_TOLERANCE + now.uncertainty() + turned {
+    let slewed = now.instant().saturating_since(reading.at) / SLEW_RATE_DIVISOR;
+    if by.abs() > WALL_CLOCK_TOLERANCE + now.uncertainty() + slewed {
         let reason = format!("the local clock was stepped by {by} s since the measurement");
         return Err(Failure::new(HTTPTIME_ERROR_CLOCK_STEPPED, reason));
     }

@@ -5,7 +5,7 @@ use httptime::Measurement;
 use httptime::server::LagSource;
 
 use crate::boundary::{Versioned, array, nanos, size};
-use crate::options::{HTTPTIME_METHOD_AUTO, number_of};
+use crate::options::{HTTPTIME_METHOD_AUTO, method_number};
 
 /// The standard deviation asked for was reached.
 pub const HTTPTIME_END_REASON_TARGET: i32 = 1;
@@ -156,7 +156,7 @@ impl From<&Measurement> for httptime_measurement {
             checks: measurement.checks(),
             date_advanced: measurement.has_date_advanced().into(),
             server: array(measurement.server().unwrap_or_default()),
-            method: number_of(measurement.method()),
+            method: method_number(measurement.method()),
             caches: assumptions.caches().into(),
         }
     }

@@ -274,19 +274,20 @@ pub unsafe extern "C" fn httptime_session_opened(
 /// timestamps where it can and the options want them.
 ///
 /// fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
-/// httptime_timestamps_free; NULL if the connection failed. came: set to 1, or to -1 when the connection failed: close the socket.
+/// httptime_timestamps_free; NULL if the connection failed. outcome: set to 1, or to -1 when the connection failed: close the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_connected(
     session: *mut httptime_session,
     conn: u32,
     fd: i32,
     timestamps: *mut *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointer points to.
         let session = unsafe { exclusive(session, "session") }?;
-        let (timestamps, came) = (target(timestamps, "timestamps")?, target(came, "came")?);
+        let (timestamps, outcome) =
+            (target(timestamps, "timestamps")?, target(outcome, "outcome")?);
         let is_asked = session.is_stamped;
         let sessions = session.running()?;
         let conn = connection(conn, sessions)?;
@@ -295,14 +296,14 @@ pub unsafe extern "C" fn httptime_session_connected(
             // SAFETY: the header says that a number and a pointer can be written there.
             unsafe {
                 timestamps.write(ptr::null_mut());
-                came.write(CONNECTION_GONE);
+                outcome.write(CONNECTION_GONE);
             }
             return Ok(());
         }
         hand_over(httptime_timestamps::new(fd, is_asked)?, timestamps);
         sessions.opened(conn, httptime::net::now());
         // SAFETY: the header says that a number can be written there.
-        unsafe { came.write(RECEIVED_SOME) };
+        unsafe { outcome.write(RECEIVED_SOME) };
         Ok(())
     })
 }
@@ -419,19 +420,20 @@ pub unsafe extern "C" fn httptime_session_received(
 
 /// Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
 ///
-/// timestamps: those of the connection. came: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
+/// timestamps: those of the connection. outcome: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
 /// gone: free its timestamps and close its socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_receive(
     session: *mut httptime_session,
     conn: u32,
     timestamps: *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     // SAFETY: the header says what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
-            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            let (timestamps, place) =
+                (exclusive(timestamps, "timestamps")?, target(outcome, "outcome")?);
             place.write(receive(sessions, conn, timestamps));
             Ok(())
         })
@@ -440,18 +442,19 @@ pub unsafe extern "C" fn httptime_session_receive(
 
 /// Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
 ///
-/// timestamps: those of the connection. came: as for httptime_session_receive.
+/// timestamps: those of the connection. outcome: as for httptime_session_receive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_transmit(
     session: *mut httptime_session,
     conn: u32,
     timestamps: *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     // SAFETY: the header says what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
-            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            let (timestamps, place) =
+                (exclusive(timestamps, "timestamps")?, target(outcome, "outcome")?);
             place.write(transmit(sessions, conn, timestamps));
             Ok(())
         })
@@ -638,9 +641,9 @@ fn transmit(
     conn: ConnectionId,
     timestamps: &mut httptime_timestamps,
 ) -> i32 {
-    let came = receive(sessions, conn, timestamps);
-    if came != RECEIVED_NONE {
-        return came;
+    let outcome = receive(sessions, conn, timestamps);
+    if outcome != RECEIVED_NONE {
+        return outcome;
     }
     let at = httptime::net::now();
     match timestamps.write(sessions.output(conn)) {

@@ -177,13 +177,13 @@ impl Remote {
             pending.push(Pending { at, conn, what });
             return ConnectAttempt::UnderWay;
         }
-        let is_turned_away = has_chance(connections.closing_on_accept, &mut self.faults);
+        let is_closed_on_accept = has_chance(connections.closing_on_accept, &mut self.faults);
         let restart = connections.next_restart(accepted);
         let is_at_once = at == now;
         if !is_at_once {
             pending.push(Pending { at, conn, what: RemoteEvent::Opened });
         }
-        let ends = if is_turned_away { Some(accepted) } else { restart };
+        let ends = if is_closed_on_accept { Some(accepted) } else { restart };
         self.link(conn).ends = ends;
         if let Some(ends) = ends {
             let (_, back) = self.world.path.draw(now, &mut self.faults);

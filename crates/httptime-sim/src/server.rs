@@ -224,8 +224,8 @@ impl SimServer {
 
     /// How far the clock of each worker is ahead of the server's.
     pub(crate) fn clocks(&self) -> impl Iterator<Item = Offset> + '_ {
-        let alone = self.workers.is_empty().then_some(Offset::ZERO);
-        alone.into_iter().chain(self.workers.iter().map(|worker| worker.ahead))
+        let only_clock = self.workers.is_empty().then_some(Offset::ZERO);
+        only_clock.into_iter().chain(self.workers.iter().map(|worker| worker.ahead))
     }
 
     /// How long a request that arrives at `arrived` waits before it is stamped. Draws nothing where

@@ -140,10 +140,10 @@ mod tests {
     #[test]
     fn servers_are_measured_at_the_same_time() {
         let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
-        let alone = world.measure(&Config::default(), 1);
+        let single = world.measure(&Config::default(), 1);
         let worlds = [world.clone(), world.clone(), world];
         let outcome = survey(&worlds, &Config::default(), 1).expect("three servers");
-        assert!(outcome.stats.elapsed < alone.stats.elapsed + Duration::from_secs(2));
+        assert!(outcome.stats.elapsed < single.stats.elapsed + Duration::from_secs(2));
         let first = outcome.survey.servers()[0].result().expect("measured");
         assert!(first.bounds().contains(outcome.truths[0]));
         assert!(first.at() > LocalInstant::from_nanos(0));

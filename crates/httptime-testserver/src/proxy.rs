@@ -469,8 +469,8 @@ mod tests {
         client.send(&request("http://server.test", ""));
         assert_eq!(client.head().word(1), "200");
         let (_proxy, mut client) = proxy(ProxyOptions::default());
-        for elsewhere in ["http://server.test/", "http://192.0.2.1/", "http://[2001:db8::1]:80/"] {
-            client.send(&request(elsewhere, ""));
+        for other_url in ["http://server.test/", "http://192.0.2.1/", "http://[2001:db8::1]:80/"] {
+            client.send(&request(other_url, ""));
             assert_eq!(client.head().word(1), "502");
         }
         client.send(&request(&origin.url().replace("127.0.0.1", "localhost"), ""));

@@ -356,14 +356,14 @@ mod tests {
 
     #[test]
     fn one_of_three_left_alone_is_no_majority_unless_the_caller_says_so() {
-        let alone = [interval(1, 5)];
-        let error = select(&alone, Quorum::majority_of(3)).expect_err("two did not answer");
+        let single = [interval(1, 5)];
+        let error = select(&single, Quorum::majority_of(3)).expect_err("two did not answer");
         assert_eq!(
             error.to_string(),
             "no majority: 1 of 3 configured servers answered and 1 agrees; min_servers is 2"
         );
         let enough = Quorum::majority_of(3).with_min_servers(1);
-        assert_eq!(select(&alone, enough).expect("allowed").bounds(), interval(1, 5));
+        assert_eq!(select(&single, enough).expect("allowed").bounds(), interval(1, 5));
         // Even so, half of those that answered is no majority.
         let error = select(&[interval(1, 5), interval(7, 9)], enough).expect_err("they disagree");
         assert_eq!(

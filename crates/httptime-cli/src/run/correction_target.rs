@@ -36,7 +36,7 @@ pub(crate) struct Correction {
 #[derive(Debug, ThisError)]
 pub(crate) enum CorrectionError {
     #[error("nothing is done with what was measured: {0}")]
-    Moved(Error),
+    ClockSet(Error),
     #[error(transparent)]
     Clock(#[from] ClockError),
     #[error(transparent)]
@@ -128,7 +128,7 @@ impl CorrectionTarget {
         &mut self,
         measurement: &Measurement,
     ) -> Result<Correction, CorrectionError> {
-        check_wall_clock(measurement).map_err(CorrectionError::Moved)?;
+        check_wall_clock(measurement).map_err(CorrectionError::ClockSet)?;
         match self {
             Self::Clock { controller, state_file, unsaved } => {
                 let outcome = controller.absorb(&Reading::from(measurement))?;
@@ -189,8 +189,8 @@ fn save(controller: &Controller<SystemClock>, state_file: &Path) -> Result<(), S
 /// How far the offset can be from the estimate.
 fn max_error(measurement: &Measurement) -> Duration {
     let (offset, bounds) = (measurement.offset(), measurement.bounds());
-    let away = |bound: Offset| bound.saturating_sub(offset).abs();
-    away(bounds.lower()).max(away(bounds.upper()))
+    let distance = |bound: Offset| bound.saturating_sub(offset).abs();
+    distance(bounds.lower()).max(distance(bounds.upper()))
 }
 
 #[cfg(test)]
@@ -220,12 +220,12 @@ mod tests {
             let mut correction_target =
                 CorrectionTarget::start(&settings).expect("nothing is opened");
             let survey = client.survey(|_| {});
-            let kept = correction_target.correct(survey.combined().expect("measured"));
-            (kept.map_err(|error| error.to_string()), chronyd.recv(&mut [0; 64]).is_ok())
+            let correction = correction_target.correct(survey.combined().expect("measured"));
+            (correction.map_err(|error| error.to_string()), chronyd.recv(&mut [0; 64]).is_ok())
         });
         std::fs::remove_file(&socket).expect("it was there");
-        let [(refused, none), (kept, one)] = results;
-        assert!(!none && one && kept.is_ok(), "{none} {one} {kept:?}");
+        let [(refused, none), (correction, one)] = results;
+        assert!(!none && one && correction.is_ok(), "{none} {one} {correction:?}");
         let error = refused.expect_err("one answer cannot advance");
         assert!(error.contains("not seen to advance"), "{error}");
     }

@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn a_contradiction_shows_in_the_standard_deviation() {
         let agreeing = [observation(999_000, 1_001_000, 5), observation(999_200, 1_001_200, 6)];
-        let torn = [observation(1_009_000, 1_011_000, 5), observation(999_200, 1_001_200, 6)];
-        assert!(estimate(&torn).stddev() > 3 * estimate(&agreeing).stddev());
+        let contradicting =
+            [observation(1_009_000, 1_011_000, 5), observation(999_200, 1_001_200, 6)];
+        assert!(estimate(&contradicting).stddev() > 3 * estimate(&agreeing).stddev());
     }
 }

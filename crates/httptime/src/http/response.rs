@@ -1133,8 +1133,8 @@ mod tests {
             match reader.head() {
                 Ok(None) => break,
                 Ok(Some(head)) => {
-                    let alone = ResponseHead { has_trailing_bytes: false, ..head };
-                    seen.push(format!("Ok {alone:?} {:?}", head.date()));
+                    let single = ResponseHead { has_trailing_bytes: false, ..head };
+                    seen.push(format!("Ok {single:?} {:?}", head.date()));
                 }
                 Err(error) => {
                     seen.push(format!("Err {error}"));
