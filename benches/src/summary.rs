@@ -116,7 +116,7 @@ fn bounds(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 
 fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| world | limits | caught | bounds held | undetected |\n|---|---|---|---|---|")?;
-    for world in of(Truth::Broken).filter(|world| world.is_comparison()) {
+    for world in of(Assumptions::Violated).filter(|world| world.is_comparison()) {
         let ours = rows.iter().filter(|row| {
             row.names[0] == world.name()
                 && row.names[1] == "posterior"
