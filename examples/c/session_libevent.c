@@ -79,7 +79,7 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
             start(c, &a);
         } else if (a.kind == HTTPTIME_SESSION_TRANSMIT) {
             httptime_session_transmit(session, a.conn, c->timestamps, &came);
-            if (httptime_session_waits_to_write(session, a.conn))
+            if (httptime_session_is_waiting_to_write(session, a.conn))
                 event_add(c->writable, NULL);
         } else if (a.kind == HTTPTIME_SESSION_WAIT) { /* a timer is late: before a precise instant the loop turns */
             int64_t us = (a.until_ns - httptime_now()) / 1000 - (a.precise ? 2000 : 0);

@@ -89,7 +89,7 @@ impl Program {
             16 => self.progress(input),
             17 => self.finish(input),
             18 => renew(&mut self.estimator, input, httptime_estimator_free, |input, place| {
-                let (kind, begin) = (number(input), tie(input));
+                let (kind, begin) = (number(input), cross_timestamp(input));
                 unsafe { httptime_estimator_new(kind, begin.pointer(), input.nanos(), place) }
             }),
             19 => self.estimate(input),
@@ -163,7 +163,7 @@ impl Program {
     fn new_measure(&mut self, input: &mut Input<'_>) {
         let options = self.options(input);
         renew(&mut self.measure, input, httptime_measure_free, |input, place| {
-            let begin = tie(input);
+            let begin = cross_timestamp(input);
             unsafe { httptime_measure_new(options.pointer(), begin.pointer(), place) }
         });
     }
@@ -218,7 +218,7 @@ impl Program {
     }
 
     fn finish(&mut self, input: &mut Input<'_>) {
-        let (end, out) = (tie(input), Place::any::<httptime_measurement>(input));
+        let (end, out) = (cross_timestamp(input), Place::any::<httptime_measurement>(input));
         let status = unsafe { httptime_measure_finish(self.measure, end.pointer(), out.pointer()) };
         out.check(status);
         if status == HTTPTIME_OK {
@@ -284,8 +284,8 @@ fn renew<T>(
 ) {
     unsafe { free(*handle) };
     *handle = ptr::null_mut();
-    let nowhere = input.byte() == u8::MAX;
-    let status = make(input, if nowhere { ptr::null_mut() } else { handle });
+    let is_null = input.byte() == u8::MAX;
+    let status = make(input, if is_null { ptr::null_mut() } else { handle });
     check(status);
     assert_eq!(status == HTTPTIME_OK, !handle.is_null());
 }
@@ -435,8 +435,8 @@ fn odds(input: &mut Input<'_>) {
     if !(HTTPTIME_LOG_OFF..=HTTPTIME_LOG_TRACE).contains(&level) {
         check_fails(unsafe { httptime_set_log(None, ptr::null_mut(), level) });
     }
-    let now = Place::any::<httptime_tie>(input);
-    now.check(unsafe { httptime_tie_now(now.pointer()) });
+    let now = Place::any::<httptime_cross_timestamp>(input);
+    now.check(unsafe { httptime_cross_timestamp_now(now.pointer()) });
     let index = usize::from(input.byte());
     unsafe {
         assert_eq!(httptime_survey_count(ptr::null()), 0);
@@ -447,15 +447,15 @@ fn odds(input: &mut Input<'_>) {
 }
 
 /// One that the library takes, more often than not.
-fn tie(input: &mut Input<'_>) -> Place {
+fn cross_timestamp(input: &mut Input<'_>) -> Place {
     if input.byte() == u8::MAX {
-        return Place::any::<httptime_tie>(input);
+        return Place::any::<httptime_cross_timestamp>(input);
     }
-    let place = Place::of_size::<httptime_tie>(size_of::<httptime_tie>());
-    place.put(offset_of!(httptime_tie, instant_ns), input.nanos());
+    let place = Place::of_size::<httptime_cross_timestamp>(size_of::<httptime_cross_timestamp>());
+    place.put(offset_of!(httptime_cross_timestamp, instant_ns), input.nanos());
     let wall = 1_795_392_000_000_000_000_i64.saturating_add(input.nanos());
-    place.put(offset_of!(httptime_tie, wall_ns), wall);
-    place.put(offset_of!(httptime_tie, uncertainty_ns), input.nanos());
+    place.put(offset_of!(httptime_cross_timestamp, wall_ns), wall);
+    place.put(offset_of!(httptime_cross_timestamp, uncertainty_ns), input.nanos());
     place
 }
 
@@ -583,7 +583,7 @@ impl Place {
             _ => usize::try_from(u32::from_le_bytes(std::array::from_fn(|_| input.byte())))
                 .expect("32 bits fit"),
         };
-        let size = if said > LARGEST { 4 } else { said.max(4) };
+        let size = if said > MAX_SIZE { 4 } else { said.max(4) };
         let skew = if choice == 0xF8 { usize::from(input.byte() % 8) } else { 0 };
         let mut place = Self::new::<T>(size, skew);
         place.missing = choice == u8::MAX;
@@ -678,4 +678,4 @@ impl Drop for Place {
 }
 
 /// Larger than any structure of the header will ever be.
-const LARGEST: usize = 4096;
+const MAX_SIZE: usize = 4096;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use httptime::{Ended, Measurement};
+use httptime::{EndReason, Measurement};
 use httptime::{Error, Offset};
 
 /// One measurement and when it was. Times are since the run began.
@@ -53,8 +53,8 @@ impl Outcome {
                 held: measurement.bounds().contains(truth),
                 width_us: measurement.bounds().width().as_secs_f64() * 1e6,
                 responses: measurement.observations(),
-                cut_short: match measurement.ended() {
-                    Ended::Lost(error) => Some(error.kind()),
+                cut_short: match measurement.end_reason() {
+                    EndReason::Lost(error) => Some(error.kind()),
                     _ => None,
                 },
             },
@@ -66,13 +66,13 @@ impl Outcome {
 impl Record {
     /// Whether the server was away, or had come back less than `grace` ago, at some time during the measurement.
     #[must_use]
-    pub fn met(&self, outages: &[Outage], grace: Duration) -> bool {
+    pub fn was_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| self.begun <= outage.up + grace && self.ended >= outage.down)
     }
 
     /// Whether that was so when it ended.
     #[must_use]
-    pub fn ended_in(&self, outages: &[Outage], grace: Duration) -> bool {
+    pub fn has_ended_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| (outage.down..=outage.up + grace).contains(&self.ended))
     }
 }

@@ -139,7 +139,7 @@ fn draw(file: &Path, x: &Axis, y: &Axis, panels: &[Vec<Curve>]) -> Result<(), Bo
     let styles: Vec<_> = panels[0].iter().map(|curve| curve.style).collect();
     figure.legend(&styles)?;
     for (number, (world, curves)) in both()?.iter().zip(panels).enumerate() {
-        let title = format!("{}: round trip {}", world.name(), world.about());
+        let title = format!("{}: round trip {}", world.name(), world.description());
         let mut chart = figure.panel(number, &title, x, y)?;
         // What comes first in the legend lies on top.
         for curve in curves.iter().rev() {
@@ -153,9 +153,9 @@ fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve) -> Result<(), Box<dyn Er
     let Curve { style, points } = curve;
     let points = points.iter().copied();
     if style.mark == Mark::Dashes {
-        chart.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, style.line()))?;
+        chart.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, style.line_style()))?;
     } else {
-        chart.draw_series(LineSeries::new(points.clone(), style.line()))?;
+        chart.draw_series(LineSeries::new(points.clone(), style.line_style()))?;
         chart.draw_series(points.map(|at| Circle::new(at, DOT, style.colour.filled())))?;
     }
     Ok(())

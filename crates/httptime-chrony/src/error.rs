@@ -23,7 +23,7 @@ pub enum ChronyError {
     /// The polling interval is out of range.
     #[error(
         "poll is {poll}; allowed: {least} to {most}",
-        least = crate::Poll::LEAST, most = crate::Poll::MOST
+        least = crate::Poll::MIN, most = crate::Poll::MAX
     )]
     InvalidPoll {
         /// The exponent as given.

@@ -29,7 +29,7 @@ impl Feed {
     /// space, `:`) that divide it in `chrony.conf`.
     pub fn new(path: impl Into<PathBuf>, poll: Poll) -> Result<Self, ChronyError> {
         let path = path.into();
-        match objection(&path) {
+        match invalid_path_reason(&path) {
             Some(reason) => Err(ChronyError::InvalidPath { path, reason }),
             None => Ok(Self { path, poll }),
         }
@@ -59,14 +59,14 @@ impl Feed {
     ///   [`ChronyError::Full`], [`ChronyError::Io`]: it could not be sent.
     pub fn send(&self, sample: &Sample, now: Timestamp) -> Result<(), ChronyError> {
         self.check_age(sample, now)?;
-        self.deliver(&sample.encode()).map_err(|error| self.explain(&error))
+        self.deliver(&sample.encode()).map_err(|error| self.send_error(&error))
     }
 
     /// The line of `chrony.conf` that makes chronyd listen here and believe no more than was measured.
     ///
-    /// `farthest_bound` is how far the farther of a measurement's bounds lies from its offset, and `standard_deviation`
+    /// `max_error` is how far the farther of a measurement's bounds lies from its offset, and `standard_deviation`
     /// that of its estimate. The line is fixed while measurements vary, so use the worst expected. It says:
-    /// - `delay`: 2 × `farthest_bound`. chronyd takes the root distance of the source, the error it admits to in source
+    /// - `delay`: 2 × `max_error`. chronyd takes the root distance of the source, the error it admits to in source
     ///   selection and to its own NTP clients, as delay ÷ 2 + dispersion; so offset ± root distance covers the
     ///   bounds. (Where the offset is in their middle, this is their width.) The default is a nanosecond, a claim
     ///   that no measurement over HTTP bears out. chronyd does not select a source whose root distance is more than
@@ -92,12 +92,12 @@ impl Feed {
     /// # }
     /// ```
     #[must_use]
-    pub fn refclock_line(&self, farthest_bound: Duration, standard_deviation: Duration) -> String {
+    pub fn refclock_line(&self, max_error: Duration, standard_deviation: Duration) -> String {
         format!(
             "refclock SOCK {} refid HTTP poll {} filter 1 delay {} precision {}",
             self.path.display(),
             self.poll.exponent(),
-            seconds(farthest_bound.saturating_mul(2)),
+            seconds(max_error.saturating_mul(2)),
             seconds(standard_deviation),
         )
     }
@@ -121,7 +121,7 @@ impl Feed {
         socket.send_to(datagram, &self.path).map(|_| ())
     }
 
-    fn explain(&self, error: &io::Error) -> ChronyError {
+    fn send_error(&self, error: &io::Error) -> ChronyError {
         let path = self.path.clone();
         match error.kind() {
             io::ErrorKind::NotFound => ChronyError::SocketMissing { path },
@@ -140,18 +140,18 @@ pub struct Poll(i8);
 
 impl Poll {
     /// 1 s. chronyd also takes fractions of a second, in which no measurement over HTTP is done.
-    pub const LEAST: i8 = 0;
+    pub const MIN: i8 = 0;
 
     /// 194 days, the most that chronyd takes for its other sources (`MAX_POLL`).
-    pub const MOST: i8 = 24;
+    pub const MAX: i8 = 24;
 
     /// The interval of 2^`exponent` seconds.
     ///
     /// # Errors
     ///
-    /// [`ChronyError::InvalidPoll`] when `exponent` is not in [`LEAST`](Self::LEAST) to [`MOST`](Self::MOST).
+    /// [`ChronyError::InvalidPoll`] when `exponent` is not in [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
     pub const fn new(exponent: i8) -> Result<Self, ChronyError> {
-        if exponent < Self::LEAST || exponent > Self::MOST {
+        if exponent < Self::MIN || exponent > Self::MAX {
             return Err(ChronyError::InvalidPoll { poll: exponent });
         }
         Ok(Self(exponent))
@@ -184,11 +184,11 @@ impl Default for Poll {
 }
 
 /// What is wrong with a path for a socket that stands in `chrony.conf`.
-fn objection(path: &Path) -> Option<&'static str> {
+fn invalid_path_reason(path: &Path) -> Option<&'static str> {
     let Some(text) = path.to_str() else { return Some("it is not UTF-8") };
     if !path.is_absolute() {
         Some("it is not absolute; begin it with a slash")
-    } else if text.len() > LONGEST_PATH {
+    } else if text.len() > MAX_PATH_BYTES {
         Some("it is too long for a socket")
     } else if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':') {
         Some("chrony.conf takes no white space, control character or colon in it")
@@ -203,7 +203,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// `sun_path` less the zero at its end.
-const LONGEST_PATH: usize =
+const MAX_PATH_BYTES: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
 /// What the BSDs answer when a queue is full, and Linux when memory is; the standard library has no name for it.
@@ -256,12 +256,12 @@ mod tests {
 
     #[test]
     fn a_path_that_chrony_conf_would_divide_or_no_socket_can_have_is_refused() {
-        let long = format!("/{}", "x".repeat(LONGEST_PATH));
+        let long = format!("/{}", "x".repeat(MAX_PATH_BYTES));
         for path in ["chrony.sock", "/run/a b", "/run/a:b", "/run/a\nallow", "", long.as_str()] {
             let error = Feed::new(path, Poll::default()).map(|_| ()).map_err(|error| error.kind());
             assert_eq!(error, Err("invalid_path"), "{path:?}");
         }
-        assert!(Feed::new(&long[..LONGEST_PATH], Poll::default()).is_ok());
+        assert!(Feed::new(&long[..MAX_PATH_BYTES], Poll::default()).is_ok());
     }
 
     #[test]
@@ -275,13 +275,13 @@ mod tests {
 
     #[test]
     fn every_failure_to_send_has_its_name() {
-        let kind = |kind: io::ErrorKind| feed().explain(&io::Error::from(kind)).kind();
+        let kind = |kind: io::ErrorKind| feed().send_error(&io::Error::from(kind)).kind();
         assert_eq!(kind(io::ErrorKind::NotFound), "socket_missing");
         assert_eq!(kind(io::ErrorKind::ConnectionRefused), "socket_refused");
         assert_eq!(kind(io::ErrorKind::PermissionDenied), "socket_no_permission");
         assert_eq!(kind(io::ErrorKind::WouldBlock), "socket_full");
         let full = io::Error::from_raw_os_error(ENOBUFS);
-        assert_eq!(feed().explain(&full).kind(), "socket_full");
+        assert_eq!(feed().send_error(&full).kind(), "socket_full");
         assert!(full.to_string().contains("buffer"), "{full}");
         assert_eq!(kind(io::ErrorKind::InvalidInput), "socket_failed");
     }

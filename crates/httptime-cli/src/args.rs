@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use httptime::Offset;
 
-use crate::measuring::{Measuring, Seconds, Servers};
+use crate::measure_options::{MeasureOptions, Seconds, Servers};
 
 /// Measure the offset of this machine's clock over plain HTTP, and correct it
 ///
@@ -152,7 +152,7 @@ pub(crate) struct Demo {
     pub(crate) delay: Seconds,
 
     #[command(flatten)]
-    pub(crate) measuring: Measuring,
+    pub(crate) measure_options: MeasureOptions,
 
     #[command(flatten)]
     pub(crate) output: Output,

@@ -41,7 +41,7 @@ struct Server {
     answers: u32,
     unknown: Option<Duration>,
     /// What keeps it from answering now.
-    trouble: Option<String>,
+    last_failure: Option<String>,
 }
 
 impl Bar {
@@ -95,22 +95,24 @@ impl Bar {
         let name = if several { format!("server {}: ", server + 1) } else { String::new() };
         let Some(seen) = self.servers.get_mut(server) else { return String::new() };
         seen.requests = progress.requests();
-        seen.unknown = progress.unknown().map(|unknown| unknown.width());
+        seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
         // Whether it is retried is known by the next event only.
-        let lost = seen.trouble.take();
+        let lost = seen.last_failure.take();
         match event {
             Event::Answered { .. } => seen.answers += 1,
             Event::Lost { error, retry_at } => {
                 let pause = retry_at.saturating_since(now).as_secs_f64();
-                seen.trouble = Some(format!("{name}{}, retrying in {pause:.1} s", cause(error)));
+                seen.last_failure =
+                    Some(format!("{name}{}, retrying in {pause:.1} s", cause(error)));
             }
             Event::Fallback { error, method } => {
-                seen.trouble = Some(format!("{name}{}, trying the method {method}", cause(error)));
+                seen.last_failure =
+                    Some(format!("{name}{}, trying the method {method}", cause(error)));
             }
             Event::Ended { error: Some(error) } => {
-                seen.trouble = Some(format!("{name}{}, given up", cause(error)));
+                seen.last_failure = Some(format!("{name}{}, given up", cause(error)));
             }
-            _ if self.mode == Mode::Progress => seen.trouble.clone_from(&lost),
+            _ if self.mode == Mode::Progress => seen.last_failure.clone_from(&lost),
             _ => {}
         }
         match self.mode {
@@ -131,9 +133,9 @@ impl Bar {
             line += &format!(", within {}", span(unknown));
         }
         let others = self.servers.iter();
-        let mut troubles = self.servers[server..].iter().chain(others);
-        if let Some(trouble) = troubles.find_map(|server| server.trouble.as_ref()) {
-            line += &format!("; {trouble}");
+        let mut failures = self.servers[server..].iter().chain(others);
+        if let Some(last_failure) = failures.find_map(|server| server.last_failure.as_ref()) {
+            line += &format!("; {last_failure}");
         }
         // A line that a terminal wraps would stay on it.
         let room = self.columns.unwrap_or(USUAL_COLUMNS).saturating_sub(1);
@@ -152,7 +154,7 @@ impl Bar {
         columns: usize,
     ) -> String {
         let ended = matches!(event, Event::Ended { error: Some(_) });
-        let mut text = match (lost, &seen.trouble) {
+        let mut text = match (lost, &seen.last_failure) {
             // The result says so of the only server.
             (_, Some(given_up)) if ended && several => format!("{given_up}\n"),
             (Some(lost), _) if !ended => format!("{lost}\n"),
@@ -160,14 +162,14 @@ impl Bar {
         };
         let answered = matches!(event, Event::Answered { .. });
         if let (true, Some(unknown), Some(rtt)) =
-            (answered, progress.unknown(), progress.round_trip_last())
+            (answered, progress.remaining_uncertainty(), progress.round_trip_last())
         {
             let start =
                 format!("server {} answer {:>2}  rtt {:>7}  ", server + 1, seen.answers, span(rtt));
             let width = unknown.width();
             let end = format!("within {:>7} of {:.6} s", span(width), unknown.midpoint());
             let taken = start.chars().count() + end.chars().count() + BRACKETS;
-            text += &format!("{start}{}{end}\n", drawn(width, columns.saturating_sub(taken)));
+            text += &format!("{start}{}{end}\n", draw_width(width, columns.saturating_sub(taken)));
         }
         text
     }
@@ -182,7 +184,7 @@ fn cause(error: &Error) -> String {
 
 /// The width on a logarithmic scale: full at a second, empty below 4 µs. With all cells each is a
 /// halving; a narrow terminal gets fewer, and none for fewer than [`FEWEST_CELLS`].
-fn drawn(width: Duration, cells: usize) -> String {
+fn draw_width(width: Duration, cells: usize) -> String {
     let cells = cells.min(CELLS);
     if cells < FEWEST_CELLS {
         return String::new();
@@ -221,7 +223,7 @@ mod tests {
     use std::io;
 
     use httptime::IoError;
-    use httptime::net::tie;
+    use httptime::net::cross_timestamp;
 
     use super::*;
 
@@ -235,7 +237,7 @@ mod tests {
     }
 
     fn after(bar: &mut Bar, server: usize, event: &Event) -> String {
-        bar.text(server, event, &Progress::new(tie(), 100), LocalInstant::from_nanos(0))
+        bar.text(server, event, &Progress::new(cross_timestamp(), 100), LocalInstant::from_nanos(0))
     }
 
     const DROPPED: Event = Event::Dropped;

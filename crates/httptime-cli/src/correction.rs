@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use httptime::net::tie;
+use httptime::net::cross_timestamp;
 use httptime::survey::Survey;
-use httptime::{ClockTie, Error, Measurement, Span};
+use httptime::{CrossTimestamp, Error, Measurement, Span};
 use httptime_clock::controller::slew_duration;
 use httptime_clock::{Action, ClockError};
 
@@ -22,7 +22,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// It is not the clock that was measured any more.
-    Moved(Error),
+    ClockSet(Error),
     Clock(ClockError),
 }
 
@@ -52,14 +52,14 @@ pub(crate) fn with_options(text: &str) -> String {
 ///
 /// # Errors
 /// [`Error::ClockStepped`] when somebody has set it since.
-pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
-    let measured = ClockTie::new(measurement.at(), measurement.local_time(), Duration::ZERO);
-    let now = tie();
+pub(crate) fn check_wall_clock(measurement: &Measurement) -> Result<(), Error> {
+    let measured = CrossTimestamp::new(measurement.at(), measurement.local_time(), Duration::ZERO);
+    let now = cross_timestamp();
     let elapsed = now.instant().saturating_since(measured.instant());
-    let allowed = TURNED + now.uncertainty() + elapsed / 2000;
+    let allowed = WALL_CLOCK_TOLERANCE + now.uncertainty() + elapsed / 2000;
     let by = measured.stepped_by(now);
     if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
 }
 
 /// What the wall clock may differ from the monotonic one without having been set.
-const TURNED: Duration = Duration::from_millis(1);
+const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);

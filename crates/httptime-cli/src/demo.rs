@@ -2,12 +2,12 @@ use httptime::Client;
 use httptime_sim::loopback::LoopbackServer;
 
 use crate::args::Demo;
-use crate::measuring::{Given, Misuse};
+use crate::measure_options::{Given, Misuse};
 use crate::words::system;
 use crate::{DONE, NOT_MEASURED, USAGE, query, report};
 
 pub(crate) fn run(demo: &Demo) -> u8 {
-    let config = match demo.measuring.config().build() {
+    let config = match demo.measure_options.config().build() {
         Ok(config) => config,
         Err(error) => {
             report::failure(&Misuse::of(error, Given::CommandLine), &demo.output);
@@ -22,14 +22,14 @@ pub(crate) fn run(demo: &Demo) -> u8 {
     let server = match started {
         Ok(server) => server,
         Err(error) => {
-            report::complaint(&format!(
+            report::print_error(&format!(
                 "cannot start a server on the loopback interface: {}",
                 system(&error)
             ));
             return NOT_MEASURED;
         }
     };
-    let builder = Client::builder(server.url()).method(demo.measuring.method());
+    let builder = Client::builder(server.url()).method(demo.measure_options.method());
     let client = match builder.config(config).build() {
         Ok(client) => client,
         Err(error) => {

@@ -3,7 +3,7 @@ use httptime::survey::Survey;
 
 use crate::args::{Output, Query};
 use crate::bar::Bar;
-use crate::measuring::Given;
+use crate::measure_options::Given;
 use crate::{DONE, NOT_MEASURED, USAGE, report};
 
 pub(crate) fn run(query: &Query) -> u8 {

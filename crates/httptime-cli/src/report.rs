@@ -2,7 +2,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::Survey;
 use httptime::{Assumptions, Error, Interval, Measurement, Offset, Span};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::args::Output;
 use crate::correction::{Failure, Report, decision, with_options};
-use crate::measuring::{Misuse, ProxySource, Via};
+use crate::measure_options::{Misuse, ProxySource, Via};
 use crate::words::system;
 
 /// Prints what came of asking the servers; says whether there is a result.
@@ -23,7 +23,7 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
         return survey.combined().is_ok();
     }
     let measured = lines(survey, via, "", output);
-    if survey.combined().is_ok_and(|measurement| !measurement.date_advanced()) {
+    if survey.combined().is_ok_and(|measurement| !measurement.has_date_advanced()) {
         let why = with_options(&Refusal::DateNotAdvanced.to_string());
         print(&format!("do not correct a clock by this: {why}"));
     }
@@ -43,13 +43,13 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
         let decided = with_options(&decision(action));
         match action {
-            Action::Refuse(_) => complaint(&format!("{decided}{only}")),
+            Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
         }
     }
     match &report.failure {
-        Some(Failure::Moved(error)) => complaint(&error.to_string()),
-        Some(Failure::Clock(error)) => complaint(&error.to_string()),
+        Some(Failure::ClockSet(error)) => print_error(&error.to_string()),
+        Some(Failure::Clock(error)) => print_error(&error.to_string()),
         None => {}
     }
     if let Some(after) = &report.after {
@@ -60,7 +60,7 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
 /// Prints the outcome for people, the result's line after `label`; says whether there is a result.
 fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bool {
     if survey.servers().len() > 1 {
-        unselected(survey, via).for_each(|line| complaint(&line));
+        not_selected(survey, via).for_each(|line| print_error(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
@@ -69,16 +69,16 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
                 print(&assumptions(measurement));
                 print(&exchanges(measurement));
             }
-            if let Ended::Lost(error) = measurement.ended() {
+            if let EndReason::Lost(error) = measurement.end_reason() {
                 let error = explained(error, via);
-                complaint(&format!("stopped early, the result still holds: {error}"));
+                print_error(&format!("stopped early, the result still holds: {error}"));
             }
             true
         }
         Err(error) => {
             match survey.servers() {
-                [only] => complaint(&format!("{}: {}", only.url(), explained(error, via))),
-                _ => complaint(&format!("{error}{}", advice(error))),
+                [only] => print_error(&format!("{}: {}", only.url(), explained(error, via))),
+                _ => print_error(&format!("{error}{}", remedy(error))),
             }
             false
         }
@@ -86,7 +86,7 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
 }
 
 /// A line for each server that is not part of the majority: what it said, or why it could not be measured.
-pub(crate) fn unselected(survey: &Survey, via: Option<&Via>) -> impl Iterator<Item = String> {
+pub(crate) fn not_selected(survey: &Survey, via: Option<&Via>) -> impl Iterator<Item = String> {
     let what = match survey.combined() {
         Ok(_) => "falseticker, disagrees with the majority",
         Err(_) => "measured, but in no majority",
@@ -117,7 +117,7 @@ pub(crate) fn failure(misuse: &Misuse, output: &Output) {
         let (kind, message) = (misuse.error.kind(), misuse.to_string());
         print_json(json!({ "error": { "kind": kind, "message": message } }), None);
     } else {
-        complaint(&misuse.to_string());
+        print_error(&misuse.to_string());
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn failure(misuse: &Misuse, output: &Output) {
 pub(crate) fn via(via: Option<&Via>, output: &Output) {
     if let (Some(Via { source: source @ ProxySource::Variable(_), .. }), false) = (via, output.json)
     {
-        complaint(&format!(
+        print_error(&format!(
             "the proxy comes from {source}; --proxy \"\" connects directly, no_proxy exempts a \
              server"
         ));
@@ -134,7 +134,7 @@ pub(crate) fn via(via: Option<&Via>, output: &Output) {
 }
 
 /// Prints a line on stderr, after the program's name.
-pub(crate) fn complaint(text: &str) {
+pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "httptime: {text}");
 }
 
@@ -182,7 +182,7 @@ fn majority(survey: &Survey, measurement: &Measurement) -> String {
 }
 
 /// What to do where too few servers answered, though all that did agree.
-fn advice(error: &Error) -> String {
+fn remedy(error: &Error) -> String {
     match error {
         Error::NoMajority { agreeing, answered, min_servers, .. }
             if agreeing == answered && agreeing < min_servers =>
@@ -217,7 +217,7 @@ fn lag_reason(assumed: &Assumptions) -> String {
     };
     let remedy = match source {
         _ if source.is_provable() => ": try --method options, or set --lag",
-        LagSource::MayPassOn(_) | LagSource::PassedOn(_) | LagSource::SeveralServers => {
+        LagSource::MayBeForwarded(_) | LagSource::Forwarded(_) | LagSource::SeveralServerFields => {
             ": set --lag if you know it"
         }
         _ => "",
@@ -281,7 +281,7 @@ fn sync_json(report: &Report) -> Value {
         json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
-        Failure::Moved(error) => json!(error),
+        Failure::ClockSet(error) => json!(error),
         Failure::Clock(error) => json!({ "kind": error.kind(), "message": error.to_string() }),
     });
     json!({
@@ -320,21 +320,21 @@ fn print_json(object: impl Serialize, via: Option<&Via>) {
 /// Prints a line on stdout.
 fn print(line: &str) {
     if let Err(error) = write_to_stdout(format!("{line}\n").as_bytes()) {
-        unwritten(&error.into());
+        output_failed(&error.into());
     }
 }
 
 /// Complains that what was to be printed could not be, the first time. A reader that has gone away (`| head -0`) is no
 /// reason to.
-pub(crate) fn unwritten(error: &io::Error) {
-    if error.kind() != ErrorKind::BrokenPipe && !UNWRITTEN.swap(true, Ordering::Relaxed) {
-        complaint(&format!("cannot write to standard output: {}", system(error)));
+pub(crate) fn output_failed(error: &io::Error) {
+    if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
+        print_error(&format!("cannot write to standard output: {}", system(error)));
     }
 }
 
 /// Whether all that was printed was written.
 pub(crate) fn is_written() -> bool {
-    !UNWRITTEN.load(Ordering::Relaxed)
+    !OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
 /// Not by way of [`io::stdout`], which says of a descriptor that is not open for writing that all is well.
@@ -346,7 +346,7 @@ fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
 /// The version of the JSON object. Fields may be added to a version; none changes its meaning or goes.
 const SCHEMA: u32 = 1;

@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{ClockTie, Measurement};
+use httptime::{CrossTimestamp, Measurement};
 use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use self::complaint::Complaint;
-use self::keeper::{KeepError, Keeper};
-use self::pace::Pace;
+use self::correction_target::{CorrectionError, CorrectionTarget};
+use self::failure_log::FailureLog;
+use self::poll_interval::PollInterval;
 use self::settings::{Loaded, Settings};
 use self::textfile::Metrics;
 use crate::args::Run;
-use crate::measuring::Via;
+use crate::measure_options::Via;
 use crate::words::system;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
-mod complaint;
-mod keeper;
-mod pace;
+mod correction_target;
+mod failure_log;
+mod poll_interval;
 mod settings;
 mod textfile;
 mod worker;
@@ -36,21 +36,21 @@ enum Event {
     /// Its thread has panicked, with this message.
     Lost(u64, String),
     /// The thread that waits for signals has panicked: no signal comes any more.
-    Deaf(String),
+    SignalsLost(String),
     Reload,
     End,
 }
 
 /// What the loop is doing.
 #[derive(Debug, Clone, Copy)]
-enum Doing {
+enum DaemonState {
     Waiting { until: Instant },
     Measuring { since: Instant, deadline: Duration },
 }
 
 /// Whether a configuration was taken over during the measurement under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reloaded {
+enum ReloadState {
     No,
     Unchanged,
     /// The measurement may be one of a server that was taken out because it lies.
@@ -62,23 +62,23 @@ struct Daemon<'a> {
     settings: Settings,
     client: Client,
     via: Option<Via>,
-    keeper: Keeper,
-    pace: Pace,
+    correction_target: CorrectionTarget,
+    poll_interval: PollInterval,
     metrics: Metrics,
-    unwritten: Complaint,
+    metrics_failures: FailureLog,
     events: SyncSender<Event>,
-    doing: Doing,
+    state: DaemonState,
     /// When the latest measurement was begun.
     begun: Instant,
     /// The number of the latest measurement. What comes of an earlier one that was given up is not used.
     number: u64,
     /// Shared with each thread that measures, so that its count tells how many there are.
     threads: Arc<()>,
-    reloaded: Reloaded,
+    reloaded: ReloadState,
     /// The wall clock as it was last known to be.
-    tie: ClockTie,
+    cross_timestamp: CrossTimestamp,
     /// Whether the latest measurement was begun before its time, as the clock had moved.
-    hurried: bool,
+    is_early_requested: bool,
     /// When the service manager was last told that we live.
     alive: Instant,
     tick: Duration,
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Run) -> u8 {
     let (settings, client, via) = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
-            report::complaint(&message);
+            report::print_error(&message);
             return USAGE;
         }
     };
@@ -98,31 +98,31 @@ pub(crate) fn run(args: &Run) -> u8 {
     // No more than one waits: signals that come faster than they are obeyed are one signal.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
-        report::complaint(&format!("cannot listen for signals: {}", system(&error)));
+        report::print_error(&format!("cannot listen for signals: {}", system(&error)));
         return NOT_MEASURED;
     }
-    let keeper = match Keeper::start(&settings) {
-        Ok(keeper) => keeper,
+    let correction_target = match CorrectionTarget::start(&settings) {
+        Ok(correction_target) => correction_target,
         Err(error) => {
             error!("{error}");
             return if error.is_forbidden() { NO_PRIVILEGE } else { NOT_MEASURED };
         }
     };
-    Daemon::new(args, settings, (client, via), keeper, events).run(&arriving)
+    Daemon::new(args, settings, (client, via), correction_target, events).run(&arriving)
 }
 
 fn load(args: &Run) -> Result<Loaded, String> {
     Settings::load(&args.config).map_err(|error| error.to_string())
 }
 
-fn pace(settings: &Settings) -> Pace {
-    Pace::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
+fn poll_interval(settings: &Settings) -> PollInterval {
+    PollInterval::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
 }
 
 /// Has signals come in as events, on a thread of its own.
 fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    worker::start("signals", events, Event::Deaf, move |events| {
+    worker::start("signals", events, Event::SignalsLost, move |events| {
         for signal in signals.forever() {
             let event = if signal == SIGHUP { Event::Reload } else { Event::End };
             if events.send(event).is_err() {
@@ -137,27 +137,27 @@ impl<'a> Daemon<'a> {
         args: &'a Run,
         settings: Settings,
         (client, via): (Client, Option<Via>),
-        keeper: Keeper,
+        correction_target: CorrectionTarget,
         events: SyncSender<Event>,
     ) -> Self {
         let now = Instant::now();
         Self {
             args,
-            pace: pace(&settings),
+            poll_interval: poll_interval(&settings),
             settings,
             client,
             via,
-            keeper,
+            correction_target,
             metrics: Metrics::default(),
-            unwritten: Complaint::default(),
+            metrics_failures: FailureLog::default(),
             events,
-            doing: Doing::Waiting { until: now },
+            state: DaemonState::Waiting { until: now },
             begun: now,
             number: 0,
             threads: Arc::default(),
-            reloaded: Reloaded::No,
-            tie: httptime::net::tie(),
-            hurried: false,
+            reloaded: ReloadState::No,
+            cross_timestamp: httptime::net::cross_timestamp(),
+            is_early_requested: false,
             alive: now,
             tick: service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK)),
         }
@@ -169,9 +169,10 @@ impl<'a> Daemon<'a> {
         service::ready();
         loop {
             // `self` has a sender, too: there is always one.
-            let ended = arriving.recv_timeout(self.patience()).ok().and_then(|e| self.handle(e));
+            let ended =
+                arriving.recv_timeout(self.poll_timeout()).ok().and_then(|e| self.handle(e));
             // After each event, too: a storm of them must not keep us from measuring.
-            if let Some(status) = ended.or_else(|| self.look_around(Instant::now())) {
+            if let Some(status) = ended.or_else(|| self.poll_clock(Instant::now())) {
                 return status;
             }
         }
@@ -184,7 +185,7 @@ impl<'a> Daemon<'a> {
                 info!("stopping");
                 return Some(self.end(DONE));
             }
-            Event::Deaf(message) => {
+            Event::SignalsLost(message) => {
                 error!("cannot receive signals any more: {message}; stopping; please report it");
                 return Some(self.end(NOT_MEASURED));
             }
@@ -193,10 +194,10 @@ impl<'a> Daemon<'a> {
                 false
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
-            Event::Measured(..) | Event::Lost(..) if self.reloaded == Reloaded::Changed => {
+            Event::Measured(..) | Event::Lost(..) if self.reloaded == ReloadState::Changed => {
                 info!("measurement discarded: it used the settings before the reload");
-                self.reloaded = Reloaded::No;
-                self.doing = Doing::Waiting { until: self.begun + RELOAD_PAUSE };
+                self.reloaded = ReloadState::No;
+                self.state = DaemonState::Waiting { until: self.begun + RELOAD_PAUSE };
                 false
             }
             Event::Measured(_, survey) => self.measured(&survey),
@@ -210,50 +211,50 @@ impl<'a> Daemon<'a> {
 
     fn end(&mut self, status: u8) -> u8 {
         service::stopping();
-        self.keeper.end();
+        self.correction_target.end();
         status
     }
 
-    fn patience(&self) -> Duration {
-        match self.doing {
-            Doing::Waiting { until } => {
+    fn poll_timeout(&self) -> Duration {
+        match self.state {
+            DaemonState::Waiting { until } => {
                 until.saturating_duration_since(Instant::now()).min(self.tick)
             }
-            Doing::Measuring { .. } => self.tick,
+            DaemonState::Measuring { .. } => self.tick,
         }
     }
 
     /// Says that we live, but not at each event of many.
-    fn live(&mut self) {
+    fn notify_watchdog(&mut self) {
         if self.alive.elapsed() >= self.tick / 2 {
-            service::alive();
+            service::notify_watchdog();
             self.alive = Instant::now();
         }
     }
 
     /// Measures when it is time, or earlier when the clock was set or the machine slept; gives up a measurement that hangs.
     /// Returns the exit status if that is the end.
-    fn look_around(&mut self, now: Instant) -> Option<u8> {
-        self.live();
-        match self.doing {
-            Doing::Measuring { since, deadline } if now >= since + deadline => {
+    fn poll_clock(&mut self, now: Instant) -> Option<u8> {
+        self.notify_watchdog();
+        match self.state {
+            DaemonState::Measuring { since, deadline } if now >= since + deadline => {
                 self.give_up(deadline)
             }
-            Doing::Measuring { .. } => None,
-            Doing::Waiting { until } => {
-                let moved = self.tie.stepped_by(httptime::net::tie());
+            DaemonState::Measuring { .. } => None,
+            DaemonState::Waiting { until } => {
+                let moved = self.cross_timestamp.stepped_by(httptime::net::cross_timestamp());
                 // Not twice in a row: whoever sets it again and again would have us measure without a pause.
-                let hurry = moved.abs() > SET && !self.hurried;
-                if hurry {
+                let is_clock_set = moved.abs() > CLOCK_SET_THRESHOLD && !self.is_early_requested;
+                if is_clock_set {
                     info!(
                         "the clock moved by {moved:.3} s: it was set, or the machine slept; \
                          measuring now"
                     );
                 }
-                if !hurry && until > now {
+                if !is_clock_set && until > now {
                     return None;
                 }
-                self.hurried = hurry;
+                self.is_early_requested = is_clock_set;
                 self.measure().then_some(NO_PRIVILEGE)
             }
         }
@@ -268,7 +269,7 @@ impl<'a> Daemon<'a> {
             deadline.as_secs_f64()
         ));
         let hanging = Arc::strong_count(&self.threads) - 1;
-        (hanging > MOST_HANGING).then(|| {
+        (hanging > MAX_HANGING_THREADS).then(|| {
             error!("{hanging} abandoned measurements are still running; stopping, to be restarted");
             self.end(NOT_MEASURED)
         })
@@ -276,13 +277,13 @@ impl<'a> Daemon<'a> {
 
     /// Starts a measurement. Says whether that is forbidden.
     fn measure(&mut self) -> bool {
-        let expected = match self.keeper.prepare() {
+        let expected = match self.correction_target.prepare() {
             Ok(expected) => expected,
             Err(error) => return self.failed(&error),
         };
         let mut client = self.client.clone();
         if let Some(interval) = expected {
-            let config = client.config().clone().expecting(interval);
+            let config = client.config().clone().with_expected(interval);
             client = client.with_config(config);
         }
         self.start(move || client.survey(|_| {}));
@@ -295,8 +296,8 @@ impl<'a> Daemon<'a> {
         // A measurement has a deadline of its own. One that outlives this one hangs.
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
-        self.doing = Doing::Measuring { since: self.begun, deadline };
-        self.tie = httptime::net::tie();
+        self.state = DaemonState::Measuring { since: self.begun, deadline };
+        self.cross_timestamp = httptime::net::cross_timestamp();
         self.number += 1;
         let (number, counted) = (self.number, Arc::clone(&self.threads));
         let lost = move |message| Event::Lost(number, message);
@@ -313,9 +314,9 @@ impl<'a> Daemon<'a> {
     /// Says whether what follows from a measurement is forbidden.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        report::unselected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
+        report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
-            Ok(measurement) => self.keep(measurement),
+            Ok(measurement) => self.correct(measurement),
             Err(error) => {
                 if survey.servers().len() > 1 {
                     warn!("{error}");
@@ -330,29 +331,29 @@ impl<'a> Daemon<'a> {
         forbidden
     }
 
-    fn keep(&mut self, measurement: &Measurement) -> bool {
+    fn correct(&mut self, measurement: &Measurement) -> bool {
         // Before what it causes: whoever reads the log looks for the cause above the effect.
         let measured =
             format!("offset {:.6} s, bounds {:.6} s", measurement.offset(), measurement.bounds());
         info!("{measured}");
-        let kept = match self.keeper.keep(measurement) {
-            Ok(kept) => kept,
+        let correction = match self.correction_target.correct(measurement) {
+            Ok(correction) => correction,
             Err(error) => return self.failed(&error),
         };
         self.metrics.measured(measurement);
-        self.metrics.steps += u64::from(kept.stepped);
-        self.metrics.refusals += u64::from(kept.refused);
-        self.metrics.frequency = kept.frequency;
-        self.wait(Some(kept.interval));
-        let frequency = kept.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
-        let next = kept.interval.as_secs_f64();
-        let done = format!("{}{frequency}; next measurement in {next:.0} s", kept.done);
-        log!(if kept.refused { Level::Warn } else { Level::Info }, "{done}");
+        self.metrics.steps += u64::from(correction.stepped);
+        self.metrics.refusals += u64::from(correction.refused);
+        self.metrics.frequency = correction.frequency;
+        self.wait(Some(correction.interval));
+        let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
+        let next = correction.interval.as_secs_f64();
+        let done = format!("{}{frequency}; next measurement in {next:.0} s", correction.done);
+        log!(if correction.refused { Level::Warn } else { Level::Info }, "{done}");
         service::status(&format!("{measured}; {done}"));
         false
     }
 
-    fn failed(&mut self, error: &KeepError) -> bool {
+    fn failed(&mut self, error: &CorrectionError) -> bool {
         self.fail(&error.to_string());
         error.is_forbidden()
     }
@@ -368,34 +369,34 @@ impl<'a> Daemon<'a> {
 
     /// From the beginning of this measurement to the next one: this long, or longer after each failure.
     fn wait(&mut self, interval: Option<Duration>) {
-        let reloaded = mem::replace(&mut self.reloaded, Reloaded::No);
+        let reloaded = mem::replace(&mut self.reloaded, ReloadState::No);
         let wait = match interval {
             Some(interval) => {
                 // We may have set it ourselves. After a failure it is held against what it was before: if it was set
                 // meanwhile, that is why, and the next measurement need not wait.
-                self.tie = httptime::net::tie();
-                self.hurried = false;
-                self.pace.measured(interval)
+                self.cross_timestamp = httptime::net::cross_timestamp();
+                self.is_early_requested = false;
+                self.poll_interval.measured(interval)
             }
             // With the settings as they were before a reload, or with what the operator has repaired before it.
-            None if reloaded != Reloaded::No => RELOAD_PAUSE,
-            None => self.pace.failed(),
+            None if reloaded != ReloadState::No => RELOAD_PAUSE,
+            None => self.poll_interval.failed(),
         };
         if interval.is_none() {
             info!("next attempt in {:.0} s", wait.as_secs_f64());
         }
         self.metrics.interval_seconds = wait.as_secs_f64();
-        let begun = match self.doing {
-            Doing::Measuring { since, .. } => since,
-            Doing::Waiting { .. } => Instant::now(),
+        let begun = match self.state {
+            DaemonState::Measuring { since, .. } => since,
+            DaemonState::Waiting { .. } => Instant::now(),
         };
-        self.doing = Doing::Waiting { until: begun + wait };
+        self.state = DaemonState::Waiting { until: begun + wait };
     }
 
     fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
             let written = self.metrics.write(path);
-            self.unwritten.hear(written.map_err(|error| {
+            self.metrics_failures.report(written.map_err(|error| {
                 format!("cannot write the textfile {}: {}", path.display(), system(&error))
             }));
         }
@@ -404,8 +405,8 @@ impl<'a> Daemon<'a> {
     fn reload(&mut self) {
         service::reloading();
         let reloaded = load(self.args).and_then(|(settings, client, via)| {
-            self.keeper.reload(&settings).map_err(|error| error.to_string())?;
-            self.pace = pace(&settings);
+            self.correction_target.reload(&settings).map_err(|error| error.to_string())?;
+            self.poll_interval = poll_interval(&settings);
             let changed = self.settings != settings;
             (self.settings, self.client, self.via) = (settings, client, via);
             Ok(changed)
@@ -422,13 +423,13 @@ impl<'a> Daemon<'a> {
 
     /// Whoever reloads wants to see what comes of it, however long the pause would be.
     fn measure_soon(&mut self, changed: bool) {
-        match &mut self.doing {
-            Doing::Waiting { until } => *until = (self.begun + RELOAD_PAUSE).min(*until),
-            Doing::Measuring { .. } if changed => self.reloaded = Reloaded::Changed,
-            Doing::Measuring { .. } if self.reloaded == Reloaded::No => {
-                self.reloaded = Reloaded::Unchanged;
+        match &mut self.state {
+            DaemonState::Waiting { until } => *until = (self.begun + RELOAD_PAUSE).min(*until),
+            DaemonState::Measuring { .. } if changed => self.reloaded = ReloadState::Changed,
+            DaemonState::Measuring { .. } if self.reloaded == ReloadState::No => {
+                self.reloaded = ReloadState::Unchanged;
             }
-            Doing::Measuring { .. } => {}
+            DaemonState::Measuring { .. } => {}
         }
     }
 }
@@ -436,11 +437,11 @@ impl<'a> Daemon<'a> {
 /// How often to look whether the clock was set.
 const TICK: Duration = Duration::from_secs(10);
 /// By how much the clock must have been moved to measure at once.
-const SET: Duration = Duration::from_millis(20);
+const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
 /// From the beginning of a measurement to the next one after a reload, so that a storm of reloads is none of requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
 /// Measurements given up whose threads may still be there.
-const MOST_HANGING: usize = 4;
+const MAX_HANGING_THREADS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -476,8 +477,8 @@ mod tests {
 
         fn daemon(&self) -> Daemon<'_> {
             let (settings, client, via) = load(&self.args).expect("a configuration");
-            let keeper = Keeper::start(&settings).expect("nothing is opened");
-            Daemon::new(&self.args, settings, (client, via), keeper, self.events.clone())
+            let correction_target = CorrectionTarget::start(&settings).expect("nothing is opened");
+            Daemon::new(&self.args, settings, (client, via), correction_target, self.events.clone())
         }
 
         fn next(&self) -> Event {
@@ -492,9 +493,9 @@ mod tests {
     }
 
     fn wait(daemon: &Daemon<'_>) -> Option<Duration> {
-        match daemon.doing {
-            Doing::Waiting { until } => Some(until.saturating_duration_since(daemon.begun)),
-            Doing::Measuring { .. } => None,
+        match daemon.state {
+            DaemonState::Waiting { until } => Some(until.saturating_duration_since(daemon.begun)),
+            DaemonState::Measuring { .. } => None,
         }
     }
 
@@ -520,9 +521,9 @@ mod tests {
             let _ = hanging.recv();
             client.survey(|_| {})
         });
-        assert_eq!(daemon.look_around(daemon.begun + Duration::from_secs(13)), None);
+        assert_eq!(daemon.poll_clock(daemon.begun + Duration::from_secs(13)), None);
         assert_eq!((wait(&daemon), daemon.metrics.failures), (None, 0), "3 × 1.1 s + 10 s");
-        assert_eq!(daemon.look_around(daemon.begun + Duration::from_secs(14)), None);
+        assert_eq!(daemon.poll_clock(daemon.begun + Duration::from_secs(14)), None);
         assert_eq!(daemon.metrics.failures, 1);
         let pause = wait(&daemon).expect("not measuring any more");
         drop(release);
@@ -537,7 +538,7 @@ mod tests {
         let late = Duration::from_secs(14);
         let mut releases = Vec::new();
         let mut statuses = Vec::new();
-        for _ in 0..=MOST_HANGING {
+        for _ in 0..=MAX_HANGING_THREADS {
             let client = daemon.client.clone();
             let (release, hanging) = mpsc::channel::<()>();
             releases.push(release);
@@ -545,7 +546,7 @@ mod tests {
                 let _ = hanging.recv();
                 client.survey(|_| {})
             });
-            statuses.push(daemon.look_around(daemon.begun + late));
+            statuses.push(daemon.poll_clock(daemon.begun + late));
         }
         let last = statuses.pop().expect("five");
         assert!(statuses.iter().all(Option::is_none), "{statuses:?}");
@@ -555,7 +556,7 @@ mod tests {
     #[test]
     fn without_signals_it_ends_with_a_failure() {
         let fixture = Fixture::new("deaf");
-        assert_eq!(fixture.daemon().handle(Event::Deaf("gone".into())), Some(NOT_MEASURED));
+        assert_eq!(fixture.daemon().handle(Event::SignalsLost("gone".into())), Some(NOT_MEASURED));
     }
 
     #[test]

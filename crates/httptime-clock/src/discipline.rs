@@ -25,7 +25,7 @@ use crate::policy::Reading;
 /// server that lied does not stay.
 ///
 /// # When it steers
-/// After a restart the frequency is uncertain by a prior: [`UNKNOWN`], or what [`start_from`](Self::start_from) was told. Without
+/// After a restart the frequency is uncertain by a prior: [`INITIAL_FREQUENCY_STDDEV`], or what [`start_from`](Self::start_from) was told. Without
 /// measurements that uncertainty would grow with the random walk, so the prior ages by the same walk. Measurements steer the
 /// clock once they leave the frequency less uncertain than the aged prior. A prior that did not age would never be beaten by
 /// noisy measurements: for readings of 7 ms an hour apart the filter settles at 0.6 ppm, above a saved frequency's 0.5 ppm.
@@ -37,12 +37,12 @@ use crate::policy::Reading;
 pub struct Discipline {
     shortest: Duration,
     longest: Duration,
-    hold: Duration,
-    doubt: f64,
+    target_stddev: Duration,
+    prior_stddev: f64,
     /// How much larger than stated the variances have been; at least 1.
     excess: f64,
     filter: Option<Filter>,
-    held: Held,
+    outliers: Outliers,
     /// How often all was started anew since a reading last fitted.
     restarts: u32,
     interval: Duration,
@@ -57,9 +57,9 @@ pub enum Verdict {
     /// As predicted, within the uncertainty; it refines offset and frequency.
     Accepted,
     /// Too far from the prediction; held back until the next one.
-    Held,
+    Outlier,
     /// The offset has changed at once: the second reading in a row says so. The frequency is kept.
-    Jumped,
+    OffsetJumped,
 }
 
 /// Offset and frequency in nanoseconds and nanoseconds per nanosecond, with their covariance.
@@ -77,7 +77,7 @@ struct Filter {
 
 /// Readings in a row that did not fit.
 #[derive(Debug, Clone, Copy, Default)]
-struct Held {
+struct Outliers {
     count: u32,
     last: Option<(LocalInstant, f64)>,
 }
@@ -91,85 +91,91 @@ impl Default for Discipline {
 
 impl Discipline {
     /// One that measures every `shortest` at first and every `longest` at most, as rarely as keeps the predicted offset
-    /// within a standard deviation of `hold`.
+    /// within a standard deviation of `target_stddev`.
     #[must_use]
-    pub fn new(shortest: Duration, longest: Duration, hold: Duration) -> Self {
+    pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
             shortest,
             longest: longest.max(shortest),
-            hold,
-            doubt: UNKNOWN.as_ppm() * PPM,
+            target_stddev,
+            prior_stddev: INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM,
             excess: 1.0,
             filter: None,
-            held: Held::default(),
+            outliers: Outliers::default(),
             restarts: 0,
             interval: shortest,
         }
     }
 
     /// Measures within these limits from here on, and keeps what was learnt.
-    pub fn set_limits(&mut self, shortest: Duration, longest: Duration, hold: Duration) {
-        (self.shortest, self.longest, self.hold) = (shortest, longest.max(shortest), hold);
+    pub fn set_limits(&mut self, shortest: Duration, longest: Duration, target_stddev: Duration) {
+        (self.shortest, self.longest, self.target_stddev) =
+            (shortest, longest.max(shortest), target_stddev);
         self.interval = self.interval.clamp(self.shortest, self.longest);
     }
 
     /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens the deviation by the age;
-    /// a frequency of unknown age (`None`) may have wandered any distance, so its deviation is [`UNKNOWN`].
+    /// a frequency of unknown age (`None`) may have wandered any distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
         let Some(age) = age else {
-            self.doubt = UNKNOWN.as_ppm() * PPM;
+            self.prior_stddev = INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM;
             return;
         };
         let stddev = stddev.as_ppm() * PPM;
-        let aged = stddev * stddev + RESTART * RESTART + WANDER * age.as_secs_f64() * NANO;
-        self.doubt = aged.sqrt().min(UNKNOWN.as_ppm() * PPM);
+        let aged = stddev * stddev
+            + RESTART_STDDEV * RESTART_STDDEV
+            + FREQUENCY_WANDER * age.as_secs_f64() * NANO;
+        self.prior_stddev = aged.sqrt().min(INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM);
     }
 
     /// Takes in a measurement and says what it was.
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
-        let variance = self.excess * noise * noise + READABLE * READABLE;
+        let variance =
+            self.excess * noise * noise + CLOCK_READING_STDDEV_NS * CLOCK_READING_STDDEV_NS;
         let Some(filter) = &mut self.filter else {
             return self.restart(reading.at, offset, variance, Verdict::First);
         };
         filter.predict(reading.at);
         let innovation = offset - filter.offset;
         let surprise = innovation.powi(2) / (filter.offset_variance + variance);
-        if surprise <= GATE * GATE {
+        if surprise <= OUTLIER_GATE * OUTLIER_GATE {
             filter.update(innovation, variance);
-            self.excess = (self.excess * (1.0 + (surprise - 1.0) / MEMORY)).clamp(1.0, MOST_EXCESS);
-            self.held = Held::default();
+            self.excess =
+                (self.excess * (1.0 + (surprise - 1.0) / EXCESS_MEMORY)).clamp(1.0, MAX_EXCESS);
+            self.outliers = Outliers::default();
             self.restarts = 0;
             self.lengthen(noise);
             return Verdict::Accepted;
         }
         self.interval = self.shortest;
-        let agrees = self.held.last.is_some_and(|(at, held)| {
+        let agrees = self.outliers.last.is_some_and(|(at, previous)| {
             let elapsed = nanos_between(at, reading.at);
-            let expected = held + filter.frequency * elapsed;
+            let expected = previous + filter.frequency * elapsed;
             let spread = 2.0 * variance + filter.frequency_variance * elapsed * elapsed;
-            (offset - expected).powi(2) <= GATE * GATE * spread
+            (offset - expected).powi(2) <= OUTLIER_GATE * OUTLIER_GATE * spread
         });
         if agrees {
             filter.offset = offset;
             filter.offset_variance = variance;
             filter.covariance = 0.0;
-            self.held = Held::default();
-            return Verdict::Jumped;
+            self.outliers = Outliers::default();
+            return Verdict::OffsetJumped;
         }
-        self.held.count += 1;
-        self.held.last = Some((reading.at, offset));
-        if self.held.count >= PATIENCE {
-            let doubled = UNKNOWN.as_ppm() * f64::from(1 << self.restarts.min(MOST_DOUBLINGS));
-            self.doubt = doubled.min(FARTHEST) * PPM;
+        self.outliers.count += 1;
+        self.outliers.last = Some((reading.at, offset));
+        if self.outliers.count >= MAX_OUTLIERS {
+            let doubled = INITIAL_FREQUENCY_STDDEV.as_ppm()
+                * f64::from(1 << self.restarts.min(MAX_DOUBLINGS));
+            self.prior_stddev = doubled.min(MAX_FREQUENCY_ERROR_PPM) * PPM;
             self.restarts = self.restarts.saturating_add(1);
             return self.restart(reading.at, offset, variance, Verdict::First);
         }
-        let more = PPM * f64::from(1 << self.held.count) / 2.0;
+        let more = PPM * f64::from(1 << self.outliers.count) / 2.0;
         filter.frequency_variance += more * more;
         filter.prior_variance += more * more;
-        Verdict::Held
+        Verdict::Outlier
     }
 
     /// The clock was turned or set by this much.
@@ -178,13 +184,13 @@ impl Discipline {
         if let Some(filter) = &mut self.filter {
             filter.offset -= by;
         }
-        if let Some((_, held)) = &mut self.held.last {
-            *held -= by;
+        if let Some((_, previous)) = &mut self.outliers.last {
+            *previous -= by;
         }
     }
 
     /// The clock's frequency was changed by this much.
-    pub fn steered(&mut self, by: Frequency) {
+    pub fn frequency_changed(&mut self, by: Frequency) {
         if let Some(filter) = &mut self.filter {
             filter.frequency -= by.as_ppm() * PPM;
         }
@@ -193,8 +199,8 @@ impl Discipline {
     /// How much faster the clock should go (negative: slower), and the standard deviation of that; `None` while no two
     /// measurements have made the frequency more certain than it would be without them, and while one is held back.
     #[must_use]
-    pub fn steering(&self) -> Option<(Frequency, Frequency)> {
-        let filter = self.filter.as_ref().filter(|_| self.held.count == 0)?;
+    pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
+        let filter = self.filter.as_ref().filter(|_| self.outliers.count == 0)?;
         (filter.frequency_variance < filter.prior_variance)
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))
     }
@@ -202,16 +208,17 @@ impl Discipline {
     /// The standard deviation of the frequency at the latest measurement; of the prior, before the first one.
     #[must_use]
     pub fn frequency_stddev(&self) -> Frequency {
-        let stddev = self.filter.map_or(self.doubt, |filter| filter.frequency_variance.sqrt());
+        let stddev =
+            self.filter.map_or(self.prior_stddev, |filter| filter.frequency_variance.sqrt());
         Frequency::from_ppm(stddev / PPM)
     }
 
     /// Where the offset should be at an instant, within four standard deviations; `None` when that is in doubt.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
-        let mut filter = self.filter.filter(|_| self.held.count == 0)?;
+        let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;
         filter.predict(at);
-        let seconds = (4.0 * filter.offset_variance.sqrt() + READABLE) / NANO;
+        let seconds = (4.0 * filter.offset_variance.sqrt() + CLOCK_READING_STDDEV_NS) / NANO;
         let half = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let offset = offset_of(filter.offset);
         Some(Interval::between(offset, offset).widened(half))
@@ -232,7 +239,7 @@ impl Discipline {
     ) -> Verdict {
         // What is known of the frequency stays as the guess; how well it is known does not.
         let frequency = self.filter.map_or(0.0, |filter| filter.frequency);
-        let frequency_variance = self.doubt * self.doubt;
+        let frequency_variance = self.prior_stddev * self.prior_stddev;
         self.filter = Some(Filter {
             at,
             offset,
@@ -242,14 +249,14 @@ impl Discipline {
             frequency_variance,
             prior_variance: frequency_variance,
         });
-        self.held = Held::default();
+        self.outliers = Outliers::default();
         self.interval = self.shortest;
         verdict
     }
 
     fn lengthen(&mut self, noise: f64) {
         let Some(filter) = &self.filter else { return };
-        let allowed = (self.hold.as_secs_f64() * NANO).max(2.0 * noise);
+        let allowed = (self.target_stddev.as_secs_f64() * NANO).max(2.0 * noise);
         let mut interval = self.interval.saturating_mul(2).min(self.longest);
         while interval > self.shortest && filter.uncertainty_after(interval) > allowed {
             interval /= 2;
@@ -265,10 +272,11 @@ impl Filter {
         self.offset += self.frequency * elapsed;
         self.offset_variance += elapsed
             * (2.0 * self.covariance + elapsed * self.frequency_variance)
-            + WANDER * elapsed.powi(3) / 3.0;
-        self.covariance += elapsed * self.frequency_variance + WANDER * elapsed.powi(2) / 2.0;
-        self.frequency_variance += WANDER * elapsed;
-        self.prior_variance += WANDER * elapsed;
+            + FREQUENCY_WANDER * elapsed.powi(3) / 3.0;
+        self.covariance +=
+            elapsed * self.frequency_variance + FREQUENCY_WANDER * elapsed.powi(2) / 2.0;
+        self.frequency_variance += FREQUENCY_WANDER * elapsed;
+        self.prior_variance += FREQUENCY_WANDER * elapsed;
     }
 
     fn update(&mut self, innovation: f64, variance: f64) {
@@ -312,26 +320,26 @@ const PPM: f64 = 1e-6;
 /// A random walk of variance q a second has the Allan deviation √(q τ / 3) (Zucca and Tavella 2005): 0.11 ppm at 1500 s, where
 /// RFC 5905 (A.1.1, `ALLAN`) has a computer clock's wander overtake the noise of measurements, and 0.85 ppm at a day. chrony
 /// assumes that a clock gains up to 1 ppm of frequency error between updates (`maxclockerror` [default: 1]).
-const WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
+const FREQUENCY_WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
 /// Standard deviation of a frequency of which nothing is known: crystals are sold to ±100 ppm.
-pub const UNKNOWN: Frequency = Frequency::from_scaled_ppm(50 << 16);
+pub const INITIAL_FREQUENCY_STDDEV: Frequency = Frequency::from_scaled_ppm(50 << 16);
 /// The farthest that a frequency can be from where it should be, in parts per million: from one end of the kernel's range to the
 /// other.
-const FARTHEST: f64 = 1000.0;
+const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
 /// Doublings that lead there and beyond.
-const MOST_DOUBLINGS: u32 = 8;
+const MAX_DOUBLINGS: u32 = 8;
 /// What a restart and its temperature change of a known frequency.
-const RESTART: f64 = 0.5 * PPM;
+const RESTART_STDDEV: f64 = 0.5 * PPM;
 /// How well a clock can be read at all, in nanoseconds.
-const READABLE: f64 = 10_000.0;
+const CLOCK_READING_STDDEV_NS: f64 = 10_000.0;
 /// Standard deviations beyond which a reading is held back.
-const GATE: f64 = 5.0;
+const OUTLIER_GATE: f64 = 5.0;
 /// Readings over which the stated variances are compared with what is seen.
-const MEMORY: f64 = 8.0;
+const EXCESS_MEMORY: f64 = 8.0;
 /// Stated variances are never taken for more wrong than this: deviations a thousand times larger.
-const MOST_EXCESS: f64 = 1e6;
+const MAX_EXCESS: f64 = 1e6;
 /// Readings in a row that may be held back.
-const PATIENCE: u32 = 4;
+const MAX_OUTLIERS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -343,8 +351,8 @@ mod tests {
             let mut discipline = Discipline::default();
             discipline
                 .start_from(Frequency::from_ppm(0.1), Some(Duration::from_secs(hours * 3600)));
-            let doubt = discipline.doubt / PPM;
-            assert!((doubt - ppm).abs() < 0.005, "{hours} h: {doubt} ppm");
+            let prior_stddev = discipline.prior_stddev / PPM;
+            assert!((prior_stddev - ppm).abs() < 0.005, "{hours} h: {prior_stddev} ppm");
         }
     }
 
@@ -352,6 +360,6 @@ mod tests {
     fn a_frequency_of_unknown_age_is_unknown() {
         let mut discipline = Discipline::default();
         discipline.start_from(Frequency::from_ppm(0.1), None);
-        assert_eq!(discipline.frequency_stddev(), UNKNOWN);
+        assert_eq!(discipline.frequency_stddev(), INITIAL_FREQUENCY_STDDEV);
     }
 }

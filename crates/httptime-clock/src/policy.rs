@@ -36,7 +36,7 @@ impl From<&Measurement> for Reading {
             stddev: measurement.stddev(),
             bounds: measurement.bounds(),
             lag: measurement.assumptions().lag(),
-            date_advanced: measurement.date_advanced(),
+            date_advanced: measurement.has_date_advanced(),
             at: measurement.at(),
             local_time: measurement.local_time(),
         }
@@ -78,7 +78,7 @@ pub enum Action {
 pub enum Refusal {
     /// The server's `Date` was not seen to advance.
     #[error(
-        "the server's Date was not seen to advance: its clock may stand still, or a cache may \
+        "the server's Date was not seen to advance: its clock may stand frozen, or a cache may \
          answer; allow at least 2 requests and 2 s"
     )]
     DateNotAdvanced,
@@ -102,7 +102,7 @@ pub enum Refusal {
         floor: Timestamp,
     },
     /// More than may be corrected at once in this direction.
-    #[error("{}", too_far(*by, *limit, *direction))]
+    #[error("{}", check_direction_limit(*by, *limit, *direction))]
     TooFar {
         /// The correction.
         by: Offset,
@@ -191,7 +191,7 @@ fn too_wide(error: Duration, width: Duration) -> String {
     )
 }
 
-fn too_far(by: Offset, limit: Duration, direction: Direction) -> String {
+fn check_direction_limit(by: Offset, limit: Duration, direction: Direction) -> String {
     let way = if by < Offset::ZERO { "back" } else { "forward" };
     let digits = digits(by.abs(), limit);
     let trimmed = |duration| {
@@ -363,24 +363,29 @@ impl Policy {
             let refusal = Refusal::BoundsTooWide { width, error };
             return if wrong && !small { Action::Refuse(refusal) } else { Action::Leave };
         }
-        if let Some(refusal) = self.beyond_limits(reading, history, small) {
+        if let Some(refusal) = self.check_limits(reading, history, small) {
             return Action::Refuse(refusal);
         }
-        let slewed = Action::Slew(self.portion(by, history.horizon));
+        let slewed = Action::Slew(self.limit_to_slew_rate(by, history.horizon));
         if small || !proved { slewed } else { Action::Step(by) }
     }
 
-    fn beyond_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
+    fn check_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
         let by = reading.offset;
         let server = reading.local_time.saturating_add(by);
         if server < self.floor {
             return Some(Refusal::BeforeFloor { server, floor: self.floor });
         }
-        self.too_far(by, history, small)
+        self.check_direction_limit(by, history, small)
     }
 
     /// Why a clock is not turned or set by this much, whatever says so; `small`: it would not be stepped.
-    pub(crate) fn too_far(&self, by: Offset, history: &History, small: bool) -> Option<Refusal> {
+    pub(crate) fn check_direction_limit(
+        &self,
+        by: Offset,
+        history: &History,
+        small: bool,
+    ) -> Option<Refusal> {
         let (limit, direction) = match (by >= Offset::ZERO, history.settled) {
             (true, true) => (self.forward, Direction::Forward),
             (false, true) => (self.backward, Direction::Backward),
@@ -397,7 +402,7 @@ impl Policy {
     }
 
     /// As much of a correction as the slew rate allows until the next decision.
-    fn portion(&self, by: Offset, horizon: Option<Duration>) -> Offset {
+    fn limit_to_slew_rate(&self, by: Offset, horizon: Option<Duration>) -> Offset {
         let Some(horizon) = horizon else { return by };
         let most = Offset::from(horizon.saturating_mul(self.slew_ppm) / 1_000_000);
         by.clamp(Offset::ZERO.saturating_sub(most), most)
@@ -474,14 +479,14 @@ mod tests {
             server: Timestamp::from_unix_nanos(5 * S),
             floor: build_day(),
         });
-        let still = |offset| Reading { date_advanced: false, ..reading(offset, MS) };
+        let frozen = |offset| Reading { date_advanced: false, ..reading(offset, MS) };
         let not_advanced = Action::Refuse(Refusal::DateNotAdvanced);
         let table = [
-            ("a Date that stands still", policy(), still(5 * S), SETTLED, not_advanced),
+            ("a Date that stands still", policy(), frozen(5 * S), SETTLED, not_advanced),
             (
                 "a Date that stands still, and zero is possible",
                 policy(),
-                still(0),
+                frozen(0),
                 fresh,
                 not_advanced,
             ),

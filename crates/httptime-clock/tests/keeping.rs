@@ -8,7 +8,7 @@ use httptime_clock::Evidence;
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
 use httptime_clock::discipline::Discipline;
-use httptime_clock::discipline::{UNKNOWN, Verdict};
+use httptime_clock::discipline::{INITIAL_FREQUENCY_STDDEV, Verdict};
 use httptime_clock::state::SavedState;
 use httptime_clock::{Action, Clock, ClockError, Frequency, Policy, Reading, SimulatedClock};
 
@@ -134,11 +134,11 @@ fn a_freak_is_held_back_and_forgotten() {
     let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 2);
     machine.run(HOUR);
     let before = machine.controller.clock().frequency().expect("readable");
-    let freak = machine.absorb(40 * MS);
-    assert_eq!(freak.verdict, Verdict::Held);
-    assert_eq!(freak.action, Action::Leave, "its bounds do not exclude that the clock is right");
-    assert_eq!(freak.interval, Duration::from_secs(64), "asked again soon");
-    machine.wait(freak.interval);
+    let outlier = machine.absorb(40 * MS);
+    assert_eq!(outlier.verdict, Verdict::Outlier);
+    assert_eq!(outlier.action, Action::Leave, "its bounds do not exclude that the clock is right");
+    assert_eq!(outlier.interval, Duration::from_secs(64), "asked again soon");
+    machine.wait(outlier.interval);
     assert_eq!(machine.absorb(0).verdict, Verdict::Accepted);
     let after = machine.controller.clock().frequency().expect("readable");
     assert!((before.as_ppm() - after.as_ppm()).abs() < 1.0, "{before} {after}");
@@ -177,7 +177,7 @@ fn a_new_route_moves_the_offset_and_not_the_frequency() {
         })
         .collect();
     let verdicts: Vec<_> = outcomes.iter().map(|outcome| outcome.verdict).collect();
-    assert_eq!(verdicts, [Verdict::Held, Verdict::Jumped, Verdict::Accepted]);
+    assert_eq!(verdicts, [Verdict::Outlier, Verdict::OffsetJumped, Verdict::Accepted]);
     assert_eq!(outcomes[0].action, Action::Leave, "it might be a freak: {outcomes:?}");
     assert!(matches!(outcomes[1].action, Action::Slew(_)), "it is not: {outcomes:?}");
     let after = machine.controller.clock().frequency().expect("readable");
@@ -352,7 +352,7 @@ fn a_refused_measurement_and_one_before_the_time_saved_show_no_age() {
         machine.controller.resume(&state).expect("resumed");
         let first = machine.absorb(0);
         assert_eq!(matches!(first.action, Action::Refuse(_)), max_backward == 3600, "{first:?}");
-        assert_eq!(first.frequency_stddev, UNKNOWN, "{first:?}");
+        assert_eq!(first.frequency_stddev, INITIAL_FREQUENCY_STDDEV, "{first:?}");
     }
 }
 
@@ -424,7 +424,7 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
 fn a_clock_that_may_not_be_set_is_an_error_with_a_name() {
     let mut machine =
         Machine::new(clock(38_116 * MS, 0.0), Policy::default(), Discipline::default(), 10);
-    machine.controller.clock_mut().fail_with(|attempted| ClockError::NoPrivilege { attempted });
+    machine.controller.clock_mut().fail_with(|operation| ClockError::NoPrivilege { operation });
     let reading = machine.reading(0);
     let error = machine.controller.absorb(&reading).expect_err("not allowed");
     assert_eq!(error.kind(), "no_privilege");

@@ -61,7 +61,7 @@ mod hook {
 /// The type is `repr(C)`, begins with a `u32`, has no padding, and any bytes make a valid value.
 pub(crate) unsafe trait Versioned: Copy {
     /// The size below which no header ever had it.
-    const SMALLEST: usize;
+    const MIN_SIZE: usize;
 
     /// What fields mean that an older header does not have.
     fn initial() -> Self;
@@ -136,7 +136,7 @@ unsafe fn sized<T: Versioned>(pointer: *mut T, name: &str) -> Result<(NonNull<T>
 /// The size of a structure, if it can be one.
 pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize, Failure> {
     let size = usize::try_from(given).unwrap_or(usize::MAX);
-    if (T::SMALLEST..=LARGEST).contains(&size) && size % UNIT == 0 {
+    if (T::MIN_SIZE..=MAX_SIZE).contains(&size) && size % ALIGNMENT == 0 {
         return Ok(size);
     }
     Err(Failure::argument(format!(
@@ -145,13 +145,13 @@ pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize
 }
 
 /// No field crosses a multiple of this, so that a structure of any size ends with a whole field.
-const UNIT: usize = 8;
+const ALIGNMENT: usize = 8;
 /// Larger than any structure will ever be: beyond this, the size was never set.
-const LARGEST: usize = 4096;
+const MAX_SIZE: usize = 4096;
 
 /// The size of a structure, as its first field has it.
 pub(crate) const fn size<T>() -> u32 {
-    const { assert!(size_of::<T>() <= LARGEST && size_of::<T>() % UNIT == 0) };
+    const { assert!(size_of::<T>() <= MAX_SIZE && size_of::<T>() % ALIGNMENT == 0) };
     #[expect(clippy::cast_possible_truncation, reason = "compared above")]
     {
         size_of::<T>() as u32
@@ -242,7 +242,7 @@ pub(crate) unsafe fn text<'a>(
 }
 
 /// Gives a handle out, to be freed by the caller.
-pub(crate) fn give<T>(value: T, to: NonNull<*mut T>) {
+pub(crate) fn hand_over<T>(value: T, to: NonNull<*mut T>) {
     // SAFETY: the caller of the interface says that a pointer can be written there.
     unsafe { to.write(Box::into_raw(Box::new(value))) }
 }
@@ -250,8 +250,8 @@ pub(crate) fn give<T>(value: T, to: NonNull<*mut T>) {
 /// Takes a handle back and drops it; NULL is none.
 ///
 /// # Safety
-/// `handle` is NULL, or from [`give`] and used by nobody any more.
-pub(crate) unsafe fn take_back<T>(handle: *mut T) {
+/// `handle` is NULL, or from [`hand_over`] and used by nobody any more.
+pub(crate) unsafe fn free_handle<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: as the caller says.
         let owned = unsafe { Box::from_raw(handle) };
@@ -310,7 +310,7 @@ mod tests {
 
     // SAFETY: integers, without padding.
     unsafe impl Versioned for Newer {
-        const SMALLEST: usize = 8;
+        const MIN_SIZE: usize = 8;
 
         fn initial() -> Self {
             Self { struct_size: 0, first: -1, second: -2, third: -3 }

@@ -1,17 +1,17 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use httptime::{ClockTie, LocalInstant, Offset, Timestamp};
+use httptime::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 use httptime_clock::{Action, Clock as _, Policy, Reading, SyncStatus, SystemClock};
 use httptime_clock::{Evidence, History, Refusal};
 
 use crate::boundary::{Output, Versioned, array, duration, guard, nanos, read, size, target};
+use crate::cross_timestamp::{cross_timestamp, httptime_cross_timestamp};
 use crate::failure::Failure;
 use crate::measure::interval;
 use crate::measurement::httptime_measurement;
 use crate::options::{initialise, unknown};
 use crate::status::{HTTPTIME_ERROR_CLOCK_STEPPED, httptime_status};
-use crate::tie::{httptime_tie, tie};
 
 /// Act only on what the bounds prove.
 pub const HTTPTIME_EVIDENCE_BOUNDS: i32 = 0;
@@ -66,7 +66,7 @@ pub struct httptime_policy {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_policy {
-    const SMALLEST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn initial() -> Self {
         let seconds = |seconds| nanos(Duration::from_secs(seconds));
@@ -100,7 +100,7 @@ pub struct httptime_history {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_history {
-    const SMALLEST: usize = 24;
+    const MIN_SIZE: usize = 24;
 
     fn initial() -> Self {
         Self { struct_size: size::<Self>(), settled: 0, stepped_ns: 0, horizon_ns: 0 }
@@ -127,7 +127,7 @@ pub struct httptime_decision {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_decision {
-    const SMALLEST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn initial() -> Self {
         Self {
@@ -183,18 +183,19 @@ pub unsafe extern "C" fn httptime_policy_decide(
 /// nothing. What was done before a failure stays done.
 ///
 /// measurement, decision: of httptime_policy_decide. now: both clocks as they are now, on the monotonic clock of the
-/// measurement (httptime_tie_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
+/// measurement (httptime_cross_timestamp_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
 /// been set since the measurement, and with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_clock_apply(
     measurement: *const httptime_measurement,
     decision: *const httptime_decision,
-    now: *const httptime_tie,
+    now: *const httptime_cross_timestamp,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to.
-        let (reading, decision, now) =
-            unsafe { (reading(measurement)?, read(decision, "decision")?, tie(now, "now")?) };
+        let (reading, decision, now) = unsafe {
+            (reading(measurement)?, read(decision, "decision")?, cross_timestamp(now, "now")?)
+        };
         let by = Offset::from_nanos(decision.by_ns);
         let action = match decision.action {
             HTTPTIME_ACTION_LEAVE => Action::Leave,
@@ -203,7 +204,7 @@ pub unsafe extern "C" fn httptime_clock_apply(
             HTTPTIME_ACTION_REFUSE => return Ok(()),
             other => return Err(unknown("action", other)),
         };
-        still_shown(&reading, now)?;
+        check_wall_clock(&reading, now)?;
         httptime_clock::controller::apply(&mut SystemClock::new(), action, &reading)?;
         Ok(())
     })
@@ -348,11 +349,11 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
 
 /// Whether the wall clock is still the one that was measured: it goes on as the monotonic one does, but for what a slew may
 /// have turned it.
-fn still_shown(reading: &Reading, now: ClockTie) -> Result<(), Failure> {
-    let measured = ClockTie::new(reading.at, reading.local_time, Duration::ZERO);
+fn check_wall_clock(reading: &Reading, now: CrossTimestamp) -> Result<(), Failure> {
+    let measured = CrossTimestamp::new(reading.at, reading.local_time, Duration::ZERO);
     let by = measured.stepped_by(now);
-    let turned = now.instant().saturating_since(reading.at) / SLEWED;
-    if by.abs() > TOLERANCE + now.uncertainty() + turned {
+    let slewed = now.instant().saturating_since(reading.at) / SLEW_RATE_DIVISOR;
+    if by.abs() > WALL_CLOCK_TOLERANCE + now.uncertainty() + slewed {
         let reason = format!(
             "the local clock was stepped by {by:.3} s since the measurement; measure again"
         );
@@ -365,9 +366,9 @@ fn still_shown(reading: &Reading, now: ClockTie) -> Result<(), Failure> {
 const UP_TO_DATE_ADVANCED: usize =
     std::mem::offset_of!(httptime_measurement, date_advanced) + size_of::<i32>();
 /// What the wall clock may differ from the monotonic one without having been set.
-const TOLERANCE: Duration = Duration::from_millis(1);
+const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);
 /// A slew turns the clock by one part in so many.
-const SLEWED: u32 = 2000;
+const SLEW_RATE_DIVISOR: u32 = 2000;
 
 #[cfg(test)]
 mod tests {
@@ -396,7 +397,7 @@ mod tests {
         let now = |instant: i64, wall: i64| {
             let (instant, wall) =
                 (LocalInstant::from_nanos(instant), Timestamp::from_unix_nanos(wall));
-            still_shown(&reading, ClockTie::new(instant, wall, Duration::ZERO))
+            check_wall_clock(&reading, CrossTimestamp::new(instant, wall, Duration::ZERO))
         };
         assert!(now(seconds(15), seconds(1005)).is_ok());
         assert!(now(seconds(15), seconds(1005) + 3_000_000).is_ok());

@@ -4,8 +4,8 @@ use httptime::Url;
 use httptime::http::{Request, ResponseReader, parse_date};
 
 use crate::boundary::{
-    Output, Versioned, array, exclusive, give, guard, guard_or, nanos, size, slice, take_back,
-    target, text,
+    Output, Versioned, array, exclusive, free_handle, guard, guard_or, hand_over, nanos, size,
+    slice, target, text,
 };
 use crate::failure::Failure;
 use crate::status::{HTTPTIME_ERROR_BUFFER_TOO_SMALL, httptime_status};
@@ -85,7 +85,7 @@ pub struct httptime_head {
     /// Whether the server means to keep the connection open. If not, open another one for the next request.
     pub persistent: i32,
     /// Whether more bytes had come behind the head: then drop the connection, nothing on it can be relied on.
-    pub followed: i32,
+    pub has_trailing_bytes: i32,
     /// What the head shows of the servers that it passed: for httptime_exchange.marks.
     pub marks: u32,
     /// The first Server field, ended by a NUL; empty for none.
@@ -95,7 +95,7 @@ pub struct httptime_head {
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_head {
     /// Up to the Date and the Age, without which a stored response would count.
-    const SMALLEST: usize = 32;
+    const MIN_SIZE: usize = 32;
 
     fn initial() -> Self {
         Self {
@@ -105,7 +105,7 @@ unsafe impl Versioned for httptime_head {
             age_ns: 0,
             has_age: 0,
             persistent: 0,
-            followed: 0,
+            has_trailing_bytes: 0,
             marks: 0,
             server: [0; 136],
         }
@@ -118,7 +118,7 @@ unsafe impl Versioned for httptime_head {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_new(reader: *mut *mut httptime_reader) -> httptime_status {
     guard(|| {
-        give(httptime_reader(ResponseReader::new()), target(reader, "reader")?);
+        hand_over(httptime_reader(ResponseReader::new()), target(reader, "reader")?);
         Ok(())
     })
 }
@@ -163,8 +163,8 @@ pub unsafe extern "C" fn httptime_reader_next(
                 date_ns: head.date()?.as_unix_nanos(),
                 age_ns: nanos(head.age().unwrap_or_default()),
                 has_age: i32::from(head.age().is_some()),
-                persistent: i32::from(head.persistent()),
-                followed: i32::from(head.is_followed()),
+                persistent: i32::from(head.is_persistent()),
+                has_trailing_bytes: i32::from(head.has_trailing_bytes()),
                 marks: head.marks().bits(),
                 server: array(head.server().unwrap_or_default()),
                 ..httptime_head::initial()
@@ -202,5 +202,5 @@ pub unsafe extern "C" fn httptime_reader_clear(reader: *mut httptime_reader) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_free(reader: *mut httptime_reader) {
     // SAFETY: the header says: NULL, or a handle of httptime_reader_new that nobody uses any more.
-    unsafe { take_back(reader) }
+    unsafe { free_handle(reader) }
 }

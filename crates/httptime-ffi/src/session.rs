@@ -10,16 +10,16 @@ use socket2::SockAddr;
 
 use crate::address::{addresses, addrinfo, sockaddr};
 use crate::boundary::{
-    Output, Versioned, exclusive, give, guard, guard_or, reference, size, slice, take_back, target,
-    text,
+    Output, Versioned, exclusive, free_handle, guard, guard_or, hand_over, reference, size, slice,
+    target, text,
 };
+use crate::cross_timestamp::{cross_timestamp_or_now, httptime_cross_timestamp};
 use crate::event::httptime_event;
 use crate::failure::Failure;
 use crate::options::{HTTPTIME_MAX_SERVERS, Settings, httptime_options};
 use crate::progress::httptime_progress;
 use crate::status::{HTTPTIME_ERROR_NOTHING_MEASURED, httptime_status};
 use crate::survey::httptime_survey;
-use crate::tie::{httptime_tie, tie_or_now};
 use crate::timestamps::{httptime_timestamps, take_error};
 use crate::urls::urls;
 
@@ -73,7 +73,7 @@ pub struct httptime_session_action {
 
 // SAFETY: integers and pointers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_session_action {
-    const SMALLEST: usize = size_of::<Self>();
+    const MIN_SIZE: usize = size_of::<Self>();
 
     fn initial() -> Self {
         Self {
@@ -168,19 +168,23 @@ pub unsafe extern "C" fn httptime_session_new(
     urls: *const *const c_char,
     count: usize,
     options: *const httptime_options,
-    begin: *const httptime_tie,
+    begin: *const httptime_cross_timestamp,
     session: *mut *mut httptime_session,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to, and that it stays for the call.
         let (urls, settings, begin) = unsafe {
-            (self::urls(urls, count)?, Settings::of(options)?, tie_or_now(begin, "begin")?)
+            (
+                self::urls(urls, count)?,
+                Settings::of(options)?,
+                cross_timestamp_or_now(begin, "begin")?,
+            )
         };
         let place = target(session, "session")?;
         let proxy = settings.proxy.map(Url::parse).transpose()?;
         let targets = urls.iter().map(|url| {
             let url = Url::parse(url)?;
-            let target = Target::of(url, proxy.clone(), settings.tunnel)?;
+            let target = Target::with_optional_proxy(url, proxy.clone(), settings.tunnel)?;
             let target = target.with_method(settings.method)?;
             match settings.user_agent {
                 None => Ok(target),
@@ -194,8 +198,11 @@ pub unsafe extern "C" fn httptime_session_new(
         });
         let hops = hops.collect();
         let sessions = Sessions::new(targets, &settings.config, begin)?;
-        let is_stamped = settings.config.timestamping().asks_kernel();
-        give(httptime_session { sessions: Some(sessions), hops, is_stamped, address: None }, place);
+        let is_stamped = settings.config.timestamping().should_ask_kernel();
+        hand_over(
+            httptime_session { sessions: Some(sessions), hops, is_stamped, address: None },
+            place,
+        );
         Ok(())
     })
 }
@@ -267,19 +274,20 @@ pub unsafe extern "C" fn httptime_session_opened(
 /// timestamps where it can and the options want them.
 ///
 /// fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
-/// httptime_timestamps_free; NULL if the connection failed. came: set to 1, or to -1 when the connection failed: close the socket.
+/// httptime_timestamps_free; NULL if the connection failed. outcome: set to 1, or to -1 when the connection failed: close the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_connected(
     session: *mut httptime_session,
     conn: u32,
     fd: i32,
     timestamps: *mut *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointer points to.
         let session = unsafe { exclusive(session, "session") }?;
-        let (timestamps, came) = (target(timestamps, "timestamps")?, target(came, "came")?);
+        let (timestamps, outcome) =
+            (target(timestamps, "timestamps")?, target(outcome, "outcome")?);
         let is_asked = session.is_stamped;
         let sessions = session.running()?;
         let conn = connection(conn, sessions)?;
@@ -288,14 +296,14 @@ pub unsafe extern "C" fn httptime_session_connected(
             // SAFETY: the header says that a number and a pointer can be written there.
             unsafe {
                 timestamps.write(ptr::null_mut());
-                came.write(GONE);
+                outcome.write(CONNECTION_GONE);
             }
             return Ok(());
         }
-        give(httptime_timestamps::new(fd, is_asked)?, timestamps);
+        hand_over(httptime_timestamps::new(fd, is_asked)?, timestamps);
         sessions.opened(conn, httptime::net::now());
         // SAFETY: the header says that a number can be written there.
-        unsafe { came.write(SOMETHING_CAME) };
+        unsafe { outcome.write(RECEIVED_SOME) };
         Ok(())
     })
 }
@@ -351,7 +359,7 @@ pub unsafe extern "C" fn httptime_session_sent(
 /// Whether httptime_session_writable is to be called when this connection takes bytes again: 1 or 0. 0 for NULL and for a
 /// number that is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn httptime_session_waits_to_write(
+pub unsafe extern "C" fn httptime_session_is_waiting_to_write(
     session: *const httptime_session,
     conn: u32,
 ) -> i32 {
@@ -361,7 +369,7 @@ pub unsafe extern "C" fn httptime_session_waits_to_write(
         let Some(sessions) = session.and_then(|session| session.sessions.as_ref()) else {
             return 0;
         };
-        let waits = |conn| sessions.waits_to_write(conn);
+        let waits = |conn| sessions.is_waiting_to_write(conn);
         i32::from(connection(conn, sessions).is_ok_and(waits))
     })
 }
@@ -412,19 +420,20 @@ pub unsafe extern "C" fn httptime_session_received(
 
 /// Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
 ///
-/// timestamps: those of the connection. came: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
+/// timestamps: those of the connection. outcome: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
 /// gone: free its timestamps and close its socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_receive(
     session: *mut httptime_session,
     conn: u32,
     timestamps: *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     // SAFETY: the header says what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
-            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            let (timestamps, place) =
+                (exclusive(timestamps, "timestamps")?, target(outcome, "outcome")?);
             place.write(receive(sessions, conn, timestamps));
             Ok(())
         })
@@ -433,18 +442,19 @@ pub unsafe extern "C" fn httptime_session_receive(
 
 /// Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
 ///
-/// timestamps: those of the connection. came: as for httptime_session_receive.
+/// timestamps: those of the connection. outcome: as for httptime_session_receive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_transmit(
     session: *mut httptime_session,
     conn: u32,
     timestamps: *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     // SAFETY: the header says what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
-            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            let (timestamps, place) =
+                (exclusive(timestamps, "timestamps")?, target(outcome, "outcome")?);
             place.write(transmit(sessions, conn, timestamps));
             Ok(())
         })
@@ -561,20 +571,21 @@ pub unsafe extern "C" fn httptime_session_cancel(
 ///
 /// end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
 /// HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
-/// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or response, or begin younger than the first, and
+/// HTTPTIME_ERROR_CLOCK_MISMATCH when end is older than the last request or response, or begin younger than the first, and
 /// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_finish(
     session: *mut httptime_session,
-    end: *const httptime_tie,
+    end: *const httptime_cross_timestamp,
     survey: *mut *mut httptime_survey,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to.
-        let (session, end) = unsafe { (exclusive(session, "session")?, tie_or_now(end, "end")?) };
+        let (session, end) =
+            unsafe { (exclusive(session, "session")?, cross_timestamp_or_now(end, "end")?) };
         let place = target(survey, "survey")?;
         let sessions = session.sessions.take().ok_or_else(finished)?;
-        give(httptime_survey::from(&sessions.finish(end)), place);
+        hand_over(httptime_survey::from(&sessions.finish(end)), place);
         Ok(())
     })
 }
@@ -585,7 +596,7 @@ pub unsafe extern "C" fn httptime_session_finish(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_free(session: *mut httptime_session) {
     // SAFETY: the header says: NULL, or a handle of httptime_session_new that nobody uses any more.
-    unsafe { take_back(session) }
+    unsafe { free_handle(session) }
 }
 
 /// Hands on what happened to a connection.
@@ -613,15 +624,15 @@ fn receive(
 ) -> i32 {
     let mut space = [0; 4096];
     match timestamps.read(&mut space) {
-        Ok(None) => return NOTHING_CAME,
+        Ok(None) => return RECEIVED_NONE,
         Ok(Some(0)) => sessions.closed(conn, httptime::net::now()),
         Ok(Some(count)) => {
             sessions.received(conn, &space[..count], timestamps.arrival());
-            return SOMETHING_CAME;
+            return RECEIVED_SOME;
         }
         Err(error) => sessions.failed(conn, error, httptime::net::now()),
     }
-    GONE
+    CONNECTION_GONE
 }
 
 /// What has come is reported first; then the session decides again.
@@ -630,24 +641,24 @@ fn transmit(
     conn: ConnectionId,
     timestamps: &mut httptime_timestamps,
 ) -> i32 {
-    let came = receive(sessions, conn, timestamps);
-    if came != NOTHING_CAME {
-        return came;
+    let outcome = receive(sessions, conn, timestamps);
+    if outcome != RECEIVED_NONE {
+        return outcome;
     }
     let at = httptime::net::now();
     match timestamps.write(sessions.output(conn)) {
         Ok(count) => sessions.sent(conn, count, at),
         Err(error) => {
             sessions.failed(conn, error, httptime::net::now());
-            return GONE;
+            return CONNECTION_GONE;
         }
     }
-    NOTHING_CAME
+    RECEIVED_NONE
 }
 
-const SOMETHING_CAME: i32 = 1;
-const NOTHING_CAME: i32 = 0;
-const GONE: i32 = -1;
+const RECEIVED_SOME: i32 = 1;
+const RECEIVED_NONE: i32 = 0;
+const CONNECTION_GONE: i32 = -1;
 
 fn finished() -> Failure {
     Failure::argument("the session is finished; begin another")

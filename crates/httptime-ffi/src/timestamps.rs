@@ -3,11 +3,11 @@ use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
 use httptime::net::SocketTimestamps;
-use httptime::session::{Arrival, KernelTimes};
+use httptime::session::{Arrival, KernelTimestamps};
 use log::debug;
 use socket2::SockRef;
 
-use crate::boundary::{exclusive, give, guard, slice_mut, take_back, target};
+use crate::boundary::{exclusive, free_handle, guard, hand_over, slice_mut, target};
 use crate::failure::Failure;
 use crate::status::httptime_status;
 
@@ -33,7 +33,7 @@ impl httptime_timestamps {
     }
 
     /// What the kernel said about the latest request and the latest read. Reads both clocks.
-    pub(crate) fn times(&mut self) -> Option<KernelTimes> {
+    pub(crate) fn times(&mut self) -> Option<KernelTimestamps> {
         let socket = socket(self.fd);
         self.kernel.as_mut().map(|kernel| kernel.times(socket))
     }
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn httptime_timestamps_enable(
 ) -> httptime_status {
     guard(|| {
         let place = target(timestamps, "timestamps")?;
-        give(httptime_timestamps::new(fd, true)?, place);
+        hand_over(httptime_timestamps::new(fd, true)?, place);
         Ok(())
     })
 }
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn httptime_timestamps_wrote(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_timestamps_free(timestamps: *mut httptime_timestamps) {
     // SAFETY: the header says: NULL, or a handle of httptime_timestamps_enable that nobody uses any more.
-    unsafe { take_back(timestamps) }
+    unsafe { free_handle(timestamps) }
 }
 
 /// Why a socket that was connecting is not open, if it is not.

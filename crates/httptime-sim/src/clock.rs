@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use httptime::{ClockTie, LocalInstant, Offset, Timestamp};
+use httptime::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 
 /// A pair of clocks in virtual time: the local one, and a server's that is ahead of it and drifts away.
 ///
@@ -36,8 +36,8 @@ impl SimClock {
 
     /// How the local clocks stand at `instant`.
     #[must_use]
-    pub const fn tie_at(&self, instant: LocalInstant) -> ClockTie {
-        ClockTie::new(instant, self.local_time_at(instant), Duration::ZERO)
+    pub const fn cross_timestamp_at(&self, instant: LocalInstant) -> CrossTimestamp {
+        CrossTimestamp::new(instant, self.local_time_at(instant), Duration::ZERO)
     }
 
     /// What the local wall clock shows.

@@ -6,19 +6,19 @@ use httptime::session::{Action, ConnectionId, Event, Session};
 use httptime::survey::Sessions;
 use httptime::{Config, Error, LocalInstant};
 
-use crate::remote::{Attempt, Happening, NANOSECOND, Pending, Remote};
+use crate::remote::{ConnectAttempt, NANOSECOND, Pending, Remote, RemoteEvent};
 use crate::world::World;
 
 /// What a simulated measurement took.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct DriverStats {
     /// How long it lasted in virtual time.
-    pub lasted: Duration,
+    pub elapsed: Duration,
     /// How often the driver asked what to do.
     pub polls: u32,
     /// How often in the busiest second of virtual time, counted from the beginning.
-    pub polls_in_a_second: u32,
+    pub max_polls_per_second: u32,
     /// The most waits in a row that were over when they began, while nothing happened.
     pub empty_waits: u32,
     /// Connections that began to open.
@@ -31,7 +31,7 @@ pub(crate) struct Simulation {
     remotes: Vec<Remote>,
     pending: Vec<Pending>,
     now: LocalInstant,
-    effort: Effort,
+    stats: DriverStats,
     /// Of the present second, and which one it is.
     polls: (u32, u64),
     empty_waits: u32,
@@ -47,7 +47,7 @@ impl Simulation {
             remotes: remotes.collect(),
             pending: Vec::new(),
             now: LocalInstant::from_nanos(0),
-            effort: Effort::default(),
+            stats: DriverStats::default(),
             polls: (0, 0),
             empty_waits: 0,
         }
@@ -57,7 +57,7 @@ impl Simulation {
         let targets = self.remotes.iter().enumerate();
         let targets = targets.map(|(server, remote)| remote.target(server));
         let targets = targets.collect::<Result<Vec<_>, _>>()?;
-        Sessions::new(targets, config, self.remotes[0].world.clock.tie_at(self.now))
+        Sessions::new(targets, config, self.remotes[0].world.clock.cross_timestamp_at(self.now))
     }
 
     pub(crate) const fn now(&self) -> LocalInstant {
@@ -69,9 +69,9 @@ impl Simulation {
         self.remotes.first().is_some_and(|remote| remote.has_advanced(self.now))
     }
 
-    pub(crate) fn effort(&self) -> Effort {
-        let lasted = self.now.saturating_since(LocalInstant::from_nanos(0));
-        Effort { lasted, ..self.effort }
+    pub(crate) fn stats(&self) -> DriverStats {
+        let elapsed = self.now.saturating_since(LocalInstant::from_nanos(0));
+        DriverStats { elapsed, ..self.stats }
     }
 
     /// Runs the sessions to their ends; `watch` is shown each after each response. Gives up on those that do not end.
@@ -80,7 +80,7 @@ impl Simulation {
         sessions: &mut Sessions,
         watch: &mut dyn FnMut(&Session, LocalInstant),
     ) {
-        while self.effort.polls < MAX_POLLS {
+        while self.stats.polls < MAX_POLLS {
             self.count_poll();
             // What has come before now is seen before the next decision, but not by a request that leaves late.
             let until = match sessions.poll(self.now) {
@@ -89,12 +89,14 @@ impl Simulation {
                     continue;
                 }
                 Action::Open { conn, address } => {
-                    self.effort.opened += 1;
+                    self.stats.opened += 1;
                     let remote = &mut self.remotes[conn.server()];
                     match remote.open(conn, address, self.now, &mut self.pending) {
-                        Attempt::Opened => sessions.opened(conn, self.now),
-                        Attempt::Failed(kind) => sessions.failed(conn, kind.into(), self.now),
-                        Attempt::UnderWay => {}
+                        ConnectAttempt::Opened => sessions.opened(conn, self.now),
+                        ConnectAttempt::Failed(kind) => {
+                            sessions.failed(conn, kind.into(), self.now);
+                        }
+                        ConnectAttempt::UnderWay => {}
                     }
                     continue;
                 }
@@ -113,7 +115,7 @@ impl Simulation {
                 _ => break,
             };
             while let Some(pending) = self.take_before(until) {
-                self.happen(sessions, pending);
+                self.apply_event(sessions, pending);
                 while let Some((server, event)) = sessions.next_event() {
                     if matches!(event, Event::Answered { .. }) {
                         watch(&sessions.sessions()[server], self.now);
@@ -128,7 +130,7 @@ impl Simulation {
         let late = self.now.saturating_add(NANOSECOND);
         let has_come = self.first(|it| it.conn == conn && it.at < late);
         if let Some(has_come) = has_come {
-            self.happen(sessions, has_come);
+            self.apply_event(sessions, has_come);
             return;
         }
         let output = sessions.output(conn);
@@ -142,7 +144,7 @@ impl Simulation {
         let next = self.pending.iter().map(|it| it.at).min().filter(|next| *next < until);
         if next.is_none() && until <= self.now {
             self.empty_waits += 1;
-            self.effort.empty_waits = self.effort.empty_waits.max(self.empty_waits);
+            self.stats.empty_waits = self.stats.empty_waits.max(self.empty_waits);
         } else {
             self.empty_waits = 0;
         }
@@ -161,13 +163,13 @@ impl Simulation {
     }
 
     fn count_poll(&mut self) {
-        let second = self.effort().lasted.as_secs();
+        let second = self.stats().elapsed.as_secs();
         if self.polls.1 != second {
             self.polls = (0, second);
         }
         self.polls.0 += 1;
-        self.effort.polls += 1;
-        self.effort.polls_in_a_second = self.effort.polls_in_a_second.max(self.polls.0);
+        self.stats.polls += 1;
+        self.stats.max_polls_per_second = self.stats.max_polls_per_second.max(self.polls.0);
     }
 
     fn take_before(&mut self, until: LocalInstant) -> Option<Pending> {
@@ -186,22 +188,22 @@ impl Simulation {
         self.pending.retain(|it| it.conn != conn);
     }
 
-    fn happen(&mut self, sessions: &mut Sessions, pending: Pending) {
+    fn apply_event(&mut self, sessions: &mut Sessions, pending: Pending) {
         let Pending { conn, what, at } = pending;
         match what {
-            Happening::Resolved(addresses) => sessions.resolved(conn.server(), Ok(addresses), at),
-            Happening::Opened => sessions.opened(conn, at),
-            Happening::Writable => sessions.writable(conn),
-            Happening::Bytes(bytes) => sessions.received(conn, &bytes, at),
-            Happening::TimedOut(Some(bytes)) => {
-                self.pending.push(Pending { at, conn, what: Happening::TimedOut(None) });
+            RemoteEvent::Resolved(addresses) => sessions.resolved(conn.server(), Ok(addresses), at),
+            RemoteEvent::Opened => sessions.opened(conn, at),
+            RemoteEvent::Writable => sessions.writable(conn),
+            RemoteEvent::Bytes(bytes) => sessions.received(conn, &bytes, at),
+            RemoteEvent::TimedOut(Some(bytes)) => {
+                self.pending.push(Pending { at, conn, what: RemoteEvent::TimedOut(None) });
                 sessions.received(conn, &bytes, at);
             }
-            Happening::Failed(kind) => {
+            RemoteEvent::Failed(kind) => {
                 self.forget(conn);
                 sessions.failed(conn, kind.into(), at);
             }
-            Happening::Closed | Happening::TimedOut(None) => {
+            RemoteEvent::Closed | RemoteEvent::TimedOut(None) => {
                 self.forget(conn);
                 sessions.closed(conn, at);
             }

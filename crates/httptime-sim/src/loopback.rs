@@ -13,7 +13,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It behaves as good servers do. [`Answers`] is the place for other behaviour, and [`Service`] the accept loop for other
+//! It behaves as good servers do. [`Responder`] is the place for other behaviour, and [`Service`] the accept loop for other
 //! services. Threads and blocking sockets throughout. Dropping a server closes its sockets and joins its threads.
 
 use std::fmt;
@@ -34,7 +34,7 @@ mod service;
 
 pub use self::head::{Head, HeadReader};
 pub use self::response::{Response, has_body};
-pub use self::service::{Connection, Ending, Handler, Service, Stop};
+pub use self::service::{Connection, ConnectionEnd, Handler, Service, Stop};
 
 use self::clock::ServerClock;
 
@@ -108,8 +108,8 @@ impl LoopbackServer {
 
     /// A function that tells whether a thread of this server still runs or its listener is still open. It outlives
     /// the server, so a test can ask after the drop.
-    pub fn liveness(&self) -> impl Fn() -> bool + use<> {
-        self.service.liveness()
+    pub fn running_probe(&self) -> impl Fn() -> bool + use<> {
+        self.service.running_probe()
     }
 
     fn server(&self) -> &Server {
@@ -126,7 +126,7 @@ pub struct LoopbackServerBuilder {
     ipv6: bool,
     port: u16,
     settings: Settings,
-    answers: Box<dyn Answers>,
+    answers: Box<dyn Responder>,
 }
 
 #[derive(Debug)]
@@ -193,7 +193,7 @@ impl LoopbackServerBuilder {
     }
 
     /// Replaces how requests are answered.
-    pub fn answers(mut self, answers: impl Answers) -> Self {
+    pub fn responder(mut self, answers: impl Responder) -> Self {
         self.answers = Box::new(answers);
         self
     }
@@ -253,10 +253,10 @@ impl LoopbackServerBuilder {
 }
 
 /// How a [`LoopbackServer`] answers. The methods that are there behave as a good HTTP/1.1 server does.
-pub trait Answers: fmt::Debug + Send + Sync + 'static {
+pub trait Responder: fmt::Debug + Send + Sync + 'static {
     /// What the server sends on a new connection without waiting for a request; then it only reads. `now` is the
     /// server's time.
-    fn unasked(&self, now: Timestamp) -> Option<Vec<u8>> {
+    fn unsolicited(&self, now: Timestamp) -> Option<Vec<u8>> {
         let _ = now;
         None
     }
@@ -265,11 +265,11 @@ pub trait Answers: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Any error ends the connection.
-    fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<Ending>> {
+    fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<ConnectionEnd>> {
         let stamp = request.stamp()?;
         let response = request.response(200, stamp.date, BODY);
         request.wait_after(&stamp)?;
-        let body = if request.wants_body(200) { BODY } else { b"" };
+        let body = if request.should_have_body(200) { BODY } else { b"" };
         request.connection().send(&[&response.head(), body].concat())?;
         Ok(ControlFlow::Continue(()))
     }
@@ -278,7 +278,7 @@ pub trait Answers: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 struct WellBehaved;
 
-impl Answers for WellBehaved {}
+impl Responder for WellBehaved {}
 
 /// A request that a [`LoopbackServer`] has received.
 #[derive(Debug)]
@@ -343,7 +343,7 @@ impl Request<'_> {
 
     /// Whether the response to this request brings a body, when it has this status.
     #[must_use]
-    pub fn wants_body(&self, status: u16) -> bool {
+    pub fn should_have_body(&self, status: u16) -> bool {
         self.head.word(0) != "HEAD" && has_body(status)
     }
 
@@ -360,15 +360,17 @@ impl Request<'_> {
 struct Server {
     clock: ServerClock,
     settings: Settings,
-    answers: Box<dyn Answers>,
+    answers: Box<dyn Responder>,
     requests: AtomicUsize,
     last_request: Mutex<Option<String>>,
 }
 
 impl Handler for Server {
-    fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
-        if let Some(unasked) = self.answers.unasked(self.clock.time_at(self.clock.host_now())) {
-            connection.send(&unasked)?;
+    fn serve(&self, connection: &Connection<'_>) -> io::Result<ConnectionEnd> {
+        if let Some(unsolicited) =
+            self.answers.unsolicited(self.clock.time_at(self.clock.host_now()))
+        {
+            connection.send(&unsolicited)?;
             return connection.hold();
         }
         let mut reader = HeadReader::default();
@@ -379,7 +381,7 @@ impl Handler for Server {
             *self.last_request.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(head.text().to_owned());
             answered += 1;
-            let closes = head.closes() || answered == self.settings.requests_per_connection;
+            let closes = head.should_close() || answered == self.settings.requests_per_connection;
             let request = Request {
                 settings: &self.settings,
                 clock: &self.clock,
@@ -395,7 +397,7 @@ impl Handler for Server {
                 break;
             }
         }
-        Ok(Ending::Close)
+        Ok(ConnectionEnd::Close)
     }
 }
 

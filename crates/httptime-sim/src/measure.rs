@@ -1,7 +1,7 @@
 use httptime::session::Session;
 use httptime::{Config, Error, Interval, Measurement, Offset};
 
-use crate::drive::{Effort, Simulation};
+use crate::drive::{DriverStats, Simulation};
 use crate::world::World;
 
 /// What a simulated measurement said, and the truth.
@@ -18,7 +18,7 @@ pub struct Outcome {
     /// Whether the client saw a `Date` that was later than the first.
     pub has_advanced: bool,
     /// What it took.
-    pub effort: Effort,
+    pub stats: DriverStats,
 }
 
 /// What a simulated measurement is worth.
@@ -55,9 +55,9 @@ impl Outcome {
         match &self.result {
             Ok(measurement) if self.is_held_by(measurement.bounds()) => Verdict::Held,
             // The result says so, and no clock is corrected by it.
-            Ok(measurement) if !measurement.date_advanced() => Verdict::Caught,
+            Ok(measurement) if !measurement.has_date_advanced() => Verdict::Caught,
             Ok(_) => Verdict::Missed,
-            Err(error) if CAUGHT.contains(&error.kind()) => Verdict::Caught,
+            Err(error) if DETECTED_KINDS.contains(&error.kind()) => Verdict::Caught,
             Err(_) => Verdict::Failed,
         }
     }
@@ -65,7 +65,7 @@ impl Outcome {
 
 /// The kinds of error that say that a server's `Date` cannot be believed, or that it falls silent. A new one belongs here
 /// too: the accuracy table takes any other error in its worlds for a fault of the simulation.
-const CAUGHT: &[&str] =
+const DETECTED_KINDS: &[&str] =
     &["cached", "date_frozen", "date_went_back", "inconsistent", "timeout_response"];
 
 impl World {
@@ -90,7 +90,7 @@ impl World {
                     watch(session, self.clock.offset_at(at));
                 });
                 let end = simulation.now();
-                (sessions.finish(self.clock.tie_at(end)).into_combined(), end)
+                (sessions.finish(self.clock.cross_timestamp_at(end)).into_combined(), end)
             }
             Err(error) => (Err(error), simulation.now()),
         };
@@ -101,7 +101,7 @@ impl World {
             truth,
             truths: self.server.clocks().map(ahead).collect(),
             has_advanced: simulation.has_advanced(),
-            effort: simulation.effort(),
+            stats: simulation.stats(),
             result,
         }
     }
@@ -278,7 +278,7 @@ mod tests {
             let is_second = progress.requests() % 2 == 1;
             match progress.last_sent() {
                 Some(last) if is_second => Plan::SendAt(last),
-                _ if progress.outstanding() > 0 => Plan::AwaitReply,
+                _ if progress.scheduled_in_flight() > 0 => Plan::AwaitReply,
                 _ => Plan::SendAt(view.earliest()),
             }
         }

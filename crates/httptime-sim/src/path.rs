@@ -20,7 +20,7 @@ pub struct Path {
 struct Bursts {
     quiet: Duration,
     full: Duration,
-    most: Duration,
+    max: Duration,
     is_full: bool,
     until: LocalInstant,
 }
@@ -54,12 +54,12 @@ impl Path {
         self
     }
 
-    /// Somebody's download fills a buffer on the way back for `full` on average, after `quiet` on average: up to `most`
+    /// Somebody's download fills a buffer on the way back for `full` on average, after `quiet` on average: up to `max`
     /// more delay, anew for each response.
     #[must_use]
-    pub const fn bursts(mut self, quiet: Duration, full: Duration, most: Duration) -> Self {
+    pub const fn bursts(mut self, quiet: Duration, full: Duration, max: Duration) -> Self {
         let until = LocalInstant::from_nanos(0);
-        self.bursts = Some(Bursts { quiet, full, most, is_full: true, until });
+        self.bursts = Some(Bursts { quiet, full, max, is_full: true, until });
         self
     }
 
@@ -96,7 +96,7 @@ impl Bursts {
             let lasts = exponential(mean, random) + Duration::from_nanos(1);
             self.until = self.until.saturating_add(lasts);
         }
-        if self.is_full { self.most.mul_f64(random.f64()) } else { Duration::ZERO }
+        if self.is_full { self.max.mul_f64(random.f64()) } else { Duration::ZERO }
     }
 }
 

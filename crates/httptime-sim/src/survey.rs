@@ -1,7 +1,7 @@
 use httptime::survey::Survey;
 use httptime::{Config, Error, Measurement, Offset};
 
-use crate::drive::{Effort, Simulation};
+use crate::drive::{DriverStats, Simulation};
 use crate::world::World;
 
 /// What a simulated survey said, and the truth.
@@ -13,7 +13,7 @@ pub struct SurveyOutcome {
     /// The true offset of each server at the instant to which the combination refers; at the end, if there is none.
     pub truths: Vec<Offset>,
     /// What it took.
-    pub effort: Effort,
+    pub stats: DriverStats,
 }
 
 /// Measures several servers at once, each in a world of its own. The local clocks and the client are the first world's: the
@@ -29,10 +29,10 @@ pub fn survey(worlds: &[World], config: &Config, seed: u64) -> Result<SurveyOutc
     let mut sessions = simulation.sessions(config)?;
     simulation.run(&mut sessions, &mut |_, _| ());
     let end = simulation.now();
-    let survey = sessions.finish(first.clock.tie_at(end));
+    let survey = sessions.finish(first.clock.cross_timestamp_at(end));
     let at = survey.combined().map_or(end, Measurement::at);
     let truths = worlds.iter().map(|world| world.clock.offset_at(at)).collect();
-    Ok(SurveyOutcome { survey, truths, effort: simulation.effort() })
+    Ok(SurveyOutcome { survey, truths, stats: simulation.stats() })
 }
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
                 true => connections.refusing(1.0),
                 false => connections.not_answering(1.0),
             },
-            Fault::Slow => connections.accepting(Duration::from_millis(400)),
+            Fault::Slow => connections.accept_delay(Duration::from_millis(400)),
             Fault::Nothing | Fault::Lies => connections,
         };
         let clock = if fault == Fault::Lies { lie } else { clock };
@@ -105,13 +105,13 @@ mod tests {
             let worlds: Vec<World> =
                 faults.iter().map(|fault| world(*fault, clock, lying, &mut random)).collect();
             let builder = Config::builder().lag(Duration::ZERO).requests(random.u32(4..=24));
-            let least = random.usize(1..=count);
-            let config = if random.bool() { builder.min_servers(least) } else { builder };
+            let min = random.usize(1..=count);
+            let config = if random.bool() { builder.min_servers(min) } else { builder };
             let config = config.build().expect("in range");
             let outcome = survey(&worlds, &config, random.u64(..)).expect("a good configuration");
-            let most = config.limits().duration() + 2 * config.limits().timeout();
-            assert!(outcome.effort.lasted <= most, "run {run}: {:?}", outcome.effort);
-            assert!(outcome.effort.polls_in_a_second < 2_000, "run {run}: {:?}", outcome.effort);
+            let max = config.limits().duration() + 2 * config.limits().timeout();
+            assert!(outcome.stats.elapsed <= max, "run {run}: {:?}", outcome.stats);
+            assert!(outcome.stats.max_polls_per_second < 2_000, "run {run}: {:?}", outcome.stats);
             let honest = faults.iter().position(|fault| *fault != Fault::Lies).expect("several");
             let truth = outcome.truths[honest];
             match outcome.survey.combined() {
@@ -140,10 +140,10 @@ mod tests {
     #[test]
     fn servers_are_measured_at_the_same_time() {
         let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
-        let alone = world.measure(&Config::default(), 1);
+        let single = world.measure(&Config::default(), 1);
         let worlds = [world.clone(), world.clone(), world];
         let outcome = survey(&worlds, &Config::default(), 1).expect("three servers");
-        assert!(outcome.effort.lasted < alone.effort.lasted + Duration::from_secs(2));
+        assert!(outcome.stats.elapsed < single.stats.elapsed + Duration::from_secs(2));
         let first = outcome.survey.servers()[0].result().expect("measured");
         assert!(first.bounds().contains(outcome.truths[0]));
         assert!(first.at() > LocalInstant::from_nanos(0));

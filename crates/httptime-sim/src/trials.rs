@@ -12,13 +12,13 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Config, LocalInstant, Timestamp};
 
 use crate::{
-    Effort, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, World,
+    DriverStats, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, World,
 };
 
 /// A world, how it is measured, and how that may fail.
@@ -28,15 +28,15 @@ pub struct Trial {
     world: World,
     config: Config,
     /// The names of the errors that fit what is wrong in this world.
-    fitting: Vec<&'static str>,
+    allowed_errors: Vec<&'static str>,
     /// The longest that the session may last.
-    most: Duration,
+    max: Duration,
 }
 
 /// How a trial ended.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Ending {
+pub struct TrialOutcome {
     /// The name of the error, or of what ended a measurement that succeeded.
     pub name: &'static str,
     /// Whether there is a result.
@@ -44,16 +44,16 @@ pub struct Ending {
     /// Requests that were sent, if there is a result.
     pub requests: u32,
     /// What it took.
-    pub effort: Effort,
+    pub stats: DriverStats,
 }
 
 impl Trial {
     /// The trial of this number.
     #[must_use]
     pub fn random(seed: u64) -> Self {
-        let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), fitting: Vec::new() };
+        let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), allowed_errors: Vec::new() };
         let (server, lag) = draw.server();
-        let (server, lag) = draw.trouble_at_the_server(seed, server, lag);
+        let (server, lag) = draw.with_server_faults(seed, server, lag);
         let clock = draw.clock();
         let round_trip = draw.log_uniform_ms(0.1, 300.0);
         let queueing = round_trip * draw.random.f64() * draw.random.f64() * 0.5;
@@ -67,52 +67,52 @@ impl Trial {
         let slowest = Duration::from_secs_f64((round_trip + 40.0 * queueing) / 1e3);
         let mut connections = draw.connections();
         // A draw of its own, so that the others stay what they were.
-        if Rng::with_seed(seed ^ DATELESS).u8(0..10) == 0 {
+        if Rng::with_seed(seed ^ DATELESS_DRAWS).u8(0..10) == 0 {
             connections = connections.dateless_head();
             // No request or no time may be left for `GET`.
-            draw.fits(&["no_date"]);
+            draw.allow_errors(&["no_date"]);
         }
         let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
         if slowest + 5 * Duration::from_secs_f64(loss)
             > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
         {
             // Each address gets a share of the time.
-            draw.fits(&TIMEOUTS);
+            draw.allow_errors(&TIMEOUTS);
         }
         let config = draw.config(lag, timeout);
         let duration = config.limits().duration();
         if timeout + duration < 2 * A_SECOND + 2 * slowest {
             // A schedule may wait up to a second before a request, and keep a second between two.
-            draw.fits(&TIMEOUTS);
+            draw.allow_errors(&TIMEOUTS);
         }
         let world =
             World::new(clock, path, server).with_client(client).with_connections(connections);
         // For the name, and for the session; and the process may be late by far more than is likely.
-        let most = timeout + duration + timeout + 40 * late;
-        Self { seed, world, config, fitting: draw.fitting, most }
+        let max = timeout + duration + timeout + 40 * late;
+        Self { seed, world, config, allowed_errors: draw.allowed_errors, max }
     }
 
     /// Measures, and checks what came of it.
     ///
     /// # Errors
     /// What should have held and did not.
-    pub fn run(&self) -> Result<Ending, String> {
+    pub fn run(&self) -> Result<TrialOutcome, String> {
         let outcome = self.world.measure(&self.config, self.seed);
-        let effort = outcome.effort;
+        let stats = outcome.stats;
         let fail = |what: String| {
             Err(format!(
-                "trial {}: {what}\n{effort:?}\n{:?}\n{:?}",
+                "trial {}: {what}\n{stats:?}\n{:?}\n{:?}",
                 self.seed, self.world, self.config
             ))
         };
-        if effort.lasted > self.most {
-            return fail(format!("{:?} where {:?} are allowed", effort.lasted, self.most));
+        if stats.elapsed > self.max {
+            return fail(format!("{:?} where {:?} are allowed", stats.elapsed, self.max));
         }
-        if effort.empty_waits > MAX_EMPTY_WAITS {
-            return fail(format!("{} waits in a row for nothing", effort.empty_waits));
+        if stats.empty_waits > MAX_EMPTY_WAITS {
+            return fail(format!("{} waits in a row for nothing", stats.empty_waits));
         }
-        if effort.polls_in_a_second > MAX_POLLS_IN_A_SECOND {
-            return fail(format!("{} polls in a second", effort.polls_in_a_second));
+        if stats.max_polls_per_second > MAX_POLLS_IN_A_SECOND {
+            return fail(format!("{} polls in a second", stats.max_polls_per_second));
         }
         let (error, ending) = match &outcome.result {
             Ok(measurement) => {
@@ -126,24 +126,24 @@ impl Trial {
                 if measurement.requests() > self.config.limits().requests() {
                     return fail(format!("{} requests", measurement.requests()));
                 }
-                let (error, name) = match measurement.ended() {
-                    Ended::Lost(error) => (Some(error), "measured, lost"),
-                    Ended::Requests => (None, "measured, requests"),
-                    Ended::Duration => (None, "measured, duration"),
-                    Ended::Target => (None, "measured, target"),
+                let (error, name) = match measurement.end_reason() {
+                    EndReason::Lost(error) => (Some(error), "measured, lost"),
+                    EndReason::Requests => (None, "measured, requests"),
+                    EndReason::Duration => (None, "measured, duration"),
+                    EndReason::Target => (None, "measured, target"),
                     _ => (None, "measured, enough"),
                 };
                 let requests = measurement.requests();
-                (error, Ending { name, is_measured: true, requests, effort })
+                (error, TrialOutcome { name, is_measured: true, requests, stats })
             }
             Err(error) => {
                 let name = error.kind();
-                (Some(error), Ending { name, is_measured: false, requests: 0, effort })
+                (Some(error), TrialOutcome { name, is_measured: false, requests: 0, stats })
             }
         };
-        if let Some(error) = error.filter(|error| !self.fitting.contains(&error.kind())) {
+        if let Some(error) = error.filter(|error| !self.allowed_errors.contains(&error.kind())) {
             let kind = error.kind();
-            return fail(format!("{kind} ({error}), where {:?} would fit", self.fitting));
+            return fail(format!("{kind} ({error}), where {:?} would fit", self.allowed_errors));
         }
         Ok(ending)
     }
@@ -153,7 +153,7 @@ impl Trial {
 #[derive(Debug)]
 struct Draw {
     random: Rng,
-    fitting: Vec<&'static str>,
+    allowed_errors: Vec<&'static str>,
 }
 
 impl Draw {
@@ -162,25 +162,25 @@ impl Draw {
     }
 
     /// Whether this trouble is there; then these errors fit.
-    fn trouble(&mut self, fitting: &[&'static str]) -> bool {
+    fn draw_fault(&mut self, allowed_errors: &[&'static str]) -> bool {
         let is_there = self.one_in(8);
         if is_there {
-            self.fits(fitting);
+            self.allow_errors(allowed_errors);
         }
         is_there
     }
 
-    fn fits(&mut self, fitting: &[&'static str]) {
-        self.fitting.extend_from_slice(fitting);
+    fn allow_errors(&mut self, allowed_errors: &[&'static str]) {
+        self.allowed_errors.extend_from_slice(allowed_errors);
     }
 
     /// A time between these, evenly on a logarithmic scale, in milliseconds.
-    fn log_uniform_ms(&mut self, least: f64, most: f64) -> f64 {
-        least * (most / least).powf(self.random.f64())
+    fn log_uniform_ms(&mut self, min: f64, max: f64) -> f64 {
+        min * (max / min).powf(self.random.f64())
     }
 
-    fn log_uniform(&mut self, least_ms: f64, most_ms: f64) -> Duration {
-        Duration::from_secs_f64(self.log_uniform_ms(least_ms, most_ms) / 1e3)
+    fn log_uniform(&mut self, min_ms: f64, max_ms: f64) -> Duration {
+        Duration::from_secs_f64(self.log_uniform_ms(min_ms, max_ms) / 1e3)
     }
 
     fn probability(&mut self) -> f64 {
@@ -189,10 +189,10 @@ impl Draw {
 
     /// A server, and a lag that is true of it.
     fn server(&mut self) -> (SimServer, Duration) {
-        let most = Duration::from_nanos(self.random.u64(0..=1_020_000_000));
+        let max = Duration::from_nanos(self.random.u64(0..=1_020_000_000));
         match self.random.u8(0..6) {
-            0 => (SimServer::lagging(most, most), most),
-            1 => (SimServer::lagging(Duration::ZERO, most), most),
+            0 => (SimServer::lagging(max, max), max),
+            1 => (SimServer::lagging(Duration::ZERO, max), max),
             2 => {
                 let period = Duration::from_millis(self.random.u64(4..=1000));
                 (SimServer::ticking(period, period.mul_f64(self.random.f64())), period)
@@ -203,29 +203,29 @@ impl Draw {
 
     /// The same server, perhaps late in other ways. The draws are of a stream of their own, so that
     /// a trial is otherwise the same with and without.
-    fn trouble_at_the_server(
+    fn with_server_faults(
         &mut self,
         seed: u64,
         server: SimServer,
         lag: Duration,
     ) -> (SimServer, Duration) {
         let mut random = Rng::with_seed(seed ^ SERVERS);
-        let mut up_to = |most: Duration| most.mul_f64(random.f64());
+        let mut up_to = |max: Duration| max.mul_f64(random.f64());
         let (one, other, third) = (up_to(A_SECOND), up_to(A_SECOND), up_to(8 * A_SECOND));
         let begun = LocalInstant::from_nanos(0);
         match random.u8(0..24) {
             0 => (SimServer::first_late(one, other), 2 * A_SECOND),
             1 => (server.behind_cache(one), lag + one),
             2 => {
-                self.fits(&TIMEOUTS);
+                self.allow_errors(&TIMEOUTS);
                 (server.busy(other.as_secs_f64(), one.mul_f64(0.1)), lag)
             }
             3 => {
-                self.fits(&TIMEOUTS);
+                self.allow_errors(&TIMEOUTS);
                 (server.rate_limited(one + one, third), lag)
             }
             4 => {
-                self.fits(&TIMEOUTS);
+                self.allow_errors(&TIMEOUTS);
                 let from = begun.saturating_add(third);
                 (server.stalled(from, from.saturating_add(3 * one)), lag)
             }
@@ -268,69 +268,73 @@ impl Draw {
         if !self.one_in(8) {
             connections = connections.handshake();
         }
-        if self.trouble(&TIMEOUTS) {
-            connections = connections.accepting(self.log_uniform(1.0, 1_000.0));
+        if self.draw_fault(&TIMEOUTS) {
+            connections = connections.accept_delay(self.log_uniform(1.0, 1_000.0));
         }
         if self.one_in(2) {
             let responses = [1, 1, 2, 3, 10][self.random.usize(0..5)];
             connections = connections.closing_after(responses);
             if self.one_in(3) {
-                connections = connections.silent_about_closing();
+                connections = connections.closing_without_notice();
             }
         }
-        if self.trouble(&["empty_reply"]) {
+        if self.draw_fault(&["empty_reply"]) {
             connections = connections.closing_idle(self.log_uniform(50.0, 10_000.0));
             if self.one_in(2) {
-                connections = connections.saying_timeout();
-                self.fits(&["malformed_head"]);
+                connections = connections.sending_408();
+                self.allow_errors(&["malformed_head"]);
             }
         }
-        if self.trouble(&["connection_refused", "connection_broke", "empty_reply", "closed_early"])
-        {
+        if self.draw_fault(&[
+            "connection_refused",
+            "connection_broke",
+            "empty_reply",
+            "closed_early",
+        ]) {
             let mut from = LocalInstant::from_nanos(0);
             for _ in 0..self.random.u32(1..=3) {
                 from = from.saturating_add(self.log_uniform(1.0, 5_000.0));
                 let until = from.saturating_add(self.log_uniform(1.0, 5_000.0));
-                connections = connections.away(from, until);
+                connections = connections.restarting(from, until);
                 from = until;
             }
         }
-        if self.trouble(&["connection_refused"]) {
+        if self.draw_fault(&["connection_refused"]) {
             connections = connections.refusing(self.probability());
         }
-        if self.trouble(&["connection_broke", "empty_reply"]) {
-            connections = connections.turning_away(self.probability());
+        if self.draw_fault(&["connection_broke", "empty_reply"]) {
+            connections = connections.closing_on_accept(self.probability());
         }
-        if self.trouble(&["connection_broke"]) {
+        if self.draw_fault(&["connection_broke"]) {
             connections = connections.resetting(self.probability());
         }
-        if self.trouble(&["empty_reply", "closed_early"]) {
-            connections = connections.cutting(self.probability());
+        if self.draw_fault(&["empty_reply", "closed_early"]) {
+            connections = connections.truncating(self.probability());
         }
-        if self.trouble(&["timeout_response", "timeout_send"]) {
+        if self.draw_fault(&["timeout_response", "timeout_send"]) {
             connections = connections.not_answering(self.probability());
         }
-        if self.trouble(&TIMEOUTS) {
-            connections = connections.in_pieces(self.log_uniform(0.01, 1_000.0));
+        if self.draw_fault(&TIMEOUTS) {
+            connections = connections.segmented(self.log_uniform(0.01, 1_000.0));
         }
-        if self.trouble(&[]) {
+        if self.draw_fault(&[]) {
             connections = connections.interim(self.probability());
         }
         // A body that comes late is read as the next response.
-        if self.trouble(&["not_http", "malformed_head"]) {
-            connections = connections.extra(self.probability());
+        if self.draw_fault(&["not_http", "malformed_head"]) {
+            connections = connections.with_unexpected_body(self.probability());
         }
-        if self.trouble(&TIMEOUTS) {
+        if self.draw_fault(&TIMEOUTS) {
             connections = connections.blocking([0.01, 0.1, 0.5][self.random.usize(0..3)]);
         }
-        if self.trouble(&[]) {
+        if self.draw_fault(&[]) {
             connections = self.named(connections);
         }
         if self.one_in(4) {
             connections = connections.through(self.proxy());
-            if connections.says_timeout {
+            if connections.sends_408 {
                 // 408 in place of a tunnel.
-                self.fits(&["proxy_refused"]);
+                self.allow_errors(&["proxy_refused"]);
             }
         }
         connections
@@ -345,15 +349,15 @@ impl Draw {
                 _ => SimHost::Server,
             })
             .collect();
-        let fitting = hosts.iter().filter_map(|host| match host {
+        let allowed_errors = hosts.iter().filter_map(|host| match host {
             SimHost::Refuses => Some("connection_refused"),
             SimHost::Silent => Some("timeout_connect"),
             SimHost::Unreachable => Some("connect"),
             SimHost::Server => None,
         });
-        self.fitting.extend(fitting);
+        self.allowed_errors.extend(allowed_errors);
         let takes = (!self.one_in(20)).then(|| self.log_uniform(1.0, 1_000.0));
-        self.fits(&["timeout_resolve"]);
+        self.allow_errors(&["timeout_resolve"]);
         connections.named(hosts, takes)
     }
 
@@ -362,10 +366,10 @@ impl Draw {
             true => SimProxy::tunnelling(),
             false => SimProxy::forwarding(),
         };
-        if self.trouble(&TIMEOUTS) {
+        if self.draw_fault(&TIMEOUTS) {
             proxy = proxy.slow(self.log_uniform(1.0, 1_000.0));
         }
-        if self.trouble(&["proxy_refused", "proxy_credentials"]) {
+        if self.draw_fault(&["proxy_refused", "proxy_credentials"]) {
             let status = [407, 502, 503, 504][self.random.usize(0..4)];
             proxy = proxy.refusing(self.probability(), status);
         }
@@ -379,7 +383,7 @@ const TIMEOUTS: [&str; 4] =
 const TRIALS: u64 = 0x7a_11_a1_5e_ed;
 /// Keeps the draws of what else is wrong with a server apart from the rest of a trial.
 const SERVERS: u64 = 0x5e_7f_e7_5e_ed;
-const DATELESS: u64 = 0x6865_6164;
+const DATELESS_DRAWS: u64 = 0x6865_6164;
 const A_SECOND: Duration = Duration::from_secs(1);
 /// A wait may be over when it begins because the clock went on meanwhile.
 const MAX_EMPTY_WAITS: u32 = 2;

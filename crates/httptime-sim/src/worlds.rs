@@ -26,8 +26,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct NamedWorld {
     name: &'static str,
-    about: &'static str,
-    truth: Truth,
+    description: &'static str,
+    assumptions: Assumptions,
     stated_lag: Duration,
     is_comparison: bool,
     build: fn(SimClock, &mut Rng) -> World,
@@ -36,15 +36,15 @@ pub struct NamedWorld {
 /// Whether what a measurement takes for granted is so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "what is assumed holds, holds in part, or does not")]
-pub enum Truth {
+pub enum Assumptions {
     /// What the bounds assume holds, and what the standard deviation is given for: the ways are alike when nothing queues,
     /// and the lag is small.
-    Plain,
+    AllHold,
     /// What the bounds assume holds. The estimate is off by more than its standard deviation says, since the ways differ
     /// or the lag is not small: mostly by the same in every exchange, so that nothing can know.
-    Hidden,
+    BoundsHold,
     /// What the bounds assume is false.
-    Broken,
+    Violated,
 }
 
 /// All of them. Those in which estimators and schedules are compared come first: plain ones, those
@@ -83,7 +83,7 @@ pub const ALL: &[NamedWorld] = &[
         idle(clock, 0.2, 0.05).with_client(client)
     }),
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: Duration::from_millis(5),
         ..plain("lag-varying", "2 ms, queueing 0.3 ms; Date 0-4 ms late, 5 stated", |clock, _| {
             let server = SimServer::lagging(Duration::ZERO, Duration::from_millis(4));
@@ -91,7 +91,7 @@ pub const ALL: &[NamedWorld] = &[
         })
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: Duration::from_millis(5),
         ..plain(
             "lag-tick",
@@ -100,14 +100,14 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..plain("asymmetric", "20 ms, queueing 2 ms; 60 % of it on the way there", |clock, _| {
             let path = Path::symmetric_ms(20.0, 2.0).forward_share(0.6);
             World::new(clock, path, SimServer::exact())
         })
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..plain("route-change", "20 ms, queueing 2 ms; after 4 s 10 ms more there", |clock, _| {
             let at = LocalInstant::from_nanos(4_000_000_000);
             let path = Path::symmetric_ms(20.0, 2.0).rerouted(at, Duration::from_millis(10));
@@ -115,7 +115,7 @@ pub const ALL: &[NamedWorld] = &[
         })
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: Duration::from_millis(1_020),
         ..plain(
             "lag-cached",
@@ -124,7 +124,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Broken,
+        assumptions: Assumptions::Violated,
         ..plain(
             "lag-understated",
             "2 ms, queueing 0.3 ms; Date 0-25 ms late, none stated",
@@ -135,7 +135,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Broken,
+        assumptions: Assumptions::Violated,
         ..plain(
             "lag-constant",
             "2 ms, queueing 0.3 ms; Date 25 ms late, none stated",
@@ -249,7 +249,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: LAG_BEHIND_A_FRONT,
         ..faulty(
             "proxy-allowed",
@@ -258,7 +258,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: LAG_BEHIND_A_FRONT,
         ..faulty(
             "first-late",
@@ -273,7 +273,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: LAG_BEHIND_A_FRONT,
         ..faulty(
             "cached-second",
@@ -286,7 +286,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..faulty(
             "rate-limited",
             "2 ms, queueing 0.3 ms; one request a second; others wait up to 1 s or are refused",
@@ -294,7 +294,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..faulty(
             "rate-limited-deep",
             "2 ms, queueing 0.3 ms; one request a second; others wait up to 10 s",
@@ -302,7 +302,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Plain,
+        assumptions: Assumptions::AllHold,
         ..faulty(
             "busy",
             "2 ms, queueing 0.3 ms; half of the requests are stamped up to 17 ms later",
@@ -322,20 +322,31 @@ pub fn named(name: &str) -> Option<&'static NamedWorld> {
 
 const fn plain(
     name: &'static str,
-    about: &'static str,
+    description: &'static str,
     build: fn(SimClock, &mut Rng) -> World,
 ) -> NamedWorld {
     let stated_lag = Duration::ZERO;
-    NamedWorld { name, about, truth: Truth::Plain, stated_lag, is_comparison: true, build }
+    NamedWorld {
+        name,
+        description,
+        assumptions: Assumptions::AllHold,
+        stated_lag,
+        is_comparison: true,
+        build,
+    }
 }
 
 /// A world that shows what is made of a server with a fault.
 const fn faulty(
     name: &'static str,
-    about: &'static str,
+    description: &'static str,
     build: fn(SimClock, &mut Rng) -> World,
 ) -> NamedWorld {
-    NamedWorld { truth: Truth::Broken, is_comparison: false, ..plain(name, about, build) }
+    NamedWorld {
+        assumptions: Assumptions::Violated,
+        is_comparison: false,
+        ..plain(name, description, build)
+    }
 }
 
 fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
@@ -412,14 +423,14 @@ impl NamedWorld {
 
     /// How it behaves: round trip and mean queueing on each way, and what else there is.
     #[must_use]
-    pub const fn about(&self) -> &'static str {
-        self.about
+    pub const fn description(&self) -> &'static str {
+        self.description
     }
 
     /// Whether what a measurement takes for granted is so.
     #[must_use]
-    pub const fn truth(&self) -> Truth {
-        self.truth
+    pub const fn assumptions(&self) -> Assumptions {
+        self.assumptions
     }
 
     /// The lag to tell the library of.
@@ -477,7 +488,7 @@ mod tests {
     fn each_has_a_name_of_its_own() {
         for world in ALL {
             let found = named(world.name()).expect("listed");
-            assert_eq!(found.about(), world.about(), "{}", world.name());
+            assert_eq!(found.description(), world.description(), "{}", world.name());
         }
         assert!(named("nowhere").is_none());
     }

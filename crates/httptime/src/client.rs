@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::measurement::Measurement;
 use crate::method::Method;
-use crate::net::{Canceller, Driver, Resolver, SocketOptions, tie};
+use crate::net::{Canceller, Driver, Resolver, SocketOptions, cross_timestamp};
 use crate::progress::Progress;
 use crate::session::{Event, Session};
 use crate::survey::{Survey, Targets, TargetsBuilder};
@@ -208,40 +208,40 @@ impl Client {
     /// [`timeout`](crate::limits::Limits::timeout). After that it takes no longer than that timeout and
     /// [`duration`](crate::limits::Limits::duration) together.
     pub fn survey(&self, watch: impl FnMut(Update<'_>)) -> Survey {
-        self.survey_unless(None, watch)
+        self.survey_with_canceller(None, watch)
     }
 
     /// As [`survey`](Self::survey), and ends at once when `canceller` asks for it: with
     /// [`cancel`](Canceller::cancel) every server that is not done by then has failed with [`Error::Cancelled`], and so
     /// has the whole; with [`finish`](Canceller::finish) what was measured counts.
     pub fn survey_until(&self, canceller: &Canceller, watch: impl FnMut(Update<'_>)) -> Survey {
-        self.survey_unless(Some(canceller), watch)
+        self.survey_with_canceller(Some(canceller), watch)
     }
 
-    fn survey_unless(
+    fn survey_with_canceller(
         &self,
         canceller: Option<&Canceller>,
         mut watch: impl FnMut(Update<'_>),
     ) -> Survey {
         let sockets = SocketOptions {
-            kernel_timestamps: self.config.timestamping().asks_kernel(),
+            kernel_timestamps: self.config.timestamping().should_ask_kernel(),
             ..self.sockets.clone()
         };
         let sessions = match self.targets.clone().with_config(self.config.clone()) {
-            Ok(targets) => targets.sessions(tie()),
+            Ok(targets) => targets.sessions(cross_timestamp()),
             Err(error) => return Survey::failed(self.urls().cloned(), &self.config, &error),
         };
         let driver = Driver::new(sessions, &sockets, &self.resolver, canceller);
         let sessions = driver.run(&mut |server, event, sessions| {
-            note(server, &event);
+            log_event(server, &event);
             watch(Update { server, event: &event, session: &sessions.sessions()[server] });
         });
-        sessions.finish(tie())
+        sessions.finish(cross_timestamp())
     }
 }
 
 /// Writes an event to the log.
-fn note(server: usize, event: &Event) {
+fn log_event(server: usize, event: &Event) {
     let level = match event {
         Event::Lost { .. }
         | Event::Fallback { .. }

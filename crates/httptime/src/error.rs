@@ -181,7 +181,7 @@ pub enum Error {
     #[error(
         "the response comes from a cache ({}), so its Date is old; use a path that is not cached, \
          or a tunnel through the proxy",
-        said(*age)
+        age_text(*age)
     )]
     Cached {
         /// How old the cache says it is; `None` when it only says that it had the response (`X-Cache: HIT` and the like).
@@ -236,7 +236,7 @@ pub enum Error {
          cross-timestamps from one clock",
         Span::new(*by)
     )]
-    ClockOrigin {
+    ClockMismatch {
         /// What shows it.
         what: &'static str,
         /// By how much.
@@ -257,7 +257,7 @@ pub enum Error {
     /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
     #[error(
         "no majority: {answered} of {configured} servers answered and {agreeing} {}",
-        lacking(*answered, *agreeing, *min_servers)
+        majority_shortfall(*answered, *agreeing, *min_servers)
     )]
     NoMajority {
         /// How many were to be asked.
@@ -307,7 +307,7 @@ pub enum Error {
         "the kernel gave no timestamps for the request and its response; use timestamps auto or \
          user"
     )]
-    NotStamped,
+    NoKernelTimestamps,
     /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
     #[error(
         "nothing was measured: the time was over before a response came; allow a longer duration"
@@ -316,7 +316,7 @@ pub enum Error {
 }
 
 /// What keeps servers that agree from being a majority.
-fn lacking(answered: usize, agreeing: usize, min_servers: usize) -> String {
+fn majority_shortfall(answered: usize, agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
     let rule = if agreeing < min_servers {
         format!("min_servers is {min_servers}")
@@ -389,7 +389,7 @@ const fn proxy_trouble(status: u16) -> &'static str {
 }
 
 /// What a cache says of the age of a response.
-fn said(age: Option<Duration>) -> String {
+fn age_text(age: Option<Duration>) -> String {
     age.map_or("marked as a hit".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 
@@ -425,7 +425,7 @@ impl Error {
             Self::DateWentBack { .. } => "date_went_back",
             Self::Inconsistent { .. } => "inconsistent",
             Self::ClockStepped { .. } => "clock_stepped",
-            Self::ClockOrigin { .. } => "clock_origin",
+            Self::ClockMismatch { .. } => "clock_mismatch",
             Self::ProxyRefused { .. } => "proxy_refused",
             Self::ProxyCredentials => "proxy_credentials",
             Self::NoMajority { .. } => "no_majority",
@@ -433,7 +433,7 @@ impl Error {
             Self::AllFailed { .. } => "all_failed",
             Self::ReceivedBeforeSent { .. } => "received_before_sent",
             Self::Cancelled => "cancelled",
-            Self::NotStamped => "not_stamped",
+            Self::NoKernelTimestamps => "no_kernel_timestamps",
             Self::NothingMeasured => "nothing_measured",
         }
     }

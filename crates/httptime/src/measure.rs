@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::evidence::drift;
 use crate::limits::Limits;
-use crate::measurement::{Assumptions, Ended, Measurement};
+use crate::measurement::{Assumptions, EndReason, Measurement};
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
 use crate::schedule::{Plan, Schedule, View};
 use crate::server::Lag;
-use crate::time::{ClockTie, LocalInstant, Offset, Timestamp};
+use crate::time::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 
 /// What the driver is to do next.
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum Next {
 ///          ┌───────────── next(earliest) ──▶ SendAt │ AwaitReply │ Done
 ///  driver ─┼─ sent(at) ──▶
 ///          ├─ absorb(exchange) ──▶           or lost(error)
-///          └─ finish(tie) ──▶ Measurement
+///          └─ finish(cross_timestamp) ──▶ Measurement
 /// ```
 ///
 /// It knows nothing of connections: a [`session`](crate::session) does, and has one of these inside. Use it alone where
@@ -44,50 +44,50 @@ pub struct Measure {
     progress: Progress,
     estimator: Box<dyn Estimator>,
     schedule: Box<dyn Schedule>,
-    dates: Option<Dates>,
+    dates: Option<SeenDates>,
     server: String,
     sent_by_kernel: u32,
     received_by_kernel: u32,
     checks: Checks,
     /// The request that was planned last, until it has left or failed.
-    planned: Option<Planned>,
+    planned: Option<PlannedRequest>,
     /// Aims missed in a row.
-    missed: u32,
+    reschedules: u32,
     failures: u32,
     /// Requests that were under way when a failure was counted, and are still: what befell that one may have befallen them.
-    sharing: u32,
+    in_flight_at_failure: u32,
     /// What the latest request failed with, until one succeeds.
     failure: Option<Error>,
     /// Why no connection could be opened, until a request succeeds.
-    away: Option<Error>,
-    ended: Option<Ended>,
+    connect_failure: Option<Error>,
+    end_reason: Option<EndReason>,
     /// What proved that there is nothing to be measured.
-    failed: Option<Error>,
+    fatal_error: Option<Error>,
 }
 
 /// A request that is planned.
 #[derive(Debug, Clone, Copy)]
-struct Planned {
+struct PlannedRequest {
     due: LocalInstant,
     check: Option<Check>,
 }
 
 /// The dates seen, to tell a clock that stands still from one that contradicts itself.
 #[derive(Debug, Clone, Copy)]
-struct Dates {
+struct SeenDates {
     first: Timestamp,
     first_received: LocalInstant,
     latest: Timestamp,
 }
 
 impl Measure {
-    /// A measurement that begins now, with the local clocks as `tie` has them.
+    /// A measurement that begins now, with the local clocks as `cross_timestamp` has them.
     #[must_use]
-    pub fn new(config: &Config, tie: ClockTie) -> Self {
+    pub fn new(config: &Config, cross_timestamp: CrossTimestamp) -> Self {
         let schedule = config.new_schedule();
         Self {
             config: config.clone(),
-            progress: Progress::new(tie, config.drift_ppm()),
+            progress: Progress::new(cross_timestamp, config.drift_ppm()),
             estimator: config.new_estimator(),
             dates: None,
             server: String::with_capacity(SERVER_CAPACITY),
@@ -95,18 +95,18 @@ impl Measure {
             received_by_kernel: 0,
             checks: match (config.has_checks(), config.expected()) {
                 (false, _) => Checks::none(),
-                (true, None) => Checks::of(config.limits().requests(), schedule.gap()),
+                (true, None) => Checks::of(config.limits().requests(), schedule.min_interval()),
                 (true, Some(_)) => Checks::few(config.limits().requests()),
             },
             schedule,
             planned: None,
-            missed: 0,
+            reschedules: 0,
             failures: 0,
-            sharing: 0,
+            in_flight_at_failure: 0,
             failure: None,
-            away: None,
-            ended: None,
-            failed: None,
+            connect_failure: None,
+            end_reason: None,
+            fatal_error: None,
         }
     }
 
@@ -115,35 +115,35 @@ impl Measure {
     /// Asked again after the instant it gave has passed, and nothing has left or failed since, it counts a missed aim if the
     /// request would now be too late: see [`is_missed`](Self::is_missed).
     pub fn next(&mut self, earliest: LocalInstant) -> Next {
-        if self.failed.is_some() {
+        if self.fatal_error.is_some() {
             return Next::Done;
         }
         if self.planned.is_some_and(|planned| self.is_too_late(planned.due, earliest)) {
-            self.missed += 1;
+            self.reschedules += 1;
         }
         self.planned = None;
-        let is_waiting = self.progress.under_way() > 0;
-        if self.ended.is_none() {
+        let is_waiting = self.progress.in_flight() > 0;
+        if self.end_reason.is_none() {
             match self.plan(earliest) {
                 Ok(Some(planned)) => {
                     self.planned = Some(planned);
                     return Next::SendAt(planned.due);
                 }
                 Ok(None) => return Next::AwaitReply,
-                Err(ended) => self.ended = Some(ended),
+                Err(end_reason) => self.end_reason = Some(end_reason),
             }
         }
         if is_waiting { Next::AwaitReply } else { Next::Done }
     }
 
     /// The next request: a check, where it is time for one, or what the schedule wants; `None` to wait for a response.
-    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, Ended> {
+    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<PlannedRequest>, EndReason> {
         if self.progress.requests() >= self.config.limits().requests() {
-            return Err(Ended::Requests);
+            return Err(EndReason::Requests);
         }
         let check = |this: &Self, scheduled| {
             let check = this.plan_check(earliest, scheduled)?;
-            Some(Planned { due: check.at, check: Some(check) })
+            Some(PlannedRequest { due: check.at, check: Some(check) })
         };
         let planned = match self.plan_scheduled(earliest) {
             Ok(None) => match check(self, Scheduled::Reply) {
@@ -151,82 +151,87 @@ impl Measure {
                 None => return Ok(None),
             },
             Ok(Some(due)) => {
-                check(self, Scheduled::At(due)).unwrap_or(Planned { due, check: None })
+                check(self, Scheduled::At(due)).unwrap_or(PlannedRequest { due, check: None })
             }
-            Err(ended) => {
-                let is_early = matches!(ended, Ended::Target | Ended::Enough);
+            Err(end_reason) => {
+                let is_early = matches!(end_reason, EndReason::Target | EndReason::Enough);
                 if is_early && self.checks.are_enough() {
-                    return Err(ended);
+                    return Err(end_reason);
                 }
                 match check(self, Scheduled::Nothing) {
                     Some(planned) => planned,
-                    None if self.progress.under_way() > 0 => return Ok(None),
+                    None if self.progress.in_flight() > 0 => return Ok(None),
                     // Too much is unknown for a check: the schedule gets the requests that were set aside.
-                    None if matches!(ended, Ended::Requests) && self.checks.left() > 0 => {
+                    None if matches!(end_reason, EndReason::Requests) && self.checks.left() > 0 => {
                         self.checks = Checks::none();
                         return self.plan(earliest);
                     }
-                    None => return Err(ended),
+                    None => return Err(end_reason),
                 }
             }
         };
         let first = self.progress.first_sent().unwrap_or(planned.due);
         if planned.due.saturating_since(first) > self.config.limits().duration() {
-            return Err(Ended::Duration);
+            return Err(EndReason::Duration);
         }
         Ok(Some(planned))
     }
 
     /// When the schedule wants a request to leave, with the checks set aside. As long as the `Date` was not seen to advance, the
     /// last request leaves no earlier than it must have: nothing is corrected by a result without that.
-    fn plan_scheduled(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
-        let Some(advanced) = self.must_have_advanced().filter(|advanced| *advanced > earliest)
+    fn plan_scheduled(
+        &mut self,
+        earliest: LocalInstant,
+    ) -> Result<Option<LocalInstant>, EndReason> {
+        let Some(advanced) = self.date_advance_deadline().filter(|advanced| *advanced > earliest)
         else {
             return self.ask_schedule(earliest);
         };
         let is_last = self.progress.requests() + 1 >= self.config.limits().requests();
         match self.ask_schedule(if is_last { advanced } else { earliest }) {
-            Err(Ended::Target | Ended::Enough) if self.checks.are_enough() => Ok(Some(advanced)),
-            Err(Ended::Duration) => Ok(Some(advanced)),
+            Err(EndReason::Target | EndReason::Enough) if self.checks.are_enough() => {
+                Ok(Some(advanced))
+            }
+            Err(EndReason::Duration) => Ok(Some(advanced)),
             planned => planned,
         }
     }
 
     /// When the `Date` must have advanced; `None` if it was seen to, or if that is beyond the time allowed.
-    fn must_have_advanced(&self) -> Option<LocalInstant> {
+    fn date_advance_deadline(&self) -> Option<LocalInstant> {
         let dates = self.dates.filter(|dates| dates.first == dates.latest)?;
-        let at = dates.first_received.saturating_add(SECOND_OF_ANY_CLOCK);
+        let at = dates.first_received.saturating_add(MAX_SERVER_SECOND);
         let spent = at.saturating_since(self.progress.first_sent()?);
         (spent <= self.config.limits().duration()).then_some(at)
     }
 
-    fn ask_schedule(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
+    fn ask_schedule(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, EndReason> {
         let limits = self.scheduled_limits();
         if self.progress.requests() >= limits.requests() {
-            return Err(Ended::Requests);
+            return Err(EndReason::Requests);
         }
         if limits.target().is_some_and(|target| self.is_within(target)) {
-            return Err(Ended::Target);
+            return Err(EndReason::Target);
         }
         let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits)
-            .expecting(self.config.expected());
+            .with_expected(self.config.expected());
         match self.schedule.plan(&view) {
             Plan::SendAt(at) => {
                 let first = self.progress.first_sent().unwrap_or(at);
                 if at.saturating_since(first) > limits.duration() {
-                    return Err(Ended::Duration);
+                    return Err(EndReason::Duration);
                 }
                 Ok(Some(at))
             }
             Plan::AwaitReply => Ok(None),
-            Plan::Enough => Err(Ended::Enough),
+            Plan::Enough => Err(EndReason::Enough),
         }
     }
 
     fn plan_check(&self, earliest: LocalInstant, scheduled: Scheduled) -> Option<Check> {
         let limits = self.scheduled_limits();
         let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits);
-        self.checks.plan(&view, scheduled, self.schedule.gap())
+        self.checks.plan(&view, scheduled, self.schedule.min_interval())
     }
 
     /// What the schedule may spend: the checks that are still to be sent are not for it.
@@ -252,9 +257,9 @@ impl Measure {
     /// A request has left: its first byte was handed to the system no earlier than `at`.
     ///
     /// An instant before the cross-timestamp of the beginning is of another clock: it ends the measurement with
-    /// [`ClockOrigin`](Error::ClockOrigin).
+    /// [`ClockMismatch`](Error::ClockMismatch).
     pub fn sent(&mut self, at: LocalInstant) {
-        self.missed = 0;
+        self.reschedules = 0;
         match self.planned.take().and_then(|planned| planned.check) {
             Some(check) => {
                 self.checks.note(&check);
@@ -262,8 +267,8 @@ impl Measure {
             }
             None => self.progress.sent(at),
         }
-        if let Err(error) = self.after_the_beginning(at) {
-            self.failed.get_or_insert(error);
+        if let Err(error) = self.check_after_begin(at) {
+            self.fatal_error.get_or_insert(error);
         }
     }
 
@@ -273,7 +278,7 @@ impl Measure {
     /// [`sent`](Self::sent). A driver that does not ask sends all the same.
     #[must_use]
     pub fn is_missed(&self, due: LocalInstant, now: LocalInstant) -> bool {
-        self.missed < MAX_AIMS && self.is_too_late(due, now)
+        self.reschedules < MAX_RESCHEDULES && self.is_too_late(due, now)
     }
 
     fn is_too_late(&self, due: LocalInstant, now: LocalInstant) -> bool {
@@ -282,7 +287,7 @@ impl Measure {
         }
         let limits = self.config.limits();
         let view = View::new(now, &self.progress, self.estimator.as_ref(), limits)
-            .expecting(self.config.expected());
+            .with_expected(self.config.expected());
         due < now && self.schedule.is_missed(&view, now.saturating_since(due))
     }
 
@@ -293,21 +298,22 @@ impl Measure {
     /// [`Cached`](Error::Cached), [`DateBeforeFloor`](Error::DateBeforeFloor),
     /// [`DateFrozen`](Error::DateFrozen), [`DateWentBack`](Error::DateWentBack),
     /// [`Inconsistent`](Error::Inconsistent), [`ReceivedBeforeSent`](Error::ReceivedBeforeSent),
-    /// [`ClockOrigin`](Error::ClockOrigin). Then [`next`](Self::next) says [`Done`](Next::Done), and every later call gives the
+    /// [`ClockMismatch`](Error::ClockMismatch). Then [`next`](Self::next) says [`Done`](Next::Done), and every later call gives the
     /// same error.
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
-        self.alive()?;
-        self.take_in(exchange).map_err(|error| self.fail(error))
+        self.check_not_failed()?;
+        self.absorb_exchange(exchange).map_err(|error| self.fail(error))
     }
 
-    fn take_in(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
-        self.after_the_beginning(exchange.sent())?;
-        let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
+    fn absorb_exchange(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
+        self.check_after_begin(exchange.sent())?;
+        let observation =
+            Observation::new(self.progress.cross_timestamp(), exchange, self.lag(exchange))?;
         let date = exchange.date();
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
         }
-        let dates = *self.dates.get_or_insert(Dates {
+        let dates = *self.dates.get_or_insert(SeenDates {
             first: date,
             first_received: exchange.received(),
             latest: date,
@@ -322,15 +328,15 @@ impl Measure {
                 error
             }
         })?;
-        self.dates = Some(Dates { latest: dates.latest.max(date), ..dates });
+        self.dates = Some(SeenDates { latest: dates.latest.max(date), ..dates });
         self.estimator.absorb(&observation);
         self.remember_server(exchange.server());
         self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
         self.received_by_kernel += u32::from(exchange.is_received_by_kernel());
         self.failures = 0;
-        self.sharing = 0;
+        self.in_flight_at_failure = 0;
         self.failure = None;
-        self.away = None;
+        self.connect_failure = None;
         Ok(observation)
     }
 
@@ -341,7 +347,7 @@ impl Measure {
     /// Gives `error` back when nothing has been measured yet; that is final. Otherwise the measurement goes on, and ends after
     /// three failures in a row with what it has. Requests lost that were under way at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
-        self.alive()?;
+        self.check_not_failed()?;
         self.planned = None;
         if was_sent {
             self.progress.lost();
@@ -349,12 +355,12 @@ impl Measure {
         if self.progress.observations() == 0 {
             return Err(self.fail(error));
         }
-        if was_sent && self.sharing > 0 {
-            self.sharing -= 1;
+        if was_sent && self.in_flight_at_failure > 0 {
+            self.in_flight_at_failure -= 1;
             self.failure = Some(error);
             return Ok(());
         }
-        self.sharing = self.progress.under_way();
+        self.in_flight_at_failure = self.progress.in_flight();
         self.count_failure(error)
     }
 
@@ -364,12 +370,12 @@ impl Measure {
     /// # Errors
     /// Gives `error` back when nothing has been measured yet; that is final.
     pub fn not_opened(&mut self, error: Error) -> Result<(), Error> {
-        self.alive()?;
+        self.check_not_failed()?;
         self.planned = None;
         if self.progress.observations() == 0 {
             return Err(self.fail(error));
         }
-        self.away = Some(error);
+        self.connect_failure = Some(error);
         Ok(())
     }
 
@@ -378,7 +384,7 @@ impl Measure {
     /// # Errors
     /// Gives `error` back when it is the third failure in a row and nothing has been measured yet; that is final.
     pub fn discard(&mut self, error: Error) -> Result<(), Error> {
-        self.alive()?;
+        self.check_not_failed()?;
         self.planned = None;
         self.progress.lost();
         self.count_failure(error)
@@ -391,19 +397,19 @@ impl Measure {
     }
 
     /// The answer to the check on its own connection did not come. Nothing has failed: the server may serve one connection at a time.
-    pub(crate) fn lost_check(&mut self) {
+    pub(crate) fn check_lost(&mut self) {
         self.planned = None;
-        self.progress.lost_check();
+        self.progress.check_lost();
     }
 
-    /// For what the driver knows of its connections: [`Progress::reopens`].
+    /// For what the driver knows of its connections: [`Progress::set_reopening`].
     pub(crate) fn progress_mut(&mut self) -> &mut Progress {
         &mut self.progress
     }
 
     /// The time is over, whatever is still under way.
     pub(crate) fn expire(&mut self) {
-        self.ended.get_or_insert(Ended::Duration);
+        self.end_reason.get_or_insert(EndReason::Duration);
     }
 
     fn count_failure(&mut self, error: Error) -> Result<(), Error> {
@@ -413,7 +419,7 @@ impl Measure {
         } else if self.progress.observations() == 0 {
             return Err(self.fail(error));
         } else {
-            self.ended = Some(Ended::Lost(error));
+            self.end_reason = Some(EndReason::Lost(error));
         }
         Ok(())
     }
@@ -421,43 +427,46 @@ impl Measure {
     /// What ended the measurement for good without a result, if something did: what [`finish`](Self::finish) will give, or its
     /// [`cause`](Self::cause).
     #[must_use]
-    pub const fn failed(&self) -> Option<&Error> {
-        self.failed.as_ref()
+    pub const fn failure(&self) -> Option<&Error> {
+        self.fatal_error.as_ref()
     }
 
     /// Why there is no result, as things stand; [`finish`](Self::finish) may find more wrong with the clocks.
-    pub(crate) fn lacking(&self) -> Option<Error> {
+    pub(crate) fn missing_result(&self) -> Option<Error> {
         let missing = || self.failure.clone().unwrap_or(Error::NothingMeasured);
-        self.failed.clone().or_else(|| (self.progress.observations() == 0).then(missing))
+        self.fatal_error.clone().or_else(|| (self.progress.observations() == 0).then(missing))
     }
 
     /// Ends the measurement for good, without a result.
     fn fail(&mut self, error: Error) -> Error {
-        self.failed.get_or_insert(error).clone()
+        self.fatal_error.get_or_insert(error).clone()
     }
 
-    fn alive(&self) -> Result<(), Error> {
-        self.failed.clone().map_or(Ok(()), Err)
+    fn check_not_failed(&self) -> Result<(), Error> {
+        self.fatal_error.clone().map_or(Ok(()), Err)
     }
 
     /// An instant of the same clock as the first cross-timestamp comes after it.
-    fn after_the_beginning(&self, at: LocalInstant) -> Result<(), Error> {
-        let begun = self.progress.tie();
+    fn check_after_begin(&self, at: LocalInstant) -> Result<(), Error> {
+        let begun = self.progress.cross_timestamp();
         let late = begun.instant().saturating_sub(begun.uncertainty());
         if at < late {
             let what = "the first cross-timestamp is later than a request";
-            return Err(Error::ClockOrigin { what, by: begun.instant().saturating_since(at) });
+            return Err(Error::ClockMismatch { what, by: begun.instant().saturating_since(at) });
         }
         Ok(())
     }
 
     /// And the last cross-timestamp comes after the last request and answer.
-    fn before_the_end(&self, tie: ClockTie) -> Result<(), Error> {
+    fn check_before_end(&self, cross_timestamp: CrossTimestamp) -> Result<(), Error> {
         let latest = self.progress.last_sent().max(self.progress.at());
-        let early = tie.instant().saturating_add(tie.uncertainty());
+        let early = cross_timestamp.instant().saturating_add(cross_timestamp.uncertainty());
         if let Some(latest) = latest.filter(|latest| early < *latest) {
             let what = "the last cross-timestamp is earlier than a request or answer";
-            return Err(Error::ClockOrigin { what, by: latest.saturating_since(tie.instant()) });
+            return Err(Error::ClockMismatch {
+                what,
+                by: latest.saturating_since(cross_timestamp.instant()),
+            });
         }
         Ok(())
     }
@@ -472,7 +481,7 @@ impl Measure {
     /// deviation too, to that of an error evenly spread as far as the farther one.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
-        if self.failed.is_some() {
+        if self.fatal_error.is_some() {
             return None;
         }
         let bounds = self.progress.bounds()?;
@@ -480,24 +489,29 @@ impl Measure {
         Some(estimate.within(bounds))
     }
 
-    /// Why the measurement failed that ended with `error`, with the local clocks at the end as `tie` has them.
+    /// Why the measurement failed that ended with `error`, with the local clocks at the end as `cross_timestamp` has them.
     ///
     /// While a machine sleeps its monotonic clock stands still and the server's goes on, so dates from before and after
     /// contradict each other. The wall clock, which jumps when the machine wakes, shows that it was not the server.
     #[must_use]
-    pub fn cause(&self, error: Error, tie: ClockTie) -> Error {
+    pub fn cause(&self, error: Error, cross_timestamp: CrossTimestamp) -> Error {
         match error {
-            Error::Inconsistent { .. } => self.moved(tie).err().unwrap_or(error),
+            Error::Inconsistent { .. } => {
+                self.wall_clock_shift(cross_timestamp).err().unwrap_or(error)
+            }
             _ => error,
         }
     }
 
     /// How far the wall clock has moved against the monotonic one since the beginning, and how well that is known.
-    fn moved(&self, tie: ClockTie) -> Result<(Offset, Duration), Error> {
-        let begun = self.progress.tie();
-        let elapsed = tie.instant().saturating_since(begun.instant());
-        let uncertainty = begun.uncertainty().saturating_add(tie.uncertainty());
-        let by = begun.stepped_by(tie);
+    fn wall_clock_shift(
+        &self,
+        cross_timestamp: CrossTimestamp,
+    ) -> Result<(Offset, Duration), Error> {
+        let begun = self.progress.cross_timestamp();
+        let elapsed = cross_timestamp.instant().saturating_since(begun.instant());
+        let uncertainty = begun.uncertainty().saturating_add(cross_timestamp.uncertainty());
+        let by = begun.stepped_by(cross_timestamp);
         let allowed = drift(elapsed, self.config.drift_ppm()).saturating_add(uncertainty.into());
         if Offset::from(by.abs()) > allowed {
             return Err(Error::ClockStepped { by });
@@ -505,22 +519,22 @@ impl Measure {
         Ok((by, uncertainty))
     }
 
-    /// The result, with the local clocks at the end as `tie` has them.
+    /// The result, with the local clocks at the end as `cross_timestamp` has them.
     ///
     /// # Errors
     /// What ended the measurement for good, if something did, or its [`cause`](Self::cause).
-    /// [`ClockOrigin`](Error::ClockOrigin) when `tie` is older than the last request or answer, and
+    /// [`ClockMismatch`](Error::ClockMismatch) when `cross_timestamp` is older than the last request or answer, and
     /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning. When nothing was measured, what
     /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none. What the server was lost with,
     /// when that was before its `Date` was seen to advance.
-    pub fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
-        if let Some(error) = self.failed.clone() {
-            return Err(self.cause(error, tie));
+    pub fn finish(self, cross_timestamp: CrossTimestamp) -> Result<Measurement, Error> {
+        if let Some(error) = self.fatal_error.clone() {
+            return Err(self.cause(error, cross_timestamp));
         }
-        self.before_the_end(tie)?;
-        let (moved, uncertainty) = self.moved(tie)?;
+        self.check_before_end(cross_timestamp)?;
+        let (moved, uncertainty) = self.wall_clock_shift(cross_timestamp)?;
         let progress = &self.progress;
-        let begun = progress.tie();
+        let begun = progress.cross_timestamp();
         let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
         let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
             return Err(missing);
@@ -532,16 +546,16 @@ impl Measure {
         };
         // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
         // A request lost shortly before the time is over proves no loss of the server.
-        let ended = match (self.ended, self.away, self.failure) {
-            (None | Some(Ended::Duration), Some(error), _) | (None, None, Some(error)) => {
-                Ended::Lost(error)
+        let end_reason = match (self.end_reason, self.connect_failure, self.failure) {
+            (None | Some(EndReason::Duration), Some(error), _) | (None, None, Some(error)) => {
+                EndReason::Lost(error)
             }
-            (ended, ..) => ended.unwrap_or(Ended::Duration),
+            (end_reason, ..) => end_reason.unwrap_or(EndReason::Duration),
         };
         let date_advanced = self.dates.is_some_and(|dates| dates.first != dates.latest);
-        match &ended {
+        match &end_reason {
             // A `Date` that stands still looks like this: a server that hangs does both.
-            Ended::Lost(error) if !date_advanced => return Err(error.clone()),
+            EndReason::Lost(error) if !date_advanced => return Err(error.clone()),
             _ => {}
         }
         Ok(Measurement {
@@ -560,7 +574,7 @@ impl Measure {
             assumptions: Assumptions { lag, drift_ppm: self.config.drift_ppm(), min_servers: 1 },
             server: (!self.server.is_empty()).then_some(self.server),
             method: None,
-            ended,
+            end_reason,
         })
     }
 
@@ -577,11 +591,11 @@ impl Measure {
 }
 
 /// How often in a row a request that would leave late is rescheduled.
-const MAX_AIMS: u32 = 3;
+const MAX_RESCHEDULES: u32 = 3;
 /// Failures in a row that end a measurement.
 const MAX_FAILURES: u32 = 3;
 /// A second of a server whose clock is as slow as the largest drift that can be allowed for, 10 000 ppm.
-const SECOND_OF_ANY_CLOCK: Duration = Duration::from_millis(1_011);
+const MAX_SERVER_SECOND: Duration = Duration::from_millis(1_011);
 /// Room for most `Server` fields without growing.
 const SERVER_CAPACITY: usize = 128;
 
@@ -601,9 +615,9 @@ mod tests {
         LocalInstant::from_nanos(millis * 1_000_000)
     }
 
-    fn tie(millis: i64) -> ClockTie {
+    fn cross_timestamp(millis: i64) -> CrossTimestamp {
         let wall = WALL.saturating_add(Offset::from_nanos(millis * 1_000_000));
-        ClockTie::new(at(millis), wall, Duration::ZERO)
+        CrossTimestamp::new(at(millis), wall, Duration::ZERO)
     }
 
     fn date(seconds: i64) -> Timestamp {
@@ -611,7 +625,7 @@ mod tests {
     }
 
     fn started() -> Measure {
-        Measure::new(&Config::default(), tie(0))
+        Measure::new(&Config::default(), cross_timestamp(0))
     }
 
     /// A request at `millis` that takes 10 ms and says `seconds`.
@@ -625,7 +639,11 @@ mod tests {
         for step in [-2, 2, 3_600_000] {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
-            let stepped = ClockTie::new(at(5_000), tie(5_000 + step).wall(), Duration::ZERO);
+            let stepped = CrossTimestamp::new(
+                at(5_000),
+                cross_timestamp(5_000 + step).wall(),
+                Duration::ZERO,
+            );
             let by = Offset::from_nanos(step * 1_000_000);
             assert_eq!(measure.finish(stepped), Err(Error::ClockStepped { by }));
         }
@@ -640,11 +658,11 @@ mod tests {
         // A second of the monotonic clock, and seven of the server's.
         let contradiction = exchange(&mut measure, 1_000, 45).expect_err("six seconds too many");
         assert_eq!(contradiction.kind(), "inconsistent");
-        let slept = ClockTie::new(at(1_010), tie(7_010).wall(), Duration::ZERO);
+        let slept = CrossTimestamp::new(at(1_010), cross_timestamp(7_010).wall(), Duration::ZERO);
         let by = Offset::from_nanos(6_000_000_000);
-        let cause = |error: &Error, tie| measure.cause(error.clone(), tie);
+        let cause = |error: &Error, cross_timestamp| measure.cause(error.clone(), cross_timestamp);
         assert_eq!(cause(&contradiction, slept), Error::ClockStepped { by });
-        assert_eq!(cause(&contradiction, tie(1_010)), contradiction);
+        assert_eq!(cause(&contradiction, cross_timestamp(1_010)), contradiction);
         // What has nothing to do with time is what it was.
         assert_eq!(cause(&Error::ProxyCredentials, slept), Error::ProxyCredentials);
         Ok(())
@@ -655,9 +673,9 @@ mod tests {
         let bounds = |nanos: i64| {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
-            let wall = tie(5_000).wall().saturating_add(Offset::from_nanos(nanos));
-            let tie = ClockTie::new(at(5_000), wall, Duration::from_nanos(7));
-            Ok::<_, Error>(measure.finish(tie)?.bounds())
+            let wall = cross_timestamp(5_000).wall().saturating_add(Offset::from_nanos(nanos));
+            let cross_timestamp = CrossTimestamp::new(at(5_000), wall, Duration::from_nanos(7));
+            Ok::<_, Error>(measure.finish(cross_timestamp)?.bounds())
         };
         assert_eq!(bounds(-1_000)?, bounds(0)?.widened(Duration::from_nanos(1_000)));
         Ok(())
@@ -667,15 +685,16 @@ mod tests {
     fn ties_of_which_nothing_is_known_prove_nothing() -> Result<(), Error> {
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
-        let tie = ClockTie::new(at(5_000), tie(5_000).wall(), Duration::MAX);
-        assert_eq!(measure.finish(tie)?.bounds().upper(), Offset::from_nanos(i64::MAX));
+        let cross_timestamp =
+            CrossTimestamp::new(at(5_000), cross_timestamp(5_000).wall(), Duration::MAX);
+        assert_eq!(measure.finish(cross_timestamp)?.bounds().upper(), Offset::from_nanos(i64::MAX));
         Ok(())
     }
 
     /// A server whose second begins at `flip_ms` of each local one and that answers at once: what a measurement of it sends, and
     /// whether it sees the `Date` advance.
     fn advances(config: &Config, flip_ms: i64) -> Result<(Vec<i64>, bool), Error> {
-        let mut measure = Measure::new(config, tie(0));
+        let mut measure = Measure::new(config, cross_timestamp(0));
         let (mut now, mut sent) = (0, Vec::new());
         while let Next::SendAt(due) = measure.next(at(now)) {
             now = (due.as_nanos() + 999_999).div_euclid(1_000_000);
@@ -685,7 +704,7 @@ mod tests {
             measure.absorb(&Exchange::from_parts_unchecked(at(now), at(now + 1), date))?;
             now += 1;
         }
-        Ok((sent, measure.finish(tie(now))?.date_advanced()))
+        Ok((sent, measure.finish(cross_timestamp(now))?.has_date_advanced()))
     }
 
     #[test]
@@ -704,7 +723,7 @@ mod tests {
                     assert!(advanced, "{schedule} {requests} {target:?} {flip_ms}: {sent:?}");
                     let expected = Interval::between(Offset::ZERO, Offset::from_nanos(MS));
                     let expected = expected.widened(Duration::from_millis(40));
-                    let (sent, advanced) = advances(&config.expecting(expected), flip_ms)?;
+                    let (sent, advanced) = advances(&config.with_expected(expected), flip_ms)?;
                     assert!(advanced, "expected, {schedule} {requests} {flip_ms}: {sent:?}");
                 }
             }
@@ -737,7 +756,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_an_error() {
-        assert_eq!(started().finish(tie(1)), Err(Error::NothingMeasured));
+        assert_eq!(started().finish(cross_timestamp(1)), Err(Error::NothingMeasured));
     }
 
     #[test]
@@ -760,11 +779,11 @@ mod tests {
         measure.absorb(
             &Exchange::from_parts_unchecked(at(0), at(10), date(38))
                 .with_server("nginx")
-                .with_lag(Lag::of_maker("nginx")),
+                .with_lag(Lag::from_server_header("nginx")),
         )?;
         measure.sent(at(20));
         measure.absorb(&Exchange::from_parts_unchecked(at(20), at(30), date(38)))?;
-        let measurement = measure.finish(tie(30))?;
+        let measurement = measure.finish(cross_timestamp(30))?;
         assert_eq!(measurement.assumptions().lag(), UNKNOWN_LAG);
         assert_eq!(measurement.server(), Some("nginx"));
         Ok(())
@@ -809,7 +828,10 @@ mod tests {
             measure.lost(false, broken())?;
         }
         assert_eq!(measure.next(at(1_040)), Next::Done);
-        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(
+            measure.finish(cross_timestamp(1_040))?.end_reason(),
+            &EndReason::Lost(broken())
+        );
         Ok(())
     }
 
@@ -829,7 +851,10 @@ mod tests {
             }
         }
         assert_eq!(measure.next(at(1_000)), Next::Done);
-        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(
+            measure.finish(cross_timestamp(1_040))?.end_reason(),
+            &EndReason::Lost(broken())
+        );
         Ok(())
     }
 
@@ -845,7 +870,7 @@ mod tests {
                 measure.sent(at(400));
                 measure.lost(true, broken())?;
             }
-            assert_eq!(measure.finish(tie(500)), Err(broken()), "{lost} lost");
+            assert_eq!(measure.finish(cross_timestamp(500)), Err(broken()), "{lost} lost");
         }
         Ok(())
     }
@@ -854,7 +879,7 @@ mod tests {
     fn a_server_that_is_away_is_waited_for_until_the_time_is_over() -> Result<(), Error> {
         let refused = || Error::Closed { received: 0 };
         assert_eq!(started().not_opened(refused()), Err(refused()));
-        let away = || -> Result<Measure, Error> {
+        let connect_failure = || -> Result<Measure, Error> {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
             exchange(&mut measure, 980, 39)?;
@@ -864,18 +889,18 @@ mod tests {
             }
             Ok(measure)
         };
-        let mut back = away()?;
+        let mut back = connect_failure()?;
         exchange(&mut back, 1_100, 39)?;
-        assert_eq!(back.finish(tie(2_000))?.ended(), &Ended::Duration);
+        assert_eq!(back.finish(cross_timestamp(2_000))?.end_reason(), &EndReason::Duration);
         let mut unlucky = started();
         exchange(&mut unlucky, 0, 38)?;
         unlucky.sent(at(1_000));
         unlucky.lost(true, refused())?;
         assert_eq!(unlucky.next(at(60_000)), Next::Done);
-        assert_eq!(unlucky.finish(tie(60_000))?.ended(), &Ended::Duration);
-        let mut gone = away()?;
+        assert_eq!(unlucky.finish(cross_timestamp(60_000))?.end_reason(), &EndReason::Duration);
+        let mut gone = connect_failure()?;
         assert_eq!(gone.next(at(60_000)), Next::Done);
-        assert_eq!(gone.finish(tie(60_000))?.ended(), &Ended::Lost(refused()));
+        assert_eq!(gone.finish(cross_timestamp(60_000))?.end_reason(), &EndReason::Lost(refused()));
         Ok(())
     }
 
@@ -885,13 +910,13 @@ mod tests {
         let mut measure = started();
         for _ in 0..2 {
             measure.sent(at(0));
-            measure.discard(Error::NotStamped)?;
+            measure.discard(Error::NoKernelTimestamps)?;
         }
         exchange(&mut measure, 20, 38)?;
         let mut hopeless = started();
-        hopeless.discard(Error::NotStamped)?;
-        hopeless.discard(Error::NotStamped)?;
-        assert_eq!(hopeless.discard(Error::NotStamped), Err(Error::NotStamped));
+        hopeless.discard(Error::NoKernelTimestamps)?;
+        hopeless.discard(Error::NoKernelTimestamps)?;
+        assert_eq!(hopeless.discard(Error::NoKernelTimestamps), Err(Error::NoKernelTimestamps));
         Ok(())
     }
 
@@ -913,7 +938,7 @@ mod tests {
             .lag(Duration::ZERO)
             .estimator(crate::estimate::EstimatorKind::LastDate)
             .build()?;
-        let mut measure = Measure::new(&config, tie(0));
+        let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
         exchange(&mut measure, 980, 39)?;
         let bounds = measure.progress().bounds().expect("observations");
@@ -928,17 +953,17 @@ mod tests {
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
         for _ in 0..2 {
-            let mut missed = Vec::new();
+            let mut reschedules = Vec::new();
             for _ in 0..5 {
                 let Next::SendAt(due) = measure.next(at(20)) else { panic!("a request") };
                 let late = due.saturating_add(Duration::from_millis(900));
                 assert_eq!(measure.is_missed(due, late), measure.is_missed(due, late));
-                missed.push(measure.is_missed(due, late));
+                reschedules.push(measure.is_missed(due, late));
                 measure.next(late);
                 // And asked again it counts no second time.
                 measure.next(late);
             }
-            assert_eq!(missed, [true, true, true, false, false]);
+            assert_eq!(reschedules, [true, true, true, false, false]);
             exchange(&mut measure, 900, 38)?;
         }
         Ok(())
@@ -951,12 +976,15 @@ mod tests {
         for ((sent, received), millis) in stamps.into_iter().zip([0, 20, 40]) {
             measure.sent(at(millis));
             let exchange = Exchange::from_parts_unchecked(at(millis), at(millis + 10), date(38))
-                .with_kernel_times(sent.then(|| at(millis + 1)), received.then(|| at(millis + 9)));
+                .with_kernel_timestamps(
+                    sent.then(|| at(millis + 1)),
+                    received.then(|| at(millis + 9)),
+                );
             let observation = measure.absorb(&exchange)?;
             let ends = (at(millis + i64::from(sent)), at(millis + 10 - i64::from(received)));
             assert_eq!((observation.sent(), observation.received()), ends);
         }
-        let measurement = measure.finish(tie(50))?;
+        let measurement = measure.finish(cross_timestamp(50))?;
         assert_eq!((measurement.sent_by_kernel(), measurement.received_by_kernel()), (2, 1));
         Ok(())
     }
@@ -968,10 +996,13 @@ mod tests {
         exchange(&mut measure, 0, 38)?;
         exchange(&mut measure, 980, 39)?;
         measure.lost(false, broken())?;
-        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(
+            measure.finish(cross_timestamp(1_040))?.end_reason(),
+            &EndReason::Lost(broken())
+        );
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
-        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Duration);
+        assert_eq!(measure.finish(cross_timestamp(40))?.end_reason(), &EndReason::Duration);
         Ok(())
     }
 
@@ -979,20 +1010,20 @@ mod tests {
     fn one_finished_early_without_an_answer_of_use_says_what_was_wrong_with_the_last() {
         let mut measure = started();
         measure.sent(at(0));
-        assert_eq!(measure.discard(Error::NotStamped), Ok(()));
-        assert_eq!(measure.finish(tie(40)), Err(Error::NotStamped));
+        assert_eq!(measure.discard(Error::NoKernelTimestamps), Ok(()));
+        assert_eq!(measure.finish(cross_timestamp(40)), Err(Error::NoKernelTimestamps));
     }
 
     #[test]
     fn limits_end_it_once_nothing_is_under_way() -> Result<(), Error> {
         let config = Config::builder().requests(2).build()?;
-        let mut measure = Measure::new(&config, tie(0));
+        let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
         measure.sent(at(20));
         assert_eq!(measure.next(at(20)), Next::AwaitReply);
         measure.lost(true, Error::Closed { received: 0 })?;
         assert_eq!(measure.next(at(20)), Next::Done);
-        assert_eq!(measure.finish(tie(30))?.ended(), &Ended::Requests);
+        assert_eq!(measure.finish(cross_timestamp(30))?.end_reason(), &EndReason::Requests);
         Ok(())
     }
 
@@ -1020,10 +1051,10 @@ mod tests {
             let error = measure.absorb(&bad).expect_err(kind);
             assert_eq!(error.kind(), kind);
             assert_eq!(measure.next(at(4_020)), Next::Done, "{kind}");
-            assert_eq!((measure.estimate(), measure.failed()), (None, Some(&error)), "{kind}");
+            assert_eq!((measure.estimate(), measure.failure()), (None, Some(&error)), "{kind}");
             let good = Exchange::from_parts_unchecked(at(4_001), at(3_011), date(41));
             assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
-            assert_eq!(measure.finish(tie(4_020)), Err(error), "{kind}");
+            assert_eq!(measure.finish(cross_timestamp(4_020)), Err(error), "{kind}");
         }
         Ok(())
     }
@@ -1037,22 +1068,25 @@ mod tests {
         assert_eq!(measure.lost(true, broken()), Err(broken()));
         assert_eq!(measure.next(at(10)), Next::Done);
         assert_eq!(exchange(&mut measure, 1, 38), Err(broken()));
-        assert_eq!(measure.finish(tie(20)), Err(broken()));
+        assert_eq!(measure.finish(cross_timestamp(20)), Err(broken()));
     }
 
     #[test]
     fn a_cross_timestamp_of_another_clock_is_an_error_at_either_end() -> Result<(), Error> {
         // The process's clock reads seconds, CLOCK_MONOTONIC hours.
         let hours = 5_075_000;
-        let mut begun = Measure::new(&Config::default(), tie(hours));
+        let mut begun = Measure::new(&Config::default(), cross_timestamp(hours));
         let error = exchange(&mut begun, 0, 38).expect_err("sent hours before it began");
-        assert_eq!(error.kind(), "clock_origin");
+        assert_eq!(error.kind(), "clock_mismatch");
         assert_eq!(begun.next(at(20)), Next::Done);
-        assert_eq!(begun.finish(tie(hours)).map_err(|e| e.kind()), Err("clock_origin"));
+        assert_eq!(
+            begun.finish(cross_timestamp(hours)).map_err(|e| e.kind()),
+            Err("clock_mismatch")
+        );
 
-        let mut begun = Measure::new(&Config::default(), tie(0));
+        let mut begun = Measure::new(&Config::default(), cross_timestamp(0));
         exchange(&mut begun, hours, hours / 1_000 + 38)?;
-        assert_eq!(begun.finish(tie(20)).map_err(|e| e.kind()), Err("clock_origin"));
+        assert_eq!(begun.finish(cross_timestamp(20)).map_err(|e| e.kind()), Err("clock_mismatch"));
         Ok(())
     }
 
@@ -1072,9 +1106,9 @@ mod tests {
     #[test]
     fn a_measurement_is_shown_in_one_line() -> Result<(), Error> {
         let config = Config::builder().lag(Duration::ZERO).build()?;
-        let mut measure = Measure::new(&config, tie(0));
+        let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
-        let shown = format!("{:.3}", measure.finish(tie(10))?);
+        let shown = format!("{:.3}", measure.finish(cross_timestamp(10))?);
         assert_eq!(shown, "+38.495 s, stddev 0.343 s, bounds [+37.990, +39.000]");
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Method {
     }
 
     /// What is sent first: `HEAD` for [`Auto`](Self::Auto).
-    pub(crate) const fn first(self) -> Self {
+    pub(crate) const fn initial(self) -> Self {
         match self {
             Self::Auto => Self::Head,
             other => other,

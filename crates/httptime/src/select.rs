@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::evidence::{Evidence, drift};
-use crate::measurement::{Assumptions, Ended, Measurement};
+use crate::measurement::{Assumptions, EndReason, Measurement};
 use crate::time::{Interval, Offset, f64_to_nanos, nanos_to_duration, nanos_to_f64};
 
 /// How many servers must answer and agree for an answer of several to count.
@@ -140,7 +140,7 @@ fn majority(intervals: &[Interval]) -> Option<Interval> {
 /// by the uncertainties of both cross-timestamps.
 ///
 /// # Errors
-/// As [`select`]; [`Error::ClockOrigin`] when the measurements were not made with one clock, or it was set in between.
+/// As [`select`]; [`Error::ClockMismatch`] when the measurements were not made with one clock, or it was set in between.
 pub fn combine(
     measurements: &[&Measurement],
     quorum: Quorum,
@@ -149,7 +149,7 @@ pub fn combine(
         .iter()
         .max_by_key(|measurement| measurement.at)
         .ok_or(Error::NothingMeasured)?;
-    measurements.iter().try_for_each(|measurement| same_clock(measurement, latest))?;
+    measurements.iter().try_for_each(|measurement| check_same_clock(measurement, latest))?;
     let aged: Vec<Interval> = measurements
         .iter()
         .map(|measurement| {
@@ -165,7 +165,7 @@ pub fn combine(
             .zip(&selection.survivors)
             .filter_map(|(measurement, survives)| survives.then_some(*measurement))
     };
-    let estimate = weigh(survivors().map(Measurement::estimate), selection.bounds);
+    let estimate = weighted_mean(survivors().map(Measurement::estimate), selection.bounds);
     let assumptions = survivors()
         .map(|measurement| measurement.assumptions)
         .max_by_key(Assumptions::lag)
@@ -195,7 +195,7 @@ pub fn combine(
         assumptions,
         server: None,
         method: common(survivors().map(Measurement::method)),
-        ended: Ended::Enough,
+        end_reason: EndReason::Enough,
     };
     Ok((measurement, selection.survivors))
 }
@@ -206,7 +206,7 @@ fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
     all.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
-fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
+fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
     let (one_begun, other_begun) = (one.begun, other.begun);
     let between = one_begun.instant().saturating_since(other_begun.instant())
         + other_begun.instant().saturating_since(one_begun.instant());
@@ -215,14 +215,14 @@ fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
     let by = one_begun.stepped_by(other_begun).abs();
     if Offset::from(by) > drift(between, drift_ppm).saturating_add(uncertainty.into()) {
         let what = "the wall clocks of two measurements differ";
-        return Err(Error::ClockOrigin { what, by });
+        return Err(Error::ClockMismatch { what, by });
     }
     Ok(())
 }
 
 /// The mean weighted with inverse variances, kept inside `bounds`. When the estimates scatter more than their own
 /// deviations explain, the deviation grows by the Birge ratio, √(χ² / (n − 1)).
-fn weigh(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) -> Estimate {
+fn weighted_mean(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) -> Estimate {
     let reference = bounds.lower();
     let terms = estimates.map(|estimate| {
         let offset = nanos_to_f64(estimate.offset().saturating_sub(reference).as_nanos());
@@ -246,7 +246,7 @@ mod tests {
     use crate::config::Config;
     use crate::measure::Measure;
     use crate::observation::Exchange;
-    use crate::time::{ClockTie, LocalInstant, Timestamp};
+    use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
     fn select_all(intervals: &[Interval]) -> Result<Selection, Error> {
         select(intervals, Quorum::majority_of(intervals.len()))
@@ -323,7 +323,7 @@ mod tests {
         let bounds = interval(-1_000_000, 1_000_000);
         let sharp = Estimate::new(Offset::from_nanos(100), Duration::from_nanos(1000));
         let blunt = Estimate::new(Offset::from_nanos(1100), Duration::from_nanos(3000));
-        let estimate = weigh([sharp, blunt].into_iter(), bounds);
+        let estimate = weighted_mean([sharp, blunt].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::from_nanos(200));
         assert_eq!(estimate.stddev(), Duration::from_nanos(949));
     }
@@ -332,7 +332,7 @@ mod tests {
     fn estimates_that_scatter_more_than_they_say_give_a_larger_deviation() {
         let bounds = interval(-1_000_000, 1_000_000);
         let at = |nanos| Estimate::new(Offset::from_nanos(nanos), Duration::from_nanos(100));
-        let estimate = weigh([at(-10_000), at(10_000)].into_iter(), bounds);
+        let estimate = weighted_mean([at(-10_000), at(10_000)].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::ZERO);
         assert_eq!(estimate.stddev(), Duration::from_nanos(10_000));
     }
@@ -341,7 +341,7 @@ mod tests {
     fn the_bounds_limit_the_deviation_as_they_do_with_one_server() {
         let (bounds, blunt) = (interval(0, 1_000), Duration::from_nanos(50_000));
         let far = |offset| Estimate::new(Offset::from_nanos(offset), blunt);
-        let estimate = weigh([far(-9_000_000), far(500)].into_iter(), bounds);
+        let estimate = weighted_mean([far(-9_000_000), far(500)].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::ZERO);
         assert!(estimate.stddev() <= Duration::from_nanos(700), "{estimate:?}");
     }
@@ -356,14 +356,14 @@ mod tests {
 
     #[test]
     fn one_of_three_left_alone_is_no_majority_unless_the_caller_says_so() {
-        let alone = [interval(1, 5)];
-        let error = select(&alone, Quorum::majority_of(3)).expect_err("two did not answer");
+        let single = [interval(1, 5)];
+        let error = select(&single, Quorum::majority_of(3)).expect_err("two did not answer");
         assert_eq!(
             error.to_string(),
             "no majority: 1 of 3 servers answered and 1 agrees; min_servers is 2"
         );
         let enough = Quorum::majority_of(3).with_min_servers(1);
-        assert_eq!(select(&alone, enough).expect("allowed").bounds(), interval(1, 5));
+        assert_eq!(select(&single, enough).expect("allowed").bounds(), interval(1, 5));
         // Even so, half of those that answered is no majority.
         let error = select(&[interval(1, 5), interval(7, 9)], enough).expect_err("they disagree");
         assert_eq!(
@@ -384,14 +384,15 @@ mod tests {
         let wall = |millis: i64| {
             Timestamp::from_unix_nanos(1_795_392_000_000_000_000 + millis * 1_000_000)
         };
-        let tie = |millis| ClockTie::new(at(millis), wall(millis + wall_ahead_ms), Duration::ZERO);
-        let mut measure = Measure::new(&Config::default(), tie(sent_ms));
+        let cross_timestamp =
+            |millis| CrossTimestamp::new(at(millis), wall(millis + wall_ahead_ms), Duration::ZERO);
+        let mut measure = Measure::new(&Config::default(), cross_timestamp(sent_ms));
         measure.sent(at(sent_ms));
         let date = wall((sent_ms + wall_ahead_ms) / 1_000 * 1_000);
         measure
             .absorb(&Exchange::from_parts_unchecked(at(sent_ms), at(sent_ms + 10), date))
             .expect("consistent");
-        measure.finish(tie(sent_ms + 20)).expect("measured")
+        measure.finish(cross_timestamp(sent_ms + 20)).expect("measured")
     }
 
     #[test]
@@ -402,7 +403,7 @@ mod tests {
         let first = measured(1_000, 0);
         assert_eq!(kind(&first, &measured(11_000, 0)), Ok(()));
         // Set by four milliseconds meanwhile, where the drift allows three; or of another process.
-        assert_eq!(kind(&first, &measured(11_000, 4)), Err("clock_origin"));
-        assert_eq!(kind(&first, &measured(11_000, 5_075_000)), Err("clock_origin"));
+        assert_eq!(kind(&first, &measured(11_000, 4)), Err("clock_mismatch"));
+        assert_eq!(kind(&first, &measured(11_000, 5_075_000)), Err("clock_mismatch"));
     }
 }

@@ -10,7 +10,7 @@
 //!      a `Date` that it passes on is sorted in front of `Server`;
 //!    - Apache sets the `Content-Type` of its own response after `Connection`, and that of an origin before, except where it guesses
 //!      the type from a file name extension
-//!      ([`Exchange::asked_without_extension`](crate::Exchange::asked_without_extension));
+//!      ([`Exchange::without_file_extension`](crate::Exchange::without_file_extension));
 //!    - of Apache and lighttpd, a request that they answer by themselves shows it
 //!      ([`Exchange::answered_by_front`](crate::Exchange::answered_by_front)).
 //!
@@ -27,11 +27,11 @@ use std::time::Duration;
 mod marks;
 mod products;
 
-pub use self::marks::Marks;
+pub use self::marks::HeadMarks;
 
-pub(crate) use self::marks::MarksReader;
-use self::marks::Order;
-use self::products::{Maker, Product};
+use self::marks::FieldOrder;
+pub(crate) use self::marks::HeadMarksReader;
+use self::products::{DateProof, Product};
 
 /// The lag of software that is not known, or that did not make the `Date`: as late as any server measured, busy ones and first
 /// responses of a connection included.
@@ -53,12 +53,12 @@ pub enum LagSource {
     Product(&'static str),
     /// The response has the name of this product, but the order of its fields shows that the product did not make the `Date`, or
     /// that a proxy has sorted the fields: [`UNKNOWN_LAG`].
-    PassedOn(&'static str),
+    Forwarded(&'static str),
     /// The response has the name of this product, which can pass on the `Date` of another server, and nothing shows whether it did:
     /// [`UNKNOWN_LAG`].
-    MayPassOn(&'static str),
+    MayBeForwarded(&'static str),
     /// Several `Server` fields: [`UNKNOWN_LAG`].
-    SeveralServers,
+    SeveralServerFields,
     /// The software is unknown or does not name itself: [`UNKNOWN_LAG`].
     Unknown,
 }
@@ -68,9 +68,9 @@ impl LagSource {
     /// allowance.
     #[must_use]
     pub fn is_provable(self) -> bool {
-        matches!(self, Self::MayPassOn(product)
+        matches!(self, Self::MayBeForwarded(product)
         if Product::of(product).is_some_and(|product| {
-            matches!(product.maker, Maker::ByRequest | Maker::ByTypeOrRequest)
+            matches!(product.date_proof, DateProof::ByRequest | DateProof::ByTypeOrRequest)
         }))
     }
 }
@@ -80,11 +80,13 @@ impl fmt::Display for LagSource {
         match self {
             Self::Stated => f.write_str("stated"),
             Self::Product(product) => write!(f, "product {product}"),
-            Self::PassedOn(product) => write!(f, "{product} passed on a Date that it did not make"),
-            Self::MayPassOn(product) => {
+            Self::Forwarded(product) => {
+                write!(f, "{product} passed on a Date that it did not make")
+            }
+            Self::MayBeForwarded(product) => {
                 write!(f, "{product} can pass on the Date of another server")
             }
-            Self::SeveralServers => f.write_str("several Server fields"),
+            Self::SeveralServerFields => f.write_str("several Server fields"),
             Self::Unknown => f.write_str("unknown software"),
         }
     }
@@ -108,7 +110,7 @@ impl Lag {
     /// The lag of a `Date` whose maker is not known.
     #[must_use]
     pub const fn unknown() -> Self {
-        Self::without_maker(LagSource::Unknown)
+        Self::of_unknown_origin(LagSource::Unknown)
     }
 
     /// The lag of a `Date` that was made by the software that `server`, the value of a `Server` field, names; in the first
@@ -117,13 +119,13 @@ impl Lag {
     /// ```
     /// use httptime::server::{Lag, LagSource};
     ///
-    /// let lag = Lag::of_maker("nginx/1.22.1");
+    /// let lag = Lag::from_server_header("nginx/1.22.1");
     /// assert_eq!((lag.allowance().as_millis(), lag.source()), (1, LagSource::Product("nginx")));
-    /// assert_eq!(Lag::of_maker("cloudflare"), Lag::unknown());
+    /// assert_eq!(Lag::from_server_header("cloudflare"), Lag::unknown());
     /// ```
     #[must_use]
-    pub fn of_maker(server: &str) -> Self {
-        Product::of(server).map_or(Self::unknown(), |product| Self::of_product(product, false))
+    pub fn from_server_header(server: &str) -> Self {
+        Product::of(server).map_or(Self::unknown(), |product| Self::from_product(product, false))
     }
 
     /// The same with this many more caches on the way.
@@ -172,25 +174,25 @@ impl Lag {
     }
 
     /// The lag of a response.
-    pub(crate) fn of_response(response: &Response<'_>) -> Self {
+    pub(crate) fn from_response(response: &Response<'_>) -> Self {
         let Response { server, marks, .. } = *response;
         let lag = match (marks.has_several_servers(), server.and_then(Product::of)) {
-            (true, _) => Self::without_maker(LagSource::SeveralServers),
+            (true, _) => Self::of_unknown_origin(LagSource::SeveralServerFields),
             (false, None) => Self::unknown(),
-            (false, Some(product)) => match maker(product, response) {
-                Ok(()) => Self::of_product(product, response.is_kept && marks.vias() == 0),
-                Err(source) => Self::without_maker(source),
+            (false, Some(product)) => match check_date_origin(product, response) {
+                Ok(()) => Self::from_product(product, response.is_reused && marks.via_count() == 0),
+                Err(source) => Self::of_unknown_origin(source),
             },
         };
         lag.with_caches(response.caches())
     }
 
-    const fn of_product(product: &'static Product, is_kept: bool) -> Self {
-        let allowance = if is_kept { product.kept } else { product.first };
+    const fn from_product(product: &'static Product, is_reused: bool) -> Self {
+        let allowance = if is_reused { product.reused } else { product.first };
         Self { allowance, source: LagSource::Product(product.name), caches: 0 }
     }
 
-    const fn without_maker(source: LagSource) -> Self {
+    const fn of_unknown_origin(source: LagSource) -> Self {
         Self { allowance: UNKNOWN_LAG, source, caches: 0 }
     }
 }
@@ -211,10 +213,10 @@ impl fmt::Display for Lag {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Response<'a> {
     pub(crate) server: Option<&'a str>,
-    pub(crate) marks: Marks,
+    pub(crate) marks: HeadMarks,
     pub(crate) age: Option<Duration>,
     /// Not the first response of its connection.
-    pub(crate) is_kept: bool,
+    pub(crate) is_reused: bool,
     /// A front server answers such a request by itself.
     pub(crate) is_by_front: bool,
     /// The path of the request ends without a file name extension.
@@ -225,16 +227,16 @@ impl Response<'_> {
     /// One of which nothing is known.
     pub(crate) const UNKNOWN: Self = Self {
         server: None,
-        marks: Marks::from_bits(0),
+        marks: HeadMarks::from_bits(0),
         age: None,
-        is_kept: false,
+        is_reused: false,
         is_by_front: false,
         is_without_extension: false,
     };
 
     /// Whether it comes out of a cache, and how old it is cannot be known.
     pub(crate) fn is_stored(&self) -> bool {
-        self.age.is_none() && self.marks.hits() > 0 && !self.is_stamped_by_front()
+        self.age.is_none() && self.marks.cache_hits() > 0 && !self.is_stamped_by_front()
     }
 
     /// Whether the order of the fields proves that the server in front wrote the `Date` when it sent the response. Then it does
@@ -243,7 +245,7 @@ impl Response<'_> {
         let product = self.server.and_then(Product::of);
         !self.marks.has_several_servers()
             && product.is_some_and(|product| {
-                matches!(product.maker, Maker::ByOrder(order) if self.marks.order() >= order)
+                matches!(product.date_proof, DateProof::ByOrder(order) if self.marks.order() >= order)
             })
     }
 
@@ -251,28 +253,34 @@ impl Response<'_> {
     fn caches(&self) -> u8 {
         let is_cached = self.age.is_some() || self.is_stored();
         // Each proxy that names itself may be a cache too.
-        if is_cached { self.marks.hits().max(self.marks.vias()).max(1) } else { 0 }
+        if is_cached { self.marks.cache_hits().max(self.marks.via_count()).max(1) } else { 0 }
     }
 }
 
 /// Whether `product` made the `Date`.
-fn maker(product: &'static Product, response: &Response<'_>) -> Result<(), LagSource> {
+fn check_date_origin(product: &'static Product, response: &Response<'_>) -> Result<(), LagSource> {
     let order = response.marks.order();
-    let is_direct = response.marks.vias() == 0;
-    match product.maker {
-        Maker::Itself => Ok(()),
-        Maker::ByOrder(own) if order >= own => Ok(()),
-        Maker::ByOrder(_) if order == Order::Unknown => Err(LagSource::MayPassOn(product.name)),
-        Maker::ByOrder(_) => Err(LagSource::PassedOn(product.name)),
+    let is_direct = response.marks.via_count() == 0;
+    match product.date_proof {
+        DateProof::NeverForwards => Ok(()),
+        DateProof::ByOrder(own) if order >= own => Ok(()),
+        DateProof::ByOrder(_) if order == FieldOrder::Unknown => {
+            Err(LagSource::MayBeForwarded(product.name))
+        }
+        DateProof::ByOrder(_) => Err(LagSource::Forwarded(product.name)),
         // A proxy on the way may have answered, or the server itself may have passed the request on and say so.
-        Maker::ByRequest | Maker::ByTypeOrRequest if response.is_by_front && is_direct => Ok(()),
-        Maker::ByTypeOrRequest
-            if response.marks.is_typed_late() && response.is_without_extension && is_direct =>
+        DateProof::ByRequest | DateProof::ByTypeOrRequest if response.is_by_front && is_direct => {
+            Ok(())
+        }
+        DateProof::ByTypeOrRequest
+            if response.marks.has_late_content_type()
+                && response.is_without_extension
+                && is_direct =>
         {
             Ok(())
         }
-        Maker::ByRequest | Maker::ByTypeOrRequest | Maker::Unproven => {
-            Err(LagSource::MayPassOn(product.name))
+        DateProof::ByRequest | DateProof::ByTypeOrRequest | DateProof::Unproven => {
+            Err(LagSource::MayBeForwarded(product.name))
         }
     }
 }

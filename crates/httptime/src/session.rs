@@ -45,10 +45,10 @@ mod times;
 pub use self::event::Event;
 pub use self::layer::{Layer, Plain};
 pub use self::target::Target;
-pub use self::times::{Arrival, KernelTimes};
+pub use self::times::{Arrival, KernelTimestamps};
 
 use self::backoff::Backoff;
-use self::connection::{Connection, Opening, Outcome, Received};
+use self::connection::{Connection, Opening, Outcome, ReceiveOutcome};
 use self::event::Events;
 use self::times::Times;
 use crate::checks::CheckConnection;
@@ -62,7 +62,7 @@ use crate::measurement::Measurement;
 use crate::method::Method;
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
-use crate::time::{ClockTie, LocalInstant};
+use crate::time::{CrossTimestamp, LocalInstant};
 use crate::timestamping::Timestamping;
 
 /// A connection of a session. The driver has a socket for each.
@@ -138,12 +138,12 @@ pub enum Action {
 /// use std::time::Duration;
 ///
 /// use httptime::session::{Action, Session, Target};
-/// use httptime::{ClockTie, Config, LocalInstant, Timestamp, Url};
+/// use httptime::{CrossTimestamp, Config, LocalInstant, Timestamp, Url};
 ///
 /// # fn main() -> Result<(), httptime::Error> {
 /// let wall = Timestamp::from_unix_nanos(1_795_771_800_500_000_000);
 /// let mut now = LocalInstant::from_nanos(0);
-/// let begin = ClockTie::new(now, wall, Duration::ZERO);
+/// let begin = CrossTimestamp::new(now, wall, Duration::ZERO);
 /// let target = Target::new(Url::parse("http://192.0.2.1/")?)?;
 /// let mut session = Session::new(target, &Config::default(), begin);
 ///
@@ -176,20 +176,20 @@ pub struct Session {
     due: Option<LocalInstant>,
     backoff: Backoff,
     /// The most requests that were under way at once.
-    most_busy: usize,
+    max_in_flight: usize,
     /// How long it last took to open a connection.
     opening_time: Option<Duration>,
     /// Whether the server keeps connections open, according to its latest response.
-    is_keeping: bool,
+    keeps_connections: bool,
     /// Connections that the server closed after a response without saying so.
-    stale: u32,
-    spare: Spare,
+    silent_closes: u32,
+    check_connections: CheckConnections,
     events: Events,
 }
 
 /// The connections for checks.
 #[derive(Debug, Clone, Copy, Default)]
-struct Spare {
+struct CheckConnections {
     /// One was opened, or could not be, for the request that is due.
     was_tried: bool,
     /// A check on one was not answered: the server may serve one connection at a time.
@@ -218,7 +218,7 @@ impl std::fmt::Debug for LayerFactory {
 impl Session {
     /// The conversation with the server of `target`. `begin`: both local clocks now.
     #[must_use]
-    pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: ClockTie) -> Self {
+    pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: CrossTimestamp) -> Self {
         let target = target.into();
         let new_layer = LayerFactory(Arc::new(|| Box::new(Plain)));
         let connections = vec![Connection::new((new_layer.0)())];
@@ -226,7 +226,7 @@ impl Session {
             server: 0,
             config: config.clone(),
             measure: Measure::new(config, begin),
-            method: target.method().first(),
+            method: target.method().initial(),
             state: State::Resolving { asked: false, deadline: None },
             addresses: Vec::new(),
             target,
@@ -235,11 +235,11 @@ impl Session {
             connections,
             due: None,
             backoff: Backoff::default(),
-            most_busy: 0,
+            max_in_flight: 0,
             opening_time: None,
-            is_keeping: true,
-            stale: 0,
-            spare: Spare::default(),
+            keeps_connections: true,
+            silent_closes: 0,
+            check_connections: CheckConnections::default(),
             events: Events::new(),
         }
     }
@@ -288,9 +288,9 @@ impl Session {
 
     /// What to do next.
     pub fn poll(&mut self, now: LocalInstant) -> Action {
-        self.pass_deadlines(now);
+        self.check_timeouts(now);
         // Bounded: every turn ends, sends, or opens one of a handful of connections.
-        for _ in 0..MAX_TURNS {
+        for _ in 0..MAX_STEPS {
             if let Some(action) = self.step(now) {
                 return action;
             }
@@ -300,13 +300,13 @@ impl Session {
 
     /// One decision; `None` when another is needed before the driver has something to do.
     fn step(&mut self, now: LocalInstant) -> Option<Action> {
-        if let Some(slot) = self.connections.iter_mut().position(Connection::take_close) {
+        if let Some(slot) = self.connections.iter_mut().position(Connection::take_close_request) {
             return Some(Action::Close { conn: self.id(slot) });
         }
         let deadline = match &mut self.state {
             State::Ended(_) => return Some(Action::Done),
-            State::Resolving { asked: false, .. } if self.target.literal().is_some() => {
-                let address = self.target.literal().into_iter().collect();
+            State::Resolving { asked: false, .. } if self.target.literal_address().is_some() => {
+                let address = self.target.literal_address().into_iter().collect();
                 self.resolved(Ok(address), now);
                 return None;
             }
@@ -334,7 +334,7 @@ impl Session {
         }
         let due = match self.due {
             Some(due) => due,
-            None => match self.measure.next(self.earliest(now)) {
+            None => match self.measure.next(self.earliest_send(now)) {
                 Next::SendAt(at) => *self.due.insert(at),
                 Next::AwaitReply => return Some(self.wait(None, deadline)),
                 Next::Done => {
@@ -343,28 +343,28 @@ impl Session {
                 }
             },
         };
-        if self.is_in_vain(due, deadline) {
-            if self.progress().under_way() > 0 {
+        if self.is_after_deadline(due, deadline) {
+            if self.progress().in_flight() > 0 {
                 return Some(self.wait(None, deadline));
             }
             self.end(Ok(()));
             return None;
         }
-        let ready = self.ready();
+        let ready = self.ready_slot();
         if let Some(slot) = ready.filter(|_| now >= due) {
             self.request(slot, due, now);
             return None;
         }
         let mut planned = ready.map(|_| (due, true));
-        if self.wants_spare() {
+        if self.should_open_for_check() {
             let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
             if now >= open_at {
-                self.open_spare(now);
+                self.open_for_check(now);
                 return None;
             }
             planned = planned.filter(|_| due < open_at).or(Some((open_at, false)));
         }
-        if self.is_enough_open() {
+        if self.has_enough_open() {
             return Some(self.wait(planned, deadline));
         }
         let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
@@ -378,7 +378,7 @@ impl Session {
     }
 
     /// Whether the response to a request that is due then would come after the end.
-    fn is_in_vain(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
+    fn is_after_deadline(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
         let usual = self.progress().round_trip_median();
         usual.is_some_and(|usual| due.saturating_add(usual) >= deadline)
     }
@@ -386,14 +386,14 @@ impl Session {
     /// Writes the request that is due to a connection that is ready, unless it is too late for it.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
-        self.spare.was_tried = false;
+        self.check_connections.was_tried = false;
         if self.measure.is_missed(due, now) {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
         }
         if let Err(error) = self.connections[slot].request(&self.target, self.method, now) {
             self.connections[slot].close();
-            self.lose(false, error, now);
+            self.handle_loss(false, error, now);
         }
     }
 
@@ -407,52 +407,53 @@ impl Session {
     }
 
     /// The connection for the request that is due, if one is ready: for a check the one that was opened for it.
-    fn ready(&self) -> Option<usize> {
+    fn ready_slot(&self) -> Option<usize> {
         let is_suited = |it: &Connection| match self.measure.check_connection() {
-            Some(CheckConnection::Fresh) => it.is_spare() && it.is_fresh(),
-            Some(CheckConnection::Spare) => it.is_spare() && it.is_ready(),
+            Some(CheckConnection::Fresh) => it.is_for_checks() && it.is_fresh(),
+            Some(CheckConnection::Spare) => it.is_for_checks() && it.is_ready(),
             _ => false,
         };
         let suited = self.connections.iter().position(is_suited);
         suited.or_else(|| {
             let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());
             // One that closes each connection and serves one at a time waits for a request on the one that it took first.
-            let since = |it: &Connection| (!self.is_keeping).then(|| it.ready_at());
+            let since = |it: &Connection| (!self.keeps_connections).then(|| it.ready_at());
             ready.min_by_key(|(slot, it)| (since(it), *slot)).map(|(slot, _)| slot)
         })
     }
 
     /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are fresh.
-    fn wants_spare(&self) -> bool {
-        self.is_keeping
-            && !self.spare.is_given_up
-            && !self.spare.was_tried
+    fn should_open_for_check(&self) -> bool {
+        self.keeps_connections
+            && !self.check_connections.is_given_up
+            && !self.check_connections.was_tried
             && self.measure.check_connection() == Some(CheckConnection::Fresh)
     }
 
     /// Has the driver open a connection for a check, to the next address of the name. One that was opened for another goes.
-    fn open_spare(&mut self, now: LocalInstant) {
-        self.spare.was_tried = true;
-        let used = self.connections.iter().position(|it| it.is_spare() && it.is_ready());
-        let slot = used.or_else(|| self.free_slot()).or_else(|| self.second_idle());
+    fn open_for_check(&mut self, now: LocalInstant) {
+        self.check_connections.was_tried = true;
+        let used = self.connections.iter().position(|it| it.is_for_checks() && it.is_ready());
+        let slot = used.or_else(|| self.free_slot()).or_else(|| self.spare_idle_slot());
         let Some(slot) = slot else { return };
-        self.spare.opened += 1;
+        self.check_connections.opened += 1;
         let deadline = now.saturating_add(self.config.limits().timeout());
-        let index = self.address + self.spare.opened;
+        let index = self.address + self.check_connections.opened;
         let tried = self.addresses.len();
         let opening = Opening { begun: now, deadline, attempt: now, index, tried };
-        self.connections[slot].begin_spare(opening);
+        self.connections[slot].begin_for_check(opening);
     }
 
     /// An idle connection that can be given up, because another one is ready.
-    fn second_idle(&self) -> Option<usize> {
+    fn spare_idle_slot(&self) -> Option<usize> {
         let idle = |(slot, it): (usize, &Connection)| it.is_ready().then_some(slot);
         self.connections.iter().enumerate().filter_map(idle).nth(1)
     }
 
-    fn is_enough_open(&self) -> bool {
-        let is_usable = |it: &&Connection| !it.is_spare() && (it.is_ready() || it.is_opening());
-        self.connections.iter().filter(is_usable).count() >= self.wanted()
+    fn has_enough_open(&self) -> bool {
+        let is_usable =
+            |it: &&Connection| !it.is_for_checks() && (it.is_ready() || it.is_opening());
+        self.connections.iter().filter(is_usable).count() >= self.wanted_connections()
     }
 
     /// A closed connection.
@@ -468,23 +469,23 @@ impl Session {
     /// How many connections are to be open when a request is due. One, if the server keeps connections open. If it closes
     /// each after a response, as many as were under way at once, and one to spare: requests that follow each other closely
     /// would else wait for connections to open.
-    fn wanted(&self) -> usize {
-        if self.is_keeping { 1 } else { (self.most_busy + 1).min(MAX_CONNECTIONS) }
+    fn wanted_connections(&self) -> usize {
+        if self.keeps_connections { 1 } else { (self.max_in_flight + 1).min(MAX_CONNECTIONS) }
     }
 
     /// How long before a request is due its connection begins to open.
     fn lead(&self) -> Duration {
-        self.opening_time.map_or(FIRST_LEAD, |took| took * 3 + SPARE_LEAD)
+        self.opening_time.map_or(FIRST_LEAD, |took| took * 3 + LEAD_MARGIN)
     }
 
     /// When a request can leave: now, or when a connection will be open.
-    fn earliest(&self, now: LocalInstant) -> LocalInstant {
+    fn earliest_send(&self, now: LocalInstant) -> LocalInstant {
         let held = self.backoff.earliest(now);
         if self.connections.iter().any(Connection::is_ready) {
             return held;
         }
         let took = self.opening_time.map_or(Duration::ZERO, |took| took * 3 / 2);
-        let usable = self.connections.iter().filter(|it| !it.is_spare());
+        let usable = self.connections.iter().filter(|it| !it.is_for_checks());
         let opening = usable.filter_map(Connection::opening_since).min();
         let can_open = self.connections.len() < MAX_CONNECTIONS
             || self.connections.iter().any(Connection::is_closed);
@@ -506,7 +507,7 @@ impl Session {
     /// How long a response is waited for: on a connection for checks not as long as it could hold up the end.
     fn timeout(&self, connection: &Connection) -> Duration {
         let timeout = self.config.limits().timeout();
-        if !connection.is_spare() {
+        if !connection.is_for_checks() {
             return timeout;
         }
         let usual = self.progress().round_trip_median().unwrap_or_default();
@@ -514,7 +515,7 @@ impl Session {
     }
 
     /// Ends what has taken too long.
-    fn pass_deadlines(&mut self, now: LocalInstant) {
+    fn check_timeouts(&mut self, now: LocalInstant) {
         match self.state {
             State::Resolving { deadline: Some(deadline), .. } if now >= deadline => {
                 let after = self.config.limits().timeout();
@@ -530,7 +531,7 @@ impl Session {
             let connection = &self.connections[slot];
             if connection.deadline(self.timeout(connection)).is_some_and(is_late) {
                 let outcome = self.connections[slot].expired(now);
-                self.conclude(slot, outcome, now);
+                self.handle_outcome(slot, outcome, now);
             }
         }
     }
@@ -541,9 +542,9 @@ impl Session {
         let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
         // When nothing was, there is nothing to name either: it was too early for the next request. And a server that answered
         // before did not fail because the time was over.
-        let had_success = self.had_success();
-        if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !had_success) {
-            self.lose(is_busy, Error::Timeout { phase, after }, now);
+        let has_success = self.has_success();
+        if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !has_success) {
+            self.handle_loss(is_busy, Error::Timeout { phase, after }, now);
         }
         self.measure.expire();
         self.end(Ok(()));
@@ -564,9 +565,9 @@ impl Session {
         let fail = |source: io::Error| Error::Resolve { host: host.into(), source: source.into() };
         let family = self.config.family();
         let addresses = addresses.map_err(fail).and_then(|mut addresses| {
-            addresses.retain(|address| admits(family, *address));
+            addresses.retain(|address| is_in_family(family, *address));
             if addresses.is_empty() {
-                return Err(fail(io::Error::new(io::ErrorKind::NotFound, lacking(family))));
+                return Err(fail(io::Error::new(io::ErrorKind::NotFound, no_address_text(family))));
             }
             Ok(addresses)
         });
@@ -584,7 +585,7 @@ impl Session {
     pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
         let Some(slot) = self.slot(conn) else { return };
         let outcome = self.connections[slot].opened(&self.target, &*self.new_layer.0, now);
-        self.conclude(slot, outcome, now);
+        self.handle_outcome(slot, outcome, now);
     }
 
     /// The bytes to write to this connection.
@@ -599,17 +600,17 @@ impl Session {
         let (is_request, outcome) = self.connections[slot].sent(count, at);
         if is_request {
             let busy = self.connections.iter().filter(|it| it.is_busy()).count();
-            self.most_busy = self.most_busy.max(busy);
+            self.max_in_flight = self.max_in_flight.max(busy);
             self.measure.sent(at);
             self.events.push(Event::Sent { at });
         }
-        self.conclude(slot, outcome, at);
+        self.handle_outcome(slot, outcome, at);
     }
 
     /// Whether the driver is to report when this connection is [`writable`](Self::writable).
     #[must_use]
-    pub fn waits_to_write(&self, conn: ConnectionId) -> bool {
-        self.slot(conn).is_some_and(|slot| self.connections[slot].waits_to_write())
+    pub fn is_waiting_to_write(&self, conn: ConnectionId) -> bool {
+        self.slot(conn).is_some_and(|slot| self.connections[slot].is_waiting_to_write())
     }
 
     /// The connection takes bytes again.
@@ -622,14 +623,14 @@ impl Session {
     /// Bytes were read from this connection. The time of `arrival` was taken after the read.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
-        let had_success = self.had_success();
-        match self.connections[slot].received(bytes, had_success, arrival) {
-            Received::Answered { method, times, head, is_first, is_kept } => {
+        let has_success = self.has_success();
+        match self.connections[slot].received(bytes, has_success, arrival) {
+            ReceiveOutcome::Answered { method, times, head, is_first, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();
-                self.is_keeping = is_kept && self.stale < MAX_STALE;
+                self.keeps_connections = is_kept && self.silent_closes < MAX_SILENT_CLOSES;
                 let is_refused = self.config.timestamping() == Timestamping::Kernel
-                    && !times.are_both_by_kernel();
+                    && !times.is_timed_by_kernel();
                 if is_refused {
                     self.discard(arrival.at);
                 } else {
@@ -638,62 +639,62 @@ impl Session {
                     match absorbed {
                         Ok(observation) => self.events.push(Event::Answered { observation }),
                         Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
-                            self.fall_back(error);
+                            self.fall_back_to_get(error);
                         }
                         Err(error) => self.end(Err(error)),
                     }
                 }
-                if is_kept && !self.is_keeping {
+                if is_kept && !self.keeps_connections {
                     self.connections[slot].close();
                 }
-                self.note_turnaround();
+                self.report_reopening();
             }
-            Received::Other(outcome) => self.conclude(slot, outcome, arrival.at),
+            ReceiveOutcome::Other(outcome) => self.handle_outcome(slot, outcome, arrival.at),
         }
     }
 
     /// The other end closed the connection. The driver has closed the socket.
     pub fn closed(&mut self, conn: ConnectionId, now: LocalInstant) {
-        self.gone(conn, None, now);
+        self.connection_gone(conn, None, now);
     }
 
     /// The connection could not be opened, or it broke. The driver has closed the socket.
     pub fn failed(&mut self, conn: ConnectionId, error: io::Error, now: LocalInstant) {
-        self.gone(conn, Some(error), now);
+        self.connection_gone(conn, Some(error), now);
     }
 
-    fn gone(&mut self, conn: ConnectionId, error: Option<io::Error>, now: LocalInstant) {
-        let had_success = self.had_success();
+    fn connection_gone(&mut self, conn: ConnectionId, error: Option<io::Error>, now: LocalInstant) {
+        let has_success = self.has_success();
         let Some(slot) = self.slot(conn) else { return };
-        let outcome = self.connections[slot].closed(error, had_success, now);
-        self.conclude(slot, outcome, now);
+        let outcome = self.connections[slot].closed(error, has_success, now);
+        self.handle_outcome(slot, outcome, now);
     }
 
-    fn conclude(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
-        let is_spare = self.connections[slot].is_spare();
+    fn handle_outcome(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
+        let is_for_checks = self.connections[slot].is_for_checks();
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Opened { took, .. } if is_spare => {
+            Outcome::Opened { took, .. } if is_for_checks => {
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
             // The check goes over another connection.
             Outcome::NoConnection { .. } | Outcome::Unusable(_) | Outcome::Dropped { .. }
-                if is_spare =>
+                if is_for_checks =>
             {
                 self.events.push(Event::Dropped);
             }
-            Outcome::Stale | Outcome::Lost(_) if is_spare => {
-                self.spare.is_given_up |= matches!(outcome, Outcome::Lost(_));
+            Outcome::Stale | Outcome::Lost(_) if is_for_checks => {
+                self.check_connections.is_given_up |= matches!(outcome, Outcome::Lost(_));
                 self.due = None;
-                self.measure.lost_check();
+                self.measure.check_lost();
                 self.events.push(Event::Dropped);
             }
             Outcome::Opened { index, took } => {
                 self.backoff.opened();
                 self.address = index;
                 self.opening_time = Some(took);
-                self.note_turnaround();
+                self.report_reopening();
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
@@ -705,37 +706,37 @@ impl Session {
                     let (index, tried) = (opening.index + 1, opening.tried + 1);
                     connection.begin(Opening { index, tried, ..opening });
                 } else if let Some(error) = connection.take_failure() {
-                    self.lose(false, error, now);
+                    self.handle_loss(false, error, now);
                 }
             }
-            Outcome::Unusable(error) => self.lose(false, error, now),
+            Outcome::Unusable(error) => self.handle_loss(false, error, now),
             Outcome::Dropped { was_used } => {
                 self.due = None;
-                self.note_closed(u32::from(was_used));
+                self.count_silent_closes(u32::from(was_used));
                 self.events.push(Event::Dropped);
             }
             Outcome::Stale => {
                 self.due = None;
-                self.note_closed(1);
+                self.count_silent_closes(1);
                 self.measure.unanswered();
                 self.events.push(Event::Dropped);
             }
             Outcome::Unanswered { method, error } if self.is_fallback_due(method) => {
-                self.fall_back(error);
+                self.fall_back_to_get(error);
             }
             Outcome::Unanswered { error, .. } | Outcome::Lost(error) => {
-                self.lose(true, error, now);
+                self.handle_loss(true, error, now);
             }
         }
     }
 
     /// Whether a request of this method that came to nothing says that the server is to be asked by another one.
     fn is_fallback_due(&self, method: Method) -> bool {
-        self.target.method() == Method::Auto && method == Method::Head && !self.had_success()
+        self.target.method() == Method::Auto && method == Method::Head && !self.has_success()
     }
 
     /// Asks by `GET` from now on. Requests by `HEAD` that were under way as well change nothing more.
-    fn fall_back(&mut self, error: Error) {
+    fn fall_back_to_get(&mut self, error: Error) {
         self.due = None;
         if self.method == Method::Get {
             self.measure.unanswered();
@@ -749,22 +750,24 @@ impl Session {
     }
 
     /// The server closed so many connections that it had used, and had not said that it would.
-    fn note_closed(&mut self, connections: u32) {
-        self.stale += connections;
-        self.is_keeping &= self.stale < MAX_STALE;
-        self.note_turnaround();
+    fn count_silent_closes(&mut self, connections: u32) {
+        self.silent_closes += connections;
+        self.keeps_connections &= self.silent_closes < MAX_SILENT_CLOSES;
+        self.report_reopening();
     }
 
     /// Tells the schedule how often requests can leave.
-    fn note_turnaround(&mut self) {
+    fn report_reopening(&mut self) {
         match self.opening_time {
-            Some(took) if !self.is_keeping => self.measure.progress_mut().reopens(took, SOCKETS),
-            _ => self.measure.progress_mut().keeps_open(),
+            Some(took) if !self.keeps_connections => {
+                self.measure.progress_mut().set_reopening(took, SOCKETS);
+            }
+            _ => self.measure.progress_mut().clear_reopening(),
         }
     }
 
     /// A request was lost, or a connection could not be opened.
-    fn lose(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
+    fn handle_loss(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
         self.due = None;
         let retry_at = self.backoff.failed(now);
         self.events.push(Event::Lost { error: error.clone(), retry_at });
@@ -778,7 +781,7 @@ impl Session {
     /// A response came without the kernel's times, and only those are wanted. The kernel begins to take timestamps a moment
     /// after it was asked to, so the first one is no reason to give up.
     fn discard(&mut self, now: LocalInstant) {
-        let error = Error::NotStamped;
+        let error = Error::NoKernelTimestamps;
         let retry_at = self.backoff.failed(now);
         self.events.push(Event::Lost { error: error.clone(), retry_at });
         if let Err(error) = self.measure.discard(error) {
@@ -800,7 +803,7 @@ impl Session {
         if self.is_done() {
             return;
         }
-        let error = result.clone().err().or_else(|| self.measure.lacking());
+        let error = result.clone().err().or_else(|| self.measure.missing_result());
         self.events.push(Event::Ended { error });
         self.state = State::Ended(result);
         self.connections.iter_mut().for_each(Connection::close);
@@ -810,7 +813,7 @@ impl Session {
     ///
     /// # Errors
     /// Why the session failed, and those of [`Measure::finish`].
-    pub fn finish(mut self, end: ClockTie) -> Result<Measurement, Error> {
+    pub fn finish(mut self, end: CrossTimestamp) -> Result<Measurement, Error> {
         self.stop();
         match self.state {
             State::Ended(Err(error)) => Err(self.measure.cause(error, end)),
@@ -822,7 +825,7 @@ impl Session {
     }
 
     /// Whether any response was used so far.
-    const fn had_success(&self) -> bool {
+    const fn has_success(&self) -> bool {
         self.progress().observations() > 0
     }
 
@@ -846,17 +849,17 @@ fn absorb(
     head: &ResponseHead<'_>,
     is_first: bool,
 ) -> Result<Observation, Error> {
-    if let Some(refusal) = target.refusal(method, head.status()) {
+    if let Some(refusal) = target.proxy_refusal(method, head.status()) {
         return Err(refusal);
     }
-    let mut exchange = Exchange::of(times.sent, times.received, head)?
-        .with_kernel_times(times.departed, times.arrived);
+    let mut exchange = Exchange::from_head(times.sent, times.received, head)?
+        .with_kernel_timestamps(times.departed, times.arrived);
     // A forwarding proxy has connections of its own to the server.
     if !is_first && !target.is_forwarded() {
-        exchange = exchange.on_kept_connection();
+        exchange = exchange.on_reused_connection();
     }
     if !target.has_extension() {
-        exchange = exchange.asked_without_extension();
+        exchange = exchange.without_file_extension();
     }
     if target.is_answered_by_front() && !target.is_forwarded() {
         exchange = exchange.answered_by_front();
@@ -864,7 +867,7 @@ fn absorb(
     measure.absorb(&exchange)
 }
 
-const fn admits(family: Family, address: SocketAddr) -> bool {
+const fn is_in_family(family: Family, address: SocketAddr) -> bool {
     match family {
         Family::Any => true,
         Family::V4 => address.is_ipv4(),
@@ -872,7 +875,7 @@ const fn admits(family: Family, address: SocketAddr) -> bool {
     }
 }
 
-const fn lacking(family: Family) -> &'static str {
+const fn no_address_text(family: Family) -> &'static str {
     match family {
         Family::Any => "it has no address",
         Family::V4 => "it has no IPv4 address",
@@ -885,14 +888,14 @@ pub const MAX_CONNECTIONS: usize = 4;
 /// The same, to divide by.
 const SOCKETS: u32 = 4;
 /// A bound on the work done between two waits.
-const MAX_TURNS: u32 = 64;
+const MAX_STEPS: u32 = 64;
 /// How long the response to a check on its own connection is waited for at least.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long before a request is due its connection begins to open, when it is not known how long that takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times what it took before.
-const SPARE_LEAD: Duration = Duration::from_millis(20);
+const LEAD_MARGIN: Duration = Duration::from_millis(20);
 /// After the server has closed so many connections without saying so, each is used once.
-const MAX_STALE: u32 = 2;
+const MAX_SILENT_CLOSES: u32 = 2;
 /// A wait that ends this long before a request leaves has to be precise: an ordinary timer would miss the request.
 pub(crate) const PRECISE_WITHIN: Duration = Duration::from_millis(2);

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::Config;
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::net::Canceller;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Client, Error, Measurement, Method, Offset};
@@ -44,7 +44,7 @@ impl Schedule for Steady {
     }
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         let gap = Duration::from_millis(300);
@@ -230,15 +230,15 @@ fn an_address_nobody_answers_at_is_an_error_within_the_deadline() {
 
 /// A second late.
 #[derive(Debug)]
-struct Late;
+struct LateSchedule;
 
-impl Schedule for Late {
+impl Schedule for LateSchedule {
     fn name(&self) -> &'static str {
         "late"
     }
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         Plan::SendAt(view.earliest().saturating_add(Duration::from_secs(1)))
@@ -251,7 +251,7 @@ fn time_that_is_over_before_a_request_is_due_is_no_failure_to_connect() -> Resul
     let config = Config::builder()
         .duration(TIMEOUT / 4)
         .timeout(TIMEOUT / 4)
-        .schedule_with(|| Box::new(Late))
+        .schedule_with(|| Box::new(LateSchedule))
         .build()?;
     let result = Client::builder(server.url()).config(config).build()?.measure();
     assert_eq!(result, Err(Error::NothingMeasured));
@@ -290,7 +290,7 @@ fn holds(measurement: &Measurement) -> Result<(), String> {
     let right = measurement.bounds().contains(SKEW)
         && error < halved
         && measurement.observations() >= 4
-        && matches!(measurement.ended(), Ended::Requests | Ended::Duration);
+        && matches!(measurement.end_reason(), EndReason::Requests | EndReason::Duration);
     right.then_some(()).ok_or(format!("error {error:?}, not {halved:?}: {measurement:?}"))
 }
 
@@ -373,15 +373,17 @@ fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<()
     let measurement = measure_steadily(&server.url())?;
     assert_eq!(measurement.observations(), 6);
     assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
-    assert!(matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "empty_reply"));
+    assert!(
+        matches!(measurement.end_reason(), EndReason::Lost(error) if error.kind() == "empty_reply")
+    );
     Ok(())
 }
 
 /// Several requests under way at once, as soon as there is an answer.
 #[derive(Debug)]
-struct Volleys;
+struct BurstSchedule;
 
-impl Schedule for Volleys {
+impl Schedule for BurstSchedule {
     fn name(&self) -> &'static str {
         "volleys"
     }
@@ -389,7 +391,7 @@ impl Schedule for Volleys {
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
         let at_once = if progress.observations() == 0 { 1 } else { 4 };
-        if progress.outstanding() < at_once {
+        if progress.scheduled_in_flight() < at_once {
             return Plan::SendAt(view.earliest());
         }
         Plan::AwaitReply
@@ -397,7 +399,7 @@ impl Schedule for Volleys {
 }
 
 /// Drops the server when it has got so many requests, has it back a second later, and says how many it gets then.
-fn goes_and_comes_back(
+fn restart_server(
     server: LoopbackServer,
     after_requests: usize,
     config: Config,
@@ -427,15 +429,15 @@ fn a_server_that_is_away_for_a_second_is_measured_on_when_it_is_back() -> Result
         Config::builder()
             .requests(20)
             .duration(DURATION)
-            .schedule_with(|| Box::new(Volleys))
+            .schedule_with(|| Box::new(BurstSchedule))
             .build()?,
     );
     for (delay, config) in [idle, busy] {
         let server = LoopbackServer::builder().skew(SKEW).delays(delay, Duration::ZERO);
         let server = server.start().expect("a port");
-        let (measurement, requests) = goes_and_comes_back(server, 5, config)?;
+        let (measurement, requests) = restart_server(server, 5, config)?;
         assert!(requests > 0, "{measurement:?}");
-        assert!(!matches!(measurement.ended(), Ended::Lost(_)), "{measurement:?}");
+        assert!(!matches!(measurement.end_reason(), EndReason::Lost(_)), "{measurement:?}");
         assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
     }
     Ok(())
@@ -457,7 +459,7 @@ fn a_server_that_stays_away_is_given_up_when_the_time_is_over_and_its_loss_named
         let measurement = measuring.join().expect("no panic")?;
         assert!(begun.elapsed() < DURATION + TIMEOUT + Duration::from_secs(1));
         assert!(
-            matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "connection_refused"),
+            matches!(measurement.end_reason(), EndReason::Lost(error) if error.kind() == "connection_refused"),
             "{measurement:?}"
         );
         assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
@@ -490,7 +492,7 @@ fn a_proxy_is_used_in_absolute_form_and_by_connect_with_credentials() {
 fn what_a_proxy_refuses_is_an_error_of_its_own() {
     let server = server(Behaviour::Normal);
     let refused = RefusedPort::reserve().expect("a port");
-    let nowhere = format!("http://{}/", refused.address());
+    let unreachable = format!("http://{}/", refused.address());
     let start = |options| LoopbackProxy::start(options).expect("a port");
     let closed = start(ProxyOptions::default().credentials("user", "secret"));
     let untunnelled = start(ProxyOptions::default().refuse_connect(true));
@@ -501,8 +503,8 @@ fn what_a_proxy_refuses_is_an_error_of_its_own() {
         ("407 to CONNECT", (&closed, true, server.url(), "proxy_credentials")),
         ("403 to CONNECT", (&untunnelled, true, server.url(), "proxy_refused")),
         ("a stored response", (&caching, false, server.url(), "cached")),
-        ("no way to the server", (&open, false, nowhere.clone(), "proxy_refused")),
-        ("no tunnel to the server", (&open, true, nowhere.clone(), "proxy_refused")),
+        ("no way to the server", (&open, false, unreachable.clone(), "proxy_refused")),
+        ("no tunnel to the server", (&open, true, unreachable.clone(), "proxy_refused")),
     ];
     all(cases, |(proxy, tunnel, url, kind)| match measure_through(&proxy.url(), *tunnel, url) {
         Err(error) if error.kind() == *kind => Ok(()),

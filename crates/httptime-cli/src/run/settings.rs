@@ -16,19 +16,19 @@ use humantime::parse_rfc3339;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::measuring::{Given, Measuring, Misuse, Route, Seconds, Servers, Via};
+use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via};
+use crate::server_arg::ServerArg;
 use crate::words::system;
-use crate::written::Written;
 
 /// The file as it is written, every key with its default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    servers: Vec<Written>,
+    servers: Vec<ServerArg>,
     min_servers: Option<usize>,
     #[serde(default)]
     pub(crate) mode: Mode,
-    proxy: Option<Written>,
+    proxy: Option<ServerArg>,
     #[serde(default)]
     tunnel: bool,
     user_agent: Option<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     pub(crate) textfile: Option<PathBuf>,
     state_file: Option<PathBuf>,
     #[serde(default)]
-    measure: Measuring,
+    measure: MeasureOptions,
     #[serde(default)]
     pub(crate) poll: Polling,
     #[serde(default)]
@@ -80,12 +80,12 @@ struct Limits {
     floor: Option<Day>,
     slew_ppm: Option<u32>,
     #[serde(default)]
-    evidence: By,
+    evidence: EvidenceSetting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum By {
+enum EvidenceSetting {
     #[default]
     Bounds,
     Estimate,
@@ -191,7 +191,7 @@ impl Settings {
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Loaded, SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
-            message: explained(&error, text),
+            message: parse_error_text(&error, text),
         })?;
         let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
         let (client, via) = settings.client().map_err(|error| unusable(error.to_string()))?;
@@ -221,17 +221,17 @@ impl Settings {
 
     /// The client that measures, and the proxy that it goes through.
     fn client(&self) -> Result<(Client, Option<Via>), Misuse> {
-        let servers = self.asked();
+        let servers = self.server_options();
         // The policy has a floor of its own, and says so.
         servers.ready(servers.config().floor(None), Given::File)
     }
 
     /// Whom to ask, which way and how, as the command line says it: an option that is added there must come from here.
-    fn asked(&self) -> Servers {
+    fn server_options(&self) -> Servers {
         Servers {
             urls: self.servers.clone(),
             min_servers: self.min_servers,
-            measuring: self.measure,
+            measure_options: self.measure,
             route: Route {
                 proxy: self.proxy.clone(),
                 tunnel: self.tunnel,
@@ -272,8 +272,8 @@ impl Settings {
             policy = policy.slew_ppm(ppm);
         }
         policy.evidence(match limits.evidence {
-            By::Bounds => Evidence::Bounds,
-            By::Estimate => Evidence::Estimate,
+            EvidenceSetting::Bounds => Evidence::Bounds,
+            EvidenceSetting::Estimate => Evidence::Estimate,
         })
     }
 
@@ -299,11 +299,11 @@ impl Settings {
 
 /// The parser's message on one line, with the number of the line and the key, and without a proxy's
 /// password: the line itself is not shown, nor anything before an `@` that the message quotes.
-fn explained(error: &toml::de::Error, text: &str) -> String {
+fn parse_error_text(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = text.get(..at).unwrap_or("");
     let number = before.matches('\n').count() + 1;
-    let mut message = unquoted(error.message()).replace('\n', ", ");
+    let mut message = without_quotes(error.message()).replace('\n', ", ");
     for (parser, ours) in WORDS {
         message = message.replace(parser, ours);
     }
@@ -369,7 +369,7 @@ fn remedy(error: &io::Error) -> &'static str {
 }
 
 /// A message of the parser without what it quotes before the last `@`.
-fn unquoted(message: &str) -> String {
+fn without_quotes(message: &str) -> String {
     let Some(at) = message.rfind('@') else { return message.to_owned() };
     // Before the first quotation mark the words are the parser's own.
     let quoted = message[..at].find(['"', '`', '\'']).map_or(0, |mark| mark + 1);

@@ -7,7 +7,7 @@ use std::path::Path;
 use httptime::survey::Survey;
 use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
-use httptime_clock::state::replace;
+use httptime_clock::state::replace_file;
 
 /// What is counted since the start, and what was last seen.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,7 @@ impl Metrics {
             .map(|server| (server.url().to_string(), server.is_selected()))
             .collect();
         if let Ok(measurement) = survey.combined() {
-            self.date_advanced = Some(measurement.date_advanced());
+            self.date_advanced = Some(measurement.has_date_advanced());
         }
         let requests = servers.filter_map(|server| server.result().ok());
         self.requests += requests.map(|measured| u64::from(measured.requests())).sum::<u64>();
@@ -63,7 +63,7 @@ impl Metrics {
 
     /// Writes them, as one step.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        replace(path, self.to_string().as_bytes())
+        replace_file(path, self.to_string().as_bytes())
     }
 }
 

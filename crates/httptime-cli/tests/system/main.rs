@@ -169,7 +169,7 @@ fn a_response_stored_by_a_caching_proxy_is_refused_by_name() {
     let nginx = Daemon::nginx("+38.116s");
     let squid = Daemon::squid(true);
     // Let the proxy store it, and the stored response grow a second old.
-    daemon::get_through(&squid, &format!("{}stored", nginx.url()));
+    daemon::fetch_via_proxy(&squid, &format!("{}stored", nginx.url()));
     thread::sleep(Duration::from_millis(2100));
     let url = format!("{}stored", nginx.url());
     assert_eq!(refused(&url, &["--proxy", &squid.url()]), "cached");
@@ -208,6 +208,10 @@ fn timestamps_are_the_kernels_where_it_gives_them_and_the_processs_where_not() {
         assert_eq!(answer.timestamps, none(answer.timestamps.responses), "{injection}");
         check(injection, &[answer], SKEW, 2e-3, None);
         let kernel = ["-n", "16", "--timestamps", "kernel"];
-        assert_eq!(refused_tampered(injection, &url, &kernel), "not_stamped", "{injection}");
+        assert_eq!(
+            refused_tampered(injection, &url, &kernel),
+            "no_kernel_timestamps",
+            "{injection}"
+        );
     }
 }

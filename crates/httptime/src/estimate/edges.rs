@@ -52,9 +52,9 @@ impl Edges {
 
     /// What is left between the ends if each way takes at least half of [`base`](Self::base), or else by how much they
     /// then contradict each other.
-    pub(super) fn beyond_base(&self) -> Result<Duration, Duration> {
-        let beyond = self.known.evidence().width().saturating_sub(self.base().into());
-        if beyond >= Offset::ZERO { Ok(beyond.abs()) } else { Err(beyond.abs()) }
+    pub(super) fn width_beyond_base(&self) -> Result<Duration, Duration> {
+        let excess = self.known.evidence().width().saturating_sub(self.base().into());
+        if excess >= Offset::ZERO { Ok(excess.abs()) } else { Err(excess.abs()) }
     }
 
     /// A round trip when nothing queues: a little less than the shortest one seen.
@@ -69,17 +69,21 @@ impl Edges {
     /// Less than is left between the ends, since near either queueing is more often short than long; more where the ends
     /// contradict each other, or where one of them is old: all answers since then said the same, as they do when the clocks
     /// drift apart.
-    pub(super) fn spread(&self) -> Duration {
+    pub(super) fn uniform_width(&self) -> Duration {
         let queueing = nanos_to_duration(f64_to_nanos(self.trips.trips().queueing()));
-        let left = match self.beyond_base() {
-            Ok(beyond) => {
-                let soft = (beyond / 2).min(SOFT * queueing);
-                (beyond - soft).max(queueing.mul_f64(QUEUED))
+        let width = match self.width_beyond_base() {
+            Ok(excess) => {
+                let trim = (excess / 2).min(MAX_TRIM_QUEUEING * queueing);
+                (excess - trim).max(queueing.mul_f64(MIN_WIDTH_QUEUEING))
             }
-            Err(contradiction) => queueing.mul_f64(QUEUED) + DISTRUST * contradiction,
+            Err(contradiction) => {
+                queueing.mul_f64(MIN_WIDTH_QUEUEING) + CONTRADICTION_FACTOR * contradiction
+            }
         };
         let oldest = self.lower.received.min(self.upper.received);
-        left + DRIFTING * drift(self.known.at().saturating_since(oldest), TYPICAL_DRIFT_PPM).abs()
+        width
+            + DRIFT_FACTOR
+                * drift(self.known.at().saturating_since(oldest), TYPICAL_DRIFT_PPM).abs()
     }
 
     /// How much longer than [`base`](Self::base) the exchanges that make the lower and the upper end took.
@@ -91,11 +95,11 @@ impl Edges {
 
 // All fitted in simulation, to hold 68 and 95 % over the plain worlds of httptime-sim.
 /// How much of what is left between the ends is as good as ruled out, in units of the mean queueing; half of it at most.
-const SOFT: u32 = 3;
+const MAX_TRIM_QUEUEING: u32 = 3;
 /// The least that is unknown, in units of the mean queueing.
-const QUEUED: f64 = 0.3;
+const MIN_WIDTH_QUEUEING: f64 = 0.3;
 /// How much wider than a contradiction the truth may lie about it: where two exchanges are seen to be wrong, others are
 /// wrong unseen.
-const DISTRUST: u32 = 2;
+const CONTRADICTION_FACTOR: u32 = 2;
 /// How much an end's age counts, in units of [`TYPICAL_DRIFT_PPM`].
-const DRIFTING: u32 = 3;
+const DRIFT_FACTOR: u32 = 3;

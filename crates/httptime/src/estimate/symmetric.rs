@@ -32,8 +32,8 @@ impl Estimator for Symmetric {
     fn estimate(&self) -> Option<Estimate> {
         let edges = self.edges.as_ref()?;
         let interval = edges.interval();
-        let stddev = uniform_half_width(edges.spread());
-        let Ok(left) = edges.beyond_base() else {
+        let stddev = uniform_half_width(edges.uniform_width());
+        let Ok(left) = edges.width_beyond_base() else {
             return Some(Estimate::new(interval.midpoint(), stddev));
         };
         let (low, high) = edges.slacks();
@@ -51,16 +51,16 @@ mod tests {
     use super::*;
     use crate::observation::Exchange;
     use crate::server::Lag;
-    use crate::time::{ClockTie, LocalInstant, Timestamp};
+    use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
     /// In microseconds; the local clock shows 5 s at zero.
     fn observation(sent: i64, received: i64, date: i64) -> Observation {
         let at = |micros: i64| LocalInstant::from_nanos(micros * 1000);
         let wall = Timestamp::from_unix_nanos(5_000_000_000);
-        let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+        let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
         let date = Timestamp::from_unix_seconds(date).expect("in range");
         let exchange = Exchange::from_parts_unchecked(at(sent), at(received), date);
-        Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order")
+        Observation::new(cross_timestamp, &exchange, Lag::stated(Duration::ZERO)).expect("in order")
     }
 
     fn estimate(observations: &[Observation]) -> Estimate {
@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn a_contradiction_shows_in_the_standard_deviation() {
         let agreeing = [observation(999_000, 1_001_000, 5), observation(999_200, 1_001_200, 6)];
-        let torn = [observation(1_009_000, 1_011_000, 5), observation(999_200, 1_001_200, 6)];
-        assert!(estimate(&torn).stddev() > 3 * estimate(&agreeing).stddev());
+        let contradicting =
+            [observation(1_009_000, 1_011_000, 5), observation(999_200, 1_001_200, 6)];
+        assert!(estimate(&contradicting).stddev() > 3 * estimate(&agreeing).stddev());
     }
 }

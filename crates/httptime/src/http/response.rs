@@ -3,10 +3,10 @@
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use super::date::{parse_date, shown};
+use super::date::{excerpt, parse_date};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
-use crate::server::{Marks, MarksReader};
+use crate::server::{HeadMarks, HeadMarksReader};
 use crate::time::Timestamp;
 
 /// Reads the responses on one connection, one after the other, out of one buffer that it keeps.
@@ -47,26 +47,26 @@ pub struct ResponseReader {
     /// Initialised in full; what has come is `buffer[..filled]`.
     buffer: Vec<u8>,
     filled: usize,
-    scan: Scan,
+    scan: HeadScanner,
 }
 
 impl ResponseReader {
     /// A reader for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { buffer: vec![0; INITIAL_BUFFER], filled: 0, scan: Scan::default() }
+        Self { buffer: vec![0; INITIAL_BUFFER_BYTES], filled: 0, scan: HeadScanner::default() }
     }
 
     /// Forgets everything, for a new connection. The buffer stays.
     pub fn clear(&mut self) {
         self.filled = 0;
-        self.scan = Scan::default();
+        self.scan = HeadScanner::default();
     }
 
     /// Where to read into: one byte at least. Drops the head that was given out.
     #[must_use]
     pub fn space(&mut self) -> &mut [u8] {
-        self.make_room(1);
+        self.reserve(1);
         &mut self.buffer[self.filled..]
     }
 
@@ -77,7 +77,7 @@ impl ResponseReader {
 
     /// Takes in bytes that are already somewhere else.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.make_room(bytes.len());
+        self.reserve(bytes.len());
         self.buffer[self.filled..][..bytes.len()].copy_from_slice(bytes);
         self.filled += bytes.len();
     }
@@ -93,20 +93,20 @@ impl ResponseReader {
     /// [`Error::HeadTooLarge`] past [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`],
     /// [`Error::EndlessInterim`] past [`MAX_INTERIM`], and [`Error::MalformedHead`].
     pub fn head(&mut self) -> Result<Option<ResponseHead<'_>>, Error> {
-        Ok(self.answer(false)?.map(|(head, _)| head))
+        Ok(self.next_response(false)?.map(|(head, _)| head))
     }
 
     /// As [`head`](Self::head), past as much of the body as has come: also how many bytes of it have not, `None` when that is
     /// unknown. `has_body`: whether the request lets the response have one.
-    pub(crate) fn answer(
+    pub(crate) fn next_response(
         &mut self,
         has_body: bool,
     ) -> Result<Option<(ResponseHead<'_>, Option<u64>)>, Error> {
         let Some(head) = self.scan.next(&self.buffer[..self.filled])? else { return Ok(None) };
         let body = if has_body { head.body } else { Some(0) };
         let left = body.map(|body| self.scan.skip(body, self.filled));
-        let followed = self.filled > self.scan.response;
-        Ok(Some((ResponseHead { followed, ..head }, left)))
+        let has_trailing_bytes = self.filled > self.scan.response;
+        Ok(Some((ResponseHead { has_trailing_bytes, ..head }, left)))
     }
 
     /// Goes on past a body of which so many bytes had not come; returns how many still have not.
@@ -129,13 +129,13 @@ impl ResponseReader {
         Error::Closed { received: self.filled - self.scan.response }
     }
 
-    fn make_room(&mut self, bytes: usize) {
+    fn reserve(&mut self, bytes: usize) {
         // After an error nothing is looked at any more, so nothing needs to be kept.
         let done = if self.scan.failed.is_some() { self.filled } else { self.scan.response };
         if done > 0 {
             self.buffer.copy_within(done..self.filled, 0);
             self.filled -= done;
-            self.scan.shift(done);
+            self.scan.discard_front(done);
         }
         let needed = self.filled + bytes;
         if needed > self.buffer.len() {
@@ -155,13 +155,13 @@ impl Default for ResponseReader {
 pub struct ResponseHead<'a> {
     status: u16,
     minor_version: u8,
-    dates: Dates<'a>,
+    dates: DateFields<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
-    marks: Marks,
+    marks: HeadMarks,
     close: bool,
     keep_alive: bool,
-    followed: bool,
+    has_trailing_bytes: bool,
     /// The length of the body that follows unless the request was `HEAD` (RFC 9112, section 6.3); `None` when its end is not
     /// known from the head.
     body: Option<u64>,
@@ -190,10 +190,10 @@ impl<'a> ResponseHead<'a> {
             return Err(Error::MalformedHead { reason: "status 408 is no answer to a request" });
         }
         match self.dates {
-            Dates::None => Err(Error::NoDate { status: self.status }),
-            Dates::One(value) => parse_date(value),
-            Dates::Conflicting { first, second } => {
-                Err(Error::ConflictingDates { first: shown(first), second: shown(second) })
+            DateFields::None => Err(Error::NoDate { status: self.status }),
+            DateFields::One(value) => parse_date(value),
+            DateFields::Conflicting { first, second } => {
+                Err(Error::ConflictingDates { first: excerpt(first), second: excerpt(second) })
             }
         }
     }
@@ -216,7 +216,7 @@ impl<'a> ResponseHead<'a> {
 
     /// What the head shows of the servers that it passed: all `Server` fields and their place, `Via`, and the marks of caches.
     #[must_use]
-    pub const fn marks(&self) -> Marks {
+    pub const fn marks(&self) -> HeadMarks {
         self.marks
     }
 
@@ -224,14 +224,14 @@ impl<'a> ResponseHead<'a> {
     /// `close`, with HTTP/1.0 only if it says `keep-alive` and not `close`. It may say so in `Connection` or in
     /// `Proxy-Connection`.
     #[must_use]
-    pub const fn persistent(&self) -> bool {
+    pub const fn is_persistent(&self) -> bool {
         !self.close && (self.minor_version >= 1 || self.keep_alive)
     }
 
     /// Whether more bytes had come behind the head: see [`ResponseReader::has_leftover`].
     #[must_use]
-    pub const fn is_followed(&self) -> bool {
-        self.followed
+    pub const fn has_trailing_bytes(&self) -> bool {
+        self.has_trailing_bytes
     }
 
     /// Parses a head that reaches from its status line to the empty line at its end.
@@ -241,7 +241,7 @@ impl<'a> ResponseHead<'a> {
         let parsed = httparse::ParserConfig::default()
             .allow_obsolete_multiline_headers_in_responses(true)
             .parse_response_with_uninit_headers(&mut response, bytes, &mut fields)
-            .map_err(refusal)?;
+            .map_err(parse_error)?;
         if parsed != httparse::Status::Complete(bytes.len()) {
             return Err(Error::MalformedHead { reason: "its end is unclear" });
         }
@@ -292,24 +292,24 @@ impl<'a> ResponseHead<'a> {
         let mut head = Self {
             status,
             minor_version,
-            dates: Dates::None,
+            dates: DateFields::None,
             age: None,
             server: None,
-            marks: Marks::default(),
+            marks: HeadMarks::default(),
             close: false,
             keep_alive: false,
-            followed: false,
+            has_trailing_bytes: false,
             body: None,
         };
         let mut server = None;
-        let mut lengths = Lengths::default();
-        let mut marks = MarksReader::default();
+        let mut body_length = BodyLength::default();
+        let mut marks = HeadMarksReader::default();
         for (at, (field, value)) in fields.enumerate() {
             let is = |name: &str| field.eq_ignore_ascii_case(name);
             // By length first: most fields are none of these.
             match field.len() {
                 4 if is("Date") => {
-                    head.dates = head.dates.and(value);
+                    head.dates = head.dates.with(value);
                     marks.date(at);
                 }
                 6 if is("Server") => {
@@ -332,16 +332,16 @@ impl<'a> ResponseHead<'a> {
                 }
                 9 if is("X-Varnish") => marks.varnish(value),
                 14 | 17 if is("Content-Length") || is("Transfer-Encoding") => {
-                    lengths.note(field, value);
+                    body_length.add_field(field, value);
                 }
                 12 if is("Content-Type") => marks.content_type(at),
                 12 if is("Cache-Status") => marks.cache_status(value),
                 _ => {}
             }
         }
-        head.server = server.and_then(printable_start);
+        head.server = server.and_then(printable_prefix);
         head.marks = marks.marks();
-        head.body = if matches!(status, 204 | 304) { Some(0) } else { lengths.whole() };
+        head.body = if matches!(status, 204 | 304) { Some(0) } else { body_length.known() };
         head
     }
 
@@ -352,46 +352,46 @@ impl<'a> ResponseHead<'a> {
 
 /// What a head says of the length of its body.
 #[derive(Debug, Clone, Copy, Default)]
-enum Lengths {
+enum BodyLength {
     /// The body ends with the connection.
     #[default]
     None,
     Known(u64),
     /// It is chunked, or the fields contradict each other.
-    Unclear,
+    Ambiguous,
 }
 
-impl Lengths {
-    fn note(&mut self, field: &str, value: &[u8]) {
+impl BodyLength {
+    fn add_field(&mut self, field: &str, value: &[u8]) {
         if field.eq_ignore_ascii_case("Transfer-Encoding") {
-            *self = Self::Unclear;
+            *self = Self::Ambiguous;
         } else if field.eq_ignore_ascii_case("Content-Length") {
-            *self = match (*self, digits(value)) {
+            *self = match (*self, parse_decimal(value)) {
                 (Self::None, Some(length)) => Self::Known(length),
                 (Self::Known(known), Some(length)) if known == length => *self,
-                _ => Self::Unclear,
+                _ => Self::Ambiguous,
             };
         }
     }
 
-    const fn whole(self) -> Option<u64> {
+    const fn known(self) -> Option<u64> {
         match self {
             Self::Known(length) => Some(length),
-            Self::None | Self::Unclear => None,
+            Self::None | Self::Ambiguous => None,
         }
     }
 }
 
 /// The `Date` fields of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dates<'a> {
+enum DateFields<'a> {
     None,
     One(&'a [u8]),
     Conflicting { first: &'a [u8], second: &'a [u8] },
 }
 
-impl<'a> Dates<'a> {
-    fn and(self, value: &'a [u8]) -> Self {
+impl<'a> DateFields<'a> {
+    fn with(self, value: &'a [u8]) -> Self {
         match self {
             Self::None => Self::One(value),
             Self::One(first) if !same_date(first, value) => {
@@ -407,23 +407,24 @@ fn same_date(a: &[u8], b: &[u8]) -> bool {
 }
 
 fn parse_age(value: &[u8]) -> Duration {
-    digits(value).map_or(LARGEST_AGE, Duration::from_secs).min(LARGEST_AGE)
+    parse_decimal(value).map_or(MAX_AGE, Duration::from_secs).min(MAX_AGE)
 }
 
 /// A number without a sign.
-fn digits(value: &[u8]) -> Option<u64> {
+fn parse_decimal(value: &[u8]) -> Option<u64> {
     // `parse` would take a sign.
     let text = std::str::from_utf8(value).ok()?;
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-fn printable_start(value: &[u8]) -> Option<&str> {
-    let printable = value.iter().take(MAX_SERVER).take_while(|byte| matches!(byte, b' '..=b'~'));
+fn printable_prefix(value: &[u8]) -> Option<&str> {
+    let printable =
+        value.iter().take(MAX_SERVER_BYTES).take_while(|byte| matches!(byte, b' '..=b'~'));
     let text = std::str::from_utf8(&value[..printable.count()]).ok()?.trim_ascii_end();
     (!text.is_empty()).then_some(text)
 }
 
-fn refusal(error: httparse::Error) -> Error {
+fn parse_error(error: httparse::Error) -> Error {
     let reason = match error {
         httparse::Error::TooManyHeaders => {
             return Error::HeadTooLarge { limit: MAX_HEADERS, what: "header fields" };
@@ -440,7 +441,7 @@ fn refusal(error: httparse::Error) -> Error {
 
 /// Where the search for the end of a head has come to, as positions in the buffer.
 #[derive(Debug, Clone, Default)]
-struct Scan {
+struct HeadScanner {
     /// The response begins here, with its interim heads. Everything before it has been given out.
     response: usize,
     /// The head looked at begins here.
@@ -451,7 +452,7 @@ struct Scan {
     failed: Option<Error>,
 }
 
-impl Scan {
+impl HeadScanner {
     fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<ResponseHead<'a>>, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -488,12 +489,12 @@ impl Scan {
                 [b'\n', ..] => self.head += 1,
                 [b'\r', b'\n', ..] => self.head += 2,
                 [] | [b'\r'] => return Ok(None),
-                start if begins_http(start)? => break,
+                start if has_http_prefix(start)? => break,
                 _ => return Ok(None),
             }
         }
         self.searched = self.searched.max(self.head);
-        if let Some(end) = behind_empty_line(&bytes[self.searched..]) {
+        if let Some(end) = find_empty_line_end(&bytes[self.searched..]) {
             return Ok(Some(self.searched + end));
         }
         // One that is not whole yet has begun in the last two bytes.
@@ -513,7 +514,7 @@ impl Scan {
     }
 
     /// The first `by` bytes have left the buffer.
-    fn shift(&mut self, by: usize) {
+    fn discard_front(&mut self, by: usize) {
         for position in [&mut self.response, &mut self.head, &mut self.searched] {
             *position = position.saturating_sub(by);
         }
@@ -521,7 +522,7 @@ impl Scan {
 }
 
 /// The position behind the first empty line that has a line before it.
-fn behind_empty_line(bytes: &[u8]) -> Option<usize> {
+fn find_empty_line_end(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
     // All places of a block at once, without a branch for each: the compiler makes vectors of it.
     let begins_nowhere = |block: &&[u8]| {
@@ -540,14 +541,14 @@ fn behind_empty_line(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether the bytes begin an HTTP/1 response; `false` while they are too few to tell.
-fn begins_http(bytes: &[u8]) -> Result<bool, Error> {
+fn has_http_prefix(bytes: &[u8]) -> Result<bool, Error> {
     let agrees = |start: &[Option<u8>]| {
         bytes.iter().zip(start).all(|(byte, expected)| expected.is_none_or(|e| *byte == e))
     };
     if bytes.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected) {
         return Ok(true);
     }
-    match OTHERS.iter().find(|(start, _)| agrees(start)) {
+    match OTHER_PROTOCOLS.iter().find(|(start, _)| agrees(start)) {
         Some((start, looks_like)) if bytes.len() >= start.len() => {
             Err(Error::NotHttp { looks_like })
         }
@@ -557,7 +558,7 @@ fn begins_http(bytes: &[u8]) -> Result<bool, Error> {
 }
 
 /// How what is not HTTP/1 begins (`None`: with any byte), and what it is.
-const OTHERS: &[(&[Option<u8>], &str)] = &[
+const OTHER_PROTOCOLS: &[(&[Option<u8>], &str)] = &[
     // A TLS record, RFC 8446, section 5.1: an alert, a handshake.
     (&[Some(0x15), Some(0x03)], TLS),
     (&[Some(0x16), Some(0x03)], TLS),
@@ -571,11 +572,11 @@ const TLS: &str = "looks like TLS (https), which is not supported";
 const HTTP2: &str = "looks like HTTP/2";
 
 /// Enough for the head of nearly every response.
-const INITIAL_BUFFER: usize = 4096;
+const INITIAL_BUFFER_BYTES: usize = 4096;
 /// RFC 9111, section 1.2.2.
-const LARGEST_AGE: Duration = Duration::from_secs(1 << 31);
+const MAX_AGE: Duration = Duration::from_secs(1 << 31);
 /// Bytes kept of a `Server` field.
-const MAX_SERVER: usize = 128;
+const MAX_SERVER_BYTES: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -619,7 +620,7 @@ mod tests {
                 let ends = [&b"\n\n"[..], b"\n\r\n"];
                 ends.iter().find(|end| bytes[at..].starts_with(end)).map(|end| at + end.len())
             });
-            prop_assert_eq!(behind_empty_line(&bytes), one_by_one);
+            prop_assert_eq!(find_empty_line_end(&bytes), one_by_one);
         }
     }
 
@@ -630,7 +631,7 @@ mod tests {
             assert_eq!(head.date(), Ok(monday()));
             assert_eq!(head.server(), Some("nginx/1.22.1"));
             assert_eq!(head.age(), None);
-            assert!(head.persistent());
+            assert!(head.is_persistent());
         });
     }
 
@@ -640,7 +641,7 @@ mod tests {
             assert_eq!(head.status(), 200);
             assert_eq!(head.date(), Ok(monday()));
             assert_eq!(head.server(), Some("Apache/2.4.62 (Debian)"));
-            assert!(!head.persistent());
+            assert!(!head.is_persistent());
         });
     }
 
@@ -796,7 +797,7 @@ mod tests {
         ] {
             let fields = fields.iter().map(|field| format!("{field}\r\n")).collect::<String>();
             check(format!("HTTP/{version} 200 OK\r\n{fields}\r\n").as_bytes(), |head| {
-                assert_eq!(head.persistent(), persistent, "HTTP/{version} {fields:?}");
+                assert_eq!(head.is_persistent(), persistent, "HTTP/{version} {fields:?}");
             });
         }
     }
@@ -950,7 +951,7 @@ mod tests {
     fn bytes_behind_a_head_are_leftover() {
         let mut reader = ResponseReader::new();
         reader.feed(&[NGINX, b"<html>"].concat());
-        assert_eq!(reader.head().map(|head| head.map(|h| h.is_followed())), Ok(Some(true)));
+        assert_eq!(reader.head().map(|head| head.map(|h| h.has_trailing_bytes())), Ok(Some(true)));
         assert!(reader.has_leftover());
         assert_eq!(reader.eof(), Error::Closed { received: 6 });
         let error = Error::NotHttp { looks_like: "does not begin with HTTP/1" };
@@ -963,7 +964,7 @@ mod tests {
         let wire = [&head, &b"HTTP/"[..], &head, b"\r\n\r\nX", NGINX].concat();
         for size in 1..=wire.len() {
             let mut reader = ResponseReader::new();
-            let (mut left, mut lengths) = (0, Vec::new());
+            let (mut left, mut body_length) = (0, Vec::new());
             for piece in wire.chunks(size) {
                 reader.feed(piece);
                 loop {
@@ -971,14 +972,15 @@ mod tests {
                     if left > 0 {
                         break;
                     }
-                    let Some((head, rest)) = reader.answer(true).expect("well-formed") else {
+                    let Some((head, rest)) = reader.next_response(true).expect("well-formed")
+                    else {
                         break;
                     };
-                    lengths.push(head.body);
+                    body_length.push(head.body);
                     left = rest.expect("a length");
                 }
             }
-            assert_eq!(lengths, [Some(5), Some(5), Some(153)], "in pieces of {size}");
+            assert_eq!(body_length, [Some(5), Some(5), Some(153)], "in pieces of {size}");
             assert_eq!((left, reader.has_leftover()), (153, false));
         }
     }
@@ -1033,7 +1035,7 @@ mod tests {
             reader.feed(NGINX);
             assert_eq!(reader.head(), error);
         }
-        assert_eq!(reader.buffer.len(), INITIAL_BUFFER);
+        assert_eq!(reader.buffer.len(), INITIAL_BUFFER_BYTES);
         reader.clear();
         assert!(!reader.has_leftover());
         reader.feed(NGINX);
@@ -1051,14 +1053,14 @@ mod tests {
             }
             assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
         }
-        assert_eq!((reader.buffer.as_ptr(), reader.buffer.len()), (buffer, INITIAL_BUFFER));
+        assert_eq!((reader.buffer.as_ptr(), reader.buffer.len()), (buffer, INITIAL_BUFFER_BYTES));
     }
 
     #[test]
     fn more_filled_than_there_is_space_for_is_cut() {
         let mut reader = ResponseReader::new();
         reader.filled(usize::MAX);
-        assert_eq!(reader.eof(), Error::Closed { received: INITIAL_BUFFER });
+        assert_eq!(reader.eof(), Error::Closed { received: INITIAL_BUFFER_BYTES });
     }
 
     #[test]
@@ -1135,8 +1137,8 @@ mod tests {
             match reader.head() {
                 Ok(None) => break,
                 Ok(Some(head)) => {
-                    let alone = ResponseHead { followed: false, ..head };
-                    seen.push(format!("Ok {alone:?} {:?}", head.date()));
+                    let single = ResponseHead { has_trailing_bytes: false, ..head };
+                    seen.push(format!("Ok {single:?} {:?}", head.date()));
                 }
                 Err(error) => {
                     seen.push(format!("Err {error}"));
@@ -1151,7 +1153,7 @@ mod tests {
         let mut reader = ResponseReader::new();
         reader.feed(response);
         let head = reader.head().expect("well-formed").expect("whole");
-        assert!(!head.is_followed());
+        assert!(!head.has_trailing_bytes());
         look(head);
         assert!(!reader.has_leftover());
     }

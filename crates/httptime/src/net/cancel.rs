@@ -30,7 +30,7 @@ pub struct Canceller(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    wish: AtomicU8,
+    requested: AtomicU8,
     /// One byte in it, never read, wakes everyone who polls the other end.
     sender: UnixStream,
     receiver: UnixStream,
@@ -38,7 +38,7 @@ struct Shared {
 
 /// How a measurement is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum StopRequest {
     /// Nothing that was measured counts.
     Cancel,
     /// What was measured counts.
@@ -53,18 +53,18 @@ impl Canceller {
     pub fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
-        Ok(Self(Arc::new(Shared { wish: AtomicU8::new(NONE), sender, receiver })))
+        Ok(Self(Arc::new(Shared { requested: AtomicU8::new(NONE), sender, receiver })))
     }
 
     /// Ends the measurement; it fails with [`Error::Cancelled`](crate::Error::Cancelled). Neither locks nor allocates: one store
     /// and one `write`, so it may be called in a signal handler.
     pub fn cancel(&self) {
-        self.ask(CANCEL);
+        self.request_stop(CANCEL);
     }
 
     /// Ends the measurement with what has been measured by then. As safe as [`cancel`](Self::cancel), which has precedence.
     pub fn finish(&self) {
-        self.ask(FINISH);
+        self.request_stop(FINISH);
     }
 
     /// Cancels when it is dropped, unless it is [disarmed](DropGuard::disarm).
@@ -72,8 +72,8 @@ impl Canceller {
         DropGuard(Some(self.clone()))
     }
 
-    fn ask(&self, wish: u8) {
-        if self.0.wish.fetch_max(wish, Ordering::SeqCst) == NONE {
+    fn request_stop(&self, requested: u8) {
+        if self.0.requested.fetch_max(requested, Ordering::SeqCst) == NONE {
             // It can only fail with the buffer full, which wakes as well.
             let _ = rustix::io::write(&self.0.sender, &[1]);
         }
@@ -82,14 +82,14 @@ impl Canceller {
     /// Whether [`cancel`](Self::cancel) has been called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.wish() == Some(Wish::Cancel)
+        self.stop_request() == Some(StopRequest::Cancel)
     }
 
-    pub(super) fn wish(&self) -> Option<Wish> {
-        match self.0.wish.load(Ordering::SeqCst) {
+    pub(super) fn stop_request(&self) -> Option<StopRequest> {
+        match self.0.requested.load(Ordering::SeqCst) {
             NONE => None,
-            FINISH => Some(Wish::Finish),
-            _ => Some(Wish::Cancel),
+            FINISH => Some(StopRequest::Finish),
+            _ => Some(StopRequest::Cancel),
         }
     }
 

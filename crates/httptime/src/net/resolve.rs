@@ -8,9 +8,9 @@ use std::thread;
 
 /// Turns a host and a port into addresses: the system's resolver, or the caller's.
 #[derive(Clone)]
-pub(crate) struct Resolver(Arc<Lookup>);
+pub(crate) struct Resolver(Arc<LookupFn>);
 
-type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+type LookupFn = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 impl Resolver {
     pub(crate) fn new(
@@ -37,19 +37,19 @@ impl fmt::Debug for Resolver {
 /// A resolver blocks for as long as it likes, so each lookup runs on a thread of its own. When nobody waits for it any more,
 /// that thread is left behind, and ends when the resolver lets it.
 #[derive(Debug, Default)]
-pub(super) struct Lookups {
-    answers: Arc<Mutex<Vec<Answer>>>,
+pub(super) struct PendingLookups {
+    answers: Arc<Mutex<Vec<LookupResult>>>,
     /// One byte in it for each answer.
     wake: Option<(UnixStream, UnixStream)>,
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct LookupResult {
     pub(super) server: usize,
     pub(super) addresses: io::Result<Vec<SocketAddr>>,
 }
 
-impl Lookups {
+impl PendingLookups {
     /// Begins a lookup.
     pub(super) fn start(
         &mut self,
@@ -67,7 +67,7 @@ impl Lookups {
         let answers = Arc::clone(&self.answers);
         let lookup = move || {
             let addresses = (resolver.0)(&host, port);
-            let answer = Answer { server, addresses };
+            let answer = LookupResult { server, addresses };
             answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
             // It can only fail when nobody waits any more, or with the buffer full, which wakes as well.
             let _ = rustix::io::write(&sender, &[1]);
@@ -76,7 +76,7 @@ impl Lookups {
     }
 
     /// An answer that has come.
-    pub(super) fn take(&self) -> Option<Answer> {
+    pub(super) fn take(&self) -> Option<LookupResult> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
@@ -86,7 +86,7 @@ impl Lookups {
     }
 
     /// Takes in that it was ready.
-    pub(super) fn acknowledge(&self) {
+    pub(super) fn clear_readiness(&self) {
         if let Some((_, receiver)) = &self.wake {
             let _ = rustix::io::read(receiver, &mut [0; 64]);
         }

@@ -2,9 +2,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::clock;
-use super::kernel::{self, Departure, Enabled};
-use crate::session::KernelTimes;
-use crate::time::{ClockTie, Timestamp};
+use super::kernel::{self, EnabledTimestamps, TransmitTimestamp};
+use crate::session::KernelTimestamps;
+use crate::time::{CrossTimestamp, Timestamp};
 
 /// Asks the kernel when bytes leave and arrive on a TCP connection, for a driver with sockets of its own.
 ///
@@ -45,9 +45,9 @@ pub struct SocketTimestamps {
     /// The most bytes that leave in one segment.
     segment: usize,
     /// Both clocks as they were last read.
-    latest: ClockTie,
+    latest: CrossTimestamp,
     /// The same, before the latest write.
-    before: ClockTie,
+    before: CrossTimestamp,
     /// Bytes written so far, modulo 2³².
     written: u32,
     write: LatestWrite,
@@ -72,8 +72,8 @@ impl SocketTimestamps {
     /// # Errors
     /// When the system cannot do it.
     pub fn enable(socket: impl AsFd) -> io::Result<Self> {
-        let Enabled { segment } = kernel::enable(socket.as_fd())?;
-        let now = clock::tie();
+        let EnabledTimestamps { segment } = kernel::enable(socket.as_fd())?;
+        let now = clock::cross_timestamp();
         Ok(Self {
             segment,
             latest: now,
@@ -118,7 +118,7 @@ impl SocketTimestamps {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     if error.kind() == io::ErrorKind::WouldBlock {
-                        self.take_reports(socket);
+                        self.read_transmit_reports(socket);
                     }
                     return Err(error);
                 }
@@ -127,19 +127,19 @@ impl SocketTimestamps {
     }
 
     /// What the kernel said about the latest write and the latest read. Reads both clocks.
-    pub fn times(&mut self, socket: impl AsFd) -> KernelTimes {
+    pub fn times(&mut self, socket: impl AsFd) -> KernelTimestamps {
         if matches!(self.write, LatestWrite::Written(_)) {
-            self.take_reports(socket);
+            self.read_transmit_reports(socket);
         }
-        self.latest = clock::tie();
+        self.latest = clock::cross_timestamp();
         let departed = match self.write {
             LatestWrite::Departed(at) => Some(at),
             LatestWrite::Written(_) | LatestWrite::Split => None,
         };
-        KernelTimes::new(departed, self.arrived, self.before, self.latest)
+        KernelTimestamps::new(departed, self.arrived, self.before, self.latest)
     }
 
-    fn take_reports(&mut self, socket: impl AsFd) {
+    fn read_transmit_reports(&mut self, socket: impl AsFd) {
         for _ in 0..MAX_REPORTS {
             match kernel::next_departure(socket.as_fd()) {
                 None => return,
@@ -149,7 +149,7 @@ impl SocketTimestamps {
     }
 
     /// Only the first transmission counts. A retransmitted request may have been read already.
-    fn departed(&mut self, departure: Departure) {
+    fn departed(&mut self, departure: TransmitTimestamp) {
         if matches!(self.write, LatestWrite::Written(key) if key == departure.key) {
             self.write = LatestWrite::Departed(departure.at);
         }
@@ -255,13 +255,13 @@ mod tests {
     }
 
     /// Has everything that comes for `stream` dropped, as if the network had lost it.
-    fn lose_all(stream: &TcpStream) -> io::Result<()> {
+    fn drop_incoming(stream: &TcpStream) -> io::Result<()> {
         // BPF_RET: keep the first 0 bytes.
         let drop_it = SockFilter::new(0x06, 0, 0, 0);
         SockRef::from(stream).attach_filter(&[drop_it])
     }
 
-    fn lose_nothing(stream: &TcpStream) -> io::Result<()> {
+    fn accept_incoming(stream: &TcpStream) -> io::Result<()> {
         SockRef::from(stream).detach_filter()
     }
 
@@ -316,18 +316,18 @@ mod tests {
     #[test]
     fn a_request_sent_again_was_sent_the_first_time() -> io::Result<()> {
         let (mut wire, mut far) = connected()?;
-        lose_all(&far)?;
+        drop_incoming(&far)?;
         send(&mut wire)?;
         thread::sleep(PAUSE);
         let lost = clock::now();
-        lose_nothing(&far)?;
+        accept_incoming(&far)?;
         read_request(&mut far)?;
         let read = clock::now();
         assert!(read.saturating_since(lost) > PAUSE, "it was not lost");
         far.write_all(b"answer")?;
         receive(&mut wire, 6)?;
         // What is said of the second time is heard and makes no difference.
-        wire.timestamps.take_reports(&wire.stream);
+        wire.timestamps.read_transmit_reports(&wire.stream);
         let times = wire.times();
         let (departed, arrived) = both(&times);
         assert!(departed < lost && arrived > read, "{times:?}");
@@ -346,12 +346,12 @@ mod tests {
         let (mut wire, mut far) = connected()?;
         send(&mut wire)?;
         read_request(&mut far)?;
-        lose_all(&wire.stream)?;
+        drop_incoming(&wire.stream)?;
         let answered = clock::now();
         far.write_all(b"answer")?;
         thread::sleep(PAUSE);
         let lost = clock::now();
-        lose_nothing(&wire.stream)?;
+        accept_incoming(&wire.stream)?;
         receive(&mut wire, 6)?;
         let times = wire.times();
         let (departed, arrived) = both(&times);
@@ -385,7 +385,7 @@ mod tests {
             poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map(|_| fds[0].revents())
         };
         assert_eq!(ready(&wire)?, PollFlags::ERR);
-        wire.timestamps.take_reports(&wire.stream);
+        wire.timestamps.read_transmit_reports(&wire.stream);
         assert_eq!(ready(&wire)?, PollFlags::empty());
         far.read_exact(&mut [0; 2 * REQUEST.len()])?;
         Ok(())

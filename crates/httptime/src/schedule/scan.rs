@@ -21,30 +21,30 @@ impl Schedule for Scan {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        self.sweep.settle(progress.scheduled());
-        let known = progress.unknown().zip(progress.round_trip_base());
-        let window = known.and_then(|(unknown, base)| within(unknown, base));
+        self.sweep.confirm_sent(progress.scheduled());
+        let known = progress.remaining_uncertainty().zip(progress.round_trip_base());
+        let window = known.and_then(|(unknown, base)| narrowed_by_base(unknown, base));
         if let Some(window) = window.filter(|_| !bisect::is_enough(view)) {
             let aim = |offset, from| progress.aim(offset, from);
-            let requests = |_, width| carried(view, width, 1).min(REQUESTS);
+            let requests = |_, width| requests_in_window(view, width, 1).min(REQUESTS);
             let plan = self.sweep.plan(view, &aim, window, view.earliest(), 1, requests);
             if let Some(plan) = plan {
                 return plan;
             }
         }
-        self.sweep.interrupt();
+        self.sweep.abort();
         Bisect.plan(view)
     }
 }
 
 /// What is left if each way takes half of the base round trip: that much is known at either end.
-pub(super) fn within(unknown: Interval, base: Duration) -> Option<Interval> {
+pub(super) fn narrowed_by_base(unknown: Interval, base: Duration) -> Option<Interval> {
     let half = Offset::from(base / 2);
     Interval::new(unknown.lower().saturating_add(half), unknown.upper().saturating_sub(half))
 }
 
 /// How many requests this many connections can carry while the window lasts.
-pub(super) fn carried(view: &View<'_>, width: Duration, connections: u32) -> u32 {
+pub(super) fn requests_in_window(view: &View<'_>, width: Duration, connections: u32) -> u32 {
     let progress = view.progress();
     let turns = |each: Duration| {
         let turns = width.as_nanos() / each.as_nanos().max(1);
@@ -52,8 +52,8 @@ pub(super) fn carried(view: &View<'_>, width: Duration, connections: u32) -> u32
     };
     let kept = turns(progress.round_trip_median().unwrap_or_default());
     let reopened = progress.reopening_interval().map_or(u32::MAX, turns);
-    let carried = kept.saturating_mul(connections).min(reopened);
-    carried.max(connections)
+    let requests_in_window = kept.saturating_mul(connections).min(reopened);
+    requests_in_window.max(connections)
 }
 
 /// Requests through flip after flip.
@@ -77,7 +77,7 @@ struct Flip {
 
 impl Sweep {
     /// A plan counts once its request has left, and then this says so; one that could not be kept is forgotten.
-    pub(super) fn settle(&mut self, requests: u32) -> bool {
+    pub(super) fn confirm_sent(&mut self, requests: u32) -> bool {
         let left = requests > self.requests;
         if left {
             self.requests = requests;
@@ -87,7 +87,7 @@ impl Sweep {
     }
 
     /// The next request goes elsewhere: a sweep that is under way ends.
-    pub(super) fn interrupt(&mut self) {
+    pub(super) fn abort(&mut self) {
         self.planned = Flip { opens: None, ..self.current };
     }
 
@@ -104,7 +104,7 @@ impl Sweep {
         requests: impl FnOnce(u32, Duration) -> u32,
     ) -> Option<Plan> {
         let progress = view.progress();
-        if progress.outstanding() >= connections {
+        if progress.scheduled_in_flight() >= connections {
             return Some(Plan::AwaitReply);
         }
         let width = window.width().min(ALMOST_A_SECOND);
@@ -125,7 +125,7 @@ impl Sweep {
         if at <= opens.saturating_add(width) {
             return Some(Plan::SendAt(at));
         }
-        if progress.outstanding() > 0 {
+        if progress.scheduled_in_flight() > 0 {
             return Some(Plan::AwaitReply);
         }
         // This one is used up.

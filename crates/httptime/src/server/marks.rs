@@ -4,10 +4,10 @@
 /// [`ResponseHead::marks`](crate::http::ResponseHead::marks) gives them; an [`Exchange`](crate::Exchange) keeps them. The default
 /// is that of a head of which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Marks {
-    order: Order,
+pub struct HeadMarks {
+    order: FieldOrder,
     /// As Apache writes a `Date` of its own: `Date` and `Server` first, and `Content-Type` behind `Connection`.
-    is_typed_late: bool,
+    has_late_content_type: bool,
     servers: u8,
     vias: u8,
     hits: u8,
@@ -15,7 +15,7 @@ pub struct Marks {
 
 /// How `Server` and `Date` stand to each other. The later variants prove what the earlier ones do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) enum Order {
+pub(crate) enum FieldOrder {
     /// One is missing, or there are several.
     #[default]
     Unknown,
@@ -27,11 +27,12 @@ pub(crate) enum Order {
     ServerThenDate,
 }
 
-impl Marks {
+impl HeadMarks {
     /// As a number, for programs in other languages that hand it back to [`from_bits`](Self::from_bits). 0 is the default.
     #[must_use]
     pub fn bits(self) -> u32 {
-        let order = self.order as u8 | if self.is_typed_late { TYPED_LATE } else { 0 };
+        let order =
+            self.order as u8 | if self.has_late_content_type { LATE_CONTENT_TYPE } else { 0 };
         u32::from_be_bytes([order, self.servers, self.vias, self.hits])
     }
 
@@ -39,17 +40,17 @@ impl Marks {
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         let [order, servers, vias, hits] = bits.to_be_bytes();
-        let is_typed_late = order & TYPED_LATE != 0;
-        let order = match order & !TYPED_LATE {
-            1 => Order::DateFirst,
-            2 => Order::ServerFirst,
-            3 => Order::ServerThenDate,
-            _ => Order::Unknown,
+        let has_late_content_type = order & LATE_CONTENT_TYPE != 0;
+        let order = match order & !LATE_CONTENT_TYPE {
+            1 => FieldOrder::DateFirst,
+            2 => FieldOrder::ServerFirst,
+            3 => FieldOrder::ServerThenDate,
+            _ => FieldOrder::Unknown,
         };
-        Self { order, is_typed_late, servers, vias, hits }
+        Self { order, has_late_content_type, servers, vias, hits }
     }
 
-    pub(crate) const fn order(self) -> Order {
+    pub(crate) const fn order(self) -> FieldOrder {
         self.order
     }
 
@@ -57,28 +58,28 @@ impl Marks {
         self.servers > 1
     }
 
-    pub(crate) const fn is_typed_late(self) -> bool {
-        self.is_typed_late
+    pub(crate) const fn has_late_content_type(self) -> bool {
+        self.has_late_content_type
     }
 
     /// Proxies that name themselves.
-    pub(crate) const fn vias(self) -> u8 {
+    pub(crate) const fn via_count(self) -> u8 {
         self.vias
     }
 
     /// Caches that say that they had the response.
-    pub(crate) const fn hits(self) -> u8 {
+    pub(crate) const fn cache_hits(self) -> u8 {
         self.hits
     }
 }
 
-/// Beside the order in [`Marks::bits`].
-const TYPED_LATE: u8 = 0x10;
+/// Beside the order in [`HeadMarks::bits`].
+const LATE_CONTENT_TYPE: u8 = 0x10;
 
-/// Reads [`Marks`], field by field.
+/// Reads [`HeadMarks`], field by field.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct MarksReader {
-    marks: Marks,
+pub(crate) struct HeadMarksReader {
+    marks: HeadMarks,
     server_at: usize,
     date_at: usize,
     dates: u8,
@@ -89,7 +90,7 @@ pub(crate) struct MarksReader {
     vias: usize,
 }
 
-impl MarksReader {
+impl HeadMarksReader {
     /// Field number `at` is `Server`.
     pub(crate) fn server(&mut self, at: usize) {
         self.server_at = at - self.vias;
@@ -135,17 +136,17 @@ impl MarksReader {
     }
 
     /// What was read.
-    pub(crate) fn marks(self) -> Marks {
+    pub(crate) fn marks(self) -> HeadMarks {
         let order = match (self.marks.servers, self.dates, self.server_at, self.date_at) {
-            (1, 1, 0, 1) => Order::ServerThenDate,
-            (1, 1, server, date) if server < date => Order::ServerFirst,
-            (1, 1, ..) => Order::DateFirst,
-            _ => Order::Unknown,
+            (1, 1, 0, 1) => FieldOrder::ServerThenDate,
+            (1, 1, server, date) if server < date => FieldOrder::ServerFirst,
+            (1, 1, ..) => FieldOrder::DateFirst,
+            _ => FieldOrder::Unknown,
         };
-        let are_first = order == Order::DateFirst && (self.date_at, self.server_at) == (0, 1);
-        let is_typed_late =
+        let are_first = order == FieldOrder::DateFirst && (self.date_at, self.server_at) == (0, 1);
+        let has_late_content_type =
             are_first && self.connection_at.is_some() && self.content_type_at > self.connection_at;
-        Marks { order, is_typed_late, ..self.marks }
+        HeadMarks { order, has_late_content_type, ..self.marks }
     }
 }
 
@@ -167,7 +168,7 @@ fn is_hit(member: &[u8]) -> bool {
     words(member)
         .take_while(|word| !is_name(word))
         .flat_map(|word| word.split(|byte| !byte.is_ascii_alphanumeric()))
-        .any(|part| ends_with_hit(part) || STORED.iter().any(|it| part.eq_ignore_ascii_case(it)))
+        .any(|part| ends_with_hit(part) || HIT_WORDS.iter().any(|it| part.eq_ignore_ascii_case(it)))
 }
 
 fn ends_with_hit(part: &[u8]) -> bool {
@@ -175,7 +176,7 @@ fn ends_with_hit(part: &[u8]) -> bool {
 }
 
 /// Other words for a response out of the cache.
-const STORED: &[&[u8]] = &[b"stale", b"updating", b"revalidated", b"cached"];
+const HIT_WORDS: &[&[u8]] = &[b"stale", b"updating", b"revalidated", b"cached"];
 
 /// `ExampleCache; hit; ttl=30`. A response that several requests share (`collapsed`) is older than the later ones.
 fn is_status_hit(member: &[u8]) -> bool {

@@ -30,7 +30,7 @@ pub(super) struct Connection {
     /// Why an address tried before the present one did not answer.
     failure: Option<Error>,
     /// Opened for checks.
-    is_spare: bool,
+    is_for_checks: bool,
     /// When it became ready.
     ready_at: LocalInstant,
     /// When the latest request was put into the output.
@@ -108,7 +108,7 @@ pub(super) enum Outcome {
 
 /// What came of bytes.
 #[derive(Debug)]
-pub(super) enum Received<'a> {
+pub(super) enum ReceiveOutcome<'a> {
     /// The head of the response to a request of this method. `is_first`: no response came before it on this connection. `is_kept`: the connection can take the next request, once the body
     /// has come.
     Answered {
@@ -121,7 +121,7 @@ pub(super) enum Received<'a> {
     Other(Outcome),
 }
 
-impl From<Outcome> for Received<'_> {
+impl From<Outcome> for ReceiveOutcome<'_> {
     fn from(outcome: Outcome) -> Self {
         Self::Other(outcome)
     }
@@ -144,14 +144,14 @@ impl Connection {
             state: State::Closed,
             layer,
             reader: ResponseReader::new(),
-            wire: Vec::with_capacity(BUFFER),
+            wire: Vec::with_capacity(BUFFER_BYTES),
             written: 0,
             is_blocked: false,
             is_to_close: false,
             has_request: false,
-            plaintext: Vec::with_capacity(BUFFER),
+            plaintext: Vec::with_capacity(BUFFER_BYTES),
             failure: None,
-            is_spare: false,
+            is_for_checks: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
             requested_at: LocalInstant::from_nanos(0),
@@ -176,8 +176,8 @@ impl Connection {
     }
 
     /// Whether it was opened for checks.
-    pub(super) const fn is_spare(&self) -> bool {
-        self.is_spare
+    pub(super) const fn is_for_checks(&self) -> bool {
+        self.is_for_checks
     }
 
     /// Whether it can take its first request.
@@ -187,7 +187,7 @@ impl Connection {
 
     /// Whether it can take a request, and is open for those that are no checks.
     pub(super) const fn is_ready_for_any(&self) -> bool {
-        self.is_ready() && !self.is_spare
+        self.is_ready() && !self.is_for_checks
     }
 
     /// When it became ready.
@@ -243,7 +243,7 @@ impl Connection {
     }
 
     /// Whether the driver is to close its socket. Asked once.
-    pub(super) fn take_close(&mut self) -> bool {
+    pub(super) fn take_close_request(&mut self) -> bool {
         std::mem::take(&mut self.is_to_close)
     }
 
@@ -253,7 +253,7 @@ impl Connection {
     }
 
     /// Whether there are bytes for which the driver waits until the socket is writable.
-    pub(super) fn waits_to_write(&self) -> bool {
+    pub(super) fn is_waiting_to_write(&self) -> bool {
         self.is_blocked && self.has_unsent()
     }
 
@@ -273,14 +273,14 @@ impl Connection {
     /// Has the driver connect: see [`take_pending`](Self::take_pending).
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
-        self.is_spare = false;
+        self.is_for_checks = false;
         self.state = State::Pending(opening);
     }
 
     /// The same, for a check.
-    pub(super) fn begin_spare(&mut self, opening: Opening) {
+    pub(super) fn begin_for_check(&mut self, opening: Opening) {
         self.begin(opening);
-        self.is_spare = true;
+        self.is_for_checks = true;
     }
 
     /// Whether the driver is to connect.
@@ -343,7 +343,7 @@ impl Connection {
         now: LocalInstant,
     ) -> Result<(), Error> {
         if !self.has_unsent() {
-            self.clear_wire();
+            self.clear_buffers();
         }
         self.requested_at = now;
         self.has_request = true;
@@ -351,7 +351,7 @@ impl Connection {
         self.layer.send(target.request(method), &mut self.wire)
     }
 
-    fn clear_wire(&mut self) {
+    fn clear_buffers(&mut self) {
         self.wire.clear();
         self.written = 0;
     }
@@ -366,25 +366,25 @@ impl Connection {
         let State::Connecting(opening) = self.state else { return Outcome::Nothing };
         self.layer = new_layer();
         if let Some(connect) = target.connect() {
-            self.clear_wire();
+            self.clear_buffers();
             self.wire.extend_from_slice(connect);
             self.state = State::Tunnelling(opening);
             return Outcome::Nothing;
         }
-        self.start_layer(opening, now)
+        self.start_handshake(opening, now)
     }
 
     /// The way to the server is open, and nothing on it is unanswered.
-    fn start_layer(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
-        self.clear_wire();
+    fn start_handshake(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
+        self.clear_buffers();
         self.state = State::Handshaking(opening);
         if let Err(error) = self.layer.start(&mut self.wire) {
             return self.unusable(error);
         }
-        self.settle_layer(opening, now)
+        self.advance_handshake(opening, now)
     }
 
-    fn settle_layer(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
+    fn advance_handshake(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
         if !self.layer.is_open() || self.has_unsent() {
             return Outcome::Nothing;
         }
@@ -413,20 +413,20 @@ impl Connection {
             State::Busy { is_whole, .. } => *is_whole = false,
             State::Handshaking(opening) => {
                 let opening = *opening;
-                return (false, self.settle_layer(opening, at));
+                return (false, self.advance_handshake(opening, at));
             }
             _ => {}
         }
         (false, Outcome::Nothing)
     }
 
-    /// Bytes came. `had_success`: whether any response was used so far.
+    /// Bytes came. `has_success`: whether any response was used so far.
     pub(super) fn received(
         &mut self,
         bytes: &[u8],
-        had_success: bool,
+        has_success: bool,
         arrival: Arrival,
-    ) -> Received<'_> {
+    ) -> ReceiveOutcome<'_> {
         match self.state {
             State::Closed | State::Pending(_) | State::Connecting(_) => {
                 return Outcome::Nothing.into();
@@ -443,7 +443,7 @@ impl Connection {
         }
         if self.plaintext.is_empty() {
             return match self.state {
-                State::Handshaking(opening) => self.settle_layer(opening, arrival.at).into(),
+                State::Handshaking(opening) => self.advance_handshake(opening, arrival.at).into(),
                 _ => Outcome::Nothing.into(),
             };
         }
@@ -452,7 +452,7 @@ impl Connection {
             // Read before the request was written, and reported after it: a driver whose reports come late.
             State::Busy { sent, .. } if arrival.at < sent => {
                 self.close();
-                Outcome::Lost(Error::MalformedHead { reason: UNASKED }).into()
+                Outcome::Lost(Error::MalformedHead { reason: UNSOLICITED }).into()
             }
             State::Busy { sent, is_fresh, is_whole } => {
                 self.answer(sent, is_fresh, is_whole, arrival)
@@ -475,18 +475,18 @@ impl Connection {
                 Outcome::Dropped { was_used: true }.into()
             }
             _ => {
-                let is_turned_away = self.is_turned_away(had_success, arrival.at);
+                let is_rejected = self.is_rejected(has_success, arrival.at);
                 let error = match self.reader.head() {
                     Err(error) => error,
                     // The server says why it closes the connection.
                     Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
                         self.close();
-                        return match is_turned_away {
+                        return match is_rejected {
                             true => Outcome::Unusable(Error::Closed { received: 0 }).into(),
                             false => Outcome::Dropped { was_used: false }.into(),
                         };
                     }
-                    Ok(_) => Error::MalformedHead { reason: UNASKED },
+                    Ok(_) => Error::MalformedHead { reason: UNSOLICITED },
                 };
                 self.unusable(error).into()
             }
@@ -507,12 +507,12 @@ impl Connection {
             Ok(None) => return Outcome::Nothing,
             Ok(Some(head)) => match head.status() {
                 // Asked for nothing yet, it has opened nothing.
-                200..=299 if is_unsent || head.is_followed() => {
-                    Error::MalformedHead { reason: UNASKED }
+                200..=299 if is_unsent || head.has_trailing_bytes() => {
+                    Error::MalformedHead { reason: UNSOLICITED }
                 }
                 200..=299 => {
                     self.reader.clear();
-                    return self.start_layer(opening, now);
+                    return self.start_handshake(opening, now);
                 }
                 407 => Error::ProxyCredentials,
                 status => Error::ProxyRefused { status },
@@ -528,10 +528,10 @@ impl Connection {
         is_first: bool,
         is_whole: bool,
         mut arrival: Arrival,
-    ) -> Received<'_> {
+    ) -> ReceiveOutcome<'_> {
         let is_unsent = self.has_unsent();
         let method = self.method;
-        let (head, left) = match self.reader.answer(method.has_body()) {
+        let (head, left) = match self.reader.next_response(method.has_body()) {
             Ok(None) => return Outcome::Nothing.into(),
             Ok(Some((head, left))) if head.status() != REQUEST_TIMEOUT => (head, left),
             // Only fields that the head does not borrow from: the reader is cleared by the next connection.
@@ -553,9 +553,9 @@ impl Connection {
             kernel.departed = None;
         }
         // Bytes behind the head are a body that HEAD forbids, or more than the body: never to be read as the next response.
-        let is_clean = head.persistent() && !head.is_followed() && !is_unsent;
+        let is_clean = head.is_persistent() && !head.has_trailing_bytes() && !is_unsent;
         // To read more of a body would cost more than another connection.
-        let left = left.filter(|left| is_clean && *left <= MAX_BODY);
+        let left = left.filter(|left| is_clean && *left <= MAX_BODY_BYTES);
         self.state = match left {
             Some(0) => State::Ready { is_fresh: false },
             Some(left) => State::Draining { since: arrival.at, left },
@@ -568,18 +568,18 @@ impl Connection {
             self.written = 0;
         }
         let times = Times::new(sent, arrival);
-        Received::Answered { method, times, head, is_first, is_kept: left.is_some() }
+        ReceiveOutcome::Answered { method, times, head, is_first, is_kept: left.is_some() }
     }
 
     /// The other end closed the connection, or it broke (`error`). The driver has closed the socket.
     pub(super) fn closed(
         &mut self,
         error: Option<io::Error>,
-        had_success: bool,
+        has_success: bool,
         now: LocalInstant,
     ) -> Outcome {
         let phase = self.phase();
-        let is_turned_away = self.is_turned_away(had_success, now);
+        let is_rejected = self.is_rejected(has_success, now);
         let received = self.reader.eof();
         let is_untouched =
             matches!(received, Error::Closed { received: 0 }) && !self.layer.has_partial_record();
@@ -604,7 +604,7 @@ impl Connection {
             State::Tunnelling(_) | State::Handshaking(_) => {
                 Outcome::Unusable(reason(Phase::Tunnel))
             }
-            State::Ready { .. } if is_turned_away => Outcome::Unusable(reason(Phase::Connect)),
+            State::Ready { .. } if is_rejected => Outcome::Unusable(reason(Phase::Connect)),
             State::Ready { is_fresh } => Outcome::Dropped { was_used: !is_fresh },
             State::Draining { .. } => Outcome::Dropped { was_used: true },
             State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
@@ -616,9 +616,9 @@ impl Connection {
     }
 
     /// Whether a server that closes it now turns clients away. One that closes what has been idle for a while does not.
-    fn is_turned_away(&self, had_success: bool, now: LocalInstant) -> bool {
+    fn is_rejected(&self, has_success: bool, now: LocalInstant) -> bool {
         matches!(self.state, State::Ready { is_fresh: true })
-            && (!had_success || now.saturating_since(self.ready_at) < IDLE)
+            && (!has_success || now.saturating_since(self.ready_at) < MIN_IDLE)
     }
 
     /// Its [`deadline`](Self::deadline) has passed.
@@ -661,9 +661,9 @@ fn is_unreachable(error: &Error) -> bool {
 }
 
 /// The longest body that is read to keep a connection, in bytes.
-const MAX_BODY: u64 = 64 * 1024;
-const UNASKED: &str = "it began before the request was sent";
+const MAX_BODY_BYTES: u64 = 64 * 1024;
+const UNSOLICITED: &str = "it began before the request was sent";
 /// Room for a request, and for most responses.
-const BUFFER: usize = 4096;
+const BUFFER_BYTES: usize = 4096;
 /// A new connection that lives this long without a request was not turned away.
-const IDLE: Duration = Duration::from_secs(1);
+const MIN_IDLE: Duration = Duration::from_secs(1);

@@ -63,7 +63,7 @@ pub enum Event {
     /// The session is over.
     Ended {
         /// Why it failed; `None` if it has a result, which only the clocks at the end can still spoil
-        /// ([`ClockStepped`](Error::ClockStepped), [`ClockOrigin`](Error::ClockOrigin)).
+        /// ([`ClockStepped`](Error::ClockStepped), [`ClockMismatch`](Error::ClockMismatch)).
         error: Option<Error>,
     },
 }
@@ -101,11 +101,11 @@ pub(super) struct Events(VecDeque<Event>);
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self(VecDeque::with_capacity(CAPACITY))
+        Self(VecDeque::with_capacity(MAX_EVENTS))
     }
 
     pub(super) fn push(&mut self, event: Event) {
-        if self.0.len() == CAPACITY {
+        if self.0.len() == MAX_EVENTS {
             self.0.pop_front();
         }
         self.0.push_back(event);
@@ -117,4 +117,4 @@ impl Events {
 }
 
 /// More than a session has to say between two waits.
-const CAPACITY: usize = 16;
+const MAX_EVENTS: usize = 16;

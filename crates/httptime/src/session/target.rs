@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::error::Error;
-use crate::http::{Request, USER_AGENT, Wording};
+use crate::http::{Request, RequestSpec, USER_AGENT};
 use crate::method::Method;
 use crate::url::Url;
 
@@ -52,7 +52,7 @@ impl Target {
     ///
     /// # Errors
     /// As those.
-    pub fn of(url: Url, proxy: Option<Url>, tunnel: bool) -> Result<Self, Error> {
+    pub fn with_optional_proxy(url: Url, proxy: Option<Url>, tunnel: bool) -> Result<Self, Error> {
         match proxy {
             Some(proxy) => Self::via_proxy(url, proxy, tunnel),
             None => Self::new(url),
@@ -86,13 +86,14 @@ impl Target {
         let basic = proxy.as_ref().and_then(Url::authorization);
         let is_absolute = proxy.is_some() && !tunnel;
         let (authority, authority_with_port) = (url.authority(), url.authority_with_port());
-        let plain = Wording { user_agent: &user_agent, ..Wording::new(&authority, url.path()) };
-        let to_proxy = Wording { proxy_authorization: basic.as_deref(), ..plain };
+        let plain =
+            RequestSpec { user_agent: &user_agent, ..RequestSpec::new(&authority, url.path()) };
+        let to_proxy = RequestSpec { proxy_authorization: basic.as_deref(), ..plain };
         let connect = (proxy.is_some() && tunnel)
-            .then(|| Wording { authority: &authority_with_port, ..to_proxy }.connect())
+            .then(|| RequestSpec { authority: &authority_with_port, ..to_proxy }.connect())
             .transpose()?;
-        let request = if is_absolute { Wording { is_absolute, ..to_proxy } } else { plain };
-        let of = |method| Wording { method, ..request }.request();
+        let request = if is_absolute { RequestSpec { is_absolute, ..to_proxy } } else { plain };
+        let of = |method| RequestSpec { method, ..request }.request();
         let fallback = (method == Method::Auto).then(|| of(Method::Get)).transpose()?;
         let request = of(method)?;
         Ok(Self { url, proxy, tunnel, method, user_agent, connect, request, fallback })
@@ -124,7 +125,7 @@ impl Target {
     }
 
     /// The address, if the hop is named by one.
-    pub(super) fn literal(&self) -> Option<SocketAddr> {
+    pub(super) fn literal_address(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.hop().host().parse().ok()?;
         Some(SocketAddr::new(ip, self.hop().port()))
     }
@@ -153,7 +154,7 @@ impl Target {
     }
 
     /// Why a response to a request of this method is the proxy's own and not the server's, or may be.
-    pub(super) fn refusal(&self, method: Method, status: u16) -> Option<Error> {
+    pub(super) fn proxy_refusal(&self, method: Method, status: u16) -> Option<Error> {
         let is_forwarded = self.is_forwarded();
         match status {
             407 if is_forwarded => Some(Error::ProxyCredentials),

@@ -18,14 +18,14 @@ use httptime::{Error, Family, Method, Phase, Timestamping, Url};
 use serde::Deserialize;
 
 use crate::environment;
-use crate::written::Written;
+use crate::server_arg::ServerArg;
 
 /// Which servers to ask, on which path and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Servers {
     /// Server to ask: http://host[:port][/path], or a bare host
     #[arg(value_name = "URL", required = true)]
-    pub(crate) urls: Vec<Written>,
+    pub(crate) urls: Vec<ServerArg>,
 
     /// How many servers must answer and agree [default: more than half]
     ///
@@ -35,7 +35,7 @@ pub(crate) struct Servers {
     pub(crate) min_servers: Option<usize>,
 
     #[command(flatten)]
-    pub(crate) measuring: Measuring,
+    pub(crate) measure_options: MeasureOptions,
 
     #[command(flatten)]
     pub(crate) route: Route,
@@ -48,7 +48,7 @@ pub(crate) struct Route {
     ///
     /// In a user name or password write / as %2F, ? as %3F, # as %23 and % as %25.
     #[arg(short = 'x', long, value_name = "URL")]
-    pub(crate) proxy: Option<Written>,
+    pub(crate) proxy: Option<ServerArg>,
 
     /// Tunnel through the proxy (CONNECT), so that no cache on it can answer
     #[arg(short = 'p', long = "proxytunnel")]
@@ -59,7 +59,7 @@ pub(crate) struct Route {
     pub(crate) user_agent: Option<String>,
 
     #[command(flatten)]
-    pub(crate) family: OnlyFamily,
+    pub(crate) family: FamilyOptions,
 
     /// Local address of all connections [default: chosen by the system]
     #[arg(long, value_name = "ADDR", hide_short_help = true, value_parser = address)]
@@ -73,7 +73,7 @@ pub(crate) struct Route {
 
 /// [`Family`] as options.
 #[derive(Debug, clap::Args)]
-pub(crate) struct OnlyFamily {
+pub(crate) struct FamilyOptions {
     /// Use IPv4 addresses only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     ipv4: bool,
@@ -86,7 +86,7 @@ pub(crate) struct OnlyFamily {
 /// How to measure each server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Measuring {
+pub(crate) struct MeasureOptions {
     /// How much to spend: polite (24 requests, 40 s), balanced (48, 10.5 s) or fast (64, 6 s)
     ///
     /// The numbers are limits. polite sends one request a second, fast has up to four under way at
@@ -220,7 +220,7 @@ pub(crate) struct Seconds(pub(crate) Duration);
 impl Servers {
     /// The configuration, to be changed further.
     pub(crate) fn config(&self) -> ConfigBuilder {
-        let builder = self.measuring.config().family(self.route.family.wanted());
+        let builder = self.measure_options.config().family(self.route.family.wanted());
         match self.min_servers {
             Some(servers) => builder.min_servers(servers),
             None => builder,
@@ -235,13 +235,15 @@ impl Servers {
         by: Given,
     ) -> Result<(Client, Option<Via>), Misuse> {
         let misuse = |error| Misuse { error, by, about: None };
-        let urls: Vec<String> = self.urls.iter().map(Written::url).collect();
+        let urls: Vec<String> = self.urls.iter().map(ServerArg::url).collect();
         let Some((first, rest)) = urls.split_first() else {
             let reason = "servers is empty; name at least one".into();
             return Err(misuse(Error::InvalidConfig { reason }));
         };
-        let mut builder =
-            Client::builder(first).servers(rest).method(self.measuring.method()).config(config);
+        let mut builder = Client::builder(first)
+            .servers(rest)
+            .method(self.measure_options.method())
+            .config(config);
         let mut via = None;
         if let Some((proxy, source)) =
             proxy(self.route.proxy.as_ref(), &urls, by).map_err(misuse)?
@@ -345,7 +347,7 @@ const SETTINGS: &[&str] =
 /// Those of them that are keys of the section `[measure]`.
 const MEASURE: &[&str] = &["requests", "duration", "target", "timeout", "lag", "drift_ppm"];
 
-impl Measuring {
+impl MeasureOptions {
     /// Which request the servers are sent.
     pub(crate) const fn method(&self) -> Method {
         self.method
@@ -385,10 +387,10 @@ impl Measuring {
 
 /// The proxy that is asked for ("" for none), else that of the environment.
 fn proxy(
-    given: Option<&Written>,
+    given: Option<&ServerArg>,
     urls: &[String],
     by: Given,
-) -> Result<Option<(Written, ProxySource)>, Error> {
+) -> Result<Option<(ServerArg, ProxySource)>, Error> {
     if let Some(given) = given {
         let source = match by {
             Given::CommandLine => ProxySource::Option,
@@ -406,16 +408,16 @@ fn proxy(
                       measure them separately, or set the proxy explicitly";
         return Err(Error::InvalidConfig { reason: reason.into() });
     }
-    Ok(last.map(|(proxy, variable)| (Written::from(proxy), ProxySource::Variable(variable))))
+    Ok(last.map(|(proxy, variable)| (ServerArg::from(proxy), ProxySource::Variable(variable))))
 }
 
-impl From<Family> for OnlyFamily {
+impl From<Family> for FamilyOptions {
     fn from(family: Family) -> Self {
         Self { ipv4: family == Family::V4, ipv6: family == Family::V6 }
     }
 }
 
-impl OnlyFamily {
+impl FamilyOptions {
     const fn wanted(&self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,

@@ -11,20 +11,20 @@ use httptime_clock::{Action, ClockError, Frequency, Reading, Refusal, SystemCloc
 use log::{info, warn};
 use thiserror::Error as ThisError;
 
-use super::complaint::Complaint;
+use super::failure_log::FailureLog;
 use super::settings::{Mode, Settings};
-use crate::correction::{decision, still_shown};
+use crate::correction::{check_wall_clock, decision};
 
 /// Keeps the clock right by way of measurements.
 #[derive(Debug)]
-pub(crate) enum Keeper {
-    Clock { controller: Box<Controller<SystemClock>>, state_file: PathBuf, unsaved: Complaint },
+pub(crate) enum CorrectionTarget {
+    Clock { controller: Box<Controller<SystemClock>>, state_file: PathBuf, unsaved: FailureLog },
     Chrony { feed: Feed, delay: Option<Duration>, advised: Duration },
 }
 
 /// What came of a measurement.
 #[derive(Debug, Clone)]
-pub(crate) struct Kept {
+pub(crate) struct Correction {
     /// What was done.
     pub(crate) done: String,
     pub(crate) interval: Duration,
@@ -35,9 +35,9 @@ pub(crate) struct Kept {
 
 /// Why a measurement came to nothing.
 #[derive(Debug, ThisError)]
-pub(crate) enum KeepError {
+pub(crate) enum CorrectionError {
     #[error("measurement discarded: {0}")]
-    Moved(Error),
+    ClockSet(Error),
     #[error(transparent)]
     Clock(#[from] ClockError),
     #[error(transparent)]
@@ -52,16 +52,16 @@ pub(crate) enum KeepError {
     Refused(Refusal),
 }
 
-impl KeepError {
+impl CorrectionError {
     /// Whether it can never succeed.
     pub(crate) const fn is_forbidden(&self) -> bool {
         matches!(self, Self::Clock(ClockError::NoPrivilege { .. } | ClockError::ReadOnly { .. }))
     }
 }
 
-impl Keeper {
+impl CorrectionTarget {
     /// Begins, where a former run left off.
-    pub(crate) fn start(settings: &Settings) -> Result<Self, KeepError> {
+    pub(crate) fn start(settings: &Settings) -> Result<Self, CorrectionError> {
         if settings.mode == Mode::Chrony {
             let (feed, delay) = (settings.feed()?, settings.chrony_delay());
             return Ok(Self::Chrony { feed, delay, advised: Duration::ZERO });
@@ -94,7 +94,7 @@ impl Keeper {
             Ok(None) => info!("no state file {} yet", state_file.display()),
             Err(error) => warn!("{error}; starting without the saved frequency"),
         }
-        Ok(Self::Clock { controller, state_file, unsaved: Complaint::default() })
+        Ok(Self::Clock { controller, state_file, unsaved: FailureLog::default() })
     }
 
     /// Takes over new settings. What is known of the clock is kept, if the clock is kept as before.
@@ -115,11 +115,11 @@ impl Keeper {
     }
 
     /// To be called before a measurement. Says where it should find the offset.
-    pub(crate) fn prepare(&mut self) -> Result<Option<Interval>, KeepError> {
+    pub(crate) fn prepare(&mut self) -> Result<Option<Interval>, CorrectionError> {
         match self {
             Self::Clock { controller, .. } => {
                 controller.stop_slewing()?;
-                Ok(controller.expected(httptime::net::tie().instant()))
+                Ok(controller.expected(httptime::net::cross_timestamp().instant()))
             }
             // chronyd does with the clock what it likes.
             Self::Chrony { .. } => Ok(None),
@@ -127,13 +127,16 @@ impl Keeper {
     }
 
     /// Does what follows from a measurement.
-    pub(crate) fn keep(&mut self, measurement: &Measurement) -> Result<Kept, KeepError> {
-        still_shown(measurement).map_err(KeepError::Moved)?;
+    pub(crate) fn correct(
+        &mut self,
+        measurement: &Measurement,
+    ) -> Result<Correction, CorrectionError> {
+        check_wall_clock(measurement).map_err(CorrectionError::ClockSet)?;
         match self {
             Self::Clock { controller, state_file, unsaved } => {
                 let outcome = controller.absorb(&Reading::from(measurement))?;
-                unsaved.hear(save(controller, state_file));
-                Ok(Kept {
+                unsaved.report(save(controller, state_file));
+                Ok(Correction {
                     done: decision(outcome.action),
                     interval: outcome.interval,
                     stepped: matches!(outcome.action, Action::Step(_)),
@@ -143,13 +146,13 @@ impl Keeper {
             }
             Self::Chrony { feed, delay, advised } => {
                 // In mode clock the policy refuses it.
-                if !measurement.date_advanced() {
-                    return Err(KeepError::Refused(Refusal::DateNotAdvanced));
+                if !measurement.has_date_advanced() {
+                    return Err(CorrectionError::Refused(Refusal::DateNotAdvanced));
                 }
-                let farthest = farthest_bound(measurement);
+                let farthest = max_error(measurement);
                 match *delay {
                     Some(delay) if 2 * farthest > delay => {
-                        return Err(KeepError::Delay { farthest, delay });
+                        return Err(CorrectionError::Delay { farthest, delay });
                     }
                     None if farthest > *advised => {
                         *advised = 2 * farthest;
@@ -160,11 +163,11 @@ impl Keeper {
                 }
                 let sample =
                     Sample::new(measurement.local_time(), measurement.offset(), Leap::None)?;
-                feed.send(&sample, httptime::net::tie().wall())?;
+                feed.send(&sample, httptime::net::cross_timestamp().wall())?;
                 // A little early, so that chronyd has one in each of its intervals.
                 let interval = feed.poll().interval().mul_f64(0.95);
                 let done = "sample sent to chronyd".to_owned();
-                Ok(Kept { done, interval, stepped: false, refused: false, frequency: None })
+                Ok(Correction { done, interval, stepped: false, refused: false, frequency: None })
             }
         }
     }
@@ -172,7 +175,7 @@ impl Keeper {
     /// Saves what is known of the clock.
     pub(crate) fn end(&mut self) {
         if let Self::Clock { controller, state_file, unsaved } = self {
-            unsaved.hear(save(controller, state_file));
+            unsaved.report(save(controller, state_file));
         }
     }
 }
@@ -183,10 +186,10 @@ fn save(controller: &Controller<SystemClock>, state_file: &Path) -> Result<(), S
 }
 
 /// How far the offset can be from the estimate.
-fn farthest_bound(measurement: &Measurement) -> Duration {
+fn max_error(measurement: &Measurement) -> Duration {
     let (offset, bounds) = (measurement.offset(), measurement.bounds());
-    let away = |bound: Offset| bound.saturating_sub(offset).abs();
-    away(bounds.lower()).max(away(bounds.upper()))
+    let distance = |bound: Offset| bound.saturating_sub(offset).abs();
+    distance(bounds.lower()).max(distance(bounds.upper()))
 }
 
 #[cfg(test)]
@@ -213,14 +216,15 @@ mod tests {
             );
             let parsed = Settings::parse(Path::new("httptime.toml"), &text);
             let (settings, client, _) = parsed.expect("a configuration");
-            let mut keeper = Keeper::start(&settings).expect("nothing is opened");
+            let mut correction_target =
+                CorrectionTarget::start(&settings).expect("nothing is opened");
             let survey = client.survey(|_| {});
-            let kept = keeper.keep(survey.combined().expect("measured"));
-            (kept.map_err(|error| error.to_string()), chronyd.recv(&mut [0; 64]).is_ok())
+            let correction = correction_target.correct(survey.combined().expect("measured"));
+            (correction.map_err(|error| error.to_string()), chronyd.recv(&mut [0; 64]).is_ok())
         });
         std::fs::remove_file(&socket).expect("it was there");
-        let [(refused, none), (kept, one)] = results;
-        assert!(!none && one && kept.is_ok(), "{none} {one} {kept:?}");
+        let [(refused, none), (correction, one)] = results;
+        assert!(!none && one && correction.is_ok(), "{none} {one} {correction:?}");
         let error = refused.expect_err("one answer cannot advance");
         assert!(error.contains("not seen to advance"), "{error}");
     }
