@@ -11,6 +11,9 @@ use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort
 use serde_json::Value;
 
 mod attacks;
+// The system's words for its errors are in the table, too.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod errors;
 mod output;
 mod run;
 
