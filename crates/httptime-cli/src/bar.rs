@@ -164,12 +164,19 @@ impl Bar {
         if let (true, Some(unknown), Some(rtt)) =
             (answered, progress.remaining_uncertainty(), progress.round_trip_last())
         {
-            let start =
-                format!("server {} answer {:>2}  rtt {:>7}  ", server + 1, seen.answers, span(rtt));
+            let name = if several { format!("server {} ", server + 1) } else { String::new() };
+            let start = format!("{name}answer {:>2}  ", seen.answers);
+            let rtt = format!("rtt {:>7}  ", span(rtt));
             let width = unknown.width();
             let end = format!("within {:>7} of {:.6} s", span(width), unknown.midpoint());
-            let taken = start.chars().count() + end.chars().count() + BRACKETS;
-            text += &format!("{start}{}{end}\n", draw_width(width, columns.saturating_sub(taken)));
+            let length = |text: &str| text.chars().count();
+            let room = columns.saturating_sub(length(&start) + length(&end) + BRACKETS);
+            // A narrow terminal gets the drawing rather than the round trip.
+            let (rtt, room) = match room.checked_sub(length(&rtt)) {
+                Some(room) if room >= FEWEST_CELLS => (rtt.as_str(), room),
+                _ => ("", room),
+            };
+            text += &format!("{start}{rtt}{}{end}\n", draw_width(width, room));
         }
         text
     }

@@ -78,7 +78,7 @@ pub enum Action {
 pub enum Refusal {
     /// The server's `Date` was not seen to advance.
     #[error(
-        "the server's Date was not seen to advance: its clock may stand frozen, or a cache may \
+        "the server's Date was not seen to advance: its clock may be stopped, or a cache may \
          answer; allow at least 2 requests and 2 s"
     )]
     DateNotAdvanced,

@@ -798,8 +798,8 @@ uint32_t httptime_version_number(void);
 // Any thread, at any time.
 const char *httptime_version(void);
 
-// What a status means, in English ("the response has no Date header"). Static: not to be freed. A number that is no status gives a
-// text that says so; never NULL.
+// What a status means, in English ("the response has no Date header"). Static: not to be freed. A
+// number that is no status gives a text that says so; never NULL.
 //
 // Any thread, at any time.
 const char *httptime_strerror(httptime_status status);

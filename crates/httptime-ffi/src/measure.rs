@@ -240,7 +240,7 @@ pub unsafe extern "C" fn httptime_measure_lost(
         let measure = unsafe { exclusive(measure, "measure") }?;
         if !is_error(reason) {
             return Err(Failure::argument(format!(
-                "why is {reason}, which is no HTTPTIME_ERROR_* number"
+                "reason is {reason}, which is no HTTPTIME_ERROR_* number"
             )));
         }
         let running = measure.running()?;

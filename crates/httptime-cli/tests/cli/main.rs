@@ -85,6 +85,21 @@ fn verbose_draws_the_narrowing_and_names_what_was_assumed() {
 }
 
 #[test]
+fn verbose_lines_fit_a_narrow_terminal_and_keep_the_drawing() {
+    let (one, two) = (server(), server());
+    for urls in [&[one.url()][..], &[one.url(), two.url()]] {
+        let mut command = program();
+        command.arg("query").args(urls).args(QUICK).arg("-v").env("COLUMNS", "60");
+        let output = command.output().expect("the program starts");
+        let drawn = text(&output.stderr);
+        assert!(drawn.lines().count() >= 4, "{drawn}");
+        for line in drawn.lines() {
+            assert!(line.chars().count() <= 60 && (urls.len() > 1 || line.contains('#')), "{line}");
+        }
+    }
+}
+
+#[test]
 fn the_method_is_an_option_and_named_with_the_result() {
     let dateless = || {
         let (head, other) = (Box::new(Behaviour::NoDate), Box::new(Behaviour::Normal));
