@@ -331,6 +331,14 @@ impl Via {
             | Error::Io { phase: Phase::Connect | Phase::Tunnel, .. } => {
                 format!("{self} failed: {error}")
             }
+            Error::Timeout { phase: Phase::Response, .. } => {
+                let text = error.to_string();
+                let what = text.split("; ").next().unwrap_or_default();
+                format!(
+                    "through {self}: {what}; the proxy or the server behind it is silent: raise \
+                     --timeout, or try another server or no proxy"
+                )
+            }
             _ => format!("through {self}: {error}"),
         }
     }

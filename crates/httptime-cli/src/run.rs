@@ -1,5 +1,6 @@
 //! `httptime run`: stay, and keep the clock right.
 
+use std::io::ErrorKind;
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -397,7 +398,11 @@ impl<'a> Daemon<'a> {
         if let Some(path) = &self.settings.textfile {
             let written = self.metrics.write(path);
             self.metrics_failures.report(written.map_err(|error| {
-                format!("cannot write the textfile {}: {}", path.display(), system(&error))
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => "; create its directory",
+                    _ => "",
+                };
+                format!("cannot write the textfile {}: {}{remedy}", path.display(), system(&error))
             }));
         }
     }

@@ -325,6 +325,7 @@ fn parse_error_text(error: &toml::de::Error, text: &str) -> String {
 
 /// The parser's names of types, and what an operator calls them.
 const WORDS: &[(&str, &str)] = &[
+    ("key with no value, expected `=`", "write a line as key = value"),
     ("expected `'`", "a closing ' is missing"),
     ("expected `\"`", "a closing \" is missing"),
     ("expected a TOML datetime", "expected a date such as 2026-01-31"),
