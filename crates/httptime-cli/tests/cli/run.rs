@@ -169,6 +169,12 @@ fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
         assert!(metrics.contains(metric), "{metrics}");
     }
     let (status, log) = service.end();
+    // The cause above its effect.
+    let place = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text}: {log}"));
+    assert!(
+        place("] offset +38.") < place("sample sent to chronyd; next measurement in "),
+        "{log}"
+    );
     assert_eq!(status, Some(0), "{log}");
 }
 
