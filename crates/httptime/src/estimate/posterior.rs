@@ -225,6 +225,11 @@ impl Posterior {
         least.1
     }
 
+    /// The time from the earliest exchange to the latest.
+    fn span(&self) -> f64 {
+        self.now - self.samples().iter().map(|sample| sample.at).fold(self.now, f64::min)
+    }
+
     /// By how much the offset at an observation differs from the one now.
     fn shift(&self, sample: &Sample, frequency: f64) -> f64 {
         frequency * (sample.at - self.now)
@@ -396,7 +401,7 @@ impl Posterior {
         bases: &Bases<5>,
         queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) {
-        let is_frequency_observable = self.now * MAX_FREQUENCY > 0.02 * self.trips.queueing();
+        let is_frequency_observable = self.span() * MAX_FREQUENCY > 0.02 * self.trips.queueing();
         if self.len < 3 || !is_frequency_observable {
             return;
         }

@@ -10,7 +10,7 @@ impl Posterior {
         let (frequency, ends) = self.plausible_ends(base);
         let centre = 0.5 * (ends.lower + ends.upper);
         let plain = self.quick_moments::<48>(frequency, ends, base, centre);
-        let is_frequency_observable = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
+        let is_frequency_observable = self.span() * MAX_FREQUENCY > 0.5 * self.trips.queueing();
         if self.len < 6 || !is_frequency_observable || frequency != 0.0 {
             return plain.belief(centre);
         }
