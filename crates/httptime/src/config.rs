@@ -299,7 +299,7 @@ impl ConfigBuilder {
             return refuse(format!("timeout is {timeout}; allowed: 1 ms to 3600 s"));
         }
         if limits.target.is_some_and(|target| target.is_zero()) {
-            return refuse("target is 0; allowed: more than 0".into());
+            return refuse("target is 0 s; allowed: 1 ns or more".into());
         }
         if *drift_ppm > MAX_DRIFT_PPM {
             return refuse(format!("drift_ppm is {drift_ppm}; allowed: 0 to {MAX_DRIFT_PPM}"));

@@ -129,7 +129,7 @@ pub enum Error {
          server"
     )]
     EndlessInterim {
-        /// How many are put up with.
+        /// How many are accepted.
         limit: u32,
     },
     /// The response has no `Date`.
@@ -349,6 +349,10 @@ fn after_connect(source: &IoError) -> &'static str {
         io::ErrorKind::TimedOut => "; check address and port, and the firewalls on the path",
         io::ErrorKind::PermissionDenied => {
             "; a local firewall, a sandbox or missing privileges forbid it"
+        }
+        // EAFNOSUPPORT, which has no kind either.
+        _ if source.raw_os_error() == Some(97) => {
+            "; the source address must be of the same family as the server's: IPv4 or IPv6"
         }
         // ENODEV, which has no kind.
         _ if source.raw_os_error() == Some(19) => "; this machine has no such network interface",

@@ -80,7 +80,7 @@ fn options() {
         (&["--duration", "7200"], "--duration is 7200 s; allowed: more than 0, up to 3600 s"),
         (&["--timeout", "0.0001"], "--timeout is 100 \u{b5}s; allowed: 1 ms to 3600 s"),
         (&["--lag", "4000"], "--lag is 4000 s; allowed: 0 to 3600 s"),
-        (&["--target", "0"], "--target is 0; allowed: more than 0"),
+        (&["--target", "0"], "--target is 0 s; allowed: 1 ns or more"),
         (&["--drift-ppm", "20000"], "--drift-ppm is 20000; allowed: 0 to 10000"),
         (&["--min-servers", "0"], "--min-servers is 0; allowed: 1 to the number of servers"),
         (&["--min-servers", "2"], "--min-servers is 2; allowed: 1 to 1, the number of servers"),
