@@ -194,6 +194,8 @@ pub(crate) enum ProxySource {
 pub(crate) struct Via {
     pub(crate) proxy: Url,
     pub(crate) source: ProxySource,
+    /// Whether the proxy opens a tunnel to the server.
+    tunnel: bool,
 }
 
 /// Settings that cannot be used. The message names the option, key or variable.
@@ -240,6 +242,7 @@ impl Servers {
             let reason = "servers is empty; name at least one".into();
             return Err(misuse(Error::InvalidConfig { reason }));
         };
+        self.route.check().map_err(misuse)?;
         let mut builder = Client::builder(first)
             .servers(rest)
             .method(self.measure_options.method())
@@ -249,8 +252,9 @@ impl Servers {
             proxy(self.route.proxy.as_ref(), &urls, by).map_err(misuse)?
         {
             let of_proxy = |error| Misuse { error, by, about: Some(source) };
-            via = Some(Via { proxy: Url::parse(&proxy.url()).map_err(of_proxy)?, source });
-            builder = builder.proxy(proxy.url()).tunnel(self.route.tunnel);
+            let tunnel = self.route.tunnel;
+            via = Some(Via { proxy: Url::parse(&proxy.url()).map_err(of_proxy)?, source, tunnel });
+            builder = builder.proxy(proxy.url()).tunnel(tunnel);
         }
         if let Some(user_agent) = &self.route.user_agent {
             builder = builder.user_agent(user_agent);
@@ -272,6 +276,25 @@ impl Servers {
     ) -> Result<(Client, Option<Via>), Misuse> {
         let config = builder.build().map_err(|error| Misuse::of(error, by))?;
         self.client(config, by)
+    }
+}
+
+impl Route {
+    /// Refuses what no connection can have.
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |reason: &str| Err(Error::InvalidConfig { reason: reason.into() });
+        if self.interface.as_deref() == Some("") {
+            return refuse("interface is empty; name one, such as eth0, or leave it out");
+        }
+        match (self.source_address, self.family.wanted()) {
+            (Some(IpAddr::V4(_)), Family::V6) => {
+                refuse("source_address is an IPv4 address, but only IPv6 is allowed; change one")
+            }
+            (Some(IpAddr::V6(_)), Family::V4) => {
+                refuse("source_address is an IPv6 address, but only IPv4 is allowed; change one")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -339,6 +362,16 @@ impl Via {
                      --timeout, or try another server or no proxy"
                 )
             }
+            Error::NoDate { status, .. } if *status >= 400 && !self.tunnel => format!(
+                "through {self}: the response (status {status}) has no Date header, and the proxy \
+                 may have made it; check the server's URL, the password of the proxy, and that \
+                 the proxy reaches the server"
+            ),
+            Error::NotHttp { .. } if !self.tunnel => {
+                let text = error.to_string();
+                let what = text.split("; ").next().unwrap_or_default();
+                format!("{self} failed: {what}; check the port of the proxy")
+            }
             _ => format!("through {self}: {error}"),
         }
     }
@@ -350,8 +383,18 @@ fn option(setting: &str) -> String {
 }
 
 /// The settings of the library that have an option of the same name.
-const SETTINGS: &[&str] =
-    &["requests", "duration", "target", "timeout", "lag", "drift_ppm", "min_servers", "user_agent"];
+const SETTINGS: &[&str] = &[
+    "requests",
+    "duration",
+    "target",
+    "timeout",
+    "lag",
+    "drift_ppm",
+    "min_servers",
+    "user_agent",
+    "source_address",
+    "interface",
+];
 /// Those of them that are keys of the section `[measure]`.
 const MEASURE: &[&str] = &["requests", "duration", "target", "timeout", "lag", "drift_ppm"];
 

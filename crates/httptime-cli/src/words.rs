@@ -8,6 +8,7 @@ use httptime::IoError;
 pub(crate) fn system(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => IoError::from(io::Error::from_raw_os_error(number)).to_string(),
+        None if error.kind() == io::ErrorKind::InvalidData => "it is not UTF-8 text".into(),
         None => error.to_string(),
     }
 }

@@ -216,6 +216,9 @@ impl Settings {
                 "poll.longest is {longest}; allowed: poll.shortest ({shortest}) or more"
             )));
         }
+        if let Some(ppm) = settings.policy.slew_ppm.filter(|ppm| !(1..=500).contains(ppm)) {
+            return Err(unusable(format!("policy.slew_ppm is {ppm}; allowed: 1 to 500")));
+        }
         Ok((settings, client, via))
     }
 
@@ -311,6 +314,16 @@ fn parse_error_text(error: &toml::de::Error, text: &str) -> String {
     if let Some(key) = message.strip_prefix("missing field ") {
         return format!("the key {key} is missing");
     }
+    if let Some(section) = misplaced(&message).and_then(|_| section_at(text, number)) {
+        let key = misplaced(&message).unwrap_or_default();
+        return format!(
+            "line {number}: '{key}' is not a key of [{section}]; move it above the first section"
+        );
+    }
+    if let Some((what, _)) = message.split_once(", expected struct ") {
+        let key = key_at(text, number).unwrap_or_default();
+        return format!("line {number}, {key}: {what}, expected a section; write [{key}]");
+    }
     match key_at(text, number) {
         Some(key) if !message.starts_with("unknown key") => {
             let name = key.rsplit('.').next().unwrap_or_default();
@@ -328,6 +341,14 @@ const WORDS: &[(&str, &str)] = &[
     ("key with no value, expected `=`", "write a line as key = value"),
     ("expected `'`", "a closing ' is missing"),
     ("expected `\"`", "a closing \" is missing"),
+    (
+        "string values must be quoted, expected literal string",
+        "write a text in quotes, and a number without a unit",
+    ),
+    (
+        "unexpected key or value, expected newline, `#`",
+        "unexpected text after the value; write decimals with a point, such as 0.5",
+    ),
     ("expected a TOML datetime", "expected a date such as 2026-01-31"),
     ("unknown field", "unknown key"),
     ("unknown variant", "unknown value"),
@@ -353,10 +374,36 @@ fn key_at(text: &str, number: usize) -> Option<String> {
     }
     let (key, _) = text.lines().nth(number - 1)?.split_once('=')?;
     let key = Some(key.trim()).filter(is_name)?;
-    let above: Vec<&str> = text.lines().take(number - 1).map(str::trim).collect();
-    let section = above.iter().rev().find_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
-    Some(section.filter(is_name).map_or(key.to_owned(), |section| format!("{section}.{key}")))
+    let section = section_at(text, number).filter(is_name);
+    Some(section.map_or(key.to_owned(), |section| format!("{section}.{key}")))
 }
+
+/// The section that a line is in.
+fn section_at(text: &str, number: usize) -> Option<&str> {
+    let above: Vec<&str> = text.lines().take(number - 1).map(str::trim).collect();
+    above.iter().rev().find_map(|line| line.strip_prefix('[')?.strip_suffix(']'))
+}
+
+/// The key in a message about an unknown one, if it is a key of the top level.
+fn misplaced(message: &str) -> Option<&str> {
+    let (key, _) = message.strip_prefix("unknown key '")?.split_once('\'')?;
+    TOP_LEVEL.contains(&key).then_some(key)
+}
+
+/// The keys that must come before the first section.
+const TOP_LEVEL: &[&str] = &[
+    "servers",
+    "min_servers",
+    "mode",
+    "proxy",
+    "tunnel",
+    "user_agent",
+    "family",
+    "source_address",
+    "interface",
+    "textfile",
+    "state_file",
+];
 
 /// What to do about a file that cannot be read.
 fn remedy(error: &io::Error) -> &'static str {

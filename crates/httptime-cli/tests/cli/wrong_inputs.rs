@@ -92,6 +92,11 @@ fn options() {
             &["http://host:80/x"],
             "the command line names host:80 twice, which would give it two votes; remove one",
         ),
+        (&["--interface", ""], "--interface is empty; name one, such as eth0, or leave it out"),
+        (
+            &["--source-address", "127.0.0.1", "-6"],
+            "--source-address is an IPv4 address, but only IPv6 is allowed; change one",
+        ),
         (
             &["-x", "socks5://p:1080"],
             "--proxy: cannot use URL \"socks5://p:1080\": only http:// is supported; write \
@@ -164,6 +169,33 @@ fn configurations() {
             "[chrony]\nsocket = 'sock'",
             "chrony.socket: cannot use the socket path sock: it is not absolute; begin it with a \
              slash",
+        ),
+        (
+            "u",
+            "poll = 5",
+            "line 2, poll: invalid type: integer '5', expected a section; write [poll]",
+        ),
+        ("v", "[policy]\nslew_ppm = 1000", "policy.slew_ppm is 1000; allowed: 1 to 500"),
+        (
+            "w",
+            "[measure]\nlag = 5ms",
+            "line 3, measure.lag: write a text in quotes, and a number without a unit",
+        ),
+        (
+            "x",
+            "[measure]\nlag = 0,5",
+            "line 3, measure.lag: unexpected text after the value; write decimals with a point, \
+             such as 0.5",
+        ),
+        (
+            "y",
+            "[measure]\nlag = 1\nmin_servers = 1",
+            "line 4: 'min_servers' is not a key of [measure]; move it above the first section",
+        ),
+        (
+            "z",
+            "family = 'ipv6'\nsource_address = '127.0.0.1'",
+            "source_address is an IPv4 address, but only IPv6 is allowed; change one",
         ),
         ("r", "mode = 'clock", "line 2, mode: invalid literal string, a closing ' is missing"),
         ("s", "servers = ['b']", "line 2, servers: duplicate key"),
@@ -256,7 +288,7 @@ fn proxies() {
     }
     let ssh = LoopbackServer::builder().behaviour(Behaviour::SshBanner).start().expect("a port");
     let said = failed(&ssh.url(), &[]);
-    let start =
-        format!("httptime: http://192.0.2.1/: through proxy {} (from --proxy): ", ssh.url());
+    let start = format!("httptime: http://192.0.2.1/: proxy {} (from --proxy) failed: ", ssh.url());
     assert!(said.starts_with(&start), "{said}");
+    assert!(said.contains("looks like SSH; check the port of the proxy"), "{said}");
 }
