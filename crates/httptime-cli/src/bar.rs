@@ -110,7 +110,7 @@ impl Bar {
                     Some(format!("{name}{}, trying the method {method}", cause(error)));
             }
             Event::Ended { error: Some(error) } => {
-                seen.last_failure = Some(format!("{name}{}, given up", cause(error)));
+                seen.last_failure = Some(format!("{name}{}; given up", cause(error)));
             }
             _ if self.mode == Mode::Progress => seen.last_failure.clone_from(&lost),
             _ => {}
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(after(&mut bar, 0, &DROPPED), shown);
         assert_eq!(after(&mut bar, 1, &DROPPED), shown);
         let given_up = after(&mut bar, 1, &Event::Ended { error: Some(refused()) });
-        assert!(given_up.ends_with("; server 2: connection refused, given up"), "{given_up}");
+        assert!(given_up.ends_with("; server 2: connection refused; given up"), "{given_up}");
     }
 
     #[test]
@@ -278,6 +278,6 @@ mod tests {
         );
         assert_eq!(after(&mut bar, 1, &lost()), "");
         let ended = Event::Ended { error: Some(refused()) };
-        assert_eq!(after(&mut bar, 1, &ended), "server 2: connection refused, given up\n");
+        assert_eq!(after(&mut bar, 1, &ended), "server 2: connection refused; given up\n");
     }
 }

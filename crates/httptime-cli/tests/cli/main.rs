@@ -312,7 +312,7 @@ fn verbose_names_a_server_that_is_given_up() {
     let output = command.output().expect("the program starts");
     let said = text(&output.stderr);
     let line = said.lines().find(|line| line.starts_with("server 2: timed out after 1 s "));
-    assert!(line.is_some_and(|line| line.ends_with(", given up")), "{said}");
+    assert!(line.is_some_and(|line| line.ends_with("; given up")), "{said}");
 }
 
 #[test]
