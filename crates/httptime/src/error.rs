@@ -373,8 +373,10 @@ const fn after_timeout(phase: Phase) -> &'static str {
         Phase::Resolve => "; check this machine's DNS, or use an address",
         Phase::Connect => "; check address and port, and the firewalls on the path",
         Phase::Tunnel => "; check that the proxy reaches the server",
-        Phase::Send | Phase::Response => {
-            "; the connection is open but silent: check that the port speaks plain HTTP"
+        Phase::Send => "; the other end does not read: check that the port speaks plain HTTP",
+        Phase::Response => {
+            "; no complete response head came: check that the port speaks plain HTTP, or allow a \
+             longer timeout"
         }
     }
 }
