@@ -26,6 +26,12 @@ fn without_password(value: &ContextValue) -> Option<ContextValue> {
         ContextValue::Strings(texts) if texts.iter().any(|text| text.contains('@')) => {
             Some(ContextValue::Strings(texts.iter().map(redacted).collect()))
         }
+        // No value of this program begins with a dash.
+        ContextValue::StyledStrs(texts)
+            if texts.iter().any(|text| text.to_string().starts_with("to pass ")) =>
+        {
+            Some(ContextValue::None)
+        }
         // Advice that repeats the argument.
         ContextValue::StyledStr(text) if text.to_string().contains('@') => Some(ContextValue::None),
         ContextValue::StyledStrs(texts) if texts.iter().any(|t| t.to_string().contains('@')) => {

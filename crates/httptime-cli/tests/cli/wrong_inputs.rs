@@ -108,6 +108,14 @@ fn options() {
 }
 
 #[test]
+fn an_option_of_another_command_is_no_value() {
+    let output = program().args(["query", "--dry-run", "http://host/"]).output();
+    let said = text(&output.expect("the program starts").stderr);
+    assert!(said.starts_with("error: unexpected argument '--dry-run' found\n"), "{said}");
+    assert!(!said.contains("as a value"), "{said}");
+}
+
+#[test]
 fn configurations() {
     for (name, more, expected) in [
         ("a", "mode = 'ntp'", "line 2, mode: unknown value 'ntp', expected 'clock' or 'chrony'"),
@@ -286,6 +294,10 @@ fn proxies() {
                       (status 407); give them in its URL: http://user:password@host:port\n";
         assert!(said.ends_with(reason), "{said}");
     }
+    let behaviour = Behaviour::StatusWithoutDate(500);
+    let no_date = LoopbackServer::builder().behaviour(behaviour).start().expect("a port");
+    let said = failed(&no_date.url(), &[]);
+    assert!(said.contains("(status 500) has no Date header, and the proxy may have"), "{said}");
     let ssh = LoopbackServer::builder().behaviour(Behaviour::SshBanner).start().expect("a port");
     let said = failed(&ssh.url(), &[]);
     let start = format!("httptime: http://192.0.2.1/: proxy {} (from --proxy) failed: ", ssh.url());
