@@ -95,8 +95,10 @@ impl Measure {
             received_by_kernel: 0,
             checks: match (config.has_checks(), config.expected()) {
                 (false, _) => Checks::none(),
-                (true, None) => Checks::of(config.limits().requests(), schedule.min_interval()),
-                (true, Some(_)) => Checks::few(config.limits().requests()),
+                (true, None) => {
+                    Checks::for_limits(config.limits().requests(), schedule.min_interval())
+                }
+                (true, Some(_)) => Checks::for_expected_offset(config.limits().requests()),
             },
             schedule,
             planned: None,
@@ -155,14 +157,16 @@ impl Measure {
             }
             Err(end_reason) => {
                 let is_early = matches!(end_reason, EndReason::Target | EndReason::Enough);
-                if is_early && self.checks.are_enough() {
+                if is_early && self.checks.has_enough() {
                     return Err(end_reason);
                 }
                 match check(self, Scheduled::Nothing) {
                     Some(planned) => planned,
                     None if self.progress.in_flight() > 0 => return Ok(None),
                     // Too much is unknown for a check: the schedule gets the requests that were set aside.
-                    None if matches!(end_reason, EndReason::Requests) && self.checks.left() > 0 => {
+                    None if matches!(end_reason, EndReason::Requests)
+                        && self.checks.remaining() > 0 =>
+                    {
                         self.checks = Checks::none();
                         return self.plan(earliest);
                     }
@@ -189,7 +193,7 @@ impl Measure {
         };
         let is_last = self.progress.requests() + 1 >= self.config.limits().requests();
         match self.ask_schedule(if is_last { advanced } else { earliest }) {
-            Err(EndReason::Target | EndReason::Enough) if self.checks.are_enough() => {
+            Err(EndReason::Target | EndReason::Enough) if self.checks.has_enough() => {
                 Ok(Some(advanced))
             }
             Err(EndReason::Duration) => Ok(Some(advanced)),
@@ -237,7 +241,7 @@ impl Measure {
     /// What the schedule may spend: the checks that are still to be sent are not for it.
     fn scheduled_limits(&self) -> Limits {
         let limits = *self.config.limits();
-        let checks = self.checks.left();
+        let checks = self.checks.remaining();
         Limits { requests: limits.requests.saturating_sub(checks), ..limits }
     }
 
@@ -262,7 +266,7 @@ impl Measure {
         self.reschedules = 0;
         match self.planned.take().and_then(|planned| planned.check) {
             Some(check) => {
-                self.checks.note(&check);
+                self.checks.record_sent(&check);
                 self.progress.sent_check(at);
             }
             None => self.progress.sent(at),

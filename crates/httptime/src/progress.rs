@@ -22,11 +22,11 @@ pub struct Progress {
     checks: u32,
     /// When the check left that is under way.
     check_sent: Option<LocalInstant>,
-    outstanding: u32,
+    scheduled_in_flight: u32,
     observations: u32,
     first_sent: Option<LocalInstant>,
     last_sent: Option<LocalInstant>,
-    known: Option<Known>,
+    observed: Option<Observed>,
     round_trips: LatestRoundTrips,
     handovers: LatestRoundTrips,
     reopening: Option<Reopening>,
@@ -35,17 +35,17 @@ pub struct Progress {
 /// What it takes that connections are closed after each response.
 #[derive(Debug, Clone, Copy)]
 struct Reopening {
-    takes: Duration,
+    opening_time: Duration,
     sockets: u32,
 }
 
 /// What the observations so far have shown.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct Observed {
     /// With the lag, and the drift allowance: the bounds.
     bounds: AgedEvidence,
     /// Without the lag: where the `Date` may flip.
-    flips: AgedEvidence,
+    flip_interval: AgedEvidence,
     /// The same, with a drift of no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
     remaining: AgedEvidence,
     lag: Lag,
@@ -65,11 +65,11 @@ impl Progress {
             requests: 0,
             checks: 0,
             check_sent: None,
-            outstanding: 0,
+            scheduled_in_flight: 0,
             observations: 0,
             first_sent: None,
             last_sent: None,
-            known: None,
+            observed: None,
             round_trips: LatestRoundTrips::new(),
             handovers: LatestRoundTrips::new(),
             reopening: None,
@@ -103,13 +103,13 @@ impl Progress {
     /// Requests under way that the schedule asked for.
     #[must_use]
     pub const fn scheduled_in_flight(&self) -> u32 {
-        self.outstanding
+        self.scheduled_in_flight
     }
 
     /// Requests under way, a check included.
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
-        self.outstanding + self.check_sent.is_some() as u32
+        self.scheduled_in_flight + self.check_sent.is_some() as u32
     }
 
     pub(crate) const fn has_check_under_way(&self) -> bool {
@@ -137,14 +137,14 @@ impl Progress {
     /// When the latest observation was received: the instant to which bounds and estimate refer.
     #[must_use]
     pub fn at(&self) -> Option<LocalInstant> {
-        self.known.map(|known| known.bounds.at())
+        self.observed.map(|observed| observed.bounds.at())
     }
 
     /// The bounds so far. `None` before the first observation, and when observations contradict each other (which
     /// ends the measurement).
     #[must_use]
     pub fn bounds(&self) -> Option<Interval> {
-        self.known?.bounds.evidence().interval()
+        self.observed?.bounds.evidence().interval()
     }
 
     /// Where the offset may still be, as far as aiming goes: the bounds as they would be for a server without lag and
@@ -152,7 +152,7 @@ impl Progress {
     /// observations contradict each other, the width of the contradiction.
     #[must_use]
     pub fn remaining_uncertainty(&self) -> Option<Interval> {
-        Some(self.known?.remaining.evidence().hull())
+        Some(self.observed?.remaining.evidence().hull())
     }
 
     /// By how much responses contradict each other that the bounds do not show to.
@@ -160,16 +160,16 @@ impl Progress {
     /// If the forward path never takes less than f, and the return path never less than b, no answers leave less than f + b of the
     /// offset. What is short of that, a lag that changes, another clock or a faster drift has taken away.
     fn contradiction(&self) -> Option<Duration> {
-        let known = self.known?;
-        let width = known.flips.evidence().width();
+        let observed = self.observed?;
+        let width = observed.flip_interval.evidence().width();
         // The ends are strict: only a lag that changes explains that they contradict each other.
-        let by_itself = Offset::ZERO.saturating_sub(width);
-        if by_itself > Offset::from(known.lag.variation()) {
-            return Some(by_itself.abs());
+        let overlap = Offset::ZERO.saturating_sub(width);
+        if overlap > Offset::from(observed.lag.variation()) {
+            return Some(overlap.abs());
         }
         let short = Offset::from(self.steady_base()?).saturating_sub(width);
-        let beyond = short.saturating_sub(self.explained()?.into());
-        (beyond > Offset::ZERO).then(|| short.abs())
+        let unexplained = short.saturating_sub(self.explained_width()?.into());
+        (unexplained > Offset::ZERO).then(|| short.abs())
     }
 
     /// [`round_trip_base`](Self::round_trip_base), where the round trips show that the path has one: a quarter of them are little
@@ -178,72 +178,75 @@ impl Progress {
         let trips = self.round_trips.trips();
         let quarter = *trips.ascending().get(trips.ascending().len() / 4)?;
         let is_steady = quarter - trips.shortest() <= 0.5 * trips.shortest();
-        (is_steady && self.observations >= STEADY).then(|| self.round_trip_base()).flatten()
+        (is_steady && self.observations >= MIN_STEADY_OBSERVATIONS)
+            .then(|| self.round_trip_base())
+            .flatten()
     }
 
     /// How much the lag and the path take from a round trip without queueing.
-    fn explained(&self) -> Option<Duration> {
-        let lag = self.known?.lag.variation();
-        Some(lag + self.round_trip_base()? / 8 + self.queueing()? + UNEXPLAINED)
+    fn explained_width(&self) -> Option<Duration> {
+        let lag = self.observed?.lag.variation();
+        Some(lag + self.round_trip_base()? / 8 + self.queueing()? + CLOCK_READING_ALLOWANCE)
     }
 
     /// The offsets at which the `Date` may flip, with the drift that the bounds allow for. When responses contradict each other, the
     /// width of the contradiction.
-    pub(crate) fn flips(&self) -> Option<Interval> {
-        Some(self.known?.flips.evidence().hull())
+    pub(crate) fn flip_interval(&self) -> Option<Interval> {
+        Some(self.observed?.flip_interval.evidence().hull())
     }
 
-    /// How far from the middle of the [`flips`](Self::flips) a response must be stamped to contradict it, if it puts the flip on the
+    /// How far from the middle of the [`flip_interval`](Self::flip_interval) a response must be stamped to contradict it, if it puts the flip on the
     /// other side. Where the lag allowed for is so large that no response does that, without the lag.
     pub(crate) fn decisive_distance(&self, from: LocalInstant) -> Option<Duration> {
-        let known = self.known?;
-        let lag = known.lag.variation();
+        let observed = self.observed?;
+        let lag = observed.lag.variation();
         // A second passes until the next flip.
-        let age = from.saturating_since(known.flips.at()) + Duration::from_secs(1);
+        let age = from.saturating_since(observed.flip_interval.at()) + Duration::from_secs(1);
         let drift = drift(age, self.drift_ppm).abs();
-        let explained = self.explained()?;
-        let explained = if lag > SMALL_LAG { explained.saturating_sub(lag) } else { explained };
+        let explained_width = self.explained_width()?;
+        let explained_width =
+            if lag > SMALL_LAG { explained_width.saturating_sub(lag) } else { explained_width };
         // Half of what is left when a round trip is taken off.
-        let width = self.known?.flips.evidence().width();
+        let width = self.observed?.flip_interval.evidence().width();
         let left = width.saturating_sub(self.round_trip_base()?.into()).max(Offset::ZERO);
-        Some(explained + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
+        Some(explained_width + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
     }
 
     /// The largest lag allowed for in the bounds.
     #[must_use]
     pub fn lag(&self) -> Option<Lag> {
-        self.known.map(|known| known.lag)
+        self.observed.map(|observed| observed.lag)
     }
 
     /// The shortest round trip.
     #[must_use]
     pub fn round_trip_min(&self) -> Option<Duration> {
-        self.known.map(|known| known.shortest)
+        self.observed.map(|observed| observed.shortest)
     }
 
     /// The latest round trip.
     #[must_use]
     pub fn round_trip_last(&self) -> Option<Duration> {
-        self.known.map(|known| known.last)
+        self.observed.map(|observed| observed.last)
     }
 
     /// The median of the latest 64 round trips.
     #[must_use]
     pub fn round_trip_median(&self) -> Option<Duration> {
-        self.known.map(|_| duration(self.round_trips.trips().median()))
+        self.observed.map(|_| duration(self.round_trips.trips().median()))
     }
 
     /// The least time between two requests that each need a new connection; `None` while connections stay open.
     #[must_use]
     pub fn reopening_interval(&self) -> Option<Duration> {
-        let Reopening { takes, sockets } = self.reopening?;
-        Some(self.round_trip_median()?.saturating_add(takes) / sockets.max(1))
+        let Reopening { opening_time, sockets } = self.reopening?;
+        Some(self.round_trip_median()?.saturating_add(opening_time) / sockets.max(1))
     }
 
-    /// Each request needs a new connection: opening one `takes` so long, and up to so many `sockets` are in use at once,
+    /// Each request needs a new connection: opening one `opening_time` so long, and up to so many `sockets` are in use at once,
     /// those that are opening included.
-    pub fn set_reopening(&mut self, takes: Duration, sockets: u32) {
-        self.reopening = Some(Reopening { takes, sockets });
+    pub fn set_reopening(&mut self, opening_time: Duration, sockets: u32) {
+        self.reopening = Some(Reopening { opening_time, sockets });
     }
 
     /// Connections stay open.
@@ -254,15 +257,16 @@ impl Progress {
     /// How long a round trip is thought to take when nothing queues: a little less than the shortest one seen.
     #[must_use]
     pub fn round_trip_base(&self) -> Option<Duration> {
-        self.known
-            .map(|known| known.shortest.saturating_sub(duration(self.round_trips.trips().excess())))
+        self.observed.map(|observed| {
+            observed.shortest.saturating_sub(duration(self.round_trips.trips().shortest_excess()))
+        })
     }
 
     /// The mean queueing on each of the two ways, from how far the latest 64 round trips spread: their jitter. Robust against a
     /// few that are far out.
     #[must_use]
     pub fn queueing(&self) -> Option<Duration> {
-        self.known.map(|_| duration(self.round_trips.trips().queueing()))
+        self.observed.map(|_| duration(self.round_trips.trips().queueing()))
     }
 
     /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
@@ -293,16 +297,16 @@ impl Progress {
         }
         self.check_sent = Some(at);
         self.checks += 1;
-        self.left(at);
+        self.record_sent(at);
     }
 
     /// A request left at this instant.
     pub fn sent(&mut self, at: LocalInstant) {
-        self.outstanding += 1;
-        self.left(at);
+        self.scheduled_in_flight += 1;
+        self.record_sent(at);
     }
 
-    fn left(&mut self, at: LocalInstant) {
+    fn record_sent(&mut self, at: LocalInstant) {
         self.requests += 1;
         self.first_sent = self.first_sent.or(Some(at));
         self.last_sent = self.last_sent.max(Some(at));
@@ -315,10 +319,10 @@ impl Progress {
 
     /// The answer to a request will not come.
     pub fn lost(&mut self) {
-        if self.outstanding == 0 {
+        if self.scheduled_in_flight == 0 {
             self.check_sent = None;
         }
-        self.outstanding = self.outstanding.saturating_sub(1);
+        self.scheduled_in_flight = self.scheduled_in_flight.saturating_sub(1);
     }
 
     /// The answer to a request came: intersects with what it proves.
@@ -343,24 +347,24 @@ impl Progress {
         // The stamp may be a round trip older than the reception.
         let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
         let without_lag = Evidence::new(observation.lower(), observation.upper_without_lag());
-        let flips = without_lag.aged(round_trip, drift_ppm);
+        let flip_interval = without_lag.aged(round_trip, drift_ppm);
         let remaining = without_lag.aged(round_trip, typical_ppm);
         let lag = observation.lag();
-        let known = self.known.get_or_insert(Known {
+        let observed = self.observed.get_or_insert(Observed {
             bounds: AgedEvidence::new(bounds, at, drift_ppm),
-            flips: AgedEvidence::new(flips, at, drift_ppm),
+            flip_interval: AgedEvidence::new(flip_interval, at, drift_ppm),
             remaining: AgedEvidence::new(remaining, at, typical_ppm),
             lag,
             shortest: round_trip,
             last: round_trip,
         });
-        known.bounds.narrow(bounds, at);
-        known.flips.narrow(flips, at);
-        known.remaining.narrow(remaining, at);
-        known.lag = known.lag.max(lag);
-        known.shortest = known.shortest.min(round_trip);
-        known.last = round_trip;
-        let width = known.bounds.evidence().width();
+        observed.bounds.narrow(bounds, at);
+        observed.flip_interval.narrow(flip_interval, at);
+        observed.remaining.narrow(remaining, at);
+        observed.lag = observed.lag.max(lag);
+        observed.shortest = observed.shortest.min(round_trip);
+        observed.last = round_trip;
+        let width = observed.bounds.evidence().width();
         if width < Offset::ZERO {
             return Err(Error::Inconsistent { gap: width.abs() });
         }
@@ -373,9 +377,9 @@ fn duration(nanos: f64) -> Duration {
 }
 
 /// What the reading of clocks, and hosts that are busy, take from the remaining uncertainty.
-const UNEXPLAINED: Duration = Duration::from_micros(20);
+const CLOCK_READING_ALLOWANCE: Duration = Duration::from_micros(20);
 /// Round trips that show what the path is like.
-const STEADY: u32 = 8;
+const MIN_STEADY_OBSERVATIONS: u32 = 8;
 /// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;
 

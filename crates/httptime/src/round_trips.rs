@@ -3,10 +3,10 @@ use std::fmt;
 use crate::time::nanos_to_f64;
 
 /// What the round trips of a measurement say about its path: how long one takes when nothing queues, and how much
-/// queues. In nanoseconds. Up to [`CAPACITY`] of them; which, is up to whoever has more.
+/// queues. In nanoseconds. Up to [`MAX_ROUND_TRIPS`] of them; which, is up to whoever has more.
 #[derive(Clone)]
 pub(crate) struct RoundTrips {
-    ascending: [f64; CAPACITY],
+    ascending: [f64; MAX_ROUND_TRIPS],
     len: usize,
     /// Of all, those that were replaced since included.
     shortest: f64,
@@ -23,8 +23,8 @@ impl fmt::Debug for RoundTrips {
 #[derive(Clone)]
 pub(crate) struct LatestRoundTrips {
     trips: RoundTrips,
-    /// In the order in which they came, from `oldest` on once there are [`CAPACITY`].
-    latest: [f64; CAPACITY],
+    /// In the order in which they came, from `oldest` on once there are [`MAX_ROUND_TRIPS`].
+    latest: [f64; MAX_ROUND_TRIPS],
     oldest: usize,
 }
 
@@ -36,20 +36,20 @@ impl fmt::Debug for LatestRoundTrips {
 
 impl LatestRoundTrips {
     pub(crate) const fn new() -> Self {
-        Self { trips: RoundTrips::new(), latest: [0.0; CAPACITY], oldest: 0 }
+        Self { trips: RoundTrips::new(), latest: [0.0; MAX_ROUND_TRIPS], oldest: 0 }
     }
 
     /// Takes in one more; the oldest makes room.
     pub(crate) fn insert(&mut self, nanos: i64) {
         let round_trip = nanos_to_f64(nanos.max(1));
         let place = &mut self.latest[self.oldest];
-        if self.trips.len == CAPACITY {
+        if self.trips.len == MAX_ROUND_TRIPS {
             self.trips.replace(*place, round_trip);
         } else {
             self.trips.insert(round_trip);
         }
         *place = round_trip;
-        self.oldest = (self.oldest + 1) % CAPACITY;
+        self.oldest = (self.oldest + 1) % MAX_ROUND_TRIPS;
     }
 
     pub(crate) const fn trips(&self) -> &RoundTrips {
@@ -59,7 +59,7 @@ impl LatestRoundTrips {
 
 impl RoundTrips {
     pub(crate) const fn new() -> Self {
-        Self { ascending: [0.0; CAPACITY], len: 0, shortest: f64::INFINITY }
+        Self { ascending: [0.0; MAX_ROUND_TRIPS], len: 0, shortest: f64::INFINITY }
     }
 
     /// One in place of another that was taken in before.
@@ -108,28 +108,28 @@ impl RoundTrips {
         let queueing = if self.len < 3 {
             0.25 * (longest - shortest) + 0.1 * shortest
         } else {
-            (self.median() - shortest) / (1.678 - 1.25 / self.root_len())
+            (self.median() - shortest) / (1.678 - 1.25 / self.sqrt_len())
         };
-        queueing.max(GRAIN)
+        queueing.max(CLOCK_RESOLUTION_NS)
     }
 
     /// How far the shortest round trip seen lies above one without queueing, on average: 1.25 q / √n.
-    pub(crate) fn excess(&self) -> f64 {
-        (1.25 * self.queueing() / self.root_len()).min(0.5 * self.shortest())
+    pub(crate) fn shortest_excess(&self) -> f64 {
+        (1.25 * self.queueing() / self.sqrt_len()).min(0.5 * self.shortest())
     }
 
-    pub(crate) fn root_len(&self) -> f64 {
-        count(self.len).sqrt().max(1.0)
+    pub(crate) fn sqrt_len(&self) -> f64 {
+        usize_to_f64(self.len).sqrt().max(1.0)
     }
 }
 
 /// A small count as a float.
-pub(crate) fn count(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+pub(crate) fn usize_to_f64(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 /// The whole part of a small number; 0 of one below.
-pub(crate) fn whole(number: f64) -> usize {
+pub(crate) fn f64_to_usize(number: f64) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -141,6 +141,6 @@ pub(crate) fn whole(number: f64) -> usize {
 }
 
 /// No clock reading is better than this, in nanoseconds.
-pub(crate) const GRAIN: f64 = 200.0;
+pub(crate) const CLOCK_RESOLUTION_NS: f64 = 200.0;
 /// Round trips kept.
-pub(crate) const CAPACITY: usize = 64;
+pub(crate) const MAX_ROUND_TRIPS: usize = 64;

@@ -109,14 +109,14 @@ pub(super) enum Outcome {
 /// What came of bytes.
 #[derive(Debug)]
 pub(super) enum ReceiveOutcome<'a> {
-    /// The head of the response to a request of this method. `is_first`: no response came before it on this connection. `is_kept`: the connection can take the next request, once the body
+    /// The head of the response to a request of this method. `is_first`: no response came before it on this connection. `is_persistent`: the connection can take the next request, once the body
     /// has come.
     Answered {
         method: Method,
         times: Times,
         head: ResponseHead<'a>,
         is_first: bool,
-        is_kept: bool,
+        is_persistent: bool,
     },
     Other(Outcome),
 }
@@ -568,7 +568,7 @@ impl Connection {
             self.written = 0;
         }
         let times = Times::new(sent, arrival);
-        ReceiveOutcome::Answered { method, times, head, is_first, is_kept: left.is_some() }
+        ReceiveOutcome::Answered { method, times, head, is_first, is_persistent: left.is_some() }
     }
 
     /// The other end closed the connection, or it broke (`error`). The driver has closed the socket.
