@@ -4,7 +4,9 @@ use std::time::Duration;
 use self::bases::Bases;
 use self::mass::{Mass, mixture_stddev};
 use self::route_change::RouteChange;
+pub use self::tuning::PosteriorTuning;
 use super::{Estimate, Estimator};
+use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::observation::Observation;
 use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, RoundTrips, usize_to_f64};
@@ -16,67 +18,95 @@ mod bases;
 mod mass;
 mod quick;
 mod route_change;
+mod tuning;
 
-/// A posterior over the offset, from what is known of how round trips split.
+/// The probability of each offset, given all exchanges.
 ///
 /// # Model
-/// Of exchange *i*: round trip *rᵢ*, interval *lowerᵢ* to *upperᵢ* (without lag), age *aᵢ* at the instant of the estimate. Of the path:
-/// base round trip *d*, mean queueing *q* of one way. Each way takes *d*/2 plus queueing of its own, exponential with mean *q*.
-/// So the slack *sᵢ = rᵢ − d* is Gamma(2, *q*), and given *sᵢ* the part of it that lies on the forward path is uniform over
-/// [0, *sᵢ*]. With the ramp *R(x) = min(max(x, 0), 1)* the likelihood of the offset θ is
+/// Numbers are the defaults of [`PosteriorTuning`], which has a field for each.
+///
+/// **State.** The offset θ at the instant of the latest response. Averaged out are the base round trip *d*, the mean
+/// queueing *q* of one path, and one of several hypotheses about frequency and lag. No state is carried from one response
+/// to the next, as a Kalman filter does: each estimate uses all exchanges again.
+///
+/// **Noise.** Each path of exchange *i* takes *d*/2 plus queueing of its own, which is exponential with mean *q*. So the
+/// slack *sᵢ = rᵢ − d* of the round trip *rᵢ* is Gamma(2, *q*). Given *sᵢ*, the part of it on the forward path is
+/// uniform over [0, *sᵢ*].
+///
+/// **Likelihood.** *lowerᵢ* and *upperᵢ* are the ends of the interval that the `Date` allows without lag, and *aᵢ* is the
+/// age of the exchange. With the ramp *R(x) = min(max(x, 0), 1)*:
 ///
 /// ```text
-/// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))  ·  g(1 − R((lowerᵢ + f aᵢ + d/2 + sᵢ + ℓ − θ) / (sᵢ + ℓ)))
+/// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))
+///                   · g(1 − R((lowerᵢ + f aᵢ + d/2 + sᵢ + ℓ − θ) / (sᵢ + ℓ)))
+/// g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))
 /// ```
 ///
-/// for the hypothesis of a frequency error *f* and a lag of up to *ℓ*; both are 0 in the plain one. The ramps end in two hard
-/// ends. They are what makes the error fall like 1/n (an NTP sample is a location with noise: 1/√n).
+/// *f* is the difference of the two clocks' frequencies and *ℓ* the largest lag. Each ramp ends where the likelihood
+/// would be 0 without *g*: the hard ends. They are why the error falls like 1/n (the error of a mean of n NTP samples
+/// falls like 1/√n).
 ///
-/// - Base: *d* is integrated over (*r*min − 6 *q*/√n, *r*min], *q* over a factor of two to either side of its guess with a
-///   log-uniform prior, the slowest quarter of the exchanges known only to be slower (a censored sample).
-/// - Odd exchanges: *g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))*, *w* = 0.0005. With probability 2*w* an answer tells nothing, so
-///   that none can veto the others. φᵢ is the probability that the slack is queueing and not a burst, a retransmission or a client
-///   that slept (prior 0.02, density 0.1 / (1 + 0.1 *x*)² of the slack in units of *q*). Such an exchange says nothing of how its
-///   slack splits: *h* is ½ between the hard ends, 0 and 1 beyond.
+/// *g* lets a response be wrong:
 ///
-/// Hypotheses *H*, each integrated over θ to its evidence and multiplied by a weight. Weights are relative and do not add up to
-/// one; only their ratios matter:
+/// - *w* = 0.0005. With probability 2*w* a response contains no information, so none can exclude what all others show.
+/// - φᵢ is the probability that the slack is queueing, and not an outlier: a burst, a retransmission, or a client that
+///   slept. An outlier has the prior 0.02 and the density 0.1 / (1 + 0.1 *x*)² of the slack *x* in units of *q*. It
+///   tells nothing about how its slack divides: *h* is ½ on the ramp, and 0 and 1 outside of it.
+///
+/// **Priors.** *d* is between *r*₀ − 6 *q*/√n and *r*₀, the shortest of n round trips. *q* is log-uniform between half
+/// and twice a first guess. The slowest quarter of the exchanges counts as a censored sample: they are known only to be
+/// slower.
+///
+/// **Hypotheses.** Each is integrated over θ to its evidence, which is multiplied by a weight. Weights are relative and
+/// do not add up to one.
 ///
 /// | hypothesis | considered | weight |
 /// |---|---|---|
 /// | plain: *f* = 0, *ℓ* = 0 | unless the hard ends contradict each other | 0.8 |
-/// | frequency *f*, up to *M* = 100 ppm | from three exchanges on, once *M* times their span exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies that the hard ends allow |
-/// | lag of its own for each response, up to *ℓ* | from three exchanges on, where the [`Lag`](crate::server::Lag) allowed for exceeds *q*, and 2 ms or the ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in even ratios from 2 *q*, or 1.1 times the contradiction if that is more, to that lag, 25 ms at most |
-/// | some exchanges wrong | where the hard ends contradict each other | 0.05 |
+/// | frequency *f*, up to *M* = 100 ppm | from three exchanges on, if *M* times their span exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies that the hard ends allow |
+/// | a lag that differs from response to response, up to *ℓ* | from three exchanges on, if the allowed [`Lag`](crate::server::Lag) exceeds *q*, and also exceeds 2 ms or the hard ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in equal ratios. The first is 2 *q*, or 1.1 times the contradiction if that is more; the last is the allowed lag, at most 25 ms |
+/// | some exchanges are wrong | if the hard ends contradict each other | 0.05 |
 ///
-/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a distribution of two parabolas and a straight
-/// line between them. One ramp over *s + ℓ* stands for it: off by 1/8 at most, where *ℓ = s*.
+/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a distribution of two parabolas
+/// and a straight line between them. One ramp over *s + ℓ* replaces it; it is off by at most 1/8, where *ℓ = s*.
 ///
-/// While the plain hypothesis has more than 0.2 of the evidence the estimate is its mean, pulled by the others' as its share
-/// falls below 0.9, by two of its standard deviations at most: a mean over all would be pulled by their far ends. Below that it is
-/// the mean over all. The standard deviation is half of the width around the estimate that holds 68.27 % of all, the plain
-/// hypothesis weighed as much as all frequencies together (0.2): clocks are often some ppm apart.
+/// **Result.** It depends on the share of the plain hypothesis in all evidence.
 ///
-/// A step in the round trips that queueing explains with a probability below 10⁻⁶ is a new route. Then the hypotheses above give
-/// way to the plain one on the shorter route, averaged over eight splits, each with the same weight, of the excess into the two ways:
-/// it cannot be observed, but it is the same each time.
+/// - Above 0.9 the mean is that of the plain hypothesis.
+/// - Between 0.9 and 0.2 the other hypotheses pull at this mean, more as the share falls, by at most two of its standard
+///   deviations.
+/// - Below 0.2 mean and standard deviation are those of all hypotheses together.
 ///
-/// Where the median round trip is 4 times the shortest, and 20 ms longer, the server holds requests back (a rate limit, a queue of its
-/// own), before or after it stamps them. What each took longer than the shortest then splits alike in all, and the average is over
-/// eight splits again, and all of it before the stamp with the weight of the eight.
+/// Above 0.2 the standard deviation is half of the width around the mean that holds 68.27 % of all hypotheses. There the
+/// plain hypothesis has the weight 0.2, as much as all frequencies together, because clocks are often some ppm apart.
+///
+/// # A route that changed
+/// A step in the round trips that queueing explains with a probability below 10⁻⁶, with four exchanges or more on each
+/// side, is a new route. How its excess divides into the two paths cannot be observed, but it is the same in every
+/// exchange. The estimate is then that of the plain hypothesis on the shorter route, averaged over eight ways to
+/// divide the excess, with equal weights.
+///
+/// # A server that holds requests back
+/// If the median round trip is more than 4 times the shortest, and more than 20 ms longer, the server holds requests back
+/// (a rate limit, or a queue of its own), before or after the stamp. What each exchange took longer than the shortest
+/// then divides in the same way in all. The estimate is an average over eight divisions again, and a ninth with all of it
+/// before the stamp, which has the weight of the eight.
 ///
 /// # Source
-/// The ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
-/// 10.1007/BF01784024), with each way at least half of the minimum; exponential queueing is the M/M/1 textbook path; asking at
-/// the posterior's middle is probabilistic bisection (Waeber, Frazier, Henderson, "Bisection search with noisy
-/// responses", SIAM J. Control Optim. 51, 2013). The combination is our own derivation.
+/// The hard ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
+/// 10.1007/BF01784024), with each path at least half of the minimum. Exponential queueing is the textbook's M/M/1. To
+/// aim at the middle of the posterior is probabilistic bisection (Waeber, Frazier, Henderson, "Bisection search with
+/// noisy responses", SIAM J. Control Optim. 51, 2013). The combination is our own derivation.
 ///
-/// # When wrong
-/// The two ways differ when nothing queues (error: half of the difference, unseen); a lag that does not change
-/// (error: the lag, unseen); queueing that never lets go during the measurement (then *d* is too large and the ends
-/// too tight). The last 64 exchanges that matter are kept; it allocates nothing.
+/// # When it is wrong
+/// - The paths differ when nothing queues: the error is half of the difference, and cannot be seen.
+/// - The lag is constant: the error is the lag, and cannot be seen.
+/// - The queue is never empty during the measurement: *d* is too large and the standard deviation too small.
+///
+/// It keeps 64 exchanges, those with the most information, and allocates nothing.
 #[derive(Clone)]
 pub struct Posterior {
+    tuning: PosteriorTuning,
     origin: Option<Origin>,
     samples: [Sample; MAX_ROUND_TRIPS],
     len: usize,
@@ -133,14 +163,30 @@ impl fmt::Debug for Posterior {
 
 impl Default for Posterior {
     fn default() -> Self {
+        Self::from_valid(PosteriorTuning::DEFAULT)
+    }
+}
+
+impl Posterior {
+    /// One with other constants, for who changes or refits the model.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names a constant that is out of its range.
+    pub fn with_tuning(tuning: PosteriorTuning) -> Result<Self, Error> {
+        tuning.check()?;
+        Ok(Self::from_valid(tuning))
+    }
+
+    const fn from_valid(tuning: PosteriorTuning) -> Self {
         Self {
+            tuning,
             origin: None,
-            samples: [Sample::default(); MAX_ROUND_TRIPS],
+            samples: [Sample::NONE; MAX_ROUND_TRIPS],
             len: 0,
             trips: RoundTrips::new(),
             now: 0.0,
             lag: 0.0,
-            belief: Belief::default(),
+            belief: Belief { mean: 0.0, stddev: 0.0 },
         }
     }
 }
@@ -171,6 +217,8 @@ impl Estimator for Posterior {
 }
 
 impl Sample {
+    const NONE: Self = Self { lower: 0.0, upper: 0.0, round_trip: 0.0, at: 0.0 };
+
     fn new(observation: &Observation, origin: Origin) -> Self {
         let relative =
             |offset: Offset| nanos_to_f64(offset.saturating_sub(origin.offset).as_nanos());
@@ -250,7 +298,8 @@ impl Posterior {
     /// frequency: golden section to its top, bisection to either side.
     fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
         let width = |frequency: f64| self.ends(frequency, base).width();
-        let (mut a, mut b) = (-MAX_FREQUENCY, MAX_FREQUENCY);
+        let limit = self.tuning.max_frequency;
+        let (mut a, mut b) = (-limit, limit);
         let (mut left, mut right) = (b - GOLDEN_RATIO * (b - a), a + GOLDEN_RATIO * (b - a));
         let (mut at_left, mut at_right) = (width(left), width(right));
         for _ in 0..24 {
@@ -282,21 +331,22 @@ impl Posterior {
             }
             inside
         };
-        Some((edge(top, -MAX_FREQUENCY), edge(top, MAX_FREQUENCY)))
+        Some((edge(top, -limit), edge(top, limit)))
     }
 }
 
 /// The whole posterior.
 impl Posterior {
     fn full_estimate(&self) -> Belief {
+        let before_stamp = self.tuning.held_before_stamp_weight;
         if let Some(held) = self
             .is_holding_requests()
-            .then(|| self.integrate_over_splits(HELD_BEFORE_STAMP_WEIGHT, &Self::without_hold))
+            .then(|| self.integrate_over_splits(before_stamp, &Self::without_hold))
             .flatten()
         {
             return held;
         }
-        let route_change = RouteChange::find(self.samples());
+        let route_change = RouteChange::find(self.samples(), &self.tuning);
         let rerouted = route_change.and_then(|route_change| {
             self.integrate_over_splits(0.0, &|route, share| {
                 route.without_route_change(&route_change, share)
@@ -308,7 +358,8 @@ impl Posterior {
     /// Whether most responses took so much longer than the fastest that no network explains it: the server holds requests back.
     fn is_holding_requests(&self) -> bool {
         let (usual, shortest) = (self.trips.median(), self.trips.shortest());
-        self.len >= 3 && usual > MIN_HELD_RATIO * shortest && usual - shortest > MIN_HELD_NS
+        let PosteriorTuning { min_held_ratio, min_held_ns, .. } = self.tuning;
+        self.len >= 3 && usual > min_held_ratio * shortest && usual - shortest > min_held_ns
     }
 
     /// As if no request had been held back, if this share of what each took longer than the fastest lies before the stamp.
@@ -338,7 +389,7 @@ impl Posterior {
         let whole = (whole > 0.0).then_some((1.0, whole));
         for (share, weight) in splits.chain(whole) {
             let route = remove_excess(self, share);
-            let bases: Bases<5> = Bases::from_round_trips(&route.trips);
+            let bases: Bases<5> = Bases::from_round_trips(&route.trips, &self.tuning);
             let ends = route.ends(0.0, bases.min_base());
             if ends.width() > 0.0 {
                 let centre = *centre.get_or_insert(0.5 * (ends.lower + ends.upper));
@@ -363,7 +414,7 @@ impl Posterior {
 
     /// On one route.
     fn full_on_one_route(&self) -> Belief {
-        let bases: Bases<10> = Bases::from_round_trips(&self.trips);
+        let bases: Bases<10> = Bases::from_round_trips(&self.trips, &self.tuning);
         let queueing_probability = self.queueing_probabilities();
         let ends = self.ends(0.0, bases.min_base());
         let centre = 0.5 * (ends.lower + ends.upper);
@@ -373,7 +424,7 @@ impl Posterior {
             plain_mass = self.integrate::<64, 10>(&plain, &bases, &queueing_probability);
         }
         let mut others = Mass::default();
-        let coarse: Bases<5> = Bases::from_round_trips(&self.trips);
+        let coarse: Bases<5> = Bases::from_round_trips(&self.trips, &self.tuning);
         self.add_frequencies(&mut others, centre, bases.min_base(), &coarse, &queueing_probability);
         self.add_lags(&mut others, ends, centre, &coarse, &queueing_probability);
         if ends.width() < 0.0 {
@@ -381,13 +432,13 @@ impl Posterior {
             let pad = 0.5 * -ends.width() + self.trips.queueing();
             let around = Ends::new(ends.upper - pad, ends.lower + pad);
             let contradicting = Hypothesis::plain(around, centre);
-            others
-                .add(self.integrate::<64, 10>(&contradicting, &bases, &queueing_probability), 0.05);
+            let mass = self.integrate::<64, 10>(&contradicting, &bases, &queueing_probability);
+            others.add(mass, self.tuning.contradiction_weight);
         }
-        combine(plain_mass, others, ends)
+        combine(plain_mass, others, ends, &self.tuning)
     }
 
-    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls to zero at ±[`MAX_FREQUENCY`].
+    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls to zero at ±`max_frequency`.
     fn add_frequencies(
         &self,
         sum: &mut Mass,
@@ -396,7 +447,9 @@ impl Posterior {
         bases: &Bases<5>,
         queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) {
-        let is_frequency_observable = self.now * MAX_FREQUENCY > 0.02 * self.trips.queueing();
+        let PosteriorTuning { max_frequency, min_frequency_effect, plain_weight, .. } = self.tuning;
+        let is_frequency_observable =
+            self.now * max_frequency > min_frequency_effect * self.trips.queueing();
         if self.len < 3 || !is_frequency_observable {
             return;
         }
@@ -407,8 +460,8 @@ impl Posterior {
             let ends = self.ends(frequency, min_base);
             if ends.width() > 0.0 {
                 let with_frequency = Hypothesis { frequency, ..Hypothesis::plain(ends, centre) };
-                let prior = (1.0 - PLAIN_WEIGHT) * step / MAX_FREQUENCY
-                    * (1.0 - frequency.abs() / MAX_FREQUENCY);
+                let prior = (1.0 - plain_weight) * step / max_frequency
+                    * (1.0 - frequency.abs() / max_frequency);
                 sum.add(
                     self.integrate::<24, 5>(&with_frequency, bases, queueing_probability),
                     prior,
@@ -428,15 +481,17 @@ impl Posterior {
         queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) {
         let queueing = self.trips.queueing();
-        let max_lag = self.lag.min(MAX_LAG_NS);
+        let tuning = &self.tuning;
+        let max_lag = self.lag.min(tuning.max_lag_ns);
         let contradiction = (-ends.width()).max(0.0);
-        let possible = max_lag > queueing && (max_lag > MIN_LAG_NS || contradiction > 0.0);
+        let possible = max_lag > queueing && (max_lag > tuning.min_lag_ns || contradiction > 0.0);
         if self.len < 3 || !possible {
             return;
         }
-        let mut lag = (2.0 * queueing).max(1.1 * contradiction).min(max_lag);
+        let to_contradiction = tuning.contradiction_margin * contradiction;
+        let mut lag = (tuning.first_lag * queueing).max(to_contradiction).min(max_lag);
         let ratio = (max_lag / lag).cbrt();
-        let mut prior = LAG_WEIGHT;
+        let mut prior = tuning.lag_weight;
         for _ in 0..4 {
             let mut reach = ends.upper + lag;
             if contradiction > 0.0 {
@@ -449,20 +504,22 @@ impl Posterior {
                 break;
             }
             lag *= ratio;
-            prior *= 0.4;
+            prior *= tuning.lag_weight_ratio;
         }
     }
 
     /// For each exchange, the chance that its slack is queueing and nothing odd.
     fn queueing_probabilities(&self) -> [f64; MAX_ROUND_TRIPS] {
         let queueing = self.trips.queueing();
-        let base = self.trips.shortest() - 0.5 * queueing / self.trips.sqrt_len();
+        let PosteriorTuning { outlier_prior, outlier_decay, expected_excess, .. } = self.tuning;
+        let base = self.trips.shortest() - expected_excess * queueing / self.trips.sqrt_len();
         let mut probabilities = [1.0; MAX_ROUND_TRIPS];
         for (probability, sample) in probabilities.iter_mut().zip(self.samples()) {
             let slack = (sample.round_trip - base) / queueing;
             if slack > 1e-3 {
-                let queued = (1.0 - OUTLIER_PRIOR) * slack * (-slack).exp();
-                let not_queued = OUTLIER_PRIOR * 0.1 / ((1.0 + 0.1 * slack) * (1.0 + 0.1 * slack));
+                let queued = (1.0 - outlier_prior) * slack * (-slack).exp();
+                let decayed = 1.0 + outlier_decay * slack;
+                let not_queued = outlier_prior * outlier_decay / (decayed * decayed);
                 *probability = queued / (queued + not_queued);
             }
         }
@@ -503,6 +560,8 @@ impl Posterior {
         queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) -> [f64; T] {
         let Hypothesis { frequency, lag, low, high, .. } = *hypothesis;
+        let uninformative = self.tuning.half_uninformative;
+        let informative = 1.0 - 2.0 * uninformative;
         let mut likelihood = [1.0; T];
         for (sample, queueing_probability) in self.samples().iter().zip(queueing_probability) {
             let shift = self.shift(sample, frequency);
@@ -510,10 +569,8 @@ impl Posterior {
             let per_slack = 1.0 / (slack + lag + 1.0);
             let ramp = |share: f64| {
                 let plateau = f64::from(u8::from(share > 0.0)) + f64::from(u8::from(share >= 1.0));
-                HALF_UNINFORMATIVE
-                    + (1.0 - 2.0 * HALF_UNINFORMATIVE)
-                        * (queueing_probability * share
-                            + 0.5 * (1.0 - queueing_probability) * plateau)
+                let unexplained = 0.5 * (1.0 - queueing_probability) * plateau;
+                uninformative + informative * (queueing_probability * share + unexplained)
             };
             // The stamp came before the end of its second …
             let full = sample.upper - shift - 0.5 * base + lag;
@@ -540,14 +597,11 @@ impl Hypothesis {
     }
 }
 
-/// The plain case (no frequency error, no lag) gives the mean while it is believable. The other hypotheses pull at that mean, more
-/// as the plain case becomes doubtful, by [`MAX_PULL_STDDEVS`] of its standard deviations at most. The standard deviation covers the
-/// others as if they were as likely as the plain case beforehand: the clocks of most machines are some ppm apart, and then the
-/// mean of the plain case is off.
-fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
+/// Estimate from the evidence of all hypotheses, as the documentation of [`Posterior`] describes under Result.
+fn combine(plain: Mass, others: Mass, ends: Ends, tuning: &PosteriorTuning) -> Belief {
     let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
-    sum.add(plain, PLAIN_WEIGHT);
+    sum.add(plain, tuning.plain_weight);
     if sum.evidence < MIN_EVIDENCE {
         return Belief {
             mean: centre,
@@ -557,13 +611,14 @@ fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     let share = |weight: f64| {
         weight * plain.evidence / (weight * plain.evidence + others.evidence).max(MIN_EVIDENCE)
     };
-    let plain_share = share(PLAIN_WEIGHT);
-    if plain_share > MIN_PLAIN_SHARE && others.evidence > 0.0 {
+    let plain_share = share(tuning.plain_weight);
+    if plain_share > tuning.min_plain_share && others.evidence > 0.0 {
         let (mean, stddev) = plain.mean_and_stddev();
         let (other_mean, other_stddev) = others.mean_and_stddev();
-        let pull = pull_strength(plain_share) * (1.0 - plain_share) * (other_mean - mean);
-        let mean = mean + pull.max(-MAX_PULL_STDDEVS * stddev).min(MAX_PULL_STDDEVS * stddev);
-        let plain_share_in_stddev = share(PLAIN_WEIGHT_IN_STDDEV);
+        let pull = pull_strength(plain_share, tuning) * (1.0 - plain_share) * (other_mean - mean);
+        let max_pull = tuning.max_pull_stddevs * stddev;
+        let mean = mean + pull.max(-max_pull).min(max_pull);
+        let plain_share_in_stddev = share(tuning.plain_weight_in_stddev);
         let stddev = mixture_stddev(plain_share_in_stddev, stddev, other_mean - mean, other_stddev);
         return Belief { mean: centre + mean, stddev };
     }
@@ -571,9 +626,10 @@ fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     Belief { mean: centre + mean, stddev }
 }
 
-/// How far the plain case is on the way from believable to given up, by its share of the evidence: 0 to 1.
-fn pull_strength(share: f64) -> f64 {
-    ((PULL_START_SHARE / share).ln() / (PULL_START_SHARE / MIN_PLAIN_SHARE).ln()).clamp(0.0, 1.0)
+/// How strongly the other hypotheses pull at the mean of the plain one, by its share of the evidence: 0 to 1.
+fn pull_strength(share: f64, tuning: &PosteriorTuning) -> f64 {
+    let PosteriorTuning { pull_start_share: start, min_plain_share: end, .. } = tuning;
+    ((start / share).ln() / (start / end).ln()).clamp(0.0, 1.0)
 }
 
 /// The middles of even cells from `low` to `high`.
@@ -588,36 +644,10 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
 
 /// The exchanges kept for their speed, whatever their ends tell.
 const KEPT_FASTEST: usize = MAX_ROUND_TRIPS / 4 + 1;
-const MIN_HELD_RATIO: f64 = 4.0;
-const MIN_HELD_NS: f64 = 20e6;
-/// Most servers that hold requests back stamp them when they answer: as likely as all other splits together.
-const HELD_BEFORE_STAMP_WEIGHT: f64 = 8.0;
-/// Splits of a longer route that are considered.
+/// Ways to divide the excess of a longer route: resolution, not tuning.
 const SPLITS: u32 = 8;
-/// Frequencies considered beside none.
+/// Frequencies considered beside none: resolution, not tuning.
 const FREQUENCIES: u32 = 8;
-/// Half of the chance that an answer tells nothing.
-const HALF_UNINFORMATIVE: f64 = 5e-4;
-/// Prior of a slack that is not queueing.
-const OUTLIER_PRIOR: f64 = 0.02;
-/// Frequency errors considered: two crystals at the edge of their tolerance.
-const MAX_FREQUENCY: f64 = 100e-6;
-/// Weight of no frequency error, for the mean; the frequencies have the rest to one.
-const PLAIN_WEIGHT: f64 = 0.8;
-/// The same for the standard deviation: as much as all frequencies together.
-const PLAIN_WEIGHT_IN_STDDEV: f64 = 1.0 - PLAIN_WEIGHT;
-/// Share of the plain case below which the mean is that over all hypotheses.
-const MIN_PLAIN_SHARE: f64 = 0.2;
-/// Share of the plain case below which the others begin to pull at its mean, and how far they do, in its standard
-/// deviations. Found by simulation: each is worth a tenth of the error in drifting, and costs 2 % in lan.
-const PULL_START_SHARE: f64 = 0.9;
-const MAX_PULL_STDDEVS: f64 = 2.0;
-/// Weight of the smallest lag considered; each next one × 0.4. Beside [`PLAIN_WEIGHT`], not out of what it leaves.
-const LAG_WEIGHT: f64 = 0.05;
-/// Lags allowed for up to this are worth no hypothesis, in nanoseconds.
-const MIN_LAG_NS: f64 = 2e6;
-/// The largest lag that changes from response to response, in nanoseconds: two kernel ticks at 100 a second, and room.
-const MAX_LAG_NS: f64 = 25e6;
 /// Less evidence than this has lost its digits.
 const MIN_EVIDENCE: f64 = 1e-250;
 /// The golden section.
