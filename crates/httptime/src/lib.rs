@@ -31,6 +31,8 @@
 //! deadlines, proxies. A [`survey`] is several sessions, of which [`select`] finds the majority. None of these does any
 //! I/O: a driver moves the bytes, and decides nothing.
 //!
+//! docs/glossary.md has each term, its unit, and what RFC 5905, RFC 9110 and chrony call it.
+//!
 //! # Features
 //!
 //! `net`, on by default: sockets, names and the blocking `Client`. Without it nothing here reads a clock or opens a socket;
