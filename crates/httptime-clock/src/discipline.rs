@@ -296,7 +296,8 @@ impl Discipline {
 
     fn lengthen(&mut self, noise: f64) {
         let Some(filter) = &self.filter else { return };
-        let allowed = (self.target_stddev.as_secs_f64() * NANO).max(self.tuning.noise_accepted * noise);
+        let allowed =
+            (self.target_stddev.as_secs_f64() * NANO).max(self.tuning.noise_accepted * noise);
         let grown = self.interval.saturating_mul(self.tuning.interval_growth);
         let (mut interval, wander) = (grown.min(self.longest), self.tuning.wander());
         while interval > self.shortest && filter.uncertainty_after(interval, wander) > allowed {
@@ -315,8 +316,7 @@ impl Filter {
         self.offset_variance += elapsed
             * (2.0 * self.covariance + elapsed * self.frequency_variance)
             + wander * elapsed.powi(3) / 3.0;
-        self.covariance +=
-            elapsed * self.frequency_variance + wander * elapsed.powi(2) / 2.0;
+        self.covariance += elapsed * self.frequency_variance + wander * elapsed.powi(2) / 2.0;
         self.frequency_variance += wander * elapsed;
         self.prior_variance += wander * elapsed;
     }

@@ -21,11 +21,12 @@ mod htpdate;
 mod periodic;
 mod scan;
 
-pub use self::adaptive::Adaptive;
+pub use self::adaptive::{Adaptive, AdaptiveTuning};
 pub use self::bisect::Bisect;
 pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
 pub use self::scan::Scan;
+pub use crate::checks::CheckTuning;
 
 use crate::estimate::{Estimate, Estimator};
 use crate::limits::Limits;
@@ -174,6 +175,11 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     /// The least time between two requests. The checks that a measurement adds keep to it as well.
     fn min_interval(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// How many of a measurement's requests are checks, and when they are sent.
+    fn check_tuning(&self) -> CheckTuning {
+        CheckTuning::DEFAULT
     }
 
     /// Whether a request that would leave `late` had better be planned anew. Unless a schedule knows better: where it is later

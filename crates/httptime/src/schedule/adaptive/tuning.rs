@@ -1,0 +1,169 @@
+use std::time::Duration;
+
+use super::super::{CheckTuning, Profile};
+use crate::error::Error;
+use crate::range::check_range;
+
+/// The constants of [`Adaptive`](super::Adaptive).
+///
+/// [`of`](Self::of) has the values that the library uses with a profile, [`Default`] those of the default profile.
+/// Symbols are those of the model in the documentation of [`Adaptive`](super::Adaptive). The values were found by
+/// simulation on paths from 0.2 to 200 ms. Each field has its unit, its range, the reason for its value, and its
+/// sensitivity.
+///
+/// ```
+/// use httptime::Config;
+/// use httptime::schedule::{Adaptive, AdaptiveTuning, Profile};
+///
+/// let mut tuning = AdaptiveTuning::of(Profile::Fast);
+/// tuning.connections = 2;
+/// tuning.checks.max_checks = 16;
+/// let schedule = Adaptive::with_tuning(tuning)?;
+/// let config = Config::builder()
+///     .profile(Profile::Fast)
+///     .schedule_with(move || Box::new(schedule.clone()))
+///     .build()?;
+/// # Ok::<(), httptime::Error>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdaptiveTuning {
+    /// Requests through the first flip, the second, and later ones while σ is large. 0 in the first: no scan, it
+    /// bisects. 0 to 64 each.
+    ///
+    /// Reason: more requests through one flip cost requests and save seconds.
+    pub scan: [u32; 3],
+    /// Requests under way at once, each on its own connection. 1 to 4.
+    ///
+    /// Reason: four is what a server accepts from one client without remark.
+    pub connections: u32,
+    /// The least time between two requests. 0 to an hour.
+    ///
+    /// Reason: a second with [`Polite`](Profile::Polite), so that no server or monitor sees a burst.
+    pub min_interval: Duration,
+    /// Requests at the ends of where the offset is expected, at most. 0 to 64.
+    ///
+    /// Reason: two are enough if the expectation is right; two more for answers that queueing changed.
+    pub max_probes: u32,
+    /// How many times wider than the expectation the remaining uncertainty must be for that. 1 to 1000.
+    ///
+    /// Reason: two requests halve the uncertainty twice without any expectation.
+    pub min_probe_ratio: u32,
+    /// An end of the expectation is no longer probed once it is closer than so many *q* to the end of the remaining
+    /// uncertainty, plus half of the width of the expectation. 0 to 100.
+    ///
+    /// Reason: queueing can be that large.
+    pub probe_margin: f64,
+    /// Flips that a scan is assumed to take, when requests are divided over the time. 1 to 16.
+    ///
+    /// Reason: from a second to the queueing it takes three or four.
+    pub scanned_flips: u32,
+    /// The aim is m + this · σ q / (σ + q). 0 to 3.
+    ///
+    /// Reason: it makes up for queueing on the forward path.
+    pub lead: f64,
+    /// Noise limits the aim when σ is less than so many *q*. 0.1 to 20.
+    ///
+    /// Reason: then one more request at the same flip is worth as much as one at the next.
+    pub noise_limit: f64,
+    /// σ may be so many times that of a uniform distribution over the remaining uncertainty; else that is used. 1 to 10.
+    ///
+    /// Reason: the shapes that the posterior takes are up to a fifth wider.
+    pub max_relative_stddev: f64,
+    /// A response brings a gain if it makes σ smaller than this times what it was at the last gain. 0.1 to 0.999.
+    ///
+    /// Reason: sixteen responses about halve a noise-limited σ at first, and gain a tenth after 80.
+    pub min_gain_ratio: f64,
+    /// Responses in a row without a gain after which it ends. 2 to 1000.
+    ///
+    /// Reason: an estimator that does not learn should not use up the limits.
+    pub max_responses_without_gain: u32,
+    /// σ at which it ends, in ns. 0 to 10⁶.
+    ///
+    /// Reason: two readings of a clock differ by that much.
+    pub min_stddev_ns: f64,
+    /// The checks that the measurement adds.
+    pub checks: CheckTuning,
+}
+
+impl AdaptiveTuning {
+    /// The values that the library uses with this profile.
+    #[must_use]
+    pub const fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Polite => {
+                Self { scan: [0; 3], min_interval: Duration::from_secs(1), ..Self::BALANCED }
+            }
+            Profile::Balanced => Self::BALANCED,
+            Profile::Fast => Self { scan: [24, 16, 8], connections: 4, ..Self::BALANCED },
+        }
+    }
+
+    const BALANCED: Self = Self {
+        scan: [6, 5, 4],
+        connections: 1,
+        min_interval: Duration::ZERO,
+        max_probes: 4,
+        min_probe_ratio: 4,
+        probe_margin: 4.0,
+        scanned_flips: 4,
+        lead: 1.0,
+        noise_limit: 1.5,
+        max_relative_stddev: 1.2,
+        min_gain_ratio: 0.9,
+        max_responses_without_gain: 16,
+        min_stddev_ns: 500.0,
+        checks: CheckTuning::DEFAULT,
+    };
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        for requests in self.scan {
+            check_range("scan", requests.into(), 0.0..=64.0)?;
+        }
+        check_range("connections", self.connections.into(), 1.0..=4.0)?;
+        check_range("min_interval in seconds", self.min_interval.as_secs_f64(), 0.0..=3600.0)?;
+        check_range("max_probes", self.max_probes.into(), 0.0..=64.0)?;
+        check_range("min_probe_ratio", self.min_probe_ratio.into(), 1.0..=1000.0)?;
+        check_range("probe_margin", self.probe_margin, 0.0..=100.0)?;
+        check_range("scanned_flips", self.scanned_flips.into(), 1.0..=16.0)?;
+        check_range("lead", self.lead, 0.0..=3.0)?;
+        check_range("noise_limit", self.noise_limit, 0.1..=20.0)?;
+        check_range("max_relative_stddev", self.max_relative_stddev, 1.0..=10.0)?;
+        check_range("min_gain_ratio", self.min_gain_ratio, 0.1..=0.999)?;
+        let patience = self.max_responses_without_gain;
+        check_range("max_responses_without_gain", patience.into(), 2.0..=1000.0)?;
+        check_range("min_stddev_ns", self.min_stddev_ns, 0.0..=1e6)?;
+        self.checks.check()
+    }
+}
+
+impl Default for AdaptiveTuning {
+    fn default() -> Self {
+        Self::of(Profile::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Adaptive;
+    use super::*;
+
+    #[test]
+    fn a_constant_out_of_its_range_is_refused_by_name() {
+        for (name, set) in [
+            ("lead", (|tuning| tuning.lead = f64::NAN) as fn(&mut AdaptiveTuning)),
+            ("connections", |tuning| tuning.connections = 5),
+            ("scan", |tuning| tuning.scan[2] = 65),
+            ("max_checks", |tuning| tuning.checks.max_checks = tuning.checks.min_checks - 1),
+            ("max_uncertainty", |tuning| tuning.checks.max_uncertainty = Duration::from_secs(1)),
+        ] {
+            let mut tuning = AdaptiveTuning::default();
+            set(&mut tuning);
+            let error = Adaptive::with_tuning(tuning).expect_err("out of range").to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        for profile in Profile::ALL {
+            assert!(Adaptive::with_tuning(AdaptiveTuning::of(*profile)).is_ok(), "{profile}");
+        }
+    }
+}
