@@ -247,13 +247,20 @@ impl Constant {
         Change { constant: *self, factor: 1.0, is_complement: false }.value()
     }
 
+    /// Whether its value is between 0 and 1.
+    fn is_share(&self) -> bool {
+        self.value().parse::<f64>().is_ok_and(|value| (0.0..1.0).contains(&value))
+    }
+
     /// The values to try: those in the range, each once, and not today's.
     fn changes(&self) -> Vec<Change> {
         let mut seen = vec![self.value()];
         let mut changes = Vec::new();
         for factor in FACTORS {
             let change = Change { constant: *self, factor, is_complement: false };
-            let possible = [change, Change { is_complement: true, ..change }];
+            let complement = Change { is_complement: true, ..change };
+            let possible =
+                [change, complement].into_iter().take(if self.is_share() { 2 } else { 1 });
             let Some(change) = possible.into_iter().find(Change::is_in_range) else { continue };
             if !seen.contains(&change.value()) {
                 seen.push(change.value());
@@ -331,9 +338,18 @@ impl Change {
             .build()
     }
 
-    /// The value, as people read it; that of the default profile where profiles differ.
+    /// The value, as people read it: for `polite`, `balanced` and `fast` where it differs.
     fn value(&self) -> String {
-        let (mut posterior, mut adaptive) = (self.posterior(), self.adaptive(Profile::default()));
+        let mut values: Vec<_> =
+            Profile::ALL.iter().map(|profile| self.value_with(*profile)).collect();
+        if values.iter().all(|value| *value == values[0]) {
+            values.truncate(1);
+        }
+        values.join("/")
+    }
+
+    fn value_with(&self, profile: Profile) -> String {
+        let (mut posterior, mut adaptive) = (self.posterior(), self.adaptive(profile));
         let mut discipline = self.discipline();
         let slot = match self.constant.field {
             Field::Posterior(slot) => slot(&mut posterior),
@@ -344,7 +360,7 @@ impl Change {
         match slot {
             Slot::Real(value) => short(*value),
             Slot::Count(value) => value.to_string(),
-            Slot::Counts(values) => format!("{values:?}"),
+            Slot::Counts(values) => values.iter().map(u32::to_string).collect::<Vec<_>>().join("-"),
             Slot::Time(value) => format!("{value:?}"),
         }
     }
@@ -518,7 +534,7 @@ impl Worth {
                     && groups.iter().all(|group| group.median.max(group.rms) < MOST_HARM)
                     && (within.0 - RIGHT.0).abs() < (before.0 - RIGHT.0).abs() + MOST_SHARE
                     && (within.1 - RIGHT.1).abs() < (before.1 - RIGHT.1).abs() + MOST_SHARE
-                    && missed < before.2 + MOST_SHARE
+                    && missed < before.2 + MOST_MISSED
             }
             Self::Kept { requests, loss, rms_ppm, more_steps, .. } => {
                 is_smaller(loss) && requests < MOST_REQUESTS && rms_ppm < MOST_HARM && !more_steps
@@ -689,6 +705,9 @@ const DEVIATIONS: f64 = 3.0;
 const MOST_HARM: f64 = 0.01;
 /// By how much a share may be further from right.
 const MOST_SHARE: f64 = 0.005;
+/// By how much more may be missed. A fault that is found is worth more than a smaller error.
+const MOST_MISSED: f64 = 0.000_5;
+/// By how much the number of requests may rise, as a logarithm.
 const MOST_REQUESTS: f64 = 0.05;
 /// The shares of a normal distribution within one standard deviation and within two.
 const RIGHT: (f64, f64) = (0.6827, 0.9545);

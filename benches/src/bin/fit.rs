@@ -9,11 +9,16 @@ use httptime_benches::fit::{self, Constant, Effort};
 
 /// Tries other values of each tuning constant in simulated worlds, and prints what each value is worth.
 ///
-/// The errors are changes in percent of the geometric means over all worlds of a kind, with all profiles, compared with
-/// today's value: of the median and the RMS error in plain worlds, in drifting, and in worlds with a hidden error.
-/// within_1 and within_2 are the shares of the errors in plain worlds within one and two standard deviations; missed is
-/// the share of measurements in broken worlds whose bounds missed the truth unnoticed. A change smaller than noise_% can
-/// be chance. A value is better if a second seed confirms it.
+/// Columns with a percent sign are changes from today's value. The first two are the median and the RMS error in plain
+/// worlds, as geometric means over worlds and profiles. Then come the same for the world drifting, and the RMS error in
+/// worlds with a hidden error. A mean change smaller than the noise can be chance.
+///
+/// The last shares are those of the errors in plain worlds within one and two standard deviations, and of the
+/// measurements in broken worlds whose bounds missed the truth unnoticed. The first row of a constant has them for
+/// today's value.
+///
+/// A value is better if the errors are smaller by more than the noise with two seeds, no kind of world is worse, and
+/// no more is missed.
 #[derive(Debug, Parser)]
 struct Args {
     /// Measurements per world, profile and value
