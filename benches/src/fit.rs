@@ -80,7 +80,8 @@ pub struct Fitted {
     pub is_better: bool,
 }
 
-/// How measurements came out with a value. Changes are natural logarithms of ratios to today's value.
+/// How measurements came out with a value. Changes are natural logarithms of ratios to today's
+/// value.
 #[derive(Debug, Clone, Copy)]
 enum Worth {
     Measured {
@@ -622,7 +623,8 @@ pub fn fields(fitted: &Fitted) -> Vec<String> {
     fields
 }
 
-/// Today's values in the first row of each constant, and then the others, aligned; then what to change.
+/// Today's values in the first row of each constant, and then the others, aligned; then what to
+/// change.
 ///
 /// # Errors
 /// Those of `out`.
@@ -699,7 +701,8 @@ const FACTORS: [f64; 4] = [0.5, 0.7, 1.4, 2.0];
 const OTHER_SEED: u64 = 1_000_000_007;
 /// A smaller gain is not worth a change, and may be chance: as logarithms of ratios.
 const LEAST_GAIN: f64 = 0.01;
-/// Standard errors that a gain must exceed. Some 150 values are tried, so two would be exceeded by chance.
+/// Standard errors that a gain must exceed. Some 150 values are tried, so two would be exceeded by
+/// chance.
 const DEVIATIONS: f64 = 3.0;
 /// By how much a group of worlds may become worse where all together become better.
 const MOST_HARM: f64 = 0.01;

@@ -1,4 +1,5 @@
-//! Follows offset and frequency error of a clock from one measurement to the next. Pure: it returns what to do with the clock.
+//! Follows offset and frequency error of a clock from one measurement to the next. Pure: it returns
+//! what to do with the clock.
 
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ mod tuning;
 
 pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
 
-/// Follows the offset and the frequency error of a clock through measurements that are minutes to hours apart.
+/// Follows the offset and the frequency error of a clock through measurements that are minutes to
+/// hours apart.
 ///
 /// # Model
-/// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The clock model and its
-/// relationship with the Allan and related variances", IEEE Trans. UFFC 52, 2005). Numbers are the defaults of
-/// [`Tuning`].
+/// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The
+/// clock model and its relationship with the Allan and related variances", IEEE Trans. UFFC 52,
+/// 2005). Numbers are the defaults of [`Tuning`].
 ///
 /// ```text
 /// State        x = (θ, y): offset in ns, frequency error of the local clock in ns per ns
@@ -30,33 +32,36 @@ pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
 /// Priors       θ: the first measurement, variance R;  y: 0, standard deviation 50 ppm;  e: 1
 /// ```
 ///
-/// σ is the standard deviation that the measurement states. The excess *e* is learnt: it grows when the measurements
-/// are further from the prediction than they state.
+/// σ is the standard deviation that the measurement states. The excess *e* is learnt: it grows when
+/// the measurements are further from the prediction than they state.
 ///
 /// # Outliers
 /// A measurement with ν² > 5² S is an outlier and changes no state. The next measurement decides:
 ///
 /// - It agrees with the prediction: the outlier is forgotten.
-/// - It agrees with the outlier: the clock was stepped, the machine slept, or the route has changed. The offset
-///   restarts from the measurement; the frequency is kept.
-/// - It agrees with neither: it is an outlier too. Each outlier in a row increases the standard deviation of the
-///   frequency, by 1, 2 and then 4 ppm (added as variances), so that a frequency that really changed is learnt.
+/// - It agrees with the outlier: the clock was stepped, the machine slept, or the route has
+///   changed. The offset restarts from the measurement; the frequency is kept.
+/// - It agrees with neither: it is an outlier too. Each outlier in a row increases the standard
+///   deviation of the frequency, by 1, 2 and then 4 ppm (added as variances), so that a frequency
+///   that really changed is learnt.
 ///
-/// After the fourth outlier in a row the filter restarts. It keeps the frequency, with a standard deviation of 50 ppm.
-/// If no measurement is accepted before the next restart, the deviation doubles, up to 1000 ppm, which is the whole
-/// range of the kernel. So the filter can leave any frequency that it learnt from a server whose clock was wrong.
+/// After the fourth outlier in a row the filter restarts. It keeps the frequency, with a standard
+/// deviation of 50 ppm. If no measurement is accepted before the next restart, the deviation
+/// doubles, up to 1000 ppm, which is the whole range of the kernel. So the filter can leave any
+/// frequency that it learnt from a server whose clock was wrong.
 ///
 /// # When it changes the frequency
-/// The prior of the frequency is [`INITIAL_FREQUENCY_STDDEV`], or what [`start_from`](Self::start_from) was given.
-/// [`frequency_correction`](Self::frequency_correction) returns a value once the measurements have made the frequency
-/// more certain than it would be without them. Without them the variance of the prior grows by *Q* with time. If the
-/// comparison left out this growth, noisy measurements could never pass it: for measurements of 7 ms an hour apart the
-/// filter settles at 0.6 ppm, above the 0.5 ppm of a saved frequency.
+/// The prior of the frequency is [`INITIAL_FREQUENCY_STDDEV`], or what
+/// [`start_from`](Self::start_from) was given. [`frequency_correction`](Self::frequency_correction)
+/// returns a value once the measurements have made the frequency more certain than it would be
+/// without them. Without them the variance of the prior grows by *Q* with time. If the comparison
+/// left out this growth, noisy measurements could never pass it: for measurements of 7 ms an hour
+/// apart the filter settles at 0.6 ppm, above the 0.5 ppm of a saved frequency.
 ///
 /// # When to measure again
-/// After the longest interval, at most twice the last one, in which the predicted standard deviation of the offset stays
-/// within the target. The target is `target_stddev`, or twice the standard deviation of the last measurement if
-/// that is larger.
+/// After the longest interval, at most twice the last one, in which the predicted standard
+/// deviation of the offset stays within the target. The target is `target_stddev`, or twice the
+/// standard deviation of the last measurement if that is larger.
 #[derive(Debug, Clone)]
 pub struct Discipline {
     tuning: Tuning,
@@ -96,7 +101,8 @@ struct Filter {
     offset_variance: f64,
     covariance: f64,
     frequency_variance: f64,
-    /// What the variance of the frequency would be without any measurement since the filter started.
+    /// What the variance of the frequency would be without any measurement since the filter
+    /// started.
     prior_variance: f64,
 }
 
@@ -115,8 +121,8 @@ impl Default for Discipline {
 }
 
 impl Discipline {
-    /// One that measures every `shortest` at first and every `longest` at most, as rarely as keeps the predicted offset
-    /// within a standard deviation of `target_stddev`.
+    /// One that measures every `shortest` at first and every `longest` at most, as rarely as keeps
+    /// the predicted offset within a standard deviation of `target_stddev`.
     #[must_use]
     pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
@@ -133,7 +139,8 @@ impl Discipline {
         }
     }
 
-    /// The same with other constants, for who changes or refits the model. Call it before the first measurement.
+    /// The same with other constants, for who changes or refits the model. Call it before the first
+    /// measurement.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] names a constant that is out of its range.
@@ -149,9 +156,9 @@ impl Discipline {
         self.interval = self.interval.clamp(self.shortest, self.longest);
     }
 
-    /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens the deviation by the age;
-    /// a frequency of unknown age (`None`) may have wandered any distance, so its deviation is
-    /// [`INITIAL_FREQUENCY_STDDEV`].
+    /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens
+    /// the deviation by the age; a frequency of unknown age (`None`) may have wandered any
+    /// distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
         let initial = self.tuning.initial_stddev();
         let Some(age) = age else {
@@ -235,8 +242,9 @@ impl Discipline {
         }
     }
 
-    /// How much faster the clock should go (negative: slower), and the standard deviation of that; `None` while no two
-    /// measurements have made the frequency more certain than it would be without them, and while one is held back.
+    /// How much faster the clock should go (negative: slower), and the standard deviation of that;
+    /// `None` while no two measurements have made the frequency more certain than it would be
+    /// without them, and while one is held back.
     #[must_use]
     pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
         let filter = self.filter.as_ref().filter(|_| self.outliers.count == 0)?;
@@ -244,7 +252,8 @@ impl Discipline {
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))
     }
 
-    /// The standard deviation of the frequency at the latest measurement; of the prior, before the first one.
+    /// The standard deviation of the frequency at the latest measurement; of the prior, before the
+    /// first one.
     #[must_use]
     pub fn frequency_stddev(&self) -> Frequency {
         let stddev =
@@ -252,7 +261,8 @@ impl Discipline {
         Frequency::from_ppm(stddev / PPM)
     }
 
-    /// Where the offset should be at an instant, within four standard deviations; `None` when that is in doubt.
+    /// Where the offset should be at an instant, within four standard deviations; `None` when that
+    /// is in doubt.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;
@@ -356,8 +366,8 @@ fn nanos_between(earlier: LocalInstant, later: LocalInstant) -> f64 {
 
 const NANO: f64 = 1e9;
 const PPM: f64 = 1e-6;
-/// The furthest that a frequency can be from where it should be, in parts per million: from one end of the kernel's
-/// range to the other. Not a tuning constant.
+/// The furthest that a frequency can be from where it should be, in parts per million: from one end
+/// of the kernel's range to the other. Not a tuning constant.
 const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
 /// Doublings that lead there and beyond.
 const MAX_DOUBLINGS: u32 = 8;

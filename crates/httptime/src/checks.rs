@@ -1,31 +1,38 @@
 //! Checks: requests whose answer is already known, sent to test what the bounds assume.
 //!
-//! A schedule aims each request into the remaining uncertainty, where every answer is possible. Two clocks behind one name, a
-//! clock that runs too fast, a lag that changes: none of them contradicts such requests. So a share of the requests goes where
-//! the answer is known, just before the flip and just after it:
+//! A schedule aims each request into the remaining uncertainty, where every answer is possible. Two
+//! clocks behind one name, a clock that runs too fast, a lag that changes: none of them contradicts
+//! such requests. So a share of the requests goes where the answer is known, just before the flip
+//! and just after it:
 //!
 //! ```text
 //!  local time ────────┬──────[ flip ]──────┬────────────▶
 //!             before ─┘                    └─ after
 //! ```
 //!
-//! How far from the flip: as near as an answer that puts the flip on the other side still contradicts the others
-//! (`Progress::decisive_distance`). The nearer, the closer together the clocks may be that are found.
+//! How far from the flip: as near as an answer that puts the flip on the other side still
+//! contradicts the others (`Progress::decisive_distance`). The nearer, the closer together the
+//! clocks may be that are found.
 //!
-//! - They come in pairs around a request that is aimed at the flip, late in the measurement, when little is unknown. If two
-//!   servers take turns to answer, the same one answers both of a pair, and one of the two contradicts.
-//! - They go over a connection of their own, opened anew for each pair and to each address of the name in turn, so that they meet
-//!   the other servers behind it, and may be under way beside the request in their middle.
-//! - Of three pairs, one lies nearer, within half a standard deviation of the flip: it meets what has crept out of the belief (a drift
-//!   between the clocks) and narrows it, as an aimed request does, from another connection.
-//! - Where the schedule keeps a gap between requests, so do they: one to a flip, two before, two after.
+//! - They come in pairs around a request that is aimed at the flip, late in the measurement, when
+//!   little is unknown. If two servers take turns to answer, the same one answers both of a pair,
+//!   and one of the two contradicts.
+//! - They go over a connection of their own, opened anew for each pair and to each address of the
+//!   name in turn, so that they meet the other servers behind it, and may be under way beside the
+//!   request in their middle.
+//! - Of three pairs, one lies nearer, within half a standard deviation of the flip: it meets what
+//!   has crept out of the belief (a drift between the clocks) and narrows it, as an aimed request
+//!   does, from another connection.
+//! - Where the schedule keeps a gap between requests, so do they: one to a flip, two before, two
+//!   after.
 //! - One of seven lies anywhere in the second, and finds what comes from a cache.
 //!
-//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag that changes, or servers
-//! drawn at random, where the requests have converged between them). Then n on each side miss it with probability (p (1 − p))ⁿ,
-//! on average over p 1/140 for n = 3.
+//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag
+//! that changes, or servers drawn at random, where the requests have converged between them). Then
+//! n on each side miss it with probability (p (1 − p))ⁿ, on average over p 1/140 for n = 3.
 //!
-//! An answer that does not fit contradicts the bounds, or lies inside what they allow for (a lag) and widens the estimate.
+//! An answer that does not fit contradicts the bounds, or lies inside what they allow for (a lag)
+//! and widens the estimate.
 
 use std::time::Duration;
 
@@ -42,40 +49,44 @@ use crate::time::{LocalInstant, duration_to_nanos};
 pub struct CheckTuning {
     /// One request of so many is a check. 1 to 1000.
     ///
-    /// Reason: n checks on each side of the flip miss a lag that changes with probability (p (1 − p))ⁿ.
+    /// Reason: n checks on each side of the flip miss a lag that changes with probability (p (1 −
+    /// p))ⁿ.
     pub requests_per_check: u32,
     /// The same if the schedule keeps a minimum interval between requests. 1 to 1000.
     ///
     /// Reason: checks cannot come in pairs around one flip there, so it needs more of them.
     pub requests_per_check_with_gaps: u32,
-    /// Checks of a measurement that has any, at least; and those with which it may end early. 2 to 500.
+    /// Checks of a measurement that has any, at least; and those with which it may end early. 2 to
+    /// 500.
     ///
-    /// Reason: three on each side of the flip miss one fault in 140.
+    /// Reason: three on each side of the flip miss a lag that changes once in 140 times.
     pub min_checks: u32,
     /// Checks of a measurement, at most. At least [`min_checks`](Self::min_checks), up to 500.
     ///
-    /// Reason: six on each side miss almost none, and each costs an aimed request.
+    /// Reason: six on each side miss it once in 12,000 times.
     pub max_checks: u32,
     /// A measurement with fewer requests has no checks. 2 to 1000.
     ///
-    /// Reason: three times `min_checks`. Each aimed request halves the remaining uncertainty at first.
+    /// Reason: three times `min_checks`. Each aimed request halves the remaining uncertainty at
+    /// first.
     pub min_requests: u32,
     /// One check of so many lies anywhere in the second. 2 to 1000.
     ///
-    /// Reason: one is enough to find what a cache answers, and it finds nothing else.
+    /// Reason: one is enough to find a response that comes from a cache.
     pub checks_per_anywhere: u32,
     /// Of so many pairs of checks, one is aimed at the belief. 1 to 1000.
     ///
-    /// Reason: an aimed check is an aimed request from another connection, and does not test the bounds.
+    /// Reason: an aimed check reduces the uncertainty and finds a drift between the clocks, but it
+    /// is not decisive.
     pub pairs_per_aimed: u32,
-    /// The share of the schedule's requests after which the first check is sent; the last one is sent at the end. In
-    /// thousandths. 0 to 1000.
+    /// The share of the schedule's requests after which the first check is sent; the last one is
+    /// sent at the end. In thousandths. 0 to 1000.
     ///
     /// Reason: the smaller the remaining uncertainty, the smaller the fault that a check finds.
     pub first_at_requests: u32,
     /// The same for the time, whichever comes first. In thousandths. 0 to 1000.
     ///
-    /// Reason: on a long path the time ends before the requests do.
+    /// Reason: with `balanced` the time ends before the requests do.
     pub first_at_seconds: u32,
     /// The share of the time by which the last check is sent. In thousandths. At least
     /// [`first_at_seconds`](Self::first_at_seconds), up to 1000.
@@ -88,7 +99,7 @@ pub struct CheckTuning {
     pub max_uncertainty: Duration,
     /// A check before the flip may be so late. 1 µs to 10 ms.
     ///
-    /// Reason: what a wait is late by on most machines.
+    /// Reason: a wait often ends a little late.
     pub max_lateness: Duration,
 }
 
@@ -145,7 +156,8 @@ pub(crate) struct Checks {
     /// Whether the schedule keeps a gap between requests.
     has_gaps: bool,
     sent: SentChecks,
-    /// When the latest one before a flip was to leave: for half a second there is a connection apart.
+    /// When the latest one before a flip was to leave: for half a second there is a connection
+    /// apart.
     last_before_flip: Option<LocalInstant>,
 }
 
@@ -202,8 +214,8 @@ enum Side {
 }
 
 impl Checks {
-    /// For a measurement of at most so many requests. With a gap between them each check costs seconds and takes no request's
-    /// place at the flip, so more are possible.
+    /// For a measurement of at most so many requests. With a gap between them each check costs
+    /// seconds and takes no request's place at the flip, so more are possible.
     pub(crate) fn for_limits(requests: u32, min_interval: Duration, tuning: CheckTuning) -> Self {
         let has_gaps = !min_interval.is_zero();
         let requests_per_check =
@@ -216,7 +228,8 @@ impl Checks {
         Self { wanted, has_gaps, tuning, ..Self::none() }
     }
 
-    /// The same where the offset is expected: few requests will be aimed, and they are checks of the expectation themselves.
+    /// The same where the offset is expected: few requests will be aimed, and they are checks of
+    /// the expectation themselves.
     pub(crate) fn for_expected_offset(requests: u32, tuning: CheckTuning) -> Self {
         let wanted = if requests < tuning.min_requests { 0 } else { tuning.min_checks };
         Self { wanted, tuning, ..Self::none() }
@@ -254,12 +267,14 @@ impl Checks {
         }
     }
 
-    /// Whether a measurement may end early, because its target is reached or nothing is left to gain.
+    /// Whether a measurement may end early, because its target is reached or nothing is left to
+    /// gain.
     pub(crate) const fn has_enough(&self) -> bool {
         self.sent() >= self.wanted || self.sent() >= self.tuning.min_checks
     }
 
-    /// A check that fits beside what the schedule wants, if it is time for one; when that is nothing, the next one possible.
+    /// A check that fits beside what the schedule wants, if it is time for one; when that is
+    /// nothing, the next one possible.
     pub(crate) fn plan(
         &self,
         view: &View<'_>,
@@ -278,7 +293,8 @@ impl Checks {
             && self
                 .last_before_flip
                 .is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
-        // Once one was sent before a flip, one after it follows: if servers take turns, the same one answers both.
+        // Once one was sent before a flip, one after it follows: if servers take turns, the same
+        // one answers both.
         if !has_own_connection && !matches!(scheduled, Scheduled::Nothing) && !self.is_due(view) {
             return None;
         }
@@ -293,8 +309,8 @@ impl Checks {
             return (has_own_connection && left > 0 && is_soon && is_next).then_some(after);
         }
         let round_trip = progress.round_trip_median()?;
-        // With a gap between requests, every check makes the next request later. One on a connection apart may still be under way
-        // when the next request leaves.
+        // With a gap between requests, every check makes the next request later. One on a
+        // connection apart may still be under way when the next request leaves.
         let fits = |check: &Check| match scheduled {
             _ if !min_interval.is_zero() => self.is_turn_of(check.side),
             Scheduled::At(_) if check.side == Side::After && !has_own_connection => false,
@@ -327,7 +343,8 @@ impl Checks {
         ]
     }
 
-    /// Which side is next where checks do not come in pairs: two before and two after. If servers take turns, each answers one of two.
+    /// Which side is next where checks do not come in pairs: two before and two after. If servers
+    /// take turns, each answers one of two.
     const fn is_turn_of(&self, side: Side) -> bool {
         match side {
             Side::Before => matches!(self.sent() % 6, 0 | 1 | 4),
@@ -336,8 +353,8 @@ impl Checks {
         }
     }
 
-    /// Whether the next one on this side is aimed at the belief. Not where there are gaps: checks are few there, and each has to
-    /// be decisive.
+    /// Whether the next one on this side is aimed at the belief. Not where there are gaps: checks
+    /// are few there, and each has to be decisive.
     const fn is_aimed(&self, side: Side) -> bool {
         let sent = match side {
             Side::Before => self.sent.before,
@@ -347,7 +364,8 @@ impl Checks {
         !self.has_gaps && (sent + 1) % self.tuning.pairs_per_aimed == 0
     }
 
-    /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the more they can tell.
+    /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the
+    /// more they can tell.
     fn is_due(&self, view: &View<'_>) -> bool {
         let (progress, limits) = (view.progress(), view.limits());
         let per_mille = |part: u128, whole: u128| (part * 1000).checked_div(whole).unwrap_or(1000);
@@ -439,7 +457,8 @@ mod tests {
         LocalInstant::from_nanos(micros * 1_000)
     }
 
-    /// A server whose second begins 400 ms after ours, 10 ms away; answers around its flips leave a round trip.
+    /// A server whose second begins 400 ms after ours, 10 ms away; answers around its flips leave a
+    /// round trip.
     fn known() -> (Progress, Midpoint) {
         let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
         let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);

@@ -7,9 +7,9 @@ use crate::frequency::Frequency;
 
 /// The constants of [`Discipline`](super::Discipline).
 ///
-/// [`Default`] has the values that the library uses. Sensitivities are from the simulated week (`cargo run --release -p
-/// httptime-benches --bin fit`): what half and twice the value change of the RMS offset, in the geometric mean over
-/// lan, metro and wan.
+/// [`Default`] has the values that the library uses. Sensitivities are from the simulated week
+/// (`cargo run --release -p httptime-benches --bin fit`): what half and twice the value change of
+/// the RMS offset, in the geometric mean over lan, metro and wan.
 ///
 /// ```
 /// use httptime_clock::discipline::{Discipline, Tuning};
@@ -22,34 +22,37 @@ use crate::frequency::Frequency;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tuning {
-    /// Random walk of the frequency: the standard deviation of its change in an hour, in ppm. 0.001 to 100.
+    /// Random walk of the frequency: the standard deviation of its change in an hour, in ppm. 0.001
+    /// to 100.
     ///
-    /// Reason: a crystal in a room does about that with the temperature. A random walk of variance Q a second has the
-    /// Allan deviation √(Q τ / 3) (Zucca and Tavella 2005): 0.11 ppm at 1500 s, where RFC 5905 (A.1.1, `ALLAN`) has a
-    /// computer clock's wander overtake the noise of measurements, and 0.85 ppm at a day. chrony assumes that a clock
-    /// gains up to 1 ppm of frequency error between updates (`maxclockerror` [default: 1]).
+    /// Reason: a crystal in a room does about that with the temperature. A random walk of variance
+    /// Q a second has the Allan deviation √(Q τ / 3) (Zucca and Tavella 2005): 0.11 ppm at 1500 s,
+    /// where RFC 5905 (A.1.1, `ALLAN`) has a computer clock's wander overtake the noise of
+    /// measurements, and 0.85 ppm at a day. chrony assumes that a clock gains up to 1 ppm of
+    /// frequency error between updates (`maxclockerror` [default: 1]).
     pub wander_ppm: f64,
     /// Standard deviation of a frequency of which nothing is known, in ppm. 1 to 1000.
     ///
     /// Reason: crystals are sold to ±100 ppm.
     pub initial_frequency_stddev_ppm: f64,
-    /// What a restart of the machine, and its temperature then, change of a saved frequency: a standard deviation in
-    /// ppm. 0 to 100.
+    /// What a restart of the machine, and its temperature then, change of a saved frequency: a
+    /// standard deviation in ppm. 0 to 100.
     ///
-    /// Reason: a machine that was off is colder. The simulated week has no restarts, so `fit` cannot judge it.
+    /// Reason: a machine that was off is colder. The simulated week has no restarts, so `fit`
+    /// cannot judge it.
     pub restart_stddev_ppm: f64,
     /// How precisely a clock can be read at all: a standard deviation in ns. 1 to 10⁸.
     ///
-    /// Reason: the paths' difference and the server's processing remain in the best measurement. 10 µs is what
-    /// measurements of a server on the same machine leave.
+    /// Reason: a measurement over the loopback interface is about that good.
     pub reading_ns: f64,
     /// Standard deviations from the prediction beyond which a measurement is an outlier. 2 to 100.
     ///
-    /// Reason: at 5 a measurement with normal errors is an outlier once in a million.
+    /// Reason: a measurement with normal errors exceeds 5 less than once in a million times.
     pub outlier_gate: f64,
     /// Measurements over which the stated variances are compared with those seen. 1 to 1000.
     ///
-    /// Reason: long enough that one measurement does not decide, short enough to follow a path that becomes busy.
+    /// Reason: long enough that one measurement does not decide, short enough to follow a path that
+    /// becomes busy.
     pub excess_memory: f64,
     /// How many times larger than stated the variances can be. 1 to 10¹².
     ///
@@ -59,20 +62,20 @@ pub struct Tuning {
     ///
     /// Reason: two decide about an offset that changed, and two more let the wider frequency adapt.
     pub max_outliers: u32,
-    /// What the first outlier adds to the standard deviation of the frequency (as variances), in ppm; each next one in a
-    /// row adds twice as much. 0 to 100.
+    /// What the first outlier adds to the standard deviation of the frequency (as variances), in
+    /// ppm; each next one in a row adds twice as much. 0 to 100.
     ///
-    /// Reason: a temperature change in a room moves a crystal by about a ppm.
+    /// Reason: a frequency that changed by some ppm is learnt before the filter restarts.
     pub outlier_widening_ppm: f64,
-    /// Half of the width in which the offset is [expected](super::Discipline::expected), in standard deviations. 1 to 20.
+    /// Half of the width in which the offset is [expected](super::Discipline::expected), in
+    /// standard deviations. 1 to 20.
     ///
-    /// Reason: an expectation that is wrong costs a measurement two requests, one that is too wide costs one for each
-    /// doubling.
+    /// Reason: an expectation that is wrong costs a request or two.
     pub expected_stddevs: f64,
-    /// The predicted standard deviation of the offset that is accepted whatever the target: so many of the last
-    /// measurement's. 0 to 100.
+    /// The predicted standard deviation of the offset that is accepted whatever the target: so many
+    /// of the last measurement's. 0 to 100.
     ///
-    /// Reason: more frequent measurements cannot keep a clock much better than one of them measures it.
+    /// Reason: it limits the requests where measurements are noisy.
     pub noise_accepted: f64,
     /// The next interval is at most so many times the last. 2 to 16.
     ///
@@ -138,7 +141,8 @@ fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), Erro
     Err(Error::InvalidConfig { reason })
 }
 
-/// Standard deviation of a frequency of which nothing is known: [`Tuning::initial_frequency_stddev_ppm`] by default.
+/// Standard deviation of a frequency of which nothing is known:
+/// [`Tuning::initial_frequency_stddev_ppm`] by default.
 pub const INITIAL_FREQUENCY_STDDEV: Frequency = Frequency::from_scaled_ppm(50 << 16);
 
 #[cfg(test)]

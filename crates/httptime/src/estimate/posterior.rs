@@ -25,16 +25,17 @@ mod tuning;
 /// # Model
 /// Numbers are the defaults of [`PosteriorTuning`], which has a field for each.
 ///
-/// **State.** The offset θ at the instant of the latest response. Averaged out are the base round trip *d*, the mean
-/// queueing *q* of one path, and one of several hypotheses about frequency and lag. No state is carried from one response
-/// to the next, as a Kalman filter does: each estimate uses all exchanges again.
+/// **State.** The offset θ at the instant of the latest response. Averaged out are the base round
+/// trip *d*, the mean queueing *q* of one path, and one of several hypotheses about frequency and
+/// lag. No state is carried from one response to the next, as a Kalman filter does: each estimate
+/// uses all exchanges again.
 ///
-/// **Noise.** Each path of exchange *i* takes *d*/2 plus queueing of its own, which is exponential with mean *q*. So the
-/// slack *sᵢ = rᵢ − d* of the round trip *rᵢ* is Gamma(2, *q*). Given *sᵢ*, the part of it on the forward path is
-/// uniform over [0, *sᵢ*].
+/// **Noise.** Each path of exchange *i* takes *d*/2 plus queueing of its own, which is exponential
+/// with mean *q*. So the slack *sᵢ = rᵢ − d* of the round trip *rᵢ* is Gamma(2, *q*). Given *sᵢ*,
+/// the part of it on the forward path is uniform over [0, *sᵢ*].
 ///
-/// **Likelihood.** *lowerᵢ* and *upperᵢ* are the ends of the interval that the `Date` allows without lag, and *aᵢ* is the
-/// age of the exchange. With the ramp *R(x) = min(max(x, 0), 1)*:
+/// **Likelihood.** *lowerᵢ* and *upperᵢ* are the ends of the interval that the `Date` allows
+/// without lag, and *aᵢ* is the age of the exchange. With the ramp *R(x) = min(max(x, 0), 1)*:
 ///
 /// ```text
 /// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))
@@ -42,23 +43,25 @@ mod tuning;
 /// g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))
 /// ```
 ///
-/// *f* is the difference of the two clocks' frequencies and *ℓ* the largest lag. Each ramp ends where the likelihood
-/// would be 0 without *g*: the hard ends. They are why the error falls like 1/n (the error of a mean of n NTP samples
-/// falls like 1/√n).
+/// *f* is the difference of the two clocks' frequencies and *ℓ* the largest lag. Each ramp ends
+/// where the likelihood would be 0 without *g*: the hard ends. They are why the error falls like
+/// 1/n (the error of a mean of n NTP samples falls like 1/√n).
 ///
 /// *g* lets a response be wrong:
 ///
-/// - *w* = 0.0005. With probability 2*w* a response contains no information, so none can exclude what all others show.
-/// - φᵢ is the probability that the slack is queueing, and not an outlier: a burst, a retransmission, or a client that
-///   slept. An outlier has the prior 0.02 and the density 0.1 / (1 + 0.1 *x*)² of the slack *x* in units of *q*. It
-///   tells nothing about how its slack divides: *h* is ½ on the ramp, and 0 and 1 outside of it.
+/// - *w* = 0.0005. With probability 2*w* a response contains no information, so none can exclude
+///   what all others show.
+/// - φᵢ is the probability that the slack is queueing, and not an outlier: a burst, a
+///   retransmission, or a client that slept. An outlier has the prior 0.02, and its slack *x*, in
+///   units of *q*, the density 0.1 / (1 + 0.1 *x*)². It contains no information on how its slack
+///   divides: *h* is ½ on the ramp, and 0 and 1 outside of it.
 ///
-/// **Priors.** *d* is between *r*₀ − 6 *q*/√n and *r*₀, the shortest of n round trips. *q* is log-uniform between half
-/// and twice a first guess. The slowest quarter of the exchanges counts as a censored sample: they are known only to be
-/// slower.
+/// **Priors.** *d* is between *r*₀ − 6 *q*/√n and *r*₀, the shortest of n round trips. *q* is
+/// log-uniform between half and twice a first guess. The slowest quarter of the exchanges counts as
+/// a censored sample: they are known only to be slower.
 ///
-/// **Hypotheses.** Each is integrated over θ to its evidence, which is multiplied by a weight. Weights are relative and
-/// do not add up to one.
+/// **Hypotheses.** Each is integrated over θ to its evidence, which is multiplied by a weight.
+/// Weights are relative and do not add up to one.
 ///
 /// | hypothesis | considered | weight |
 /// |---|---|---|
@@ -67,41 +70,47 @@ mod tuning;
 /// | a lag that differs from response to response, up to *ℓ* | from three exchanges on, if the allowed [`Lag`](crate::server::Lag) exceeds *q*, and also exceeds 2 ms or the hard ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in equal ratios. The first is 2 *q*, or 1.1 times the contradiction if that is more; the last is the allowed lag, at most 25 ms |
 /// | some exchanges are wrong | if the hard ends contradict each other | 0.05 |
 ///
-/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a distribution of two parabolas
-/// and a straight line between them. One ramp over *s + ℓ* replaces it; it is off by at most 1/8, where *ℓ = s*.
+/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a
+/// distribution of two parabolas and a straight line between them. One ramp over *s + ℓ* replaces
+/// it; it is off by at most 1/8, where *ℓ = s*.
 ///
 /// **Result.** It depends on the share of the plain hypothesis in all evidence.
 ///
 /// - Above 0.9 the mean is that of the plain hypothesis.
-/// - Between 0.9 and 0.2 the other hypotheses pull at this mean, more as the share falls, by at most two of its standard
-///   deviations.
+/// - Between 0.9 and 0.2 the other hypotheses pull at this mean, more as the share falls, by at
+///   most two of its standard deviations.
 /// - Below 0.2 mean and standard deviation are those of all hypotheses together.
 ///
-/// Above 0.2 the standard deviation is half of the width around the mean that holds 68.27 % of all hypotheses. There the
-/// plain hypothesis has the weight 0.2, as much as all frequencies together, because clocks are often some ppm apart.
+/// Above 0.2 the standard deviation is half of the width around the mean that holds 68.27 % of all
+/// hypotheses. There the plain hypothesis has the weight 0.2, as much as all frequencies together,
+/// because clocks are often some ppm apart.
 ///
 /// # A route that changed
-/// A step in the round trips that queueing explains with a probability below 10⁻⁶, with four exchanges or more on each
-/// side, is a new route. How its excess divides into the two paths cannot be observed, but it is the same in every
-/// exchange. The estimate is then that of the plain hypothesis on the shorter route, averaged over eight ways to
-/// divide the excess, with equal weights.
+/// A step in the round trips that queueing explains with a probability below 10⁻⁶, with four
+/// exchanges or more on each side, is a new route. How its excess divides into the two paths cannot
+/// be observed, but it is the same in every exchange. The estimate is then that of the plain
+/// hypothesis on the shorter route, averaged over eight ways to divide the excess, with equal
+/// weights.
 ///
 /// # A server that holds requests back
-/// If the median round trip is more than 4 times the shortest, and more than 20 ms longer, the server holds requests back
-/// (a rate limit, or a queue of its own), before or after the stamp. What each exchange took longer than the shortest
-/// then divides in the same way in all. The estimate is an average over eight divisions again, and a ninth with all of it
-/// before the stamp, which has the weight of the eight.
+/// If the median round trip is more than 4 times the shortest, and more than 20 ms longer, the
+/// server holds requests back (a rate limit, or a queue of its own), before or after the stamp.
+/// What each exchange took longer than the shortest then divides in the same way in all. The
+/// estimate is an average over eight divisions again, and a ninth with all of it before the stamp,
+/// which has the weight of the eight.
 ///
 /// # Source
-/// The hard ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
-/// 10.1007/BF01784024), with each path at least half of the minimum. Exponential queueing is the textbook's M/M/1. To
-/// aim at the middle of the posterior is probabilistic bisection (Waeber, Frazier, Henderson, "Bisection search with
-/// noisy responses", SIAM J. Control Optim. 51, 2013). The combination is our own derivation.
+/// The hard ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3,
+/// 1989, doi 10.1007/BF01784024), with each path at least half of the minimum. Exponential queueing
+/// is the textbook's M/M/1. To aim at the middle of the posterior is probabilistic bisection
+/// (Waeber, Frazier, Henderson, "Bisection search with noisy responses", SIAM J. Control Optim. 51,
+/// 2013). The combination is our own derivation.
 ///
 /// # When it is wrong
 /// - The paths differ when nothing queues: the error is half of the difference, and cannot be seen.
 /// - The lag is constant: the error is the lag, and cannot be seen.
-/// - The queue is never empty during the measurement: *d* is too large and the standard deviation too small.
+/// - The queue is never empty during the measurement: *d* is too large and the standard deviation
+///   too small.
 ///
 /// It keeps 64 exchanges, those with the most information, and allocates nothing.
 #[derive(Clone)]
@@ -155,7 +164,8 @@ struct Hypothesis {
 }
 
 impl fmt::Debug for Posterior {
-    /// How many exchanges it holds. Without its floats, whose formatting a small program would have to carry.
+    /// How many exchanges it holds. Without its floats, whose formatting a small program would have
+    /// to carry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Posterior").field("exchanges", &self.len).finish_non_exhaustive()
     }
@@ -258,8 +268,8 @@ impl Posterior {
         }
     }
 
-    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering. Where more are equally fast than the
-    /// quarter has room for, each of those may be given up.
+    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering. Where more
+    /// are equally fast than the quarter has room for, each of those may be given up.
     fn least_informative(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
         let slower = self.trips.ascending()[KEPT_FASTEST];
@@ -294,8 +304,8 @@ impl Posterior {
         all.map(|ends| ends.shrunk(0.5 * base))
     }
 
-    /// The frequencies at which the ends do not contradict each other, if any. The width between them is concave in the
-    /// frequency: golden section to its top, bisection to either side.
+    /// The frequencies at which the ends do not contradict each other, if any. The width between
+    /// them is concave in the frequency: golden section to its top, bisection to either side.
     fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
         let width = |frequency: f64| self.ends(frequency, base).width();
         let limit = self.tuning.max_frequency;
@@ -355,14 +365,16 @@ impl Posterior {
         rerouted.unwrap_or_else(|| self.full_on_one_route())
     }
 
-    /// Whether most responses took so much longer than the fastest that no network explains it: the server holds requests back.
+    /// Whether most responses took so much longer than the fastest that no network explains it: the
+    /// server holds requests back.
     fn is_holding_requests(&self) -> bool {
         let (usual, shortest) = (self.trips.median(), self.trips.shortest());
         let PosteriorTuning { min_held_ratio, min_held_ns, .. } = self.tuning;
         self.len >= 3 && usual > min_held_ratio * shortest && usual - shortest > min_held_ns
     }
 
-    /// As if no request had been held back, if this share of what each took longer than the fastest lies before the stamp.
+    /// As if no request had been held back, if this share of what each took longer than the fastest
+    /// lies before the stamp.
     fn without_hold(&self, share: f64) -> Self {
         let mut without_hold = Self { trips: RoundTrips::new(), ..self.clone() };
         let shortest = self.trips.shortest();
@@ -376,8 +388,9 @@ impl Posterior {
         without_hold
     }
 
-    /// Over the ways in which what is longer may split, each split as good as another, and all of it before the stamp with the weight
-    /// of so many. `remove_excess`: as if it were not longer, with this share before the stamp. `None` when none fits.
+    /// Over the ways in which what is longer may split, each split as good as another, and all of
+    /// it before the stamp with the weight of so many. `remove_excess`: as if it were not longer,
+    /// with this share before the stamp. `None` when none fits.
     fn integrate_over_splits(
         &self,
         whole: f64,
@@ -438,7 +451,8 @@ impl Posterior {
         combine(plain_mass, others, ends, &self.tuning)
     }
 
-    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls to zero at ±`max_frequency`.
+    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls
+    /// to zero at ±`max_frequency`.
     fn add_frequencies(
         &self,
         sum: &mut Mass,
@@ -470,8 +484,8 @@ impl Posterior {
         }
     }
 
-    /// A lag of its own for each response. A schedule that always asks inside what is left never sees one, so it is never
-    /// ruled out either where the server may have it.
+    /// A lag of its own for each response. A schedule that always asks inside what is left never
+    /// sees one, so it is never ruled out either where the server may have it.
     fn add_lags(
         &self,
         sum: &mut Mass,
@@ -597,7 +611,8 @@ impl Hypothesis {
     }
 }
 
-/// Estimate from the evidence of all hypotheses, as the documentation of [`Posterior`] describes under Result.
+/// Estimate from the evidence of all hypotheses, as the documentation of [`Posterior`] describes
+/// under Result.
 fn combine(plain: Mass, others: Mass, ends: Ends, tuning: &PosteriorTuning) -> Belief {
     let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
@@ -626,7 +641,8 @@ fn combine(plain: Mass, others: Mass, ends: Ends, tuning: &PosteriorTuning) -> B
     Belief { mean: centre + mean, stddev }
 }
 
-/// How strongly the other hypotheses pull at the mean of the plain one, by its share of the evidence: 0 to 1.
+/// How strongly the other hypotheses pull at the mean of the plain one, by its share of the
+/// evidence: 0 to 1.
 fn pull_strength(share: f64, tuning: &PosteriorTuning) -> f64 {
     let PosteriorTuning { pull_start_share: start, min_plain_share: end, .. } = tuning;
     ((start / share).ln() / (start / end).ln()).clamp(0.0, 1.0)
@@ -713,7 +729,8 @@ mod tests {
         .expect("in order")
     }
 
-    /// Exchanges that are each aimed where the posterior believes the flip to be, and the true offset.
+    /// Exchanges that are each aimed where the posterior believes the flip to be, and the true
+    /// offset.
     fn exchanges(path: Path, number: usize, seed: u64) -> (Vec<Observation>, i64) {
         let mut random = Random::seeded(seed);
         let offset_ns = f64_to_nanos((random.unit() - 0.5) * 60e9);
@@ -852,7 +869,8 @@ mod tests {
     #[test]
     fn of_equal_round_trips_the_one_that_tells_least_is_given_up() {
         let mut posterior = Posterior::default();
-        // Every round trip takes 2 ms, and the true offset is 0. Stamped so far before or after the flip:
+        // Every round trip takes 2 ms, and the true offset is 0. Stamped so far before or after the
+        // flip:
         let mut ask = |number: i64, after_flip_us: i64| {
             let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
             let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
@@ -922,15 +940,18 @@ mod tests {
             ),
         ) {
             let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
-            let cross_timestamp = CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+            let start = LocalInstant::from_nanos(0);
+            let cross_timestamp = CrossTimestamp::new(start, wall, Duration::ZERO);
             let mut posterior = Posterior::default();
             for (sent, round_trip, seconds, lag) in observations {
                 let sent = LocalInstant::from_nanos(sent);
                 let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
-                let date = cross_timestamp.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
+                let seconds = Offset::from_nanos(seconds * NANOS_PER_SECOND);
+                let date = cross_timestamp.wall_at(sent).saturating_add(seconds);
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
                 let exchange = Exchange::from_parts_unchecked(sent, received, date);
-                posterior.absorb(&Observation::new(cross_timestamp, &exchange, lag).expect("in order"));
+                let observation = Observation::new(cross_timestamp, &exchange, lag);
+                posterior.absorb(&observation.expect("in order"));
                 for belief in [posterior.belief, posterior.full_estimate()] {
                     prop_assert!(belief.mean.is_finite(), "{:?}", belief);
                     prop_assert!(belief.stddev.is_finite() && belief.stddev > 0.0, "{:?}", belief);

@@ -19,35 +19,38 @@ pub use self::tuning::AdaptiveTuning;
 /// Numbers are the defaults of [`AdaptiveTuning`], which has a field for each.
 ///
 /// ```text
-/// State    m, σ   mean and standard deviation of the offset, from Estimator::aim
-///          q      mean queueing of one path
-///          W      remaining uncertainty, less what the base round trip excludes
-///          F      where the offset is expected, if it is
-/// Fallback        if σ > 1.2 |W|/√12:  m = middle of W,  σ = |W|/√12
-/// Probe           if F is known and |W| ≥ 4 |F ∩ W|:  aim at the ends of F ∩ W, at most 4 times
-/// Scan            else if σ ≥ 1.5 q, and the profile scans:  k requests through one flip, evenly over W
-/// Aim             else:  a = m + σ q / (σ + q)
-/// End             σ ≤ 500 ns, or 16 responses in a row without σ falling by a tenth
+/// State     m, σ  mean and standard deviation of the offset, from Estimator::aim
+///           q     mean queueing of one path
+///           W     remaining uncertainty, less what the base round trip excludes
+///           F     where the offset is expected, if it is
+/// Fallback  if σ > 1.2 |W|/√12:  m = middle of W,  σ = |W|/√12
+/// Probe     if F is known and |W| ≥ 4 |F ∩ W|:  aim at the ends of F ∩ W, at most 4 times
+/// Scan      else if σ ≥ 1.5 q and the profile scans:  k requests through one flip, evenly over W
+/// Aim       else:  a = m + σ q / (σ + q)
+/// End       σ ≤ 500 ns, or 16 responses in a row without σ falling by a tenth
 /// ```
 ///
-/// To aim at *a* is to send the request so that it is stamped at a flip if the offset is *a* and nothing queues.
-/// The term σ q / (σ + q) makes up for the queueing on the forward path. It was found by simulation; without queueing
-/// the rule is probabilistic bisection.
+/// To aim at *a* is to send the request so that it is stamped at a flip if the offset is *a* and
+/// nothing queues. The term σ q / (σ + q) makes up for the queueing on the forward path. It was
+/// found by simulation; without queueing the rule is probabilistic bisection.
 ///
-/// A scan costs requests and saves seconds. The profile sets k: 6, 5 and 4 requests through the first, the second and
-/// later flips with [`Balanced`](Profile::Balanced); 24, 16 and 8 with [`Fast`](Profile::Fast); no scan with
-/// [`Polite`](Profile::Polite), which bisects. Where the limits or the connections allow fewer, k is that.
+/// A scan costs requests and saves seconds. The profile sets k: 6, 5 and 4 requests through the
+/// first, the second and later flips with [`Balanced`](Profile::Balanced); 24, 16 and 8 with
+/// [`Fast`](Profile::Fast); no scan with [`Polite`](Profile::Polite), which bisects. Where the
+/// limits or the connections allow fewer, k is that.
 ///
-/// A profile with several connections aims as many requests at one flip as it has connections, once σ < 1.5 q.
+/// A profile with several connections aims as many requests at one flip as it has connections, once
+/// σ < 1.5 q.
 ///
 /// # When it ends
-/// When σ is as small as a clock can be read. And when many responses do not make it smaller: the model does not fit then,
-/// or the estimator does not learn.
+/// When σ is as small as a clock can be read. And when many responses do not make it smaller: the
+/// model does not fit then, or the estimator does not learn.
 #[derive(Clone)]
 pub struct Adaptive {
     tuning: AdaptiveTuning,
     sweep: Sweep,
-    /// The requests so far that were aimed at one flip, and those including the one that is planned.
+    /// The requests so far that were aimed at one flip, and those including the one that is
+    /// planned.
     burst: Burst,
     planned: Burst,
     probes: Probes,
@@ -82,7 +85,8 @@ struct Belief {
     mean: Offset,
     stddev: f64,
     queueing: f64,
-    /// Half of the round trip's excess over one without queueing: an aim by the shortest seen is this much early.
+    /// Half of the round trip's excess over one without queueing: an aim by the shortest seen is
+    /// this much early.
     early: f64,
     window: Option<Interval>,
 }
@@ -94,7 +98,8 @@ impl Adaptive {
         Self::from_valid(AdaptiveTuning::of(profile))
     }
 
-    /// One with other constants, for who changes or refits the schedule. Begin with [`AdaptiveTuning::of`] a profile.
+    /// One with other constants, for who changes or refits the schedule. Begin with
+    /// [`AdaptiveTuning::of`] a profile.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] names a constant that is out of its range.
@@ -114,8 +119,8 @@ impl Adaptive {
         }
     }
 
-    /// A request at an end of where the offset is expected, while the remaining uncertainty is much wider. Two answers as
-    /// expected leave no more than the expectation.
+    /// A request at an end of where the offset is expected, while the remaining uncertainty is much
+    /// wider. Two answers as expected leave no more than the expectation.
     fn probe(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Option<Plan> {
         let window = belief.window?;
         let inside = view.expected()?.intersection(window)?;
@@ -140,8 +145,9 @@ impl Adaptive {
         Some(Plan::SendAt(at))
     }
 
-    /// Requests evenly through the window in which the flip can come: as many as the profile scans with, but no more than
-    /// the limits leave for each second, and than the connections can carry while the window lasts.
+    /// Requests evenly through the window in which the flip can come: as many as the profile scans
+    /// with, but no more than the limits leave for each second, and than the connections can carry
+    /// while the window lasts.
     fn scan(
         &mut self,
         view: &View<'_>,
@@ -170,7 +176,8 @@ impl Adaptive {
         }
     }
 
-    /// One request where its answer is most informative. Once noise limits it, as many as there are connections.
+    /// One request where its answer is most informative. Once noise limits it, as many as there are
+    /// connections.
     fn plan_aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
         let mut burst = Burst::default();
@@ -210,9 +217,9 @@ fn remaining_flips(view: &View<'_>) -> u32 {
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 
-/// Requests to plan through a flip so that they last as long as the time does. A flip comes each second. The first few of
-/// the remaining flips are scanned, which takes half of the planned requests on average and one past the flip; each later
-/// flip takes one request.
+/// Requests to plan through a flip so that they last as long as the time does. A flip comes each
+/// second. The first few of the remaining flips are scanned, which takes half of the planned
+/// requests on average and one past the flip; each later flip takes one request.
 fn affordable_requests(view: &View<'_>, scanned_flips: u32) -> u32 {
     let (progress, limits) = (view.progress(), view.limits());
     let flips = remaining_flips(view);
@@ -270,8 +277,8 @@ impl Schedule for Adaptive {
         self.tuning.checks
     }
 
-    /// Not with several connections. There time is more valuable than requests: the flip is missed in either case, and a late
-    /// request may still be informative.
+    /// Not with several connections. There time is more valuable than requests: the flip is missed
+    /// in either case, and a late request may still be informative.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
         self.tuning.connections == 1 && is_off_target(view, late)
     }

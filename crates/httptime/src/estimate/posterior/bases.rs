@@ -10,8 +10,9 @@ pub(super) struct Bases<const N: usize> {
 impl<const N: usize> Bases<N> {
     /// Bases at and below the shortest round trip, denser towards it.
     ///
-    /// Each is weighted by how well the slacks fit Gamma(2, q), where q is log-uniform. The slowest exchanges are a
-    /// censored sample: known only to be slower, so that a retransmission has no influence.
+    /// Each is weighted by how well the slacks fit Gamma(2, q), where q is log-uniform. The slowest
+    /// exchanges are a censored sample: known only to be slower, so that a retransmission has no
+    /// influence.
     pub(super) fn from_round_trips(trips: &RoundTrips, tuning: &PosteriorTuning) -> Self {
         let queueing = trips.queueing();
         let shortest = trips.shortest();

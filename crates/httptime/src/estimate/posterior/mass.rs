@@ -32,9 +32,9 @@ impl Mass {
 
     /// Mean, and half of the width that holds what a normal's standard deviation does.
     ///
-    /// What is still undecided is flat, and a flat density holds 58 % within its standard deviation, not 68 %. By how
-    /// much it is flatter than the normal shows in the fourth moment (excess −1.2 for a uniform density: × 1.18; −0.6
-    /// for a triangle: × 1.07).
+    /// What is still undecided is flat, and a flat density holds 58 % within its standard
+    /// deviation, not 68 %. By how much it is flatter than the normal shows in the fourth moment
+    /// (excess −1.2 for a uniform density: × 1.18; −0.6 for a triangle: × 1.07).
     pub(super) fn mean_and_stddev(self) -> (f64, f64) {
         let mean = self.first / self.evidence;
         let second = self.second / self.evidence;
@@ -94,8 +94,8 @@ impl Moments {
     }
 }
 
-/// Half of the width, around the mean of the first of two normal parts, that holds 68.27 % of both. The second part
-/// lies `far` away and is `wide`.
+/// Half of the width, around the mean of the first of two normal parts, that holds 68.27 % of both.
+/// The second part lies `far` away and is `wide`.
 pub(super) fn mixture_stddev(share: f64, stddev: f64, far: f64, wide: f64) -> f64 {
     let held = |half: f64| {
         share * (normal_cdf(half / stddev) - normal_cdf(-half / stddev))
@@ -113,7 +113,8 @@ pub(super) fn mixture_stddev(share: f64, stddev: f64, far: f64, wide: f64) -> f6
     0.5 * (low + high)
 }
 
-/// Page, "Approximations to the cumulative normal function", Applied Statistics 26 (1977): within 0.0002.
+/// Page, "Approximations to the cumulative normal function", Applied Statistics 26 (1977): within
+/// 0.0002.
 fn normal_cdf(x: f64) -> f64 {
     1.0 / (1.0 + (-1.5976 * x - 0.070_565 * x * x * x).exp())
 }

@@ -4,7 +4,8 @@ use crate::round_trips::{f64_to_usize, usize_to_f64};
 
 /// The cheap posterior, for aiming: one base round trip, no lag.
 impl Posterior {
-    /// Without a frequency error; over a few frequencies too if those explain the exchanges well enough.
+    /// Without a frequency error; over a few frequencies too if those explain the exchanges well
+    /// enough.
     pub(super) fn quick_estimate(&self) -> Belief {
         let base = self.trips.shortest() - self.trips.shortest_excess();
         let (frequency, ends) = self.plausible_ends(base);
@@ -78,7 +79,8 @@ impl Posterior {
         Moments::of(&density, &offsets, centre)
     }
 
-    /// The ends at no frequency error; where those contradict each other, at the middle of the frequencies that do not.
+    /// The ends at no frequency error; where those contradict each other, at the middle of the
+    /// frequencies that do not.
     fn plausible_ends(&self, base: f64) -> (f64, Ends) {
         let ends = self.ends(0.0, base);
         if ends.width() > 0.0 {

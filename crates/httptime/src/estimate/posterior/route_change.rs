@@ -1,11 +1,12 @@
 use super::{PosteriorTuning, Sample};
 use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, usize_to_f64};
 
-/// A route that changed: all round trips from one exchange on, or up to it, are longer by the same excess.
+/// A route that changed: all round trips from one exchange on, or up to it, are longer by the same
+/// excess.
 ///
-/// How the excess divides into the two paths cannot be observed, but it is the same in every exchange. If it counted as
-/// queueing, each exchange would divide it differently, and many exchanges together would give a wrong offset with a small
-/// standard deviation.
+/// How the excess divides into the two paths cannot be observed, but it is the same in every
+/// exchange. If it counted as queueing, each exchange would divide it differently, and many
+/// exchanges together would give a wrong offset with a small standard deviation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RouteChange {
     /// Between the last exchange of the one route and the first of the other.
@@ -58,7 +59,8 @@ impl RouteChange {
         best.1
     }
 
-    /// An exchange as it would have been on the shorter route, if this share of the excess is on the forward path.
+    /// An exchange as it would have been on the shorter route, if this share of the excess is on
+    /// the forward path.
     pub(super) fn on_shorter_route(&self, sample: Sample, share: f64) -> Sample {
         if (sample.at > self.change) != self.later {
             return sample;
@@ -83,7 +85,8 @@ impl Side {
         }
     }
 
-    /// The mean excess over the shortest round trip is twice the mean queueing of one path, less what the shortest queued.
+    /// The mean excess over the shortest round trip is twice the mean queueing of one path, less
+    /// what the shortest queued.
     fn queueing(&self) -> f64 {
         (0.5 * (self.sum / usize_to_f64(self.len) - self.shortest)).max(CLOCK_RESOLUTION_NS)
     }

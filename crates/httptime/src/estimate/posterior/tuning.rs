@@ -3,12 +3,12 @@ use crate::range::check_range;
 
 /// The constants of [`Posterior`](super::Posterior).
 ///
-/// [`Default`] has the values that the library uses. Symbols are those of the model in the documentation of
-/// [`Posterior`](super::Posterior). Each field has its unit, its range, the reason for its value, and its
-/// sensitivity.
+/// [`Default`] has the values that the library uses. Symbols are those of the model in the
+/// documentation of [`Posterior`](super::Posterior). Each field has its unit, its range, the reason
+/// for its value, and its sensitivity.
 ///
-/// Constants that only set a resolution are not here: the numbers of cells, of base round trips, of frequencies
-/// and of divisions. More of them take more time and change results little.
+/// Constants that only set a resolution are not here: the numbers of cells, of base round trips, of
+/// frequencies and of divisions. More of them take more time and change results little.
 ///
 /// ```
 /// use httptime::Config;
@@ -25,16 +25,17 @@ use crate::range::check_range;
 pub struct PosteriorTuning {
     /// How far below the shortest round trip the base *d* can be, in *q*/√n. 1 to 30.
     ///
-    /// Reason: the shortest of n Gamma(2, *q*) slacks is 1.25 *q*/√n on average, and seldom beyond 4.
+    /// Reason: the shortest of n Gamma(2, *q*) slacks is 1.25 *q*/√n on average, and seldom beyond
+    /// 4.
     pub base_reach: f64,
-    /// The share of the exchanges, from the fastest on, whose slack counts exactly. The others are known only to be
-    /// slower. 0.25 to 1.
+    /// The share of the exchanges, from the fastest on, whose slack counts exactly. The others are
+    /// known only to be slower. 0.25 to 1.
     ///
     /// Reason: retransmissions and bursts are among the slowest, and must not widen *q*.
     pub exact_share: f64,
     /// *q* is between its first guess divided by this and multiplied by this. 1 to 16.
     ///
-    /// Reason: the guess from the median is within a factor of two from some ten exchanges on.
+    /// Reason: the first guess comes from one median, and bursts move it.
     pub queueing_spread: f64,
     /// *w*: half of the probability that a response contains no information. 10⁻⁹ to 0.1.
     ///
@@ -42,25 +43,29 @@ pub struct PosteriorTuning {
     pub half_uninformative: f64,
     /// Prior probability that a slack is an outlier and not queueing. 10⁻⁶ to 0.5.
     ///
-    /// Reason: about one packet in a hundred is late for another reason on a bad path.
+    /// Reason: a path that loses 1 % in each direction has 2 % of retransmissions.
     pub outlier_prior: f64,
     /// How fast the density of outliers falls with the slack, in 1/*q*. 0.001 to 1.
     ///
-    /// Reason: half of the outliers are later than 10 *q*, which covers bursts and retransmissions.
+    /// Reason: half of the outliers are then later than 10 *q*: bursts and retransmissions.
     pub outlier_decay: f64,
-    /// How far below the shortest round trip *d* is taken to be when outliers are judged, in *q*/√n. 0 to 3.
+    /// How far below the shortest round trip *d* is taken to be when outliers are judged, in
+    /// *q*/√n. 0 to 3.
     ///
     /// Reason: a plain guess is enough there; outliers are several *q* away.
     pub expected_excess: f64,
-    /// *M*: the largest difference of the frequencies, as a fraction (100e-6 is 100 ppm). 10⁻⁶ to 0.001.
+    /// *M*: the largest difference of the frequencies, as a fraction (100e-6 is 100 ppm). 10⁻⁶ to
+    /// 0.001.
     ///
-    /// Reason: two crystals at the edge of their tolerance of 50 ppm each.
+    /// Reason: two crystals at the edge of their tolerance.
     pub max_frequency: f64,
-    /// The span of the exchanges times *M* from which frequencies are considered, in *q*. 0.001 to 10.
+    /// The span of the exchanges times *M* from which frequencies are considered, in *q*. 0.001 to
+    /// 10.
     ///
-    /// Reason: below, a frequency moves the offset by less than the estimate can show.
+    /// Reason: below, no frequency moves the offset by more than 0.02 *q*.
     pub min_frequency_effect: f64,
-    /// Weight of the plain hypothesis in the mean. All frequencies together have the rest to one. 0.01 to 0.99.
+    /// Weight of the plain hypothesis in the mean. All frequencies together have the rest to one.
+    /// 0.01 to 0.99.
     ///
     /// Reason: with less, a drift that is not there costs accuracy in every world but drifting.
     pub plain_weight: f64,
@@ -68,20 +73,24 @@ pub struct PosteriorTuning {
     ///
     /// Reason: clocks are often some ppm apart, and then the mean of the plain hypothesis is off.
     pub plain_weight_in_stddev: f64,
-    /// Share of the plain hypothesis in the evidence below which the mean is that of all hypotheses. 10⁻⁶ to 0.9.
+    /// Share of the plain hypothesis in the evidence below which the mean is that of all
+    /// hypotheses. 10⁻⁶ to 0.9.
     ///
-    /// Reason: the mean of all is pulled by the far ends of improbable hypotheses, so they must be probable.
+    /// Reason: the mean of all is pulled by the far ends of improbable hypotheses, so they must be
+    /// probable.
     pub min_plain_share: f64,
     /// Share of the plain hypothesis below which the others pull at its mean. More than
     /// [`min_plain_share`](Self::min_plain_share), up to 0.999.
     ///
     /// Reason: it joins the two means without a jump.
     pub pull_start_share: f64,
-    /// How far the others can pull the mean, in standard deviations of the plain hypothesis. 0 to 10.
+    /// How far the others can pull the mean, in standard deviations of the plain hypothesis. 0 to
+    /// 10.
     ///
-    /// Reason: beyond two, the other hypotheses would decide although the plain one is still probable.
+    /// Reason: found by simulation.
     pub max_pull_stddevs: f64,
-    /// Weight of the smallest lag. Beside [`plain_weight`](Self::plain_weight), not out of the rest. 10⁻⁶ to 1.
+    /// Weight of the smallest lag. Beside [`plain_weight`](Self::plain_weight), not out of the
+    /// rest. 10⁻⁶ to 1.
     ///
     /// Reason: most servers have no lag that changes.
     pub lag_weight: f64,
@@ -89,9 +98,10 @@ pub struct PosteriorTuning {
     ///
     /// Reason: large lags are rarer than small ones.
     pub lag_weight_ratio: f64,
-    /// An allowed lag up to this needs no hypothesis unless the ends contradict each other, in ns. 0 to 10⁹.
+    /// An allowed lag up to this needs no hypothesis unless the ends contradict each other, in ns.
+    /// 0 to 10⁹.
     ///
-    /// Reason: servers that are known to be exact are allowed 1 ms.
+    /// Reason: nginx and Apache are allowed 1 ms.
     pub min_lag_ns: f64,
     /// The largest lag that can change from response to response, in ns. 1000 to 10⁹.
     ///
@@ -109,19 +119,24 @@ pub struct PosteriorTuning {
     ///
     /// Reason: it is considered only where no other fits, so it decides little.
     pub contradiction_weight: f64,
-    /// The median round trip, divided by the shortest, from which the server holds requests back. 1.5 to 100.
+    /// The median round trip, divided by the shortest, from which the server holds requests back.
+    /// 1.5 to 100.
     ///
-    /// Reason: queueing as long as several base round trips is rare on a path that is not overloaded.
+    /// Reason: together with [`min_held_ns`](Self::min_held_ns), no network explains it.
     pub min_held_ratio: f64,
-    /// The median round trip less the shortest from which the server holds requests back, in ns. 0 to 10¹⁰.
+    /// The median round trip less the shortest from which the server holds requests back, in ns. 0
+    /// to 10¹⁰.
     ///
-    /// Reason: shorter queueing occurs on a fast path with a client that wakes late.
+    /// Reason: on a fast path, a client that wakes late has such ratios with less.
     pub min_held_ns: f64,
-    /// Weight of the case that all of the hold is before the stamp. Each of the eight other divisions has 1. 0 to 1000.
+    /// Weight of the case that all of the hold is before the stamp. Each of the eight other
+    /// divisions has 1. 0 to 1000.
     ///
-    /// Reason: most servers stamp when they answer, so the case is as likely as all others together.
+    /// Reason: most servers stamp when they answer, so the case is as likely as all others
+    /// together.
     pub held_before_stamp_weight: f64,
-    /// The probability of a step in the round trips by queueing, below which it is a new route. 10⁻³⁰ to 0.1.
+    /// The probability of a step in the round trips by queueing, below which it is a new route.
+    /// 10⁻³⁰ to 0.1.
     ///
     /// Reason: every place in the measurement is tried, and routes change seldom.
     pub max_step_probability: f64,
@@ -129,14 +144,15 @@ pub struct PosteriorTuning {
     ///
     /// Reason: three can all be slow by chance.
     pub min_route_exchanges: u32,
-    /// In aiming, the same as [`min_frequency_effect`](Self::min_frequency_effect), in *q*. 0.01 to 100.
+    /// In aiming, the same as [`min_frequency_effect`](Self::min_frequency_effect), in *q*. 0.01 to
+    /// 100.
     ///
-    /// Reason: an aim needs less precision than an estimate, and time is dear.
+    /// Reason: an aim needs less precision than an estimate.
     pub aim_min_frequency_effect: f64,
-    /// In aiming, the evidence for frequencies, as a share of that of the plain hypothesis, from which they count.
-    /// 0 to 100.
+    /// In aiming, the evidence for frequencies, as a share of that of the plain hypothesis, from
+    /// which they count. 0 to 100.
     ///
-    /// Reason: if they always counted, aims would be wider in every world.
+    /// Reason: found by simulation.
     pub aim_min_frequency_share: f64,
     /// In aiming, exchanges with more slack are left out, in *q*. 1 to 100.
     ///
@@ -146,7 +162,8 @@ pub struct PosteriorTuning {
     ///
     /// Reason: no response may exclude what all others show.
     pub aim_min_likelihood: f64,
-    /// In aiming, how far below the shortest round trip *d* is when the ends contradict each other, in *q*/√n. 0 to 30.
+    /// In aiming, how far below the shortest round trip *d* is when the ends contradict each other,
+    /// in *q*/√n. 0 to 30.
     ///
     /// Reason: a base at the far end of what is probable leaves the ends most room.
     pub aim_base_reach: f64,

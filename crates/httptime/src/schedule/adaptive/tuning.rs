@@ -6,10 +6,10 @@ use crate::range::check_range;
 
 /// The constants of [`Adaptive`](super::Adaptive).
 ///
-/// [`of`](Self::of) has the values that the library uses with a profile, [`Default`] those of the default profile.
-/// Symbols are those of the model in the documentation of [`Adaptive`](super::Adaptive). The values were found by
-/// simulation on paths from 0.2 to 200 ms. Each field has its unit, its range, the reason for its value, and its
-/// sensitivity.
+/// [`of`](Self::of) has the values that the library uses with a profile, [`Default`] those of the
+/// default profile. Symbols are those of the model in the documentation of
+/// [`Adaptive`](super::Adaptive). The values were found by simulation on paths from 0.2 to 200 ms.
+/// Each field has its unit, its range, the reason for its value, and its sensitivity.
 ///
 /// ```
 /// use httptime::Config;
@@ -28,8 +28,8 @@ use crate::range::check_range;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdaptiveTuning {
-    /// Requests through the first flip, the second, and later ones while σ is large. 0 in the first: no scan, it
-    /// bisects. 0 to 64 each.
+    /// Requests through the first flip, the second, and later ones while σ is large. 0 in the
+    /// first: no scan, it bisects. 0 to 64 each.
     ///
     /// Reason: more requests through one flip cost requests and save seconds.
     pub scan: [u32; 3],
@@ -39,24 +39,25 @@ pub struct AdaptiveTuning {
     pub connections: u32,
     /// The least time between two requests. 0 to an hour.
     ///
-    /// Reason: a second with [`Polite`](Profile::Polite), so that no server or monitor sees a burst.
+    /// Reason: [`Polite`](Profile::Polite) promises at most one request a second.
     pub min_interval: Duration,
     /// Requests at the ends of where the offset is expected, at most. 0 to 64.
     ///
-    /// Reason: two are enough if the expectation is right; two more for answers that queueing changed.
+    /// Reason: one for each end, and as many again if those did not decide.
     pub max_probes: u32,
-    /// How many times wider than the expectation the remaining uncertainty must be for that. 1 to 1000.
+    /// How many times wider than the expectation the remaining uncertainty must be for that. 1 to
+    /// 1000.
     ///
-    /// Reason: two requests halve the uncertainty twice without any expectation.
+    /// Reason: two requests divide the uncertainty by four without any expectation.
     pub min_probe_ratio: u32,
-    /// An end of the expectation is no longer probed once it is closer than so many *q* to the end of the remaining
-    /// uncertainty, plus half of the width of the expectation. 0 to 100.
+    /// An end of the expectation is no longer probed once it is closer than so many *q* to the end
+    /// of the remaining uncertainty, plus half of the width of the expectation. 0 to 100.
     ///
     /// Reason: queueing can be that large.
     pub probe_margin: f64,
     /// Flips that a scan is assumed to take, when requests are divided over the time. 1 to 16.
     ///
-    /// Reason: from a second to the queueing it takes three or four.
+    /// Reason: found by simulation.
     pub scanned_flips: u32,
     /// The aim is m + this · σ q / (σ + q). 0 to 3.
     ///
@@ -64,15 +65,18 @@ pub struct AdaptiveTuning {
     pub lead: f64,
     /// Noise limits the aim when σ is less than so many *q*. 0.1 to 20.
     ///
-    /// Reason: then one more request at the same flip is worth as much as one at the next.
+    /// Reason: found by simulation. Below, the queueing of a single exchange is about as large as
+    /// σ.
     pub noise_limit: f64,
-    /// σ may be so many times that of a uniform distribution over the remaining uncertainty; else that is used. 1 to 10.
+    /// σ may be so many times that of a uniform distribution over the remaining uncertainty; else
+    /// that is used. 1 to 10.
     ///
-    /// Reason: the shapes that the posterior takes are up to a fifth wider.
+    /// Reason: an estimator that is wider than the uncertainty itself is no guide.
     pub max_relative_stddev: f64,
-    /// A response brings a gain if it makes σ smaller than this times what it was at the last gain. 0.1 to 0.999.
+    /// A response brings a gain if it makes σ smaller than this times what it was at the last gain.
+    /// 0.1 to 0.999.
     ///
-    /// Reason: sixteen responses about halve a noise-limited σ at first, and gain a tenth after 80.
+    /// Reason: less than a tenth is no gain that is worth a request.
     pub min_gain_ratio: f64,
     /// Responses in a row without a gain after which it ends. 2 to 1000.
     ///
@@ -80,7 +84,7 @@ pub struct AdaptiveTuning {
     pub max_responses_without_gain: u32,
     /// σ at which it ends, in ns. 0 to 10⁶.
     ///
-    /// Reason: two readings of a clock differ by that much.
+    /// Reason: below, only the reading of the clocks is left.
     pub min_stddev_ns: f64,
     /// The checks that the measurement adds.
     pub checks: CheckTuning,
