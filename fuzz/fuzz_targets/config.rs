@@ -1,4 +1,5 @@
-//! No text makes the configuration file's parser panic, nor what is built from a configuration that it takes.
+//! The parser of the configuration file does not panic on any text, and neither does what is built
+//! from an accepted configuration.
 #![no_main]
 
 #[path = "../../crates/httptime-cli/src/run/settings.rs"]
