@@ -1,4 +1,4 @@
-//! A relay in front of a server or proxy that does to connections what networks do.
+//! A relay in front of a server or proxy that injects network faults.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,7 +13,8 @@ use socket2::SockRef;
 
 use crate::faults::{COUNT, Choices, DateFinder, Fault, Faults};
 
-/// A TCP relay on a loopback port that injects [`Faults`] between a client and a server, or a proxy.
+/// A TCP relay on a loopback port that injects [`Faults`] between a client and a server, or a
+/// proxy.
 ///
 /// ```
 /// use httptime_testserver::{Fault, Faults, LoopbackRelay, LoopbackServer};
@@ -25,19 +26,19 @@ use crate::faults::{COUNT, Choices, DateFinder, Fault, Faults};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// What comes while a piece is held back joins the next one, so delays do not add up.
+/// Bytes that arrive while a piece is held back join the next one, so delays do not accumulate.
 #[derive(Debug)]
 pub struct LoopbackRelay {
     service: Service<Relay>,
 }
 
 impl LoopbackRelay {
-    /// Starts to listen on a free port, and takes every connection on to `upstream`, a loopback address. When nobody
-    /// listens there, the connection ends at once.
+    /// Starts to listen on a free port, and relays every connection to `upstream`, a loopback
+    /// address. If nothing listens there, the connection closes at once.
     ///
     /// # Errors
-    /// When the system gives no port or no thread, and [`io::ErrorKind::InvalidInput`] when `upstream` is not on this
-    /// machine.
+    /// When the system assigns no port or thread, and [`io::ErrorKind::InvalidInput`] when
+    /// `upstream` is not on this machine.
     pub fn start(upstream: SocketAddr, faults: Faults) -> io::Result<Self> {
         if !upstream.ip().is_loopback() {
             let reason = format!("{upstream} is not on the loopback interface");
@@ -53,7 +54,7 @@ impl LoopbackRelay {
         Ok(Self { service: Service::start(false, relay)? })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.service.address()
@@ -65,7 +66,7 @@ impl LoopbackRelay {
         format!("http://{}/", self.address())
     }
 
-    /// How often `fault` has been injected so far.
+    /// The number of times that `fault` has been injected so far.
     #[must_use]
     pub fn injected(&self, fault: Fault) -> usize {
         self.service.handler().injected[fault as usize].load(Ordering::SeqCst)
@@ -77,7 +78,7 @@ impl LoopbackRelay {
         self.service.accepted()
     }
 
-    /// Connections that the relay has open now.
+    /// Connections that are open now.
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.service.open()
@@ -89,7 +90,7 @@ struct Relay {
     upstream: SocketAddr,
     faults: Faults,
     opened: AtomicUsize,
-    /// The latest connection of which a piece has gone on.
+    /// The latest connection of which a piece has been relayed.
     served: AtomicUsize,
     injected: [AtomicUsize; COUNT],
 }
@@ -148,7 +149,7 @@ enum Direction {
     Response,
 }
 
-/// One way of a connection.
+/// One direction of a connection.
 struct Way<'a> {
     relay: &'a Relay,
     line: &'a Line<'a>,
@@ -159,7 +160,7 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Relays until this way is at its end. An error is the end of both, as a broken connection is.
+    /// Relays until this direction ends. An error ends both directions, as on a broken connection.
     fn run(&mut self) {
         if self.relay_all().is_err() {
             self.line.end(Ending::Reset);
@@ -185,9 +186,9 @@ impl Way<'_> {
 
     fn pass_end_on(&self) {
         match (self.line.is_silent(), self.direction) {
-            // Else it is the line that woke the reader: a FIN now would come before the RST.
+            // Otherwise the end of the line woke the reader: a FIN now would arrive before the RST.
             (false, _) if self.line.ending().is_none() => self.close(),
-            // Nobody is left to be silent to.
+            // There is no client any more.
             (true, Direction::Request) => {
                 self.line.end(Ending::Close);
             }
@@ -195,7 +196,7 @@ impl Way<'_> {
         }
     }
 
-    /// Takes one piece on, or what the faults leave of it.
+    /// Relays one piece, or the rest of it after the faults.
     fn relay(&mut self, piece: &mut Vec<u8>) -> io::Result<ControlFlow<()>> {
         self.hold(piece)?;
         let dates = self.dates.mark(piece);
@@ -221,7 +222,7 @@ impl Way<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Keeps a piece for as long as it takes.
+    /// Delays a piece.
     fn hold(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
         let came = Instant::now();
         if self.choices.strikes(Fault::Coalesce) {
@@ -240,14 +241,14 @@ impl Way<'_> {
         self.line.pause(due.saturating_duration_since(Instant::now()))
     }
 
-    /// Reads on until `deadline`, or until something has joined the piece.
+    /// Reads until `deadline`, or until more bytes have joined the piece.
     fn coalesce(&self, piece: &mut Vec<u8>, deadline: Instant) -> io::Result<()> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(());
         }
         self.from().set_read_timeout(Some(left))?;
-        // An end is seen again by whoever reads next.
+        // The next read returns the end of the stream again.
         let joined = read_more(self.from(), piece).unwrap_or(0) > 0;
         self.from().set_read_timeout(None)?;
         if joined {
@@ -259,7 +260,7 @@ impl Way<'_> {
     fn deliver(&mut self, piece: &[u8]) -> io::Result<()> {
         if self.direction == Direction::Response && self.choices.strikes(Fault::Duplicate) {
             self.relay.count(Fault::Duplicate);
-            // In one system call, so that whoever reads the one copy has the other as well.
+            // In one system call, so that both copies are read together.
             return self.write(&[piece, piece].concat());
         }
         if self.choices.strikes(Fault::Stall) {
@@ -297,7 +298,7 @@ impl Way<'_> {
             Fault::Truncate => Some(Ending::Close),
             _ => None,
         };
-        // What the peers see of it they see later: the connection is closed when both ways have ended.
+        // The peers see the effect later: the connection is closed when both directions have ended.
         if whole.is_none_or(|ending| self.line.end(ending)) {
             self.relay.count(fault);
         }
@@ -334,7 +335,7 @@ impl Way<'_> {
     }
 }
 
-/// Both ends of a connection, and what its two ways tell each other.
+/// Both ends of a connection, and the shared state of its two directions.
 struct Line<'a> {
     near: &'a TcpStream,
     far: &'a TcpStream,
@@ -360,7 +361,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Waits; an error when the connection ends or the service stops first.
+    /// Waits. Returns an error when the connection ends or the service stops first.
     fn pause(&self, time: Duration) -> io::Result<()> {
         let deadline = Instant::now() + time;
         let mut state = self.lock();
@@ -379,14 +380,15 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Ends both ways, wherever they wait; `false` when they had ended before. The first ending counts.
+    /// Ends both directions, wherever they wait. Returns `false` if they had already ended. The
+    /// first ending counts.
     fn end(&self, ending: Ending) -> bool {
         let mut state = self.lock();
         let first = state.ended.is_none();
         state.ended.get_or_insert(ending);
         drop(state);
         self.changed.notify_all();
-        // This wakes whoever reads, and tells neither peer.
+        // This wakes the reader and sends nothing to either peer.
         let _ = self.near.shutdown(Shutdown::Read);
         let _ = self.far.shutdown(Shutdown::Read);
         first
@@ -409,7 +411,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Reads once and appends; 0 is the end.
+/// Reads once and appends the bytes; 0 is the end.
 fn read_more(mut from: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     let mut buffer = [0; 8192];
     let n = from.read(&mut buffer)?;
@@ -417,10 +419,10 @@ fn read_more(mut from: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     Ok(n)
 }
 
-/// What ends a connection, or half of it. One is enough.
+/// Faults that end a connection, or one direction of it. Only one of them is used.
 const ENDINGS: &[Fault] = &[Fault::Reset, Fault::Truncate, Fault::HalfOpen, Fault::HalfClose];
 
-/// How long a pause may not notice that the service stops.
+/// The longest time until a pause notices that the service stops.
 const SLICE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -439,7 +441,7 @@ mod tests {
         LoopbackServer::builder().behaviour(behaviour).start().expect("a server")
     }
 
-    /// One that always says the same.
+    /// A server that always sends the same response.
     fn constant() -> LoopbackServer {
         server(Behaviour::Raw(ANSWER.to_vec()))
     }
@@ -452,7 +454,7 @@ mod tests {
         Faults::default().chance(fault, 1.0)
     }
 
-    /// What comes until the end, and how that is.
+    /// The bytes up to the end, and how the stream ended.
     fn until_end(client: &mut Client) -> (Vec<u8>, io::Result<()>) {
         let mut bytes = Vec::new();
         let end = client.stream.read_to_end(&mut bytes);
@@ -542,7 +544,7 @@ mod tests {
 
     #[test]
     fn two_pieces_are_joined_into_one() {
-        // The second one comes well before the relay gives up on it.
+        // The second response arrives well before the relay gives up on it.
         let server = LoopbackServer::builder()
             .behaviour(Behaviour::Interim103)
             .delays(150 * MS, Duration::ZERO)
@@ -565,7 +567,8 @@ mod tests {
             let mut lengths = Vec::new();
             for _ in 0..200 {
                 let mut client = Client::new(relay.address());
-                // Before the request: the relay can strike as soon as that is sent.
+                // Read before the request: the relay can inject a fault as soon as the request is
+                // sent.
                 let before = relay.injected(fault);
                 client.send(HEAD);
                 let _ = client.stream.shutdown(Shutdown::Write);
@@ -601,7 +604,7 @@ mod tests {
             while relay.injected(Fault::HalfOpen) == 0 {
                 answered_first += usize::from(ask() == ANSWER);
             }
-            // Once more, for what was on its way.
+            // One more request, for the responses on their way.
             ask();
             let asked = server.requests();
             assert_eq!([ask(), ask()], [b"", b""]);
@@ -629,7 +632,8 @@ mod tests {
                 continue;
             }
             assert!(relay.injected(Fault::HalfClose) > 0);
-            // A server that sees the end answers what it has, and closes; one that does not goes on.
+            // A server that sees the end answers its requests and closes. One that does not see it
+            // continues.
             let asked = server.requests();
             client.send(HEAD);
             wait_for(|| server.requests() > asked || server.open_connections() == 0);
@@ -667,7 +671,7 @@ mod tests {
                 client.send(HEAD);
                 let _ = client.stream.shutdown(Shutdown::Write);
                 let (bytes, _) = until_end(&mut client);
-                // A corrupted request may get no answer.
+                // A corrupted request may get no response.
                 if bytes.is_empty() && fault == Fault::Corrupt {
                     continue;
                 }
@@ -687,14 +691,14 @@ mod tests {
         let server = constant();
         let faults = Faults::default().seed(1).chance(Fault::Reorder, 0.5);
         let relay = relay(&server, faults.longest(Fault::Reorder, HOUR));
-        // One by one, and each of them asks at once.
+        // The clients connect one by one, and each sends a request at once.
         let mut clients: Vec<Client> = Vec::new();
         for opened in 1..=20 {
             clients.push(Client::new(relay.address()));
             wait_for(|| server.connections() == opened);
             clients[opened - 1].send(HEAD);
         }
-        // Whoever was held back is let go; those at the end have no later one.
+        // A connection that was held back is released; those at the end have no later one.
         let answered: Vec<Cell<bool>> = clients.iter().map(|_| Cell::new(false)).collect();
         wait_for(|| {
             for (client, answered) in clients.iter().zip(&answered) {
