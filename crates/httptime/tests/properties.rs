@@ -1,6 +1,8 @@
-//! What holds for every input: intervals, the majority, bounds, estimates, and what is spent.
+//! Invariants for every input: intervals, the majority, bounds, estimates, and the limits on
+//! requests and time.
 //!
-//! The seed is fixed, so that a run says the same everywhere. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look elsewhere and longer.
+//! The seed is fixed, so that every run is the same everywhere. `PROPTEST_RNG_SEED` and
+//! `PROPTEST_CASES` change the seed and the number of cases.
 
 use std::time::Duration;
 
@@ -165,10 +167,10 @@ proptest! {
     }
 }
 
-/// A server that is right but for its offset and a steady drift, and requests to it.
+/// A server that is right except for its offset and a constant drift, and requests to it.
 #[derive(Debug, Clone)]
 struct World {
-    /// When `at(0)`.
+    /// The offset at `at(0)`.
     offset_ns: i64,
     drift_ppm: i64,
     lag_allowed: Duration,
@@ -190,7 +192,7 @@ impl Request {
 }
 
 impl World {
-    /// True offset at an instant, to a nanosecond.
+    /// The true offset at an instant, to a nanosecond.
     fn truth_ns(&self, at_ns: i64) -> i64 {
         let drifted = i128::from(at_ns) * i128::from(self.drift_ppm) / 1_000_000;
         self.offset_ns + i64::try_from(drifted).expect("minutes")
@@ -215,7 +217,7 @@ impl World {
         ClockTie::new(at(at_ns + later_ns), wall, Duration::ZERO)
     }
 
-    /// The exchanges absorbed in this order. Shifts all instants, and all dates.
+    /// Absorbs the exchanges in this order. Shifts all instants, and all dates.
     fn measured(
         &self,
         kind: EstimatorKind,
@@ -272,7 +274,8 @@ fn any_estimator() -> impl Strategy<Value = EstimatorKind> {
     prop::sample::select(EstimatorKind::ALL)
 }
 
-/// What bounds may differ by when they are aged in other steps: each rounds up to a nanosecond.
+/// The possible difference between bounds that were aged in different steps: each step rounds up to
+/// a nanosecond.
 fn rounding(world: &World) -> Duration {
     Duration::from_nanos(world.requests.len() as u64)
 }
@@ -300,7 +303,8 @@ proptest! {
         prop_assert_eq!(one.observations(), other.observations());
     }
 
-    /// Not the last date, which is the last one's, nor htpdate's bisection, which goes by what it found before.
+    /// Two estimators depend on the order and are left out: the last date, and htpdate's bisection,
+    /// which continues from its earlier result.
     #[test]
     fn estimates_do_not_depend_on_the_order(
         (world, order) in any_world().prop_flat_map(|world| {
@@ -314,7 +318,7 @@ proptest! {
             EstimatorKind::Posterior,
         ]),
     ) {
-        // Of two exchanges that are the shortest, it is the first that counts.
+        // If two exchanges have the shortest round trip, the first of them counts.
         let shortest = world.requests.iter().map(Request::round_trip_ns).min();
         let ties = world.requests.iter().filter(|one| Some(one.round_trip_ns()) == shortest).count();
         prop_assume!(kind != EstimatorKind::Midpoint || ties == 1);
@@ -381,7 +385,7 @@ proptest! {
     fn a_local_clock_that_is_ahead_by_more_has_an_offset_that_is_less_by_as_much(
         world in any_world(), kind in any_estimator(), ahead in -10 * YEAR_NS..10 * YEAR_NS,
     ) {
-        // htpdate goes by the seconds of the local clock.
+        // htpdate uses the seconds of the local clock.
         let ahead = nanos(if kind == EstimatorKind::Htpdate { ahead / S * S } else { ahead });
         let tie = |at_ns| {
             let tie = world.tie(at_ns, 0);
@@ -433,14 +437,15 @@ proptest! {
     }
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// After so long, with a date so many seconds off the local clock.
+    /// A response after this time, with a date that differs from the local clock by this many
+    /// seconds.
     Date { round_trip_ns: i64, seconds: i64 },
-    /// It does not come.
+    /// There is no response.
     Lost { after_ns: i64 },
-    /// It could not be sent.
+    /// The request could not be sent.
     Unsent,
 }
 
@@ -461,7 +466,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
 proptest! {
     #![proptest_config(of(400))]
 
-    /// A driver that now and then is late, and a server that says what it likes.
+    /// A driver that is sometimes late, and a server that sends anything.
     #[test]
     fn no_more_is_sent_and_for_no_longer_than_allowed_whatever_the_answers(
         answers in prop::collection::vec((any_answer(), any_way()), 1..60),

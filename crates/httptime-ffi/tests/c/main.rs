@@ -1,8 +1,10 @@
-//! The C interface from C: a header that is current and compiles everywhere, a library that exports what the header says and
-//! nothing else, and programs in C that use it, right and wrong. Needs gcc, g++ and binutils.
+//! Tests of the C interface from C: the header is current and compiles with every standard, the
+//! library exports exactly the header's functions, and C programs call it correctly and
+//! incorrectly. Needs gcc, g++ and binutils.
 //!
-//! With the feature `system-tests` also under valgrind and the sanitizers, installed, against nginx, and held against the ABI
-//! as it was. That needs valgrind, abigail-tools, nginx, libfaketime, pkg-config, make, libcurl's header, libevent and cargo-c.
+//! With the feature `system-tests` also under valgrind and the sanitizers, installed, against
+//! nginx, and compared with the recorded ABI. That needs valgrind, abigail-tools, nginx,
+//! libfaketime, pkg-config, make, libcurl's header, libevent and cargo-c.
 
 mod abi;
 mod header;
