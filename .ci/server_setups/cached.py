@@ -5,7 +5,7 @@ from .plain import trafficserver_at
 
 ONE_SECOND = "sub vcl_backend_response { set beresp.ttl = 1s; set beresp.grace = 0s; set beresp.uncacheable = false; }"
 PASS = "sub vcl_recv { return (pass); }"
-# An origin's answer that caches keep for a second.
+# A response of the origin that caches keep for a second.
 FRESH = 'add_header Cache-Control "max-age=1";'
 
 

@@ -37,11 +37,11 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SCRATCH = TARGET / "servers"
 VENV = SCRATCH / "venv"
 PROFILES = ("polite", "balanced", "fast")
-# Longest waits, in seconds.
+# Maximum waits, in seconds.
 START_TIMEOUT = 20.0
 QUERY_TIMEOUT = 60.0
 STOP_TIMEOUT = 3.0
-# The program ends this soon after its last exchange; a drifting clock moves meanwhile.
+# The time from the program's last exchange until its exit. A drifting clock moves meanwhile.
 EXIT_DELAY = 0.03
 
 SETUPS = {}
@@ -140,15 +140,18 @@ class Setup:
     how: str
     start: object
     needs: tuple = ()
-    # The fault that this set-up showed: it is one of those that `--broken` runs.
+    # The fault that this set-up showed. `--broken` runs the set-ups with one.
     broken: str = ""
-    # Why no client can see that the bounds are wrong here; empty where they must hold.
+    # The reason why no client can detect that the bounds are wrong here; empty if the bounds must
+    # hold.
     unseeable: str = ""
-    # The share of bounds that may miss the truth: 0, or 0.05 where a client can only find a contradiction by chance.
+    # The permitted share of bounds that miss the truth: 0, or 0.05 if a client can only find a
+    # contradiction by chance.
     misses: float = 0.0
-    # Servers of several clocks have no lag of their own to measure.
+    # Servers with several clocks have no single lag to measure.
     meter: bool = True
-    # What several clients at once would change: a limit on requests, a script that counts them.
+    # Whether several clients at once would change the result: a limit on requests, a script that
+    # counts them.
     alone: bool = False
 
     def versions(self):
@@ -250,11 +253,11 @@ def install_debs(packages, say):
         return
     created = not POLICY.exists()
     if created:
-        # No daemon that a package brings is started.
+        # Prevents that a daemon from a package is started.
         POLICY.write_text("#!/bin/sh\nexit 101\n")
         POLICY.chmod(0o755)
     try:
-        # What conflicts with an installed package is left out: nothing may be removed for it.
+        # Packages that conflict with an installed one are left out, so that nothing is removed.
         apt = ["apt-get", "-o", "DPkg::Lock::Timeout=600", "-q", "-y", "--no-install-recommends", "--no-remove"]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         say(f"apt-get install {' '.join(packages)}")
@@ -278,7 +281,7 @@ def install_debs(packages, say):
 
 def install_pips(packages, say):
     if not (VENV / "bin/pip").exists():
-        # One that was left half made is made again.
+        # An environment that was left incomplete is created again.
         make = [sys.executable, "-m", "venv", "--clear", str(VENV)]
         made = subprocess.run(make, timeout=300, check=False, capture_output=True)
         if made.returncode != 0 or not (VENV / "bin/pip").exists():
@@ -302,14 +305,14 @@ def install_pips(packages, say):
 class Place:
     """The scratch directory of one set-up, and the servers that run in it."""
 
-    # Ports given out by this process: two set-ups at a time must not be given the same one.
+    # Ports that this process has assigned: two set-ups at a time must not get the same one.
     _ports = set()
     _lock = threading.Lock()
 
     def __init__(self, name):
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.dir = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SCRATCH))
-        # Some servers give up root's rights before they open their files.
+        # Some servers drop root's privileges before they open their files.
         self.dir.chmod(0o777)
         self.processes = []
 
@@ -447,7 +450,7 @@ http {{
             f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
             for name in ("mpm_event", "authz_core", *modules)
         )
-        # The package's files name a user and directories of its own.
+        # The package's files name a user and directories that do not exist here.
         path = self.write(
             f"apache-{number}.conf",
             f"""ServerRoot {self.dir}
@@ -574,7 +577,7 @@ def exchange(address, method, path, connection=None, timeout=3.0):
     if connection is None:
         connection = socket.create_connection(address, timeout=timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # The program's own fields: some caches obey no-cache, others do not.
+    # The program's own header fields: some caches obey no-cache, others do not.
     stay = "keep-alive" if method == "HEAD" else "close"
     fields = f"Accept: */*\r\nCache-Control: no-cache\r\nConnection: {stay}\r\n"
     request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\n{fields}\r\n".encode()
@@ -615,7 +618,7 @@ def meter(target, offset, seconds, rng):
         if connection:
             connection.close()
     except (OSError, ConnectionError):
-        # A server that ends its connections by a reset may lose one.
+        # A server that closes its connections with a reset may lose one.
         pass
     worst = {"kept": None, "first": None}
 
@@ -629,7 +632,8 @@ def meter(target, offset, seconds, rng):
         if date is None:
             return connection, None
         late = sent + offset - (date + 1.0)
-        # The age of a cached response is no lag: the client refuses it. What counts is what it would use.
+        # The age of a cached response is not a lag: the client refuses the response. Only responses
+        # that the client would use count.
         if re.search(rb"\r\nAge: *[1-9]", head, re.I):
             return connection, None
         if worst[kind] is None or late > worst[kind]:
@@ -674,13 +678,15 @@ class Run:
     lag_source: str | None = None
     requests: int | None = None
     elapsed: float | None = None
-    # Whether the `Date` was seen to advance: without that, the program says that nothing shows that the clock is running.
+    # Whether the `Date` was seen to advance. If not, the program reports that nothing shows that
+    # the clock is running.
     date_advanced: bool | None = None
-    # Seconds between the estimate and the truth, and between the bounds and the truth: 0 when they contain it.
+    # Seconds between the estimate and the truth, and between the bounds and the truth: 0 if they
+    # contain it.
     wrong_by: float | None = None
     missed_by: float | None = None
     output: object = None
-    # How the bounds narrowed: what `-v` writes.
+    # How the bounds narrowed: the output of `-v`.
     log: str = ""
 
 
@@ -728,7 +734,7 @@ class Result:
     """What came of one set-up."""
 
     setup: Setup
-    # Why nothing was measured, or None.
+    # The reason why nothing was measured, or None.
     not_run: str | None = None
     failed: str | None = None
     versions: str = ""
@@ -826,7 +832,7 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=
         result.failed = f"{type(reason).__name__}: {reason}"
     finally:
         place.stop()
-        # What a set-up that does not work left behind is there to be looked at.
+        # The files of a set-up that fails are kept for inspection.
         if not result.failed:
             place.remove()
         result.seconds = time.monotonic() - began

@@ -20,7 +20,7 @@ from email.utils import formatdate
 PORT, WHAT, SECONDS = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 BEGAN = time.time()
 rng = random.Random(7)
-# stall: when the present 8 s began, and how many answers were given since.
+# stall: when the present 8 s began, and how many responses were sent since.
 window = [0.0, 0]
 
 
