@@ -1,4 +1,4 @@
-"""Servers that answer late, or whose clock stands still under load."""
+"""Servers that answer late, or whose clock stops under load."""
 
 from .harness import FILES, Skews, Target, setup
 

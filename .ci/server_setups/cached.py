@@ -1,4 +1,4 @@
-"""A cache answers, for up to a second with an `Age` of 0."""
+"""Caches: for up to a second their responses have an `Age` of 0."""
 
 from .harness import Target, setup
 from .plain import trafficserver_at
@@ -10,7 +10,7 @@ FRESH = 'add_header Cache-Control "max-age=1";'
 
 
 def used_by_others(place, port, path):
-    """Others ask with GET now and then: most caches keep no answer to HEAD, and answer HEAD with what a GET left."""
+    """Adds GET requests of other clients: most caches store no response to HEAD, and answer HEAD from a GET."""
     place.load(port, path, 1, pause=0.15)
     return Target(port, path=path)
 

@@ -1,6 +1,7 @@
-"""What every set-up needs: packages, processes, a scratch directory, the truth, and the measurements.
+"""Shared code of the set-ups: packages, processes, a scratch directory, the truth, measurements.
 
-A set-up is a function with `@setup(...)` that starts its servers and returns the port to ask, or a `Target`:
+A set-up is a function with `@setup(...)` that starts its servers and returns the port to measure,
+or a `Target`:
 
     @setup("nginx", needs=["apt:nginx-light"], how="default settings")
     def nginx(place):
@@ -8,8 +9,8 @@ A set-up is a function with `@setup(...)` that starts its servers and returns th
         place.nginx(f"server {{ listen 127.0.0.1:{port}; }}")
         return port
 
-All servers read this machine's clock, so the true offset is 0 s. Where libfaketime gives a server another clock, the `Target`
-says so: `truth=Skews(...)` or `truth=Drift(...)`.
+All servers read this machine's clock, so the true offset is 0 s. Where libfaketime gives a server
+another clock, the `Target` states it: `truth=Skews(...)` or `truth=Drift(...)`.
 """
 
 import concurrent.futures
@@ -48,11 +49,11 @@ SETUPS = {}
 
 
 class NotRun(Exception):
-    """The set-up needs something that is not here."""
+    """The set-up needs software that is not installed."""
 
 
 class StartFailed(Exception):
-    """The software is here, and the set-up does not work."""
+    """The software is installed, but the set-up does not work."""
 
 
 # What is asked, and the truth
@@ -72,10 +73,11 @@ class Skews:
 
 
 class Drift:
-    """A clock at `1 + ppm / 10^6` times the rate of this machine's, held against its own stamps.
+    """A clock at `1 + ppm / 10^6` times the rate of this machine's, compared with its own stamps.
 
-    libfaketime computes start + (now - start) * rate. The start is not known well enough, so it is taken from stamps:
-    each of them, with a resolution of 1 ms, was made between two readings of this machine's clock.
+    libfaketime computes start + (now - start) * rate. The start is not known well enough, so it is
+    taken from stamps: each of them, with a resolution of 1 ms, was made between two readings of
+    this machine's clock.
     """
 
     def __init__(self, ppm, port, path="/truth"):
@@ -85,7 +87,7 @@ class Drift:
         self.observe()
 
     def observe(self, count=60):
-        """Narrows what is known of the offset at the reference, or raises where stamps contradict the rate."""
+        """Narrows the interval of the offset at the reference, or raises if stamps contradict the rate."""
         for _ in range(count):
             sent, received, head, _ = exchange(("127.0.0.1", self.port), "HEAD", self.path)
             stamp = re.search(rb"\r\nX-Harness-Msec: ([0-9.]+)\r\n", head, re.I)
@@ -112,7 +114,7 @@ class Drift:
 
 @dataclasses.dataclass
 class Target:
-    """Where a set-up is asked: an address, a path, and the proxy to go through."""
+    """What is measured of a set-up: an address, a path, and the proxy to use."""
 
     port: int
     path: str = "/"
@@ -133,7 +135,7 @@ class Target:
 
 @dataclasses.dataclass
 class Setup:
-    """One set-up: what it is called, what it needs, what starts it, and what may be expected of it."""
+    """One set-up: its name, its needs, the function that starts it, and what is expected of it."""
 
     name: str
     family: str
@@ -165,7 +167,9 @@ def setup(name, how, needs=(), **more):
         if name in SETUPS:
             raise ValueError(f"two set-ups are called {name}")
         family = start.__module__.rsplit(".", 1)[-1]
-        SETUPS[name] = Setup(name=name, family=family, how=how, start=start, needs=tuple(needs), **more)
+        SETUPS[name] = Setup(
+            name=name, family=family, how=how, start=start, needs=tuple(needs), **more
+        )
         return start
 
     return register
@@ -175,7 +179,7 @@ def setup(name, how, needs=(), **more):
 
 
 def binary(name):
-    """The path of a program of the system's; "pip:NAME" is one of the virtual environment's."""
+    """The path of a program; "pip:NAME" is one of the virtual environment."""
     if name.startswith("pip:"):
         found = shutil.which(name[4:], path=f"{VENV}/bin")
     else:
@@ -205,7 +209,7 @@ def pip_version(package):
 
 
 def version(need):
-    """Name and version of what a set-up needs, or None for a library that the table does not name."""
+    """Name and version of a need of a set-up, or None for a library that the table does not name."""
     kind, _, name = need.partition(":")
     if kind == "apt":
         if name.startswith("lib"):
@@ -214,7 +218,9 @@ def version(need):
     if kind == "pip":
         return f"{name.split('[')[0].split('=')[0]} {pip_version(name) or '?'}"
     if kind == "program":
-        done = subprocess.run([binary(name), "--version"], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            [binary(name), "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
         number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
         return f"{name} {number[0] if number else '?'}"
     raise ValueError(need)
@@ -234,7 +240,7 @@ def missing(need):
 
 
 def install(setups, say):
-    """Installs what the set-ups need and is missing. What cannot be installed is left out, and its set-ups are not run."""
+    """Installs what the set-ups need. Set-ups whose software cannot be installed are not run."""
     wanted = {need for each in setups for need in each.needs if missing(need)}
     debs = sorted(need[4:] for need in wanted if need.startswith("apt:"))
     pips = sorted(need[4:] for need in wanted if need.startswith("pip:"))
@@ -264,7 +270,8 @@ def install_debs(packages, say):
 
         def attempt(names):
             done = subprocess.run(
-                [*apt, "install", *names], env=environment, timeout=900, capture_output=True, text=True, check=False
+                [*apt, "install", *names],
+                env=environment, timeout=900, capture_output=True, text=True, check=False,
             )
             return done.returncode == 0
 
@@ -291,7 +298,8 @@ def install_pips(packages, say):
     say(f"pip install {' '.join(packages)}")
 
     def attempt(names):
-        return subprocess.run([*pip, *names], timeout=900, capture_output=True, check=False).returncode == 0
+        done = subprocess.run([*pip, *names], timeout=900, capture_output=True, check=False)
+        return done.returncode == 0
 
     if not attempt(packages):
         for package in packages:
@@ -303,7 +311,7 @@ def install_pips(packages, say):
 
 
 class Place:
-    """The scratch directory of one set-up, and the servers that run in it."""
+    """The scratch directory of one set-up, and its running servers."""
 
     # Ports that this process has assigned: two set-ups at a time must not get the same one.
     _ports = set()
@@ -317,7 +325,7 @@ class Place:
         self.processes = []
 
     def port(self):
-        """A free port, below those that the kernel gives to outgoing connections."""
+        """A free port, below those that the kernel assigns to outgoing connections."""
         with Place._lock:
             while True:
                 port = random.randrange(20_000, 32_000)
@@ -339,14 +347,15 @@ class Place:
 
     def run(self, *argv, timeout=30):
         done = subprocess.run(
-            [str(each) for each in argv], cwd=self.dir, capture_output=True, text=True, timeout=timeout, check=False
+            [str(each) for each in argv],
+            cwd=self.dir, capture_output=True, text=True, timeout=timeout, check=False,
         )
         if done.returncode != 0:
             raise StartFailed(f"{argv[0]}: {(done.stderr or done.stdout).strip()[-300:]}")
         return done.stdout
 
     def start(self, program, *arguments, port=None, env=None):
-        """Starts a server as a child, in a process group of its own, and waits until `port` accepts connections."""
+        """Starts a server in its own process group, and waits until `port` accepts connections."""
         log = self.dir / f"{len(self.processes)}-{Path(str(program)).name.removeprefix('pip:')}.log"
         environment = {
             "PATH": f"{os.environ.get('PATH', '')}:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -390,7 +399,7 @@ class Place:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def stop(self):
-        """Ends every server with its children, by process group."""
+        """Stops every server with its children, by process group."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self.processes:
                 try:
@@ -407,7 +416,7 @@ class Place:
     # Servers that many set-ups use
 
     def nginx(self, http, port=None, main="", events="worker_connections 256;", workers=1, env=None):
-        """nginx in the foreground; `http` is what stands in its http block."""
+        """nginx in the foreground; `http` is the content of its http block."""
         number = len(self.processes)
         config = self.write(
             f"nginx-{number}.conf",
@@ -443,7 +452,7 @@ http {{
         return port
 
     def apache(self, config, modules=(), port=None, env=None):
-        """Apache with the event MPM; `config` stands behind `Listen`. Returns its port."""
+        """Apache with the event MPM; `config` follows after `Listen`. Returns its port."""
         port = port or self.port()
         number = len(self.processes)
         loads = "".join(
@@ -515,7 +524,7 @@ StartServers 1
         return port
 
     def squid(self, config):
-        """squid; `config` stands behind its own port, which is returned."""
+        """squid; `config` follows after its own port, which is returned."""
         port = self.port()
         path = self.write(
             "squid.conf",
@@ -536,7 +545,7 @@ http_access allow localhost
         return port
 
     def load(self, port, path, clients, seconds=7200, pause=0):
-        """Keeps asking `path`, each of `clients` on new connections, while the set-up is measured."""
+        """Requests `path` from `clients` clients on new connections while the set-up is measured."""
         self.start("python3", FILES / "flood.py", port, path, clients, seconds, pause)
 
     def tool(self, name, *arguments, port, env=None):
@@ -547,7 +556,7 @@ http_access allow localhost
 
 
 def faketime_env(specification):
-    """The environment that has a server read another clock: "+0.05s", or "+0 x1.001" for 1000 ppm."""
+    """The environment that gives a server another clock: "+0.05s", or "+0 x1.001" for 1000 ppm."""
     libraries = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
     if not libraries:
         raise NotRun("libfaketime is not installed")
@@ -573,7 +582,7 @@ def read_head(connection):
 
 
 def exchange(address, method, path, connection=None, timeout=3.0):
-    """One request; returns the times around it, the head, and the connection, which is still open or None."""
+    """Sends a request; returns the times around it, the head, and the connection if it is still open."""
     if connection is None:
         connection = socket.create_connection(address, timeout=timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -603,10 +612,13 @@ def date_of(head):
 
 
 def meter(target, offset, seconds, rng):
-    """How late the old `Date` is still served, in seconds: the most on a kept connection, and on the first request of one.
+    """How late the old `Date` is still served, in seconds.
 
-    Each is a lower bound of the lag: a response says `date` although the request left later than `date + 1 s`. Requests
-    are dense around the instant at which the `Date` advanced before, so what is missed is at most their distance.
+    Returns the maximum on a kept connection, and that on the first request of one.
+
+    Each is a lower bound of the lag: a response has `date` although the request left later than
+    `date + 1 s`. Requests are dense around the instant at which the `Date` advanced before, so the
+    bound is too low by at most their distance.
     """
     address = ("127.0.0.1", target.proxy or target.port)
     path = target.path if target.proxy is None else target.url
@@ -666,7 +678,7 @@ def meter(target, offset, seconds, rng):
 
 @dataclasses.dataclass
 class Run:
-    """One measurement by the program, judged by the truth."""
+    """One measurement by the program, compared with the truth."""
 
     profile: str
     status: int
@@ -691,12 +703,15 @@ class Run:
 
 
 def query(program, target, profile):
-    """One `httptime query --json`; returns how it went."""
+    """Runs `httptime query --json` once; returns the outcome."""
     command = [str(program), "query", "--json", "-v", "--profile", profile, *target.arguments()]
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=QUERY_TIMEOUT, env=environment, check=False
+            command,
+            capture_output=True, text=True, timeout=QUERY_TIMEOUT, env=environment, check=False,
         )
     except subprocess.TimeoutExpired:
         return Run(profile, -1, error=f"no end within {QUERY_TIMEOUT:.0f} s")
@@ -704,7 +719,8 @@ def query(program, target, profile):
     try:
         output = json.loads(done.stdout)
     except ValueError:
-        return Run(profile, done.returncode, error=(done.stderr or done.stdout).strip()[-200:] or "no output")
+        error = (done.stderr or done.stdout).strip()[-200:] or "no output"
+        return Run(profile, done.returncode, error=error)
     assumptions = output.get("assumptions") or {}
     if done.returncode != 0:
         error = (output.get("error") or {}).get("kind", "no error named")
@@ -731,7 +747,7 @@ def query(program, target, profile):
 
 @dataclasses.dataclass
 class Result:
-    """What came of one set-up."""
+    """The outcome of one set-up."""
 
     setup: Setup
     # The reason why nothing was measured, or None.
@@ -745,7 +761,7 @@ class Result:
 
     @property
     def measured(self):
-        """Those with a result; one that says that the `Date` may stand still is none: `sync` refuses it."""
+        """Measurements with a result. A result whose `Date` did not advance does not count: `sync` refuses it."""
         return [run for run in self.runs if run.status == 0 and run.date_advanced is not False]
 
     @property
@@ -754,9 +770,10 @@ class Result:
 
     @property
     def understated(self):
-        """Whether the meter saw a larger lag than any measurement assumed: its bounds held by luck."""
+        """Whether the meter saw a larger lag than any measurement assumed: its bounds held by chance."""
         assumed = max((run.lag for run in self.measured if run.lag is not None), default=None)
-        metered = max((lag for lag in (self.lag_kept, self.lag_first) if lag is not None), default=None)
+        lags = [lag for lag in (self.lag_kept, self.lag_first) if lag is not None]
+        metered = max(lags, default=None)
         return assumed is not None and metered is not None and metered > assumed + 0.0005
 
     @property
@@ -775,7 +792,7 @@ class Result:
 
 
 def hold(each, seconds, stop):
-    """Starts one set-up, says where it is, and keeps it for people to look at."""
+    """Starts one set-up, prints its address, and keeps it running for inspection."""
     place = Place(each.name)
     try:
         target = each.start(place)
@@ -788,7 +805,10 @@ def hold(each, seconds, stop):
 
 
 def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=1):
-    """Starts one set-up, meters its lag, measures it `runs` times in each profile, `at_once` of them together, and stops it."""
+    """Starts one set-up, meters its lag, measures it `runs` times in each profile, and stops it.
+
+    Runs `at_once` measurements at the same time.
+    """
     rng = random.Random(f"{seed} {each.name}")
     began = time.monotonic()
     result = Result(each)
@@ -816,7 +836,9 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=
             return query(program, target, profile)
 
         with concurrent.futures.ThreadPoolExecutor(1 if each.alone else at_once) as pool:
-            planned = [(profile, rng.uniform(0.0, 1.0)) for _ in range(runs) for profile in profiles]
+            planned = [
+                (profile, rng.uniform(0.0, 1.0)) for _ in range(runs) for profile in profiles
+            ]
             for future in [pool.submit(measure, *each_run) for each_run in planned]:
                 result.runs.append(future.result())
         if isinstance(target.truth, Drift):
