@@ -1,4 +1,4 @@
-/* How far is the local clock from a server's? query http://192.0.2.1/ */
+/* Prints the offset of the local clock from a server's: query http://192.0.2.1/ */
 #include <httptime.h>
 #include <stdio.h>
 

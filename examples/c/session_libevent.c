@@ -1,5 +1,6 @@
 /* Measures in a libevent loop: session_libevent http://192.0.2.1/ http://192.0.2.2/ http://192.0.2.3/
- * HTTPTIME_PROXY=http://192.0.2.9:3128 goes through a proxy. The session decides; here are its sockets and a timer. */
+ * HTTPTIME_PROXY=http://192.0.2.9:3128 uses a proxy. The session makes the decisions; this program
+ * has its sockets and a timer. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <event2/dns.h>
@@ -12,10 +13,10 @@
 static httptime_session *session;
 static struct event_base *base;
 static struct evdns_base *names;
-static struct event *turn; /* polls the session: when an instant has come, and after anything has happened */
+static struct event *turn; /* polls the session at its next instant and after every event */
 static struct connection {
     struct event *readable, *writable;
-    httptime_timestamps *timestamps; /* NULL: not open yet */
+    httptime_timestamps *timestamps; /* NULL: not connected yet */
 } connections[HTTPTIME_MAX_CONNECTIONS];
 
 static void drop(struct connection *c)
@@ -81,7 +82,8 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
             httptime_session_transmit(session, a.conn, c->timestamps, &came);
             if (httptime_session_waits_to_write(session, a.conn))
                 event_add(c->writable, NULL);
-        } else if (a.kind == HTTPTIME_SESSION_WAIT) { /* a timer is late: before a precise instant the loop turns */
+        } else if (a.kind == HTTPTIME_SESSION_WAIT) {
+            /* A timer wakes late: before a precise instant the loop polls instead. */
             int64_t us = (a.until_ns - httptime_now()) / 1000 - (a.precise ? 2000 : 0);
             event_add(turn, &(struct timeval){ us > 0 ? us / 1000000 : 0, us > 0 ? us % 1000000 : 0 });
             return;

@@ -1,6 +1,6 @@
 /*
  * Measures, decides, and with --apply corrects the clock: sync [--apply] http://192.0.2.1/ ...
- * Without --apply it says what it would do and changes nothing. Ctrl-C ends it at once.
+ * Without --apply it prints what it would do and changes nothing. Ctrl-C stops it at once.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <httptime.h>

@@ -1,6 +1,6 @@
 /*
- * Everything that a C program can do to the library, right and wrong. It never changes a clock: of the functions that could,
- * only calls are made here that fail before the system is asked.
+ * Correct and incorrect calls of every function of the library. It never changes a clock: functions
+ * that could change one are only called in such a way that they fail before the system call.
  *
  * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS
  */
@@ -332,7 +332,7 @@ static void struct_sizes(void)
         tie.struct_size = impossible[i];
         INVALID(httptime_tie_now(&tie));
     }
-    /* A program of a later version: its own new fields zero, or else they would be ignored in silence. */
+    /* A program of a later version: its new fields must be zero, or they would be silently ignored. */
     STATUS(httptime_options_init(&grown.known, sizeof grown), HTTPTIME_OK);
     CHECK(grown.known.struct_size == sizeof grown && grown.newer[0] == 0 && grown.newer[1] == 0);
     grown.known.profile = HTTPTIME_PROFILE_FAST;
@@ -423,7 +423,7 @@ static void a_query(void)
 
 static void a_survey(void)
 {
-    /* The same server by another name: one that is named twice is refused. */
+    /* The same server with another name: a URL that occurs twice is refused. */
     char again[64];
     snprintf(again, sizeof again, "http://localhost%s", strrchr(server, ':'));
     const char *urls[] = { server, "http://127.0.0.1:1/", again };
@@ -522,7 +522,7 @@ static void cancel_while(const char *url, int by_signal)
            (double)(returned - cancelled_at) / 1e6);
     CHECK(returned - cancelled_at < cancel_limit_ns);
     CHECK(is_untouched(&measurement));
-    /* It stays cancelled. */
+    /* The canceller stays cancelled. */
     int64_t begun = now_ns();
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CANCELLED);
     CHECK(now_ns() - begun < cancel_limit_ns);
@@ -551,7 +551,7 @@ static void log_line(int32_t level, const char *target, const char *message, voi
     log_levels[level]++;
     ++*(int *)user_data;
     pthread_mutex_unlock(&log_mutex);
-    /* No lock is held: the library can be called. */
+    /* No lock is held: the callback can call the library. */
     httptime_set_log(log_line, user_data, HTTPTIME_LOG_TRACE);
 }
 
@@ -565,7 +565,10 @@ static void show_progress(const httptime_progress *progress, void *user_data)
     ++*(int *)user_data;
 }
 
-/* A session driven by hand: what httptime_session_connected, _receive and _transmit do is done here, one socket at a time. */
+/*
+ * A session driven by hand: this code does what httptime_session_connected, _receive and _transmit
+ * do, one socket at a time.
+ */
 struct by_hand {
     httptime_session *session;
     struct pollfd sockets[4];
@@ -584,7 +587,7 @@ static void hang_up(struct by_hand *driver, uint32_t conn)
 
 static int take(struct by_hand *driver, uint32_t conn)
 {
-    char bytes[7]; /* a head comes in many reads, and has the time of the last */
+    char bytes[7]; /* a head needs many reads, and its time is that of the last */
     int64_t count = 0;
     httptime_timestamps *timestamps = driver->timestamps[conn];
     STATUS(httptime_timestamps_read(timestamps, bytes, sizeof bytes, &count), HTTPTIME_OK);
@@ -604,7 +607,7 @@ static int take(struct by_hand *driver, uint32_t conn)
     return 1;
 }
 
-/* Sends half of what there is, as a socket with little room does. */
+/* Sends half of the bytes, as a socket with a nearly full buffer does. */
 static void put(struct by_hand *driver, uint32_t conn)
 {
     const char *bytes = NULL;
@@ -658,7 +661,7 @@ static void look_up(struct by_hand *driver, const httptime_session_action *actio
     freeaddrinfo(found);
 }
 
-/* Until it is done, or `most` events have been seen. */
+/* Runs until the session is done, or until `most` events have been read. */
 static void drive(struct by_hand *driver, int most)
 {
     httptime_session_action action = { .struct_size = sizeof action };
@@ -730,7 +733,7 @@ static void a_session(void)
     STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_OK);
     check_bounds(&measurement);
 
-    /* Stopped: what was measured counts. Cancelled: nothing does. */
+    /* Stopped: the evidence so far is used. Cancelled: there is no result. */
     driver = begin_by_hand(&options);
     while (driver.events[HTTPTIME_EVENT_ANSWERED] < 2)
         drive(&driver, 1);
@@ -745,14 +748,14 @@ static void a_session(void)
     STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_ERROR_CANCELLED);
     CHECK(is_untouched(&measurement));
 
-    /* A cross-timestamp of before is no end. */
+    /* A cross-timestamp from before the measurement cannot end it. */
     driver = begin_by_hand(&options);
     while (driver.events[HTTPTIME_EVENT_ANSWERED] < 2)
         drive(&driver, 1);
     STATUS(end_by_hand(&driver, &old, &measurement), HTTPTIME_ERROR_CLOCK_ORIGIN);
     CHECK(is_untouched(&measurement));
 
-    /* Only the kernel's times are wanted, and the program hands none in. */
+    /* Only kernel timestamps are allowed, and the program passes none. */
     options.timestamping = HTTPTIME_TIMESTAMPING_KERNEL;
     driver = begin_by_hand(&options);
     driver.is_stamped = 0;
@@ -801,7 +804,7 @@ static void options_for_sockets(void)
     CHECK(measurement.sent_by_kernel == 0 && measurement.received_by_kernel == 0);
     CHECK(measurement.method == HTTPTIME_METHOD_HEAD);
     measurement = empty_measurement();
-    options.source_address = "192.0.2.77"; /* not of this machine */
+    options.source_address = "192.0.2.77"; /* not an address of this machine */
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CONNECT);
     options.source_address = "localhost";
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
@@ -879,13 +882,13 @@ static void reading_responses(void)
     CHECK(small[0] == 'x');
 }
 
-/* A server 38.116 s ahead, 10 ms away each way, in virtual time: nothing here takes any. */
+/* A server 38.116 s ahead, 10 ms away in each direction, in virtual time. */
 static int64_t virtual_date(int64_t wall)
 {
     return (wall + SKEW_NS) / 1000000000 * 1000000000;
 }
 
-/* Server and Date as nginx writes its own: the order shows that it made the Date. */
+/* Server and Date in nginx's order, which shows that nginx made the Date. */
 static uint32_t marks_of_nginx(void)
 {
     static const char response[] = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n"
@@ -917,7 +920,7 @@ static void measuring_without_sockets(void)
     httptime_options options;
     progress.struct_size = sizeof progress;
     STATUS(httptime_options_init(&options, sizeof options), HTTPTIME_OK);
-    /* One request at a time: the checks take seconds of their own. */
+    /* One request at a time: the checks take additional seconds. */
     options.duration_ns = INT64_C(20000000000);
     STATUS(httptime_measure_new(&options, &begin, &measure), HTTPTIME_OK);
     STATUS(httptime_estimator_new(HTTPTIME_ESTIMATOR_SYMMETRIC, &begin, 0, &estimator), HTTPTIME_OK);
@@ -961,7 +964,7 @@ static void measuring_without_sockets(void)
     CHECK(measurement.checks >= 6 && measurement.checks < measurement.requests && measurement.date_advanced == 1);
     STATUS(httptime_estimator_estimate(estimator, &offset, &stddev), HTTPTIME_OK);
     CHECK(llabs(offset - SKEW_NS) < 2000000 && stddev > 0);
-    /* Finished: nothing more, but to free it. */
+    /* After the end only the call that frees it is allowed. */
     INVALID(httptime_measure_next(measure, now, &next, &at));
     INVALID(httptime_measure_sent(measure, now));
     INVALID(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_CONNECT));
@@ -993,7 +996,7 @@ static void selecting(void)
     INVALID(httptime_select(upper, lower, 2, &common_lower, &common_upper, survivors));
 }
 
-/* The decision is pure. Of the rest, only what is refused before the system is asked. */
+/* The decision is pure. The other calls are refused before any system call. */
 static void clock_policy(void)
 {
     httptime_policy policy;
@@ -1027,7 +1030,7 @@ static void clock_policy(void)
     STATUS(httptime_policy_decide(&policy, NULL, &measurement, &decision), HTTPTIME_OK);
     CHECK(decision.action == HTTPTIME_ACTION_REFUSE && decision.refusal == HTTPTIME_REFUSAL_TOO_FAR);
     CHECK(strstr(decision.reason, "+38.116") != NULL && decision.by_ns == 0);
-    /* A refusal, once decided, changes nothing. */
+    /* Applying a refusal changes nothing. */
     STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_OK);
     history.settled = 1;
     STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
@@ -1056,13 +1059,13 @@ static void clock_policy(void)
     INVALID(httptime_clock_apply(&measurement, &decision, NULL));
     decision.action = 99;
     INVALID(httptime_clock_apply(&measurement, &decision, &now));
-    /* The wall clock is not the one that was measured: refused before anything is done. */
+    /* The wall clock is not the one that was measured: refused before any system call. */
     decision.action = HTTPTIME_ACTION_LEAVE;
     STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_ERROR_CLOCK_STEPPED);
     INVALID(httptime_clock_remaining_slew(NULL));
     STATUS(httptime_clock_set_synchronised(-1, 0), HTTPTIME_ERROR_INVALID_CONFIG);
     STATUS(httptime_clock_set_synchronised(0, -1), HTTPTIME_ERROR_INVALID_CONFIG);
-    /* These would change the clock whatever they are given; it is enough that they are there. */
+    /* These would change the clock with any arguments; the test only checks that they exist. */
     CHECK(httptime_clock_step != NULL && httptime_clock_slew != NULL);
 }
 
@@ -1072,7 +1075,7 @@ static void both_clocks(void)
     int64_t before = httptime_now();
     STATUS(httptime_tie_now(&tie), HTTPTIME_OK);
     CHECK(before <= tie.instant_ns && tie.instant_ns <= httptime_now());
-    /* It is the program's own monotonic clock. */
+    /* It is the monotonic clock of the program. */
     int64_t earlier = now_ns(), now = httptime_now();
     CHECK(earlier <= now && now <= now_ns());
     CHECK(llabs(tie.wall_ns / 1000000000 - (int64_t)time(NULL)) <= 1);
