@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use httptime::net::{now, tie};
+use httptime::net::{cross_timestamp, now};
 use httptime::session::{Action, ConnectionId};
 use httptime::survey::{Sessions, Targets};
 use rustix::io::Errno;
@@ -23,7 +23,7 @@ type Slot = Option<(TcpStream, bool)>;
 fn main() -> Result<(), Box<dyn Error>> {
     let builder = Targets::builder().servers(env::args().skip(1));
     let builder = env::var("PROXY").iter().fold(builder, |it, proxy| it.proxy(proxy));
-    let mut sessions = builder.build()?.sessions(tie());
+    let mut sessions = builder.build()?.sessions(cross_timestamp());
     let mut slots: Vec<Slot> = (0..sessions.connections()).map(|_| None).collect();
     loop {
         match sessions.poll(now()) {
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => break,
         }
     }
-    println!("measured {:.6}", sessions.finish(tie()).into_combined()?);
+    println!("measured {:.6}", sessions.finish(cross_timestamp()).into_combined()?);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use httptime::estimate::EstimatorKind;
 use httptime::http::ResponseReader;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::Lag;
-use httptime::{ClockTie, Config, Exchange, LocalInstant, Measure, Timestamp};
+use httptime::{Config, CrossTimestamp, Exchange, LocalInstant, Measure, Timestamp};
 use httptime_sim::{SimConnections, worlds};
 
 fn parse(c: &mut Criterion) {
@@ -80,7 +80,7 @@ fn plan(c: &mut Criterion) {
     let mut group = c.benchmark_group("plan/next_request");
     for kind in [ScheduleKind::Bisect, ScheduleKind::Adaptive] {
         let config = Config::builder().schedule(kind).build().expect("in range");
-        let mut measure = Measure::new(&config, tie());
+        let mut measure = Measure::new(&config, cross_timestamp());
         let exchange = exchange(0, 0);
         measure.sent(exchange.sent());
         measure.absorb(&exchange).expect("a good exchange");
@@ -154,7 +154,8 @@ fn bisected(number: u32) -> Observation {
     let received = sent.saturating_add(Duration::from_micros(200 + u64::from(number % 5) * 7));
     let date = Timestamp::from_unix_seconds(DATE + i64::try_from(date).expect("small"));
     let exchange = Exchange::from_parts_unchecked(sent, received, date.expect("within the range"));
-    Observation::new(tie(), &exchange, Lag::stated(Duration::ZERO)).expect("sent before received")
+    Observation::new(cross_timestamp(), &exchange, Lag::stated(Duration::ZERO))
+        .expect("sent before received")
 }
 
 fn exchange(sent_ms: u64, date_after_s: i64) -> Exchange<'static> {
@@ -164,8 +165,8 @@ fn exchange(sent_ms: u64, date_after_s: i64) -> Exchange<'static> {
     Exchange::from_parts_unchecked(sent, received, date).with_server("nginx/1.22.1")
 }
 
-fn tie() -> ClockTie {
-    ClockTie::new(LocalInstant::from_nanos(0), date(), Duration::ZERO)
+fn cross_timestamp() -> CrossTimestamp {
+    CrossTimestamp::new(LocalInstant::from_nanos(0), date(), Duration::ZERO)
 }
 
 fn date() -> Timestamp {

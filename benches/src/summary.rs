@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::Profile;
-use httptime_sim::worlds::{self, NamedWorld, Truth};
+use httptime_sim::worlds::{self, Assumptions, NamedWorld};
 
 use crate::{EQUAL_REQUESTS, Row};
 
@@ -26,7 +26,7 @@ fn against_ntp(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         out,
         "| world | RMS, 32 requests | ÷ NTP clock filter, 8 | ÷ NTP best of 32 |\n|---|---|---|---|"
     )?;
-    for world in of(Truth::Plain) {
+    for world in of(Assumptions::AllHold) {
         let row = |method| find(rows, world, method);
         let (Some(ours), Some(filter), Some(best)) =
             (row(BEST_32), row(["ntp", "clock filter", "8"]), row(["ntp", "best", "32"]))
@@ -46,7 +46,7 @@ fn against_htpdate(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         "| world | htpdate's median ÷ ours at 12 | at 24 | at 32 | estimators that beat posterior with the same schedule | pairs that beat the defaults |\n|---|---|---|---|---|---|"
     )?;
     let compared = worlds::ALL.iter().filter(|world| world.is_comparison());
-    for world in compared.filter(|world| world.truth() != Truth::Broken) {
+    for world in compared.filter(|world| world.assumptions() != Assumptions::Violated) {
         let mut line = format!("| {} |", world.name());
         let (mut estimators, mut pairs) = (Vec::new(), Vec::new());
         for requests in EQUAL_REQUESTS.iter().map(u32::to_string) {
@@ -56,7 +56,7 @@ fn against_htpdate(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
             };
             let ours = median("posterior", "adaptive");
             line += &format!(" {:.2} |", median("htpdate", "htpdate") / ours);
-            if world.truth() == Truth::Hidden {
+            if world.assumptions() == Assumptions::BoundsHold {
                 // All estimators have the same hidden error here, so the difference between them is
                 // chance.
                 continue;
@@ -83,7 +83,7 @@ fn calibration(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
             let plain = rows.iter().filter(|row| {
                 row.names[1] == kind.name()
                     && row.names[2] == schedule
-                    && truth(row) == Truth::Plain
+                    && assumptions(row) == Assumptions::AllHold
                     && is_comparison(row)
             });
             let shares: Vec<_> = plain.map(Row::within).collect();
@@ -102,7 +102,8 @@ fn calibration(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn bounds(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
-    let held = rows.iter().filter(|row| row.has_bounds() && truth(row) != Truth::Broken);
+    let held =
+        rows.iter().filter(|row| row.has_bounds() && assumptions(row) != Assumptions::Violated);
     let (mut runs, mut violations) = (0_u64, 0_u64);
     for row in held {
         runs += u64::from(row.runs);
@@ -116,7 +117,7 @@ fn bounds(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 
 fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| world | limits | caught | bounds held | neither |\n|---|---|---|---|---|")?;
-    for world in of(Truth::Broken).filter(|world| world.is_comparison()) {
+    for world in of(Assumptions::Violated).filter(|world| world.is_comparison()) {
         let ours = rows.iter().filter(|row| {
             row.names[0] == world.name()
                 && row.names[1] == "posterior"
@@ -150,9 +151,9 @@ fn faults(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         let [world, _, _, limits] = &row.names;
         let (one, two) = row.within();
         // A standard deviation has no meaning where an assumption is false.
-        let within = |share: f64| match truth(row) {
-            Truth::Broken => String::new(),
-            Truth::Plain | Truth::Hidden => format!("{:.1} %", 100.0 * share),
+        let within = |share: f64| match assumptions(row) {
+            Assumptions::Violated => String::new(),
+            Assumptions::AllHold | Assumptions::BoundsHold => format!("{:.1} %", 100.0 * share),
         };
         let (one, two) = (within(one), within(two));
         writeln!(
@@ -163,16 +164,16 @@ fn faults(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn of(truth: Truth) -> impl Iterator<Item = &'static NamedWorld> {
-    worlds::ALL.iter().filter(move |world| world.truth() == truth)
+fn of(assumptions: Assumptions) -> impl Iterator<Item = &'static NamedWorld> {
+    worlds::ALL.iter().filter(move |world| world.assumptions() == assumptions)
 }
 
 fn is_comparison(row: &Row) -> bool {
     worlds::named(&row.names[0]).is_some_and(NamedWorld::is_comparison)
 }
 
-fn truth(row: &Row) -> Truth {
-    worlds::named(&row.names[0]).map_or(Truth::Broken, NamedWorld::truth)
+fn assumptions(row: &Row) -> Assumptions {
+    worlds::named(&row.names[0]).map_or(Assumptions::Violated, NamedWorld::assumptions)
 }
 
 fn find<'a>(rows: &'a [Row], world: &NamedWorld, method: [&str; 3]) -> Option<&'a Row> {

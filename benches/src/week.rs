@@ -234,7 +234,7 @@ fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> Simula
     while !Machine::is_over(controller.clock()) {
         controller.stop_slewing().expect("may be set");
         let config = match controller.expected(controller.clock().monotonic()) {
-            Some(expected) => config.clone().expecting(expected),
+            Some(expected) => config.clone().with_expected(expected),
             None => config.clone(),
         };
         let wait = match machine.measure(controller.clock_mut(), &config) {

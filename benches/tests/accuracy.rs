@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 
 use httptime_benches::{Suite, run, table};
-use httptime_sim::worlds::{self, Truth};
+use httptime_sim::worlds::{self, Assumptions};
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/accuracy.csv");
 const SEED: u64 = 20_261_124;
@@ -41,7 +41,7 @@ fn accuracy_is_not_lost_and_bounds_hold_where_their_assumptions_do() {
         let [median, rms, missed] = before[row.names.as_slice()];
         let names = row.names.join(" ");
         let world = worlds::named(&row.names[0]).expect("listed");
-        if world.truth() == Truth::Broken && row.has_bounds() {
+        if world.assumptions() == Assumptions::Violated && row.has_bounds() {
             // The number of unreported errors matters more than their size. Where every measurement
             // was caught, the table has no coverage.
             let most = if missed.is_nan() { 0.0 } else { missed } + NOISE;
@@ -54,6 +54,9 @@ fn accuracy_is_not_lost_and_bounds_hold_where_their_assumptions_do() {
             row.error(0.5)
         );
         assert!(row.rms() <= TOLERANCE * rms, "{names}: RMS {}, was {rms}", row.rms());
-        assert!(world.truth() == Truth::Broken || row.violations == 0, "{names}: bounds violated");
+        assert!(
+            world.assumptions() == Assumptions::Violated || row.violations == 0,
+            "{names}: bounds violated"
+        );
     }
 }

@@ -39,11 +39,11 @@ static int64_t now_ns(clockid_t clock)
 }
 
 /* A cross-timestamp: the wall clock between two readings of the monotonic clock. */
-static httptime_tie read_clocks(void)
+static httptime_cross_timestamp read_clocks(void)
 {
     int64_t before = now_ns(CLOCK_MONOTONIC), wall = now_ns(CLOCK_REALTIME), after = now_ns(CLOCK_MONOTONIC);
-    httptime_tie tie = { sizeof tie, 0, before + (after - before) / 2, wall, after - before + 1 };
-    return tie;
+    httptime_cross_timestamp cross_timestamp = { sizeof cross_timestamp, 0, before + (after - before) / 2, wall, after - before + 1 };
+    return cross_timestamp;
 }
 
 static int is_failure(httptime_status status)
@@ -130,7 +130,7 @@ static httptime_status read_response(struct session *session)
         .marks = head.marks,
     };
     session->sent_ns = 0;
-    if (!head.persistent || head.followed)
+    if (!head.persistent || head.has_trailing_bytes)
         drop(session);
     return httptime_measure_absorb(session->measure, &exchange);
 }
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     struct session session = { .socket = -1 };
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
     httptime_measurement m = { .struct_size = sizeof m };
-    httptime_tie begin = read_clocks(), end;
+    httptime_cross_timestamp begin = read_clocks(), end;
     httptime_status status;
     char url[256];
 

@@ -80,7 +80,7 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
             start(c, &a);
         } else if (a.kind == HTTPTIME_SESSION_TRANSMIT) {
             httptime_session_transmit(session, a.conn, c->timestamps, &came);
-            if (httptime_session_waits_to_write(session, a.conn))
+            if (httptime_session_is_waiting_to_write(session, a.conn))
                 event_add(c->writable, NULL);
         } else if (a.kind == HTTPTIME_SESSION_WAIT) {
             /* A timer wakes late: before a precise instant the loop polls instead. */

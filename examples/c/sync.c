@@ -34,7 +34,7 @@ int main(int argc, char **argv)
     httptime_options options;
     httptime_measurement measurement = { .struct_size = sizeof measurement };
     httptime_decision decision = { .struct_size = sizeof decision };
-    httptime_tie now = { .struct_size = sizeof now };
+    httptime_cross_timestamp now = { .struct_size = sizeof now };
 
     if (failed(httptime_options_init(&options, sizeof options)) || failed(httptime_canceller_new(&canceller)))
         return 1;
@@ -62,5 +62,5 @@ int main(int argc, char **argv)
     }
     if (!apply)
         return 0;
-    return failed(httptime_tie_now(&now)) || failed(httptime_clock_apply(&measurement, &decision, &now));
+    return failed(httptime_cross_timestamp_now(&now)) || failed(httptime_clock_apply(&measurement, &decision, &now));
 }

@@ -91,7 +91,7 @@ impl Program {
             16 => self.progress(input),
             17 => self.finish(input),
             18 => renew(&mut self.estimator, input, httptime_estimator_free, |input, place| {
-                let (kind, begin) = (number(input), tie(input));
+                let (kind, begin) = (number(input), cross_timestamp(input));
                 unsafe { httptime_estimator_new(kind, begin.pointer(), input.nanos(), place) }
             }),
             19 => self.estimate(input),
@@ -165,7 +165,7 @@ impl Program {
     fn new_measure(&mut self, input: &mut Input<'_>) {
         let options = self.options(input);
         renew(&mut self.measure, input, httptime_measure_free, |input, place| {
-            let begin = tie(input);
+            let begin = cross_timestamp(input);
             unsafe { httptime_measure_new(options.pointer(), begin.pointer(), place) }
         });
     }
@@ -220,7 +220,7 @@ impl Program {
     }
 
     fn finish(&mut self, input: &mut Input<'_>) {
-        let (end, out) = (tie(input), Place::any::<httptime_measurement>(input));
+        let (end, out) = (cross_timestamp(input), Place::any::<httptime_measurement>(input));
         let status = unsafe { httptime_measure_finish(self.measure, end.pointer(), out.pointer()) };
         out.check(status);
         if status == HTTPTIME_OK {
@@ -438,8 +438,8 @@ fn odds(input: &mut Input<'_>) {
     if !(HTTPTIME_LOG_OFF..=HTTPTIME_LOG_TRACE).contains(&level) {
         check_fails(unsafe { httptime_set_log(None, ptr::null_mut(), level) });
     }
-    let now = Place::any::<httptime_tie>(input);
-    now.check(unsafe { httptime_tie_now(now.pointer()) });
+    let now = Place::any::<httptime_cross_timestamp>(input);
+    now.check(unsafe { httptime_cross_timestamp_now(now.pointer()) });
     let index = usize::from(input.byte());
     unsafe {
         assert_eq!(httptime_survey_count(ptr::null()), 0);
@@ -450,15 +450,15 @@ fn odds(input: &mut Input<'_>) {
 }
 
 /// A cross-timestamp, which the library accepts more often than not.
-fn tie(input: &mut Input<'_>) -> Place {
+fn cross_timestamp(input: &mut Input<'_>) -> Place {
     if input.byte() == u8::MAX {
-        return Place::any::<httptime_tie>(input);
+        return Place::any::<httptime_cross_timestamp>(input);
     }
-    let place = Place::of_size::<httptime_tie>(size_of::<httptime_tie>());
-    place.put(offset_of!(httptime_tie, instant_ns), input.nanos());
+    let place = Place::of_size::<httptime_cross_timestamp>(size_of::<httptime_cross_timestamp>());
+    place.put(offset_of!(httptime_cross_timestamp, instant_ns), input.nanos());
     let wall = 1_795_392_000_000_000_000_i64.saturating_add(input.nanos());
-    place.put(offset_of!(httptime_tie, wall_ns), wall);
-    place.put(offset_of!(httptime_tie, uncertainty_ns), input.nanos());
+    place.put(offset_of!(httptime_cross_timestamp, wall_ns), wall);
+    place.put(offset_of!(httptime_cross_timestamp, uncertainty_ns), input.nanos());
     place
 }
 

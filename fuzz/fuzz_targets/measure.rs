@@ -10,9 +10,9 @@ use std::time::Duration;
 use httptime::estimate::EstimatorKind;
 use httptime::Next;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::server::Marks;
+use httptime::server::HeadMarks;
 use httptime::{
-    ClockTie, Config, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
+    CrossTimestamp, Config, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;
@@ -62,7 +62,7 @@ fn config(input: &mut Input<'_>) -> Option<Config> {
     }
     let config = builder.build().ok()?;
     let expected = input.maybe(|input| Interval::between(input.offset(), input.offset()));
-    Some(expected.map_or(config.clone(), |expected| config.expecting(expected)))
+    Some(expected.map_or(config.clone(), |expected| config.with_expected(expected)))
 }
 
 fn instant(input: &mut Input<'_>) -> LocalInstant {
@@ -71,7 +71,7 @@ fn instant(input: &mut Input<'_>) -> LocalInstant {
 
 struct Run {
     measure: Measure,
-    tie: ClockTie,
+    cross_timestamp: CrossTimestamp,
     now: LocalInstant,
     most: u32,
     /// Whether every request was sent when the measurement asked for it.
@@ -84,10 +84,10 @@ impl Run {
     fn new(config: &Config, input: &mut Input<'_>) -> Self {
         let now = LocalInstant::from_nanos(input.nanos());
         let wall = Timestamp::from_unix_nanos(WALL_NS.saturating_add(input.nanos()));
-        let tie = ClockTie::new(now, wall, input.duration());
-        let measure = Measure::new(config, tie);
+        let cross_timestamp = CrossTimestamp::new(now, wall, input.duration());
+        let measure = Measure::new(config, cross_timestamp);
         let most = config.limits().requests();
-        Self { measure, tie, now, most, orderly: true, truth: input.offset() }
+        Self { measure, cross_timestamp, now, most, orderly: true, truth: input.offset() }
     }
 
     fn turn(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
@@ -118,10 +118,10 @@ impl Run {
     fn stray(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
         let sent = LocalInstant::from_nanos(input.nanos());
         let received = LocalInstant::from_nanos(input.nanos());
-        let date = self.tie.wall_at(sent).saturating_add(input.offset());
+        let date = self.cross_timestamp.wall_at(sent).saturating_add(input.offset());
         let age = input.maybe(Input::duration);
         let server = input.maybe(|input| input.pick(&["nginx/1.22.1", "", "lighttpd", "?"]));
-        let marks = Marks::from_bits(u32::from_be_bytes([(); 4].map(|()| input.byte() % 6)));
+        let marks = HeadMarks::from_bits(u32::from_be_bytes([(); 4].map(|()| input.byte() % 6)));
         let exchange = Exchange::from_parts_unchecked(sent, received, date)
             .with_age(age)
             .with_server(server)
@@ -143,21 +143,21 @@ impl Run {
         assert!(at >= self.now);
         let stamped = at.saturating_add(input.duration());
         self.now = stamped.saturating_add(input.duration());
-        let server = self.tie.wall_at(stamped).saturating_add(self.truth).as_unix_nanos();
+        let server = self.cross_timestamp.wall_at(stamped).saturating_add(self.truth).as_unix_nanos();
         let date = Timestamp::from_unix_seconds(server.div_euclid(SECOND_NS));
         self.measure.sent(at);
         let Some(date) = date else {
             return self.measure.lost(true, Error::Closed { received: 0 });
         };
         let exchange =
-            Exchange::from_parts_unchecked(at, self.now, date).with_kernel_times(left, came);
+            Exchange::from_parts_unchecked(at, self.now, date).with_kernel_timestamps(left, came);
         self.measure.absorb(&exchange).map(drop)
     }
 
     fn check(&self) {
         let progress = self.measure.progress();
         assert!(!self.orderly || progress.requests() <= self.most);
-        if self.measure.failed().is_some() {
+        if self.measure.failure().is_some() {
             assert_eq!(self.measure.estimate(), None);
         } else if let Some(bounds) = progress.bounds() {
             let estimate = self.measure.estimate().expect("one goes with the bounds");
@@ -166,13 +166,13 @@ impl Run {
     }
 
     fn finish(self, input: &mut Input<'_>) {
-        let jumped = self.tie.wall_at(self.now).saturating_add(input.offset());
-        let tie = ClockTie::new(self.now, jumped, input.duration());
-        let failed = self.measure.failed().is_some();
-        let Ok(measurement) = self.measure.finish(tie) else { return };
+        let jumped = self.cross_timestamp.wall_at(self.now).saturating_add(input.offset());
+        let cross_timestamp = CrossTimestamp::new(self.now, jumped, input.duration());
+        let failed = self.measure.failure().is_some();
+        let Ok(measurement) = self.measure.finish(cross_timestamp) else { return };
         assert!(!failed, "what ended it for good leaves no result");
         assert!(measurement.bounds().contains(measurement.offset()));
         assert!(measurement.observations() > 0);
-        let _ = (measurement.server_time(), measurement.elapsed(), measurement.ended());
+        let _ = (measurement.server_time(), measurement.elapsed(), measurement.end_reason());
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use httptime::http::{MAX_HEAD_BYTES, ResponseHead, ResponseReader};
-use httptime::{ClockTie, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
+use httptime::{CrossTimestamp, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
 // The first byte is the number of following bytes that are the lengths of the pieces, used in turn
@@ -48,15 +48,15 @@ fn read<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
     mut take: impl FnMut(&mut ResponseReader, &'a [u8]),
 ) -> (Vec<String>, Error) {
-    let tie = ClockTie::new(at(0), Timestamp::from_unix_nanos(WALL_NS), Duration::ZERO);
-    let mut measure = Measure::new(&Config::default(), tie);
+    let cross_timestamp = CrossTimestamp::new(at(0), Timestamp::from_unix_nanos(WALL_NS), Duration::ZERO);
+    let mut measure = Measure::new(&Config::default(), cross_timestamp);
     let mut heads = Vec::new();
     for piece in pieces {
         take(reader, piece);
         loop {
             match reader.head() {
                 Ok(Some(head)) => {
-                    let said = (head.date(), head.age(), head.server(), head.persistent());
+                    let said = (head.date(), head.age(), head.server(), head.is_persistent());
                     let (status, minor) = (head.status(), head.minor_version());
                     let taken = absorb(&mut measure, heads.len(), &head);
                     heads.push(format!("{status} {minor} {said:?} {taken:?}"));
@@ -77,7 +77,7 @@ fn absorb(measure: &mut Measure, index: usize, head: &ResponseHead<'_>) -> Resul
     let sent = at(1_000_000_000 * i64::try_from(index).expect("few"));
     let received = sent.saturating_add(Duration::from_millis(1));
     measure.sent(sent);
-    measure.absorb(&Exchange::of(sent, received, head)?).map(drop)
+    measure.absorb(&Exchange::from_head(sent, received, head)?).map(drop)
 }
 
 fn at(nanos: i64) -> LocalInstant {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use httptime::estimate::EstimatorKind;
 use httptime::select::{Quorum, combine, select};
 use httptime::{
-    ClockTie, Config, Exchange, Interval, LocalInstant, Measure, Measurement, Timestamp,
+    CrossTimestamp, Config, Exchange, Interval, LocalInstant, Measure, Measurement, Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;
@@ -71,15 +71,15 @@ fn measurement(input: &mut Input<'_>) -> Option<Measurement> {
         .build()
         .ok()?;
     let wall = Timestamp::from_unix_nanos(1_795_392_000_000_000_000);
-    let tie = ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
-    let mut measure = Measure::new(&config, tie);
+    let cross_timestamp = CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+    let mut measure = Measure::new(&config, cross_timestamp);
     for _ in 0..=input.byte() % 3 {
         let sent = LocalInstant::from_nanos(input.nanos());
         let received = sent.saturating_add(input.duration());
-        let date = tie.wall_at(sent).saturating_add(input.offset());
+        let date = cross_timestamp.wall_at(sent).saturating_add(input.offset());
         measure.sent(sent);
         measure.absorb(&Exchange::from_parts_unchecked(sent, received, date)).ok()?;
     }
     let end = LocalInstant::from_nanos(i64::MAX);
-    measure.finish(ClockTie::new(end, tie.wall_at(end), Duration::ZERO)).ok()
+    measure.finish(CrossTimestamp::new(end, cross_timestamp.wall_at(end), Duration::ZERO)).ok()
 }

@@ -382,7 +382,7 @@ impl Meter {
             self.raw.extend_from_slice(&space[..length]);
             self.reader.filled(length);
             if let Some(head) = self.reader.head()? {
-                let is_kept = head.persistent() && !head.is_followed();
+                let is_kept = head.is_persistent() && !head.has_trailing_bytes();
                 break (head.status(), head.date(), is_kept, received_ns);
             }
         };

@@ -31,9 +31,9 @@ fn main() -> ExitCode {
             Ok(ending) => {
                 *endings.entry((!ending.is_measured, ending.name)).or_default() += 1;
                 requests += u64::from(ending.requests);
-                opened += u64::from(ending.effort.opened);
-                polls += u64::from(ending.effort.polls);
-                busiest = busiest.max(ending.effort.polls_in_a_second);
+                opened += u64::from(ending.stats.opened);
+                polls += u64::from(ending.stats.polls);
+                busiest = busiest.max(ending.stats.max_polls_per_second);
             }
             Err(what) => {
                 failures += 1;

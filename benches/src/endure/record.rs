@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use httptime::{Ended, Measurement};
+use httptime::{EndReason, Measurement};
 use httptime::{Error, Offset};
 
 /// One measurement and its times since the start of the run.
@@ -53,8 +53,8 @@ impl Outcome {
                 held: measurement.bounds().contains(truth),
                 width_us: measurement.bounds().width().as_secs_f64() * 1e6,
                 responses: measurement.observations(),
-                cut_short: match measurement.ended() {
-                    Ended::Lost(error) => Some(error.kind()),
+                cut_short: match measurement.end_reason() {
+                    EndReason::Lost(error) => Some(error.kind()),
                     _ => None,
                 },
             },

@@ -140,7 +140,7 @@ fn draw(file: &Path, x: &Axis, y: &Axis, panels: &[Vec<Curve>]) -> Result<(), Bo
     let styles: Vec<_> = panels[0].iter().map(|curve| curve.style).collect();
     figure.legend(&styles)?;
     for (number, (world, curves)) in both()?.iter().zip(panels).enumerate() {
-        let title = format!("{}: round trip {}", world.name(), world.about());
+        let title = format!("{}: round trip {}", world.name(), world.description());
         let mut chart = figure.panel(number, &title, x, y)?;
         // The first entry of the legend is drawn on top.
         for curve in curves.iter().rev() {

@@ -26,7 +26,7 @@ pub(super) fn write(file: &Path, seed: u64) -> Result<(), Box<dyn Error>> {
     let (x, y) = axes(steps.len());
     let title = format!(
         "{WORLD}: round trip {}; of {CANDIDATES} measurements the one with the median error",
-        world.about()
+        world.description()
     );
     let mut chart = figure.panel(0, &title, &x, &y)?;
     draw(&mut chart, &steps)?;

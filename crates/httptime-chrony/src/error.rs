@@ -21,7 +21,7 @@ pub enum ChronyError {
         reason: &'static str,
     },
     /// The polling interval is out of range.
-    #[error("cannot use poll {poll}: it is not in {least} to {most}", least = crate::Poll::LEAST, most = crate::Poll::MOST)]
+    #[error("cannot use poll {poll}: it is not in {least} to {most}", least = crate::Poll::MIN, most = crate::Poll::MAX)]
     InvalidPoll {
         /// The exponent as given.
         poll: i8,

@@ -64,9 +64,9 @@ impl Feed {
 
     /// The line of `chrony.conf` that makes chronyd listen here and believe no more than was measured.
     ///
-    /// `farthest_bound` is how far the farther of a measurement's bounds lies from its offset, and `standard_deviation`
+    /// `max_error` is how far the farther of a measurement's bounds lies from its offset, and `standard_deviation`
     /// that of its estimate. The line is fixed while measurements vary, so use the worst expected. It says:
-    /// - `delay`: 2 × `farthest_bound`. chronyd takes the root distance of the source, the error it admits to in source
+    /// - `delay`: 2 × `max_error`. chronyd takes the root distance of the source, the error it admits to in source
     ///   selection and to its own NTP clients, as delay ÷ 2 + dispersion; so offset ± root distance covers the
     ///   bounds. (Where the offset is in their middle, this is their width.) The default is a nanosecond, a claim
     ///   that no measurement over HTTP bears out. chronyd does not select a source whose root distance is more than
@@ -92,12 +92,12 @@ impl Feed {
     /// # }
     /// ```
     #[must_use]
-    pub fn refclock_line(&self, farthest_bound: Duration, standard_deviation: Duration) -> String {
+    pub fn refclock_line(&self, max_error: Duration, standard_deviation: Duration) -> String {
         format!(
             "refclock SOCK {} refid HTTP poll {} filter 1 delay {} precision {}",
             self.path.display(),
             self.poll.exponent(),
-            seconds(farthest_bound.saturating_mul(2)),
+            seconds(max_error.saturating_mul(2)),
             seconds(standard_deviation),
         )
     }
@@ -140,18 +140,18 @@ pub struct Poll(i8);
 
 impl Poll {
     /// 1 s. chronyd also takes fractions of a second, in which no measurement over HTTP is done.
-    pub const LEAST: i8 = 0;
+    pub const MIN: i8 = 0;
 
     /// 194 days, the most that chronyd takes for its other sources (`MAX_POLL`).
-    pub const MOST: i8 = 24;
+    pub const MAX: i8 = 24;
 
     /// The interval of 2^`exponent` seconds.
     ///
     /// # Errors
     ///
-    /// [`ChronyError::InvalidPoll`] when `exponent` is not in [`LEAST`](Self::LEAST) to [`MOST`](Self::MOST).
+    /// [`ChronyError::InvalidPoll`] when `exponent` is not in [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
     pub const fn new(exponent: i8) -> Result<Self, ChronyError> {
-        if exponent < Self::LEAST || exponent > Self::MOST {
+        if exponent < Self::MIN || exponent > Self::MAX {
             return Err(ChronyError::InvalidPoll { poll: exponent });
         }
         Ok(Self(exponent))

@@ -86,7 +86,7 @@ impl Bar {
         let name = if several { format!("server {}: ", server + 1) } else { String::new() };
         let Some(seen) = self.servers.get_mut(server) else { return String::new() };
         seen.requests = progress.requests();
-        seen.unknown = progress.unknown().map(|unknown| unknown.width());
+        seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
         // Whether it is retried is known by the next event only.
         let lost = seen.trouble.take();
         match event {
@@ -148,7 +148,7 @@ impl Bar {
         };
         let answered = matches!(event, Event::Answered { .. });
         if let (true, Some(unknown), Some(rtt)) =
-            (answered, progress.unknown(), progress.round_trip_last())
+            (answered, progress.remaining_uncertainty(), progress.round_trip_last())
         {
             text += &format!(
                 "server {} answer {:>2}  rtt {:>9}  {}  {:>9} wide around {:.6} s\n",
@@ -198,7 +198,7 @@ mod tests {
     use std::io;
 
     use httptime::IoError;
-    use httptime::net::tie;
+    use httptime::net::cross_timestamp;
 
     use super::*;
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn after(bar: &mut Bar, server: usize, event: &Event) -> String {
-        bar.text(server, event, &Progress::new(tie(), 100), LocalInstant::from_nanos(0))
+        bar.text(server, event, &Progress::new(cross_timestamp(), 100), LocalInstant::from_nanos(0))
     }
 
     const DROPPED: Event = Event::Dropped;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use httptime::net::tie;
+use httptime::net::cross_timestamp;
 use httptime::survey::Survey;
-use httptime::{ClockTie, Error, Measurement};
+use httptime::{CrossTimestamp, Error, Measurement};
 use httptime_clock::controller::slew_duration;
 use httptime_clock::{Action, ClockError};
 
@@ -44,8 +44,8 @@ pub(crate) fn decision(action: Action) -> String {
 /// # Errors
 /// [`Error::ClockStepped`] when somebody has set it since.
 pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
-    let measured = ClockTie::new(measurement.at(), measurement.local_time(), Duration::ZERO);
-    let now = tie();
+    let measured = CrossTimestamp::new(measurement.at(), measurement.local_time(), Duration::ZERO);
+    let now = cross_timestamp();
     let elapsed = now.instant().saturating_since(measured.instant());
     let allowed = TURNED + now.uncertainty() + elapsed / 2000;
     let by = measured.stepped_by(now);

@@ -2,7 +2,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::Survey;
 use httptime::{Assumptions, Error, Interval, Measurement, Offset, Url};
@@ -22,7 +22,7 @@ pub(crate) fn survey(survey: &Survey, output: &Output) -> bool {
         return survey.combined().is_ok();
     }
     let measured = lines(survey, "", output);
-    if survey.combined().is_ok_and(|measurement| !measurement.date_advanced()) {
+    if survey.combined().is_ok_and(|measurement| !measurement.has_date_advanced()) {
         print(&format!("not to be corrected by: {}", Refusal::DateNotAdvanced));
     }
     measured
@@ -67,7 +67,7 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
                 print(&assumptions(measurement));
                 print(&exchanges(measurement));
             }
-            if let Ended::Lost(error) = measurement.ended() {
+            if let EndReason::Lost(error) = measurement.end_reason() {
                 complaint(&format!("ended early: {error}"));
             }
             true
@@ -199,7 +199,7 @@ fn lag_reason(assumed: &Assumptions) -> String {
     };
     let remedy = match source {
         _ if source.is_provable() => ": try --method options, or state --lag",
-        LagSource::MayPassOn(_) | LagSource::PassedOn(_) | LagSource::SeveralServers => {
+        LagSource::MayBeForwarded(_) | LagSource::Forwarded(_) | LagSource::SeveralServerFields => {
             ": state --lag if you know it"
         }
         _ => "",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{ClockTie, Measurement};
+use httptime::{CrossTimestamp, Measurement};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -73,7 +73,7 @@ struct Daemon<'a> {
     threads: Arc<()>,
     reloaded: Reloaded,
     /// The wall clock as it was last known to be.
-    tie: ClockTie,
+    cross_timestamp: CrossTimestamp,
     /// Whether the latest measurement was begun before its time, as the clock had moved.
     hurried: bool,
     /// When the service manager was last told that we live.
@@ -152,7 +152,7 @@ impl<'a> Daemon<'a> {
             number: 0,
             threads: Arc::default(),
             reloaded: Reloaded::No,
-            tie: httptime::net::tie(),
+            cross_timestamp: httptime::net::cross_timestamp(),
             hurried: false,
             alive: now,
             tick: service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK)),
@@ -237,7 +237,7 @@ impl<'a> Daemon<'a> {
             }
             Doing::Measuring { .. } => None,
             Doing::Waiting { until } => {
-                let moved = self.tie.stepped_by(httptime::net::tie());
+                let moved = self.cross_timestamp.stepped_by(httptime::net::cross_timestamp());
                 // Not twice in a row: whoever sets it again and again would have us measure without a pause.
                 let hurry = moved.abs() > SET && !self.hurried;
                 if hurry {
@@ -275,7 +275,7 @@ impl<'a> Daemon<'a> {
         };
         let mut client = self.client.clone();
         if let Some(interval) = expected {
-            let config = client.config().clone().expecting(interval);
+            let config = client.config().clone().with_expected(interval);
             client = client.with_config(config);
         }
         self.start(move || client.survey(|_| {}));
@@ -289,7 +289,7 @@ impl<'a> Daemon<'a> {
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
         self.doing = Doing::Measuring { since: self.begun, deadline };
-        self.tie = httptime::net::tie();
+        self.cross_timestamp = httptime::net::cross_timestamp();
         self.number += 1;
         let (number, counted) = (self.number, Arc::clone(&self.threads));
         let lost = move |message| Event::Lost(number, message);
@@ -366,7 +366,7 @@ impl<'a> Daemon<'a> {
             Some(interval) => {
                 // We may have set it ourselves. After a failure it is held against what it was before: if it was set
                 // meanwhile, that is why, and the next measurement need not wait.
-                self.tie = httptime::net::tie();
+                self.cross_timestamp = httptime::net::cross_timestamp();
                 self.hurried = false;
                 self.pace.measured(interval)
             }

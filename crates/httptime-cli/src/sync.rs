@@ -65,7 +65,7 @@ fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Su
     let requests = config.limits().requests().min(VERIFYING);
     let builder = sync.servers.config().floor(None);
     let config = match builder.requests(requests).drift_ppm(drift_ppm).build() {
-        Ok(config) => config.expecting(expected.widened(4 * reading.stddev + MILLISECOND)),
+        Ok(config) => config.with_expected(expected.widened(4 * reading.stddev + MILLISECOND)),
         // Out of range: as it was measured before.
         Err(_) => config.clone(),
     };

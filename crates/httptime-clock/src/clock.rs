@@ -114,4 +114,4 @@ impl<C: Clock + ?Sized> Clock for &mut C {
 }
 
 /// How fast [`Clock::slew`] turns the clock on Linux (`MAX_TICKADJ` in `kernel/time/ntp.c`: 500 µs a second).
-pub const SLEW_RATE: Frequency = Frequency::FASTEST;
+pub const SLEW_RATE: Frequency = Frequency::MAX;

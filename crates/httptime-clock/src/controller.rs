@@ -129,7 +129,7 @@ impl<C: Clock> Controller<C> {
         let history = History { horizon: Some(interval), ..self.history };
         // A reading that may be a freak is believed as far as its bounds go.
         let action = match verdict {
-            Verdict::Held => {
+            Verdict::Outlier => {
                 self.policy.clone().evidence(Evidence::Bounds).decide(reading, &history)
             }
             _ => self.policy.decide(reading, &history),
@@ -194,11 +194,11 @@ impl<C: Clock> Controller<C> {
 
     /// Gives the clock the frequency that it should have.
     fn steer(&mut self) -> Result<(), ClockError> {
-        if let Some((by, _)) = self.discipline.steering() {
+        if let Some((by, _)) = self.discipline.frequency_correction() {
             let before = self.clock.frequency()?;
             self.clock.set_frequency(before.saturating_add(by).clamped())?;
             let after = self.clock.frequency()?;
-            self.discipline.steered(after.saturating_sub(before));
+            self.discipline.frequency_changed(after.saturating_sub(before));
         }
         Ok(())
     }

@@ -57,9 +57,9 @@ pub enum Verdict {
     /// As predicted, within the uncertainty; it refines offset and frequency.
     Accepted,
     /// Too far from the prediction; held back until the next one.
-    Held,
+    Outlier,
     /// The offset has changed at once: the second reading in a row says so. The frequency is kept.
-    Jumped,
+    OffsetJumped,
 }
 
 /// Offset and frequency in nanoseconds and nanoseconds per nanosecond, with their covariance.
@@ -156,7 +156,7 @@ impl Discipline {
             filter.offset_variance = variance;
             filter.covariance = 0.0;
             self.held = Held::default();
-            return Verdict::Jumped;
+            return Verdict::OffsetJumped;
         }
         self.held.count += 1;
         self.held.last = Some((reading.at, offset));
@@ -169,7 +169,7 @@ impl Discipline {
         let more = PPM * f64::from(1 << self.held.count) / 2.0;
         filter.frequency_variance += more * more;
         filter.prior_variance += more * more;
-        Verdict::Held
+        Verdict::Outlier
     }
 
     /// The clock was turned or set by this much.
@@ -184,7 +184,7 @@ impl Discipline {
     }
 
     /// The clock's frequency was changed by this much.
-    pub fn steered(&mut self, by: Frequency) {
+    pub fn frequency_changed(&mut self, by: Frequency) {
         if let Some(filter) = &mut self.filter {
             filter.frequency -= by.as_ppm() * PPM;
         }
@@ -193,7 +193,7 @@ impl Discipline {
     /// How much faster the clock should go (negative: slower), and the standard deviation of that; `None` while no two
     /// measurements have made the frequency more certain than it would be without them, and while one is held back.
     #[must_use]
-    pub fn steering(&self) -> Option<(Frequency, Frequency)> {
+    pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
         let filter = self.filter.as_ref().filter(|_| self.held.count == 0)?;
         (filter.frequency_variance < filter.prior_variance)
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))

@@ -11,7 +11,7 @@ use crate::status::SyncStatus;
 /// What was to be done to a clock when it failed.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
+pub enum Operation {
     /// Reading the time.
     ReadTime,
     /// Reading how much of a slew remains.
@@ -30,7 +30,7 @@ pub enum Attempt {
     SetStatus(SyncStatus),
 }
 
-impl fmt::Display for Attempt {
+impl fmt::Display for Operation {
     /// Fits behind "cannot".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -55,38 +55,38 @@ pub enum ClockError {
     /// The process may not do this (`EPERM`): neither root nor `CAP_SYS_TIME`, or a container's seccomp profile forbids
     /// the call.
     #[error(
-        "cannot {attempted}: not permitted; it needs root or CAP_SYS_TIME, in a container also a seccomp profile \
+        "cannot {operation}: not permitted; it needs root or CAP_SYS_TIME, in a container also a seccomp profile \
          that allows it"
     )]
     NoPrivilege {
         /// What was to be done.
-        attempted: Attempt,
+        operation: Operation,
     },
     /// The clock cannot be changed from here (`EROFS`, `EACCES`): a sandbox or container shows it only.
-    #[error("cannot {attempted}: the clock is read-only here ({})", io::Error::from_raw_os_error(*errno))]
+    #[error("cannot {operation}: the clock is read-only here ({})", io::Error::from_raw_os_error(*errno))]
     ReadOnly {
         /// What was to be done.
-        attempted: Attempt,
+        operation: Operation,
         /// The system's error number.
         errno: i32,
     },
     /// The clock does not go that far (`EINVAL`, or more than its fields hold).
-    #[error("cannot {attempted}: out of the clock's range")]
+    #[error("cannot {operation}: out of the clock's range")]
     OutOfRange {
         /// What was to be done, with the amount.
-        attempted: Attempt,
+        operation: Operation,
     },
     /// This kernel has no such operation (`ENOSYS`, `EOPNOTSUPP`).
-    #[error("cannot {attempted}: this system does not support it")]
+    #[error("cannot {operation}: this system does not support it")]
     Unsupported {
         /// What was to be done.
-        attempted: Attempt,
+        operation: Operation,
     },
     /// A system call failed with another error number.
-    #[error("cannot {attempted}: {call}: {}", io::Error::from_raw_os_error(*errno))]
+    #[error("cannot {operation}: {call}: {}", io::Error::from_raw_os_error(*errno))]
     Other {
         /// What was to be done.
-        attempted: Attempt,
+        operation: Operation,
         /// The system call.
         call: &'static str,
         /// The system's error number.
@@ -109,13 +109,13 @@ impl ClockError {
 
     /// What was to be done.
     #[must_use]
-    pub const fn attempted(&self) -> Attempt {
+    pub const fn operation(&self) -> Operation {
         match *self {
-            Self::NoPrivilege { attempted }
-            | Self::ReadOnly { attempted, .. }
-            | Self::OutOfRange { attempted }
-            | Self::Unsupported { attempted }
-            | Self::Other { attempted, .. } => attempted,
+            Self::NoPrivilege { operation }
+            | Self::ReadOnly { operation, .. }
+            | Self::OutOfRange { operation }
+            | Self::Unsupported { operation }
+            | Self::Other { operation, .. } => operation,
         }
     }
 }
@@ -126,12 +126,12 @@ mod tests {
 
     #[test]
     fn a_message_says_what_was_attempted_and_what_it_needs() {
-        let attempted = Attempt::Step(Offset::from_nanos(-38_116_000_000));
-        let message = ClockError::NoPrivilege { attempted }.to_string();
+        let operation = Operation::Step(Offset::from_nanos(-38_116_000_000));
+        let message = ClockError::NoPrivilege { operation }.to_string();
         assert!(message.starts_with("cannot step the clock by -38.116000000 s: "), "{message}");
         assert!(message.contains("CAP_SYS_TIME") && message.contains("seccomp"), "{message}");
-        let attempted = Attempt::SetFrequency(Frequency::from_ppm(12.5));
-        let other = ClockError::Other { attempted, call: "clock_adjtime", errno: libc::EFAULT };
+        let operation = Operation::SetFrequency(Frequency::from_ppm(12.5));
+        let other = ClockError::Other { operation, call: "clock_adjtime", errno: libc::EFAULT };
         assert_eq!(
             other.to_string(),
             format!(

@@ -14,10 +14,10 @@ impl Frequency {
     pub const ZERO: Self = Self(0);
 
     /// The fastest a kernel makes its clock: +500 ppm, 43 s a day (`MAXFREQ` in Linux's `include/linux/timex.h`).
-    pub const FASTEST: Self = Self(500 * SCALE);
+    pub const MAX: Self = Self(500 * SCALE);
 
     /// The slowest a kernel makes its clock: −500 ppm.
-    pub const SLOWEST: Self = Self(-500 * SCALE);
+    pub const MIN: Self = Self(-500 * SCALE);
 
     /// A frequency in units of 2⁻¹⁶ ppm.
     #[must_use]
@@ -52,7 +52,7 @@ impl Frequency {
     /// The nearest frequency that a kernel takes.
     #[must_use]
     pub fn clamped(self) -> Self {
-        self.clamp(Self::SLOWEST, Self::FASTEST)
+        self.clamp(Self::MIN, Self::MAX)
     }
 
     /// The sum; saturates at ±32,767 ppm.
@@ -106,11 +106,11 @@ mod tests {
         assert_eq!(Frequency::from_ppm(1e9).as_scaled_ppm(), i32::MAX);
         assert_eq!(Frequency::from_ppm(f64::NEG_INFINITY).as_scaled_ppm(), i32::MIN);
         assert_eq!(Frequency::from_ppm(f64::NAN), Frequency::ZERO);
-        assert_eq!(Frequency::from_ppm(500.1).clamped(), Frequency::FASTEST);
-        assert_eq!(Frequency::from_ppm(-500.1).clamped(), Frequency::SLOWEST);
-        assert_eq!(Frequency::FASTEST.as_scaled_ppm(), 32_768_000);
+        assert_eq!(Frequency::from_ppm(500.1).clamped(), Frequency::MAX);
+        assert_eq!(Frequency::from_ppm(-500.1).clamped(), Frequency::MIN);
+        assert_eq!(Frequency::MAX.as_scaled_ppm(), 32_768_000);
         let most = Frequency::from_scaled_ppm(i32::MAX);
-        assert_eq!(most.saturating_add(Frequency::FASTEST), most);
+        assert_eq!(most.saturating_add(Frequency::MAX), most);
     }
 
     #[test]

@@ -45,7 +45,7 @@ mod status;
 mod system;
 
 pub use crate::clock::{Clock, SLEW_RATE};
-pub use crate::error::{Attempt, ClockError};
+pub use crate::error::{ClockError, Operation};
 pub use crate::frequency::Frequency;
 pub use crate::policy::{
     Action, Direction, Evidence, History, Policy, Reading, Refusal, build_day,

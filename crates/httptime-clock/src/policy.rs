@@ -36,7 +36,7 @@ impl From<&Measurement> for Reading {
             stddev: measurement.stddev(),
             bounds: measurement.bounds(),
             lag: measurement.assumptions().lag(),
-            date_advanced: measurement.date_advanced(),
+            date_advanced: measurement.has_date_advanced(),
             at: measurement.at(),
             local_time: measurement.local_time(),
         }

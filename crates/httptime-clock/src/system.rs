@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use httptime::{Offset, Timestamp};
 
 use crate::clock::Clock;
-use crate::error::{Attempt, ClockError};
+use crate::error::{ClockError, Operation};
 use crate::frequency::Frequency;
 use crate::status::SyncStatus;
 
@@ -68,36 +68,36 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Result<Timestamp, ClockError> {
         Timestamp::from_system_time(SystemTime::now())
-            .ok_or(ClockError::OutOfRange { attempted: Attempt::ReadTime })
+            .ok_or(ClockError::OutOfRange { operation: Operation::ReadTime })
     }
 
     fn step(&mut self, by: Offset) -> Result<(), ClockError> {
-        kernel::step(by).map_err(|refusal| refusal.of(Attempt::Step(by)))
+        kernel::step(by).map_err(|refusal| refusal.of(Operation::Step(by)))
     }
 
     fn slew(&mut self, by: Offset) -> Result<(), ClockError> {
-        kernel::slew(by).map_err(|refusal| refusal.of(Attempt::Slew(by)))
+        kernel::slew(by).map_err(|refusal| refusal.of(Operation::Slew(by)))
     }
 
     fn remaining_slew(&self) -> Result<Offset, ClockError> {
-        kernel::remaining_slew().map_err(|refusal| refusal.of(Attempt::ReadSlew))
+        kernel::remaining_slew().map_err(|refusal| refusal.of(Operation::ReadSlew))
     }
 
     fn frequency(&self) -> Result<Frequency, ClockError> {
-        kernel::frequency().map_err(|refusal| refusal.of(Attempt::ReadFrequency))
+        kernel::frequency().map_err(|refusal| refusal.of(Operation::ReadFrequency))
     }
 
     fn set_frequency(&mut self, frequency: Frequency) -> Result<(), ClockError> {
         kernel::set_frequency(frequency.clamped())
-            .map_err(|refusal| refusal.of(Attempt::SetFrequency(frequency)))
+            .map_err(|refusal| refusal.of(Operation::SetFrequency(frequency)))
     }
 
     fn status(&self) -> Result<SyncStatus, ClockError> {
-        kernel::status().map_err(|refusal| refusal.of(Attempt::ReadStatus))
+        kernel::status().map_err(|refusal| refusal.of(Operation::ReadStatus))
     }
 
     fn set_status(&mut self, status: SyncStatus) -> Result<(), ClockError> {
-        kernel::set_status(status).map_err(|refusal| refusal.of(Attempt::SetStatus(status)))
+        kernel::set_status(status).map_err(|refusal| refusal.of(Operation::SetStatus(status)))
     }
 }
 

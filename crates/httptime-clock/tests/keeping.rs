@@ -136,7 +136,7 @@ fn a_freak_is_held_back_and_forgotten() {
     machine.run(HOUR);
     let before = machine.controller.clock().frequency().expect("readable");
     let freak = machine.absorb(40 * MS);
-    assert_eq!(freak.verdict, Verdict::Held);
+    assert_eq!(freak.verdict, Verdict::Outlier);
     assert_eq!(freak.action, Action::Leave, "its bounds do not exclude that the clock is right");
     assert_eq!(freak.interval, Duration::from_secs(64), "asked again soon");
     machine.wait(freak.interval);
@@ -179,7 +179,7 @@ fn a_new_route_moves_the_offset_and_not_the_frequency() {
         })
         .collect();
     let verdicts: Vec<_> = outcomes.iter().map(|outcome| outcome.verdict).collect();
-    assert_eq!(verdicts, [Verdict::Held, Verdict::Jumped, Verdict::Accepted]);
+    assert_eq!(verdicts, [Verdict::Outlier, Verdict::OffsetJumped, Verdict::Accepted]);
     assert_eq!(outcomes[0].action, Action::Leave, "it might be a freak: {outcomes:?}");
     assert!(matches!(outcomes[1].action, Action::Slew(_)), "it is not: {outcomes:?}");
     let after = machine.controller.clock().frequency().expect("readable");
@@ -430,7 +430,7 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
 fn a_clock_that_may_not_be_set_is_an_error_with_a_name() {
     let mut machine =
         Machine::new(clock(38_116 * MS, 0.0), Policy::default(), Discipline::default(), 10);
-    machine.controller.clock_mut().fail_with(|attempted| ClockError::NoPrivilege { attempted });
+    machine.controller.clock_mut().fail_with(|operation| ClockError::NoPrivilege { operation });
     let reading = machine.reading(0);
     let error = machine.controller.absorb(&reading).expect_err("not allowed");
     assert_eq!(error.kind(), "no_privilege");

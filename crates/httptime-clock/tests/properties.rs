@@ -207,7 +207,7 @@ proptest! {
 enum Event {
     Reading(Reading),
     Corrected(Offset),
-    Steered(Frequency),
+    FrequencyChanged(Frequency),
     Limits(Duration, Duration, Duration),
     StartFrom(Frequency, Option<Duration>),
 }
@@ -216,7 +216,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => any_reading().prop_map(Event::Reading),
         1 => any_offset().prop_map(Event::Corrected),
-        1 => any_frequency().prop_map(Event::Steered),
+        1 => any_frequency().prop_map(Event::FrequencyChanged),
         1 => (any_duration(), any_duration(), any_duration())
             .prop_map(|(shortest, longest, hold)| Event::Limits(shortest, longest, hold)),
         1 => (any_frequency(), prop::option::of(any_duration()))
@@ -228,9 +228,9 @@ fn any_event() -> impl Strategy<Value = Event> {
 /// deviation. NaN would be shown as zero.
 fn is_sane(discipline: &Discipline, shortest: Duration, longest: Duration) -> bool {
     let interval = discipline.interval();
-    let steering = discipline.steering();
+    let frequency_correction = discipline.frequency_correction();
     let inside = format!("{discipline:?}");
-    steering.is_none_or(|(_, stddev)| stddev >= Frequency::ZERO)
+    frequency_correction.is_none_or(|(_, stddev)| stddev >= Frequency::ZERO)
         && !(inside.contains("NaN") || inside.contains("inf"))
         && interval >= shortest
         && interval <= longest.max(shortest)
@@ -251,7 +251,7 @@ proptest! {
                     at = reading.at;
                 }
                 Event::Corrected(by) => discipline.corrected(by),
-                Event::Steered(by) => discipline.steered(by),
+                Event::FrequencyChanged(by) => discipline.frequency_changed(by),
                 Event::Limits(least, most, hold) => {
                     (shortest, longest) = (least, most);
                     discipline.set_limits(least, most, hold);

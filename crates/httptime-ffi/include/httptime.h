@@ -173,10 +173,10 @@ struct addrinfo;
 #define HTTPTIME_ERROR_NOTHING_MEASURED 55
 
 // The kernel did not say when the request left and the response came, and only its times were wanted.
-#define HTTPTIME_ERROR_NOT_STAMPED 56
+#define HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS 56
 
 // Cross-timestamps and instants are not readings of one clock.
-#define HTTPTIME_ERROR_CLOCK_ORIGIN 57
+#define HTTPTIME_ERROR_CLOCK_MISMATCH 57
 
 // The process may not change the clock: it needs root or CAP_SYS_TIME.
 #define HTTPTIME_ERROR_NO_PRIVILEGE 70
@@ -248,7 +248,7 @@ struct addrinfo;
 #define HTTPTIME_TIMESTAMPING_AUTO 0
 
 // The kernel's times. A response without both of them is not used; without any, the measurement fails with
-// HTTPTIME_ERROR_NOT_STAMPED.
+// HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS.
 #define HTTPTIME_TIMESTAMPING_KERNEL 1
 
 // The program's times. The kernel is not asked.
@@ -273,19 +273,19 @@ struct addrinfo;
 #define HTTPTIME_MAX_SERVERS 16
 
 // The standard deviation asked for was reached.
-#define HTTPTIME_ENDED_TARGET 1
+#define HTTPTIME_END_REASON_TARGET 1
 
 // There was nothing more to gain.
-#define HTTPTIME_ENDED_ENOUGH 2
+#define HTTPTIME_END_REASON_ENOUGH 2
 
 // The requests allowed were used up.
-#define HTTPTIME_ENDED_REQUESTS 3
+#define HTTPTIME_END_REASON_REQUESTS 3
 
 // The time allowed was used up.
-#define HTTPTIME_ENDED_DURATION 4
+#define HTTPTIME_END_REASON_DURATION 4
 
 // The server could no longer be asked. What it had answered before still holds.
-#define HTTPTIME_ENDED_LOST 5
+#define HTTPTIME_END_REASON_LOST 5
 
 // The caller stated the lag.
 #define HTTPTIME_LAG_STATED 1
@@ -298,13 +298,13 @@ struct addrinfo;
 
 // The order of the fields shows that the software named in the Server field did not make the Date, or that a proxy has sorted
 // them: 2.02 s.
-#define HTTPTIME_LAG_PASSED_ON 4
+#define HTTPTIME_LAG_FORWARDED 4
 
 // The software named in the Server field can pass on the Date of another server, and nothing shows whether it did: 2.02 s.
-#define HTTPTIME_LAG_MAY_PASS_ON 5
+#define HTTPTIME_LAG_MAY_BE_FORWARDED 5
 
 // There are several Server fields: 2.02 s.
-#define HTTPTIME_LAG_SEVERAL_SERVERS 6
+#define HTTPTIME_LAG_SEVERAL_SERVER_FIELDS 6
 
 // Log nothing.
 #define HTTPTIME_LOG_OFF 0
@@ -390,13 +390,13 @@ struct addrinfo;
 #define HTTPTIME_NEXT_DONE 3
 
 // The response was not the first one on its connection, and the connection goes to the server and not to a proxy.
-#define HTTPTIME_EXCHANGE_KEPT 1
+#define HTTPTIME_EXCHANGE_REUSED_CONNECTION 1
 
 // The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
 #define HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT 2
 
 // The path of the request ends without a file name extension ("/" or "/status", not "/index.html").
-#define HTTPTIME_EXCHANGE_WITHOUT_EXTENSION 4
+#define HTTPTIME_EXCHANGE_NO_FILE_EXTENSION 4
 
 // Act only on what the bounds prove.
 #define HTTPTIME_EVIDENCE_BOUNDS 0
@@ -448,7 +448,7 @@ typedef struct httptime_estimator httptime_estimator;
 //
 // Until httptime_measure_next says HTTPTIME_NEXT_DONE: send when it says so and call httptime_measure_sent; with the response,
 // httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on
-// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_ORIGIN where it shows.
+// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_MISMATCH where it shows.
 typedef struct httptime_measure httptime_measure;
 
 // Turns the bytes that come on one connection into heads of responses. For one thread at a time, whichever.
@@ -566,8 +566,8 @@ typedef struct httptime_options {
 typedef struct httptime_measurement {
     // sizeof(httptime_measurement), set by the caller.
     uint32_t struct_size;
-    // Why no more requests were sent: HTTPTIME_ENDED_*.
-    int32_t ended;
+    // Why no more requests were sent: HTTPTIME_END_REASON_*.
+    int32_t end_reason;
     // The best single offset: server - local. Positive: the local clock is slow.
     int64_t offset_ns;
     // The standard deviation of the offset's error, given that the server's lag is small and the two ways of a round trip
@@ -614,8 +614,8 @@ typedef struct httptime_measurement {
 
 // Both local clocks, read at one moment. It turns instants of the monotonic clock into wall time; a second one shows
 // whether the wall clock was set in between.
-typedef struct httptime_tie {
-    // sizeof(httptime_tie), set by the caller.
+typedef struct httptime_cross_timestamp {
+    // sizeof(httptime_cross_timestamp), set by the caller.
     uint32_t struct_size;
     // 0.
     uint32_t reserved;
@@ -625,7 +625,7 @@ typedef struct httptime_tie {
     int64_t wall_ns;
     // How far apart the two readings may have been made.
     int64_t uncertainty_ns;
-} httptime_tie;
+} httptime_cross_timestamp;
 
 // Takes in a line of the log. Called on whichever thread has something to say, several at once, with no lock held: it may
 // call this library, httptime_set_log too. It must return (no longjmp, no C++ exception).
@@ -702,7 +702,7 @@ typedef struct httptime_head {
     // Whether the server means to keep the connection open. If not, open another one for the next request.
     int32_t persistent;
     // Whether more bytes had come behind the head: then drop the connection, nothing on it can be relied on.
-    int32_t followed;
+    int32_t has_trailing_bytes;
     // What the head shows of the servers that it passed: for httptime_exchange.marks.
     uint32_t marks;
     // The first Server field, ended by a NUL; empty for none.
@@ -887,8 +887,8 @@ int64_t httptime_now(void);
 
 // Reads both local clocks at one moment, as closely as several tries make it.
 //
-// tie: its struct_size set by the caller; written only on HTTPTIME_OK. Any thread.
-httptime_status httptime_tie_now(struct httptime_tie *tie);
+// cross_timestamp: its struct_size set by the caller; written only on HTTPTIME_OK. Any thread.
+httptime_status httptime_cross_timestamp_now(struct httptime_cross_timestamp *cross_timestamp);
 
 // Makes a canceller. It holds two file descriptors.
 //
@@ -955,7 +955,7 @@ void httptime_timestamps_free(struct httptime_timestamps *timestamps);
 httptime_status httptime_session_new(const char *const *urls,
                                      size_t count,
                                      const struct httptime_options *options,
-                                     const struct httptime_tie *begin,
+                                     const struct httptime_cross_timestamp *begin,
                                      struct httptime_session **session);
 
 // What to do next.
@@ -1009,8 +1009,8 @@ httptime_status httptime_session_sent(struct httptime_session *session,
 
 // Whether httptime_session_writable is to be called when this connection takes bytes again: 1 or 0. 0 for NULL and for a
 // number that is none.
-int32_t httptime_session_waits_to_write(const struct httptime_session *session,
-                                        uint32_t conn);
+int32_t httptime_session_is_waiting_to_write(const struct httptime_session *session,
+                                             uint32_t conn);
 
 // A connection takes bytes again.
 httptime_status httptime_session_writable(struct httptime_session *session, uint32_t conn);
@@ -1084,10 +1084,10 @@ httptime_status httptime_session_cancel(struct httptime_session *session);
 //
 // end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
 // HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
-// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or response, or begin younger than the first, and
+// HTTPTIME_ERROR_CLOCK_MISMATCH when end is older than the last request or response, or begin younger than the first, and
 // HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.
 httptime_status httptime_session_finish(struct httptime_session *session,
-                                        const struct httptime_tie *end,
+                                        const struct httptime_cross_timestamp *end,
                                         struct httptime_survey **survey);
 
 // Frees a session, finished or not.
@@ -1153,7 +1153,7 @@ void httptime_reader_free(struct httptime_reader *reader);
 // timeout_ns have a meaning here. begin: both clocks as
 // they are now. measure: set to the new handle, which is yours: httptime_measure_free.
 httptime_status httptime_measure_new(const struct httptime_options *options,
-                                     const struct httptime_tie *begin,
+                                     const struct httptime_cross_timestamp *begin,
                                      struct httptime_measure **measure);
 
 // What to do next.
@@ -1190,13 +1190,13 @@ httptime_status httptime_measure_absorb(struct httptime_measure *measure,
 
 // A request could not be sent, or its answer did not come.
 //
-// was_sent: whether httptime_measure_sent was called for it. why: an HTTPTIME_ERROR_* (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the
-// result of httptime_reader_end). Returns why when nothing has been measured yet: that is final. Otherwise HTTPTIME_OK: the
+// was_sent: whether httptime_measure_sent was called for it. reason: an HTTPTIME_ERROR_* (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the
+// result of httptime_reader_end). Returns reason when nothing has been measured yet: that is final. Otherwise HTTPTIME_OK: the
 // measurement goes on, and ends after three failures in a row with what it has. Requests lost that were under way at the same time
 // are one failure.
 httptime_status httptime_measure_lost(struct httptime_measure *measure,
                                       int32_t was_sent,
-                                      httptime_status why);
+                                      httptime_status reason);
 
 // What has been sent and learnt so far.
 //
@@ -1209,11 +1209,11 @@ httptime_status httptime_measure_progress(const struct httptime_measure *measure
 //
 // end: both clocks as they are now. measurement: its struct_size set by the caller; written only on HTTPTIME_OK; its at_ns is
 // on the caller's clock. Fails with what ended the measurement for good, if something did; with
-// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or answer, or begin younger than the first; with
+// HTTPTIME_ERROR_CLOCK_MISMATCH when end is older than the last request or answer, or begin younger than the first; with
 // HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
 // HTTPTIME_ERROR_NOTHING_MEASURED.
 httptime_status httptime_measure_finish(struct httptime_measure *measure,
-                                        const struct httptime_tie *end,
+                                        const struct httptime_cross_timestamp *end,
                                         struct httptime_measurement *measurement);
 
 // Frees a measurement, finished or not.
@@ -1226,7 +1226,7 @@ void httptime_measure_free(struct httptime_measure *measure);
 // kind: HTTPTIME_ESTIMATOR_*. begin: both clocks as they are now. lag_ns: as httptime_options.lag_ns. estimator: set to the
 // new handle, which is yours: httptime_estimator_free.
 httptime_status httptime_estimator_new(int32_t kind,
-                                       const struct httptime_tie *begin,
+                                       const struct httptime_cross_timestamp *begin,
                                        int64_t lag_ns,
                                        struct httptime_estimator **estimator);
 
@@ -1281,11 +1281,11 @@ httptime_status httptime_policy_decide(const struct httptime_policy *policy,
 // nothing. What was done before a failure stays done.
 //
 // measurement, decision: of httptime_policy_decide. now: both clocks as they are now, on the monotonic clock of the
-// measurement (httptime_tie_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
+// measurement (httptime_cross_timestamp_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
 // been set since the measurement, and with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
 httptime_status httptime_clock_apply(const struct httptime_measurement *measurement,
                                      const struct httptime_decision *decision,
-                                     const struct httptime_tie *now);
+                                     const struct httptime_cross_timestamp *now);
 
 // CHANGES THE SYSTEM'S CLOCK: sets it at once. On Linux the clock counts as not synchronised afterwards:
 // httptime_clock_set_synchronised.

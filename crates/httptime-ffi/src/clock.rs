@@ -1,17 +1,17 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use httptime::{ClockTie, LocalInstant, Offset, Timestamp};
+use httptime::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 use httptime_clock::{Action, Clock as _, Policy, Reading, SyncStatus, SystemClock};
 use httptime_clock::{Evidence, History, Refusal};
 
 use crate::boundary::{Output, Versioned, array, duration, guard, nanos, read, size, target};
+use crate::cross_timestamp::{cross_timestamp, httptime_cross_timestamp};
 use crate::failure::Failure;
 use crate::measure::interval;
 use crate::measurement::httptime_measurement;
 use crate::options::{initialise, unknown};
 use crate::status::{HTTPTIME_ERROR_CLOCK_STEPPED, httptime_status};
-use crate::tie::{httptime_tie, tie};
 
 /// Act only on what the bounds prove.
 pub const HTTPTIME_EVIDENCE_BOUNDS: i32 = 0;
@@ -183,18 +183,19 @@ pub unsafe extern "C" fn httptime_policy_decide(
 /// nothing. What was done before a failure stays done.
 ///
 /// measurement, decision: of httptime_policy_decide. now: both clocks as they are now, on the monotonic clock of the
-/// measurement (httptime_tie_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
+/// measurement (httptime_cross_timestamp_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
 /// been set since the measurement, and with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_clock_apply(
     measurement: *const httptime_measurement,
     decision: *const httptime_decision,
-    now: *const httptime_tie,
+    now: *const httptime_cross_timestamp,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to.
-        let (reading, decision, now) =
-            unsafe { (reading(measurement)?, read(decision, "decision")?, tie(now, "now")?) };
+        let (reading, decision, now) = unsafe {
+            (reading(measurement)?, read(decision, "decision")?, cross_timestamp(now, "now")?)
+        };
         let by = Offset::from_nanos(decision.by_ns);
         let action = match decision.action {
             HTTPTIME_ACTION_LEAVE => Action::Leave,
@@ -348,8 +349,8 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
 
 /// Whether the wall clock is still the one that was measured: it goes on as the monotonic one does, but for what a slew may
 /// have turned it.
-fn still_shown(reading: &Reading, now: ClockTie) -> Result<(), Failure> {
-    let measured = ClockTie::new(reading.at, reading.local_time, Duration::ZERO);
+fn still_shown(reading: &Reading, now: CrossTimestamp) -> Result<(), Failure> {
+    let measured = CrossTimestamp::new(reading.at, reading.local_time, Duration::ZERO);
     let by = measured.stepped_by(now);
     let turned = now.instant().saturating_since(reading.at) / SLEWED;
     if by.abs() > TOLERANCE + now.uncertainty() + turned {
@@ -394,7 +395,7 @@ mod tests {
         let now = |instant: i64, wall: i64| {
             let (instant, wall) =
                 (LocalInstant::from_nanos(instant), Timestamp::from_unix_nanos(wall));
-            still_shown(&reading, ClockTie::new(instant, wall, Duration::ZERO))
+            still_shown(&reading, CrossTimestamp::new(instant, wall, Duration::ZERO))
         };
         assert!(now(seconds(15), seconds(1005)).is_ok());
         assert!(now(seconds(15), seconds(1005) + 3_000_000).is_ok());

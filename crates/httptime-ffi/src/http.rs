@@ -85,7 +85,7 @@ pub struct httptime_head {
     /// Whether the server means to keep the connection open. If not, open another one for the next request.
     pub persistent: i32,
     /// Whether more bytes had come behind the head: then drop the connection, nothing on it can be relied on.
-    pub followed: i32,
+    pub has_trailing_bytes: i32,
     /// What the head shows of the servers that it passed: for httptime_exchange.marks.
     pub marks: u32,
     /// The first Server field, ended by a NUL; empty for none.
@@ -105,7 +105,7 @@ unsafe impl Versioned for httptime_head {
             age_ns: 0,
             has_age: 0,
             persistent: 0,
-            followed: 0,
+            has_trailing_bytes: 0,
             marks: 0,
             server: [0; 136],
         }
@@ -163,8 +163,8 @@ pub unsafe extern "C" fn httptime_reader_next(
                 date_ns: head.date()?.as_unix_nanos(),
                 age_ns: nanos(head.age().unwrap_or_default()),
                 has_age: i32::from(head.age().is_some()),
-                persistent: i32::from(head.persistent()),
-                followed: i32::from(head.is_followed()),
+                persistent: i32::from(head.is_persistent()),
+                has_trailing_bytes: i32::from(head.has_trailing_bytes()),
                 marks: head.marks().bits(),
                 server: array(head.server().unwrap_or_default()),
                 ..httptime_head::initial()

@@ -45,7 +45,7 @@ mod survey;
 
 mod query;
 
-mod tie;
+mod cross_timestamp;
 
 mod canceller;
 
@@ -71,6 +71,7 @@ pub use crate::address::*;
 pub use crate::canceller::*;
 #[cfg(feature = "clock")]
 pub use crate::clock::*;
+pub use crate::cross_timestamp::*;
 pub use crate::event::*;
 pub use crate::http::*;
 pub use crate::log::*;
@@ -83,7 +84,6 @@ pub use crate::query::*;
 pub use crate::session::*;
 pub use crate::status::*;
 pub use crate::survey::*;
-pub use crate::tie::*;
 pub use crate::timestamps::*;
 pub use crate::version::*;
 

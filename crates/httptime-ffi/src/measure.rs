@@ -6,15 +6,17 @@ use httptime::Next;
 use httptime::Phase;
 use httptime::estimate::Estimator;
 use httptime::select::Quorum;
-use httptime::server::{Lag, Marks};
+use httptime::server::{HeadMarks, Lag};
 use httptime::{
-    ClockTie, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset, Timestamp,
+    CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset,
+    Timestamp,
 };
 
 use crate::boundary::{
     Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size, slice,
     take_back, target, text,
 };
+use crate::cross_timestamp::{cross_timestamp, httptime_cross_timestamp};
 use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
 use crate::options::{Settings, estimator, httptime_options};
@@ -23,7 +25,6 @@ use crate::status::{
     HTTPTIME_ERROR_CLOSED_EARLY, HTTPTIME_ERROR_EMPTY_REPLY, HTTPTIME_ERROR_NOTHING_MEASURED,
     HTTPTIME_ERROR_TIMEOUT_CONNECT, HTTPTIME_ERROR_TIMEOUT_RESPONSE, httptime_status, is_error,
 };
-use crate::tie::{httptime_tie, tie};
 
 /// Send a request at the instant given, or at once if it has passed.
 pub const HTTPTIME_NEXT_SEND: i32 = 1;
@@ -33,11 +34,11 @@ pub const HTTPTIME_NEXT_AWAIT: i32 = 2;
 pub const HTTPTIME_NEXT_DONE: i32 = 3;
 
 /// The response was not the first one on its connection, and the connection goes to the server and not to a proxy.
-pub const HTTPTIME_EXCHANGE_KEPT: u32 = 1;
+pub const HTTPTIME_EXCHANGE_REUSED_CONNECTION: u32 = 1;
 /// The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
 pub const HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT: u32 = 2;
 /// The path of the request ends without a file name extension ("/" or "/status", not "/index.html").
-pub const HTTPTIME_EXCHANGE_WITHOUT_EXTENSION: u32 = 4;
+pub const HTTPTIME_EXCHANGE_NO_FILE_EXTENSION: u32 = 4;
 
 /// One request and the head of its response, as whoever moved the bytes saw them. Begin with all of it zero.
 #[repr(C)]
@@ -90,7 +91,7 @@ unsafe impl Versioned for httptime_exchange {
 ///
 /// Until httptime_measure_next says HTTPTIME_NEXT_DONE: send when it says so and call httptime_measure_sent; with the response,
 /// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on
-/// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_ORIGIN where it shows.
+/// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_MISMATCH where it shows.
 #[derive(Debug)]
 pub struct httptime_measure {
     /// Until it is finished.
@@ -113,12 +114,13 @@ impl httptime_measure {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_new(
     options: *const httptime_options,
-    begin: *const httptime_tie,
+    begin: *const httptime_cross_timestamp,
     measure: *mut *mut httptime_measure,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to.
-        let (settings, begin) = unsafe { (Settings::of(options)?, tie(begin, "begin")?) };
+        let (settings, begin) =
+            unsafe { (Settings::of(options)?, cross_timestamp(begin, "begin")?) };
         let place = target(measure, "measure")?;
         give(
             httptime_measure {
@@ -223,45 +225,45 @@ pub unsafe extern "C" fn httptime_measure_absorb(
 
 /// A request could not be sent, or its answer did not come.
 ///
-/// was_sent: whether httptime_measure_sent was called for it. why: an HTTPTIME_ERROR_* (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the
-/// result of httptime_reader_end). Returns why when nothing has been measured yet: that is final. Otherwise HTTPTIME_OK: the
+/// was_sent: whether httptime_measure_sent was called for it. reason: an HTTPTIME_ERROR_* (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the
+/// result of httptime_reader_end). Returns reason when nothing has been measured yet: that is final. Otherwise HTTPTIME_OK: the
 /// measurement goes on, and ends after three failures in a row with what it has. Requests lost that were under way at the same time
 /// are one failure.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_lost(
     measure: *mut httptime_measure,
     was_sent: i32,
-    why: httptime_status,
+    reason: httptime_status,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointer points to.
         let measure = unsafe { exclusive(measure, "measure") }?;
-        if !is_error(why) {
-            return Err(Failure::argument(format!("there is no error {why}")));
+        if !is_error(reason) {
+            return Err(Failure::argument(format!("there is no error {reason}")));
         }
         let running = measure.running()?;
-        let given = error(why);
+        let given = error(reason);
         running.lost(was_sent != 0, given.clone()).map_err(|error| {
             if error != given {
                 return Failure::from(error);
             }
-            let status = *measure.lost_for.get_or_insert(why);
+            let status = *measure.lost_for.get_or_insert(reason);
             Failure { status, message: None }
         })
     })
 }
 
 /// An error of the library for a status of the caller's, to be kept and to be shown.
-fn error(why: httptime_status) -> Error {
+fn error(reason: httptime_status) -> Error {
     let after = Duration::ZERO;
-    match why {
+    match reason {
         HTTPTIME_ERROR_TIMEOUT_RESPONSE => Error::Timeout { phase: Phase::Response, after },
         HTTPTIME_ERROR_TIMEOUT_CONNECT => Error::Timeout { phase: Phase::Connect, after },
         HTTPTIME_ERROR_EMPTY_REPLY => Error::Closed { received: 0 },
         HTTPTIME_ERROR_CLOSED_EARLY => Error::Closed { received: 1 },
         _ => Error::Io {
             phase: Phase::Response,
-            source: io::Error::other(crate::status::text(why)).into(),
+            source: io::Error::other(crate::status::text(reason)).into(),
         },
     }
 }
@@ -290,13 +292,13 @@ pub unsafe extern "C" fn httptime_measure_progress(
 ///
 /// end: both clocks as they are now. measurement: its struct_size set by the caller; written only on HTTPTIME_OK; its at_ns is
 /// on the caller's clock. Fails with what ended the measurement for good, if something did; with
-/// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or answer, or begin younger than the first; with
+/// HTTPTIME_ERROR_CLOCK_MISMATCH when end is older than the last request or answer, or begin younger than the first; with
 /// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
 /// HTTPTIME_ERROR_NOTHING_MEASURED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_finish(
     measure: *mut httptime_measure,
-    end: *const httptime_tie,
+    end: *const httptime_cross_timestamp,
     measurement: *mut httptime_measurement,
 ) -> httptime_status {
     guard(|| {
@@ -304,7 +306,7 @@ pub unsafe extern "C" fn httptime_measure_finish(
         let (measure, end, output) = unsafe {
             (
                 exclusive(measure, "measure")?,
-                tie(end, "end")?,
+                cross_timestamp(end, "end")?,
                 Output::new(measurement, "measurement")?,
             )
         };
@@ -332,7 +334,7 @@ pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
 #[derive(Debug)]
 pub struct httptime_estimator {
     estimator: Box<dyn Estimator>,
-    tie: ClockTie,
+    cross_timestamp: CrossTimestamp,
     lag: Option<Duration>,
 }
 
@@ -343,16 +345,19 @@ pub struct httptime_estimator {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_new(
     kind: i32,
-    begin: *const httptime_tie,
+    begin: *const httptime_cross_timestamp,
     lag_ns: i64,
     estimator: *mut *mut httptime_estimator,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointer points to.
-        let tie = unsafe { tie(begin, "begin") }?;
+        let cross_timestamp = unsafe { cross_timestamp(begin, "begin") }?;
         let place = target(estimator, "estimator")?;
         let lag = (lag_ns >= 0).then(|| Offset::from_nanos(lag_ns).abs());
-        give(httptime_estimator { estimator: self::estimator(kind)?.build(), tie, lag }, place);
+        give(
+            httptime_estimator { estimator: self::estimator(kind)?.build(), cross_timestamp, lag },
+            place,
+        );
         Ok(())
     })
 }
@@ -371,7 +376,7 @@ pub unsafe extern "C" fn httptime_estimator_absorb(
         let (estimator, exchange) =
             unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange)?) };
         let lag = estimator.lag.map_or_else(|| exchange.lag(), Lag::stated);
-        let observation = Observation::new(estimator.tie, &exchange, lag)?;
+        let observation = Observation::new(estimator.cross_timestamp, &exchange, lag)?;
         estimator.estimator.absorb(&observation);
         Ok(())
     })
@@ -486,12 +491,12 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
     )
     .with_age(age)
     .with_server(server.filter(|server| !server.is_empty()))
-    .with_marks(Marks::from_bits(given.marks));
-    if given.flags & HTTPTIME_EXCHANGE_KEPT != 0 {
-        exchange = exchange.on_kept_connection();
+    .with_marks(HeadMarks::from_bits(given.marks));
+    if given.flags & HTTPTIME_EXCHANGE_REUSED_CONNECTION != 0 {
+        exchange = exchange.on_reused_connection();
     }
-    if given.flags & HTTPTIME_EXCHANGE_WITHOUT_EXTENSION != 0 {
-        exchange = exchange.asked_without_extension();
+    if given.flags & HTTPTIME_EXCHANGE_NO_FILE_EXTENSION != 0 {
+        exchange = exchange.without_file_extension();
     }
     if given.flags & HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT != 0 {
         exchange = exchange.answered_by_front();
@@ -500,7 +505,7 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
 }
 
 const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
-const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_KEPT
+const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_REUSED_CONNECTION
     | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
-    | HTTPTIME_EXCHANGE_WITHOUT_EXTENSION;
+    | HTTPTIME_EXCHANGE_NO_FILE_EXTENSION;
 const MOST_INTERVALS: usize = 1024;

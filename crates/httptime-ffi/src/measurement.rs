@@ -1,6 +1,6 @@
 use std::ffi::c_char;
 
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::Measurement;
 use httptime::server::LagSource;
 
@@ -8,15 +8,15 @@ use crate::boundary::{Versioned, array, nanos, size};
 use crate::options::{HTTPTIME_METHOD_AUTO, number_of};
 
 /// The standard deviation asked for was reached.
-pub const HTTPTIME_ENDED_TARGET: i32 = 1;
+pub const HTTPTIME_END_REASON_TARGET: i32 = 1;
 /// There was nothing more to gain.
-pub const HTTPTIME_ENDED_ENOUGH: i32 = 2;
+pub const HTTPTIME_END_REASON_ENOUGH: i32 = 2;
 /// The requests allowed were used up.
-pub const HTTPTIME_ENDED_REQUESTS: i32 = 3;
+pub const HTTPTIME_END_REASON_REQUESTS: i32 = 3;
 /// The time allowed was used up.
-pub const HTTPTIME_ENDED_DURATION: i32 = 4;
+pub const HTTPTIME_END_REASON_DURATION: i32 = 4;
 /// The server could no longer be asked. What it had answered before still holds.
-pub const HTTPTIME_ENDED_LOST: i32 = 5;
+pub const HTTPTIME_END_REASON_LOST: i32 = 5;
 
 /// The caller stated the lag.
 pub const HTTPTIME_LAG_STATED: i32 = 1;
@@ -26,11 +26,11 @@ pub const HTTPTIME_LAG_PRODUCT: i32 = 2;
 pub const HTTPTIME_LAG_UNKNOWN: i32 = 3;
 /// The order of the fields shows that the software named in the Server field did not make the Date, or that a proxy has sorted
 /// them: 2.02 s.
-pub const HTTPTIME_LAG_PASSED_ON: i32 = 4;
+pub const HTTPTIME_LAG_FORWARDED: i32 = 4;
 /// The software named in the Server field can pass on the Date of another server, and nothing shows whether it did: 2.02 s.
-pub const HTTPTIME_LAG_MAY_PASS_ON: i32 = 5;
+pub const HTTPTIME_LAG_MAY_BE_FORWARDED: i32 = 5;
 /// There are several Server fields: 2.02 s.
-pub const HTTPTIME_LAG_SEVERAL_SERVERS: i32 = 6;
+pub const HTTPTIME_LAG_SEVERAL_SERVER_FIELDS: i32 = 6;
 
 /// How far the local clock is from a server's. Written by the library; set struct_size before.
 #[repr(C)]
@@ -38,8 +38,8 @@ pub const HTTPTIME_LAG_SEVERAL_SERVERS: i32 = 6;
 pub struct httptime_measurement {
     /// sizeof(httptime_measurement), set by the caller.
     pub struct_size: u32,
-    /// Why no more requests were sent: HTTPTIME_ENDED_*.
-    pub ended: i32,
+    /// Why no more requests were sent: HTTPTIME_END_REASON_*.
+    pub end_reason: i32,
     /// The best single offset: server - local. Positive: the local clock is slow.
     pub offset_ns: i64,
     /// The standard deviation of the offset's error, given that the server's lag is small and the two ways of a round trip
@@ -92,7 +92,7 @@ unsafe impl Versioned for httptime_measurement {
     fn initial() -> Self {
         Self {
             struct_size: size::<Self>(),
-            ended: 0,
+            end_reason: 0,
             offset_ns: 0,
             stddev_ns: 0,
             lower_ns: 0,
@@ -122,12 +122,12 @@ impl From<&Measurement> for httptime_measurement {
         let assumptions = measurement.assumptions();
         Self {
             struct_size: size::<Self>(),
-            ended: match measurement.ended() {
-                Ended::Target => HTTPTIME_ENDED_TARGET,
-                Ended::Enough => HTTPTIME_ENDED_ENOUGH,
-                Ended::Requests => HTTPTIME_ENDED_REQUESTS,
-                Ended::Duration => HTTPTIME_ENDED_DURATION,
-                Ended::Lost(_) => HTTPTIME_ENDED_LOST,
+            end_reason: match measurement.end_reason() {
+                EndReason::Target => HTTPTIME_END_REASON_TARGET,
+                EndReason::Enough => HTTPTIME_END_REASON_ENOUGH,
+                EndReason::Requests => HTTPTIME_END_REASON_REQUESTS,
+                EndReason::Duration => HTTPTIME_END_REASON_DURATION,
+                EndReason::Lost(_) => HTTPTIME_END_REASON_LOST,
                 _ => 0,
             },
             offset_ns: measurement.offset().as_nanos(),
@@ -143,9 +143,9 @@ impl From<&Measurement> for httptime_measurement {
                 LagSource::Stated => HTTPTIME_LAG_STATED,
                 LagSource::Product(_) => HTTPTIME_LAG_PRODUCT,
                 LagSource::Unknown => HTTPTIME_LAG_UNKNOWN,
-                LagSource::PassedOn(_) => HTTPTIME_LAG_PASSED_ON,
-                LagSource::MayPassOn(_) => HTTPTIME_LAG_MAY_PASS_ON,
-                LagSource::SeveralServers => HTTPTIME_LAG_SEVERAL_SERVERS,
+                LagSource::Forwarded(_) => HTTPTIME_LAG_FORWARDED,
+                LagSource::MayBeForwarded(_) => HTTPTIME_LAG_MAY_BE_FORWARDED,
+                LagSource::SeveralServerFields => HTTPTIME_LAG_SEVERAL_SERVER_FIELDS,
                 _ => 0,
             },
             drift_ppm: assumptions.drift_ppm(),
@@ -154,7 +154,7 @@ impl From<&Measurement> for httptime_measurement {
             sent_by_kernel: measurement.sent_by_kernel(),
             received_by_kernel: measurement.received_by_kernel(),
             checks: measurement.checks(),
-            date_advanced: measurement.date_advanced().into(),
+            date_advanced: measurement.has_date_advanced().into(),
             server: array(measurement.server().unwrap_or_default()),
             method: number_of(measurement.method()),
             caches: assumptions.caches().into(),

@@ -56,7 +56,7 @@ pub const HTTPTIME_FAMILY_IPV6: i32 = 6;
 /// The kernel's times of requests and responses where it gives them, else the program's, request by request.
 pub const HTTPTIME_TIMESTAMPING_AUTO: i32 = 0;
 /// The kernel's times. A response without both of them is not used; without any, the measurement fails with
-/// HTTPTIME_ERROR_NOT_STAMPED.
+/// HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS.
 pub const HTTPTIME_TIMESTAMPING_KERNEL: i32 = 1;
 /// The program's times. The kernel is not asked.
 pub const HTTPTIME_TIMESTAMPING_USER: i32 = 2;

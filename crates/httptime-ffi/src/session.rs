@@ -13,13 +13,13 @@ use crate::boundary::{
     Output, Versioned, exclusive, give, guard, guard_or, reference, size, slice, take_back, target,
     text,
 };
+use crate::cross_timestamp::{cross_timestamp_or_now, httptime_cross_timestamp};
 use crate::event::httptime_event;
 use crate::failure::Failure;
 use crate::options::{HTTPTIME_MAX_SERVERS, Settings, httptime_options};
 use crate::progress::httptime_progress;
 use crate::status::{HTTPTIME_ERROR_NOTHING_MEASURED, httptime_status};
 use crate::survey::httptime_survey;
-use crate::tie::{httptime_tie, tie_or_now};
 use crate::timestamps::{httptime_timestamps, take_error};
 use crate::urls::urls;
 
@@ -168,19 +168,23 @@ pub unsafe extern "C" fn httptime_session_new(
     urls: *const *const c_char,
     count: usize,
     options: *const httptime_options,
-    begin: *const httptime_tie,
+    begin: *const httptime_cross_timestamp,
     session: *mut *mut httptime_session,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to, and that it stays for the call.
         let (urls, settings, begin) = unsafe {
-            (self::urls(urls, count)?, Settings::of(options)?, tie_or_now(begin, "begin")?)
+            (
+                self::urls(urls, count)?,
+                Settings::of(options)?,
+                cross_timestamp_or_now(begin, "begin")?,
+            )
         };
         let place = target(session, "session")?;
         let proxy = settings.proxy.map(Url::parse).transpose()?;
         let targets = urls.iter().map(|url| {
             let url = Url::parse(url)?;
-            let target = Target::of(url, proxy.clone(), settings.tunnel)?;
+            let target = Target::with_optional_proxy(url, proxy.clone(), settings.tunnel)?;
             let target = target.with_method(settings.method)?;
             match settings.user_agent {
                 None => Ok(target),
@@ -194,7 +198,7 @@ pub unsafe extern "C" fn httptime_session_new(
         });
         let hops = hops.collect();
         let sessions = Sessions::new(targets, &settings.config, begin)?;
-        let is_stamped = settings.config.timestamping().asks_kernel();
+        let is_stamped = settings.config.timestamping().should_ask_kernel();
         give(httptime_session { sessions: Some(sessions), hops, is_stamped, address: None }, place);
         Ok(())
     })
@@ -351,7 +355,7 @@ pub unsafe extern "C" fn httptime_session_sent(
 /// Whether httptime_session_writable is to be called when this connection takes bytes again: 1 or 0. 0 for NULL and for a
 /// number that is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn httptime_session_waits_to_write(
+pub unsafe extern "C" fn httptime_session_is_waiting_to_write(
     session: *const httptime_session,
     conn: u32,
 ) -> i32 {
@@ -361,7 +365,7 @@ pub unsafe extern "C" fn httptime_session_waits_to_write(
         let Some(sessions) = session.and_then(|session| session.sessions.as_ref()) else {
             return 0;
         };
-        let waits = |conn| sessions.waits_to_write(conn);
+        let waits = |conn| sessions.is_waiting_to_write(conn);
         i32::from(connection(conn, sessions).is_ok_and(waits))
     })
 }
@@ -561,17 +565,18 @@ pub unsafe extern "C" fn httptime_session_cancel(
 ///
 /// end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
 /// HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
-/// HTTPTIME_ERROR_CLOCK_ORIGIN when end is older than the last request or response, or begin younger than the first, and
+/// HTTPTIME_ERROR_CLOCK_MISMATCH when end is older than the last request or response, or begin younger than the first, and
 /// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_finish(
     session: *mut httptime_session,
-    end: *const httptime_tie,
+    end: *const httptime_cross_timestamp,
     survey: *mut *mut httptime_survey,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointers point to.
-        let (session, end) = unsafe { (exclusive(session, "session")?, tie_or_now(end, "end")?) };
+        let (session, end) =
+            unsafe { (exclusive(session, "session")?, cross_timestamp_or_now(end, "end")?) };
         let place = target(survey, "survey")?;
         let sessions = session.sessions.take().ok_or_else(finished)?;
         give(httptime_survey::from(&sessions.finish(end)), place);

@@ -88,9 +88,9 @@ pub const HTTPTIME_ERROR_RECEIVED_BEFORE_SENT: i32 = 54;
 /// Nothing has been measured (yet).
 pub const HTTPTIME_ERROR_NOTHING_MEASURED: i32 = 55;
 /// The kernel did not say when the request left and the response came, and only its times were wanted.
-pub const HTTPTIME_ERROR_NOT_STAMPED: i32 = 56;
+pub const HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS: i32 = 56;
 /// Cross-timestamps and instants are not readings of one clock.
-pub const HTTPTIME_ERROR_CLOCK_ORIGIN: i32 = 57;
+pub const HTTPTIME_ERROR_CLOCK_MISMATCH: i32 = 57;
 /// The process may not change the clock: it needs root or CAP_SYS_TIME.
 pub const HTTPTIME_ERROR_NO_PRIVILEGE: i32 = 70;
 /// The clock cannot be changed from here (a container, a sandbox).
@@ -216,8 +216,12 @@ const ENTRIES: &[Entry] = &[
         c"received before it was sent",
     ),
     of(HTTPTIME_ERROR_NOTHING_MEASURED, c"nothing_measured", c"nothing was measured"),
-    of(HTTPTIME_ERROR_NOT_STAMPED, c"not_stamped", c"the kernel did not stamp the exchange"),
-    of(HTTPTIME_ERROR_CLOCK_ORIGIN, c"clock_origin", c"instants of more than one clock"),
+    of(
+        HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS,
+        c"no_kernel_timestamps",
+        c"the kernel did not stamp the exchange",
+    ),
+    of(HTTPTIME_ERROR_CLOCK_MISMATCH, c"clock_mismatch", c"instants of more than one clock"),
     of(HTTPTIME_ERROR_NO_PRIVILEGE, c"no_privilege", c"not permitted to change the clock"),
     of(HTTPTIME_ERROR_READ_ONLY, c"read_only", c"the clock is read-only here"),
     of(HTTPTIME_ERROR_OUT_OF_RANGE, c"out_of_range", c"out of the clock's range"),
@@ -251,7 +255,7 @@ mod tests {
             31 malformed_head 32 head_too_large 33 endless_interim 34 no_date 35 conflicting_dates \
             36 malformed_date 37 date_out_of_range 38 date_before_floor 39 cached 40 date_frozen \
             41 date_went_back 42 inconsistent 50 clock_stepped 51 no_majority 52 ambiguous_majority \
-            53 all_failed 54 received_before_sent 55 nothing_measured 56 not_stamped 57 clock_origin 70 no_privilege \
+            53 all_failed 54 received_before_sent 55 nothing_measured 56 no_kernel_timestamps 57 clock_mismatch 70 no_privilege \
             71 read_only 72 out_of_range 73 unsupported 74 clock_failed";
         let now: Vec<String> = ENTRIES
             .iter()

@@ -44,8 +44,12 @@ impl Drop for Memory {
     }
 }
 
-fn tie(instant_ns: i64) -> httptime_tie {
-    httptime_tie { instant_ns, wall_ns: WALL_NS + instant_ns, ..httptime_tie::initial() }
+fn cross_timestamp(instant_ns: i64) -> httptime_cross_timestamp {
+    httptime_cross_timestamp {
+        instant_ns,
+        wall_ns: WALL_NS + instant_ns,
+        ..httptime_cross_timestamp::initial()
+    }
 }
 
 fn exchange(sent_ns: i64) -> httptime_exchange {
@@ -62,7 +66,8 @@ fn new_measure() -> *mut httptime_measure {
     let mut measure = null_mut();
     let options = httptime_options { estimator: ESTIMATOR, ..httptime_options::initial() };
     // SAFETY: structures and a place on the stack.
-    let status = unsafe { httptime_measure_new(&raw const options, &tie(0), &raw mut measure) };
+    let status =
+        unsafe { httptime_measure_new(&raw const options, &cross_timestamp(0), &raw mut measure) };
     assert_eq!(status, HTTPTIME_OK);
     measure
 }
@@ -88,7 +93,8 @@ fn new_reader() -> *mut httptime_reader {
 fn new_estimator() -> *mut httptime_estimator {
     let mut estimator = null_mut();
     // SAFETY: a structure and a place on the stack.
-    let status = unsafe { httptime_estimator_new(ESTIMATOR, &tie(0), -1, &raw mut estimator) };
+    let status =
+        unsafe { httptime_estimator_new(ESTIMATOR, &cross_timestamp(0), -1, &raw mut estimator) };
     assert_eq!(status, HTTPTIME_OK);
     estimator
 }
@@ -121,7 +127,7 @@ fn null_is_refused_by_what_measures() {
             httptime_survey_run(urls, 1, null(), null_mut()),
             httptime_survey_combined(null(), out),
             httptime_survey_server(null(), 0, out),
-            httptime_tie_now(null_mut()),
+            httptime_cross_timestamp_now(null_mut()),
             httptime_canceller_new(null_mut()),
         ]);
         assert_eq!(httptime_survey_count(null()), 0);
@@ -172,7 +178,7 @@ fn null_is_refused_by_the_measurement_without_sockets() {
     let (mut next, mut at) = (77_i32, 78_i64);
     let mut progress = httptime_progress::initial();
     let mut measurement = httptime_measurement::initial();
-    let (mut place, out, begin) = (null_mut(), &raw mut measurement, tie(0));
+    let (mut place, out, begin) = (null_mut(), &raw mut measurement, cross_timestamp(0));
     let measure = new_measure();
     // SAFETY: NULL, or what the header says, on the stack; the measure lives until it is freed.
     unsafe {
@@ -203,7 +209,13 @@ fn new_session(urls: &[*const c_char], options: &httptime_options) -> *mut httpt
     let mut session = null_mut();
     // SAFETY: texts, a structure and a place on the stack.
     let status = unsafe {
-        httptime_session_new(urls.as_ptr(), urls.len(), options, &tie(0), &raw mut session)
+        httptime_session_new(
+            urls.as_ptr(),
+            urls.len(),
+            options,
+            &cross_timestamp(0),
+            &raw mut session,
+        )
     };
     assert_eq!(status, HTTPTIME_OK);
     session
@@ -263,7 +275,7 @@ fn poll(session: *mut httptime_session, now_ns: i64) -> httptime_session_action 
 fn null_and_numbers_that_are_none_are_refused_by_a_session() {
     let url = c"http://192.0.2.1/".as_ptr();
     let most = u32::try_from(HTTPTIME_MAX_CONNECTIONS).expect("small");
-    let (urls, begin) = ([url, null()], tie(0));
+    let (urls, begin) = ([url, null()], cross_timestamp(0));
     let mut place = null_mut();
     let session = new_session(&urls[..1], &httptime_options::initial());
     let mut action = httptime_session_action::initial();
@@ -320,8 +332,8 @@ fn null_and_numbers_that_are_none_are_refused_by_a_session() {
             httptime_timestamps_read(gone, room, 8, &raw mut count),
             httptime_timestamps_wrote(gone, 1, 1),
         ]);
-        assert_eq!(httptime_session_waits_to_write(null(), 0), 0);
-        assert_eq!(httptime_session_waits_to_write(session, most), 0);
+        assert_eq!(httptime_session_is_waiting_to_write(null(), 0), 0);
+        assert_eq!(httptime_session_is_waiting_to_write(session, most), 0);
         httptime_timestamps_free(null_mut());
         httptime_session_free(null_mut());
         httptime_session_free(session);
@@ -372,7 +384,10 @@ fn drive(session: *mut httptime_session) -> i64 {
     }
 }
 
-fn survey_of(session: *mut httptime_session, end: httptime_tie) -> *mut httptime_survey {
+fn survey_of(
+    session: *mut httptime_session,
+    end: httptime_cross_timestamp,
+) -> *mut httptime_survey {
     let mut survey = null_mut();
     // SAFETY: a handle that lives, a structure and a place on the stack.
     unsafe {
@@ -403,7 +418,7 @@ fn a_session_measures_in_virtual_time_and_tells_what_happens() {
         assert_eq!((event.kind, event.status), (HTTPTIME_EVENT_ENDED, HTTPTIME_OK));
         let status = httptime_session_progress(session, 0, &raw mut progress);
         assert_eq!(status, HTTPTIME_OK);
-        let survey = survey_of(session, tie(now));
+        let survey = survey_of(session, cross_timestamp(now));
         assert_eq!(httptime_survey_combined(survey, &raw mut measurement), HTTPTIME_OK);
         httptime_survey_free(survey);
     }
@@ -434,7 +449,7 @@ fn bounds_of_a_head_in_pieces(reported_ns: i64) -> (i64, i64) {
             let status = httptime_session_received(session, conn, bytes, length, at, null_mut());
             assert_eq!(status, HTTPTIME_OK);
         }
-        let survey = survey_of(session, tie(SECOND_PIECE_NS));
+        let survey = survey_of(session, cross_timestamp(SECOND_PIECE_NS));
         assert_eq!(httptime_survey_combined(survey, &raw mut measurement), HTTPTIME_OK);
         httptime_survey_free(survey);
     }
@@ -458,7 +473,11 @@ fn an_old_cross_timestamp_is_an_error_of_a_session_and_of_a_measurement() {
     let urls = [c"http://192.0.2.1/".as_ptr()];
     let options = httptime_options { estimator: ESTIMATOR, ..httptime_options::initial() };
     // Another origin looks like this: the two clocks agree, and the instant is far from those of the requests.
-    let origin = |instant_ns| httptime_tie { instant_ns, wall_ns: WALL_NS, ..tie(0) };
+    let origin = |instant_ns| httptime_cross_timestamp {
+        instant_ns,
+        wall_ns: WALL_NS,
+        ..cross_timestamp(0)
+    };
     let mut measurement = httptime_measurement::initial();
     // SAFETY: handles that live, and structures on the stack.
     unsafe {
@@ -466,14 +485,14 @@ fn an_old_cross_timestamp_is_an_error_of_a_session_and_of_a_measurement() {
         drive(session);
         let survey = survey_of(session, origin(1));
         let status = httptime_survey_combined(survey, &raw mut measurement);
-        assert_eq!(status, HTTPTIME_ERROR_CLOCK_ORIGIN);
+        assert_eq!(status, HTTPTIME_ERROR_CLOCK_MISMATCH);
         httptime_survey_free(survey);
 
         let measure = new_measure();
         assert_eq!(httptime_measure_sent(measure, SECOND_NS), HTTPTIME_OK);
         assert_eq!(httptime_measure_absorb(measure, &exchange(SECOND_NS)), HTTPTIME_OK);
         let status = httptime_measure_finish(measure, &origin(1), &raw mut measurement);
-        assert_eq!(status, HTTPTIME_ERROR_CLOCK_ORIGIN);
+        assert_eq!(status, HTTPTIME_ERROR_CLOCK_MISMATCH);
         httptime_measure_free(measure);
 
         let (mut next, mut at) = (0, 0);
@@ -484,7 +503,7 @@ fn an_old_cross_timestamp_is_an_error_of_a_session_and_of_a_measurement() {
         let status = httptime_measure_next(measure, SECOND_NS, &raw mut next, &raw mut at);
         assert_eq!((status, next), (HTTPTIME_OK, HTTPTIME_NEXT_DONE));
         let status = httptime_measure_finish(measure, &raw const late, &raw mut measurement);
-        assert_eq!(status, HTTPTIME_ERROR_CLOCK_ORIGIN);
+        assert_eq!(status, HTTPTIME_ERROR_CLOCK_MISMATCH);
         httptime_measure_free(measure);
     }
     assert_eq!(measurement.requests, 0);
@@ -497,11 +516,11 @@ fn a_response_without_the_kernels_times_is_not_used_when_only_those_are_wanted()
     let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
     let now = drive(session);
     let mut measurement = httptime_measurement::initial();
-    let survey = survey_of(session, tie(now));
+    let survey = survey_of(session, cross_timestamp(now));
     // SAFETY: a handle that lives, and a structure on the stack.
     unsafe {
         let status = httptime_survey_server(survey, 0, &raw mut measurement);
-        assert_eq!(status, HTTPTIME_ERROR_NOT_STAMPED);
+        assert_eq!(status, HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS);
         httptime_survey_free(survey);
     }
 }
@@ -536,7 +555,7 @@ fn a_request_that_is_due_is_not_missed_and_one_that_is_late_may_be() {
 fn null_is_refused_by_estimators_and_the_selection() {
     let (mut a, mut b, mut survivors) = (1_i64, 2_i64, [7_u8]);
     let (one, other, who) = (&raw mut a, &raw mut b, survivors.as_mut_ptr());
-    let (mut place, begin) = (null_mut(), tie(0));
+    let (mut place, begin) = (null_mut(), cross_timestamp(0));
     let estimator = new_estimator();
     // SAFETY: NULL, or what the header says, on the stack; the estimator lives until it is freed.
     unsafe {
@@ -600,12 +619,12 @@ fn a_structure_of_another_size_is_filled_within_what_it_has() {
         in_every_size::<httptime_options>(0, |to| {
             httptime_options_init(to, to.cast::<u32>().read())
         });
-        in_every_size::<httptime_tie>(0, |to| httptime_tie_now(to));
+        in_every_size::<httptime_cross_timestamp>(0, |to| httptime_cross_timestamp_now(to));
         in_every_size::<httptime_progress>(0, |to| httptime_measure_progress(measure, to));
         httptime_measure_free(measure);
         in_every_size::<httptime_measurement>(0, |to| {
             let measure = begun_measure();
-            let status = httptime_measure_finish(measure, &tie(SECOND_NS), to);
+            let status = httptime_measure_finish(measure, &cross_timestamp(SECOND_NS), to);
             httptime_measure_free(measure);
             status
         });
@@ -638,14 +657,14 @@ fn a_structure_of_another_size_is_filled_within_what_it_has() {
 fn of_a_structure_of_another_size_no_more_is_read_than_it_has() {
     // SAFETY: the structure is as large as it says; handles live until they are freed; the rest is on the stack.
     unsafe {
-        let begin = |options: *const httptime_options, begin: *const httptime_tie| {
+        let begin = |options: *const httptime_options, begin: *const httptime_cross_timestamp| {
             let mut measure = null_mut();
             let status = httptime_measure_new(options, begin, &raw mut measure);
             httptime_measure_free(measure);
             status
         };
-        in_every_size::<httptime_options>(0, |from| begin(from, &tie(0)));
-        in_every_size::<httptime_tie>(0, |from| begin(null(), from));
+        in_every_size::<httptime_options>(0, |from| begin(from, &cross_timestamp(0)));
+        in_every_size::<httptime_cross_timestamp>(0, |from| begin(null(), from));
         in_every_size::<httptime_exchange>(0, |from| {
             let estimator = new_estimator();
             let status = httptime_estimator_absorb(estimator, from);
@@ -760,7 +779,7 @@ fn a_measurement_goes_through_with_times_of_the_callers() {
             assert_eq!(httptime_measure_absorb(measure, &exchange(at)), HTTPTIME_OK);
             sent = at + 2_000_000;
         }
-        let end = tie(sent);
+        let end = cross_timestamp(sent);
         let status = httptime_measure_finish(measure, &raw const end, &raw mut measurement);
         assert_eq!(status, HTTPTIME_OK);
         refused(&[httptime_measure_finish(measure, &raw const end, &raw mut measurement)]);
@@ -823,7 +842,10 @@ fn an_answer_that_proves_nothing_ends_a_measurement_in_c_too() {
     let (mut next, mut at, mut result) = (0, 0, httptime_measurement::initial());
     // SAFETY: each points to what the header says.
     unsafe {
-        assert_eq!(httptime_measure_new(null(), &tie(0), &raw mut measure), HTTPTIME_OK);
+        assert_eq!(
+            httptime_measure_new(null(), &cross_timestamp(0), &raw mut measure),
+            HTTPTIME_OK
+        );
         for (sent, has_age, status) in [(0, 0, HTTPTIME_OK), (5_000_000, 1, HTTPTIME_ERROR_CACHED)]
         {
             assert_eq!(httptime_measure_sent(measure, sent), HTTPTIME_OK);
@@ -831,7 +853,8 @@ fn an_answer_that_proves_nothing_ends_a_measurement_in_c_too() {
         }
         httptime_measure_next(measure, 10_000_000, &raw mut next, &raw mut at);
         assert_eq!(next, HTTPTIME_NEXT_DONE);
-        let finished = httptime_measure_finish(measure, &tie(20_000_000), &raw mut result);
+        let finished =
+            httptime_measure_finish(measure, &cross_timestamp(20_000_000), &raw mut result);
         assert_eq!(finished, HTTPTIME_ERROR_CACHED);
         httptime_measure_free(measure);
     }

@@ -3,7 +3,7 @@ use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
 use httptime::net::SocketTimestamps;
-use httptime::session::{Arrival, KernelTimes};
+use httptime::session::{Arrival, KernelTimestamps};
 use log::debug;
 use socket2::SockRef;
 
@@ -33,7 +33,7 @@ impl httptime_timestamps {
     }
 
     /// What the kernel said about the latest request and the latest read. Reads both clocks.
-    pub(crate) fn times(&mut self) -> Option<KernelTimes> {
+    pub(crate) fn times(&mut self) -> Option<KernelTimestamps> {
         let socket = socket(self.fd);
         self.kernel.as_mut().map(|kernel| kernel.times(socket))
     }

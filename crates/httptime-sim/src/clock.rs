@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use httptime::{ClockTie, LocalInstant, Offset, Timestamp};
+use httptime::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 
 /// A pair of clocks in virtual time: the local clock, and a server's clock with an offset and a
 /// drift.
@@ -37,8 +37,8 @@ impl SimClock {
 
     /// The cross-timestamp of the local clocks at `instant`.
     #[must_use]
-    pub const fn tie_at(&self, instant: LocalInstant) -> ClockTie {
-        ClockTie::new(instant, self.local_time_at(instant), Duration::ZERO)
+    pub const fn cross_timestamp_at(&self, instant: LocalInstant) -> CrossTimestamp {
+        CrossTimestamp::new(instant, self.local_time_at(instant), Duration::ZERO)
     }
 
     /// The local wall clock.

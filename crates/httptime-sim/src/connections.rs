@@ -21,27 +21,27 @@ use crate::path::exponential;
 /// let config = Config::builder().lag(std::time::Duration::ZERO).build()?;
 /// let outcome = world.measure(&config, 7);
 /// assert!(outcome.result?.bounds().contains(outcome.truth));
-/// assert!(outcome.effort.opened >= 24);
+/// assert!(outcome.stats.opened >= 24);
 /// # Ok::<(), httptime::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct SimConnections {
     pub(crate) has_handshake: bool,
-    pub(crate) accepting: Duration,
+    pub(crate) accept_delay: Duration,
     pub(crate) closing_after: Option<u32>,
     pub(crate) is_silent_about_closing: bool,
     pub(crate) idle: Option<Duration>,
     pub(crate) says_timeout: bool,
-    pub(crate) away: Vec<(LocalInstant, LocalInstant)>,
+    pub(crate) restarting: Vec<(LocalInstant, LocalInstant)>,
     pub(crate) refusing: f64,
-    pub(crate) turning_away: f64,
+    pub(crate) closing_on_accept: f64,
     pub(crate) resetting: f64,
-    pub(crate) cutting: f64,
+    pub(crate) truncating: f64,
     pub(crate) not_answering: f64,
     pub(crate) has_dateless_head: bool,
-    pub(crate) in_pieces: Duration,
+    pub(crate) segmented: Duration,
     pub(crate) interim: f64,
-    pub(crate) extra: f64,
+    pub(crate) with_unexpected_body: f64,
     pub(crate) blocking: f64,
     pub(crate) name: Option<SimName>,
     pub(crate) proxy: Option<SimProxy>,
@@ -110,21 +110,21 @@ impl SimConnections {
     pub const fn new() -> Self {
         Self {
             has_handshake: false,
-            accepting: Duration::ZERO,
+            accept_delay: Duration::ZERO,
             closing_after: None,
             is_silent_about_closing: false,
             idle: None,
             says_timeout: false,
-            away: Vec::new(),
+            restarting: Vec::new(),
             refusing: 0.0,
-            turning_away: 0.0,
+            closing_on_accept: 0.0,
             resetting: 0.0,
-            cutting: 0.0,
+            truncating: 0.0,
             not_answering: 0.0,
             has_dateless_head: false,
-            in_pieces: Duration::ZERO,
+            segmented: Duration::ZERO,
             interim: 0.0,
-            extra: 0.0,
+            with_unexpected_body: 0.0,
             blocking: 0.0,
             name: None,
             proxy: None,
@@ -140,8 +140,8 @@ impl SimConnections {
 
     /// Opening a connection takes longer, by this time on average.
     #[must_use]
-    pub const fn accepting(mut self, mean: Duration) -> Self {
-        self.accepting = mean;
+    pub const fn accept_delay(mut self, mean: Duration) -> Self {
+        self.accept_delay = mean;
         self
     }
 
@@ -155,7 +155,7 @@ impl SimConnections {
 
     /// The server closes them without this announcement.
     #[must_use]
-    pub const fn silent_about_closing(mut self) -> Self {
+    pub const fn closing_without_notice(mut self) -> Self {
         self.is_silent_about_closing = true;
         self
     }
@@ -169,15 +169,15 @@ impl SimConnections {
 
     /// Before it closes an idle connection, it sends a response with status 408.
     #[must_use]
-    pub const fn saying_timeout(mut self) -> Self {
+    pub const fn sending_408(mut self) -> Self {
         self.says_timeout = true;
         self
     }
 
     /// The server restarts: at `from` all connections break, and until `until` it refuses new ones.
     #[must_use]
-    pub fn away(mut self, from: LocalInstant, until: LocalInstant) -> Self {
-        self.away.push((from, until));
+    pub fn restarting(mut self, from: LocalInstant, until: LocalInstant) -> Self {
+        self.restarting.push((from, until));
         self
     }
 
@@ -190,8 +190,8 @@ impl SimConnections {
 
     /// A connection is accepted and closed at once with this probability.
     #[must_use]
-    pub const fn turning_away(mut self, probability: f64) -> Self {
-        self.turning_away = probability;
+    pub const fn closing_on_accept(mut self, probability: f64) -> Self {
+        self.closing_on_accept = probability;
         self
     }
 
@@ -204,8 +204,8 @@ impl SimConnections {
 
     /// The server closes the connection within a response head with this probability.
     #[must_use]
-    pub const fn cutting(mut self, probability: f64) -> Self {
-        self.cutting = probability;
+    pub const fn truncating(mut self, probability: f64) -> Self {
+        self.truncating = probability;
         self
     }
 
@@ -226,8 +226,8 @@ impl SimConnections {
     /// Responses arrive in pieces, cut at random places. Each piece arrives later than the one
     /// before, by this time on average.
     #[must_use]
-    pub const fn in_pieces(mut self, mean: Duration) -> Self {
-        self.in_pieces = mean;
+    pub const fn segmented(mut self, mean: Duration) -> Self {
+        self.segmented = mean;
         self
     }
 
@@ -240,8 +240,8 @@ impl SimConnections {
 
     /// A body follows the head with this probability, which is an error after `HEAD`.
     #[must_use]
-    pub const fn extra(mut self, probability: f64) -> Self {
-        self.extra = probability;
+    pub const fn with_unexpected_body(mut self, probability: f64) -> Self {
+        self.with_unexpected_body = probability;
         self
     }
 
@@ -269,13 +269,13 @@ impl SimConnections {
         self
     }
 
-    pub(crate) fn is_away(&self, at: LocalInstant) -> bool {
-        self.away.iter().any(|(from, until)| *from <= at && at < *until)
+    pub(crate) fn is_restarting(&self, at: LocalInstant) -> bool {
+        self.restarting.iter().any(|(from, until)| *from <= at && at < *until)
     }
 
     /// The time at which a connection that is open at `at` breaks.
     pub(crate) fn next_restart(&self, at: LocalInstant) -> Option<LocalInstant> {
-        self.away.iter().map(|(from, _)| *from).filter(|from| *from > at).min()
+        self.restarting.iter().map(|(from, _)| *from).filter(|from| *from > at).min()
     }
 }
 
@@ -297,7 +297,7 @@ pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use httptime::Ended;
+    use httptime::EndReason;
     use httptime::schedule::{Plan, Profile, Schedule, View};
     use httptime::{Config, Error, Measurement, Method, Timestamp};
 
@@ -349,7 +349,7 @@ mod tests {
         let servers = [
             ("closes each time", closing(1)),
             ("closes after two", closing(2)),
-            ("closes each time, silently", closing(1).silent_about_closing()),
+            ("closes each time, silently", closing(1).closing_without_notice()),
         ];
         for (place, world) in places {
             for profile in Profile::ALL {
@@ -402,15 +402,16 @@ mod tests {
         let idle = SimConnections::new().handshake().closing_idle(Duration::from_millis(50));
         let config = config(Profile::Polite);
         for seed in 0..RUNS {
-            let ends = [idle.clone(), idle.clone().saying_timeout()].map(|connections| {
-                match measure(connections, &config, seed).result {
-                    Err(error) => error.kind(),
-                    Ok(measurement) => match measurement.ended() {
-                        Ended::Lost(error) => error.kind(),
-                        _ => "",
-                    },
-                }
-            });
+            let ends =
+                [idle.clone(), idle.clone().sending_408()].map(|connections| {
+                    match measure(connections, &config, seed).result {
+                        Err(error) => error.kind(),
+                        Ok(measurement) => match measurement.end_reason() {
+                            EndReason::Lost(error) => error.kind(),
+                            _ => "",
+                        },
+                    }
+                });
             assert!(ends.iter().all(|end| ["", "empty_reply"].contains(end)), "{ends:?}");
         }
     }
@@ -427,9 +428,13 @@ mod tests {
         fn plan(&mut self, view: &View<'_>) -> Plan {
             let after = |at: LocalInstant, millis| at.saturating_add(Duration::from_millis(millis));
             let last = view.progress().last_sent();
-            let begun = view.progress().tie().instant();
+            let begun = view.progress().cross_timestamp().instant();
             let at = last.map_or(after(begun, 950), |last| after(last, 25));
-            if view.progress().outstanding() > 0 { Plan::AwaitReply } else { Plan::SendAt(at) }
+            if view.progress().scheduled_in_flight() > 0 {
+                Plan::AwaitReply
+            } else {
+                Plan::SendAt(at)
+            }
         }
     }
 
@@ -445,7 +450,7 @@ mod tests {
                 .build()
                 .expect("in range");
             let measurement = measured(SimConnections::new().handshake(), &config, seed);
-            assert_eq!(measurement.ended(), &Ended::Duration, "seed {seed}");
+            assert_eq!(measurement.end_reason(), &EndReason::Duration, "seed {seed}");
             assert_eq!(measurement.requests(), measurement.observations(), "seed {seed}: in vain");
         }
     }
@@ -453,11 +458,11 @@ mod tests {
     #[test]
     fn a_server_that_restarts_is_measured_on() {
         let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
-        let restart = SimConnections::new().handshake().away(at(2_000), at(3_500));
+        let restart = SimConnections::new().handshake().restarting(at(2_000), at(3_500));
         for seed in 0..RUNS {
             let measurement = measured(restart.clone(), &config(Profile::Balanced), seed);
             assert!(measurement.elapsed() > Duration::from_secs(8), "seed {seed}");
-            assert_eq!(measurement.ended(), &Ended::Duration, "seed {seed}");
+            assert_eq!(measurement.end_reason(), &EndReason::Duration, "seed {seed}");
         }
     }
 
@@ -467,7 +472,7 @@ mod tests {
         for connections in [
             base(),
             base().closing_after(1),
-            base().in_pieces(Duration::from_millis(3)),
+            base().segmented(Duration::from_millis(3)),
             base().through(SimProxy::forwarding()),
             base().through(SimProxy::tunnelling()),
         ] {

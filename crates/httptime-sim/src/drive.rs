@@ -13,13 +13,13 @@ use crate::world::World;
 /// The effort of a simulated measurement.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct DriverStats {
     /// Duration in virtual time.
-    pub lasted: Duration,
+    pub elapsed: Duration,
     /// How often the driver polled the session.
     pub polls: u32,
     /// The number of polls in the busiest second of virtual time, counted from the beginning.
-    pub polls_in_a_second: u32,
+    pub max_polls_per_second: u32,
     /// The largest number of consecutive waits that had expired before they began, while nothing
     /// happened.
     pub empty_waits: u32,
@@ -33,7 +33,7 @@ pub(crate) struct Simulation {
     remotes: Vec<Remote>,
     pending: Vec<Pending>,
     now: LocalInstant,
-    effort: Effort,
+    stats: DriverStats,
     /// The number of polls in the present second, and the number of that second.
     polls: (u32, u64),
     empty_waits: u32,
@@ -50,7 +50,7 @@ impl Simulation {
             remotes: remotes.collect(),
             pending: Vec::new(),
             now: LocalInstant::from_nanos(0),
-            effort: Effort::default(),
+            stats: DriverStats::default(),
             polls: (0, 0),
             empty_waits: 0,
         }
@@ -60,7 +60,7 @@ impl Simulation {
         let targets = self.remotes.iter().enumerate();
         let targets = targets.map(|(server, remote)| remote.target(server));
         let targets = targets.collect::<Result<Vec<_>, _>>()?;
-        Sessions::new(targets, config, self.remotes[0].world.clock.tie_at(self.now))
+        Sessions::new(targets, config, self.remotes[0].world.clock.cross_timestamp_at(self.now))
     }
 
     pub(crate) const fn now(&self) -> LocalInstant {
@@ -72,9 +72,9 @@ impl Simulation {
         self.remotes.first().is_some_and(|remote| remote.has_advanced(self.now))
     }
 
-    pub(crate) fn effort(&self) -> Effort {
-        let lasted = self.now.saturating_since(LocalInstant::from_nanos(0));
-        Effort { lasted, ..self.effort }
+    pub(crate) fn stats(&self) -> DriverStats {
+        let elapsed = self.now.saturating_since(LocalInstant::from_nanos(0));
+        DriverStats { elapsed, ..self.stats }
     }
 
     /// Runs the sessions until they end. `watch` is called with each one after each response. Gives
@@ -84,7 +84,7 @@ impl Simulation {
         sessions: &mut Sessions,
         watch: &mut dyn FnMut(&Session, LocalInstant),
     ) {
-        while self.effort.polls < MAX_POLLS {
+        while self.stats.polls < MAX_POLLS {
             self.count_poll();
             // Data that arrived before now is reported before the next decision, except when a
             // request leaves late.
@@ -94,7 +94,7 @@ impl Simulation {
                     continue;
                 }
                 Action::Open { conn, address } => {
-                    self.effort.opened += 1;
+                    self.stats.opened += 1;
                     let remote = &mut self.remotes[conn.server()];
                     match remote.open(conn, address, self.now, &mut self.pending) {
                         Attempt::Opened => sessions.opened(conn, self.now),
@@ -147,7 +147,7 @@ impl Simulation {
         let next = self.pending.iter().map(|it| it.at).min().filter(|next| *next < until);
         if next.is_none() && until <= self.now {
             self.empty_waits += 1;
-            self.effort.empty_waits = self.effort.empty_waits.max(self.empty_waits);
+            self.stats.empty_waits = self.stats.empty_waits.max(self.empty_waits);
         } else {
             self.empty_waits = 0;
         }
@@ -166,13 +166,13 @@ impl Simulation {
     }
 
     fn count_poll(&mut self) {
-        let second = self.effort().lasted.as_secs();
+        let second = self.stats().elapsed.as_secs();
         if self.polls.1 != second {
             self.polls = (0, second);
         }
         self.polls.0 += 1;
-        self.effort.polls += 1;
-        self.effort.polls_in_a_second = self.effort.polls_in_a_second.max(self.polls.0);
+        self.stats.polls += 1;
+        self.stats.max_polls_per_second = self.stats.max_polls_per_second.max(self.polls.0);
     }
 
     fn take_before(&mut self, until: LocalInstant) -> Option<Pending> {

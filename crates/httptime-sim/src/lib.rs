@@ -37,7 +37,7 @@ pub mod worlds;
 pub use self::client::SimClient;
 pub use self::clock::SimClock;
 pub use self::connections::{SimConnections, SimHost, SimProxy};
-pub use self::drive::Effort;
+pub use self::drive::DriverStats;
 pub use self::measure::{Outcome, Verdict};
 pub use self::ntp::{NtpSample, clock_filter, shortest_delay};
 pub use self::path::Path;

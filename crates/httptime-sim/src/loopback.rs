@@ -14,7 +14,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! By default it behaves correctly. [`Answers`] replaces its responses, and [`Service`] is the
+//! By default it behaves correctly. [`Responder`] replaces its responses, and [`Service`] is the
 //! accept loop for other services. It uses threads and blocking sockets. Dropping a server closes
 //! its sockets and joins its threads.
 
@@ -111,8 +111,8 @@ impl LoopbackServer {
     /// Returns a function that tests whether a thread of this server still runs or its listener is
     /// still open. The function remains valid after the server is dropped, so that a test can check
     /// the drop.
-    pub fn liveness(&self) -> impl Fn() -> bool + use<> {
-        self.service.liveness()
+    pub fn running_probe(&self) -> impl Fn() -> bool + use<> {
+        self.service.running_probe()
     }
 
     fn server(&self) -> &Server {
@@ -129,7 +129,7 @@ pub struct LoopbackServerBuilder {
     ipv6: bool,
     port: u16,
     settings: Settings,
-    answers: Box<dyn Answers>,
+    answers: Box<dyn Responder>,
 }
 
 #[derive(Debug)]
@@ -198,7 +198,7 @@ impl LoopbackServerBuilder {
     }
 
     /// Replaces the responses.
-    pub fn answers(mut self, answers: impl Answers) -> Self {
+    pub fn responder(mut self, answers: impl Responder) -> Self {
         self.answers = Box::new(answers);
         self
     }
@@ -259,10 +259,10 @@ impl LoopbackServerBuilder {
 }
 
 /// How a [`LoopbackServer`] responds. The default methods behave as a correct HTTP/1.1 server does.
-pub trait Answers: fmt::Debug + Send + Sync + 'static {
+pub trait Responder: fmt::Debug + Send + Sync + 'static {
     /// Bytes that the server sends on a new connection without waiting for a request; then it only
     /// reads. `now` is the server's time.
-    fn unasked(&self, now: Timestamp) -> Option<Vec<u8>> {
+    fn unsolicited(&self, now: Timestamp) -> Option<Vec<u8>> {
         let _ = now;
         None
     }
@@ -275,7 +275,7 @@ pub trait Answers: fmt::Debug + Send + Sync + 'static {
         let stamp = request.stamp()?;
         let response = request.response(200, stamp.date, BODY);
         request.wait_after(&stamp)?;
-        let body = if request.wants_body(200) { BODY } else { b"" };
+        let body = if request.should_have_body(200) { BODY } else { b"" };
         request.connection().send(&[&response.head(), body].concat())?;
         Ok(ControlFlow::Continue(()))
     }
@@ -284,7 +284,7 @@ pub trait Answers: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 struct WellBehaved;
 
-impl Answers for WellBehaved {}
+impl Responder for WellBehaved {}
 
 /// A request that a [`LoopbackServer`] has received.
 #[derive(Debug)]
@@ -350,7 +350,7 @@ impl Request<'_> {
 
     /// Whether a response with this status to this request has a body.
     #[must_use]
-    pub fn wants_body(&self, status: u16) -> bool {
+    pub fn should_have_body(&self, status: u16) -> bool {
         self.head.word(0) != "HEAD" && has_body(status)
     }
 
@@ -367,15 +367,17 @@ impl Request<'_> {
 struct Server {
     clock: ServerClock,
     settings: Settings,
-    answers: Box<dyn Answers>,
+    answers: Box<dyn Responder>,
     requests: AtomicUsize,
     last_request: Mutex<Option<String>>,
 }
 
 impl Handler for Server {
     fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
-        if let Some(unasked) = self.answers.unasked(self.clock.time_at(self.clock.host_now())) {
-            connection.send(&unasked)?;
+        if let Some(unsolicited) =
+            self.answers.unsolicited(self.clock.time_at(self.clock.host_now()))
+        {
+            connection.send(&unsolicited)?;
             return connection.hold();
         }
         let mut reader = HeadReader::default();
@@ -386,7 +388,7 @@ impl Handler for Server {
             *self.last_request.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(head.text().to_owned());
             answered += 1;
-            let closes = head.closes() || answered == self.settings.requests_per_connection;
+            let closes = head.should_close() || answered == self.settings.requests_per_connection;
             let request = Request {
                 settings: &self.settings,
                 clock: &self.clock,

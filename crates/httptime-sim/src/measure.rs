@@ -1,7 +1,7 @@
 use httptime::session::Session;
 use httptime::{Config, Error, Interval, Measurement, Offset};
 
-use crate::drive::{Effort, Simulation};
+use crate::drive::{DriverStats, Simulation};
 use crate::world::World;
 
 /// The result of a simulated measurement, and the true offset.
@@ -19,7 +19,7 @@ pub struct Outcome {
     /// Whether the client saw a `Date` later than the first one.
     pub has_advanced: bool,
     /// The effort of the measurement.
-    pub effort: Effort,
+    pub stats: DriverStats,
 }
 
 /// The verdict on a simulated measurement.
@@ -57,7 +57,7 @@ impl Outcome {
         match &self.result {
             Ok(measurement) if self.is_held_by(measurement.bounds()) => Verdict::Held,
             // The result reports it, and no clock is corrected with it.
-            Ok(measurement) if !measurement.date_advanced() => Verdict::Caught,
+            Ok(measurement) if !measurement.has_date_advanced() => Verdict::Caught,
             Ok(_) => Verdict::Missed,
             Err(error) if CAUGHT.contains(&error.kind()) => Verdict::Caught,
             Err(_) => Verdict::Failed,
@@ -94,7 +94,7 @@ impl World {
                     watch(session, self.clock.offset_at(at));
                 });
                 let end = simulation.now();
-                (sessions.finish(self.clock.tie_at(end)).into_combined(), end)
+                (sessions.finish(self.clock.cross_timestamp_at(end)).into_combined(), end)
             }
             Err(error) => (Err(error), simulation.now()),
         };
@@ -105,7 +105,7 @@ impl World {
             truth,
             truths: self.server.clocks().map(ahead).collect(),
             has_advanced: simulation.has_advanced(),
-            effort: simulation.effort(),
+            stats: simulation.stats(),
             result,
         }
     }
@@ -282,7 +282,7 @@ mod tests {
             let is_second = progress.requests() % 2 == 1;
             match progress.last_sent() {
                 Some(last) if is_second => Plan::SendAt(last),
-                _ if progress.outstanding() > 0 => Plan::AwaitReply,
+                _ if progress.scheduled_in_flight() > 0 => Plan::AwaitReply,
                 _ => Plan::SendAt(view.earliest()),
             }
         }

@@ -166,18 +166,19 @@ impl Remote {
         } else {
             (Duration::ZERO, Duration::ZERO)
         };
-        let accepted =
-            now.saturating_add(there).saturating_add(some(connections.accepting, &mut self.faults));
+        let accepted = now
+            .saturating_add(there)
+            .saturating_add(some(connections.accept_delay, &mut self.faults));
         let at = accepted.saturating_add(back);
         if host == SimHost::Refuses
-            || connections.is_away(accepted)
+            || connections.is_restarting(accepted)
             || happens(connections.refusing, &mut self.faults)
         {
             let what = Happening::Failed(ErrorKind::ConnectionRefused);
             pending.push(Pending { at, conn, what });
             return Attempt::UnderWay;
         }
-        let is_turned_away = happens(connections.turning_away, &mut self.faults);
+        let is_turned_away = happens(connections.closing_on_accept, &mut self.faults);
         let restart = connections.next_restart(accepted);
         let is_at_once = at == now;
         if !is_at_once {
@@ -336,7 +337,7 @@ impl Remote {
         let closes = connections.closing_after.is_some_and(|most| responses >= most);
         let says = closes && !connections.is_silent_about_closing;
         let has_interim = happens(connections.interim, &mut self.faults);
-        let has_body = happens(connections.extra, &mut self.faults);
+        let has_body = happens(connections.with_unexpected_body, &mut self.faults);
         let date = Some(date).filter(|_| !(is_head && connections.has_dateless_head));
         let mut bytes = head(status, date, age, fields, says);
         if !is_head {
@@ -347,7 +348,7 @@ impl Remote {
         if has_interim {
             bytes.splice(..0, INTERIM.iter().copied());
         }
-        let is_cut = happens(connections.cutting, &mut self.faults);
+        let is_cut = happens(connections.truncating, &mut self.faults);
         if is_cut {
             bytes.truncate(self.faults.usize(0..bytes.len()));
         } else if has_body {
@@ -371,7 +372,7 @@ impl Remote {
         at: LocalInstant,
         pending: &mut Vec<Pending>,
     ) -> LocalInstant {
-        let later = self.world.connections.in_pieces;
+        let later = self.world.connections.segmented;
         let mut last = self.link(conn).last.map_or(at, |last| last.max(at));
         while !later.is_zero() && bytes.len() > 1 && self.faults.u8(0..4) > 0 {
             let rest = bytes.split_off(self.faults.usize(1..bytes.len()));

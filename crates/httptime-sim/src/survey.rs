@@ -1,7 +1,7 @@
 use httptime::survey::Survey;
 use httptime::{Config, Error, Measurement, Offset};
 
-use crate::drive::{Effort, Simulation};
+use crate::drive::{DriverStats, Simulation};
 use crate::world::World;
 
 /// The result of a simulated survey, and the true offsets.
@@ -14,7 +14,7 @@ pub struct SurveyOutcome {
     /// if there is no combination.
     pub truths: Vec<Offset>,
     /// The effort of the survey.
-    pub effort: Effort,
+    pub stats: DriverStats,
 }
 
 /// Measures several servers at once, each in its own world. The local clocks and the client are
@@ -32,10 +32,10 @@ pub fn survey(worlds: &[World], config: &Config, seed: u64) -> Result<SurveyOutc
     let mut sessions = simulation.sessions(config)?;
     simulation.run(&mut sessions, &mut |_, _| ());
     let end = simulation.now();
-    let survey = sessions.finish(first.clock.tie_at(end));
+    let survey = sessions.finish(first.clock.cross_timestamp_at(end));
     let at = survey.combined().map_or(end, Measurement::at);
     let truths = worlds.iter().map(|world| world.clock.offset_at(at)).collect();
-    Ok(SurveyOutcome { survey, truths, effort: simulation.effort() })
+    Ok(SurveyOutcome { survey, truths, stats: simulation.stats() })
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
                 true => connections.refusing(1.0),
                 false => connections.not_answering(1.0),
             },
-            Fault::Slow => connections.accepting(Duration::from_millis(400)),
+            Fault::Slow => connections.accept_delay(Duration::from_millis(400)),
             Fault::Nothing | Fault::Lies => connections,
         };
         let clock = if fault == Fault::Lies { lie } else { clock };
@@ -113,8 +113,8 @@ mod tests {
             let config = config.build().expect("in range");
             let outcome = survey(&worlds, &config, random.u64(..)).expect("a good configuration");
             let most = config.limits().duration() + 2 * config.limits().timeout();
-            assert!(outcome.effort.lasted <= most, "run {run}: {:?}", outcome.effort);
-            assert!(outcome.effort.polls_in_a_second < 2_000, "run {run}: {:?}", outcome.effort);
+            assert!(outcome.stats.elapsed <= most, "run {run}: {:?}", outcome.stats);
+            assert!(outcome.stats.max_polls_per_second < 2_000, "run {run}: {:?}", outcome.stats);
             let honest = faults.iter().position(|fault| *fault != Fault::Lies).expect("several");
             let truth = outcome.truths[honest];
             match outcome.survey.combined() {
@@ -146,7 +146,7 @@ mod tests {
         let alone = world.measure(&Config::default(), 1);
         let worlds = [world.clone(), world.clone(), world];
         let outcome = survey(&worlds, &Config::default(), 1).expect("three servers");
-        assert!(outcome.effort.lasted < alone.effort.lasted + Duration::from_secs(2));
+        assert!(outcome.stats.elapsed < alone.stats.elapsed + Duration::from_secs(2));
         let first = outcome.survey.servers()[0].result().expect("measured");
         assert!(first.bounds().contains(outcome.truths[0]));
         assert!(first.at() > LocalInstant::from_nanos(0));

@@ -12,13 +12,13 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Config, LocalInstant, Timestamp};
 
 use crate::{
-    Effort, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, World,
+    DriverStats, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, World,
 };
 
 /// A world, the settings of the measurement, and the errors that may occur.
@@ -36,7 +36,7 @@ pub struct Trial {
 /// The end of a trial.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Ending {
+pub struct TrialOutcome {
     /// The name of the error, or of the reason for which a successful measurement ended.
     pub name: &'static str,
     /// Whether there is a result.
@@ -44,7 +44,7 @@ pub struct Ending {
     /// Requests sent, if there is a result.
     pub requests: u32,
     /// The effort of the measurement.
-    pub effort: Effort,
+    pub stats: DriverStats,
 }
 
 impl Trial {
@@ -97,23 +97,23 @@ impl Trial {
     ///
     /// # Errors
     /// The invariant that was violated.
-    pub fn run(&self) -> Result<Ending, String> {
+    pub fn run(&self) -> Result<TrialOutcome, String> {
         let outcome = self.world.measure(&self.config, self.seed);
-        let effort = outcome.effort;
+        let stats = outcome.stats;
         let fail = |what: String| {
             Err(format!(
-                "trial {}: {what}\n{effort:?}\n{:?}\n{:?}",
+                "trial {}: {what}\n{stats:?}\n{:?}\n{:?}",
                 self.seed, self.world, self.config
             ))
         };
-        if effort.lasted > self.most {
-            return fail(format!("{:?} where {:?} are allowed", effort.lasted, self.most));
+        if stats.elapsed > self.most {
+            return fail(format!("{:?} where {:?} are allowed", stats.elapsed, self.most));
         }
-        if effort.empty_waits > MAX_EMPTY_WAITS {
-            return fail(format!("{} waits in a row for nothing", effort.empty_waits));
+        if stats.empty_waits > MAX_EMPTY_WAITS {
+            return fail(format!("{} waits in a row for nothing", stats.empty_waits));
         }
-        if effort.polls_in_a_second > MAX_POLLS_IN_A_SECOND {
-            return fail(format!("{} polls in a second", effort.polls_in_a_second));
+        if stats.max_polls_per_second > MAX_POLLS_IN_A_SECOND {
+            return fail(format!("{} polls in a second", stats.max_polls_per_second));
         }
         let (error, ending) = match &outcome.result {
             Ok(measurement) => {
@@ -127,19 +127,19 @@ impl Trial {
                 if measurement.requests() > self.config.limits().requests() {
                     return fail(format!("{} requests", measurement.requests()));
                 }
-                let (error, name) = match measurement.ended() {
-                    Ended::Lost(error) => (Some(error), "measured, lost"),
-                    Ended::Requests => (None, "measured, requests"),
-                    Ended::Duration => (None, "measured, duration"),
-                    Ended::Target => (None, "measured, target"),
+                let (error, name) = match measurement.end_reason() {
+                    EndReason::Lost(error) => (Some(error), "measured, lost"),
+                    EndReason::Requests => (None, "measured, requests"),
+                    EndReason::Duration => (None, "measured, duration"),
+                    EndReason::Target => (None, "measured, target"),
                     _ => (None, "measured, enough"),
                 };
                 let requests = measurement.requests();
-                (error, Ending { name, is_measured: true, requests, effort })
+                (error, TrialOutcome { name, is_measured: true, requests, stats })
             }
             Err(error) => {
                 let name = error.kind();
-                (Some(error), Ending { name, is_measured: false, requests: 0, effort })
+                (Some(error), TrialOutcome { name, is_measured: false, requests: 0, stats })
             }
         };
         if let Some(error) = error.filter(|error| !self.fitting.contains(&error.kind())) {
@@ -270,19 +270,19 @@ impl Draw {
             connections = connections.handshake();
         }
         if self.trouble(&TIMEOUTS) {
-            connections = connections.accepting(self.log_uniform(1.0, 1_000.0));
+            connections = connections.accept_delay(self.log_uniform(1.0, 1_000.0));
         }
         if self.one_in(2) {
             let responses = [1, 1, 2, 3, 10][self.random.usize(0..5)];
             connections = connections.closing_after(responses);
             if self.one_in(3) {
-                connections = connections.silent_about_closing();
+                connections = connections.closing_without_notice();
             }
         }
         if self.trouble(&["empty_reply"]) {
             connections = connections.closing_idle(self.log_uniform(50.0, 10_000.0));
             if self.one_in(2) {
-                connections = connections.saying_timeout();
+                connections = connections.sending_408();
                 self.fits(&["malformed_head"]);
             }
         }
@@ -292,7 +292,7 @@ impl Draw {
             for _ in 0..self.random.u32(1..=3) {
                 from = from.saturating_add(self.log_uniform(1.0, 5_000.0));
                 let until = from.saturating_add(self.log_uniform(1.0, 5_000.0));
-                connections = connections.away(from, until);
+                connections = connections.restarting(from, until);
                 from = until;
             }
         }
@@ -300,26 +300,26 @@ impl Draw {
             connections = connections.refusing(self.probability());
         }
         if self.trouble(&["connection_broke", "empty_reply"]) {
-            connections = connections.turning_away(self.probability());
+            connections = connections.closing_on_accept(self.probability());
         }
         if self.trouble(&["connection_broke"]) {
             connections = connections.resetting(self.probability());
         }
         if self.trouble(&["empty_reply", "closed_early"]) {
-            connections = connections.cutting(self.probability());
+            connections = connections.truncating(self.probability());
         }
         if self.trouble(&["timeout_response", "timeout_send"]) {
             connections = connections.not_answering(self.probability());
         }
         if self.trouble(&TIMEOUTS) {
-            connections = connections.in_pieces(self.log_uniform(0.01, 1_000.0));
+            connections = connections.segmented(self.log_uniform(0.01, 1_000.0));
         }
         if self.trouble(&[]) {
             connections = connections.interim(self.probability());
         }
         // A late body is read as the next response.
         if self.trouble(&["not_http", "malformed_head"]) {
-            connections = connections.extra(self.probability());
+            connections = connections.with_unexpected_body(self.probability());
         }
         if self.trouble(&TIMEOUTS) {
             connections = connections.blocking([0.01, 0.1, 0.5][self.random.usize(0..3)]);

@@ -26,8 +26,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct NamedWorld {
     name: &'static str,
-    about: &'static str,
-    truth: Truth,
+    description: &'static str,
+    assumptions: Assumptions,
     stated_lag: Duration,
     is_comparison: bool,
     build: fn(SimClock, &mut Rng) -> World,
@@ -36,16 +36,16 @@ pub struct NamedWorld {
 /// Whether the assumptions of a measurement are true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "what is assumed holds, holds in part, or does not")]
-pub enum Truth {
+pub enum Assumptions {
     /// The assumptions of the bounds are true, and so are those of the standard deviation: the
     /// forward and return paths are equal without queueing, and the lag is small.
-    Plain,
+    AllHold,
     /// The assumptions of the bounds are true. The error of the estimate is larger than its
     /// standard deviation indicates, because the forward and return paths differ or the lag is not
     /// small. The error is mostly the same in every exchange, so it cannot be observed.
-    Hidden,
+    BoundsHold,
     /// An assumption of the bounds is false.
-    Broken,
+    Violated,
 }
 
 /// All worlds. First the worlds in which estimators and schedules are compared: plain ones, those
@@ -84,7 +84,7 @@ pub const ALL: &[NamedWorld] = &[
         idle(clock, 0.2, 0.05).with_client(client)
     }),
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: Duration::from_millis(5),
         ..plain("lag-varying", "2 ms, queueing 0.3 ms; Date 0-4 ms late, 5 stated", |clock, _| {
             let server = SimServer::lagging(Duration::ZERO, Duration::from_millis(4));
@@ -92,7 +92,7 @@ pub const ALL: &[NamedWorld] = &[
         })
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: Duration::from_millis(5),
         ..plain(
             "lag-tick",
@@ -101,14 +101,14 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..plain("asymmetric", "20 ms, queueing 2 ms; 60 % of it on the way there", |clock, _| {
             let path = Path::symmetric_ms(20.0, 2.0).forward_share(0.6);
             World::new(clock, path, SimServer::exact())
         })
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..plain("route-change", "20 ms, queueing 2 ms; after 4 s 10 ms more there", |clock, _| {
             let at = LocalInstant::from_nanos(4_000_000_000);
             let path = Path::symmetric_ms(20.0, 2.0).rerouted(at, Duration::from_millis(10));
@@ -116,7 +116,7 @@ pub const ALL: &[NamedWorld] = &[
         })
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: Duration::from_millis(1_020),
         ..plain(
             "lag-cached",
@@ -125,7 +125,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Broken,
+        assumptions: Assumptions::Violated,
         ..plain(
             "lag-understated",
             "2 ms, queueing 0.3 ms; Date 0-25 ms late, none stated",
@@ -136,7 +136,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Broken,
+        assumptions: Assumptions::Violated,
         ..plain(
             "lag-constant",
             "2 ms, queueing 0.3 ms; Date 25 ms late, none stated",
@@ -250,7 +250,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: LAG_BEHIND_A_FRONT,
         ..faulty(
             "proxy-allowed",
@@ -259,7 +259,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: LAG_BEHIND_A_FRONT,
         ..faulty(
             "first-late",
@@ -274,7 +274,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         stated_lag: LAG_BEHIND_A_FRONT,
         ..faulty(
             "cached-second",
@@ -287,7 +287,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..faulty(
             "rate-limited",
             "2 ms, queueing 0.3 ms; one request a second; others wait up to 1 s or are refused",
@@ -295,7 +295,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Hidden,
+        assumptions: Assumptions::BoundsHold,
         ..faulty(
             "rate-limited-deep",
             "2 ms, queueing 0.3 ms; one request a second; others wait up to 10 s",
@@ -303,7 +303,7 @@ pub const ALL: &[NamedWorld] = &[
         )
     },
     NamedWorld {
-        truth: Truth::Plain,
+        assumptions: Assumptions::AllHold,
         ..faulty(
             "busy",
             "2 ms, queueing 0.3 ms; half of the requests are stamped up to 17 ms later",
@@ -323,20 +323,31 @@ pub fn named(name: &str) -> Option<&'static NamedWorld> {
 
 const fn plain(
     name: &'static str,
-    about: &'static str,
+    description: &'static str,
     build: fn(SimClock, &mut Rng) -> World,
 ) -> NamedWorld {
     let stated_lag = Duration::ZERO;
-    NamedWorld { name, about, truth: Truth::Plain, stated_lag, is_comparison: true, build }
+    NamedWorld {
+        name,
+        description,
+        assumptions: Assumptions::AllHold,
+        stated_lag,
+        is_comparison: true,
+        build,
+    }
 }
 
 /// A world with a faulty server.
 const fn faulty(
     name: &'static str,
-    about: &'static str,
+    description: &'static str,
     build: fn(SimClock, &mut Rng) -> World,
 ) -> NamedWorld {
-    NamedWorld { truth: Truth::Broken, is_comparison: false, ..plain(name, about, build) }
+    NamedWorld {
+        assumptions: Assumptions::Violated,
+        is_comparison: false,
+        ..plain(name, description, build)
+    }
 }
 
 fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
@@ -413,14 +424,14 @@ impl NamedWorld {
 
     /// The description: round trip and mean queueing per direction, and the rest.
     #[must_use]
-    pub const fn about(&self) -> &'static str {
-        self.about
+    pub const fn description(&self) -> &'static str {
+        self.description
     }
 
     /// Whether the assumptions of a measurement are true.
     #[must_use]
-    pub const fn truth(&self) -> Truth {
-        self.truth
+    pub const fn assumptions(&self) -> Assumptions {
+        self.assumptions
     }
 
     /// The limit of the lag to pass to the library.
@@ -479,7 +490,7 @@ mod tests {
     fn each_has_a_name_of_its_own() {
         for world in ALL {
             let found = named(world.name()).expect("listed");
-            assert_eq!(found.about(), world.about(), "{}", world.name());
+            assert_eq!(found.description(), world.description(), "{}", world.name());
         }
         assert!(named("nowhere").is_none());
     }

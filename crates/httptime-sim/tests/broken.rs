@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use httptime::schedule::Profile;
 use httptime::{Config, Measurement};
-use httptime_sim::worlds::{self, NamedWorld, Truth};
+use httptime_sim::worlds::{self, Assumptions, NamedWorld};
 use httptime_sim::{Outcome, SimConnections, SimHost, Verdict, World};
 
 const SEEDS: std::ops::Range<u64> = 0..200;
@@ -29,7 +29,7 @@ struct Shares {
 
 impl Shares {
     fn add(&mut self, outcome: &Outcome) {
-        let is_advanced = outcome.result.as_ref().is_ok_and(Measurement::date_advanced);
+        let is_advanced = outcome.result.as_ref().is_ok_and(Measurement::has_date_advanced);
         self.unproven += u32::from(is_advanced && !outcome.has_advanced);
         if let Ok(measurement) = &outcome.result {
             let error = outcome.error(measurement.offset()).abs();
@@ -92,16 +92,18 @@ fn measure_in(world: impl Fn(u64) -> World, config: &Config) -> Shares {
 }
 
 /// The worlds of this kind, with each profile.
-fn everywhere(is_meant: impl Fn(Truth) -> bool) -> Vec<(&'static NamedWorld, Profile, Shares)> {
+fn everywhere(
+    is_meant: impl Fn(Assumptions) -> bool,
+) -> Vec<(&'static NamedWorld, Profile, Shares)> {
     println!("seeds {SEEDS:?}");
-    let worlds = worlds::ALL.iter().filter(|world| is_meant(world.truth()));
+    let worlds = worlds::ALL.iter().filter(|world| is_meant(world.assumptions()));
     let pairs = worlds.flat_map(|world| Profile::ALL.iter().map(move |profile| (world, *profile)));
     pairs.map(|(world, profile)| (world, profile, measure(world, profile, Lag::Stated))).collect()
 }
 
 #[test]
 fn bounds_hold_with_hardly_an_alarm_where_what_they_assume_is_true() {
-    let all = everywhere(|truth| truth != Truth::Broken);
+    let all = everywhere(|assumptions| assumptions != Assumptions::Violated);
     let (mut caught, mut count) = (0, 0);
     for (world, profile, shares) in all {
         assert_eq!(shares.missed + shares.failed, 0, "{}, {profile}: {shares}", world.name());
@@ -115,7 +117,7 @@ fn bounds_hold_with_hardly_an_alarm_where_what_they_assume_is_true() {
 #[test]
 fn bounds_hold_with_hardly_an_alarm_on_new_connections_and_several_addresses() {
     let (mut caught, mut count) = (0, 0);
-    for world in worlds::ALL.iter().filter(|world| world.truth() == Truth::Plain) {
+    for world in worlds::ALL.iter().filter(|world| world.assumptions() == Assumptions::AllHold) {
         for profile in Profile::ALL {
             let config = Config::builder().profile(*profile).lag(world.stated_lag()).build();
             let config = config.expect("in range");
@@ -139,7 +141,7 @@ fn bounds_hold_with_hardly_an_alarm_on_new_connections_and_several_addresses() {
 
 #[test]
 fn a_fault_of_the_server_is_never_taken_for_one_of_the_network() {
-    for (world, profile, shares) in everywhere(|truth| truth == Truth::Broken) {
+    for (world, profile, shares) in everywhere(|assumptions| assumptions == Assumptions::Violated) {
         assert_eq!(shares.failed, 0, "{}, {profile}: {shares}", world.name());
     }
 }

@@ -154,7 +154,7 @@ impl Handler for Proxy {
             } else {
                 connection.send(&own_answer(501, None))?;
             }
-            if request.closes() {
+            if request.should_close() {
                 break;
             }
         }
@@ -304,7 +304,7 @@ impl Origin {
             let head = self.reader.next(&self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
             bytes.extend_from_slice(head.raw());
             if !head.word(1).starts_with('1') {
-                return Ok((Relayed { bytes, closes: head.closes() }, head));
+                return Ok((Relayed { bytes, closes: head.should_close() }, head));
             }
         }
     }
@@ -347,7 +347,7 @@ fn split_url(url: &str) -> Option<(&str, &str)> {
 fn aged(head: &Head, age: Duration) -> Relayed {
     let kept = head.raw().strip_suffix(b"\r\n").unwrap_or_default();
     let age = format!("Age: {}\r\n\r\n", age.as_secs());
-    Relayed { bytes: [kept, age.as_bytes()].concat(), closes: head.closes() }
+    Relayed { bytes: [kept, age.as_bytes()].concat(), closes: head.should_close() }
 }
 
 /// A response of the proxy itself. Its `Date` is the host's time, not the requested server's.
@@ -564,7 +564,7 @@ mod tests {
             tunnel.send("CONNECT server.test:80 HTTP/1.1\r\n\r\n");
             wait_for(|| proxy.requests() == 2);
             wait_for(|| origin == hole.address() || silent.connections() == 2);
-            let alive = proxy.service.liveness();
+            let alive = proxy.service.running_probe();
             drop_promptly(proxy);
             assert!(!alive(), "something lives on");
         }

@@ -749,7 +749,7 @@ mod tests {
             clients[1].send(HEAD);
             clients[2].send(HEAD);
             wait_for(|| relay.open_connections() == 3 && server.connections() == 3);
-            let alive = relay.service.liveness();
+            let alive = relay.service.running_probe();
             drop_promptly(relay);
             assert!(!alive(), "something lives on: {faults:?}");
         }

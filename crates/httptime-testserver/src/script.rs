@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use httptime::{Offset, Timestamp};
 use httptime_sim::loopback::{
-    Answers, BODY, Connection, Ending, LoopbackServerBuilder, Request, Response, Stamp, http_date,
+    BODY, Connection, Ending, LoopbackServerBuilder, Request, Responder, Response, Stamp, http_date,
 };
 
 use crate::behaviour::{Behaviour, HTTP2_FRAMES, INTERIM_102, INTERIM_103, SSH_BANNER, TLS_ALERT};
@@ -30,7 +30,7 @@ pub trait Misbehave: Sized {
 
 impl Misbehave for LoopbackServerBuilder {
     fn script(self, behaviours: Vec<Behaviour>) -> Self {
-        self.answers(Script { behaviours, turns: AtomicUsize::new(0), stored: OnceLock::new() })
+        self.responder(Script { behaviours, turns: AtomicUsize::new(0), stored: OnceLock::new() })
     }
 }
 
@@ -43,9 +43,9 @@ struct Script {
     stored: OnceLock<(Timestamp, Instant)>,
 }
 
-impl Answers for Script {
+impl Responder for Script {
     /// Takes the script's next entry if it is one that sends without a request.
-    fn unasked(&self, now: Timestamp) -> Option<Vec<u8>> {
+    fn unsolicited(&self, now: Timestamp) -> Option<Vec<u8>> {
         let sends =
             |turn| matches!(self.behaviour(turn), Behaviour::SshBanner | Behaviour::Unasked);
         let taken = self.turns.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |turn| {
@@ -134,7 +134,7 @@ impl Script {
         }
         Wire {
             head: response.head(),
-            body: if request.wants_body(status) { body.clone() } else { Vec::new() },
+            body: if request.should_have_body(status) { body.clone() } else { Vec::new() },
             illegal: body,
         }
     }
@@ -751,7 +751,7 @@ mod tests {
                 client.send(HEAD);
             }
             wait_for(|| server.requests() == 2 && server.open_connections() == 3);
-            let alive = server.liveness();
+            let alive = server.running_probe();
             drop_promptly(server);
             assert!(!alive(), "something lives on: {behaviour:?}");
             let mut unread = Vec::new();

@@ -5,7 +5,7 @@ use httptime::survey::{Survey, Targets, TargetsBuilder};
 use httptime::{Config, Error, Measurement, Method, Url};
 
 use crate::resolve::Resolver;
-use crate::running::Running;
+use crate::running::RunningSurvey;
 use crate::socket::SocketOptions;
 
 /// Measures one server or several. Never touches a clock.
@@ -159,12 +159,12 @@ impl Client {
     }
 
     /// Starts a survey whose events are wanted.
-    pub fn start(&self) -> Running {
+    pub fn start(&self) -> RunningSurvey {
         let options = SocketOptions {
-            kernel_timestamps: self.config().timestamping().asks_kernel(),
+            kernel_timestamps: self.config().timestamping().should_ask_kernel(),
             ..self.sockets.clone()
         };
-        let sessions = self.targets.sessions(httptime::net::tie());
-        Running::new(sessions, options, self.resolver.clone())
+        let sessions = self.targets.sessions(httptime::net::cross_timestamp());
+        RunningSurvey::new(sessions, options, self.resolver.clone())
     }
 }

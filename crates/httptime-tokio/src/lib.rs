@@ -19,9 +19,9 @@
 //!
 //! # Ending early
 //!
-//! Drop the future, or the [`Running`] survey: its sockets are closed at once. No task is spawned, so none is left behind; only
+//! Drop the future, or the [`RunningSurvey`]: its sockets are closed at once. No task is spawned, so none is left behind; only
 //! the system's resolver finishes a lookup that it has begun ([`ClientBuilder::resolver`]). To keep what was measured by then,
-//! call [`Running::finish`] instead.
+//! call [`RunningSurvey::finish`] instead.
 //!
 //! # What it costs
 //!
@@ -40,7 +40,7 @@ mod running;
 mod socket;
 
 pub use self::client::{Client, ClientBuilder};
-pub use self::running::{Running, Update};
+pub use self::running::{RunningSurvey, Update};
 
 // Compiles the example of README.md.
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use httptime::LocalInstant;
-use httptime::net::{now, tie};
+use httptime::net::{cross_timestamp, now};
 use httptime::session::{Action, ConnectionId, Event};
 use httptime::survey::{Sessions, Survey};
 use tokio::task::yield_now;
@@ -34,7 +34,7 @@ use crate::socket::{Socket, SocketOptions};
 ///
 /// Ask for the next event soon: a request that is due meanwhile is late, and rescheduled.
 #[must_use = "it does nothing unless polled"]
-pub struct Running {
+pub struct RunningSurvey {
     sessions: Sessions,
     connections: Vec<Connection>,
     lookups: Vec<(usize, Lookup)>,
@@ -63,7 +63,7 @@ enum Connection {
     Open(Socket),
 }
 
-impl Running {
+impl RunningSurvey {
     pub(crate) fn new(sessions: Sessions, options: SocketOptions, resolver: Resolver) -> Self {
         Self {
             connections: (0..sessions.connections()).map(|_| Connection::Closed).collect(),
@@ -91,7 +91,7 @@ impl Running {
     /// The result. Ends at once every session that is not done; what was measured counts.
     #[must_use]
     pub fn finish(self) -> Survey {
-        self.sessions.finish(tie())
+        self.sessions.finish(cross_timestamp())
     }
 
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Option<Update>> {
@@ -162,7 +162,7 @@ impl Running {
         let mut is_blocked = false;
         for conn in (0..self.connections.len()).map(ConnectionId::from_index) {
             is_ready |= self.poll_connection(conn, cx);
-            is_blocked |= self.sessions.waits_to_write(conn);
+            is_blocked |= self.sessions.is_waiting_to_write(conn);
         }
         if !is_ready {
             ready!(self.poll_timer(until, precise, is_blocked, cx));
@@ -252,7 +252,7 @@ impl Running {
     }
 }
 
-impl Stream for Running {
+impl Stream for RunningSurvey {
     type Item = Update;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
@@ -260,7 +260,7 @@ impl Stream for Running {
     }
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for RunningSurvey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("sessions", &self.sessions).finish_non_exhaustive()
     }

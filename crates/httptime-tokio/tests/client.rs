@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_core::Stream;
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::session::Event;
 use httptime::{Config, Error, Measurement, Offset};
 use httptime_testserver::{
     Behaviour, BlackHole, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions,
 };
-use httptime_tokio::{Client, ClientBuilder, Running, Update};
+use httptime_tokio::{Client, ClientBuilder, RunningSurvey, Update};
 use tokio::time::{sleep, timeout};
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
@@ -51,7 +51,7 @@ impl Schedule for Steady {
     }
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         let due = view.progress().last_sent().map(|last| last.saturating_add(self.0));
@@ -78,7 +78,10 @@ fn assert_holds(measurement: &Measurement) {
     assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
     assert!(error < halved, "error {error:?}, not {halved:?}: {measurement:?}");
     assert!(measurement.observations() >= 4, "{measurement:?}");
-    assert!(matches!(measurement.ended(), Ended::Requests | Ended::Duration), "{measurement:?}");
+    assert!(
+        matches!(measurement.end_reason(), EndReason::Requests | EndReason::Duration),
+        "{measurement:?}"
+    );
 }
 
 /// Waits until the condition is true.
@@ -169,7 +172,7 @@ async fn a_server_that_refuses_for_a_second_is_measured_on_when_it_is_back() -> 
     let (measurement, back) = tokio::join!(client.measure(), away);
     let measurement = measurement?;
     assert!(back.requests() > 0, "{measurement:?}");
-    assert!(!matches!(measurement.ended(), Ended::Lost(_)), "{measurement:?}");
+    assert!(!matches!(measurement.end_reason(), EndReason::Lost(_)), "{measurement:?}");
     assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
     Ok(())
 }
@@ -347,7 +350,7 @@ async fn other_tasks_run_while_the_instant_of_a_request_is_awaited() -> Result<(
 }
 
 /// The next event, and the number of polls until it.
-async fn counted(running: &mut Running) -> (Option<Update>, usize) {
+async fn counted(running: &mut RunningSurvey) -> (Option<Update>, usize) {
     let mut polls = 0;
     let update = poll_fn(|cx| {
         polls += 1;

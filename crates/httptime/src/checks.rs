@@ -159,7 +159,7 @@ impl Checks {
         if !is_apart && !matches!(scheduled, Scheduled::Nothing) && !self.is_time(view) {
             return None;
         }
-        if progress.outstanding() > 0 {
+        if progress.scheduled_in_flight() > 0 {
             let (_, left) = self.sides()[1];
             let after = self.check(Side::After, progress, from, is_apart)?;
             let is_soon = after.at.saturating_since(from) < QUARTER_SECOND;
@@ -295,7 +295,7 @@ mod tests {
     use crate::estimate::{Estimator, Midpoint};
     use crate::observation::{Exchange, Observation};
     use crate::server::Lag;
-    use crate::time::{ClockTie, NANOS_PER_SECOND, Offset, Timestamp};
+    use crate::time::{CrossTimestamp, NANOS_PER_SECOND, Offset, Timestamp};
 
     fn at(micros: i64) -> LocalInstant {
         LocalInstant::from_nanos(micros * 1_000)
@@ -304,17 +304,19 @@ mod tests {
     /// A server whose second begins 400 ms after ours, 10 ms away; answers around its flips leave a round trip.
     fn known() -> (Progress, Midpoint) {
         let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
-        let tie = ClockTie::new(at(0), wall, Duration::ZERO);
-        let (mut progress, mut estimator) = (Progress::new(tie, 300), Midpoint::default());
+        let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
+        let (mut progress, mut estimator) =
+            (Progress::new(cross_timestamp, 300), Midpoint::default());
         for sent in [0, 394_000, 1_396_000] {
             let (sent, stamped) = (at(sent), at(sent + 5_000));
-            let server = tie.wall_at(stamped).saturating_add(Offset::from_nanos(-400_000_000));
+            let server =
+                cross_timestamp.wall_at(stamped).saturating_add(Offset::from_nanos(-400_000_000));
             let date =
                 Timestamp::from_unix_seconds(server.as_unix_nanos().div_euclid(NANOS_PER_SECOND));
             let received = sent.saturating_add(Duration::from_millis(10));
             let exchange = Exchange::from_parts_unchecked(sent, received, date.expect("in range"));
             let lag = Lag::stated(Duration::ZERO);
-            let observation = Observation::new(tie, &exchange, lag).expect("in order");
+            let observation = Observation::new(cross_timestamp, &exchange, lag).expect("in order");
             progress.sent(sent);
             progress.absorb(&observation).expect("consistent");
             estimator.absorb(&observation);

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::measurement::Measurement;
 use crate::method::Method;
-use crate::net::{Canceller, Driver, Resolver, SocketOptions, tie};
+use crate::net::{Canceller, Driver, Resolver, SocketOptions, cross_timestamp};
 use crate::progress::Progress;
 use crate::session::{Event, Session};
 use crate::survey::{Survey, Targets, TargetsBuilder};
@@ -224,11 +224,11 @@ impl Client {
         mut watch: impl FnMut(Update<'_>),
     ) -> Survey {
         let sockets = SocketOptions {
-            kernel_timestamps: self.config.timestamping().asks_kernel(),
+            kernel_timestamps: self.config.timestamping().should_ask_kernel(),
             ..self.sockets.clone()
         };
         let sessions = match self.targets.clone().with_config(self.config.clone()) {
-            Ok(targets) => targets.sessions(tie()),
+            Ok(targets) => targets.sessions(cross_timestamp()),
             Err(error) => return Survey::failed(self.urls().cloned(), &self.config, &error),
         };
         let driver = Driver::new(sessions, &sockets, &self.resolver, canceller);
@@ -236,7 +236,7 @@ impl Client {
             note(server, &event);
             watch(Update { server, event: &event, session: &sessions.sessions()[server] });
         });
-        sessions.finish(tie())
+        sessions.finish(cross_timestamp())
     }
 }
 

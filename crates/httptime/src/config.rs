@@ -96,7 +96,7 @@ impl Config {
     /// expectation that is wrong costs a request or two. Only the [`adaptive`](crate::schedule::Adaptive) schedule makes use of
     /// it.
     #[must_use]
-    pub fn expecting(mut self, interval: Interval) -> Self {
+    pub fn with_expected(mut self, interval: Interval) -> Self {
         self.expected = Some(interval);
         self
     }

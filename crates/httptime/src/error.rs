@@ -196,7 +196,7 @@ pub enum Error {
     },
     /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
     #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", readable(*by))]
-    ClockOrigin {
+    ClockMismatch {
         /// What shows it.
         what: &'static str,
         /// By how much.
@@ -254,7 +254,7 @@ pub enum Error {
     /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and it did not give both of
     /// a response's.
     #[error("the kernel did not say when the request left and the response came")]
-    NotStamped,
+    NoKernelTimestamps,
     /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
     #[error("nothing was measured")]
     NothingMeasured,
@@ -313,7 +313,7 @@ impl Error {
             Self::DateWentBack { .. } => "date_went_back",
             Self::Inconsistent { .. } => "inconsistent",
             Self::ClockStepped { .. } => "clock_stepped",
-            Self::ClockOrigin { .. } => "clock_origin",
+            Self::ClockMismatch { .. } => "clock_mismatch",
             Self::ProxyRefused { .. } => "proxy_refused",
             Self::ProxyCredentials => "proxy_credentials",
             Self::NoMajority { .. } => "no_majority",
@@ -321,7 +321,7 @@ impl Error {
             Self::AllFailed { .. } => "all_failed",
             Self::ReceivedBeforeSent { .. } => "received_before_sent",
             Self::Cancelled => "cancelled",
-            Self::NotStamped => "not_stamped",
+            Self::NoKernelTimestamps => "no_kernel_timestamps",
             Self::NothingMeasured => "nothing_measured",
         }
     }

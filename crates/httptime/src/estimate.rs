@@ -173,7 +173,7 @@ mod tests {
     use crate::error::Error;
     use crate::observation::Exchange;
     use crate::server::Lag;
-    use crate::time::{ClockTie, LocalInstant, Timestamp};
+    use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
     #[test]
     fn an_estimate_is_shown_with_its_unit_and_to_the_digits_asked_for() {
@@ -197,7 +197,7 @@ mod tests {
             let mut estimator = kind.build();
             assert_eq!(estimator.estimate(), None, "{kind:?}");
             for wall in [i64::MIN, 0, i64::MAX] {
-                let tie = ClockTie::new(
+                let cross_timestamp = CrossTimestamp::new(
                     LocalInstant::from_nanos(0),
                     Timestamp::from_unix_nanos(wall),
                     Duration::ZERO,
@@ -211,7 +211,8 @@ mod tests {
                             date,
                         );
                         let lag = Lag::stated(Duration::ZERO);
-                        let observation = Observation::new(tie, &exchange, lag).expect("in order");
+                        let observation =
+                            Observation::new(cross_timestamp, &exchange, lag).expect("in order");
                         estimator.absorb(&observation);
                         assert!(estimator.estimate().is_some(), "{kind:?}");
                         assert!(estimator.aim().is_some(), "{kind:?}");

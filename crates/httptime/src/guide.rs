@@ -30,18 +30,18 @@
 //! use std::time::Duration;
 //!
 //! use httptime::Next;
-//! use httptime::{ClockTie, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
+//! use httptime::{CrossTimestamp, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
 //!
 //! # struct Reply { status: u16, headers: Vec<(&'static str, &'static [u8])> }
 //! # let mut now = LocalInstant::from_nanos(0);
 //! # let wall = Timestamp::from_unix_nanos(1_795_771_800_500_000_000);
-//! # let tie = |now: LocalInstant| ClockTie::new(now, wall, Duration::ZERO);
+//! # let cross_timestamp = |now: LocalInstant| CrossTimestamp::new(now, wall, Duration::ZERO);
 //! # let head = |_: &str| Reply {
 //! #     status: 204,
 //! #     headers: vec![("server", b"nginx"), ("date", b"Fri, 27 Nov 2026 09:30:38 GMT")],
 //! # };
 //! let config = Config::builder().requests(1).build()?;
-//! let mut measure = Measure::new(&config, tie(now));
+//! let mut measure = Measure::new(&config, cross_timestamp(now));
 //! while let Next::SendAt(at) = measure.next(now) {
 //!     now = now.max(at); // wait until then
 //!     let sent = now; // read the clock
@@ -51,7 +51,7 @@
 //!     let headers = reply.headers.iter().map(|(name, value)| (*name, *value));
 //!     measure.absorb(&Exchange::from_headers(sent, now, reply.status, headers)?)?;
 //! }
-//! let measurement = measure.finish(ClockTie::new(now, wall.saturating_add(Duration::from_millis(3).into()), Duration::ZERO))?;
+//! let measurement = measure.finish(CrossTimestamp::new(now, wall.saturating_add(Duration::from_millis(3).into()), Duration::ZERO))?;
 //! assert!(measurement.bounds().width() < Duration::from_millis(1100));
 //! # Ok::<(), Error>(())
 //! ```

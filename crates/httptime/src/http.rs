@@ -27,7 +27,7 @@
 //! assert_eq!(head.status(), 301);
 //! assert_eq!(Some(head.date()?), Timestamp::from_unix_seconds(1_795_426_632));
 //! assert_eq!(head.server(), Some("nginx/1.22.1"));
-//! assert!(head.persistent());
+//! assert!(head.is_persistent());
 //! assert!(!reader.has_leftover());
 //! # Ok::<(), httptime::Error>(())
 //! ```

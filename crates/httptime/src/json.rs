@@ -116,7 +116,7 @@ impl Serialize for Measurement {
             bounds_seconds: self.bounds(),
             requests: self.requests(),
             checks: self.checks(),
-            date_advanced: self.date_advanced(),
+            date_advanced: self.has_date_advanced(),
             method: self.method(),
             elapsed_seconds: Seconds(self.elapsed()),
             rtt_min_seconds: Seconds(self.round_trip_min()),
@@ -145,7 +145,7 @@ mod surveys {
     use serde::{Serialize, Serializer};
 
     use crate::error::Error;
-    use crate::measurement::{Ended, Measurement};
+    use crate::measurement::{EndReason, Measurement};
     use crate::method::Method;
     use crate::survey::{ServerReport, Survey};
     use crate::time::{Interval, Offset};
@@ -178,8 +178,8 @@ mod surveys {
                 requests: measured.map(Measurement::requests),
                 method: measured.and_then(Measurement::method),
                 server: measured.and_then(Measurement::server),
-                error: match self.result().map(Measurement::ended) {
-                    Err(error) | Ok(Ended::Lost(error)) => Some(error),
+                error: match self.result().map(Measurement::end_reason) {
+                    Err(error) | Ok(EndReason::Lost(error)) => Some(error),
                     Ok(_) => None,
                 },
             };
@@ -223,10 +223,10 @@ mod tests {
 
     use super::*;
     use crate::estimate::EstimatorKind;
-    use crate::measurement::Ended;
+    use crate::measurement::EndReason;
     use crate::schedule::{Profile, ScheduleKind};
     use crate::server::Lag;
-    use crate::time::{ClockTie, LocalInstant, Timestamp};
+    use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
     use crate::{Family, Timestamping};
 
     fn measurement() -> Measurement {
@@ -244,16 +244,16 @@ mod tests {
             received_by_kernel: 17,
             started,
             at: started.saturating_add(Duration::from_nanos(9_994_779_887)),
-            begun: ClockTie::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
+            begun: CrossTimestamp::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_nanos(28_733),
             assumptions: Assumptions {
-                lag: Lag::of_maker("nginx"),
+                lag: Lag::from_server_header("nginx"),
                 drift_ppm: 100,
                 min_servers: 1,
             },
             server: Some("nginx (demo)".into()),
             method: Some(Method::Head),
-            ended: Ended::Enough,
+            end_reason: EndReason::Enough,
         }
     }
 

@@ -86,11 +86,11 @@ pub use crate::error::{Error, IoError, Phase};
 pub use crate::family::Family;
 pub use crate::limits::Limits;
 pub use crate::measure::{Measure, Next};
-pub use crate::measurement::{Assumptions, Ended, Measurement};
+pub use crate::measurement::{Assumptions, EndReason, Measurement};
 pub use crate::method::Method;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
-pub use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
+pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
 pub use crate::timestamping::Timestamping;
 pub use crate::url::Url;
 

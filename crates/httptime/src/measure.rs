@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
 use crate::evidence::drift;
 use crate::limits::Limits;
-use crate::measurement::{Assumptions, Ended, Measurement};
+use crate::measurement::{Assumptions, EndReason, Measurement};
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
 use crate::schedule::{Plan, Schedule, View};
 use crate::server::Lag;
-use crate::time::{ClockTie, LocalInstant, Offset, Timestamp};
+use crate::time::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 
 /// What the driver is to do next.
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum Next {
 ///          ┌───────────── next(earliest) ──▶ SendAt │ AwaitReply │ Done
 ///  driver ─┼─ sent(at) ──▶
 ///          ├─ absorb(exchange) ──▶           or lost(error)
-///          └─ finish(tie) ──▶ Measurement
+///          └─ finish(cross_timestamp) ──▶ Measurement
 /// ```
 ///
 /// It knows nothing of connections: a [`session`](crate::session) does, and has one of these inside. Use it alone where
@@ -60,7 +60,7 @@ pub struct Measure {
     failure: Option<Error>,
     /// Why no connection could be opened, until a request succeeds.
     away: Option<Error>,
-    ended: Option<Ended>,
+    end_reason: Option<EndReason>,
     /// What proved that there is nothing to be measured.
     failed: Option<Error>,
 }
@@ -81,13 +81,13 @@ struct Dates {
 }
 
 impl Measure {
-    /// A measurement that begins now, with the local clocks as `tie` has them.
+    /// A measurement that begins now, with the local clocks as `cross_timestamp` has them.
     #[must_use]
-    pub fn new(config: &Config, tie: ClockTie) -> Self {
+    pub fn new(config: &Config, cross_timestamp: CrossTimestamp) -> Self {
         let schedule = config.new_schedule();
         Self {
             config: config.clone(),
-            progress: Progress::new(tie, config.drift_ppm()),
+            progress: Progress::new(cross_timestamp, config.drift_ppm()),
             estimator: config.new_estimator(),
             dates: None,
             server: String::with_capacity(SERVER_CAPACITY),
@@ -105,7 +105,7 @@ impl Measure {
             sharing: 0,
             failure: None,
             away: None,
-            ended: None,
+            end_reason: None,
             failed: None,
         }
     }
@@ -122,24 +122,24 @@ impl Measure {
             self.missed += 1;
         }
         self.planned = None;
-        let is_waiting = self.progress.under_way() > 0;
-        if self.ended.is_none() {
+        let is_waiting = self.progress.in_flight() > 0;
+        if self.end_reason.is_none() {
             match self.plan(earliest) {
                 Ok(Some(planned)) => {
                     self.planned = Some(planned);
                     return Next::SendAt(planned.due);
                 }
                 Ok(None) => return Next::AwaitReply,
-                Err(ended) => self.ended = Some(ended),
+                Err(end_reason) => self.end_reason = Some(end_reason),
             }
         }
         if is_waiting { Next::AwaitReply } else { Next::Done }
     }
 
     /// The next request: a check, where it is time for one, or what the schedule wants; `None` to wait for a response.
-    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, Ended> {
+    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, EndReason> {
         if self.progress.requests() >= self.config.limits().requests() {
-            return Err(Ended::Requests);
+            return Err(EndReason::Requests);
         }
         let check = |this: &Self, scheduled| {
             let check = this.plan_check(earliest, scheduled)?;
@@ -153,41 +153,46 @@ impl Measure {
             Ok(Some(due)) => {
                 check(self, Scheduled::At(due)).unwrap_or(Planned { due, check: None })
             }
-            Err(ended) => {
-                let is_early = matches!(ended, Ended::Target | Ended::Enough);
+            Err(end_reason) => {
+                let is_early = matches!(end_reason, EndReason::Target | EndReason::Enough);
                 if is_early && self.checks.are_enough() {
-                    return Err(ended);
+                    return Err(end_reason);
                 }
                 match check(self, Scheduled::Nothing) {
                     Some(planned) => planned,
-                    None if self.progress.under_way() > 0 => return Ok(None),
+                    None if self.progress.in_flight() > 0 => return Ok(None),
                     // Too much is unknown for a check: the schedule gets the requests that were set aside.
-                    None if matches!(ended, Ended::Requests) && self.checks.left() > 0 => {
+                    None if matches!(end_reason, EndReason::Requests) && self.checks.left() > 0 => {
                         self.checks = Checks::none();
                         return self.plan(earliest);
                     }
-                    None => return Err(ended),
+                    None => return Err(end_reason),
                 }
             }
         };
         let first = self.progress.first_sent().unwrap_or(planned.due);
         if planned.due.saturating_since(first) > self.config.limits().duration() {
-            return Err(Ended::Duration);
+            return Err(EndReason::Duration);
         }
         Ok(Some(planned))
     }
 
     /// When the schedule wants a request to leave, with the checks set aside. As long as the `Date` was not seen to advance, the
     /// last request leaves no earlier than it must have: nothing is corrected by a result without that.
-    fn plan_scheduled(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
+    fn plan_scheduled(
+        &mut self,
+        earliest: LocalInstant,
+    ) -> Result<Option<LocalInstant>, EndReason> {
         let Some(advanced) = self.must_have_advanced().filter(|advanced| *advanced > earliest)
         else {
             return self.ask_schedule(earliest);
         };
         let is_last = self.progress.requests() + 1 >= self.config.limits().requests();
         match self.ask_schedule(if is_last { advanced } else { earliest }) {
-            Err(Ended::Target | Ended::Enough) if self.checks.are_enough() => Ok(Some(advanced)),
-            Err(Ended::Duration) => Ok(Some(advanced)),
+            Err(EndReason::Target | EndReason::Enough) if self.checks.are_enough() => {
+                Ok(Some(advanced))
+            }
+            Err(EndReason::Duration) => Ok(Some(advanced)),
             planned => planned,
         }
     }
@@ -200,26 +205,26 @@ impl Measure {
         (spent <= self.config.limits().duration()).then_some(at)
     }
 
-    fn ask_schedule(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, Ended> {
+    fn ask_schedule(&mut self, earliest: LocalInstant) -> Result<Option<LocalInstant>, EndReason> {
         let limits = self.scheduled_limits();
         if self.progress.requests() >= limits.requests() {
-            return Err(Ended::Requests);
+            return Err(EndReason::Requests);
         }
         if limits.target().is_some_and(|target| self.is_within(target)) {
-            return Err(Ended::Target);
+            return Err(EndReason::Target);
         }
         let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits)
-            .expecting(self.config.expected());
+            .with_expected(self.config.expected());
         match self.schedule.plan(&view) {
             Plan::SendAt(at) => {
                 let first = self.progress.first_sent().unwrap_or(at);
                 if at.saturating_since(first) > limits.duration() {
-                    return Err(Ended::Duration);
+                    return Err(EndReason::Duration);
                 }
                 Ok(Some(at))
             }
             Plan::AwaitReply => Ok(None),
-            Plan::Enough => Err(Ended::Enough),
+            Plan::Enough => Err(EndReason::Enough),
         }
     }
 
@@ -252,7 +257,7 @@ impl Measure {
     /// A request has left: its first byte was handed to the system no earlier than `at`.
     ///
     /// An instant before the cross-timestamp of the beginning is of another clock: it ends the measurement with
-    /// [`ClockOrigin`](Error::ClockOrigin).
+    /// [`ClockMismatch`](Error::ClockMismatch).
     pub fn sent(&mut self, at: LocalInstant) {
         self.missed = 0;
         match self.planned.take().and_then(|planned| planned.check) {
@@ -282,7 +287,7 @@ impl Measure {
         }
         let limits = self.config.limits();
         let view = View::new(now, &self.progress, self.estimator.as_ref(), limits)
-            .expecting(self.config.expected());
+            .with_expected(self.config.expected());
         due < now && self.schedule.is_missed(&view, now.saturating_since(due))
     }
 
@@ -293,7 +298,7 @@ impl Measure {
     /// [`Cached`](Error::Cached), [`DateBeforeFloor`](Error::DateBeforeFloor),
     /// [`DateFrozen`](Error::DateFrozen), [`DateWentBack`](Error::DateWentBack),
     /// [`Inconsistent`](Error::Inconsistent), [`ReceivedBeforeSent`](Error::ReceivedBeforeSent),
-    /// [`ClockOrigin`](Error::ClockOrigin). Then [`next`](Self::next) says [`Done`](Next::Done), and every later call gives the
+    /// [`ClockMismatch`](Error::ClockMismatch). Then [`next`](Self::next) says [`Done`](Next::Done), and every later call gives the
     /// same error.
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.alive()?;
@@ -302,7 +307,8 @@ impl Measure {
 
     fn take_in(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.after_the_beginning(exchange.sent())?;
-        let observation = Observation::new(self.progress.tie(), exchange, self.lag(exchange))?;
+        let observation =
+            Observation::new(self.progress.cross_timestamp(), exchange, self.lag(exchange))?;
         let date = exchange.date();
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
@@ -354,7 +360,7 @@ impl Measure {
             self.failure = Some(error);
             return Ok(());
         }
-        self.sharing = self.progress.under_way();
+        self.sharing = self.progress.in_flight();
         self.count_failure(error)
     }
 
@@ -396,14 +402,14 @@ impl Measure {
         self.progress.lost_check();
     }
 
-    /// For what the driver knows of its connections: [`Progress::reopens`].
+    /// For what the driver knows of its connections: [`Progress::set_reopening`].
     pub(crate) fn progress_mut(&mut self) -> &mut Progress {
         &mut self.progress
     }
 
     /// The time is over, whatever is still under way.
     pub(crate) fn expire(&mut self) {
-        self.ended.get_or_insert(Ended::Duration);
+        self.end_reason.get_or_insert(EndReason::Duration);
     }
 
     fn count_failure(&mut self, error: Error) -> Result<(), Error> {
@@ -413,7 +419,7 @@ impl Measure {
         } else if self.progress.observations() == 0 {
             return Err(self.fail(error));
         } else {
-            self.ended = Some(Ended::Lost(error));
+            self.end_reason = Some(EndReason::Lost(error));
         }
         Ok(())
     }
@@ -421,7 +427,7 @@ impl Measure {
     /// What ended the measurement for good without a result, if something did: what [`finish`](Self::finish) will give, or its
     /// [`cause`](Self::cause).
     #[must_use]
-    pub const fn failed(&self) -> Option<&Error> {
+    pub const fn failure(&self) -> Option<&Error> {
         self.failed.as_ref()
     }
 
@@ -442,22 +448,25 @@ impl Measure {
 
     /// An instant of the same clock as the first cross-timestamp comes after it.
     fn after_the_beginning(&self, at: LocalInstant) -> Result<(), Error> {
-        let begun = self.progress.tie();
+        let begun = self.progress.cross_timestamp();
         let late = begun.instant().saturating_sub(begun.uncertainty());
         if at < late {
             let what = "the first cross-timestamp is later than a request";
-            return Err(Error::ClockOrigin { what, by: begun.instant().saturating_since(at) });
+            return Err(Error::ClockMismatch { what, by: begun.instant().saturating_since(at) });
         }
         Ok(())
     }
 
     /// And the last cross-timestamp comes after the last request and answer.
-    fn before_the_end(&self, tie: ClockTie) -> Result<(), Error> {
+    fn before_the_end(&self, cross_timestamp: CrossTimestamp) -> Result<(), Error> {
         let latest = self.progress.last_sent().max(self.progress.at());
-        let early = tie.instant().saturating_add(tie.uncertainty());
+        let early = cross_timestamp.instant().saturating_add(cross_timestamp.uncertainty());
         if let Some(latest) = latest.filter(|latest| early < *latest) {
             let what = "the last cross-timestamp is earlier than a request or answer";
-            return Err(Error::ClockOrigin { what, by: latest.saturating_since(tie.instant()) });
+            return Err(Error::ClockMismatch {
+                what,
+                by: latest.saturating_since(cross_timestamp.instant()),
+            });
         }
         Ok(())
     }
@@ -480,24 +489,24 @@ impl Measure {
         Some(estimate.within(bounds))
     }
 
-    /// Why the measurement failed that ended with `error`, with the local clocks at the end as `tie` has them.
+    /// Why the measurement failed that ended with `error`, with the local clocks at the end as `cross_timestamp` has them.
     ///
     /// While a machine sleeps its monotonic clock stands still and the server's goes on, so dates from before and after
     /// contradict each other. The wall clock, which jumps when the machine wakes, shows that it was not the server.
     #[must_use]
-    pub fn cause(&self, error: Error, tie: ClockTie) -> Error {
+    pub fn cause(&self, error: Error, cross_timestamp: CrossTimestamp) -> Error {
         match error {
-            Error::Inconsistent { .. } => self.moved(tie).err().unwrap_or(error),
+            Error::Inconsistent { .. } => self.moved(cross_timestamp).err().unwrap_or(error),
             _ => error,
         }
     }
 
     /// How far the wall clock has moved against the monotonic one since the beginning, and how well that is known.
-    fn moved(&self, tie: ClockTie) -> Result<(Offset, Duration), Error> {
-        let begun = self.progress.tie();
-        let elapsed = tie.instant().saturating_since(begun.instant());
-        let uncertainty = begun.uncertainty().saturating_add(tie.uncertainty());
-        let by = begun.stepped_by(tie);
+    fn moved(&self, cross_timestamp: CrossTimestamp) -> Result<(Offset, Duration), Error> {
+        let begun = self.progress.cross_timestamp();
+        let elapsed = cross_timestamp.instant().saturating_since(begun.instant());
+        let uncertainty = begun.uncertainty().saturating_add(cross_timestamp.uncertainty());
+        let by = begun.stepped_by(cross_timestamp);
         let allowed = drift(elapsed, self.config.drift_ppm()).saturating_add(uncertainty.into());
         if Offset::from(by.abs()) > allowed {
             return Err(Error::ClockStepped { by });
@@ -505,22 +514,22 @@ impl Measure {
         Ok((by, uncertainty))
     }
 
-    /// The result, with the local clocks at the end as `tie` has them.
+    /// The result, with the local clocks at the end as `cross_timestamp` has them.
     ///
     /// # Errors
     /// What ended the measurement for good, if something did, or its [`cause`](Self::cause).
-    /// [`ClockOrigin`](Error::ClockOrigin) when `tie` is older than the last request or answer, and
+    /// [`ClockMismatch`](Error::ClockMismatch) when `cross_timestamp` is older than the last request or answer, and
     /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning. When nothing was measured, what
     /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none. What the server was lost with,
     /// when that was before its `Date` was seen to advance.
-    pub fn finish(self, tie: ClockTie) -> Result<Measurement, Error> {
+    pub fn finish(self, cross_timestamp: CrossTimestamp) -> Result<Measurement, Error> {
         if let Some(error) = self.failed.clone() {
-            return Err(self.cause(error, tie));
+            return Err(self.cause(error, cross_timestamp));
         }
-        self.before_the_end(tie)?;
-        let (moved, uncertainty) = self.moved(tie)?;
+        self.before_the_end(cross_timestamp)?;
+        let (moved, uncertainty) = self.moved(cross_timestamp)?;
         let progress = &self.progress;
-        let begun = progress.tie();
+        let begun = progress.cross_timestamp();
         let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
         let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
             return Err(missing);
@@ -532,16 +541,16 @@ impl Measure {
         };
         // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
         // A request lost shortly before the time is over proves no loss of the server.
-        let ended = match (self.ended, self.away, self.failure) {
-            (None | Some(Ended::Duration), Some(error), _) | (None, None, Some(error)) => {
-                Ended::Lost(error)
+        let end_reason = match (self.end_reason, self.away, self.failure) {
+            (None | Some(EndReason::Duration), Some(error), _) | (None, None, Some(error)) => {
+                EndReason::Lost(error)
             }
-            (ended, ..) => ended.unwrap_or(Ended::Duration),
+            (end_reason, ..) => end_reason.unwrap_or(EndReason::Duration),
         };
         let date_advanced = self.dates.is_some_and(|dates| dates.first != dates.latest);
-        match &ended {
+        match &end_reason {
             // A `Date` that stands still looks like this: a server that hangs does both.
-            Ended::Lost(error) if !date_advanced => return Err(error.clone()),
+            EndReason::Lost(error) if !date_advanced => return Err(error.clone()),
             _ => {}
         }
         Ok(Measurement {
@@ -560,7 +569,7 @@ impl Measure {
             assumptions: Assumptions { lag, drift_ppm: self.config.drift_ppm(), min_servers: 1 },
             server: (!self.server.is_empty()).then_some(self.server),
             method: None,
-            ended,
+            end_reason,
         })
     }
 
@@ -601,9 +610,9 @@ mod tests {
         LocalInstant::from_nanos(millis * 1_000_000)
     }
 
-    fn tie(millis: i64) -> ClockTie {
+    fn cross_timestamp(millis: i64) -> CrossTimestamp {
         let wall = WALL.saturating_add(Offset::from_nanos(millis * 1_000_000));
-        ClockTie::new(at(millis), wall, Duration::ZERO)
+        CrossTimestamp::new(at(millis), wall, Duration::ZERO)
     }
 
     fn date(seconds: i64) -> Timestamp {
@@ -611,7 +620,7 @@ mod tests {
     }
 
     fn started() -> Measure {
-        Measure::new(&Config::default(), tie(0))
+        Measure::new(&Config::default(), cross_timestamp(0))
     }
 
     /// A request at `millis` that takes 10 ms and says `seconds`.
@@ -625,7 +634,11 @@ mod tests {
         for step in [-2, 2, 3_600_000] {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
-            let stepped = ClockTie::new(at(5_000), tie(5_000 + step).wall(), Duration::ZERO);
+            let stepped = CrossTimestamp::new(
+                at(5_000),
+                cross_timestamp(5_000 + step).wall(),
+                Duration::ZERO,
+            );
             let by = Offset::from_nanos(step * 1_000_000);
             assert_eq!(measure.finish(stepped), Err(Error::ClockStepped { by }));
         }
@@ -640,11 +653,11 @@ mod tests {
         // A second of the monotonic clock, and seven of the server's.
         let contradiction = exchange(&mut measure, 1_000, 45).expect_err("six seconds too many");
         assert_eq!(contradiction.kind(), "inconsistent");
-        let slept = ClockTie::new(at(1_010), tie(7_010).wall(), Duration::ZERO);
+        let slept = CrossTimestamp::new(at(1_010), cross_timestamp(7_010).wall(), Duration::ZERO);
         let by = Offset::from_nanos(6_000_000_000);
-        let cause = |error: &Error, tie| measure.cause(error.clone(), tie);
+        let cause = |error: &Error, cross_timestamp| measure.cause(error.clone(), cross_timestamp);
         assert_eq!(cause(&contradiction, slept), Error::ClockStepped { by });
-        assert_eq!(cause(&contradiction, tie(1_010)), contradiction);
+        assert_eq!(cause(&contradiction, cross_timestamp(1_010)), contradiction);
         // What has nothing to do with time is what it was.
         assert_eq!(cause(&Error::ProxyCredentials, slept), Error::ProxyCredentials);
         Ok(())
@@ -655,9 +668,9 @@ mod tests {
         let bounds = |nanos: i64| {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
-            let wall = tie(5_000).wall().saturating_add(Offset::from_nanos(nanos));
-            let tie = ClockTie::new(at(5_000), wall, Duration::from_nanos(7));
-            Ok::<_, Error>(measure.finish(tie)?.bounds())
+            let wall = cross_timestamp(5_000).wall().saturating_add(Offset::from_nanos(nanos));
+            let cross_timestamp = CrossTimestamp::new(at(5_000), wall, Duration::from_nanos(7));
+            Ok::<_, Error>(measure.finish(cross_timestamp)?.bounds())
         };
         assert_eq!(bounds(-1_000)?, bounds(0)?.widened(Duration::from_nanos(1_000)));
         Ok(())
@@ -667,15 +680,16 @@ mod tests {
     fn ties_of_which_nothing_is_known_prove_nothing() -> Result<(), Error> {
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
-        let tie = ClockTie::new(at(5_000), tie(5_000).wall(), Duration::MAX);
-        assert_eq!(measure.finish(tie)?.bounds().upper(), Offset::from_nanos(i64::MAX));
+        let cross_timestamp =
+            CrossTimestamp::new(at(5_000), cross_timestamp(5_000).wall(), Duration::MAX);
+        assert_eq!(measure.finish(cross_timestamp)?.bounds().upper(), Offset::from_nanos(i64::MAX));
         Ok(())
     }
 
     /// A server whose second begins at `flip_ms` of each local one and that answers at once: what a measurement of it sends, and
     /// whether it sees the `Date` advance.
     fn advances(config: &Config, flip_ms: i64) -> Result<(Vec<i64>, bool), Error> {
-        let mut measure = Measure::new(config, tie(0));
+        let mut measure = Measure::new(config, cross_timestamp(0));
         let (mut now, mut sent) = (0, Vec::new());
         while let Next::SendAt(due) = measure.next(at(now)) {
             now = (due.as_nanos() + 999_999).div_euclid(1_000_000);
@@ -685,7 +699,7 @@ mod tests {
             measure.absorb(&Exchange::from_parts_unchecked(at(now), at(now + 1), date))?;
             now += 1;
         }
-        Ok((sent, measure.finish(tie(now))?.date_advanced()))
+        Ok((sent, measure.finish(cross_timestamp(now))?.has_date_advanced()))
     }
 
     #[test]
@@ -704,7 +718,7 @@ mod tests {
                     assert!(advanced, "{schedule} {requests} {target:?} {flip_ms}: {sent:?}");
                     let expected = Interval::between(Offset::ZERO, Offset::from_nanos(MS));
                     let expected = expected.widened(Duration::from_millis(40));
-                    let (sent, advanced) = advances(&config.expecting(expected), flip_ms)?;
+                    let (sent, advanced) = advances(&config.with_expected(expected), flip_ms)?;
                     assert!(advanced, "expected, {schedule} {requests} {flip_ms}: {sent:?}");
                 }
             }
@@ -737,7 +751,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_an_error() {
-        assert_eq!(started().finish(tie(1)), Err(Error::NothingMeasured));
+        assert_eq!(started().finish(cross_timestamp(1)), Err(Error::NothingMeasured));
     }
 
     #[test]
@@ -760,11 +774,11 @@ mod tests {
         measure.absorb(
             &Exchange::from_parts_unchecked(at(0), at(10), date(38))
                 .with_server("nginx")
-                .with_lag(Lag::of_maker("nginx")),
+                .with_lag(Lag::from_server_header("nginx")),
         )?;
         measure.sent(at(20));
         measure.absorb(&Exchange::from_parts_unchecked(at(20), at(30), date(38)))?;
-        let measurement = measure.finish(tie(30))?;
+        let measurement = measure.finish(cross_timestamp(30))?;
         assert_eq!(measurement.assumptions().lag(), UNKNOWN_LAG);
         assert_eq!(measurement.server(), Some("nginx"));
         Ok(())
@@ -809,7 +823,10 @@ mod tests {
             measure.lost(false, broken())?;
         }
         assert_eq!(measure.next(at(1_040)), Next::Done);
-        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(
+            measure.finish(cross_timestamp(1_040))?.end_reason(),
+            &EndReason::Lost(broken())
+        );
         Ok(())
     }
 
@@ -829,7 +846,10 @@ mod tests {
             }
         }
         assert_eq!(measure.next(at(1_000)), Next::Done);
-        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(
+            measure.finish(cross_timestamp(1_040))?.end_reason(),
+            &EndReason::Lost(broken())
+        );
         Ok(())
     }
 
@@ -845,7 +865,7 @@ mod tests {
                 measure.sent(at(400));
                 measure.lost(true, broken())?;
             }
-            assert_eq!(measure.finish(tie(500)), Err(broken()), "{lost} lost");
+            assert_eq!(measure.finish(cross_timestamp(500)), Err(broken()), "{lost} lost");
         }
         Ok(())
     }
@@ -866,16 +886,16 @@ mod tests {
         };
         let mut back = away()?;
         exchange(&mut back, 1_100, 39)?;
-        assert_eq!(back.finish(tie(2_000))?.ended(), &Ended::Duration);
+        assert_eq!(back.finish(cross_timestamp(2_000))?.end_reason(), &EndReason::Duration);
         let mut unlucky = started();
         exchange(&mut unlucky, 0, 38)?;
         unlucky.sent(at(1_000));
         unlucky.lost(true, refused())?;
         assert_eq!(unlucky.next(at(60_000)), Next::Done);
-        assert_eq!(unlucky.finish(tie(60_000))?.ended(), &Ended::Duration);
+        assert_eq!(unlucky.finish(cross_timestamp(60_000))?.end_reason(), &EndReason::Duration);
         let mut gone = away()?;
         assert_eq!(gone.next(at(60_000)), Next::Done);
-        assert_eq!(gone.finish(tie(60_000))?.ended(), &Ended::Lost(refused()));
+        assert_eq!(gone.finish(cross_timestamp(60_000))?.end_reason(), &EndReason::Lost(refused()));
         Ok(())
     }
 
@@ -885,13 +905,13 @@ mod tests {
         let mut measure = started();
         for _ in 0..2 {
             measure.sent(at(0));
-            measure.discard(Error::NotStamped)?;
+            measure.discard(Error::NoKernelTimestamps)?;
         }
         exchange(&mut measure, 20, 38)?;
         let mut hopeless = started();
-        hopeless.discard(Error::NotStamped)?;
-        hopeless.discard(Error::NotStamped)?;
-        assert_eq!(hopeless.discard(Error::NotStamped), Err(Error::NotStamped));
+        hopeless.discard(Error::NoKernelTimestamps)?;
+        hopeless.discard(Error::NoKernelTimestamps)?;
+        assert_eq!(hopeless.discard(Error::NoKernelTimestamps), Err(Error::NoKernelTimestamps));
         Ok(())
     }
 
@@ -913,7 +933,7 @@ mod tests {
             .lag(Duration::ZERO)
             .estimator(crate::estimate::EstimatorKind::LastDate)
             .build()?;
-        let mut measure = Measure::new(&config, tie(0));
+        let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
         exchange(&mut measure, 980, 39)?;
         let bounds = measure.progress().bounds().expect("observations");
@@ -951,12 +971,15 @@ mod tests {
         for ((sent, received), millis) in stamps.into_iter().zip([0, 20, 40]) {
             measure.sent(at(millis));
             let exchange = Exchange::from_parts_unchecked(at(millis), at(millis + 10), date(38))
-                .with_kernel_times(sent.then(|| at(millis + 1)), received.then(|| at(millis + 9)));
+                .with_kernel_timestamps(
+                    sent.then(|| at(millis + 1)),
+                    received.then(|| at(millis + 9)),
+                );
             let observation = measure.absorb(&exchange)?;
             let ends = (at(millis + i64::from(sent)), at(millis + 10 - i64::from(received)));
             assert_eq!((observation.sent(), observation.received()), ends);
         }
-        let measurement = measure.finish(tie(50))?;
+        let measurement = measure.finish(cross_timestamp(50))?;
         assert_eq!((measurement.sent_by_kernel(), measurement.received_by_kernel()), (2, 1));
         Ok(())
     }
@@ -968,10 +991,13 @@ mod tests {
         exchange(&mut measure, 0, 38)?;
         exchange(&mut measure, 980, 39)?;
         measure.lost(false, broken())?;
-        assert_eq!(measure.finish(tie(1_040))?.ended(), &Ended::Lost(broken()));
+        assert_eq!(
+            measure.finish(cross_timestamp(1_040))?.end_reason(),
+            &EndReason::Lost(broken())
+        );
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
-        assert_eq!(measure.finish(tie(40))?.ended(), &Ended::Duration);
+        assert_eq!(measure.finish(cross_timestamp(40))?.end_reason(), &EndReason::Duration);
         Ok(())
     }
 
@@ -979,20 +1005,20 @@ mod tests {
     fn one_finished_early_without_an_answer_of_use_says_what_was_wrong_with_the_last() {
         let mut measure = started();
         measure.sent(at(0));
-        assert_eq!(measure.discard(Error::NotStamped), Ok(()));
-        assert_eq!(measure.finish(tie(40)), Err(Error::NotStamped));
+        assert_eq!(measure.discard(Error::NoKernelTimestamps), Ok(()));
+        assert_eq!(measure.finish(cross_timestamp(40)), Err(Error::NoKernelTimestamps));
     }
 
     #[test]
     fn limits_end_it_once_nothing_is_under_way() -> Result<(), Error> {
         let config = Config::builder().requests(2).build()?;
-        let mut measure = Measure::new(&config, tie(0));
+        let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
         measure.sent(at(20));
         assert_eq!(measure.next(at(20)), Next::AwaitReply);
         measure.lost(true, Error::Closed { received: 0 })?;
         assert_eq!(measure.next(at(20)), Next::Done);
-        assert_eq!(measure.finish(tie(30))?.ended(), &Ended::Requests);
+        assert_eq!(measure.finish(cross_timestamp(30))?.end_reason(), &EndReason::Requests);
         Ok(())
     }
 
@@ -1020,10 +1046,10 @@ mod tests {
             let error = measure.absorb(&bad).expect_err(kind);
             assert_eq!(error.kind(), kind);
             assert_eq!(measure.next(at(4_020)), Next::Done, "{kind}");
-            assert_eq!((measure.estimate(), measure.failed()), (None, Some(&error)), "{kind}");
+            assert_eq!((measure.estimate(), measure.failure()), (None, Some(&error)), "{kind}");
             let good = Exchange::from_parts_unchecked(at(4_001), at(3_011), date(41));
             assert_eq!(measure.absorb(&good), Err(error.clone()), "{kind}: for good");
-            assert_eq!(measure.finish(tie(4_020)), Err(error), "{kind}");
+            assert_eq!(measure.finish(cross_timestamp(4_020)), Err(error), "{kind}");
         }
         Ok(())
     }
@@ -1037,22 +1063,25 @@ mod tests {
         assert_eq!(measure.lost(true, broken()), Err(broken()));
         assert_eq!(measure.next(at(10)), Next::Done);
         assert_eq!(exchange(&mut measure, 1, 38), Err(broken()));
-        assert_eq!(measure.finish(tie(20)), Err(broken()));
+        assert_eq!(measure.finish(cross_timestamp(20)), Err(broken()));
     }
 
     #[test]
     fn a_cross_timestamp_of_another_clock_is_an_error_at_either_end() -> Result<(), Error> {
         // The process's clock reads seconds, CLOCK_MONOTONIC hours.
         let hours = 5_075_000;
-        let mut begun = Measure::new(&Config::default(), tie(hours));
+        let mut begun = Measure::new(&Config::default(), cross_timestamp(hours));
         let error = exchange(&mut begun, 0, 38).expect_err("sent hours before it began");
-        assert_eq!(error.kind(), "clock_origin");
+        assert_eq!(error.kind(), "clock_mismatch");
         assert_eq!(begun.next(at(20)), Next::Done);
-        assert_eq!(begun.finish(tie(hours)).map_err(|e| e.kind()), Err("clock_origin"));
+        assert_eq!(
+            begun.finish(cross_timestamp(hours)).map_err(|e| e.kind()),
+            Err("clock_mismatch")
+        );
 
-        let mut begun = Measure::new(&Config::default(), tie(0));
+        let mut begun = Measure::new(&Config::default(), cross_timestamp(0));
         exchange(&mut begun, hours, hours / 1_000 + 38)?;
-        assert_eq!(begun.finish(tie(20)).map_err(|e| e.kind()), Err("clock_origin"));
+        assert_eq!(begun.finish(cross_timestamp(20)).map_err(|e| e.kind()), Err("clock_mismatch"));
         Ok(())
     }
 
@@ -1072,9 +1101,9 @@ mod tests {
     #[test]
     fn a_measurement_is_shown_in_one_line() -> Result<(), Error> {
         let config = Config::builder().lag(Duration::ZERO).build()?;
-        let mut measure = Measure::new(&config, tie(0));
+        let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
-        let shown = format!("{:.3}", measure.finish(tie(10))?);
+        let shown = format!("{:.3}", measure.finish(cross_timestamp(10))?);
         assert_eq!(shown, "+38.495 s, stddev 0.343 s, bounds [+37.990, +39.000]");
         Ok(())
     }

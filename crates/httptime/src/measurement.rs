@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::method::Method;
 use crate::server::{Lag, LagSource};
-use crate::time::{ClockTie, Interval, LocalInstant, Offset, Timestamp};
+use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
 
 /// What the bounds of a measurement take for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Assumptions {
 /// Why a measurement ended.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum EndReason {
     /// The standard deviation asked for was reached.
     Target,
     /// The schedule saw nothing more to gain.
@@ -66,7 +66,7 @@ pub enum Ended {
     Lost(Error),
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Target => f.write_str("target reached"),
@@ -93,13 +93,13 @@ pub struct Measurement {
     pub(crate) started: LocalInstant,
     pub(crate) at: LocalInstant,
     /// How the local clocks stood at the beginning.
-    pub(crate) begun: ClockTie,
+    pub(crate) begun: CrossTimestamp,
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
     pub(crate) server: Option<String>,
     /// `None` where a driver that is not a session's sent the requests, and for servers that were asked by different ones.
     pub(crate) method: Option<Method>,
-    pub(crate) ended: Ended,
+    pub(crate) end_reason: EndReason,
 }
 
 impl Measurement {
@@ -149,7 +149,7 @@ impl Measurement {
     /// Whether the `Date` was seen to advance. If not, it may come from a clock that stands still or from a cache: nothing is to
     /// be corrected by it.
     #[must_use]
-    pub const fn date_advanced(&self) -> bool {
+    pub const fn has_date_advanced(&self) -> bool {
         self.date_advanced
     }
 
@@ -224,8 +224,8 @@ impl Measurement {
 
     /// Why no more requests were sent.
     #[must_use]
-    pub const fn ended(&self) -> &Ended {
-        &self.ended
+    pub const fn end_reason(&self) -> &EndReason {
+        &self.end_reason
     }
 }
 

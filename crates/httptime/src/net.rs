@@ -9,7 +9,7 @@ mod socket;
 mod timestamps;
 
 pub use self::cancel::{Canceller, DropGuard};
-pub use self::clock::{now, tie};
+pub use self::clock::{cross_timestamp, now};
 pub use self::timestamps::SocketTimestamps;
 
 pub(crate) use self::driver::Driver;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::http::ResponseHead;
-use crate::server::{Lag, Marks, Response};
-use crate::time::{ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp};
+use crate::server::{HeadMarks, Lag, Response};
+use crate::time::{CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp};
 
 /// One HTTP request and the head of its response, as whoever moved the bytes saw them.
 ///
-/// Made [`of`](Self::of) a head that [`http`](crate::http) has read, or [from the header fields](Self::from_headers) that another
+/// Made by [`from_head`](Self::from_head) from a head that [`http`](crate::http) has read, or [from the header fields](Self::from_headers) that another
 /// HTTP library gives, so that no `Age`, second `Date` or status is forgotten that makes the `Date` worthless:
 ///
 /// ```
@@ -43,7 +43,7 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// Those of [`ResponseHead::date`]. An `Age` is no error here: what takes the exchange in refuses it.
-    pub fn of(
+    pub fn from_head(
         sent: LocalInstant,
         received: LocalInstant,
         head: &ResponseHead<'a>,
@@ -57,14 +57,14 @@ impl<'a> Exchange<'a> {
     /// library has sorted by name cost accuracy, fields in an arbitrary order can make the bounds wrong.
     ///
     /// # Errors
-    /// Those of [`ResponseHead::from_fields`] and of [`of`](Self::of).
+    /// Those of [`ResponseHead::from_fields`] and of [`from_head`](Self::from_head).
     pub fn from_headers(
         sent: LocalInstant,
         received: LocalInstant,
         status: u16,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, Error> {
-        Self::of(sent, received, &ResponseHead::from_fields(status, headers)?)
+        Self::from_head(sent, received, &ResponseHead::from_fields(status, headers)?)
     }
 
     /// The request's first byte left no earlier than `sent`, the `Date` had come by `received`, and it said `date`. Of nothing else in
@@ -105,7 +105,7 @@ impl<'a> Exchange<'a> {
 
     /// The head of the response had these marks.
     #[must_use]
-    pub const fn with_marks(mut self, marks: Marks) -> Self {
+    pub const fn with_marks(mut self, marks: HeadMarks) -> Self {
         self.response.marks = marks;
         self
     }
@@ -120,7 +120,7 @@ impl<'a> Exchange<'a> {
     /// The response was not the first one on its connection, and the connection goes to the server and not to a proxy. Otherwise it is
     /// taken for the first.
     #[must_use]
-    pub const fn on_kept_connection(mut self) -> Self {
+    pub const fn on_reused_connection(mut self) -> Self {
         self.response.is_kept = true;
         self
     }
@@ -128,7 +128,7 @@ impl<'a> Exchange<'a> {
     /// The path of the request ends without a file name extension, from which Apache guesses the type of a response that it passes on
     /// (and looks then as if it had made the `Date`). Otherwise it is taken for one with such an extension.
     #[must_use]
-    pub const fn asked_without_extension(mut self) -> Self {
+    pub const fn without_file_extension(mut self) -> Self {
         self.response.is_without_extension = true;
         self
     }
@@ -144,7 +144,7 @@ impl<'a> Exchange<'a> {
     /// The kernel saw the request leave at `sent` and the response come at `received`, where it says so; the times before
     /// were those of the process. What is later and what is earlier counts.
     #[must_use]
-    pub fn with_kernel_times(
+    pub fn with_kernel_timestamps(
         mut self,
         sent: Option<LocalInstant>,
         received: Option<LocalInstant>,
@@ -240,12 +240,16 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Reduces an exchange, with the local wall clock as `tie` has it and a server late by no more than `lag`.
+    /// Reduces an exchange, with the local wall clock as `cross_timestamp` has it and a server late by no more than `lag`.
     ///
     /// # Errors
     /// [`Error::Cached`] for a stored response (an `Age` above zero, or a cache that says that it had the response and does not say
     /// for how long); [`Error::ReceivedBeforeSent`] when the times run backwards.
-    pub fn new(tie: ClockTie, exchange: &Exchange<'_>, lag: Lag) -> Result<Self, Error> {
+    pub fn new(
+        cross_timestamp: CrossTimestamp,
+        exchange: &Exchange<'_>,
+        lag: Lag,
+    ) -> Result<Self, Error> {
         exchange.must_be_fresh()?;
         let Exchange { sent, received, date, .. } = *exchange;
         if received < sent {
@@ -256,8 +260,8 @@ impl Observation {
             received,
             handover: sent.saturating_since(exchange.handed_over),
             date,
-            lower: Offset::between(tie.wall_at(received), date),
-            upper: Offset::between(tie.wall_at(sent), date)
+            lower: Offset::between(cross_timestamp.wall_at(received), date),
+            upper: Offset::between(cross_timestamp.wall_at(sent), date)
                 .saturating_add(Offset::from_nanos(NANOS_PER_SECOND)),
             lag,
         })
@@ -332,10 +336,10 @@ mod tests {
     fn a_stored_response_proves_nothing_to_an_estimator_either() {
         let at = LocalInstant::from_nanos;
         let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
-        let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+        let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
         let age = Duration::from_secs(3599);
         let exchange = Exchange::from_parts_unchecked(at(0), at(10), wall).with_age(Some(age));
-        let observed = Observation::new(tie, &exchange, exchange.lag());
+        let observed = Observation::new(cross_timestamp, &exchange, exchange.lag());
         assert_eq!(observed, Err(Error::Cached { age: Some(age) }));
     }
 

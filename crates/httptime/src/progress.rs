@@ -8,15 +8,15 @@ use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
 use crate::server::{Lag, SMALL_LAG};
 use crate::time::{
-    ClockTie, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos, f64_to_nanos,
-    nanos_to_duration,
+    CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos,
+    f64_to_nanos, nanos_to_duration,
 };
 
 /// What a measurement has sent and learnt so far: what a [`Schedule`](crate::schedule::Schedule) decides from, and
 /// what a program can show while it waits.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    tie: ClockTie,
+    cross_timestamp: CrossTimestamp,
     drift_ppm: u32,
     requests: u32,
     checks: u32,
@@ -54,13 +54,13 @@ struct Known {
 }
 
 impl Progress {
-    /// Of a measurement that begins with the local clocks as `tie` has them, and allows for `drift_ppm` between the clocks.
+    /// Of a measurement that begins with the local clocks as `cross_timestamp` has them, and allows for `drift_ppm` between the clocks.
     ///
     /// [`Measure`](crate::Measure) keeps one; make your own to test a [`Schedule`](crate::schedule::Schedule).
     #[must_use]
-    pub const fn new(tie: ClockTie, drift_ppm: u32) -> Self {
+    pub const fn new(cross_timestamp: CrossTimestamp, drift_ppm: u32) -> Self {
         Self {
-            tie,
+            cross_timestamp,
             drift_ppm,
             requests: 0,
             checks: 0,
@@ -78,8 +78,8 @@ impl Progress {
 
     /// How the local clocks stood at the beginning.
     #[must_use]
-    pub const fn tie(&self) -> ClockTie {
-        self.tie
+    pub const fn cross_timestamp(&self) -> CrossTimestamp {
+        self.cross_timestamp
     }
 
     /// Requests sent, answered or not.
@@ -102,13 +102,13 @@ impl Progress {
 
     /// Requests under way that the schedule asked for.
     #[must_use]
-    pub const fn outstanding(&self) -> u32 {
+    pub const fn scheduled_in_flight(&self) -> u32 {
         self.outstanding
     }
 
     /// Requests under way, a check included.
     #[must_use]
-    pub const fn under_way(&self) -> u32 {
+    pub const fn in_flight(&self) -> u32 {
         self.outstanding + self.check_sent.is_some() as u32
     }
 
@@ -151,7 +151,7 @@ impl Progress {
     /// clocks that come apart by no more than [`TYPICAL_DRIFT_PPM`]. When a lag that changes, or more drift, makes
     /// observations contradict each other, the width of the contradiction.
     #[must_use]
-    pub fn unknown(&self) -> Option<Interval> {
+    pub fn remaining_uncertainty(&self) -> Option<Interval> {
         Some(self.known?.remaining.evidence().hull())
     }
 
@@ -242,12 +242,12 @@ impl Progress {
 
     /// Each request needs a new connection: opening one `takes` so long, and up to so many `sockets` are in use at once,
     /// those that are opening included.
-    pub fn reopens(&mut self, takes: Duration, sockets: u32) {
+    pub fn set_reopening(&mut self, takes: Duration, sockets: u32) {
         self.reopening = Some(Reopening { takes, sockets });
     }
 
     /// Connections stay open.
-    pub fn keeps_open(&mut self) {
+    pub fn clear_reopening(&mut self) {
         self.reopening = None;
     }
 
@@ -272,13 +272,13 @@ impl Progress {
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
         let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
             .saturating_add(f64_to_nanos(self.handovers.trips().median()));
-        self.second_begins(offset.saturating_add(Offset::from_nanos(way)), earliest)
+        self.next_server_second(offset.saturating_add(Offset::from_nanos(way)), earliest)
     }
 
     /// When a second of the server begins, at or after `earliest`, if the offset is `offset`.
     #[must_use]
-    pub fn second_begins(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
-        let server = self.tie.wall_at(earliest).saturating_add(offset).as_unix_nanos();
+    pub fn next_server_second(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
+        let server = self.cross_timestamp.wall_at(earliest).saturating_add(offset).as_unix_nanos();
         let wait = (NANOS_PER_SECOND - server.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
     }
@@ -387,14 +387,15 @@ mod tests {
 
     fn progress(round_trip_ns: i64) -> Progress {
         let wall = Timestamp::from_unix_nanos(5_250_000_000);
-        let tie = ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
-        let mut progress = Progress::new(tie, 100);
+        let cross_timestamp =
+            CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+        let mut progress = Progress::new(cross_timestamp, 100);
         let (sent, received) =
             (LocalInstant::from_nanos(0), LocalInstant::from_nanos(round_trip_ns));
         let date = Timestamp::from_unix_seconds(5).expect("in range");
         let exchange = Exchange::from_parts_unchecked(sent, received, date);
-        let observation =
-            Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order");
+        let observation = Observation::new(cross_timestamp, &exchange, Lag::stated(Duration::ZERO))
+            .expect("in order");
         progress.absorb(&observation).expect("consistent");
         progress
     }
@@ -427,9 +428,10 @@ mod tests {
                 at(handed_over + 80_000_000),
                 Timestamp::from_unix_nanos(5_000_000_000),
             )
-            .with_kernel_times(Some(at(handed_over + took)), None);
+            .with_kernel_timestamps(Some(at(handed_over + took)), None);
             let lag = Lag::stated(Duration::ZERO);
-            let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
+            let observation =
+                Observation::new(progress.cross_timestamp(), &exchange, lag).expect("in order");
             progress.absorb(&observation).expect("consistent");
         }
         let with = progress.aim(Offset::ZERO, at(30_000_000));
@@ -454,7 +456,8 @@ mod tests {
                 Timestamp::from_unix_seconds(wall).expect("in range"),
             );
             let lag = Lag::stated(Duration::ZERO);
-            let observation = Observation::new(progress.tie(), &exchange, lag).expect("in order");
+            let observation =
+                Observation::new(progress.cross_timestamp(), &exchange, lag).expect("in order");
             progress.absorb(&observation).expect("consistent");
             progress.round_trip_median().expect("observed")
         };

@@ -69,7 +69,7 @@ impl<'a> View<'a> {
 
     /// The same, with the offset expected in this interval.
     #[must_use]
-    pub const fn expecting(self, expected: Option<Interval>) -> Self {
+    pub const fn with_expected(self, expected: Option<Interval>) -> Self {
         Self { expected, ..self }
     }
 
@@ -122,7 +122,7 @@ impl<'a> View<'a> {
 /// use httptime::Progress;
 /// use httptime::schedule::{Plan, Schedule, View};
 /// use httptime::server::Lag;
-/// use httptime::{ClockTie, Config, Exchange, LocalInstant, Observation, Timestamp};
+/// use httptime::{CrossTimestamp, Config, Exchange, LocalInstant, Observation, Timestamp};
 ///
 /// /// One request a second, and the next only once the last is answered.
 /// #[derive(Debug)]
@@ -134,7 +134,7 @@ impl<'a> View<'a> {
 ///     }
 ///
 ///     fn plan(&mut self, view: &View<'_>) -> Plan {
-///         if view.progress().outstanding() > 0 {
+///         if view.progress().scheduled_in_flight() > 0 {
 ///             return Plan::AwaitReply;
 ///         }
 ///         let next = view.progress().last_sent().map(|last| last.saturating_add(Duration::from_secs(1)));
@@ -144,9 +144,9 @@ impl<'a> View<'a> {
 ///
 /// let at = |millis: i64| LocalInstant::from_nanos(millis * 1_000_000);
 /// let wall = Timestamp::from_unix_seconds(1_795_392_000).unwrap();
-/// let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+/// let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
 /// let (config, mut estimator) = (Config::default(), Midpoint::default());
-/// let mut progress = Progress::new(tie, config.drift_ppm());
+/// let mut progress = Progress::new(cross_timestamp, config.drift_ppm());
 ///
 /// let plan = EverySecond.plan(&View::new(at(7), &progress, &estimator, config.limits()));
 /// assert_eq!(plan, Plan::SendAt(at(7)));
@@ -156,7 +156,7 @@ impl<'a> View<'a> {
 /// assert_eq!(plan, Plan::AwaitReply);
 ///
 /// let exchange = Exchange::from_parts_unchecked(at(7), at(17), wall);
-/// let observation = Observation::new(tie, &exchange, Lag::stated(Duration::ZERO))?;
+/// let observation = Observation::new(cross_timestamp, &exchange, Lag::stated(Duration::ZERO))?;
 /// progress.absorb(&observation)?;
 /// estimator.absorb(&observation);
 /// let plan = EverySecond.plan(&View::new(at(17), &progress, &estimator, config.limits()));

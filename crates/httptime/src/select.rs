@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::evidence::{Evidence, drift};
-use crate::measurement::{Assumptions, Ended, Measurement};
+use crate::measurement::{Assumptions, EndReason, Measurement};
 use crate::time::{Interval, Offset, f64_to_nanos, nanos_to_duration, nanos_to_f64};
 
 /// How many servers must answer and agree for an answer of several to count.
@@ -140,7 +140,7 @@ fn majority(intervals: &[Interval]) -> Option<Interval> {
 /// by the uncertainties of both cross-timestamps.
 ///
 /// # Errors
-/// As [`select`]; [`Error::ClockOrigin`] when the measurements were not made with one clock, or it was set in between.
+/// As [`select`]; [`Error::ClockMismatch`] when the measurements were not made with one clock, or it was set in between.
 pub fn combine(
     measurements: &[&Measurement],
     quorum: Quorum,
@@ -195,7 +195,7 @@ pub fn combine(
         assumptions,
         server: None,
         method: common(survivors().map(Measurement::method)),
-        ended: Ended::Enough,
+        end_reason: EndReason::Enough,
     };
     Ok((measurement, selection.survivors))
 }
@@ -215,7 +215,7 @@ fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
     let by = one_begun.stepped_by(other_begun).abs();
     if Offset::from(by) > drift(between, drift_ppm).saturating_add(uncertainty.into()) {
         let what = "the wall clocks of two measurements differ";
-        return Err(Error::ClockOrigin { what, by });
+        return Err(Error::ClockMismatch { what, by });
     }
     Ok(())
 }
@@ -246,7 +246,7 @@ mod tests {
     use crate::config::Config;
     use crate::measure::Measure;
     use crate::observation::Exchange;
-    use crate::time::{ClockTie, LocalInstant, Timestamp};
+    use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
     fn select_all(intervals: &[Interval]) -> Result<Selection, Error> {
         select(intervals, Quorum::majority_of(intervals.len()))
@@ -384,14 +384,15 @@ mod tests {
         let wall = |millis: i64| {
             Timestamp::from_unix_nanos(1_795_392_000_000_000_000 + millis * 1_000_000)
         };
-        let tie = |millis| ClockTie::new(at(millis), wall(millis + wall_ahead_ms), Duration::ZERO);
-        let mut measure = Measure::new(&Config::default(), tie(sent_ms));
+        let cross_timestamp =
+            |millis| CrossTimestamp::new(at(millis), wall(millis + wall_ahead_ms), Duration::ZERO);
+        let mut measure = Measure::new(&Config::default(), cross_timestamp(sent_ms));
         measure.sent(at(sent_ms));
         let date = wall((sent_ms + wall_ahead_ms) / 1_000 * 1_000);
         measure
             .absorb(&Exchange::from_parts_unchecked(at(sent_ms), at(sent_ms + 10), date))
             .expect("consistent");
-        measure.finish(tie(sent_ms + 20)).expect("measured")
+        measure.finish(cross_timestamp(sent_ms + 20)).expect("measured")
     }
 
     #[test]
@@ -402,7 +403,7 @@ mod tests {
         let first = measured(1_000, 0);
         assert_eq!(kind(&first, &measured(11_000, 0)), Ok(()));
         // Set by four milliseconds meanwhile, where the drift allows three; or of another process.
-        assert_eq!(kind(&first, &measured(11_000, 4)), Err("clock_origin"));
-        assert_eq!(kind(&first, &measured(11_000, 5_075_000)), Err("clock_origin"));
+        assert_eq!(kind(&first, &measured(11_000, 4)), Err("clock_mismatch"));
+        assert_eq!(kind(&first, &measured(11_000, 5_075_000)), Err("clock_mismatch"));
     }
 }

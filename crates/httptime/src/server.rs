@@ -10,7 +10,7 @@
 //!      a `Date` that it passes on is sorted in front of `Server`;
 //!    - Apache sets the `Content-Type` of its own response after `Connection`, and that of an origin before, except where it guesses
 //!      the type from a file name extension
-//!      ([`Exchange::asked_without_extension`](crate::Exchange::asked_without_extension));
+//!      ([`Exchange::without_file_extension`](crate::Exchange::without_file_extension));
 //!    - of Apache and lighttpd, a request that they answer by themselves shows it
 //!      ([`Exchange::answered_by_front`](crate::Exchange::answered_by_front)).
 //!
@@ -27,9 +27,9 @@ use std::time::Duration;
 mod marks;
 mod products;
 
-pub use self::marks::Marks;
+pub use self::marks::HeadMarks;
 
-pub(crate) use self::marks::MarksReader;
+pub(crate) use self::marks::HeadMarksReader;
 use self::marks::Order;
 use self::products::{Maker, Product};
 
@@ -53,12 +53,12 @@ pub enum LagSource {
     Product(&'static str),
     /// The response has the name of this product, but the order of its fields shows that the product did not make the `Date`, or
     /// that a proxy has sorted the fields: [`UNKNOWN_LAG`].
-    PassedOn(&'static str),
+    Forwarded(&'static str),
     /// The response has the name of this product, which can pass on the `Date` of another server, and nothing shows whether it did:
     /// [`UNKNOWN_LAG`].
-    MayPassOn(&'static str),
+    MayBeForwarded(&'static str),
     /// Several `Server` fields: [`UNKNOWN_LAG`].
-    SeveralServers,
+    SeveralServerFields,
     /// The software is unknown or does not name itself: [`UNKNOWN_LAG`].
     Unknown,
 }
@@ -68,7 +68,7 @@ impl LagSource {
     /// allowance.
     #[must_use]
     pub fn is_provable(self) -> bool {
-        matches!(self, Self::MayPassOn(product)
+        matches!(self, Self::MayBeForwarded(product)
         if Product::of(product).is_some_and(|product| {
             matches!(product.maker, Maker::ByRequest | Maker::ByTypeOrRequest)
         }))
@@ -80,11 +80,13 @@ impl fmt::Display for LagSource {
         match self {
             Self::Stated => f.write_str("stated"),
             Self::Product(product) => write!(f, "product {product}"),
-            Self::PassedOn(product) => write!(f, "{product} passed on a Date that it did not make"),
-            Self::MayPassOn(product) => {
+            Self::Forwarded(product) => {
+                write!(f, "{product} passed on a Date that it did not make")
+            }
+            Self::MayBeForwarded(product) => {
                 write!(f, "{product} can pass on the Date of another server")
             }
-            Self::SeveralServers => f.write_str("several Server fields"),
+            Self::SeveralServerFields => f.write_str("several Server fields"),
             Self::Unknown => f.write_str("unknown software"),
         }
     }
@@ -117,12 +119,12 @@ impl Lag {
     /// ```
     /// use httptime::server::{Lag, LagSource};
     ///
-    /// let lag = Lag::of_maker("nginx/1.22.1");
+    /// let lag = Lag::from_server_header("nginx/1.22.1");
     /// assert_eq!((lag.allowance().as_millis(), lag.source()), (1, LagSource::Product("nginx")));
-    /// assert_eq!(Lag::of_maker("cloudflare"), Lag::unknown());
+    /// assert_eq!(Lag::from_server_header("cloudflare"), Lag::unknown());
     /// ```
     #[must_use]
-    pub fn of_maker(server: &str) -> Self {
+    pub fn from_server_header(server: &str) -> Self {
         Product::of(server).map_or(Self::unknown(), |product| Self::of_product(product, false))
     }
 
@@ -175,7 +177,7 @@ impl Lag {
     pub(crate) fn of_response(response: &Response<'_>) -> Self {
         let Response { server, marks, .. } = *response;
         let lag = match (marks.has_several_servers(), server.and_then(Product::of)) {
-            (true, _) => Self::without_maker(LagSource::SeveralServers),
+            (true, _) => Self::without_maker(LagSource::SeveralServerFields),
             (false, None) => Self::unknown(),
             (false, Some(product)) => match maker(product, response) {
                 Ok(()) => Self::of_product(product, response.is_kept && marks.vias() == 0),
@@ -211,7 +213,7 @@ impl fmt::Display for Lag {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Response<'a> {
     pub(crate) server: Option<&'a str>,
-    pub(crate) marks: Marks,
+    pub(crate) marks: HeadMarks,
     pub(crate) age: Option<Duration>,
     /// Not the first response of its connection.
     pub(crate) is_kept: bool,
@@ -225,7 +227,7 @@ impl Response<'_> {
     /// One of which nothing is known.
     pub(crate) const UNKNOWN: Self = Self {
         server: None,
-        marks: Marks::from_bits(0),
+        marks: HeadMarks::from_bits(0),
         age: None,
         is_kept: false,
         is_by_front: false,
@@ -262,8 +264,10 @@ fn maker(product: &'static Product, response: &Response<'_>) -> Result<(), LagSo
     match product.maker {
         Maker::Itself => Ok(()),
         Maker::ByOrder(own) if order >= own => Ok(()),
-        Maker::ByOrder(_) if order == Order::Unknown => Err(LagSource::MayPassOn(product.name)),
-        Maker::ByOrder(_) => Err(LagSource::PassedOn(product.name)),
+        Maker::ByOrder(_) if order == Order::Unknown => {
+            Err(LagSource::MayBeForwarded(product.name))
+        }
+        Maker::ByOrder(_) => Err(LagSource::Forwarded(product.name)),
         // A proxy on the way may have answered, or the server itself may have passed the request on and say so.
         Maker::ByRequest | Maker::ByTypeOrRequest if response.is_by_front && is_direct => Ok(()),
         Maker::ByTypeOrRequest
@@ -272,7 +276,7 @@ fn maker(product: &'static Product, response: &Response<'_>) -> Result<(), LagSo
             Ok(())
         }
         Maker::ByRequest | Maker::ByTypeOrRequest | Maker::Unproven => {
-            Err(LagSource::MayPassOn(product.name))
+            Err(LagSource::MayBeForwarded(product.name))
         }
     }
 }

@@ -45,7 +45,7 @@ mod times;
 pub use self::event::Event;
 pub use self::layer::{Layer, Plain};
 pub use self::target::Target;
-pub use self::times::{Arrival, KernelTimes};
+pub use self::times::{Arrival, KernelTimestamps};
 
 use self::backoff::Backoff;
 use self::connection::{Connection, Opening, Outcome, Received};
@@ -62,7 +62,7 @@ use crate::measurement::Measurement;
 use crate::method::Method;
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
-use crate::time::{ClockTie, LocalInstant};
+use crate::time::{CrossTimestamp, LocalInstant};
 use crate::timestamping::Timestamping;
 
 /// A connection of a session. The driver has a socket for each.
@@ -138,12 +138,12 @@ pub enum Action {
 /// use std::time::Duration;
 ///
 /// use httptime::session::{Action, Session, Target};
-/// use httptime::{ClockTie, Config, LocalInstant, Timestamp, Url};
+/// use httptime::{CrossTimestamp, Config, LocalInstant, Timestamp, Url};
 ///
 /// # fn main() -> Result<(), httptime::Error> {
 /// let wall = Timestamp::from_unix_nanos(1_795_771_800_500_000_000);
 /// let mut now = LocalInstant::from_nanos(0);
-/// let begin = ClockTie::new(now, wall, Duration::ZERO);
+/// let begin = CrossTimestamp::new(now, wall, Duration::ZERO);
 /// let target = Target::new(Url::parse("http://192.0.2.1/")?)?;
 /// let mut session = Session::new(target, &Config::default(), begin);
 ///
@@ -218,7 +218,7 @@ impl std::fmt::Debug for LayerFactory {
 impl Session {
     /// The conversation with the server of `target`. `begin`: both local clocks now.
     #[must_use]
-    pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: ClockTie) -> Self {
+    pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: CrossTimestamp) -> Self {
         let target = target.into();
         let new_layer = LayerFactory(Arc::new(|| Box::new(Plain)));
         let connections = vec![Connection::new((new_layer.0)())];
@@ -344,7 +344,7 @@ impl Session {
             },
         };
         if self.is_in_vain(due, deadline) {
-            if self.progress().under_way() > 0 {
+            if self.progress().in_flight() > 0 {
                 return Some(self.wait(None, deadline));
             }
             self.end(Ok(()));
@@ -608,8 +608,8 @@ impl Session {
 
     /// Whether the driver is to report when this connection is [`writable`](Self::writable).
     #[must_use]
-    pub fn waits_to_write(&self, conn: ConnectionId) -> bool {
-        self.slot(conn).is_some_and(|slot| self.connections[slot].waits_to_write())
+    pub fn is_waiting_to_write(&self, conn: ConnectionId) -> bool {
+        self.slot(conn).is_some_and(|slot| self.connections[slot].is_waiting_to_write())
     }
 
     /// The connection takes bytes again.
@@ -758,8 +758,10 @@ impl Session {
     /// Tells the schedule how often requests can leave.
     fn note_turnaround(&mut self) {
         match self.opening_time {
-            Some(took) if !self.is_keeping => self.measure.progress_mut().reopens(took, SOCKETS),
-            _ => self.measure.progress_mut().keeps_open(),
+            Some(took) if !self.is_keeping => {
+                self.measure.progress_mut().set_reopening(took, SOCKETS)
+            }
+            _ => self.measure.progress_mut().clear_reopening(),
         }
     }
 
@@ -778,7 +780,7 @@ impl Session {
     /// A response came without the kernel's times, and only those are wanted. The kernel begins to take timestamps a moment
     /// after it was asked to, so the first one is no reason to give up.
     fn discard(&mut self, now: LocalInstant) {
-        let error = Error::NotStamped;
+        let error = Error::NoKernelTimestamps;
         let retry_at = self.backoff.failed(now);
         self.events.push(Event::Lost { error: error.clone(), retry_at });
         if let Err(error) = self.measure.discard(error) {
@@ -810,7 +812,7 @@ impl Session {
     ///
     /// # Errors
     /// Why the session failed, and those of [`Measure::finish`].
-    pub fn finish(mut self, end: ClockTie) -> Result<Measurement, Error> {
+    pub fn finish(mut self, end: CrossTimestamp) -> Result<Measurement, Error> {
         self.stop();
         match self.state {
             State::Ended(Err(error)) => Err(self.measure.cause(error, end)),
@@ -849,14 +851,14 @@ fn absorb(
     if let Some(refusal) = target.refusal(method, head.status()) {
         return Err(refusal);
     }
-    let mut exchange = Exchange::of(times.sent, times.received, head)?
-        .with_kernel_times(times.departed, times.arrived);
+    let mut exchange = Exchange::from_head(times.sent, times.received, head)?
+        .with_kernel_timestamps(times.departed, times.arrived);
     // A forwarding proxy has connections of its own to the server.
     if !is_first && !target.is_forwarded() {
-        exchange = exchange.on_kept_connection();
+        exchange = exchange.on_reused_connection();
     }
     if !target.has_extension() {
-        exchange = exchange.asked_without_extension();
+        exchange = exchange.without_file_extension();
     }
     if target.is_answered_by_front() && !target.is_forwarded() {
         exchange = exchange.answered_by_front();

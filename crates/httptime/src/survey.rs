@@ -19,7 +19,7 @@ use crate::select::{Quorum, combine};
 use crate::session::{
     Action, Arrival, ConnectionId, Event, MAX_CONNECTIONS, PRECISE_WITHIN, Session, Target,
 };
-use crate::time::{ClockTie, LocalInstant};
+use crate::time::{CrossTimestamp, LocalInstant};
 use crate::url::Url;
 
 /// The conversations with one server or several, as one state machine without I/O.
@@ -29,12 +29,12 @@ use crate::url::Url;
 ///
 /// use httptime::session::Action;
 /// use httptime::survey::Targets;
-/// use httptime::{ClockTie, LocalInstant, Timestamp};
+/// use httptime::{CrossTimestamp, LocalInstant, Timestamp};
 ///
 /// # fn main() -> Result<(), httptime::Error> {
 /// let targets = Targets::builder().servers(["http://192.0.2.1/", "http://192.0.2.2/"]).build()?;
 /// let now = LocalInstant::from_nanos(0);
-/// let begin = ClockTie::new(now, Timestamp::from_unix_nanos(0), Duration::ZERO);
+/// let begin = CrossTimestamp::new(now, Timestamp::from_unix_nanos(0), Duration::ZERO);
 /// let mut sessions = targets.sessions(begin);
 /// let Action::Open { conn, .. } = sessions.poll(now) else { panic!("an address needs no resolver") };
 /// assert_eq!((conn.server(), sessions.quorum().min_servers()), (0, 2));
@@ -59,17 +59,17 @@ impl Sessions {
     pub fn new(
         targets: impl IntoIterator<Item = Arc<Target>>,
         config: &Config,
-        begin: ClockTie,
+        begin: CrossTimestamp,
     ) -> Result<Self, Error> {
         let sessions = targets.into_iter().map(|target| Session::new(target, config, begin));
-        Self::of(sessions.collect(), config)
+        Self::from_sessions(sessions.collect(), config)
     }
 
     /// These sessions, which have `config`.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn of(sessions: Vec<Session>, config: &Config) -> Result<Self, Error> {
+    pub fn from_sessions(sessions: Vec<Session>, config: &Config) -> Result<Self, Error> {
         let quorum = check(sessions.iter().map(Session::target), config)?;
         Ok(Self::numbered(sessions, quorum, config.drift_ppm()))
     }
@@ -159,10 +159,10 @@ impl Sessions {
         self.with(conn, |session| session.sent(conn, count, at));
     }
 
-    /// See [`Session::waits_to_write`].
+    /// See [`Session::is_waiting_to_write`].
     #[must_use]
-    pub fn waits_to_write(&self, conn: ConnectionId) -> bool {
-        self.sessions.get(conn.server()).is_some_and(|session| session.waits_to_write(conn))
+    pub fn is_waiting_to_write(&self, conn: ConnectionId) -> bool {
+        self.sessions.get(conn.server()).is_some_and(|session| session.is_waiting_to_write(conn))
     }
 
     /// See [`Session::writable`].
@@ -198,7 +198,7 @@ impl Sessions {
     /// What became of each server, and what they say together. `end`: both local clocks now. Sessions that are not done are
     /// [stopped](Self::stop).
     #[must_use]
-    pub fn finish(self, end: ClockTie) -> Survey {
+    pub fn finish(self, end: CrossTimestamp) -> Survey {
         let ended = self.sessions.into_iter().map(|session| {
             let url = session.target().url().clone();
             (url, session.finish(end))

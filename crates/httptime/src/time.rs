@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A reading of the local *monotonic* clock: nanoseconds since an origin that only its clock knows.
 ///
 /// Instants of one clock can be compared and subtracted; they say nothing about the date. Wall time is a
-/// [`Timestamp`]; the two are joined by a [`ClockTie`].
+/// [`Timestamp`]; the two are joined by a [`CrossTimestamp`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocalInstant(i64);
 
@@ -324,15 +324,15 @@ impl fmt::Display for Interval {
 }
 
 /// A reading of both local clocks at one moment. It turns instants of the monotonic clock into wall time, and a
-/// second tie made later shows whether the wall clock was stepped in between.
+/// second cross-timestamp made later shows whether the wall clock was stepped in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockTie {
+pub struct CrossTimestamp {
     instant: LocalInstant,
     wall: Timestamp,
     uncertainty: Duration,
 }
 
-impl ClockTie {
+impl CrossTimestamp {
     /// The monotonic clock showed `instant` and the wall clock `wall` at one moment, to within `uncertainty`
     /// (zero in a simulation; the width of the bracket of readings on a real machine).
     #[must_use]
@@ -370,7 +370,7 @@ impl ClockTie {
         LocalInstant(self.instant.0.saturating_add(wall.0.saturating_sub(self.wall.0)))
     }
 
-    /// How far the wall clock of `later` is from where this tie expects it. Anything beyond the drift allowance
+    /// How far the wall clock of `later` is from where this cross-timestamp expects it. Anything beyond the drift allowance
     /// is a step.
     #[must_use]
     pub const fn stepped_by(self, later: Self) -> Offset {
@@ -479,9 +479,9 @@ mod tests {
     }
 
     #[test]
-    fn a_tie_shows_by_how_much_the_wall_clock_was_set() {
-        let before = ClockTie::new(LocalInstant(10), Timestamp(1_000), Duration::ZERO);
-        let after = ClockTie::new(LocalInstant(30), Timestamp(1_120), Duration::ZERO);
+    fn a_cross_timestamp_shows_by_how_much_the_wall_clock_was_set() {
+        let before = CrossTimestamp::new(LocalInstant(10), Timestamp(1_000), Duration::ZERO);
+        let after = CrossTimestamp::new(LocalInstant(30), Timestamp(1_120), Duration::ZERO);
         assert_eq!(before.stepped_by(after), Offset(100));
         assert_eq!(before.wall_at(LocalInstant(5)), Timestamp(995));
         assert_eq!(before.instant_at(Timestamp(995)), LocalInstant(5));

@@ -32,7 +32,7 @@ impl Timestamping {
 
     /// Whether a driver asks the kernel when bytes leave and arrive.
     #[must_use]
-    pub const fn asks_kernel(self) -> bool {
+    pub const fn should_ask_kernel(self) -> bool {
         !matches!(self, Self::User)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::server::UNKNOWN_LAG;
 use httptime::{Client, Error, Measurement, Offset};
 use httptime::{Config, ConfigBuilder};
@@ -104,7 +104,10 @@ fn a_408_answers_no_request_and_another_is_sent() -> Result<(), Error> {
     let server = start(server().script(script));
     let measurement = measure(&server, quick())?;
     assert_eq!(measurement.observations(), measurement.requests() - 1, "{measurement:?}");
-    assert!(matches!(measurement.ended(), Ended::Requests | Ended::Duration), "{measurement:?}");
+    assert!(
+        matches!(measurement.end_reason(), EndReason::Requests | EndReason::Duration),
+        "{measurement:?}"
+    );
     assert_eq!(server.connections(), 2, "what crossed the request is read on no further");
     assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
     let always = start(LoopbackServer::builder().behaviour(Behaviour::Status(408)));

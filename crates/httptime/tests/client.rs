@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::Config;
-use httptime::Ended;
+use httptime::EndReason;
 use httptime::net::Canceller;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::{Client, Error, Measurement, Method, Offset};
@@ -45,7 +45,7 @@ impl Schedule for Steady {
     }
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         let gap = Duration::from_millis(300);
@@ -239,7 +239,7 @@ impl Schedule for Late {
     }
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         Plan::SendAt(view.earliest().saturating_add(Duration::from_secs(1)))
@@ -291,7 +291,7 @@ fn holds(measurement: &Measurement) -> Result<(), String> {
     let right = measurement.bounds().contains(SKEW)
         && error < halved
         && measurement.observations() >= 4
-        && matches!(measurement.ended(), Ended::Requests | Ended::Duration);
+        && matches!(measurement.end_reason(), EndReason::Requests | EndReason::Duration);
     right.then_some(()).ok_or(format!("error {error:?}, not {halved:?}: {measurement:?}"))
 }
 
@@ -374,7 +374,9 @@ fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<()
     let measurement = measure_steadily(&server.url())?;
     assert_eq!(measurement.observations(), 6);
     assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
-    assert!(matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "empty_reply"));
+    assert!(
+        matches!(measurement.end_reason(), EndReason::Lost(error) if error.kind() == "empty_reply")
+    );
     Ok(())
 }
 
@@ -390,7 +392,7 @@ impl Schedule for Volleys {
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
         let at_once = if progress.observations() == 0 { 1 } else { 4 };
-        if progress.outstanding() < at_once {
+        if progress.scheduled_in_flight() < at_once {
             return Plan::SendAt(view.earliest());
         }
         Plan::AwaitReply
@@ -437,7 +439,7 @@ fn a_server_that_is_away_for_a_second_is_measured_on_when_it_is_back() -> Result
         let server = server.start().expect("a port");
         let (measurement, requests) = goes_and_comes_back(server, 5, config)?;
         assert!(requests > 0, "{measurement:?}");
-        assert!(!matches!(measurement.ended(), Ended::Lost(_)), "{measurement:?}");
+        assert!(!matches!(measurement.end_reason(), EndReason::Lost(_)), "{measurement:?}");
         assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
     }
     Ok(())
@@ -459,7 +461,7 @@ fn a_server_that_stays_away_is_given_up_when_the_time_is_over_and_its_loss_named
         let measurement = measuring.join().expect("no panic")?;
         assert!(begun.elapsed() < DURATION + TIMEOUT + Duration::from_secs(1));
         assert!(
-            matches!(measurement.ended(), Ended::Lost(error) if error.kind() == "connection_refused"),
+            matches!(measurement.end_reason(), EndReason::Lost(error) if error.kind() == "connection_refused"),
             "{measurement:?}"
         );
         assert!(measurement.bounds().contains(SKEW), "{measurement:?}");

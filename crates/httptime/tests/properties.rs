@@ -12,7 +12,8 @@ use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::select::{Quorum, combine, select};
 use httptime::{
-    ClockTie, Error, Exchange, Interval, LocalInstant, Measure, Measurement, Offset, Timestamp,
+    CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Measurement, Offset,
+    Timestamp,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -108,14 +109,14 @@ proptest! {
     }
 
     #[test]
-    fn two_ties_of_an_unset_clock_show_no_step(
+    fn two_cross_timestamps_of_an_unset_clock_show_no_step(
         instant in -YEAR_NS..YEAR_NS, wall in 0..50 * YEAR_NS, elapsed in 0..YEAR_NS, step in -YEAR_NS..YEAR_NS,
     ) {
-        let tie = ClockTie::new(at(instant), Timestamp::from_unix_nanos(wall), Duration::ZERO);
+        let cross_timestamp = CrossTimestamp::new(at(instant), Timestamp::from_unix_nanos(wall), Duration::ZERO);
         let later = at(instant + elapsed);
-        prop_assert_eq!(tie.instant_at(tie.wall_at(later)), later);
-        let set = tie.wall_at(later).saturating_add(nanos(step));
-        prop_assert_eq!(tie.stepped_by(ClockTie::new(later, set, Duration::ZERO)), nanos(step));
+        prop_assert_eq!(cross_timestamp.instant_at(cross_timestamp.wall_at(later)), later);
+        let set = cross_timestamp.wall_at(later).saturating_add(nanos(step));
+        prop_assert_eq!(cross_timestamp.stepped_by(CrossTimestamp::new(later, set, Duration::ZERO)), nanos(step));
     }
 
     #[test]
@@ -212,9 +213,9 @@ impl World {
         builder.build().expect("in range")
     }
 
-    fn tie(&self, at_ns: i64, later_ns: i64) -> ClockTie {
+    fn cross_timestamp(&self, at_ns: i64, later_ns: i64) -> CrossTimestamp {
         let wall = Timestamp::from_unix_nanos(WALL_NS + at_ns);
-        ClockTie::new(at(at_ns + later_ns), wall, Duration::ZERO)
+        CrossTimestamp::new(at(at_ns + later_ns), wall, Duration::ZERO)
     }
 
     /// Absorbs the exchanges in this order. Shifts all instants, and all dates.
@@ -225,7 +226,7 @@ impl World {
         later_ns: i64,
         ahead: Offset,
     ) -> Result<Measure, Error> {
-        let mut measure = Measure::new(&self.config(kind), self.tie(0, later_ns));
+        let mut measure = Measure::new(&self.config(kind), self.cross_timestamp(0, later_ns));
         for request in order {
             let exchange = self.exchange(request, later_ns);
             let date = exchange.date().saturating_add(ahead);
@@ -240,7 +241,7 @@ impl World {
     }
 
     fn finished(&self, measure: Measure, later_ns: i64) -> Result<Measurement, Error> {
-        measure.finish(self.tie(100 * S, later_ns))
+        measure.finish(self.cross_timestamp(100 * S, later_ns))
     }
 }
 
@@ -387,17 +388,17 @@ proptest! {
     ) {
         // htpdate uses the seconds of the local clock.
         let ahead = nanos(if kind == EstimatorKind::Htpdate { ahead / S * S } else { ahead });
-        let tie = |at_ns| {
-            let tie = world.tie(at_ns, 0);
-            ClockTie::new(tie.instant(), tie.wall().saturating_add(ahead), tie.uncertainty())
+        let cross_timestamp = |at_ns| {
+            let cross_timestamp = world.cross_timestamp(at_ns, 0);
+            CrossTimestamp::new(cross_timestamp.instant(), cross_timestamp.wall().saturating_add(ahead), cross_timestamp.uncertainty())
         };
-        let mut measure = Measure::new(&world.config(kind), tie(0));
+        let mut measure = Measure::new(&world.config(kind), cross_timestamp(0));
         for request in &world.requests {
             let exchange = world.exchange(request, 0);
             measure.sent(exchange.sent());
             measure.absorb(&exchange)?;
         }
-        let shifted = measure.finish(tie(100 * S))?;
+        let shifted = measure.finish(cross_timestamp(100 * S))?;
         let plain = world.measured(kind, &world.requests, 0, Offset::ZERO)?;
         let plain = world.finished(plain, 0)?;
         prop_assert_eq!(shifted.offset().saturating_add(ahead), plain.offset());
@@ -481,7 +482,7 @@ proptest! {
         let builder = profile.map_or(builder.clone(), |profile| builder.profile(profile));
         let config = builder.requests(requests).duration(duration).build()?;
         let wall = Timestamp::from_unix_nanos(WALL_NS);
-        let mut measure = Measure::new(&config, ClockTie::new(at(0), wall, Duration::ZERO));
+        let mut measure = Measure::new(&config, CrossTimestamp::new(at(0), wall, Duration::ZERO));
         let (mut now, mut first, mut under_way) = (0, None, Vec::new());
         let mut answers = answers.iter().cycle();
         let mut sent = 0;

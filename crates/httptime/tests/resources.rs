@@ -6,7 +6,7 @@ use std::time::Duration;
 use httptime::Config;
 use httptime::schedule::{Plan, Schedule, View};
 use httptime::session::{Action, ConnectionId, Session, Target};
-use httptime::{Client, ClockTie, Error, LocalInstant, Method, Offset, Timestamp, Url};
+use httptime::{Client, CrossTimestamp, Error, LocalInstant, Method, Offset, Timestamp, Url};
 use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 
 /// Requests as fast as the responses arrive.
@@ -19,7 +19,7 @@ impl Schedule for Rapid {
     }
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         Plan::SendAt(view.earliest())
@@ -41,13 +41,17 @@ fn open_descriptors() -> usize {
 fn drive(method: Method, body: usize, closes_after: u32) -> Result<(u64, u64, u32), Error> {
     let at = |nanos: i64| LocalInstant::from_nanos(nanos);
     let wall = Timestamp::from_unix_nanos(1_795_392_000_000_000_000);
-    let tie = |now: LocalInstant| {
-        ClockTie::new(now, wall.saturating_add(Offset::from_nanos(now.as_nanos())), Duration::ZERO)
+    let cross_timestamp = |now: LocalInstant| {
+        CrossTimestamp::new(
+            now,
+            wall.saturating_add(Offset::from_nanos(now.as_nanos())),
+            Duration::ZERO,
+        )
     };
     let config = Config::builder().lag(Duration::ZERO).build()?;
     let target = Target::new(Url::parse("http://192.0.2.1/")?)?.with_method(method)?;
     let content = if method == Method::Get { "x".repeat(body) } else { String::new() };
-    let mut session = Session::new(target, &config, tie(at(0)));
+    let mut session = Session::new(target, &config, cross_timestamp(at(0)));
     let (mut now, mut first, mut later, mut answered) = (at(0), 0, 0, 0);
     let mut pending: Option<(LocalInstant, ConnectionId, Vec<u8>)> = None;
     loop {
@@ -64,7 +68,7 @@ fn drive(method: Method, body: usize, closes_after: u32) -> Result<(u64, u64, u3
             Action::Transmit { conn } => {
                 let length = session.output(conn).len();
                 count(&mut session, &mut |session| session.sent(conn, length, now));
-                let date = tie(now.saturating_add(Duration::from_micros(500))).wall();
+                let date = cross_timestamp(now.saturating_add(Duration::from_micros(500))).wall();
                 let date = Timestamp::from_unix_nanos(
                     date.as_unix_nanos() / 1_000_000_000 * 1_000_000_000,
                 );
@@ -89,7 +93,7 @@ fn drive(method: Method, body: usize, closes_after: u32) -> Result<(u64, u64, u3
             Action::Close { .. } => {}
             _ => {
                 return session
-                    .finish(tie(now))
+                    .finish(cross_timestamp(now))
                     .map(|measurement| (first, later, measurement.observations()));
             }
         }

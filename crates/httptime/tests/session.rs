@@ -7,7 +7,7 @@ use std::time::Duration;
 use httptime::session::{Action, ConnectionId, Event, Layer, Session, Target};
 use httptime::survey::Targets;
 use httptime::{
-    ClockTie, Config, Error, LocalInstant, Measurement, Method, Offset, Timestamp, Url,
+    Config, CrossTimestamp, Error, LocalInstant, Measurement, Method, Offset, Timestamp, Url,
 };
 
 const WALL: i64 = 1_795_392_000_250_000_000;
@@ -17,8 +17,8 @@ fn at(millis: i64) -> LocalInstant {
     LocalInstant::from_nanos(millis * 1_000_000)
 }
 
-fn tie(now: LocalInstant) -> ClockTie {
-    ClockTie::new(now, Timestamp::from_unix_nanos(WALL + now.as_nanos()), Duration::ZERO)
+fn cross_timestamp(now: LocalInstant) -> CrossTimestamp {
+    CrossTimestamp::new(now, Timestamp::from_unix_nanos(WALL + now.as_nanos()), Duration::ZERO)
 }
 
 fn target(url: &str) -> Target {
@@ -32,7 +32,7 @@ fn session(url: &str) -> Session {
 fn by(method: Method, url: &str) -> Session {
     let config = Config::builder().requests(8).lag(Duration::ZERO).build().expect("in range");
     let target = target(url).with_method(method).expect("a target");
-    Session::new(target, &config, tie(at(0)))
+    Session::new(target, &config, cross_timestamp(at(0)))
 }
 
 /// The response at `now` of a server that is ahead by the skew.
@@ -61,7 +61,7 @@ fn run(mut session: Session, answer: &mut Answer<'_>) -> Result<Measurement, Err
                 }
             }
             Action::Wait { until, .. } => now = now.max(until),
-            Action::Done => return session.finish(tie(now)),
+            Action::Done => return session.finish(cross_timestamp(now)),
             _ => {}
         }
     }
@@ -135,7 +135,7 @@ fn a_resolver_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
     assert_eq!(session.poll(at(0)), Action::Resolve { server: 0 });
     assert_eq!(session.poll(at(0)), Action::Wait { until: at(5000), precise: false });
     assert_eq!(session.poll(at(5000)), Action::Done);
-    let error = session.finish(tie(at(5000))).expect_err("nobody answered");
+    let error = session.finish(cross_timestamp(at(5000))).expect_err("nobody answered");
     assert_eq!(error.kind(), "timeout_resolve");
 }
 
@@ -167,7 +167,7 @@ fn every_address_is_tried_in_turn_under_one_deadline() {
     }
     assert_eq!(tried, addresses);
     assert_eq!(now, at(5000));
-    assert_eq!(session.finish(tie(now)).expect_err("nobody").kind(), "timeout_connect");
+    assert_eq!(session.finish(cross_timestamp(now)).expect_err("nobody").kind(), "timeout_connect");
 }
 
 #[test]
@@ -185,7 +185,10 @@ fn no_route_says_less_than_a_refusal() {
             session.failed(conn, kind.into(), at(0));
         }
         assert_eq!(session.poll(at(0)), Action::Done);
-        assert_eq!(session.finish(tie(at(0))).expect_err("nobody").kind(), "connection_refused");
+        assert_eq!(
+            session.finish(cross_timestamp(at(0))).expect_err("nobody").kind(),
+            "connection_refused"
+        );
     }
 }
 
@@ -271,7 +274,7 @@ fn a_server_that_closes_each_time_has_its_next_connection_opened_ahead() {
             _ => {}
         }
     }
-    let measurement = measured(session.finish(tie(now)));
+    let measurement = measured(session.finish(cross_timestamp(now)));
     assert_eq!(measurement.observations(), 8);
     assert!(opened >= 8, "{opened}");
 }
@@ -284,7 +287,7 @@ fn a_write_that_does_not_fit_is_continued_when_the_socket_is_writable() {
     assert_eq!(session.poll(at(0)), Action::Transmit { conn });
     let whole = session.output(conn).to_vec();
     session.sent(conn, 10, at(0));
-    assert!(session.waits_to_write(conn));
+    assert!(session.is_waiting_to_write(conn));
     assert!(matches!(session.poll(at(1)), Action::Wait { until, .. } if until == at(5000)));
     session.writable(conn);
     assert_eq!(session.poll(at(2)), Action::Transmit { conn });
@@ -346,7 +349,7 @@ fn a_tunnel_comes_before_the_request_and_its_refusal_has_a_name() -> Result<(), 
         (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", Some("proxy_refused")),
         (b"SSH-2.0-OpenSSH_9.2\r\n", Some("not_http")),
     ] {
-        let mut session = Session::new(target()?, &config, tie(at(0)));
+        let mut session = Session::new(target()?, &config, cross_timestamp(at(0)));
         let conn = first(&mut session, at(0));
         session.opened(conn, at(0));
         assert_eq!(session.poll(at(0)), Action::Transmit { conn });
@@ -363,7 +366,10 @@ fn a_tunnel_comes_before_the_request_and_its_refusal_has_a_name() -> Result<(), 
             Some(kind) => {
                 assert_eq!(next, Action::Close { conn });
                 assert_eq!(session.poll(at(1)), Action::Done);
-                assert_eq!(session.finish(tie(at(1))).expect_err("refused").kind(), kind);
+                assert_eq!(
+                    session.finish(cross_timestamp(at(1))).expect_err("refused").kind(),
+                    kind
+                );
             }
         }
     }
@@ -375,7 +381,7 @@ fn what_came_before_the_connect_opens_no_tunnel() -> Result<(), Error> {
     let proxy = Url::parse("http://192.0.2.128:3128/")?;
     let target = Target::via_proxy(Url::parse("http://192.0.2.1/")?, proxy, true)?;
     for written in [None, Some(0), Some(10)] {
-        let mut session = Session::new(target.clone(), &Config::default(), tie(at(0)));
+        let mut session = Session::new(target.clone(), &Config::default(), cross_timestamp(at(0)));
         let conn = first(&mut session, at(0));
         session.opened(conn, at(0));
         if let Some(count) = written {
@@ -384,7 +390,7 @@ fn what_came_before_the_connect_opens_no_tunnel() -> Result<(), Error> {
         session.received(conn, &response(at(1)), at(1));
         assert_eq!(session.poll(at(1)), Action::Close { conn });
         assert_eq!(session.poll(at(1)), Action::Done);
-        let error = session.finish(tie(at(1))).expect_err("no tunnel");
+        let error = session.finish(cross_timestamp(at(1))).expect_err("no tunnel");
         assert_eq!(error.kind(), "malformed_head", "{error}");
     }
     Ok(())
@@ -407,17 +413,17 @@ fn a_socket_that_is_gone_is_not_to_be_closed() {
 
 #[test]
 fn what_came_before_the_request_is_no_answer_and_nothing_is_sent() {
-    for (unasked, kind) in
+    for (unsolicited, kind) in
         [(&response(at(0))[..], "malformed_head"), (b"SSH-2.0-OpenSSH_9.2\r\n", "not_http")]
     {
         let mut session = session("http://192.0.2.1/");
         let conn = first(&mut session, at(0));
         session.opened(conn, at(0));
-        session.received(conn, unasked, at(0));
+        session.received(conn, unsolicited, at(0));
         assert_eq!(session.poll(at(0)), Action::Close { conn });
         assert_eq!(session.poll(at(0)), Action::Done);
         assert_eq!(session.progress().requests(), 0);
-        assert_eq!(session.finish(tie(at(0))).expect_err("unasked").kind(), kind);
+        assert_eq!(session.finish(cross_timestamp(at(0))).expect_err("unasked").kind(), kind);
     }
 }
 
@@ -448,11 +454,11 @@ fn a_session_can_be_stopped_with_what_it_has_or_cancelled() {
     stopped.stop();
     assert!(matches!(stopped.poll(now), Action::Close { .. }));
     assert_eq!(stopped.poll(now), Action::Done);
-    assert_eq!(measured(stopped.finish(tie(now))).observations(), 1);
+    assert_eq!(measured(stopped.finish(cross_timestamp(now))).observations(), 1);
     let mut cancelled = session("http://192.0.2.1/");
     let now = exchange(&mut cancelled, at(0));
     cancelled.cancel();
-    assert_eq!(cancelled.finish(tie(now)), Err(Error::Cancelled));
+    assert_eq!(cancelled.finish(cross_timestamp(now)), Err(Error::Cancelled));
 }
 
 #[test]
@@ -466,7 +472,7 @@ fn the_last_event_says_why_there_is_no_result() {
     let mut stopped = session("http://192.0.2.1/");
     stopped.stop();
     let mut of_another_clock =
-        Session::new(target("http://192.0.2.1/"), &Config::default(), tie(at(1000)));
+        Session::new(target("http://192.0.2.1/"), &Config::default(), cross_timestamp(at(1000)));
     let conn = first(&mut of_another_clock, at(0));
     of_another_clock.opened(conn, at(0));
     of_another_clock.sent(conn, 0, at(0));
@@ -475,7 +481,7 @@ fn the_last_event_says_why_there_is_no_result() {
     of_another_clock.poll(at(0));
     for mut session in [stopped, of_another_clock] {
         let said = ended(&mut session).expect("ended");
-        assert_eq!(said, session.finish(tie(at(1000))).err());
+        assert_eq!(said, session.finish(cross_timestamp(at(1000))).err());
         assert!(said.is_some());
     }
 }
@@ -492,7 +498,7 @@ fn reports_about_connections_that_are_gone_do_no_harm() {
         session.writable(conn);
         session.closed(conn, now);
         session.failed(conn, IoError::other("gone"), now);
-        assert!(session.output(conn).is_empty() && !session.waits_to_write(conn));
+        assert!(session.output(conn).is_empty() && !session.is_waiting_to_write(conn));
     }
     let result = run(session, &mut |_, now| Some(response(now)));
     assert_eq!(measured(result).observations(), 8);
@@ -502,7 +508,7 @@ fn reports_about_connections_that_are_gone_do_no_harm() {
 fn a_session_lasts_no_longer_than_duration_and_timeout_whatever_the_server_does() {
     let config = Config::builder().duration(Duration::from_secs(3)).build().expect("in range");
     let targets = Targets::builder().server("http://192.0.2.1/").config(config).build();
-    let mut sessions = targets.expect("a target").sessions(tie(at(0)));
+    let mut sessions = targets.expect("a target").sessions(cross_timestamp(at(0)));
     let mut now = at(0);
     let mut answers = 0;
     loop {
@@ -522,7 +528,7 @@ fn a_session_lasts_no_longer_than_duration_and_timeout_whatever_the_server_does(
         }
     }
     assert!(now <= at(8000), "{now:?}");
-    let measurement = sessions.finish(tie(now)).into_combined().expect("one answer");
+    let measurement = sessions.finish(cross_timestamp(now)).into_combined().expect("one answer");
     assert_eq!(measurement.observations(), 1);
 }
 
@@ -674,7 +680,7 @@ fn a_fallback_is_told_and_waits_for_nothing() {
 #[test]
 fn with_one_request_allowed_there_is_no_fallback_and_the_reason_is_named() {
     let config = Config::builder().requests(1).build().expect("in range");
-    let session = Session::new(target("http://192.0.2.1/"), &config, tie(at(0)));
+    let session = Session::new(target("http://192.0.2.1/"), &config, cross_timestamp(at(0)));
     let result = run(session, &mut |_, _| Some(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()));
     assert_eq!(result.expect_err("no second request").kind(), "no_date");
 }
@@ -727,16 +733,17 @@ fn through_a_forwarding_proxy_options_has_no_path_and_through_a_tunnel_an_asteri
         assert!(target.is_answered_by_front());
         let config = Config::builder().requests(2).lag(Duration::ZERO).build()?;
         let mut lines = Vec::new();
-        let result = run(Session::new(target, &config, tie(at(0))), &mut |request, now| {
-            let request = String::from_utf8(request.to_vec()).expect("text");
-            lines.push(request.lines().next().unwrap_or_default().to_owned());
-            let is_connect = request.starts_with("CONNECT");
-            Some(if is_connect {
-                b"HTTP/1.1 200 OK\r\n\r\n".to_vec()
-            } else {
-                response_with_body(now)
-            })
-        });
+        let result =
+            run(Session::new(target, &config, cross_timestamp(at(0))), &mut |request, now| {
+                let request = String::from_utf8(request.to_vec()).expect("text");
+                lines.push(request.lines().next().unwrap_or_default().to_owned());
+                let is_connect = request.starts_with("CONNECT");
+                Some(if is_connect {
+                    b"HTTP/1.1 200 OK\r\n\r\n".to_vec()
+                } else {
+                    response_with_body(now)
+                })
+            });
         measured(result);
         let expected = if tunnel {
             ["CONNECT server.example:80 HTTP/1.1", "OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1"]
@@ -762,9 +769,11 @@ fn what_a_proxy_may_say_of_a_method_by_itself_is_not_used() -> Result<(), Error>
     ] {
         for is_proxied in [false, true] {
             let proxy = is_proxied.then(|| Url::parse("http://192.0.2.128/")).transpose()?;
-            let target = Target::of(Url::parse("http://192.0.2.1/")?, proxy, false)?;
+            let target =
+                Target::with_optional_proxy(Url::parse("http://192.0.2.1/")?, proxy, false)?;
             let config = Config::builder().requests(3).lag(Duration::ZERO).build()?;
-            let session = Session::new(target.with_method(method)?, &config, tie(at(0)));
+            let session =
+                Session::new(target.with_method(method)?, &config, cross_timestamp(at(0)));
             let result = run(session, &mut |_, now| {
                 let head = String::from_utf8(response(now)).expect("text");
                 let fields = "\r\nContent-Length: 0\r\n\r\n";
@@ -887,7 +896,7 @@ fn a_body_that_does_not_come_holds_nothing_up() {
     }
     assert_eq!(sent, 7);
     assert!(closed);
-    assert_eq!(measured(session.finish(tie(now))).observations(), 8);
+    assert_eq!(measured(session.finish(cross_timestamp(now))).observations(), 8);
 }
 
 /// The limits of the lag, in milliseconds, for the responses of a server that sends `fields` after
@@ -895,7 +904,7 @@ fn a_body_that_does_not_come_holds_nothing_up() {
 /// responses.
 fn lags(target: Target, fields: &str) -> Vec<u128> {
     let config = Config::builder().requests(4).build().expect("in range");
-    let mut session = Session::new(target, &config, tie(at(0)));
+    let mut session = Session::new(target, &config, cross_timestamp(at(0)));
     let (mut now, mut answered, mut lags) = (at(0), 0, Vec::new());
     for _ in 0..10_000 {
         match session.poll(now) {
@@ -962,7 +971,8 @@ fn through_a_forwarding_proxy_nothing_is_concluded_from_connections_and_methods(
 /// `fate`. Returns the addresses that were tried.
 fn checked(good: usize, fate: Option<ErrorKind>) -> (Measurement, Vec<SocketAddr>) {
     let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
-    let mut session = Session::new(target("http://server.example/"), &config, tie(at(0)));
+    let mut session =
+        Session::new(target("http://server.example/"), &config, cross_timestamp(at(0)));
     let addresses: Vec<SocketAddr> =
         ["192.0.2.1:80", "192.0.2.2:80"].map(|it| it.parse().expect("an address")).to_vec();
     let (mut now, mut tried) = (at(0), Vec::new());
@@ -985,7 +995,7 @@ fn checked(good: usize, fate: Option<ErrorKind>) -> (Measurement, Vec<SocketAddr
                 session.received(conn, &response(stamped), now);
             }
             Action::Wait { until, .. } => now = now.max(until),
-            Action::Done => return (measured(session.finish(tie(now))), tried),
+            Action::Done => return (measured(session.finish(cross_timestamp(now))), tried),
             _ => {}
         }
     }
@@ -1008,7 +1018,7 @@ fn an_address_that_takes_no_connection_for_a_check_costs_nothing() {
         assert!(tried.iter().any(|address| address.to_string() == "192.0.2.2:80"), "{tried:?}");
         assert!(measurement.checks() >= 6, "{}", measurement.checks());
         assert!(measurement.elapsed() <= all.elapsed() + Duration::from_secs(1));
-        let ended = measurement.ended().to_string();
+        let ended = measurement.end_reason().to_string();
         assert!(!ended.contains("lost"), "{ended}");
     }
 }
@@ -1017,7 +1027,7 @@ fn an_address_that_takes_no_connection_for_a_check_costs_nothing() {
 #[test]
 fn a_check_that_is_not_answered_is_no_failure_and_no_other_connection_is_opened_for_one() {
     let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
-    let mut session = Session::new(target("http://192.0.2.1/"), &config, tie(at(0)));
+    let mut session = Session::new(target("http://192.0.2.1/"), &config, cross_timestamp(at(0)));
     let (mut now, mut opened, mut served) = (at(0), 0, None);
     for _ in 0..10_000 {
         match session.poll(now) {
@@ -1037,7 +1047,7 @@ fn a_check_that_is_not_answered_is_no_failure_and_no_other_connection_is_opened_
             }
             Action::Wait { until, .. } => now = now.max(until),
             Action::Done => {
-                let measurement = measured(session.finish(tie(now)));
+                let measurement = measured(session.finish(cross_timestamp(now)));
                 assert_eq!(opened, 2);
                 assert!(measurement.checks() >= 4, "{}", measurement.checks());
                 assert!(measurement.elapsed() <= Duration::from_millis(12_000));
@@ -1054,7 +1064,7 @@ fn a_check_that_is_not_answered_is_no_failure_and_no_other_connection_is_opened_
 #[test]
 fn connections_are_used_in_the_order_in_which_they_were_opened() {
     let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
-    let mut session = Session::new(target("http://192.0.2.1/"), &config, tie(at(0)));
+    let mut session = Session::new(target("http://192.0.2.1/"), &config, cross_timestamp(at(0)));
     let (mut now, mut queue, mut asked) = (at(0), Vec::<ConnectionId>::new(), Vec::new());
     for _ in 0..10_000 {
         match session.poll(now) {
@@ -1079,7 +1089,7 @@ fn connections_are_used_in_the_order_in_which_they_were_opened() {
             Action::Close { conn } => queue.retain(|it| *it != conn),
             Action::Wait { until, .. } => now = now.max(until),
             Action::Done => {
-                let measurement = measured(session.finish(tie(now)));
+                let measurement = measured(session.finish(cross_timestamp(now)));
                 assert_eq!(measurement.requests(), measurement.observations(), "none was lost");
                 assert!(measurement.observations() >= 20, "{}", measurement.observations());
                 return;

@@ -116,7 +116,7 @@ impl Keeper {
         match self {
             Self::Clock { controller, .. } => {
                 controller.stop_slewing()?;
-                Ok(controller.expected(httptime::net::tie().instant()))
+                Ok(controller.expected(httptime::net::cross_timestamp().instant()))
             }
             // chronyd does with the clock what it likes.
             Self::Chrony { .. } => Ok(None),
@@ -145,10 +145,10 @@ impl Keeper {
             }
             Self::Chrony { feed, delay, advised } => {
                 // In mode clock the policy refuses it.
-                if !measurement.date_advanced() {
+                if !measurement.has_date_advanced() {
                     return Err(KeepError::Refused(Refusal::DateNotAdvanced));
                 }
-                let farthest = farthest_bound(measurement);
+                let farthest = max_error(measurement);
                 match *delay {
                     Some(delay) if 2 * farthest > delay => {
                         return Err(KeepError::Delay { farthest, delay });
@@ -162,7 +162,7 @@ impl Keeper {
                 }
                 let sample =
                     Sample::new(measurement.local_time(), measurement.offset(), Leap::None)?;
-                feed.send(&sample, httptime::net::tie().wall())?;
+                feed.send(&sample, httptime::net::cross_timestamp().wall())?;
                 // A little early, so that chronyd has one in each of its intervals.
                 let interval = feed.poll().interval().mul_f64(0.95);
                 Ok(Kept { interval, stepped: false, refused: false, frequency: None })
@@ -184,7 +184,7 @@ fn save(controller: &Controller<SystemClock>, state_file: &Path) -> Result<(), S
 }
 
 /// How far the offset can be from the estimate.
-fn farthest_bound(measurement: &Measurement) -> Duration {
+fn max_error(measurement: &Measurement) -> Duration {
     let (offset, bounds) = (measurement.offset(), measurement.bounds());
     let away = |bound: Offset| bound.saturating_sub(offset).abs();
     away(bounds.lower()).max(away(bounds.upper()))

@@ -55,7 +55,7 @@ impl Metrics {
             .map(|server| (server.url().to_string(), server.is_selected()))
             .collect();
         if let Ok(measurement) = survey.combined() {
-            self.date_advanced = Some(measurement.date_advanced());
+            self.date_advanced = Some(measurement.has_date_advanced());
         }
         let requests = servers.filter_map(|server| server.result().ok());
         self.requests += requests.map(|measured| u64::from(measured.requests())).sum::<u64>();

@@ -210,6 +210,10 @@ fn timestamps_are_the_kernels_where_it_gives_them_and_the_processs_where_not() {
         assert_eq!(answer.timestamps, none(answer.timestamps.responses), "{injection}");
         check(injection, &[answer], SKEW, 2e-3, None);
         let kernel = ["-n", "16", "--timestamps", "kernel"];
-        assert_eq!(refused_tampered(injection, &url, &kernel), "not_stamped", "{injection}");
+        assert_eq!(
+            refused_tampered(injection, &url, &kernel),
+            "no_kernel_timestamps",
+            "{injection}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use httptime::{Offset, Timestamp};
 
-use crate::error::{Attempt, ClockError};
+use crate::error::{ClockError, Operation};
 
 /// Why the kernel did not do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +19,15 @@ impl Refusal {
         Self::Errno { call, errno }
     }
 
-    pub(super) fn of(self, attempted: Attempt) -> ClockError {
+    pub(super) fn of(self, operation: Operation) -> ClockError {
         match self {
-            Self::OutOfRange => ClockError::OutOfRange { attempted },
+            Self::OutOfRange => ClockError::OutOfRange { operation },
             Self::Errno { call, errno } => match errno {
-                libc::EPERM => ClockError::NoPrivilege { attempted },
-                libc::EROFS | libc::EACCES => ClockError::ReadOnly { attempted, errno },
-                libc::EINVAL => ClockError::OutOfRange { attempted },
-                libc::ENOSYS | libc::EOPNOTSUPP => ClockError::Unsupported { attempted },
-                _ => ClockError::Other { attempted, call, errno },
+                libc::EPERM => ClockError::NoPrivilege { operation },
+                libc::EROFS | libc::EACCES => ClockError::ReadOnly { operation, errno },
+                libc::EINVAL => ClockError::OutOfRange { operation },
+                libc::ENOSYS | libc::EOPNOTSUPP => ClockError::Unsupported { operation },
+                _ => ClockError::Other { operation, call, errno },
             },
         }
     }
@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn every_errno_has_its_name() {
-        let attempted = Attempt::Step(Offset::from_nanos(38_116_000_000));
-        let kind = |errno| Refusal::Errno { call: "clock_adjtime", errno }.of(attempted).kind();
+        let operation = Operation::Step(Offset::from_nanos(38_116_000_000));
+        let kind = |errno| Refusal::Errno { call: "clock_adjtime", errno }.of(operation).kind();
         assert_eq!(kind(libc::EPERM), "no_privilege");
         assert_eq!(kind(libc::EROFS), "read_only");
         assert_eq!(kind(libc::EACCES), "read_only");

@@ -62,7 +62,7 @@ int main(int argc, char **argv)
         CHECK(m.lower_ns <= INT64_C(38116000000) && m.upper_ns >= INT64_C(38116000000));
         printf("%+.6f s, bounds %.6f s wide, %u of %u requests\n", (double)m.offset_ns / 1e9,
                (double)(m.upper_ns - m.lower_ns) / 1e9, m.observations, m.requests);
-        CHECK(m.ended != HTTPTIME_ENDED_LOST && m.observations == m.requests);
+        CHECK(m.end_reason != HTTPTIME_END_REASON_LOST && m.observations == m.requests);
         /* On a busy machine several signals become one. */
         CHECK(signals > 100);
         signals = 0;

@@ -67,14 +67,14 @@ static httptime_options quick(void)
     return options;
 }
 
-static httptime_tie tie_of(int64_t instant, int64_t wall)
+static httptime_cross_timestamp tie_of(int64_t instant, int64_t wall)
 {
-    httptime_tie tie;
-    memset(&tie, 0, sizeof tie);
-    tie.struct_size = sizeof tie;
-    tie.instant_ns = instant;
-    tie.wall_ns = wall;
-    return tie;
+    httptime_cross_timestamp cross_timestamp;
+    memset(&cross_timestamp, 0, sizeof cross_timestamp);
+    cross_timestamp.struct_size = sizeof cross_timestamp;
+    cross_timestamp.instant_ns = instant;
+    cross_timestamp.wall_ns = wall;
+    return cross_timestamp;
 }
 
 static httptime_measurement empty_measurement(void)
@@ -148,7 +148,7 @@ static void null_pointers(void)
     httptime_head head;
     httptime_exchange exchange;
     httptime_progress progress;
-    httptime_tie tie = tie_of(0, INT64_C(1795392000000000000));
+    httptime_cross_timestamp cross_timestamp = tie_of(0, INT64_C(1795392000000000000));
     memset(&exchange, 0, sizeof exchange);
     memset(&progress, 0, sizeof progress);
     memset(&head, 0, sizeof head);
@@ -174,7 +174,7 @@ static void null_pointers(void)
     httptime_survey_free(NULL);
     CHECK(survey == NULL && is_untouched(&measurement));
 
-    INVALID(httptime_tie_now(NULL));
+    INVALID(httptime_cross_timestamp_now(NULL));
     INVALID(httptime_canceller_new(NULL));
     httptime_canceller_cancel(NULL);
     httptime_canceller_free(NULL);
@@ -200,31 +200,31 @@ static void null_pointers(void)
     httptime_reader_free(reader);
 
     INVALID(httptime_measure_new(NULL, NULL, &measure));
-    INVALID(httptime_measure_new(NULL, &tie, NULL));
+    INVALID(httptime_measure_new(NULL, &cross_timestamp, NULL));
     INVALID(httptime_measure_next(NULL, 0, &next, &a));
     INVALID(httptime_measure_sent(NULL, 0));
     INVALID(httptime_measure_absorb(NULL, &exchange));
     INVALID(httptime_measure_lost(NULL, 0, HTTPTIME_ERROR_CONNECT));
     INVALID(httptime_measure_progress(NULL, &progress));
-    INVALID(httptime_measure_finish(NULL, &tie, &measurement));
+    INVALID(httptime_measure_finish(NULL, &cross_timestamp, &measurement));
     httptime_measure_free(NULL);
-    STATUS(httptime_measure_new(NULL, &tie, &measure), HTTPTIME_OK);
+    STATUS(httptime_measure_new(NULL, &cross_timestamp, &measure), HTTPTIME_OK);
     INVALID(httptime_measure_next(measure, 0, NULL, &a));
     INVALID(httptime_measure_next(measure, 0, &next, NULL));
     INVALID(httptime_measure_absorb(measure, NULL));
     INVALID(httptime_measure_progress(measure, NULL));
     INVALID(httptime_measure_finish(measure, NULL, &measurement));
-    INVALID(httptime_measure_finish(measure, &tie, NULL));
+    INVALID(httptime_measure_finish(measure, &cross_timestamp, NULL));
     httptime_measure_free(measure);
 
     INVALID(httptime_measure_is_missed(NULL, 0, 1, &next));
 
     INVALID(httptime_estimator_new(0, NULL, -1, &estimator));
-    INVALID(httptime_estimator_new(0, &tie, -1, NULL));
+    INVALID(httptime_estimator_new(0, &cross_timestamp, -1, NULL));
     INVALID(httptime_estimator_absorb(NULL, &exchange));
     INVALID(httptime_estimator_estimate(NULL, &a, &b));
     httptime_estimator_free(NULL);
-    STATUS(httptime_estimator_new(0, &tie, -1, &estimator), HTTPTIME_OK);
+    STATUS(httptime_estimator_new(0, &cross_timestamp, -1, &estimator), HTTPTIME_OK);
     INVALID(httptime_estimator_absorb(estimator, NULL));
     INVALID(httptime_estimator_estimate(estimator, NULL, &b));
     INVALID(httptime_estimator_estimate(estimator, &a, NULL));
@@ -275,8 +275,8 @@ static void null_pointers_of_a_session(void)
     INVALID(httptime_session_sent(NULL, 0, 0, 0));
     INVALID(httptime_session_sent(session, 0, SIZE_MAX, 0));
     INVALID(httptime_session_writable(NULL, 0));
-    CHECK(httptime_session_waits_to_write(NULL, 0) == 0);
-    CHECK(httptime_session_waits_to_write(session, UINT32_MAX) == 0);
+    CHECK(httptime_session_is_waiting_to_write(NULL, 0) == 0);
+    CHECK(httptime_session_is_waiting_to_write(session, UINT32_MAX) == 0);
     INVALID(httptime_session_received(NULL, 0, "x", 1, 0, NULL));
     INVALID(httptime_session_received(session, 0, NULL, 1, 0, NULL));
     INVALID(httptime_session_receive(NULL, 0, timestamps, &found));
@@ -323,14 +323,14 @@ static void struct_sizes(void)
     for (size_t i = 0; i < sizeof impossible / sizeof *impossible; i++) {
         httptime_measurement measurement = empty_measurement();
         httptime_options options = quick();
-        httptime_tie tie = tie_of(0, 0);
+        httptime_cross_timestamp cross_timestamp = tie_of(0, 0);
         INVALID(httptime_options_init(&options, impossible[i]));
         options.struct_size = impossible[i];
         INVALID(httptime_query(urls, 1, &options, &measurement));
         measurement.struct_size = impossible[i];
         INVALID(httptime_query(urls, 1, NULL, &measurement));
-        tie.struct_size = impossible[i];
-        INVALID(httptime_tie_now(&tie));
+        cross_timestamp.struct_size = impossible[i];
+        INVALID(httptime_cross_timestamp_now(&cross_timestamp));
     }
     /* A program of a later version: its new fields must be zero, or they would be silently ignored. */
     STATUS(httptime_options_init(&grown.known, sizeof grown), HTTPTIME_OK);
@@ -351,7 +351,7 @@ static void unknown_numbers_and_texts(void)
     static const int32_t numbers[] = { -1, 77, INT32_MIN, INT32_MAX };
     const char *urls[] = { server }, *invalid_urls[] = { "http://\xff\xfe/" };
     httptime_measurement measurement = empty_measurement();
-    httptime_tie tie = tie_of(0, INT64_C(1795392000000000000));
+    httptime_cross_timestamp cross_timestamp = tie_of(0, INT64_C(1795392000000000000));
     httptime_estimator *estimator = NULL;
     httptime_measure *measure = NULL;
     httptime_exchange exchange;
@@ -369,7 +369,7 @@ static void unknown_numbers_and_texts(void)
         options.family = numbers[i];
         INVALID(httptime_query(urls, 1, &options, &measurement));
         INVALID(httptime_set_log(NULL, NULL, numbers[i]));
-        INVALID(httptime_estimator_new(numbers[i], &tie, -1, &estimator));
+        INVALID(httptime_estimator_new(numbers[i], &cross_timestamp, -1, &estimator));
     }
     INVALID(httptime_query(invalid_urls, 1, NULL, &measurement));
     INVALID(httptime_request(invalid_urls[0], (char[99]){ 0 }, 99, &(size_t){ 0 }));
@@ -387,7 +387,7 @@ static void unknown_numbers_and_texts(void)
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
     CHECK(is_untouched(&measurement));
 
-    STATUS(httptime_measure_new(NULL, &tie, &measure), HTTPTIME_OK);
+    STATUS(httptime_measure_new(NULL, &cross_timestamp, &measure), HTTPTIME_OK);
     INVALID(httptime_measure_lost(measure, 0, HTTPTIME_OK));
     INVALID(httptime_measure_lost(measure, 0, 12345));
     memset(&exchange, 0, sizeof exchange);
@@ -401,8 +401,8 @@ static void unknown_numbers_and_texts(void)
     exchange.has_age = 0;
     exchange.flags = 8;
     INVALID(httptime_measure_absorb(measure, &exchange));
-    tie.reserved = 1;
-    INVALID(httptime_measure_finish(measure, &tie, &measurement));
+    cross_timestamp.reserved = 1;
+    INVALID(httptime_measure_finish(measure, &cross_timestamp, &measurement));
     httptime_measure_free(measure);
 }
 
@@ -621,7 +621,7 @@ static void put(struct by_hand *driver, uint32_t conn)
     CHECK(count == (ssize_t)half);
     STATUS(httptime_timestamps_wrote(driver->timestamps[conn], half, length), HTTPTIME_OK);
     STATUS(httptime_session_sent(driver->session, conn, half, at), HTTPTIME_OK);
-    CHECK(httptime_session_waits_to_write(driver->session, conn) == (half < length));
+    CHECK(httptime_session_is_waiting_to_write(driver->session, conn) == (half < length));
 }
 
 static void dial(struct by_hand *driver, const httptime_session_action *action)
@@ -638,7 +638,7 @@ static void watch(struct by_hand *driver, int64_t until)
 {
     int64_t ms = (until - httptime_now()) / 1000000;
     for (uint32_t conn = 0; conn < 4; conn++) {
-        int is_full = httptime_session_waits_to_write(driver->session, conn);
+        int is_full = httptime_session_is_waiting_to_write(driver->session, conn);
         driver->sockets[conn].events = is_full ? POLLIN | POLLOUT : POLLIN;
         driver->sockets[conn].revents = 0;
     }
@@ -693,16 +693,16 @@ static struct by_hand begin_by_hand(const httptime_options *options)
     struct by_hand driver = { .is_stamped = 1 };
     char url[64];
     const char *urls[] = { url };
-    httptime_tie tie = tie_of(0, 0);
+    httptime_cross_timestamp cross_timestamp = tie_of(0, 0);
     snprintf(url, sizeof url, "http://localhost%s", strrchr(server, ':'));
     for (int conn = 0; conn < 4; conn++)
         driver.sockets[conn].fd = -1;
-    STATUS(httptime_tie_now(&tie), HTTPTIME_OK);
-    STATUS(httptime_session_new(urls, 1, options, &tie, &driver.session), HTTPTIME_OK);
+    STATUS(httptime_cross_timestamp_now(&cross_timestamp), HTTPTIME_OK);
+    STATUS(httptime_session_new(urls, 1, options, &cross_timestamp, &driver.session), HTTPTIME_OK);
     return driver;
 }
 
-static httptime_status end_by_hand(struct by_hand *driver, const httptime_tie *end, httptime_measurement *measurement)
+static httptime_status end_by_hand(struct by_hand *driver, const httptime_cross_timestamp *end, httptime_measurement *measurement)
 {
     httptime_survey *survey = NULL;
     STATUS(httptime_session_finish(driver->session, end, &survey), HTTPTIME_OK);
@@ -722,8 +722,8 @@ static void a_session(void)
     httptime_options options = quick();
     httptime_measurement measurement = empty_measurement();
     httptime_progress progress = { .struct_size = sizeof progress };
-    httptime_tie old = tie_of(0, 0);
-    STATUS(httptime_tie_now(&old), HTTPTIME_OK);
+    httptime_cross_timestamp old = tie_of(0, 0);
+    STATUS(httptime_cross_timestamp_now(&old), HTTPTIME_OK);
 
     struct by_hand driver = begin_by_hand(&options);
     drive(&driver, 1000);
@@ -752,7 +752,7 @@ static void a_session(void)
     driver = begin_by_hand(&options);
     while (driver.events[HTTPTIME_EVENT_ANSWERED] < 2)
         drive(&driver, 1);
-    STATUS(end_by_hand(&driver, &old, &measurement), HTTPTIME_ERROR_CLOCK_ORIGIN);
+    STATUS(end_by_hand(&driver, &old, &measurement), HTTPTIME_ERROR_CLOCK_MISMATCH);
     CHECK(is_untouched(&measurement));
 
     /* Only kernel timestamps are allowed, and the program passes none. */
@@ -760,7 +760,7 @@ static void a_session(void)
     driver = begin_by_hand(&options);
     driver.is_stamped = 0;
     drive(&driver, 1000);
-    STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_ERROR_NOT_STAMPED);
+    STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS);
     CHECK(is_untouched(&measurement));
 }
 
@@ -861,7 +861,7 @@ static void reading_responses(void)
     STATUS(httptime_reader_end(reader), HTTPTIME_ERROR_CLOSED_EARLY);
     STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_OK);
     CHECK(found == 1 && head.http_status == 301 && head.has_age && head.age_ns == 2000000000);
-    CHECK(head.date_ns == INT64_C(1795426632000000000) && head.persistent && !head.followed);
+    CHECK(head.date_ns == INT64_C(1795426632000000000) && head.persistent && !head.has_trailing_bytes);
     CHECK(strcmp(head.server, "nginx/1.22.1") == 0);
     STATUS(httptime_reader_feed(reader, "SSH-2.0-x\r\n", 11), HTTPTIME_OK);
     STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_ERROR_NOT_HTTP);
@@ -912,7 +912,7 @@ static void measuring_without_sockets(void)
     int64_t now = 5000, at = 0, offset = 0, stddev = 0;
     int32_t next = 0;
     int exchanges = 0;
-    httptime_tie begin = tie_of(now, wall0), end;
+    httptime_cross_timestamp begin = tie_of(now, wall0), end;
     httptime_measure *measure = NULL;
     httptime_estimator *estimator = NULL;
     httptime_measurement measurement = empty_measurement();
@@ -1003,7 +1003,7 @@ static void clock_policy(void)
     httptime_history history;
     httptime_decision decision;
     httptime_measurement measurement = empty_measurement();
-    httptime_tie now = tie_of(0, INT64_C(1795392000000000000));
+    httptime_cross_timestamp now = tie_of(0, INT64_C(1795392000000000000));
     memset(&measurement, 0, sizeof measurement);
     memset(&history, 0, sizeof history);
     memset(&decision, 0, sizeof decision);
@@ -1071,15 +1071,15 @@ static void clock_policy(void)
 
 static void both_clocks(void)
 {
-    httptime_tie tie = tie_of(0, 0);
+    httptime_cross_timestamp cross_timestamp = tie_of(0, 0);
     int64_t before = httptime_now();
-    STATUS(httptime_tie_now(&tie), HTTPTIME_OK);
-    CHECK(before <= tie.instant_ns && tie.instant_ns <= httptime_now());
+    STATUS(httptime_cross_timestamp_now(&cross_timestamp), HTTPTIME_OK);
+    CHECK(before <= cross_timestamp.instant_ns && cross_timestamp.instant_ns <= httptime_now());
     /* It is the monotonic clock of the program. */
     int64_t earlier = now_ns(), now = httptime_now();
     CHECK(earlier <= now && now <= now_ns());
-    CHECK(llabs(tie.wall_ns / 1000000000 - (int64_t)time(NULL)) <= 1);
-    CHECK(tie.uncertainty_ns > 0 && tie.uncertainty_ns < 100000000);
+    CHECK(llabs(cross_timestamp.wall_ns / 1000000000 - (int64_t)time(NULL)) <= 1);
+    CHECK(cross_timestamp.uncertainty_ns > 0 && cross_timestamp.uncertainty_ns < 100000000);
 }
 
 static void a_panic(void)

@@ -46,7 +46,7 @@ impl Head {
 
     /// Whether the connection closes after this message or the response to it.
     #[must_use]
-    pub fn closes(&self) -> bool {
+    pub fn should_close(&self) -> bool {
         self.field("connection").map_or_else(
             || self.word(0) == "HTTP/1.0" || self.word(2) == "HTTP/1.0",
             |connection| connection.eq_ignore_ascii_case("close"),

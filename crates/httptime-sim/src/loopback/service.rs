@@ -100,7 +100,7 @@ impl<H: Handler> Service<H> {
     /// Returns a function that tests whether a thread of this service still runs or its listener is
     /// still open. The function remains valid after the service is dropped, so that a test can
     /// check the drop.
-    pub fn liveness(&self) -> impl Fn() -> bool + use<H> {
+    pub fn running_probe(&self) -> impl Fn() -> bool + use<H> {
         let (shared, listener) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.listener));
         move || shared.strong_count() > 0 || listener.strong_count() > 0
     }

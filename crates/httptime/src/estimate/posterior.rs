@@ -606,7 +606,7 @@ mod tests {
     use crate::estimate::Intersection;
     use crate::observation::Exchange;
     use crate::server::Lag;
-    use crate::time::{ClockTie, NANOS_PER_SECOND, Timestamp};
+    use crate::time::{CrossTimestamp, NANOS_PER_SECOND, Timestamp};
 
     /// xorshift64: enough to draw delays.
     struct Random(u64);
@@ -639,9 +639,9 @@ mod tests {
     const METRO: Path = Path { base: 2e6, queueing: 0.3e6 };
     const WALL_NS: i64 = 1_795_392_000_000_000_000;
 
-    fn tie() -> ClockTie {
+    fn cross_timestamp() -> CrossTimestamp {
         let wall = Timestamp::from_unix_nanos(WALL_NS);
-        ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO)
+        CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO)
     }
 
     fn observation(sent_ns: i64, received_ns: i64, date_seconds: i64) -> Observation {
@@ -649,8 +649,12 @@ mod tests {
         let (sent, received) =
             (LocalInstant::from_nanos(sent_ns), LocalInstant::from_nanos(received_ns));
         let lag = Lag::stated(Duration::from_millis(1));
-        Observation::new(tie(), &Exchange::from_parts_unchecked(sent, received, date), lag)
-            .expect("in order")
+        Observation::new(
+            cross_timestamp(),
+            &Exchange::from_parts_unchecked(sent, received, date),
+            lag,
+        )
+        .expect("in order")
     }
 
     /// Exchanges that are each aimed where the posterior believes the flip to be, and the true offset.
@@ -863,15 +867,15 @@ mod tests {
             ),
         ) {
             let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
-            let tie = ClockTie::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+            let cross_timestamp = CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
             let mut posterior = Posterior::default();
             for (sent, round_trip, seconds, lag) in observations {
                 let sent = LocalInstant::from_nanos(sent);
                 let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
-                let date = tie.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
+                let date = cross_timestamp.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
                 let exchange = Exchange::from_parts_unchecked(sent, received, date);
-                posterior.absorb(&Observation::new(tie, &exchange, lag).expect("in order"));
+                posterior.absorb(&Observation::new(cross_timestamp, &exchange, lag).expect("in order"));
                 for belief in [posterior.belief, posterior.full()] {
                     prop_assert!(belief.mean.is_finite(), "{:?}", belief);
                     prop_assert!(belief.stddev.is_finite() && belief.stddev > 0.0, "{:?}", belief);

@@ -51,16 +51,16 @@ mod tests {
     use super::*;
     use crate::observation::Exchange;
     use crate::server::Lag;
-    use crate::time::{ClockTie, LocalInstant, Timestamp};
+    use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
     /// In microseconds; the local clock shows 5 s at zero.
     fn observation(sent: i64, received: i64, date: i64) -> Observation {
         let at = |micros: i64| LocalInstant::from_nanos(micros * 1000);
         let wall = Timestamp::from_unix_nanos(5_000_000_000);
-        let tie = ClockTie::new(at(0), wall, Duration::ZERO);
+        let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
         let date = Timestamp::from_unix_seconds(date).expect("in range");
         let exchange = Exchange::from_parts_unchecked(at(sent), at(received), date);
-        Observation::new(tie, &exchange, Lag::stated(Duration::ZERO)).expect("in order")
+        Observation::new(cross_timestamp, &exchange, Lag::stated(Duration::ZERO)).expect("in order")
     }
 
     fn estimate(observations: &[Observation]) -> Estimate {

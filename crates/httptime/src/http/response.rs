@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::date::{parse_date, shown};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
-use crate::server::{Marks, MarksReader};
+use crate::server::{HeadMarks, HeadMarksReader};
 use crate::time::Timestamp;
 
 /// Reads the responses on one connection, one after the other, out of one buffer that it keeps.
@@ -105,8 +105,8 @@ impl ResponseReader {
         let Some(head) = self.scan.next(&self.buffer[..self.filled])? else { return Ok(None) };
         let body = if has_body { head.body } else { Some(0) };
         let left = body.map(|body| self.scan.skip(body, self.filled));
-        let followed = self.filled > self.scan.response;
-        Ok(Some((ResponseHead { followed, ..head }, left)))
+        let has_trailing_bytes = self.filled > self.scan.response;
+        Ok(Some((ResponseHead { has_trailing_bytes, ..head }, left)))
     }
 
     /// Goes on past a body of which so many bytes had not come; returns how many still have not.
@@ -158,10 +158,10 @@ pub struct ResponseHead<'a> {
     dates: Dates<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
-    marks: Marks,
+    marks: HeadMarks,
     close: bool,
     keep_alive: bool,
-    followed: bool,
+    has_trailing_bytes: bool,
     /// The length of the body that follows unless the request was `HEAD` (RFC 9112, section 6.3); `None` when its end is not
     /// known from the head.
     body: Option<u64>,
@@ -216,7 +216,7 @@ impl<'a> ResponseHead<'a> {
 
     /// What the head shows of the servers that it passed: all `Server` fields and their place, `Via`, and the marks of caches.
     #[must_use]
-    pub const fn marks(&self) -> Marks {
+    pub const fn marks(&self) -> HeadMarks {
         self.marks
     }
 
@@ -224,14 +224,14 @@ impl<'a> ResponseHead<'a> {
     /// `close`, with HTTP/1.0 only if it says `keep-alive` and not `close`. It may say so in `Connection` or in
     /// `Proxy-Connection`.
     #[must_use]
-    pub const fn persistent(&self) -> bool {
+    pub const fn is_persistent(&self) -> bool {
         !self.close && (self.minor_version >= 1 || self.keep_alive)
     }
 
     /// Whether more bytes had come behind the head: see [`ResponseReader::has_leftover`].
     #[must_use]
-    pub const fn is_followed(&self) -> bool {
-        self.followed
+    pub const fn has_trailing_bytes(&self) -> bool {
+        self.has_trailing_bytes
     }
 
     /// Parses a head that reaches from its status line to the empty line at its end.
@@ -295,15 +295,15 @@ impl<'a> ResponseHead<'a> {
             dates: Dates::None,
             age: None,
             server: None,
-            marks: Marks::default(),
+            marks: HeadMarks::default(),
             close: false,
             keep_alive: false,
-            followed: false,
+            has_trailing_bytes: false,
             body: None,
         };
         let mut server = None;
         let mut lengths = Lengths::default();
-        let mut marks = MarksReader::default();
+        let mut marks = HeadMarksReader::default();
         for (at, (field, value)) in fields.enumerate() {
             let is = |name: &str| field.eq_ignore_ascii_case(name);
             // By length first: most fields are none of these.
@@ -630,7 +630,7 @@ mod tests {
             assert_eq!(head.date(), Ok(monday()));
             assert_eq!(head.server(), Some("nginx/1.22.1"));
             assert_eq!(head.age(), None);
-            assert!(head.persistent());
+            assert!(head.is_persistent());
         });
     }
 
@@ -640,7 +640,7 @@ mod tests {
             assert_eq!(head.status(), 200);
             assert_eq!(head.date(), Ok(monday()));
             assert_eq!(head.server(), Some("Apache/2.4.62 (Debian)"));
-            assert!(!head.persistent());
+            assert!(!head.is_persistent());
         });
     }
 
@@ -796,7 +796,7 @@ mod tests {
         ] {
             let fields = fields.iter().map(|field| format!("{field}\r\n")).collect::<String>();
             check(format!("HTTP/{version} 200 OK\r\n{fields}\r\n").as_bytes(), |head| {
-                assert_eq!(head.persistent(), persistent, "HTTP/{version} {fields:?}");
+                assert_eq!(head.is_persistent(), persistent, "HTTP/{version} {fields:?}");
             });
         }
     }
@@ -946,7 +946,7 @@ mod tests {
     fn bytes_behind_a_head_are_leftover() {
         let mut reader = ResponseReader::new();
         reader.feed(&[NGINX, b"<html>"].concat());
-        assert_eq!(reader.head().map(|head| head.map(|h| h.is_followed())), Ok(Some(true)));
+        assert_eq!(reader.head().map(|head| head.map(|h| h.has_trailing_bytes())), Ok(Some(true)));
         assert!(reader.has_leftover());
         assert_eq!(reader.eof(), Error::Closed { received: 6 });
         let error = Error::NotHttp { looks_like: "does not begin with HTTP/1" };
@@ -1131,7 +1131,7 @@ mod tests {
             match reader.head() {
                 Ok(None) => break,
                 Ok(Some(head)) => {
-                    let alone = ResponseHead { followed: false, ..head };
+                    let alone = ResponseHead { has_trailing_bytes: false, ..head };
                     seen.push(format!("Ok {alone:?} {:?}", head.date()));
                 }
                 Err(error) => {
@@ -1147,7 +1147,7 @@ mod tests {
         let mut reader = ResponseReader::new();
         reader.feed(response);
         let head = reader.head().expect("well-formed").expect("whole");
-        assert!(!head.is_followed());
+        assert!(!head.has_trailing_bytes());
         look(head);
         assert!(!reader.has_leftover());
     }

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use crate::time::{ClockTie, LocalInstant, Timestamp, nanos_to_duration};
+use crate::time::{CrossTimestamp, LocalInstant, Timestamp, nanos_to_duration};
 
 /// The monotonic clock now. On Unix that is `CLOCK_MONOTONIC` itself, so instants of one process can be compared with those
 /// of another, and with those that a C program reads.
@@ -26,7 +26,7 @@ pub fn now() -> LocalInstant {
 /// Before acting on a [`Measurement`](crate::Measurement), compare it with the measurement's own: a wall clock that was stepped in
 /// between is not the one that was measured.
 #[must_use]
-pub fn tie() -> ClockTie {
+pub fn cross_timestamp() -> CrossTimestamp {
     let read = || {
         let before = now();
         let wall = SystemTime::now();
@@ -34,11 +34,11 @@ pub fn tie() -> ClockTie {
         let instant = before.saturating_add(width / 2);
         // A clock outside 1678–2262 ends up at the far end; every date is then out of reach, and says so.
         let wall = Timestamp::from_system_time(wall).unwrap_or(FAR);
-        ClockTie::new(instant, wall, width + RESOLUTION)
+        CrossTimestamp::new(instant, wall, width + RESOLUTION)
     };
     (1..TRIES).fold(read(), |best, _| {
-        let tie = read();
-        if tie.uncertainty() < best.uncertainty() { tie } else { best }
+        let cross_timestamp = read();
+        if cross_timestamp.uncertainty() < best.uncertainty() { cross_timestamp } else { best }
     })
 }
 

@@ -189,7 +189,7 @@ impl<'a> Driver<'a> {
             let socket = socket.as_ref()?;
             let flags = if socket.is_connecting() {
                 PollFlags::OUT
-            } else if self.sessions.waits_to_write(ConnectionId::from_index(index)) {
+            } else if self.sessions.is_waiting_to_write(ConnectionId::from_index(index)) {
                 PollFlags::IN | PollFlags::OUT
             } else {
                 PollFlags::IN

@@ -3,8 +3,8 @@ use std::os::fd::AsFd;
 
 use super::clock;
 use super::kernel::{self, Departure, Enabled};
-use crate::session::KernelTimes;
-use crate::time::{ClockTie, Timestamp};
+use crate::session::KernelTimestamps;
+use crate::time::{CrossTimestamp, Timestamp};
 
 /// Asks the kernel when bytes leave and arrive on a TCP connection, for a driver with sockets of its own.
 ///
@@ -45,9 +45,9 @@ pub struct SocketTimestamps {
     /// The most bytes that leave in one segment.
     segment: usize,
     /// Both clocks as they were last read.
-    latest: ClockTie,
+    latest: CrossTimestamp,
     /// The same, before the latest write.
-    before: ClockTie,
+    before: CrossTimestamp,
     /// Bytes written so far, modulo 2³².
     written: u32,
     write: LatestWrite,
@@ -73,7 +73,7 @@ impl SocketTimestamps {
     /// When the system cannot do it.
     pub fn enable(socket: impl AsFd) -> io::Result<Self> {
         let Enabled { segment } = kernel::enable(socket.as_fd())?;
-        let now = clock::tie();
+        let now = clock::cross_timestamp();
         Ok(Self {
             segment,
             latest: now,
@@ -127,16 +127,16 @@ impl SocketTimestamps {
     }
 
     /// What the kernel said about the latest write and the latest read. Reads both clocks.
-    pub fn times(&mut self, socket: impl AsFd) -> KernelTimes {
+    pub fn times(&mut self, socket: impl AsFd) -> KernelTimestamps {
         if matches!(self.write, LatestWrite::Written(_)) {
             self.take_reports(socket);
         }
-        self.latest = clock::tie();
+        self.latest = clock::cross_timestamp();
         let departed = match self.write {
             LatestWrite::Departed(at) => Some(at),
             LatestWrite::Written(_) | LatestWrite::Split => None,
         };
-        KernelTimes::new(departed, self.arrived, self.before, self.latest)
+        KernelTimestamps::new(departed, self.arrived, self.before, self.latest)
     }
 
     fn take_reports(&mut self, socket: impl AsFd) {

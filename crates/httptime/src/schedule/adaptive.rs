@@ -16,7 +16,7 @@ use crate::time::{
 /// deviation and q the mean queueing on the way there, which the aim has to make up for. (Probabilistic bisection,
 /// with an aim found by simulation.)
 ///
-/// Where the offset is [expected](crate::config::Config::expecting), it first asks at the two ends of that.
+/// Where the offset is [expected](crate::config::Config::with_expected), it first asks at the two ends of that.
 ///
 /// It has enough when the belief is as narrow as a clock can be read, and when sixteen responses in a row have not
 /// made it a tenth narrower: that is what a model that does not fit, or an estimator that does not learn, looks like.
@@ -105,7 +105,7 @@ impl Adaptive {
         ];
         let open = ends.iter().filter(|(_, open)| *open);
         let at = open.map(|(end, _)| belief.aim(view, *end, from)).min()?;
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Some(Plan::AwaitReply);
         }
         self.sweep.interrupt();
@@ -146,7 +146,7 @@ impl Adaptive {
     fn aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
         let mut volley = Volley::default();
-        if progress.outstanding() > 0 {
+        if progress.scheduled_in_flight() > 0 {
             let same =
                 self.volley.at.zip(progress.last_sent()).is_some_and(|(at, last)| {
                     last >= at && last.saturating_since(at) < HALF_A_SECOND
@@ -208,7 +208,7 @@ impl Schedule for Adaptive {
             last.saturating_add(self.tuning.gap).max(view.earliest())
         });
         let Some(belief) = Belief::read(view) else {
-            let waiting = progress.outstanding() > 0;
+            let waiting = progress.scheduled_in_flight() > 0;
             return if waiting { Plan::AwaitReply } else { Plan::SendAt(from) };
         };
         if self.gain.exhausted(belief.stddev, progress.observations()) {
@@ -240,7 +240,7 @@ impl Belief {
     fn read(view: &View<'_>) -> Option<Self> {
         let progress = view.progress();
         let estimate = view.aim()?;
-        let unknown = progress.unknown()?;
+        let unknown = progress.remaining_uncertainty()?;
         let shortest = progress.round_trip_min()?;
         let base = progress.round_trip_base()?;
         let window = within(unknown, base);
@@ -314,8 +314,8 @@ mod tests {
     use crate::config::Config;
     use crate::estimate::EstimatorKind;
     use crate::measure::Next;
-    use crate::measurement::Ended;
-    use crate::{ClockTie, Exchange, Measure, Measurement, Timestamp};
+    use crate::measurement::EndReason;
+    use crate::{CrossTimestamp, Exchange, Measure, Measurement, Timestamp};
 
     const MS: i64 = 1_000_000;
     const OFFSET_NS: i64 = 38_116_000_123;
@@ -351,11 +351,11 @@ mod tests {
             base_ns / 2 + i64::try_from(state >> 1).unwrap_or(0) % jitter_ns
         };
         let wall = Timestamp::from_unix_nanos(1_795_392_000_123_456_789);
-        let tie = |now| {
+        let cross_timestamp = |now| {
             let at = LocalInstant::from_nanos(now);
-            ClockTie::new(at, wall.saturating_add(Offset::from_nanos(now)), Duration::ZERO)
+            CrossTimestamp::new(at, wall.saturating_add(Offset::from_nanos(now)), Duration::ZERO)
         };
-        let mut measure = Measure::new(config, tie(0));
+        let mut measure = Measure::new(config, cross_timestamp(0));
         let (mut now, mut under_way, mut sent) = (0, Vec::new(), Vec::new());
         let mut most_outstanding = 0;
         loop {
@@ -386,7 +386,7 @@ mod tests {
                         .expect("consistent");
                 }
                 (_, None) => {
-                    let measurement = measure.finish(tie(now)).expect("measured");
+                    let measurement = measure.finish(cross_timestamp(now)).expect("measured");
                     return Run { measurement, sent, most_outstanding };
                 }
             }
@@ -442,7 +442,7 @@ mod tests {
     fn expecting(off_ns: i64, requests: u32) -> Config {
         let at = |nanos| Offset::from_nanos(OFFSET_NS + off_ns + nanos);
         let config = Config::builder().requests(requests).lag(Duration::ZERO).build();
-        config.expect("in range").expecting(Interval::between(at(-MS), at(MS)))
+        config.expect("in range").with_expected(Interval::between(at(-MS), at(MS)))
     }
 
     #[test]
@@ -478,8 +478,8 @@ mod tests {
                 .build()
                 .expect("in range");
             let run = run(&config, 2 * MS, MS, 7);
-            let ended = run.measurement.ended();
-            assert!(matches!(ended, Ended::Enough), "{kind:?}: {ended:?}");
+            let ended = run.measurement.end_reason();
+            assert!(matches!(ended, EndReason::Enough), "{kind:?}: {ended:?}");
             assert!(run.sent.len() < 300, "{kind:?}: {} requests", run.sent.len());
         }
     }

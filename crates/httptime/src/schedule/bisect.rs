@@ -20,10 +20,10 @@ impl Schedule for Bisect {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        if progress.outstanding() > 0 {
+        if progress.scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
-        let Some(unknown) = progress.unknown() else {
+        let Some(unknown) = progress.remaining_uncertainty() else {
             return Plan::SendAt(view.earliest());
         };
         if is_enough(view) {
@@ -36,7 +36,7 @@ impl Schedule for Bisect {
 /// Whether what is unknown is as narrow as the shortest round trip.
 pub(super) fn is_enough(view: &View<'_>) -> bool {
     let progress = view.progress();
-    let known = progress.unknown().zip(progress.round_trip_min());
+    let known = progress.remaining_uncertainty().zip(progress.round_trip_min());
     known.is_some_and(|(unknown, shortest)| unknown.width() <= shortest + FINE)
 }
 

@@ -18,7 +18,7 @@ impl Schedule for Htpdate {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        if progress.outstanding() > 0 {
+        if progress.scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         // Its own phase first. From then on early by half of the last round trip, where aiming has half of the shortest.

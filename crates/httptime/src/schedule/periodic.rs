@@ -18,7 +18,7 @@ impl Schedule for Periodic {
     }
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
-        if view.progress().outstanding() > 0 {
+        if view.progress().scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
         let limits = view.limits();

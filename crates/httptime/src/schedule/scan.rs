@@ -22,7 +22,7 @@ impl Schedule for Scan {
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
         self.sweep.settle(progress.scheduled());
-        let known = progress.unknown().zip(progress.round_trip_base());
+        let known = progress.remaining_uncertainty().zip(progress.round_trip_base());
         let window = known.and_then(|(unknown, base)| within(unknown, base));
         if let Some(window) = window.filter(|_| !bisect::is_enough(view)) {
             let aim = |offset, from| progress.aim(offset, from);
@@ -104,7 +104,7 @@ impl Sweep {
         requests: impl FnOnce(u32, Duration) -> u32,
     ) -> Option<Plan> {
         let progress = view.progress();
-        if progress.outstanding() >= connections {
+        if progress.scheduled_in_flight() >= connections {
             return Some(Plan::AwaitReply);
         }
         let width = window.width().min(ALMOST_A_SECOND);
@@ -125,7 +125,7 @@ impl Sweep {
         if at <= opens.saturating_add(width) {
             return Some(Plan::SendAt(at));
         }
-        if progress.outstanding() > 0 {
+        if progress.scheduled_in_flight() > 0 {
             return Some(Plan::AwaitReply);
         }
         // This one is used up.

@@ -4,7 +4,7 @@
 /// [`ResponseHead::marks`](crate::http::ResponseHead::marks) gives them; an [`Exchange`](crate::Exchange) keeps them. The default
 /// is that of a head of which nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Marks {
+pub struct HeadMarks {
     order: Order,
     /// As Apache writes a `Date` of its own: `Date` and `Server` first, and `Content-Type` behind `Connection`.
     is_typed_late: bool,
@@ -27,7 +27,7 @@ pub(crate) enum Order {
     ServerThenDate,
 }
 
-impl Marks {
+impl HeadMarks {
     /// As a number, for programs in other languages that hand it back to [`from_bits`](Self::from_bits). 0 is the default.
     #[must_use]
     pub fn bits(self) -> u32 {
@@ -72,13 +72,13 @@ impl Marks {
     }
 }
 
-/// Beside the order in [`Marks::bits`].
+/// Beside the order in [`HeadMarks::bits`].
 const TYPED_LATE: u8 = 0x10;
 
-/// Reads [`Marks`], field by field.
+/// Reads [`HeadMarks`], field by field.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct MarksReader {
-    marks: Marks,
+pub(crate) struct HeadMarksReader {
+    marks: HeadMarks,
     server_at: usize,
     date_at: usize,
     dates: u8,
@@ -89,7 +89,7 @@ pub(crate) struct MarksReader {
     vias: usize,
 }
 
-impl MarksReader {
+impl HeadMarksReader {
     /// Field number `at` is `Server`.
     pub(crate) fn server(&mut self, at: usize) {
         self.server_at = at - self.vias;
@@ -135,7 +135,7 @@ impl MarksReader {
     }
 
     /// What was read.
-    pub(crate) fn marks(self) -> Marks {
+    pub(crate) fn marks(self) -> HeadMarks {
         let order = match (self.marks.servers, self.dates, self.server_at, self.date_at) {
             (1, 1, 0, 1) => Order::ServerThenDate,
             (1, 1, server, date) if server < date => Order::ServerFirst,
@@ -145,7 +145,7 @@ impl MarksReader {
         let are_first = order == Order::DateFirst && (self.date_at, self.server_at) == (0, 1);
         let is_typed_late =
             are_first && self.connection_at.is_some() && self.content_type_at > self.connection_at;
-        Marks { order, is_typed_late, ..self.marks }
+        HeadMarks { order, is_typed_late, ..self.marks }
     }
 }
 

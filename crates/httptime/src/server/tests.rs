@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::http::ResponseReader;
 use crate::measure::Measure;
 use crate::observation::Exchange;
-use crate::time::{ClockTie, LocalInstant, Timestamp};
+use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
 /// The lag of a response with these lines behind the status line, and whether it is refused.
 fn judged(lines: &str, change: impl Fn(Exchange<'_>) -> Exchange<'_>) -> Result<Lag, Error> {
@@ -19,10 +19,10 @@ fn judged(lines: &str, change: impl Fn(Exchange<'_>) -> Exchange<'_>) -> Result<
     reader.feed(text.as_bytes());
     let head = reader.head()?.expect("a whole head");
     let at = LocalInstant::from_nanos;
-    let tie = ClockTie::new(at(0), Timestamp::from_unix_nanos(0), Duration::ZERO);
+    let cross_timestamp = CrossTimestamp::new(at(0), Timestamp::from_unix_nanos(0), Duration::ZERO);
     let config = Config::builder().floor(None).build()?;
-    let exchange = change(Exchange::of(at(0), at(10), &head)?);
-    Ok(Measure::new(&config, tie).absorb(&exchange)?.lag())
+    let exchange = change(Exchange::from_head(at(0), at(10), &head)?);
+    Ok(Measure::new(&config, cross_timestamp).absorb(&exchange)?.lag())
 }
 
 /// The allowance in milliseconds.
@@ -145,21 +145,21 @@ fn a_date_passed_on_under_the_name_of_the_front_server_is_of_unknown_software() 
     for lines in [NGINX_PASSING, CADDY_PASSING, CADDY_AND_UVICORN, APACHE, ENVOY, LIGHTTPD] {
         assert_eq!(millis(lines), 2020, "{lines}");
     }
-    assert_eq!(source(NGINX_PASSING), LagSource::PassedOn("nginx"));
-    assert_eq!(source(NGINX_PASSING_BOTH), LagSource::PassedOn("nginx"));
-    assert_eq!(source(CADDY_PASSING), LagSource::PassedOn("Caddy"));
-    assert_eq!(source(CADDY_AND_UVICORN), LagSource::SeveralServers);
-    assert_eq!(source(APACHE), LagSource::MayPassOn("Apache"));
+    assert_eq!(source(NGINX_PASSING), LagSource::Forwarded("nginx"));
+    assert_eq!(source(NGINX_PASSING_BOTH), LagSource::Forwarded("nginx"));
+    assert_eq!(source(CADDY_PASSING), LagSource::Forwarded("Caddy"));
+    assert_eq!(source(CADDY_AND_UVICORN), LagSource::SeveralServerFields);
+    assert_eq!(source(APACHE), LagSource::MayBeForwarded("Apache"));
     assert!(source(APACHE).is_provable() && source(LIGHTTPD).is_provable());
     assert!(!source(ENVOY).is_provable() && !source(NGINX_PASSING).is_provable());
-    assert_eq!(source(ENVOY), LagSource::MayPassOn("envoy"));
-    assert_eq!(source(LIGHTTPD), LagSource::MayPassOn("lighttpd"));
+    assert_eq!(source(ENVOY), LagSource::MayBeForwarded("envoy"));
+    assert_eq!(source(LIGHTTPD), LagSource::MayBeForwarded("lighttpd"));
 }
 
 #[test]
 fn two_names_are_not_one_wherever_they_stand() {
     let lines = "Server: nginx/1.22.1\nDate: Fri, 27 Nov 2026 16:02:02 GMT\nServer: nginx/1.22.1";
-    assert_eq!((millis(lines), source(lines)), (2020, LagSource::SeveralServers));
+    assert_eq!((millis(lines), source(lines)), (2020, LagSource::SeveralServerFields));
 }
 
 #[test]
@@ -169,24 +169,24 @@ fn what_a_front_server_answers_by_itself_has_its_own_date() {
     assert_eq!((lag.allowance().as_millis(), lag.source()), (1, LagSource::Product("Apache")));
     // Not what a proxy has marked: it may be the one that answered.
     let passed = by_itself(&format!("{APACHE}\nVia: 1.1 proxy")).expect("fresh");
-    assert_eq!(passed.source(), LagSource::MayPassOn("Apache"));
+    assert_eq!(passed.source(), LagSource::MayBeForwarded("Apache"));
     // Of these it is not known to which requests they answer by themselves.
-    assert_eq!(by_itself(ENVOY).expect("fresh").source(), LagSource::MayPassOn("envoy"));
+    assert_eq!(by_itself(ENVOY).expect("fresh").source(), LagSource::MayBeForwarded("envoy"));
 }
 
 #[test]
 fn apache_sets_the_type_of_its_own_response_behind_connection() {
-    let plain = |lines: &str| judged(lines, |exchange| exchange.asked_without_extension());
+    let plain = |lines: &str| judged(lines, |exchange| exchange.without_file_extension());
     let own = plain(APACHE_OWN).expect("fresh");
     assert_eq!((own.allowance().as_millis(), own.source()), (1, LagSource::Product("Apache")));
     // It guesses the type of a response that it passes on from the name of the file.
-    assert_eq!(source(APACHE_OWN), LagSource::MayPassOn("Apache"));
+    assert_eq!(source(APACHE_OWN), LagSource::MayBeForwarded("Apache"));
     let sorted = "Connection: close\nContent-Type: text/plain\n\
         Date: Fri, 27 Nov 2026 16:02:02 GMT\nServer: Apache";
     let proxied = format!("{APACHE_OWN}\nVia: 1.1 proxy");
     for lines in [APACHE_PASSING, APACHE, sorted, &proxied] {
         let source = plain(lines).expect("fresh").source();
-        assert_eq!(source, LagSource::MayPassOn("Apache"), "{lines}");
+        assert_eq!(source, LagSource::MayBeForwarded("Apache"), "{lines}");
     }
 }
 
@@ -194,7 +194,7 @@ fn apache_sets_the_type_of_its_own_response_behind_connection() {
 fn the_first_response_of_lighttpd_on_a_connection_is_later_than_the_others() {
     let first = judged(LIGHTTPD, |exchange| exchange.answered_by_front()).expect("fresh");
     assert_eq!(first.allowance(), Duration::from_millis(2020));
-    let kept = judged(LIGHTTPD, |exchange| exchange.answered_by_front().on_kept_connection());
+    let kept = judged(LIGHTTPD, |exchange| exchange.answered_by_front().on_reused_connection());
     let kept = kept.expect("fresh");
     assert_eq!(kept.allowance(), Duration::from_millis(1020));
     assert_eq!(kept.source(), LagSource::Product("lighttpd"));
@@ -282,22 +282,22 @@ fn a_token_is_found_by_its_whole_name() {
         ("Icecast 2.4.4", 25),
         ("h2o/2.3.0-DEV", 2),
     ] {
-        let lag = Lag::of_maker(server);
+        let lag = Lag::from_server_header(server);
         assert_eq!(lag.allowance(), Duration::from_millis(millis), "{server}");
     }
     for server in ["", "cloudflare", "nginxish/1.0", "(nginx)", "Python", "Python/3.11", "\u{e9}"] {
-        assert_eq!(Lag::of_maker(server), Lag::unknown(), "{server}");
+        assert_eq!(Lag::from_server_header(server), Lag::unknown(), "{server}");
     }
 }
 
 #[test]
 fn marks_survive_as_a_number() {
     let bits = u32::from_be_bytes([Order::ServerThenDate as u8 | 0x10, 2, 3, 4]);
-    let marks = Marks::from_bits(bits);
+    let marks = HeadMarks::from_bits(bits);
     assert_eq!((marks.order(), marks.vias(), marks.hits()), (Order::ServerThenDate, 3, 4));
     assert!(marks.has_several_servers() && marks.is_typed_late());
     assert_eq!(marks.bits(), bits);
-    assert_eq!(Marks::default().bits(), 0);
+    assert_eq!(HeadMarks::default().bits(), 0);
 }
 
 /// Lines that servers and proxies on the way add to a response.
@@ -331,10 +331,10 @@ proptest! {
     ) {
         let circumstances = |mut exchange: Exchange<'_>| {
             if is_kept {
-                exchange = exchange.on_kept_connection();
+                exchange = exchange.on_reused_connection();
             }
             if is_plain {
-                exchange = exchange.asked_without_extension();
+                exchange = exchange.without_file_extension();
             }
             if is_by_front {
                 exchange = exchange.answered_by_front();

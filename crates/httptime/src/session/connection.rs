@@ -253,7 +253,7 @@ impl Connection {
     }
 
     /// Whether there are bytes for which the driver waits until the socket is writable.
-    pub(super) fn waits_to_write(&self) -> bool {
+    pub(super) fn is_waiting_to_write(&self) -> bool {
         self.is_blocked && self.has_unsent()
     }
 
@@ -507,7 +507,7 @@ impl Connection {
             Ok(None) => return Outcome::Nothing,
             Ok(Some(head)) => match head.status() {
                 // Asked for nothing yet, it has opened nothing.
-                200..=299 if is_unsent || head.is_followed() => {
+                200..=299 if is_unsent || head.has_trailing_bytes() => {
                     Error::MalformedHead { reason: UNASKED }
                 }
                 200..=299 => {
@@ -553,7 +553,7 @@ impl Connection {
             kernel.departed = None;
         }
         // Bytes behind the head are a body that HEAD forbids, or more than the body: never to be read as the next response.
-        let is_clean = head.persistent() && !head.is_followed() && !is_unsent;
+        let is_clean = head.is_persistent() && !head.has_trailing_bytes() && !is_unsent;
         // To read more of a body would cost more than another connection.
         let left = left.filter(|left| is_clean && *left <= MAX_BODY);
         self.state = match left {

@@ -63,7 +63,7 @@ pub enum Event {
     /// The session is over.
     Ended {
         /// Why it failed; `None` if it has a result, which only the clocks at the end can still spoil
-        /// ([`ClockStepped`](Error::ClockStepped), [`ClockOrigin`](Error::ClockOrigin)).
+        /// ([`ClockStepped`](Error::ClockStepped), [`ClockMismatch`](Error::ClockMismatch)).
         error: Option<Error>,
     },
 }

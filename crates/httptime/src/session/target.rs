@@ -52,7 +52,7 @@ impl Target {
     ///
     /// # Errors
     /// As those.
-    pub fn of(url: Url, proxy: Option<Url>, tunnel: bool) -> Result<Self, Error> {
+    pub fn with_optional_proxy(url: Url, proxy: Option<Url>, tunnel: bool) -> Result<Self, Error> {
         match proxy {
             Some(proxy) => Self::via_proxy(url, proxy, tunnel),
             None => Self::new(url),

@@ -1,4 +1,4 @@
-use crate::time::{ClockTie, LocalInstant, Timestamp};
+use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
 /// What the kernel said about a request and its response, with the clocks before and after.
 ///
@@ -6,25 +6,25 @@ use crate::time::{ClockTie, LocalInstant, Timestamp};
 /// whether the wall clock was stepped in between.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KernelTimes {
+pub struct KernelTimestamps {
     /// When the last write of the request left for the network device. Only the first transmission counts.
     pub departed: Option<Timestamp>,
     /// When the latest segment that was read came from the network device.
     pub arrived: Option<Timestamp>,
     /// Both clocks before the request was written.
-    pub before: ClockTie,
+    pub before: CrossTimestamp,
     /// Both clocks after the response was read.
-    pub after: ClockTie,
+    pub after: CrossTimestamp,
 }
 
-impl KernelTimes {
+impl KernelTimestamps {
     /// The kernel's two timestamps, and both clocks before and after.
     #[must_use]
     pub const fn new(
         departed: Option<Timestamp>,
         arrived: Option<Timestamp>,
-        before: ClockTie,
-        after: ClockTie,
+        before: CrossTimestamp,
+        after: CrossTimestamp,
     ) -> Self {
         Self { departed, arrived, before, after }
     }
@@ -37,13 +37,13 @@ pub struct Arrival {
     /// The monotonic clock, read after the bytes were.
     pub at: LocalInstant,
     /// What the kernel said.
-    pub kernel: Option<KernelTimes>,
+    pub kernel: Option<KernelTimestamps>,
 }
 
 impl Arrival {
     /// Bytes read by `at`, and what the kernel said about them.
     #[must_use]
-    pub const fn new(at: LocalInstant, kernel: Option<KernelTimes>) -> Self {
+    pub const fn new(at: LocalInstant, kernel: Option<KernelTimestamps>) -> Self {
         Self { at, kernel }
     }
 }
@@ -76,8 +76,8 @@ impl Times {
     ///
     /// None is used when the wall clock was stepped between the two cross-timestamps, or when one does not fit between the
     /// times of the process.
-    fn narrowed(self, kernel: KernelTimes) -> Self {
-        let KernelTimes { departed, arrived, before, after } = kernel;
+    fn narrowed(self, kernel: KernelTimestamps) -> Self {
+        let KernelTimestamps { departed, arrived, before, after } = kernel;
         let uncertainty = before.uncertainty() + after.uncertainty();
         if before.stepped_by(after).abs() > uncertainty {
             return self;
@@ -110,9 +110,9 @@ mod tests {
 
     const WALL: i64 = 1_795_392_000_000_000_000;
 
-    fn tie(micros: i64, stepped_ns: i64) -> ClockTie {
+    fn cross_timestamp(micros: i64, stepped_ns: i64) -> CrossTimestamp {
         let wall = Timestamp::from_unix_nanos(WALL + micros * 1_000 + stepped_ns);
-        ClockTie::new(at(micros), wall, Duration::from_nanos(50))
+        CrossTimestamp::new(at(micros), wall, Duration::from_nanos(50))
     }
 
     fn at(micros: i64) -> LocalInstant {
@@ -120,12 +120,17 @@ mod tests {
     }
 
     fn stamp(micros: i64) -> Option<Timestamp> {
-        Some(tie(micros, 0).wall())
+        Some(cross_timestamp(micros, 0).wall())
     }
 
     /// From 100 to 300 µs as the process saw it; the wall clock is not stepped.
     fn narrowed(departed: Option<Timestamp>, arrived: Option<Timestamp>) -> Times {
-        seen().narrowed(KernelTimes::new(departed, arrived, tie(0, 0), tie(310, 0)))
+        seen().narrowed(KernelTimestamps::new(
+            departed,
+            arrived,
+            cross_timestamp(0, 0),
+            cross_timestamp(310, 0),
+        ))
     }
 
     fn seen() -> Times {
@@ -165,7 +170,12 @@ mod tests {
             stamp.map(|at| at.saturating_add(Offset::from_nanos(step_ns)))
         };
         let stepped = |departed, arrived, step_ns| {
-            seen().narrowed(KernelTimes::new(departed, arrived, tie(0, 0), tie(310, step_ns)))
+            seen().narrowed(KernelTimestamps::new(
+                departed,
+                arrived,
+                cross_timestamp(0, 0),
+                cross_timestamp(310, step_ns),
+            ))
         };
         for step_ns in [-3_600_000_000_000, -10_000, -101, 101, 10_000, 3_600_000_000_000] {
             let (departed, arrived) = (stamp(120), stamp(250));

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::method::Method;
 use crate::select::Quorum;
 use crate::session::{Session, Target};
-use crate::time::ClockTie;
+use crate::time::CrossTimestamp;
 use crate::url::Url;
 
 /// Servers, the way to them, and how to measure them: checked once, surveyed as often as wanted.
@@ -101,7 +101,7 @@ impl TargetsBuilder {
     pub fn build(self) -> Result<Targets, Error> {
         let proxy = self.proxy.transpose()?;
         let target = |url: Result<Url, Error>| {
-            let target = Target::of(url?, proxy.clone(), self.tunnel)?;
+            let target = Target::with_optional_proxy(url?, proxy.clone(), self.tunnel)?;
             let mut target = target.with_method(self.method)?;
             if let Some(user_agent) = &self.user_agent {
                 target = target.with_user_agent(user_agent)?;
@@ -144,7 +144,7 @@ impl Targets {
 
     /// A session for each server. `begin`: both local clocks now.
     #[must_use]
-    pub fn sessions(&self, begin: ClockTie) -> Sessions {
+    pub fn sessions(&self, begin: CrossTimestamp) -> Sessions {
         let targets = self.targets.iter().cloned();
         let sessions = targets.map(|target| Session::new(target, &self.config, begin)).collect();
         Sessions::numbered(sessions, self.quorum, self.config.drift_ppm())
@@ -180,7 +180,7 @@ mod tests {
         let targets = builder().build()?;
         assert!(targets.clone().with_config(three()?).is_err());
         let targets = targets.with_config(Config::builder().min_servers(2).build()?)?;
-        let begin = ClockTie::new(
+        let begin = CrossTimestamp::new(
             crate::time::LocalInstant::from_nanos(0),
             crate::time::Timestamp::from_unix_nanos(0),
             std::time::Duration::ZERO,

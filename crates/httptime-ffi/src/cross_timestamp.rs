@@ -6,8 +6,8 @@ use crate::status::httptime_status;
 /// whether the wall clock was set in between.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub struct httptime_tie {
-    /// sizeof(httptime_tie), set by the caller.
+pub struct httptime_cross_timestamp {
+    /// sizeof(httptime_cross_timestamp), set by the caller.
     pub struct_size: u32,
     /// 0.
     pub reserved: u32,
@@ -20,7 +20,7 @@ pub struct httptime_tie {
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
-unsafe impl Versioned for httptime_tie {
+unsafe impl Versioned for httptime_cross_timestamp {
     const SMALLEST: usize = 32;
 
     fn initial() -> Self {
@@ -45,52 +45,54 @@ pub extern "C" fn httptime_now() -> i64 {
 
 /// Reads both local clocks at one moment, as closely as several tries make it.
 ///
-/// tie: its struct_size set by the caller; written only on HTTPTIME_OK. Any thread.
+/// cross_timestamp: its struct_size set by the caller; written only on HTTPTIME_OK. Any thread.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn httptime_tie_now(tie: *mut httptime_tie) -> httptime_status {
+pub unsafe extern "C" fn httptime_cross_timestamp_now(
+    cross_timestamp: *mut httptime_cross_timestamp,
+) -> httptime_status {
     guard(|| {
         // SAFETY: the header says what the pointer points to.
-        let output = unsafe { Output::new(tie, "tie") }?;
-        let now = httptime::net::tie();
-        output.write(&httptime_tie {
+        let output = unsafe { Output::new(cross_timestamp, "cross_timestamp") }?;
+        let now = httptime::net::cross_timestamp();
+        output.write(&httptime_cross_timestamp {
             instant_ns: now.instant().as_nanos(),
             wall_ns: now.wall().as_unix_nanos(),
             uncertainty_ns: nanos(now.uncertainty()),
-            ..httptime_tie::initial()
+            ..httptime_cross_timestamp::initial()
         });
         Ok(())
     })
 }
 
 /// # Safety
-/// `tie` is NULL, or points to one.
-pub(crate) unsafe fn tie(
-    tie: *const httptime_tie,
+/// `cross_timestamp` is NULL, or points to one.
+pub(crate) unsafe fn cross_timestamp(
+    cross_timestamp: *const httptime_cross_timestamp,
     name: &str,
-) -> Result<httptime::ClockTie, Failure> {
+) -> Result<httptime::CrossTimestamp, Failure> {
     // SAFETY: as the caller says.
-    let tie = unsafe { read(tie, name) }?;
-    if tie.reserved != 0 {
+    let cross_timestamp = unsafe { read(cross_timestamp, name) }?;
+    if cross_timestamp.reserved != 0 {
         return Err(Failure::argument(format!("{name}.reserved is not 0")));
     }
-    Ok(httptime::ClockTie::new(
-        httptime::LocalInstant::from_nanos(tie.instant_ns),
-        httptime::Timestamp::from_unix_nanos(tie.wall_ns),
-        duration(tie.uncertainty_ns, "uncertainty_ns")?,
+    Ok(httptime::CrossTimestamp::new(
+        httptime::LocalInstant::from_nanos(cross_timestamp.instant_ns),
+        httptime::Timestamp::from_unix_nanos(cross_timestamp.wall_ns),
+        duration(cross_timestamp.uncertainty_ns, "uncertainty_ns")?,
     ))
 }
 
-/// As [`tie`]; NULL stands for now.
+/// As [`cross_timestamp`]; NULL stands for now.
 ///
 /// # Safety
-/// As for [`tie`].
-pub(crate) unsafe fn tie_or_now(
-    tie: *const httptime_tie,
+/// As for [`cross_timestamp`].
+pub(crate) unsafe fn cross_timestamp_or_now(
+    cross_timestamp: *const httptime_cross_timestamp,
     name: &str,
-) -> Result<httptime::ClockTie, Failure> {
-    if tie.is_null() {
-        return Ok(httptime::net::tie());
+) -> Result<httptime::CrossTimestamp, Failure> {
+    if cross_timestamp.is_null() {
+        return Ok(httptime::net::cross_timestamp());
     }
     // SAFETY: as the caller says.
-    unsafe { self::tie(tie, name) }
+    unsafe { self::cross_timestamp(cross_timestamp, name) }
 }
