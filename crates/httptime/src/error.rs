@@ -1,4 +1,4 @@
-//! What can go wrong, each with a name and the values seen.
+//! The errors. Each has a name and the observed values.
 
 use std::fmt;
 use std::io;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use crate::time::{Interval, Offset, Timestamp};
 
-/// Where an exchange was when something ended it.
+/// The phase of an exchange in which it failed.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Turning a name into addresses.
+    /// Resolving the name.
     Resolve,
     /// Opening the TCP connection.
     Connect,
-    /// Asking a proxy for a tunnel.
+    /// Asking the proxy for a tunnel.
     Tunnel,
     /// Sending the request.
     Send,
@@ -37,23 +37,23 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Everything that keeps a measurement from succeeding.
+/// The reasons for which a measurement fails.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values. What the
-/// system reported is kept as it is: [`io`](Self::io) and [`source`](std::error::Error::source) give it. The message
-/// contains its text already.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values. An error of the system is kept: [`io`](Self::io) and
+/// [`source`](std::error::Error::source) return it. The message already contains its text.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The URL of a server or proxy cannot be used.
+    /// The URL of a server or proxy is not valid.
     #[error("cannot use URL {url:?}: {reason}")]
     InvalidUrl {
-        /// The URL as given, without any password.
+        /// The URL without credentials.
         url: String,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A setting is out of its range, or two contradict each other.
+    /// A setting is out of range, or two settings contradict each other.
     #[error("invalid configuration: {reason}")]
     InvalidConfig {
         /// What is wrong, with the value.
@@ -64,64 +64,66 @@ pub enum Error {
     Resolve {
         /// The name.
         host: String,
-        /// The resolver's error; [`NotFound`](io::ErrorKind::NotFound) if no address is of the family.
+        /// The resolver's error. [`NotFound`](io::ErrorKind::NotFound) if no address has the
+        /// requested family.
         source: IoError,
     },
-    /// No address of the server or proxy took the connection.
+    /// No address of the server or proxy accepted the connection.
     #[error("cannot connect to {address}: {source}")]
     Connect {
-        /// The address tried last; one to which there was no way only if there was a way to none.
+        /// The last address that was tried. An address without a route is named only if none of
+        /// them has one.
         address: SocketAddr,
         /// The system's error.
         source: IoError,
     },
-    /// Nothing happened for too long.
+    /// A deadline passed.
     #[error("timed out after {:?} while {phase}", readable(*after))]
     Timeout {
-        /// What was waited for.
+        /// The operation that took too long.
         phase: Phase,
-        /// How long.
+        /// The time limit.
         after: Duration,
     },
-    /// The connection was closed before a whole response head had come.
+    /// The connection was closed before a complete response head was received.
     #[error("the server closed the connection after {received} bytes of a response")]
     Closed {
-        /// Bytes of the unfinished head.
+        /// The number of received bytes of the incomplete head.
         received: usize,
     },
-    /// The connection broke (a reset, for instance).
+    /// The connection broke, for example by a reset.
     #[error("connection broke while {phase}: {source}")]
     Io {
-        /// What was going on.
+        /// The operation at that time.
         phase: Phase,
         /// The system's error.
         source: IoError,
     },
-    /// What came back is not HTTP/1.
+    /// The received data is not HTTP/1.
     #[error("the answer is not HTTP/1: it {looks_like}")]
     NotHttp {
-        /// What it looks like instead.
+        /// What the data looks like.
         looks_like: &'static str,
     },
-    /// The response head breaks the grammar of HTTP/1.
+    /// The response head violates the grammar of HTTP/1.
     #[error("malformed response head: {reason}")]
     MalformedHead {
-        /// What the parser objected to.
+        /// The parser's reason.
         reason: &'static str,
     },
-    /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES) or has more than
-    /// [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
+    /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES), or
+    /// has more than [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
     #[error("response head too large: more than {limit} {what}")]
     HeadTooLarge {
-        /// The limit that was passed.
+        /// The limit that was exceeded.
         limit: usize,
-        /// What it counts.
+        /// The unit of the limit.
         what: &'static str,
     },
-    /// Interim (1xx) responses came without end.
+    /// There were too many interim (1xx) responses.
     #[error("more than {limit} interim (1xx) responses")]
     EndlessInterim {
-        /// How many are put up with.
+        /// The number of interim responses that are accepted.
         limit: u32,
     },
     /// The response has no `Date`.
@@ -130,15 +132,15 @@ pub enum Error {
         /// Its status code.
         status: u16,
     },
-    /// The response has two `Date`s that differ.
+    /// The response has two different `Date` fields.
     #[error("the response has two different Dates: {first:?} and {second:?}")]
     ConflictingDates {
         /// The first one.
         first: String,
-        /// One that differs from it.
+        /// A different one.
         second: String,
     },
-    /// The `Date` is in none of the three forms of RFC 9110, section 5.6.7.
+    /// The `Date` has none of the three formats of RFC 9110, section 5.6.7.
     #[error("malformed Date: {value:?}")]
     MalformedDate {
         /// The field's value.
@@ -150,117 +152,122 @@ pub enum Error {
         /// The field's value.
         value: String,
     },
-    /// The `Date` is before the floor: no correct clock shows it.
+    /// The `Date` is before the floor: the server's clock is wrong.
     #[error("implausible Date: {date} is before {floor}")]
     DateBeforeFloor {
         /// The date.
         date: Timestamp,
-        /// The earliest one taken for possible.
+        /// The earliest date that is accepted.
         floor: Timestamp,
     },
-    /// The response came out of a cache, which stamped nothing.
+    /// The response comes from a cache, so its `Date` is old.
     #[error("the response comes from a cache ({}), so its Date is old", said(*age))]
     Cached {
-        /// How old the cache says it is; `None` when it only says that it had the response (`X-Cache: HIT` and the like).
+        /// The age according to the cache. `None` if the cache only reports that it had the
+        /// response (`X-Cache: HIT` and similar).
         age: Option<Duration>,
     },
-    /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
+    /// The `Date` does not advance while the local clock does: a cached response, or a stopped
+    /// clock.
     #[error("the server's Date stands still at {date}: {:?} have passed", readable(*elapsed))]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
-        /// Local time passed since it was first seen.
+        /// The local time since the date was first received.
         elapsed: Duration,
     },
     /// The `Date` of a later response is before that of an earlier one.
     #[error("the server's Date went back from {from} to {to}")]
     DateWentBack {
-        /// The later date, seen earlier.
+        /// The later date, which was received first.
         from: Timestamp,
-        /// The earlier date, seen later.
+        /// The earlier date, which was received afterwards.
         to: Timestamp,
     },
-    /// The responses contradict each other under the stated assumptions about lag and drift.
+    /// The responses contradict each other under the assumptions about lag and drift.
     #[error("the server's Dates contradict each other by {:?}", readable(*gap))]
     Inconsistent {
-        /// By how much the lower bound lies above the upper one.
+        /// By how much the lower bound exceeds the upper one.
         gap: Duration,
     },
-    /// The local clock was set during the measurement, or jumped when the machine woke.
+    /// The local wall clock was set during the measurement, or jumped when the machine woke.
     #[error(
         "the local clock was stepped by {by} s during the measurement: it was set, or the machine slept"
     )]
     ClockStepped {
-        /// By how much, forward positive.
+        /// The step. Positive: forward.
         by: Offset,
     },
-    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
+    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not
+    /// readings of the same clock.
     #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", readable(*by))]
     ClockMismatch {
-        /// What shows it.
+        /// The observation that shows it.
         what: &'static str,
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
-    /// The proxy did not open the tunnel, or did not get through to the server.
+    /// The proxy did not open the tunnel, or did not reach the server.
     #[error("the proxy refused or failed with status {status}")]
     ProxyRefused {
         /// Its status code.
         status: u16,
     },
-    /// The proxy wants other credentials, or some at all (407).
+    /// The proxy requires credentials, or rejected the given ones (status 407).
     #[error("the proxy asks for credentials (status 407)")]
     ProxyCredentials,
-    /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
+    /// Too few servers agree: no more than half of those that answered, or fewer than
+    /// `min_servers`.
     #[error(
         "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
         lacking(*agreeing, *min_servers)
     )]
     NoMajority {
-        /// How many were to be asked.
+        /// The number of configured servers.
         configured: usize,
-        /// How many gave an answer.
+        /// The number of servers that answered.
         answered: usize,
-        /// The most whose bounds have a point in common.
+        /// The largest number of servers whose bounds have a common point.
         agreeing: usize,
-        /// How many must answer and agree.
+        /// How many servers must answer and agree.
         min_servers: usize,
     },
-    /// Two majorities agree on different times; which of them is right cannot be told.
+    /// Two majorities agree on different times, and nothing shows which of them is right.
     #[error("two majorities disagree: one within {first}, one within {second}")]
     AmbiguousMajority {
-        /// Common bounds of one.
+        /// The common bounds of one of them.
         first: Interval,
-        /// Common bounds of another.
+        /// The common bounds of the other.
         second: Interval,
     },
     /// None of several servers could be measured.
     #[error("none of {servers} servers could be measured; the last error: {last}")]
     AllFailed {
-        /// How many were asked.
+        /// The number of servers.
         servers: usize,
-        /// What the last one failed with.
+        /// The error of the last one.
         last: Box<Error>,
     },
-    /// An exchange was handed in whose times run backwards.
+    /// The driver reported an exchange that was received before it was sent.
     #[error("the response was received {by:?} before the request was sent")]
     ReceivedBeforeSent {
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
-    /// The caller ended the measurement.
+    /// The caller cancelled the measurement.
     #[error("cancelled")]
     Cancelled,
-    /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and it did not give both of
-    /// a response's.
+    /// Kernel timestamps were required ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and
+    /// the kernel did not provide both timestamps of a response.
     #[error("the kernel did not say when the request left and the response came")]
     NoKernelTimestamps,
-    /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
+    /// The measurement was finished before any exchange had succeeded, or the time was over before
+    /// the first request was due.
     #[error("nothing was measured")]
     NothingMeasured,
 }
 
-/// What keeps servers that agree from being a majority.
+/// What the agreeing servers lack for a majority.
 fn lacking(agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
     if agreeing < min_servers {
@@ -270,19 +277,20 @@ fn lacking(agreeing: usize, min_servers: usize) -> String {
     }
 }
 
-/// A duration to show to people: milliseconds, or less if that is all there is.
+/// A duration for people: in milliseconds, or finer if it is shorter.
 fn readable(duration: Duration) -> Duration {
     let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     if millis.is_zero() { duration } else { millis }
 }
 
-/// What a cache says of the age of a response.
+/// The age of a response according to its cache.
 fn said(age: Option<Duration>) -> String {
     age.map_or("it says so, without an Age".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 
 impl Error {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -326,7 +334,7 @@ impl Error {
         }
     }
 
-    /// The system's error, where one is behind this.
+    /// The underlying error of the system, if there is one.
     #[must_use]
     pub fn io(&self) -> Option<&IoError> {
         match self {
@@ -337,13 +345,14 @@ impl Error {
         }
     }
 
-    /// Whether the address refused the connection: the machine answers, and no server listens on the port.
+    /// Whether the address refused the connection: the machine answers, but no server listens on
+    /// the port.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
     }
 
-    /// Whether a deadline passed, whatever was waited for.
+    /// Whether a deadline passed, in any phase.
     #[must_use]
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. })
@@ -358,7 +367,8 @@ impl Error {
 
 /// An [`io::Error`] that can be cloned and compared.
 ///
-/// Two are equal if kind, number and text are. The text is the system's, without Rust's "(os error 111)".
+/// Two errors are equal if kind, number and text are equal. The text is the system's, without
+/// Rust's "(os error 111)".
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -382,15 +392,15 @@ impl IoError {
         self.0.kind()
     }
 
-    /// The system's number (`errno`), if the system reported it.
+    /// The system's error number (`errno`), if the error comes from the system.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         self.0.raw_os_error()
     }
 }
 
-// `Error::source` shall give the `io::Error` itself, which callers downcast to. For that thiserror wants a type that
-// derefs to the source and is no error by itself.
+// `Error::source` must return the `io::Error` itself, to which callers downcast. For that,
+// thiserror requires a type that dereferences to the source and is not an error itself.
 impl Deref for IoError {
     type Target = io::Error;
 
@@ -460,7 +470,7 @@ mod tests {
         assert_eq!(of("a"), of("a"));
         assert_ne!(of("a"), of("b"));
         assert_ne!(IoError::from(refused()), IoError::from(io::ErrorKind::ConnectionRefused));
-        // The words "(os error" in a message that is not the system's stay.
+        // The words "(os error" remain in a message that is not the system's.
         assert_eq!(of("A (os error 5)").to_string(), "A (os error 5)");
     }
 
