@@ -1,4 +1,4 @@
-//! Why a sample does not reach chronyd, each reason with a name and the values seen.
+//! The errors of passing a sample to chronyd. Each has a name and the observed values.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use httptime::{Offset, Timestamp};
 
-/// Everything that keeps a sample from chronyd.
+/// The reasons for which a sample does not reach chronyd.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChronyError {
-    /// The socket's path cannot stand in `chrony.conf`.
+    /// The path of the socket cannot be written in `chrony.conf`.
     #[error("cannot use the socket path {path:?}: {reason}")]
     InvalidPath {
         /// The path as given.
@@ -26,40 +27,41 @@ pub enum ChronyError {
         /// The exponent as given.
         poll: i8,
     },
-    /// The leap status is none of chronyd's.
+    /// chronyd does not have this leap status.
     #[error("cannot use leap status {value}: it is not in 0 to 2")]
     InvalidLeap {
         /// The number as given.
         value: i32,
     },
-    /// The offset is more than chronyd takes.
+    /// The offset is larger than chronyd accepts.
     #[error("chronyd drops an offset of {offset} s: it takes less than 4294967296 s either way")]
     OffsetTooLarge {
         /// The offset.
         offset: Offset,
     },
-    /// The sample's time, or the right one that its offset leads to, is out of chronyd's range.
+    /// The time of the sample, or the correct time that follows from its offset, is outside
+    /// chronyd's range.
     #[error(
         "chronyd drops a sample of {taken_at} with offset {offset} s: the time is out of its range"
     )]
     TimeOutOfRange {
-        /// When the sample was taken, by the system clock.
+        /// The time of the sample, by the system clock.
         taken_at: Timestamp,
         /// Its offset.
         offset: Offset,
     },
-    /// The sample is too old by now.
+    /// The sample is too old now.
     #[error("chronyd drops a sample {} s old: its limit is {} s", age.as_secs_f64(), limit.as_secs_f64())]
     TooOld {
-        /// How old it is.
+        /// Its age.
         age: Duration,
-        /// How old it may be.
+        /// The limit of the age.
         limit: Duration,
     },
     /// The sample was taken later than now: the system clock was set back meanwhile.
     #[error("chronyd drops a sample from the future, here by {} s", by.as_secs_f64())]
     FromTheFuture {
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
     /// There is no socket.
@@ -68,16 +70,16 @@ pub enum ChronyError {
         path.display()
     )]
     SocketMissing {
-        /// Where it should be.
+        /// Its expected path.
         path: PathBuf,
     },
-    /// Nobody reads from the socket: it is what a chronyd that is gone left behind.
+    /// No process reads from the socket: a chronyd that has exited left it behind.
     #[error("nobody reads from the socket {path:?}: chronyd is not running")]
     Refused {
         /// The socket.
         path: PathBuf,
     },
-    /// The process may not write to the socket.
+    /// The process has no permission to write to the socket.
     #[error(
         "no permission to write to the socket {path:?}; chronyd creates it for root or its own user"
     )]
@@ -85,7 +87,7 @@ pub enum ChronyError {
         /// The socket.
         path: PathBuf,
     },
-    /// chronyd has not read the samples sent before: it hangs or is stopped.
+    /// chronyd has not read the previous samples: it hangs or is stopped.
     #[error("the queue of the socket {path:?} is full: chronyd does not read from it")]
     Full {
         /// The socket.
@@ -102,7 +104,8 @@ pub enum ChronyError {
 }
 
 impl ChronyError {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
