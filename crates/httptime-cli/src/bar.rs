@@ -1,4 +1,4 @@
-//! How a measurement goes on, on stderr.
+//! The progress of a measurement on stderr.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -11,15 +11,16 @@ use httptime::{Error, LocalInstant};
 
 use crate::args::Output;
 
-/// Shows how what is unknown narrows, and what was lost: a line for each answer and each loss under `--verbose`, else one line
-/// that is rewritten, and only on a terminal.
+/// Shows how the uncertainty shrinks and which requests were lost. With `--verbose` there is a line
+/// for each response and each loss. Otherwise there is one line that is rewritten, and only on a
+/// terminal.
 #[derive(Debug)]
 pub(crate) struct Bar {
     mode: Mode,
-    /// The most requests to all servers together.
+    /// The limit of requests to all servers together.
     limit: u32,
     servers: Vec<Server>,
-    /// What the line shows now.
+    /// The text that the line shows now.
     line: String,
 }
 
@@ -30,13 +31,13 @@ enum Mode {
     Lines,
 }
 
-/// What was seen of one server.
+/// The state of one server.
 #[derive(Debug, Clone, Default)]
 struct Server {
     requests: u32,
     answers: u32,
     unknown: Option<Duration>,
-    /// What keeps it from answering now.
+    /// The reason why it does not answer now.
     trouble: Option<String>,
 }
 
@@ -63,7 +64,7 @@ impl Bar {
         if self.mode == Mode::Progress && text == self.line {
             return;
         }
-        // Nobody reads a progress line that cannot be written.
+        // A progress line that cannot be written is not an error.
         let _ = io::stderr().write_all(text.as_bytes());
         self.line = text;
     }
@@ -74,7 +75,7 @@ impl Bar {
         }
     }
 
-    /// What to write after this event.
+    /// The text to write after this event.
     fn text(
         &mut self,
         server: usize,
@@ -87,7 +88,7 @@ impl Bar {
         let Some(seen) = self.servers.get_mut(server) else { return String::new() };
         seen.requests = progress.requests();
         seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
-        // Whether it is retried is known by the next event only.
+        // Only the next event shows whether the request is retried.
         let lost = seen.trouble.take();
         match event {
             Event::Answered { .. } => seen.answers += 1,
@@ -113,7 +114,7 @@ impl Bar {
         }
     }
 
-    /// One line about all servers. The latest trouble is that of `server`, if it has one.
+    /// One line about all servers. The latest error is that of `server`, if it has one.
     fn line(&self, server: usize) -> String {
         let requests: u32 = self.servers.iter().map(|server| server.requests).sum();
         let mut line = format!("{requests}/{} requests", self.limit);
@@ -125,12 +126,12 @@ impl Bar {
         if let Some(trouble) = troubles.find_map(|server| server.trouble.as_ref()) {
             line += &format!("; {trouble}");
         }
-        // A line that a terminal wraps would stay on it.
+        // A line that the terminal wraps could not be erased.
         let line: String = line.chars().take(COLUMNS).collect();
         format!("{REWRITE}{line}")
     }
 
-    /// A line for what is over: an answer, or a loss that did not end the session.
+    /// A line for a finished event: a response, or a loss that did not end the session.
     fn lines(
         seen: &Server,
         server: usize,
@@ -141,7 +142,7 @@ impl Bar {
     ) -> String {
         let ended = matches!(event, Event::Ended { error: Some(_) });
         let mut text = match (lost, &seen.trouble) {
-            // The result says so of the only server.
+            // With a single server the result reports it.
             (_, Some(given_up)) if ended && several => format!("{given_up}\n"),
             (Some(lost), _) if !ended => format!("{lost}\n"),
             _ => String::new(),
@@ -164,12 +165,12 @@ impl Bar {
     }
 }
 
-/// The system's words where there are some: the address stands in the result.
+/// The system's text if there is one: the result contains the address.
 fn cause(error: &Error) -> String {
     error.io().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// The width on a logarithmic scale, a cell for each halving: full at a second, empty below 4 µs.
+/// The width on a logarithmic scale, one cell per halving: full at a second, empty below 4 µs.
 fn drawn(width: Duration) -> String {
     const CELLS: usize = 18;
     let filled =
@@ -177,7 +178,7 @@ fn drawn(width: Duration) -> String {
     format!("[{}{}]", "#".repeat(filled), ".".repeat(CELLS - filled))
 }
 
-/// A length of time for people, three or four digits and a unit.
+/// A duration for people: three or four digits and a unit.
 pub(crate) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match duration.as_nanos() {
@@ -188,9 +189,9 @@ pub(crate) fn span(duration: Duration) -> String {
     }
 }
 
-/// Back to the beginning of the line, which is emptied.
+/// Returns to the beginning of the line and erases it.
 const REWRITE: &str = "\r\x1b[K";
-/// Of the narrowest terminal that is usual, without the last column.
+/// The width of the narrowest usual terminal, without the last column.
 const COLUMNS: usize = 79;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a correction of the clock was and what came of it.
+//! A correction of the clock and its outcome.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use httptime::{CrossTimestamp, Error, Measurement};
 use httptime_clock::controller::slew_duration;
 use httptime_clock::{Action, ClockError};
 
-/// What was done and what came of it, to be printed.
+/// A correction and its outcome, for output.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) dry_run: bool,
@@ -18,15 +18,15 @@ pub(crate) struct Report {
     pub(crate) after: Option<Survey>,
 }
 
-/// Why the clock was not changed although it was to be.
+/// The reason why a correction was not made.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It is not the clock that was measured any more.
+    /// The clock is no longer the one that was measured.
     Moved(Error),
     Clock(ClockError),
 }
 
-/// What was decided, in words.
+/// The decision in words.
 pub(crate) fn decision(action: Action) -> String {
     match action {
         Action::Leave => "nothing to do: no error beyond what the bounds leave open".into(),
@@ -39,10 +39,10 @@ pub(crate) fn decision(action: Action) -> String {
     }
 }
 
-/// Whether the wall clock still is the one that was measured.
+/// Whether the wall clock is still the one that was measured.
 ///
 /// # Errors
-/// [`Error::ClockStepped`] when somebody has set it since.
+/// [`Error::ClockStepped`] if it was set since the measurement.
 pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
     let measured = CrossTimestamp::new(measurement.at(), measurement.local_time(), Duration::ZERO);
     let now = cross_timestamp();
@@ -52,5 +52,5 @@ pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
     if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
 }
 
-/// What the wall clock may differ from the monotonic one without having been set.
+/// The largest difference between wall clock and monotonic clock that does not count as a step.
 const TURNED: Duration = Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! Whom to ask, which way and how: the options that the command line and the configuration file share, and what follows from them.
+//! Servers, route and settings: the options that the command line and the configuration file share.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -76,7 +76,8 @@ pub(crate) struct OnlyFamily {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Measuring {
-    /// How much to spend: polite (≤ 24 requests, one a second, 40 s), balanced (≤ 48, 10.5 s) or fast (≤ 64, 6 s)
+    /// How much to spend: polite (≤ 24 requests, one a second, 40 s), balanced (≤ 48, 10.5 s) or
+    /// fast (≤ 64, 6 s)
     #[arg(long, value_name = "NAME", default_value_t)]
     profile: Profile,
 
@@ -96,7 +97,8 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "S")]
     timeout: Option<Seconds>,
 
-    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no Date GET
+    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no
+    /// Date GET
     #[arg(long, value_name = "NAME", default_value_t)]
     method: Method,
 
@@ -108,7 +110,8 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "PPM")]
     drift_ppm: Option<u32>,
 
-    /// How to estimate the offset: `last_date`, midpoint, htpdate, intersection, symmetric or posterior
+    /// How to estimate the offset: `last_date`, midpoint, htpdate, intersection, symmetric or
+    /// posterior
     #[arg(long, value_name = "NAME", default_value_t)]
     estimator: EstimatorKind,
 
@@ -116,7 +119,8 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "NAME", default_value_t)]
     schedule: ScheduleKind,
 
-    /// Whose times of requests and responses to use: kernel (Linux), user, or auto, the kernel's where it gives them
+    /// Whose times of requests and responses to use: kernel (Linux), user, or auto, the kernel's
+    /// where it gives them
     #[arg(long, value_name = "WHO", default_value_t)]
     timestamps: Timestamping,
 }
@@ -127,7 +131,7 @@ pub(crate) struct Measuring {
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl Servers {
-    /// The configuration, to be changed further.
+    /// The configuration, for further changes.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let builder = self.measuring.config().family(self.route.family.wanted());
         match self.min_servers {
@@ -136,8 +140,8 @@ impl Servers {
         }
     }
 
-    /// The client that asks them, and the proxy that it goes through, without credentials. The only place that reads the
-    /// environment's proxy.
+    /// The client for these servers, and the proxy that it uses, without credentials. The only
+    /// place that reads the proxy from the environment.
     pub(crate) fn client(&self, config: Config) -> Result<(Client, Option<Url>), Error> {
         let urls: Vec<String> = self.urls.iter().map(Written::url).collect();
         let Some((first, rest)) = urls.split_first() else {
@@ -164,12 +168,13 @@ impl Servers {
 }
 
 impl Measuring {
-    /// Which request the servers are sent.
+    /// The method of the requests.
     pub(crate) const fn method(&self) -> Method {
         self.method
     }
 
-    /// The configuration, to be changed further. What is not asked for keeps the library's defaults.
+    /// The configuration, for further changes. Options that are not given have the library's
+    /// defaults.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let mut builder = Config::builder()
             .profile(self.profile)
@@ -193,7 +198,7 @@ impl Measuring {
         if let Some(ppm) = self.drift_ppm {
             builder = builder.drift_ppm(ppm);
         }
-        // The profile comes with an adaptive schedule of its own.
+        // The profile sets its own adaptive schedule.
         match self.schedule {
             ScheduleKind::Adaptive => builder,
             kind => builder.schedule(kind),
@@ -201,7 +206,7 @@ impl Measuring {
     }
 }
 
-/// The proxy that is asked for ("" for none), else that of the environment.
+/// The given proxy ("" for none), or that of the environment.
 fn proxy(given: Option<&Written>, urls: &[String]) -> Result<Option<Written>, Error> {
     if let Some(given) = given {
         return Ok(Some(given.clone()).filter(|proxy| !proxy.is_empty()));

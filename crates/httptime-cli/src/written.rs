@@ -1,17 +1,17 @@
-//! A server or a proxy as a user wrote it.
+//! A server or a proxy as the user wrote it.
 
 use std::fmt;
 
 use httptime::Url;
 use serde::Deserialize;
 
-/// A URL or a bare host as a user wrote it. `Debug` shows no password.
+/// A URL or a host name as the user wrote it. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Written(String);
 
 impl Written {
-    /// A bare host is one to be asked over HTTP.
+    /// A host name becomes an `http://` URL.
     pub(crate) fn url(&self) -> String {
         if self.0.contains("://") { self.0.clone() } else { format!("http://{}", self.0) }
     }

@@ -1,15 +1,15 @@
-//! What fails again and again for the same reason is said once.
+//! Logs a repeated failure once.
 
 use log::{info, warn};
 
-/// Something that is done after each measurement and may fail each time.
+/// An operation after each measurement that can fail each time.
 #[derive(Debug, Default)]
 pub(crate) struct Complaint {
     said: Option<String>,
 }
 
 impl Complaint {
-    /// Warns of a failure unless it was the last thing said, and says when there is none any more.
+    /// Warns about a failure unless it is the same as the last one. Logs when it has ended.
     pub(crate) fn hear(&mut self, outcome: Result<(), String>) {
         match outcome {
             Err(why) if self.said.as_ref() == Some(&why) => {}
