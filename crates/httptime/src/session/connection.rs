@@ -275,7 +275,7 @@ impl Connection {
         self.is_blocked = false;
     }
 
-    /// Makes the driver connect: see [`take_pending`](Self::take_pending).
+    /// Makes the driver connect: see [`connect`](Self::connect).
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
         self.is_spare = false;
