@@ -111,12 +111,12 @@ fn bounds(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "Bounds that did not hold the truth where their assumptions do: {violations} of {runs}.\n"
+        "Bounds that missed the truth although their assumptions held: {violations} of {runs}.\n"
     )
 }
 
 fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "| world | limits | caught | bounds held | neither |\n|---|---|---|---|---|")?;
+    writeln!(out, "| world | limits | caught | bounds held | undetected |\n|---|---|---|---|---|")?;
     for world in of(Assumptions::Violated).filter(|world| world.is_comparison()) {
         let ours = rows.iter().filter(|row| {
             row.names[0] == world.name()
@@ -141,7 +141,7 @@ fn broken(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
 fn faults(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "| world | limits | caught | bounds held | neither | within one | within two |\n|---|---|---|---|---|---|---|"
+        "| world | limits | caught | bounds held | undetected | within one | within two |\n|---|---|---|---|---|---|---|"
     )?;
     let is_profile = |row: &Row| Profile::ALL.iter().any(|it| it.name() == row.names[3]);
     for row in rows.iter().filter(|row| !is_comparison(row) && is_profile(row)) {

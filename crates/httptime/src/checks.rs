@@ -16,6 +16,8 @@
 //!   servers take turns to answer, the same one answers both of a pair, and one of the two contradicts.
 //! - They go over a connection of their own, opened anew for each pair and to each address of the name in turn, so that they meet
 //!   the other servers behind it, and may be under way beside the request in their middle.
+//! - Of three pairs, one lies nearer, within half a standard deviation of the flip: it meets what has crept out of the belief (a drift
+//!   between the clocks) and narrows it, as an aimed request does, from another connection.
 //! - Where the schedule keeps a gap between requests, so do they: one to a flip, two before, two after.
 //! - One of seven lies anywhere in the second, and finds what comes from a cache.
 //!
@@ -35,6 +37,8 @@ use crate::time::{LocalInstant, duration_to_nanos};
 #[derive(Debug, Clone)]
 pub(crate) struct Checks {
     wanted: u32,
+    /// Whether the schedule keeps a gap between requests.
+    has_gaps: bool,
     sent: Sent,
     /// When the latest one before a flip was to leave: for half a second there is a connection apart.
     spare: Option<LocalInstant>,
@@ -99,7 +103,7 @@ impl Checks {
         let share = if gap.is_zero() { SHARE } else { SHARE_WITH_GAPS };
         let wanted =
             if requests < FEWEST_REQUESTS { 0 } else { (requests / share).clamp(FEWEST, MOST) };
-        Self { wanted, ..Self::none() }
+        Self { wanted, has_gaps: !gap.is_zero(), ..Self::none() }
     }
 
     /// The same where the offset is expected: few requests will be aimed, and they are checks of the expectation themselves.
@@ -108,7 +112,7 @@ impl Checks {
     }
 
     pub(crate) fn none() -> Self {
-        Self { wanted: 0, sent: Sent::default(), spare: None }
+        Self { wanted: 0, has_gaps: false, sent: Sent::default(), spare: None }
     }
 
     /// How many are still to be sent.
@@ -161,7 +165,7 @@ impl Checks {
         }
         if progress.scheduled_in_flight() > 0 {
             let (_, left) = self.sides()[1];
-            let after = self.check(Side::After, progress, from, is_apart)?;
+            let after = self.check(Side::After, view, from, is_apart)?;
             let is_soon = after.at.saturating_since(from) < QUARTER_SECOND;
             let is_next = match scheduled {
                 Scheduled::At(next) => after.at < next,
@@ -183,7 +187,7 @@ impl Checks {
             Scheduled::Nothing => true,
         };
         let possible = self.sides().into_iter().filter(|(_, left)| *left > 0);
-        let checks = possible.filter_map(|(side, _)| self.check(side, progress, from, is_apart));
+        let checks = possible.filter_map(|(side, _)| self.check(side, view, from, is_apart));
         checks.filter(fits).min_by_key(|check| check.at)
     }
 
@@ -212,6 +216,17 @@ impl Checks {
         }
     }
 
+    /// Whether the next one on this side is aimed at the belief. Not where there are gaps: checks are few there, and each has to
+    /// be decisive.
+    const fn is_aimed(&self, side: Side) -> bool {
+        let sent = match side {
+            Side::Before => self.sent.before,
+            Side::After => self.sent.after,
+            Side::Anywhere => return false,
+        };
+        !self.has_gaps && sent % 3 == 2
+    }
+
     /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the more they can tell.
     fn is_time(&self, view: &View<'_>) -> bool {
         let (progress, limits) = (view.progress(), view.limits());
@@ -230,16 +245,22 @@ impl Checks {
     fn check(
         &self,
         side: Side,
-        progress: &Progress,
+        view: &View<'_>,
         from: LocalInstant,
         is_apart: bool,
     ) -> Option<Check> {
+        let progress = view.progress();
         let unknown = progress.flips()?;
         if unknown.width() > MOST_UNKNOWN {
             return None;
         }
-        let near = progress.decisive_distance(from)?;
-        let flip = unknown.midpoint();
+        let mut near = progress.decisive_distance(from)?;
+        let mut flip = unknown.midpoint();
+        if self.is_aimed(side) {
+            let belief = view.aim()?;
+            near = near.min(belief.stddev() / 2);
+            flip = belief.offset();
+        }
         let after = |away: Duration, from| progress.aim(flip.saturating_sub(away.into()), from);
         let (at, latest, connection) = match side {
             Side::Before => {

@@ -52,9 +52,10 @@ mod quick;
 /// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a distribution of two parabolas and a straight
 /// line between them. One ramp over *s + ℓ* stands for it: off by 1/8 at most, where *ℓ = s*.
 ///
-/// While the plain hypothesis has more than 0.005 of the evidence its mean is kept, pulled by the others' as its share
-/// falls below 0.3, by two of its standard deviations at most: a mean over all would be pulled by their far ends. Below that it is
-/// the mean over all. The standard deviation is half of the width that holds 68.27 % of all.
+/// While the plain hypothesis has more than 0.2 of the evidence the estimate is its mean, pulled by the others' as its share
+/// falls below 0.9, by two of its standard deviations at most: a mean over all would be pulled by their far ends. Below that it is
+/// the mean over all. The standard deviation is half of the width around the estimate that holds 68.27 % of all, the plain
+/// hypothesis weighed as much as all frequencies together (0.2): clocks are often some ppm apart.
 ///
 /// A step in the round trips that queueing explains with a probability below 10⁻⁶ is a new route. Then the hypotheses above give
 /// way to the plain one on the shorter route, averaged over eight splits, each with the same weight, of the excess into the two ways:
@@ -398,7 +399,7 @@ impl Posterior {
             if ends.width() > 0.0 {
                 let turning = Hypothesis { frequency, ..Hypothesis::still(ends, centre) };
                 let prior =
-                    (1.0 - STILL) * step / MAX_FREQUENCY * (1.0 - frequency.abs() / MAX_FREQUENCY);
+                    (1.0 - PLAIN) * step / MAX_FREQUENCY * (1.0 - frequency.abs() / MAX_FREQUENCY);
                 sum.add(self.integrate::<24, 5>(&turning, bases, fair), prior);
             }
         }
@@ -524,23 +525,28 @@ impl Hypothesis {
     }
 }
 
-/// A clock that keeps its rate and a server without lag is the plain case: its mean is kept while it is at all
-/// believable, but for a pull that grows with the doubt (a whole mean over the others would be pulled by their far
-/// ends), and the doubt shows in the spread.
-fn combine(still: Mass, others: Mass, ends: Ends) -> Belief {
+/// The plain case (no frequency error, no lag) gives the mean while it is believable. The other hypotheses pull at that mean, more
+/// as the plain case becomes doubtful, by [`MOST_PULL`] of its standard deviations at most. The standard deviation covers the
+/// others as if they were as likely as the plain case beforehand: the clocks of most machines are some ppm apart, and then the
+/// mean of the plain case is off.
+fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
-    sum.add(still, STILL);
+    sum.add(plain, PLAIN);
     if sum.evidence < UNDERFLOW {
         return Belief { mean: centre, stddev: (0.5 * ends.width().abs()).max(GRAIN) };
     }
-    let share = STILL * still.evidence / sum.evidence;
-    if share > BELIEVABLE && others.evidence > 0.0 {
-        let (mean, spread) = still.mean_and_spread();
+    let share = |weight: f64| {
+        weight * plain.evidence / (weight * plain.evidence + others.evidence).max(UNDERFLOW)
+    };
+    let believed = share(PLAIN);
+    if believed > BELIEVABLE && others.evidence > 0.0 {
+        let (mean, spread) = plain.mean_and_spread();
         let (other_mean, other_spread) = others.mean_and_spread();
-        let pull = doubt(share) * (1.0 - share) * (other_mean - mean);
+        let pull = doubt(believed) * (1.0 - believed) * (other_mean - mean);
         let mean = mean + pull.max(-MOST_PULL * spread).min(MOST_PULL * spread);
-        let spread = mixture_spread(share, spread, other_mean - mean, other_spread);
+        let cautious = share(PLAIN_IN_DEVIATION);
+        let spread = mixture_spread(cautious, spread, other_mean - mean, other_spread);
         return Belief { mean: centre + mean, stddev: spread };
     }
     let (mean, spread) = sum.mean_and_spread();
@@ -578,15 +584,17 @@ const WILD: f64 = 5e-4;
 const ODD: f64 = 0.02;
 /// Frequency errors considered: two crystals at the edge of their tolerance.
 const MAX_FREQUENCY: f64 = 100e-6;
-/// Weight of no frequency error worth the name; the frequencies have the rest to one.
-const STILL: f64 = 0.8;
-/// Share of the plain case below which its mean is given up.
-const BELIEVABLE: f64 = 0.005;
+/// Weight of no frequency error, for the mean; the frequencies have the rest to one.
+const PLAIN: f64 = 0.8;
+/// The same for the standard deviation: as much as all frequencies together.
+const PLAIN_IN_DEVIATION: f64 = 1.0 - PLAIN;
+/// Share of the plain case below which the mean is that over all hypotheses.
+const BELIEVABLE: f64 = 0.2;
 /// Share of the plain case below which the others begin to pull at its mean, and how far they do, in its standard
-/// deviations. Found by simulation: 10 % better in drifting, less than 1 % worse in lan and metro.
-const DOUBTED: f64 = 0.3;
+/// deviations. Found by simulation: each is worth a tenth of the error in drifting, and costs 2 % in lan.
+const DOUBTED: f64 = 0.9;
 const MOST_PULL: f64 = 2.0;
-/// Weight of the smallest lag considered; each next one × 0.4. Beside [`STILL`], not out of what it leaves.
+/// Weight of the smallest lag considered; each next one × 0.4. Beside [`PLAIN`], not out of what it leaves.
 const LAGGING: f64 = 0.05;
 /// Lags allowed for up to this are worth no hypothesis, in nanoseconds.
 const LAG_FLOOR: f64 = 2e6;
@@ -801,7 +809,7 @@ mod tests {
             let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
             let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
             posterior.absorb(&observation(stamped - 1_000_000, stamped + 1_000_000, date));
-            posterior.aim().expect("observed").stddev()
+            posterior.ends(0.0, 0.0).width()
         };
         for number in 1..=64 {
             ask(number, if number % 2 == 0 { 300_000 } else { -300_000 });
@@ -809,11 +817,8 @@ mod tests {
         // Both sides of a flip, within 20 µs, and then 100 that tell nothing.
         ask(65, -10);
         let known = ask(66, 10);
-        for number in 67..167 {
-            ask(number, 400_000);
-        }
-        let kept = posterior.aim().expect("observed").stddev();
-        assert!(known < Duration::from_millis(1) && kept < 2 * known, "{known:?}, then {kept:?}");
+        let kept = (67..167).map(|number| ask(number, 400_000)).fold(0.0, f64::max);
+        assert!(known < 2_100_000.0 && kept <= known, "{known} ns, then {kept} ns");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::mass::Moments;
-use super::{Belief, Ends, MAX_FREQUENCY, Posterior, STILL, cells};
+use super::{Belief, Ends, MAX_FREQUENCY, PLAIN, Posterior, cells};
 use crate::round_trips::{count, whole};
 
 /// The cheap posterior, for planning: one base, no lag.
@@ -22,7 +22,7 @@ impl Posterior {
                 turning.add(&self.quick_at::<12>(frequency, ends, base, centre));
             }
         }
-        turning.scale((1.0 - STILL) / count(QUICK_FREQUENCIES.len()) / STILL);
+        turning.scale((1.0 - PLAIN) / count(QUICK_FREQUENCIES.len()) / PLAIN);
         if turning.mass > TURNING * still.mass {
             turning.add(&still);
             return turning.belief(centre);
@@ -89,4 +89,4 @@ impl Posterior {
 /// Frequencies that the cheap posterior considers beside none.
 const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
 /// Evidence for other frequencies, as a share of that for none, from which they count in aiming. Found by simulation.
-const TURNING: f64 = 0.5;
+const TURNING: f64 = 0.1;
