@@ -1,13 +1,15 @@
 use super::Seen;
 use crate::round_trips::{CAPACITY, GRAIN, count};
 
-/// A route that changed: from one exchange on, or up to it, all round trips are longer by the same.
+/// A route change: from one exchange on, or up to it, all round trips are longer by the same
+/// amount.
 ///
-/// Nothing shows how that splits into the two ways, and it is the same split in each exchange: to take it for
-/// queueing, of which each exchange has its own, would make of many exchanges one strong and wrong belief.
+/// Nothing shows how the excess splits into forward and return path, and the split is the same in
+/// each exchange. Queueing is different in each exchange: if the excess were treated as queueing,
+/// many exchanges would give one narrow and wrong distribution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Detour {
-    /// Between the last exchange of the one route and the first of the other.
+    /// The time between the last exchange of one route and the first of the other.
     change: f64,
     /// Whether the longer route is the later one.
     later: bool,
@@ -23,7 +25,8 @@ struct Side {
 }
 
 impl Detour {
-    /// The change that stands out most from the queueing on either side, if one does.
+    /// The change that differs most from the queueing on either side, if there is a significant
+    /// one.
     pub(super) fn find(seen: &[Seen]) -> Option<Self> {
         let mut trips = [(0.0, 0.0); CAPACITY];
         for (trip, seen) in trips.iter_mut().zip(seen) {
@@ -55,8 +58,8 @@ impl Detour {
         best.1
     }
 
-    /// An exchange as it would have been on the shorter route, if this share of what the other is longer lies on the way
-    /// to the server.
+    /// An exchange as it would have been on the shorter route, if this share of the excess is on
+    /// the forward path.
     pub(super) fn undone(&self, seen: Seen, share: f64) -> Seen {
         if (seen.at > self.change) != self.later {
             return seen;
@@ -81,16 +84,17 @@ impl Side {
         }
     }
 
-    /// A round trip's excess over the shortest is twice the mean queueing on one way, and less by what the shortest queued.
+    /// The excess of a round trip over the shortest is twice the mean queueing per direction, minus
+    /// the queueing of the shortest.
     fn queueing(&self) -> f64 {
         (0.5 * (self.sum / count(self.len) - self.shortest)).max(GRAIN)
     }
 }
 
-/// Exchanges on each side that make a route.
+/// The minimum number of exchanges of a route on each side.
 const LEAST: usize = 4;
-/// The chance that queueing alone looks like this: all exchanges on one side beyond the step, each with slack
-/// Gamma(2, q).
+/// The probability that queueing alone looks like this: all exchanges on one side are beyond the
+/// step, each with a slack Gamma(2, q).
 const CHANCE: f64 = 1e-6;
 
 #[cfg(test)]
