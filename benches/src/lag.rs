@@ -24,9 +24,9 @@ const SECOND_NS: i64 = 1_000_000_000;
 const WHOLE_NS: i64 = 2_100_000_000;
 /// Half of the narrowest window: room for a lag that moves by some milliseconds from one window to
 /// the next.
-const LEAST_MARGIN_NS: i64 = 5_000_000;
+const MIN_MARGIN_NS: i64 = 5_000_000;
 /// The factor by which a window grows after one without a flip.
-const WIDEN: i64 = 4;
+const WIDEN_FACTOR: i64 = 4;
 
 /// A response: the local wall clock before the request and after the response, since 1970, and the
 /// `Date`.
@@ -135,9 +135,9 @@ impl Aim {
         match flip {
             Some(flip) => {
                 self.middle_ns = flip.middle_ns();
-                self.margin_ns = (flip.width_ns() * 3 / 2).clamp(LEAST_MARGIN_NS, WHOLE_NS / 2);
+                self.margin_ns = (flip.width_ns() * 3 / 2).clamp(MIN_MARGIN_NS, WHOLE_NS / 2);
             }
-            None => self.margin_ns = (self.margin_ns * WIDEN).min(WHOLE_NS / 2),
+            None => self.margin_ns = (self.margin_ns * WIDEN_FACTOR).min(WHOLE_NS / 2),
         }
     }
 }

@@ -26,7 +26,7 @@ mod machine;
 
 /// The method by which the clock is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeper {
+pub enum ClockKeeper {
     /// None. The clock was right at the beginning.
     Nobody,
     /// `0 * * * * date -s "$(curl -sI … | grep Date)"`
@@ -37,7 +37,7 @@ pub enum Keeper {
     Run(Evidence),
 }
 
-impl Keeper {
+impl ClockKeeper {
     /// All methods, the worst first.
     pub const ALL: [Self; 5] = [
         Self::Nobody,
@@ -71,11 +71,11 @@ impl Keeper {
 
 /// How well a clock was kept, over all weeks.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct KeptClock {
     /// The simulated world.
     pub world: &'static NamedWorld,
     /// The method.
-    pub keeper: Keeper,
+    pub keeper: ClockKeeper,
     /// Number of weeks.
     pub weeks: u32,
     /// Measurements started.
@@ -95,8 +95,8 @@ pub struct Kept {
     frequency_squares: f64,
 }
 
-impl Kept {
-    const fn new(world: &'static NamedWorld, keeper: Keeper, weeks: u32) -> Self {
+impl KeptClock {
+    const fn new(world: &'static NamedWorld, keeper: ClockKeeper, weeks: u32) -> Self {
         Self {
             world,
             keeper,
@@ -156,13 +156,17 @@ pub struct Weeks {
 /// # Panics
 /// When the library refuses the settings.
 #[must_use]
-pub fn keep(worlds: &[&'static NamedWorld], keepers: &[Keeper], weeks: &Weeks) -> Vec<Kept> {
+pub fn run_weeks(
+    worlds: &[&'static NamedWorld],
+    keepers: &[ClockKeeper],
+    weeks: &Weeks,
+) -> Vec<KeptClock> {
     let cells: Vec<_> =
         worlds.iter().flat_map(|world| keepers.iter().map(|keeper| (*world, *keeper))).collect();
     on_all_processors(&cells, |&(world, keeper)| {
         let lag = weeks.lag.max(world.stated_lag());
         let config = Config::builder().lag(lag).build().expect("within the limits");
-        let mut kept = Kept::new(world, keeper, weeks.number);
+        let mut kept = KeptClock::new(world, keeper, weeks.number);
         for week in 0..weeks.number {
             let seed = weeks.seed.wrapping_add(u64::from(week));
             let mut machine = Machine::new(world, weeks.calm, seed, &mut kept);
@@ -178,7 +182,7 @@ fn free_run(machine: &mut Machine<'_>) -> SimulatedClock {
     let mut clock = machine.clock();
     clock = SimulatedClock::new(clock.true_time(), Offset::ZERO, clock.oscillator_error());
     while !Machine::is_over(&clock) {
-        machine.pass(&mut clock, WEEK);
+        machine.advance(&mut clock, WEEK);
     }
     clock
 }
@@ -197,8 +201,8 @@ fn hourly(
     while !Machine::is_over(&clock) {
         let due = done.max(shown(&clock).div_euclid(HOUR_NS)) + 1;
         let wait = Duration::from_nanos((due * HOUR_NS - shown(&clock)).unsigned_abs());
-        let starts = machine.some(LEAST_START, MOST_START);
-        if machine.pass(&mut clock, wait + starts).is_zero() && !Machine::is_over(&clock) {
+        let starts = machine.random_duration(MIN_START, MAX_START);
+        if machine.advance(&mut clock, wait + starts).is_zero() && !Machine::is_over(&clock) {
             done = due;
             job(machine, &mut clock);
         }
@@ -242,7 +246,7 @@ fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> Simula
                 let reading = reading(&measurement, controller.clock());
                 let outcome = controller.absorb(&reading).expect("may be set");
                 if matches!(outcome.action, Action::Step(_)) && known == Some(machine.slept()) {
-                    machine.note_unprovoked_step();
+                    machine.count_unprovoked_step();
                 }
                 known = Some(machine.slept());
                 failures = 0;
@@ -250,11 +254,11 @@ fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> Simula
             }
             None => {
                 failures += 1;
-                SHORTEST * (1 << (failures - 1).min(MOST_DOUBLINGS))
+                MIN_RETRY_INTERVAL * (1 << (failures - 1).min(MAX_DOUBLINGS))
             }
         };
         // The rest of the wait is dropped after a sleep.
-        machine.pass(controller.clock_mut(), wait);
+        machine.advance(controller.clock_mut(), wait);
     }
     controller.clock().clone()
 }
@@ -290,7 +294,7 @@ pub const COLUMNS: [&str; 11] = [
 
 /// The fields of one row.
 #[must_use]
-pub fn fields(kept: &Kept) -> Vec<String> {
+pub fn fields(kept: &KeptClock) -> Vec<String> {
     let counted = |count: u32| format!("{:.1}", f64::from(count) / f64::from(kept.weeks));
     let mut fields = vec![kept.world.name().to_owned(), kept.keeper.name().to_owned()];
     fields.extend([0.5, 0.95, 1.0].map(|share| table::significant(kept.offset(share))));
@@ -303,7 +307,7 @@ pub fn fields(kept: &Kept) -> Vec<String> {
 ///
 /// # Errors
 /// Errors of `out`.
-pub fn write_csv(rows: &[Kept], out: impl Write) -> io::Result<()> {
+pub fn write_csv(rows: &[KeptClock], out: impl Write) -> io::Result<()> {
     table::write_csv_records(&COLUMNS, rows.iter().map(fields), out)
 }
 
@@ -311,7 +315,7 @@ pub fn write_csv(rows: &[Kept], out: impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Errors of `out`.
-pub fn write_text(rows: &[Kept], out: impl Write) -> io::Result<()> {
+pub fn write_text(rows: &[KeptClock], out: impl Write) -> io::Result<()> {
     let records: Vec<_> = rows.iter().map(fields).collect();
     table::write_text_records(&COLUMNS, 2, &records, out)
 }
@@ -323,9 +327,9 @@ pub const SETTLING: Duration = Duration::from_secs(3600);
 pub const SCORED_EACH: Duration = Duration::from_secs(10);
 const HOUR_NS: i64 = 3_600_000_000_000;
 /// The time that cron, a shell and curl need until the request leaves.
-const LEAST_START: Duration = Duration::from_millis(20);
-const MOST_START: Duration = Duration::from_millis(60);
+const MIN_START: Duration = Duration::from_millis(20);
+const MAX_START: Duration = Duration::from_millis(60);
 /// The wait after the first failure. It doubles with each further one.
-const SHORTEST: Duration = Duration::from_secs(64);
+const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(64);
 /// The same as in the program.
-const MOST_DOUBLINGS: u32 = 4;
+const MAX_DOUBLINGS: u32 = 4;

@@ -14,12 +14,12 @@ const RUNS: u64 = 4000;
 
 /// Wraps another estimator, and stores its latest estimate.
 #[derive(Debug)]
-struct Alone {
+struct RecordingEstimator {
     inner: Box<dyn Estimator>,
     latest: Arc<Mutex<Option<Estimate>>>,
 }
 
-impl Estimator for Alone {
+impl Estimator for RecordingEstimator {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -47,7 +47,7 @@ fn the_errors_of_a_single_date_are_even_and_two_deviations_hold_them_all() {
             .requests(4)
             .schedule(ScheduleKind::Periodic)
             .estimator_with(move || {
-                Box::new(Alone { inner: kind.build(), latest: Arc::clone(&place) })
+                Box::new(RecordingEstimator { inner: kind.build(), latest: Arc::clone(&place) })
             })
             .build()
             .expect("within the limits");

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use httptime_benches::week::{self, Keeper, Kept, Weeks};
+use httptime_benches::week::{self, ClockKeeper, KeptClock, Weeks};
 use httptime_sim::worlds;
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/week.csv");
@@ -21,8 +21,8 @@ const TOLERANCE: f64 = 0.05;
 fn a_clock_is_kept_as_it_was_and_better_than_by_what_else_is_done() {
     println!("{WEEKS:?}");
     let worlds = ["lan", "wan"].map(|name| worlds::named(name).expect("listed"));
-    let rows = week::keep(&worlds, &Keeper::ALL, &WEEKS);
-    for rows in rows.chunks(Keeper::ALL.len()) {
+    let rows = week::run_weeks(&worlds, &ClockKeeper::ALL, &WEEKS);
+    for rows in rows.chunks(ClockKeeper::ALL.len()) {
         let [nobody, crontab, sync, run @ ..] = rows else { panic!("{rows:?}") };
         assert!(crontab.rms() < nobody.rms(), "{}", names(crontab));
         assert!(sync.rms() < crontab.rms(), "{}", names(sync));
@@ -51,6 +51,6 @@ fn a_clock_is_kept_as_it_was_and_better_than_by_what_else_is_done() {
     }
 }
 
-fn names(row: &Kept) -> String {
+fn names(row: &KeptClock) -> String {
     format!("{}, {}", row.world.name(), row.keeper.name())
 }

@@ -286,8 +286,8 @@ fn renew<T>(
 ) {
     unsafe { free(*handle) };
     *handle = ptr::null_mut();
-    let nowhere = input.byte() == u8::MAX;
-    let status = make(input, if nowhere { ptr::null_mut() } else { handle });
+    let is_null = input.byte() == u8::MAX;
+    let status = make(input, if is_null { ptr::null_mut() } else { handle });
     check(status);
     assert_eq!(status == HTTPTIME_OK, !handle.is_null());
 }
@@ -586,7 +586,7 @@ impl Place {
             _ => usize::try_from(u32::from_le_bytes(std::array::from_fn(|_| input.byte())))
                 .expect("32 bits fit"),
         };
-        let size = if said > LARGEST { 4 } else { said.max(4) };
+        let size = if said > MAX_SIZE { 4 } else { said.max(4) };
         let skew = if choice == 0xF8 { usize::from(input.byte() % 8) } else { 0 };
         let mut place = Self::new::<T>(size, skew);
         place.missing = choice == u8::MAX;
@@ -682,4 +682,4 @@ impl Drop for Place {
 }
 
 /// Larger than any structure of the header.
-const LARGEST: usize = 4096;
+const MAX_SIZE: usize = 4096;

@@ -102,7 +102,7 @@ impl Run {
                 self.orderly = false;
                 Ok(())
             }
-            2 => self.stray(input),
+            2 => self.unsolicited_response(input),
             3 => self.measure.lost(input.bit(), Error::Closed { received: 0 }),
             5 => {
                 let (sent, received) = (input.maybe(instant), input.maybe(instant));
@@ -115,7 +115,7 @@ impl Run {
     }
 
     /// A response without a request, with any values.
-    fn stray(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
+    fn unsolicited_response(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
         let sent = LocalInstant::from_nanos(input.nanos());
         let received = LocalInstant::from_nanos(input.nanos());
         let date = self.cross_timestamp.wall_at(sent).saturating_add(input.offset());

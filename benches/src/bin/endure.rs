@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use httptime::{Client, Config, Offset};
 use httptime_benches::endure::{
-    Footprint, GRACE, MAX_RISE_KIB, Nginx, Outage, Outcome, Record, Run,
+    GRACE, MAX_RISE_KIB, Nginx, Outage, Outcome, Record, ResourceUsage, Run,
 };
 
 /// Measures a server that is reloaded and restarted every few seconds, with tens of measurements at
@@ -61,11 +61,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if let Some(file) = &args.csv {
         write_csv(&run, file)?;
     }
-    let objections = run.objections();
-    for objection in &objections {
+    let violations = run.violations();
+    for objection in &violations {
         println!("FAILED: {objection}");
     }
-    Ok(if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn endure(
@@ -83,14 +83,14 @@ fn endure(
     let mut disturber_random = random.fork();
 
     let begun = Instant::now();
-    let mut meanwhile = vec![Footprint::take(begun.elapsed())?; args.seconds as usize];
+    let mut meanwhile = vec![ResourceUsage::take(begun.elapsed())?; args.seconds as usize];
     meanwhile.clear();
-    let before = Footprint::take(begun.elapsed())?;
+    let before = ResourceUsage::take(begun.elapsed())?;
     let (stop, stopped) = channel();
     let disturbances = thread::scope(|scope| -> Result<Disturbances, Box<dyn Error>> {
         let (nginx, disturber_random) = (&mut nginx, &mut disturber_random);
         let disturber =
-            scope.spawn(move || Disturbances::cause(nginx, disturber_random, begun, &stopped));
+            scope.spawn(move || Disturbances::disturb(nginx, disturber_random, begun, &stopped));
         for (index, record) in (0..).zip(&records) {
             let slot = Duration::from_secs(1) / args.per_second;
             let due = slot * index + slot.mul_f64(random.f64());
@@ -105,7 +105,7 @@ fn endure(
                 record.get_or_init(|| Record { begun: at, ended: begun.elapsed(), outcome });
             })?;
             if (index + 1) % args.per_second == 0 {
-                meanwhile.push(Footprint::take(begun.elapsed())?);
+                meanwhile.push(ResourceUsage::take(begun.elapsed())?);
             }
             if (index + 1) % (60 * args.per_second) == 0 {
                 progress(begun.elapsed(), &records, meanwhile.last());
@@ -116,7 +116,7 @@ fn endure(
             disturber.join().map_err(|_| "the thread that restarts nginx panicked")?;
         Ok(disturbances?)
     })?;
-    let after = settled(begun, before)?;
+    let after = wait_until_released(begun, before)?;
     drop(nginx);
     let warm = (Duration::from_secs(args.seconds.into()) / 10).max(limit * 2);
     meanwhile.retain(|sample| sample.at >= warm);
@@ -132,10 +132,10 @@ fn endure(
 
 /// The process's resources after all threads are gone. A thread can exist for a moment after it was
 /// joined.
-fn settled(begun: Instant, before: Footprint) -> io::Result<Footprint> {
+fn wait_until_released(begun: Instant, before: ResourceUsage) -> io::Result<ResourceUsage> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
-        let now = Footprint::take(begun.elapsed())?;
+        let now = ResourceUsage::take(begun.elapsed())?;
         let same = (now.descriptors, now.threads) == (before.descriptors, before.threads);
         if same || Instant::now() > deadline {
             return Ok(now);
@@ -144,7 +144,7 @@ fn settled(begun: Instant, before: Footprint) -> io::Result<Footprint> {
     }
 }
 
-fn progress(elapsed: Duration, records: &[OnceLock<Record>], sample: Option<&Footprint>) {
+fn progress(elapsed: Duration, records: &[OnceLock<Record>], sample: Option<&ResourceUsage>) {
     let (mut measured, mut failed) = (0_u32, 0_u32);
     for record in records.iter().filter_map(OnceLock::get) {
         match record.outcome {
@@ -164,7 +164,7 @@ struct Disturbances {
 
 impl Disturbances {
     /// Reloads or restarts the server every few seconds until `stopped`, and leaves it running.
-    fn cause(
+    fn disturb(
         nginx: &mut Nginx,
         random: &mut fastrand::Rng,
         begun: Instant,

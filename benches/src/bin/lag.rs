@@ -70,9 +70,10 @@ fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
         clock()
     );
     let mut meter = Meter::new(address, request);
-    let mut series = vec![Series::new(Kind::First, 0), Series::new(Kind::Kept, 0)];
+    let mut series = vec![Series::new(Kind::First, 0), Series::new(Kind::Reused, 0)];
     if args.burst > 0 {
-        series.extend([Series::new(Kind::First, args.burst), Series::new(Kind::Kept, args.burst)]);
+        series
+            .extend([Series::new(Kind::First, args.burst), Series::new(Kind::Reused, args.burst)]);
     }
     // The first response decides whether there is anything to measure.
     meter.ask()?;
@@ -84,7 +85,7 @@ fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(reason) = stopped {
         println!("Ended early: {reason}.");
     }
-    if moved_ns.abs() > i64::try_from(args.seconds)? * SLEWED_NS {
+    if moved_ns.abs() > i64::try_from(args.seconds)? * MAX_SLEW_NS {
         println!(
             "This machine's clock was set by {} ms meanwhile: measure again.",
             lag::figure(lag::millis(moved_ns))
@@ -111,16 +112,16 @@ fn run(meter: &mut Meter, series: &mut [Series], end: Instant) -> Option<String>
             if !series.is_impossible() {
                 match series.window(meter) {
                     Ok(()) => meter.failures = 0,
-                    Err(Stop::Refused(status)) => {
+                    Err(StopReason::Refused(status)) => {
                         return Some(format!(
                             "the server began to refuse requests, status {status}"
                         ));
                     }
-                    Err(Stop::Failed(error)) => {
+                    Err(StopReason::Failed(error)) => {
                         meter.failures += 1;
-                        if meter.failures == MOST_FAILURES {
+                        if meter.failures == MAX_FAILURES {
                             return Some(format!(
-                                "{MOST_FAILURES} failures in a row, the last: {error}"
+                                "{MAX_FAILURES} failures in a row, the last: {error}"
                             ));
                         }
                         thread::sleep(Duration::from_secs(1));
@@ -135,7 +136,7 @@ fn run(meter: &mut Meter, series: &mut [Series], end: Instant) -> Option<String>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     First,
-    Kept,
+    Reused,
 }
 
 /// Measurements of one kind: on new or kept connections, after silence or after a burst.
@@ -164,11 +165,11 @@ impl Series {
 
     /// Whether the server closes every connection, so that none can be kept.
     const fn is_impossible(&self) -> bool {
-        matches!(self.kind, Kind::Kept) && self.windows >= 2 && self.tally.answers == 0
+        matches!(self.kind, Kind::Reused) && self.windows >= 2 && self.tally.answers == 0
     }
 
     /// Sends requests around one flip.
-    fn window(&mut self, meter: &mut Meter) -> Result<(), Stop> {
+    fn window(&mut self, meter: &mut Meter) -> Result<(), StopReason> {
         let earliest_ns = wall_ns() + if self.burst > 0 { BURST_LEAD_NS } else { LEAD_NS };
         let window = self.aim.window(earliest_ns, i64::from(PROBES));
         if self.burst > 0 {
@@ -182,7 +183,7 @@ impl Series {
         }
         sleep_until(window.start_ns - LEAD_NS);
         let mut left = PROBES;
-        if self.kind == Kind::Kept && meter.connection.is_none() {
+        if self.kind == Kind::Reused && meter.connection.is_none() {
             meter.ask()?;
             left -= 1;
         }
@@ -199,7 +200,7 @@ impl Series {
             answers.push(answer);
             self.tally.add(&answer);
             after_flip += u32::from(!lag::flips(&answers).is_empty());
-            if after_flip > ASKED_AFTER_FLIP {
+            if after_flip > PROBES_AFTER_FLIP {
                 break;
             }
         }
@@ -283,22 +284,22 @@ impl std::fmt::Display for Tally {
 }
 
 /// The reason to stop.
-enum Stop {
+enum StopReason {
     Refused(u16),
     Failed(Box<dyn Error>),
 }
 
-impl<E: Error + 'static> From<E> for Stop {
+impl<E: Error + 'static> From<E> for StopReason {
     fn from(error: E) -> Self {
         Self::Failed(Box::new(error))
     }
 }
 
-impl From<Stop> for Box<dyn Error> {
-    fn from(stop: Stop) -> Self {
+impl From<StopReason> for Box<dyn Error> {
+    fn from(stop: StopReason) -> Self {
         match stop {
-            Stop::Refused(status) => format!("the server refuses, status {status}").into(),
-            Stop::Failed(error) => error,
+            StopReason::Refused(status) => format!("the server refuses, status {status}").into(),
+            StopReason::Failed(error) => error,
         }
     }
 }
@@ -345,12 +346,12 @@ impl Meter {
     }
 
     /// One request and its response, on the open connection if there is one.
-    fn ask(&mut self) -> Result<(Answer, Kind), Stop> {
+    fn ask(&mut self) -> Result<(Answer, Kind), StopReason> {
         if let Some(connection) = self.connection.take() {
             // The server may have closed a kept connection in the meantime. That is no failure: a
             // new one is opened.
             if let Ok(answer) = self.ask_on(connection)? {
-                return Ok((answer, Kind::Kept));
+                return Ok((answer, Kind::Reused));
             }
             self.closed_by_server += 1;
         }
@@ -364,7 +365,7 @@ impl Meter {
     }
 
     /// The inner error: the connection broke before a response.
-    fn ask_on(&mut self, mut connection: Connection) -> Result<io::Result<Answer>, Stop> {
+    fn ask_on(&mut self, mut connection: Connection) -> Result<io::Result<Answer>, StopReason> {
         self.reader.clear();
         self.raw.clear();
         let sent_ns = wall_ns();
@@ -388,7 +389,7 @@ impl Meter {
         };
         let is_refusal = matches!(status, 403 | 429 | 503);
         if is_refusal && (status == 429 || self.statuses.keys().any(|earlier| *earlier != status)) {
-            return Err(Stop::Refused(status));
+            return Err(StopReason::Refused(status));
         }
         let date_s = date?.as_unix_nanos().div_euclid(1_000_000_000);
         connection.answered += 1;
@@ -399,12 +400,12 @@ impl Meter {
             self.closed_by_server += 1;
         }
         *self.statuses.entry(status).or_default() += 1;
-        self.remember();
+        self.record_software();
         Ok(Ok(Answer { sent_ns, received_ns, date_s }))
     }
 
     /// Keeps the header fields that identify the software.
-    fn remember(&mut self) {
+    fn record_software(&mut self) {
         let Some(fields) = Fields::parse(&self.raw) else { return };
         *self.orders.entry(fields.order()).or_default() += 1;
         let servers = match fields.values("Server") {
@@ -427,11 +428,11 @@ fn report(meter: &Meter, series: &[Series]) {
     {
         let mut counts: Vec<_> = counts.iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        for (text, count) in counts.iter().take(MOST_SHOWN) {
+        for (text, count) in counts.iter().take(MAX_SHOWN) {
             println!("{what}: {text} ({count} answers)");
         }
-        if counts.len() > MOST_SHOWN {
-            println!("{what}: {} others", counts.len() - MOST_SHOWN);
+        if counts.len() > MAX_SHOWN {
+            println!("{what}: {} others", counts.len() - MAX_SHOWN);
         }
     }
     for (status, count) in &meter.statuses {
@@ -450,7 +451,7 @@ fn report(meter: &Meter, series: &[Series]) {
         let series = series.iter().find(|series| series.kind == kind && series.burst == 0)?;
         Lags::of(&series.flips)
     };
-    let (kept, first) = (idle(Kind::Kept), idle(Kind::First));
+    let (kept, first) = (idle(Kind::Reused), idle(Kind::First));
     let boundaries =
         kept.map_or(0, |lags| lags.boundaries) + first.map_or(0, |lags| lags.boundaries);
     let server = meter.servers.iter().max_by_key(|(_, count)| **count);
@@ -481,7 +482,7 @@ fn sleep_until(at_ns: i64) {
 /// Maximum requests around one boundary.
 const PROBES: u32 = 20;
 /// Requests sent after a flip has been seen: only they show a `Date` that goes back.
-const ASKED_AFTER_FLIP: u32 = 4;
+const PROBES_AFTER_FLIP: u32 = 4;
 /// Windows of each series that only search for the flip.
 const AIMING_WINDOWS: u32 = 4;
 /// Time from the opening of a kept connection to the window.
@@ -489,8 +490,8 @@ const LEAD_NS: i64 = 50_000_000;
 /// Time from the start of a burst to the window.
 const BURST_LEAD_NS: i64 = 300_000_000;
 const TIMEOUT: Duration = Duration::from_secs(2);
-const MOST_FAILURES: u32 = 5;
+const MAX_FAILURES: u32 = 5;
 /// The most that a slewed clock moves in a second (500 ppm).
-const SLEWED_NS: i64 = 500_000;
+const MAX_SLEW_NS: i64 = 500_000;
 /// Maximum number of servers, field orders and marks that are shown.
-const MOST_SHOWN: usize = 4;
+const MAX_SHOWN: usize = 4;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use httptime_benches::week::{self, Keeper, SCORED_EACH, SETTLING, Weeks};
+use httptime_benches::week::{self, ClockKeeper, SCORED_EACH, SETTLING, Weeks};
 use httptime_sim::worlds;
 
 /// Simulates clocks for weeks with outages, sleep and temperature changes: kept by httptime, free
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let lag = Duration::try_from_secs_f64(args.lag)?;
     let weeks = Weeks { number: args.weeks, seed: args.seed, calm: args.calm, lag };
-    let rows = week::keep(&worlds, &Keeper::ALL, &weeks);
+    let rows = week::run_weeks(&worlds, &ClockKeeper::ALL, &weeks);
     week::write_text(&rows, BufWriter::new(io::stdout().lock()))?;
     for row in rows.iter().filter(|row| row.unprovoked > 0) {
         let (world, keeper) = (row.world.name(), row.keeper.name());

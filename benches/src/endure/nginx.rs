@@ -72,7 +72,7 @@ impl Nginx {
                 io::Error::new(error.kind(), format!("nginx (nginx-light): {error}"))
             })?;
         let process = self.process.insert(process);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(self.address).is_err() {
             if process.try_wait()?.is_some() || Instant::now() > deadline {
                 let said = fs::read_to_string(self.directory.join("error.log")).unwrap_or_default();
@@ -97,15 +97,15 @@ impl Nginx {
     /// # Errors
     /// When the command cannot be run.
     pub fn stop(&mut self) -> io::Result<()> {
-        let told = self.signal("stop");
-        let Some(mut process) = self.process.take() else { return told };
-        let deadline = Instant::now() + PATIENCE;
+        let signalled = self.signal("stop");
+        let Some(mut process) = self.process.take() else { return signalled };
+        let deadline = Instant::now() + START_TIMEOUT;
         while process.try_wait()?.is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
         process.kill()?;
         process.wait()?;
-        told
+        signalled
     }
 
     fn signal(&self, what: &str) -> io::Result<()> {
@@ -147,4 +147,4 @@ fn free_address(random: &mut fastrand::Rng) -> io::Result<SocketAddr> {
     result
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(10);

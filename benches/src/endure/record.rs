@@ -67,13 +67,13 @@ impl Record {
     /// Whether the server was away at some time during the measurement, or had been back for less
     /// than `grace`.
     #[must_use]
-    pub fn met(&self, outages: &[Outage], grace: Duration) -> bool {
+    pub fn was_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| self.begun <= outage.up + grace && self.ended >= outage.down)
     }
 
     /// Whether that was so when the measurement ended.
     #[must_use]
-    pub fn ended_in(&self, outages: &[Outage], grace: Duration) -> bool {
+    pub fn has_ended_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| (outage.down..=outage.up + grace).contains(&self.ended))
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Footprint, Outage, Outcome, Record};
+use super::{Outage, Outcome, Record, ResourceUsage};
 
 /// How long after the server's return a failure is still attributed to its absence: the process
 /// that met the failure may run later.
@@ -20,11 +20,11 @@ pub struct Run {
     /// The times at which it was told to reload.
     pub reloads: Vec<Duration>,
     /// The resources before the first measurement.
-    pub before: Footprint,
+    pub before: ResourceUsage,
     /// The resources during the run, without the warm-up.
-    pub meanwhile: Vec<Footprint>,
+    pub meanwhile: Vec<ResourceUsage>,
     /// The resources after the last measurement.
-    pub after: Footprint,
+    pub after: ResourceUsage,
 }
 
 /// Quantiles of the absolute errors, in µs.
@@ -65,43 +65,43 @@ impl Sizes {
 impl Run {
     /// Violations, in words; empty if there is none.
     #[must_use]
-    pub fn objections(&self) -> Vec<String> {
-        let mut objections = Vec::new();
+    pub fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
         if !self.records.iter().any(|r| matches!(r.outcome, Outcome::Measured { .. })) {
-            objections.push("nothing was measured".into());
+            violations.push("nothing was measured".into());
         }
         for record in &self.records {
             match &record.outcome {
-                Outcome::Failed(kind) if !record.ended_in(&self.outages, GRACE) => {
-                    objections
+                Outcome::Failed(kind) if !record.has_ended_in_outage(&self.outages, GRACE) => {
+                    violations
                         .push(format!("failed while the server was there: {kind}, {record:?}"));
                 }
                 Outcome::Measured { cut_short: Some(kind), .. }
-                    if !record.met(&self.outages, GRACE) =>
+                    if !record.was_in_outage(&self.outages, GRACE) =>
                 {
-                    objections.push(format!("cut short without a restart: {kind}, {record:?}"));
+                    violations.push(format!("cut short without a restart: {kind}, {record:?}"));
                 }
                 Outcome::Measured { held: false, .. } => {
-                    objections.push(format!("the truth was outside the bounds: {record:?}"));
+                    violations.push(format!("the truth was outside the bounds: {record:?}"));
                 }
                 _ => {}
             }
         }
         let (before, after) = (self.before, self.after);
         if after.descriptors != before.descriptors {
-            objections.push(format!(
+            violations.push(format!(
                 "{} descriptors before, {} after",
                 before.descriptors, after.descriptors
             ));
         }
         if after.threads != before.threads {
-            objections.push(format!("{} threads before, {} after", before.threads, after.threads));
+            violations.push(format!("{} threads before, {} after", before.threads, after.threads));
         }
-        let rise = Footprint::rise_kib(&self.meanwhile);
+        let rise = ResourceUsage::rise_kib(&self.meanwhile);
         if rise > MAX_RISE_KIB {
-            objections.push(format!("resident memory rose by {rise:.0} KiB"));
+            violations.push(format!("resident memory rose by {rise:.0} KiB"));
         }
-        objections
+        violations
     }
 
     /// Errors of the measurements that `wanted` selects.
@@ -114,7 +114,7 @@ impl Run {
         }))
     }
 
-    fn met_reload(&self, record: &Record) -> bool {
+    fn was_reloaded(&self, record: &Record) -> bool {
         self.reloads.iter().any(|at| (record.begun..=record.ended).contains(at))
     }
 
@@ -130,7 +130,7 @@ impl Run {
         counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     }
 
-    fn away(&self) -> Duration {
+    fn downtime(&self) -> Duration {
         self.outages.iter().map(|outage| outage.up - outage.down).sum()
     }
 }
@@ -138,7 +138,7 @@ impl Run {
 /// Markdown, which `docs/accuracy.md` quotes.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let met = |record: &Record| record.met(&self.outages, GRACE);
+        let met = |record: &Record| record.was_in_outage(&self.outages, GRACE);
         let failed =
             self.records.iter().filter(|r| matches!(r.outcome, Outcome::Failed(_))).count();
         writeln!(
@@ -146,7 +146,7 @@ impl fmt::Display for Run {
             "{} measurements, {failed} without a result; {} restarts ({:.1} s away in all), {} reloads\n",
             self.records.len(),
             self.outages.len(),
-            self.away().as_secs_f64(),
+            self.downtime().as_secs_f64(),
             self.reloads.len()
         )?;
         writeln!(
@@ -157,8 +157,8 @@ impl fmt::Display for Run {
         let rows = [
             ("all", self.sizes(|_| true)),
             ("that met a restart", self.sizes(met)),
-            ("that met a reload and no restart", self.sizes(|r| !met(r) && self.met_reload(r))),
-            ("that met neither", self.sizes(|r| !met(r) && !self.met_reload(r))),
+            ("that met a reload and no restart", self.sizes(|r| !met(r) && self.was_reloaded(r))),
+            ("that met neither", self.sizes(|r| !met(r) && !self.was_reloaded(r))),
             ("that met no restart", self.sizes(|r| !met(r))),
         ];
         for (name, Sizes { count, median, p95, p99, largest }) in rows {
@@ -182,10 +182,10 @@ impl fmt::Display for Run {
             "resident: {} to {} KiB after warming up, by the line {:+.0} KiB from its end to the last",
             resident().min().unwrap_or(0),
             resident().max().unwrap_or(0),
-            Footprint::rise_kib(&self.meanwhile)
+            ResourceUsage::rise_kib(&self.meanwhile)
         )?;
         let most =
-            |pick: fn(&Footprint) -> usize| self.meanwhile.iter().map(pick).max().unwrap_or(0);
+            |pick: fn(&ResourceUsage) -> usize| self.meanwhile.iter().map(pick).max().unwrap_or(0);
         writeln!(
             f,
             "descriptors: {} before, at most {} meanwhile, {} after\nthreads: {} before, at most {} meanwhile, {} after",
@@ -207,8 +207,8 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    fn footprint(at: u64, descriptors: usize, resident_kib: u32) -> Footprint {
-        Footprint { at: ms(at), descriptors, threads: 1, resident_kib }
+    fn resource_usage(at: u64, descriptors: usize, resident_kib: u32) -> ResourceUsage {
+        ResourceUsage { at: ms(at), descriptors, threads: 1, resident_kib }
     }
 
     fn measured(begun: u64, ended: u64) -> Record {
@@ -228,9 +228,9 @@ mod tests {
             records,
             outages: vec![Outage { down: ms(10_000), up: ms(11_000) }],
             reloads: vec![ms(5_000)],
-            before: footprint(0, 5, 1000),
-            meanwhile: (10..20).map(|second| footprint(second * 1000, 40, 9000)).collect(),
-            after: footprint(20_000, 5, 9000),
+            before: resource_usage(0, 5, 1000),
+            meanwhile: (10..20).map(|second| resource_usage(second * 1000, 40, 9000)).collect(),
+            after: resource_usage(20_000, 5, 9000),
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
     fn objects(records: Vec<Record>) -> bool {
         let mut all = vec![measured(0, 4_000)];
         all.extend(records);
-        !run(all).objections().is_empty()
+        !run(all).violations().is_empty()
     }
 
     #[test]
@@ -283,16 +283,16 @@ mod tests {
     #[test]
     fn what_is_left_behind_is_objected_to() {
         let well = || run(vec![measured(0, 4_000)]);
-        assert_eq!(well().objections(), Vec::<String>::new());
-        let one_more = Footprint { descriptors: 6, ..well().after };
-        assert_eq!(Run { after: one_more, ..well() }.objections().len(), 1);
-        let one_more = Footprint { threads: 2, ..well().after };
-        assert_eq!(Run { after: one_more, ..well() }.objections().len(), 1);
+        assert_eq!(well().violations(), Vec::<String>::new());
+        let one_more = ResourceUsage { descriptors: 6, ..well().after };
+        assert_eq!(Run { after: one_more, ..well() }.violations().len(), 1);
+        let one_more = ResourceUsage { threads: 2, ..well().after };
+        assert_eq!(Run { after: one_more, ..well() }.violations().len(), 1);
         let rising = (10..20_u32)
-            .map(|second| footprint(u64::from(second) * 1000, 40, second * 200))
+            .map(|second| resource_usage(u64::from(second) * 1000, 40, second * 200))
             .collect();
-        assert_eq!(Run { meanwhile: rising, ..well() }.objections().len(), 1);
-        assert_eq!(run(vec![failed(10_500, 10_501)]).objections(), ["nothing was measured"]);
+        assert_eq!(Run { meanwhile: rising, ..well() }.violations().len(), 1);
+        assert_eq!(run(vec![failed(10_500, 10_501)]).violations(), ["nothing was measured"]);
     }
 
     #[test]

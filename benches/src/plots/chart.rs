@@ -159,11 +159,11 @@ impl Scale {
 }
 
 impl Style {
-    pub(super) fn line(&self) -> ShapeStyle {
+    pub(super) fn line_style(&self) -> ShapeStyle {
         self.colour.stroke_width(if self.mark == Mark::Dashes { 1 } else { 2 })
     }
 
-    pub(super) fn shade(&self) -> ShapeStyle {
+    pub(super) fn fill_style(&self) -> ShapeStyle {
         self.colour.mix(0.3).filled()
     }
 
@@ -173,19 +173,19 @@ impl Style {
         let dot = Circle::new((centre, middle), DOT, self.colour.filled());
         match self.mark {
             Mark::Line => {
-                area.draw(&PathElement::new(ends, self.line()))?;
+                area.draw(&PathElement::new(ends, self.line_style()))?;
                 area.draw(&dot)?;
             }
             Mark::Dashes => {
-                area.draw(&DashedPathElement::new(ends, DASH.0, DASH.1, self.line()))?;
+                area.draw(&DashedPathElement::new(ends, DASH.0, DASH.1, self.line_style()))?;
             }
             Mark::Band => {
                 let corners = [(left, middle - 7), (right, middle + 7)];
-                area.draw(&Rectangle::new(corners, self.shade()))?;
+                area.draw(&Rectangle::new(corners, self.fill_style()))?;
             }
             Mark::Bars => {
                 let bar = [(centre, middle - 8), (centre, middle + 8)];
-                area.draw(&PathElement::new(bar, self.line()))?;
+                area.draw(&PathElement::new(bar, self.line_style()))?;
                 area.draw(&dot)?;
             }
         }

@@ -154,9 +154,9 @@ fn draw_curve(chart: &mut Chart<'_, '_>, curve: &Curve) -> Result<(), Box<dyn Er
     let Curve { style, points } = curve;
     let points = points.iter().copied();
     if style.mark == Mark::Dashes {
-        chart.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, style.line()))?;
+        chart.draw_series(DashedLineSeries::new(points, DASH.0, DASH.1, style.line_style()))?;
     } else {
-        chart.draw_series(LineSeries::new(points.clone(), style.line()))?;
+        chart.draw_series(LineSeries::new(points.clone(), style.line_style()))?;
         chart.draw_series(points.map(|at| Circle::new(at, DOT, style.colour.filled())))?;
     }
     Ok(())

@@ -93,12 +93,12 @@ fn draw(chart: &mut Chart<'_, '_>, steps: &[Step]) -> Result<(), Box<dyn Error>>
     let mut outline: Vec<_> = edge(|step| step.upper).collect();
     let below: Vec<_> = edge(|step| step.lower).collect();
     outline.extend(below.into_iter().rev());
-    chart.draw_series([Polygon::new(outline, BOUNDS.shade())])?;
+    chart.draw_series([Polygon::new(outline, BOUNDS.fill_style())])?;
     let truth = [(0.5, 0.0), (position(steps.len()) - 0.5, 0.0)];
-    chart.draw_series(DashedLineSeries::new(truth, DASH.0, DASH.1, TRUTH.line()))?;
+    chart.draw_series(DashedLineSeries::new(truth, DASH.0, DASH.1, TRUTH.line_style()))?;
     chart.draw_series(steps.iter().enumerate().map(|(index, step)| {
         let end = |by: f64| (position(index), step.estimate + by * step.stddev);
-        PathElement::new([end(-1.0), end(1.0)], ESTIMATE.line())
+        PathElement::new([end(-1.0), end(1.0)], ESTIMATE.line_style())
     }))?;
     chart.draw_series(steps.iter().enumerate().map(|(index, step)| {
         let at = (position(index), step.estimate);

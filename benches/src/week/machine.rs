@@ -7,7 +7,7 @@ use httptime_sim::worlds::NamedWorld;
 use httptime_sim::{SimClock, World};
 
 use super::disturbances::{Disturbances, Sleep, WEEK};
-use super::{Kept, SCORED_EACH, SETTLING};
+use super::{KeptClock, SCORED_EACH, SETTLING};
 
 /// A machine during its week, and the records of it.
 pub(crate) struct Machine<'a> {
@@ -16,11 +16,11 @@ pub(crate) struct Machine<'a> {
     random: Rng,
     /// Number of sleeps so far.
     slept: usize,
-    kept: &'a mut Kept,
+    kept: &'a mut KeptClock,
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(world: &NamedWorld, calm: bool, seed: u64, kept: &'a mut Kept) -> Self {
+    pub(crate) fn new(world: &NamedWorld, calm: bool, seed: u64, kept: &'a mut KeptClock) -> Self {
         Self {
             disturbances: Disturbances::new(seed, calm),
             world: world.world(seed),
@@ -49,7 +49,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Advances the time. Returns early when the machine has slept, with the remaining time.
-    pub(crate) fn pass(&mut self, clock: &mut SimulatedClock, time: Duration) -> Duration {
+    pub(crate) fn advance(&mut self, clock: &mut SimulatedClock, time: Duration) -> Duration {
         let mut remains = time;
         while !remains.is_zero() {
             let now = elapsed(clock);
@@ -85,7 +85,7 @@ impl<'a> Machine<'a> {
         self.kept.measurements += 1;
         if self.disturbances.is_cut_off(now) {
             self.kept.failed += 1;
-            self.pass(clock, config.limits().timeout());
+            self.advance(clock, config.limits().timeout());
             return None;
         }
         let frequency_ppm = frequency_error_ppm(clock);
@@ -98,14 +98,14 @@ impl<'a> Machine<'a> {
         let outcome = self.world.clone().with_clock(clocks).with_path(path).measure(config, seed);
         let Ok(measurement) = outcome.result else {
             self.kept.failed += 1;
-            self.pass(clock, config.limits().duration());
+            self.advance(clock, config.limits().duration());
             return None;
         };
         self.kept.requests += measurement.requests();
         let took = Duration::from_nanos(measurement.at().as_nanos().unsigned_abs());
         let took = took.div_f64(1.0 + frequency_ppm * 1e-6);
         let slept = self.slept;
-        self.pass(clock, took);
+        self.advance(clock, took);
         if self.slept != slept {
             self.kept.failed += 1;
             return None;
@@ -116,12 +116,12 @@ impl<'a> Machine<'a> {
     }
 
     /// A random duration in this range, for example the start-up time of a process.
-    pub(crate) fn some(&mut self, least: Duration, most: Duration) -> Duration {
-        least + (most - least).mul_f64(self.random.f64())
+    pub(crate) fn random_duration(&mut self, min: Duration, max: Duration) -> Duration {
+        min + (max - min).mul_f64(self.random.f64())
     }
 
     /// Records a step that only a measurement called for.
-    pub(crate) const fn note_unprovoked_step(&mut self) {
+    pub(crate) const fn count_unprovoked_step(&mut self) {
         self.kept.unprovoked += 1;
     }
 

@@ -30,7 +30,7 @@ impl Feed {
     /// characters that separate fields in `chrony.conf` (white space, `:`).
     pub fn new(path: impl Into<PathBuf>, poll: Poll) -> Result<Self, ChronyError> {
         let path = path.into();
-        match objection(&path) {
+        match invalid_path_reason(&path) {
             Some(reason) => Err(ChronyError::InvalidPath { path, reason }),
             None => Ok(Self { path, poll }),
         }
@@ -61,7 +61,7 @@ impl Feed {
     ///   [`ChronyError::Full`], [`ChronyError::Io`]: the sample could not be sent.
     pub fn send(&self, sample: &Sample, now: Timestamp) -> Result<(), ChronyError> {
         self.check_age(sample, now)?;
-        self.deliver(&sample.encode()).map_err(|error| self.explain(&error))
+        self.deliver(&sample.encode()).map_err(|error| self.send_error(&error))
     }
 
     /// The line of `chrony.conf` for this feed. With it chronyd claims no smaller error than was
@@ -126,7 +126,7 @@ impl Feed {
         socket.send_to(datagram, &self.path).map(|_| ())
     }
 
-    fn explain(&self, error: &io::Error) -> ChronyError {
+    fn send_error(&self, error: &io::Error) -> ChronyError {
         let path = self.path.clone();
         match error.kind() {
             io::ErrorKind::NotFound => ChronyError::SocketMissing { path },
@@ -191,11 +191,11 @@ impl Default for Poll {
 }
 
 /// The reason why a socket's path cannot be used in `chrony.conf`, if there is one.
-fn objection(path: &Path) -> Option<&'static str> {
+fn invalid_path_reason(path: &Path) -> Option<&'static str> {
     let Some(text) = path.to_str() else { return Some("it is not UTF-8") };
     if !path.is_absolute() {
         Some("it is not absolute")
-    } else if text.len() > LONGEST_PATH {
+    } else if text.len() > MAX_PATH_BYTES {
         Some("it is too long for a socket")
     } else if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':') {
         Some("chrony.conf takes no white space, control character or colon in it")
@@ -210,7 +210,7 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// The size of `sun_path` without the NUL at its end.
-const LONGEST_PATH: usize =
+const MAX_PATH_BYTES: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
 /// The error of the BSDs when a queue is full, and of Linux when memory is. The standard library
@@ -264,12 +264,12 @@ mod tests {
 
     #[test]
     fn a_path_that_chrony_conf_would_divide_or_no_socket_can_have_is_refused() {
-        let long = format!("/{}", "x".repeat(LONGEST_PATH));
+        let long = format!("/{}", "x".repeat(MAX_PATH_BYTES));
         for path in ["chrony.sock", "/run/a b", "/run/a:b", "/run/a\nallow", "", long.as_str()] {
             let error = Feed::new(path, Poll::default()).map(|_| ()).map_err(|error| error.kind());
             assert_eq!(error, Err("invalid_path"), "{path:?}");
         }
-        assert!(Feed::new(&long[..LONGEST_PATH], Poll::default()).is_ok());
+        assert!(Feed::new(&long[..MAX_PATH_BYTES], Poll::default()).is_ok());
     }
 
     #[test]
@@ -283,13 +283,13 @@ mod tests {
 
     #[test]
     fn every_failure_to_send_has_its_name() {
-        let kind = |kind: io::ErrorKind| feed().explain(&io::Error::from(kind)).kind();
+        let kind = |kind: io::ErrorKind| feed().send_error(&io::Error::from(kind)).kind();
         assert_eq!(kind(io::ErrorKind::NotFound), "socket_missing");
         assert_eq!(kind(io::ErrorKind::ConnectionRefused), "socket_refused");
         assert_eq!(kind(io::ErrorKind::PermissionDenied), "socket_no_permission");
         assert_eq!(kind(io::ErrorKind::WouldBlock), "socket_full");
         let full = io::Error::from_raw_os_error(ENOBUFS);
-        assert_eq!(feed().explain(&full).kind(), "socket_full");
+        assert_eq!(feed().send_error(&full).kind(), "socket_full");
         assert!(full.to_string().contains("buffer"), "{full}");
         assert_eq!(kind(io::ErrorKind::InvalidInput), "socket_failed");
     }

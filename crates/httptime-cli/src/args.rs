@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use httptime::Offset;
 
-use crate::measuring::{Measuring, Seconds, Servers};
+use crate::measure_options::{MeasureOptions, Seconds, Servers};
 
 /// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP, and corrects it.
 ///
@@ -112,7 +112,7 @@ pub(crate) struct Demo {
     pub(crate) delay: Seconds,
 
     #[command(flatten)]
-    pub(crate) measuring: Measuring,
+    pub(crate) measure_options: MeasureOptions,
 
     #[command(flatten)]
     pub(crate) output: Output,

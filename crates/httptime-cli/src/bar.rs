@@ -38,7 +38,7 @@ struct Server {
     answers: u32,
     unknown: Option<Duration>,
     /// The reason why it does not answer now.
-    trouble: Option<String>,
+    last_failure: Option<String>,
 }
 
 impl Bar {
@@ -89,20 +89,22 @@ impl Bar {
         seen.requests = progress.requests();
         seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
         // Only the next event shows whether the request is retried.
-        let lost = seen.trouble.take();
+        let lost = seen.last_failure.take();
         match event {
             Event::Answered { .. } => seen.answers += 1,
             Event::Lost { error, retry_at } => {
                 let pause = retry_at.saturating_since(now).as_secs_f64();
-                seen.trouble = Some(format!("{name}{}, retrying in {pause:.1} s", cause(error)));
+                seen.last_failure =
+                    Some(format!("{name}{}, retrying in {pause:.1} s", cause(error)));
             }
             Event::Fallback { error, method } => {
-                seen.trouble = Some(format!("{name}{}, trying the method {method}", cause(error)));
+                seen.last_failure =
+                    Some(format!("{name}{}, trying the method {method}", cause(error)));
             }
             Event::Ended { error: Some(error) } => {
-                seen.trouble = Some(format!("{name}{}, given up", cause(error)));
+                seen.last_failure = Some(format!("{name}{}, given up", cause(error)));
             }
-            _ if self.mode == Mode::Progress => seen.trouble.clone_from(&lost),
+            _ if self.mode == Mode::Progress => seen.last_failure.clone_from(&lost),
             _ => {}
         }
         match self.mode {
@@ -122,9 +124,9 @@ impl Bar {
             line += &format!(", within {}", span(unknown));
         }
         let others = self.servers.iter();
-        let mut troubles = self.servers[server..].iter().chain(others);
-        if let Some(trouble) = troubles.find_map(|server| server.trouble.as_ref()) {
-            line += &format!("; {trouble}");
+        let mut failures = self.servers[server..].iter().chain(others);
+        if let Some(last_failure) = failures.find_map(|server| server.last_failure.as_ref()) {
+            line += &format!("; {last_failure}");
         }
         // A line that the terminal wraps could not be erased.
         let line: String = line.chars().take(COLUMNS).collect();
@@ -141,7 +143,7 @@ impl Bar {
         progress: &Progress,
     ) -> String {
         let ended = matches!(event, Event::Ended { error: Some(_) });
-        let mut text = match (lost, &seen.trouble) {
+        let mut text = match (lost, &seen.last_failure) {
             // With a single server the result reports it.
             (_, Some(given_up)) if ended && several => format!("{given_up}\n"),
             (Some(lost), _) if !ended => format!("{lost}\n"),
@@ -156,7 +158,7 @@ impl Bar {
                 server + 1,
                 seen.answers,
                 span(rtt),
-                drawn(unknown.width()),
+                draw_width(unknown.width()),
                 span(unknown.width()),
                 unknown.midpoint()
             );
@@ -171,7 +173,7 @@ fn cause(error: &Error) -> String {
 }
 
 /// The width on a logarithmic scale, one cell per halving: full at a second, empty below 4 µs.
-fn drawn(width: Duration) -> String {
+fn draw_width(width: Duration) -> String {
     const CELLS: usize = 18;
     let filled =
         (1..=CELLS).filter(|halvings| width > Duration::from_secs(1) / (1 << halvings)).count();

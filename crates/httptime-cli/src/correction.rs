@@ -22,7 +22,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The clock is no longer the one that was measured.
-    Moved(Error),
+    ClockSet(Error),
     Clock(ClockError),
 }
 
@@ -43,14 +43,14 @@ pub(crate) fn decision(action: Action) -> String {
 ///
 /// # Errors
 /// [`Error::ClockStepped`] if it was set since the measurement.
-pub(crate) fn still_shown(measurement: &Measurement) -> Result<(), Error> {
+pub(crate) fn check_wall_clock(measurement: &Measurement) -> Result<(), Error> {
     let measured = CrossTimestamp::new(measurement.at(), measurement.local_time(), Duration::ZERO);
     let now = cross_timestamp();
     let elapsed = now.instant().saturating_since(measured.instant());
-    let allowed = TURNED + now.uncertainty() + elapsed / 2000;
+    let allowed = WALL_CLOCK_TOLERANCE + now.uncertainty() + elapsed / 2000;
     let by = measured.stepped_by(now);
     if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
 }
 
 /// The largest difference between wall clock and monotonic clock that does not count as a step.
-const TURNED: Duration = Duration::from_millis(1);
+const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);

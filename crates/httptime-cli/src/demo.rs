@@ -5,7 +5,7 @@ use crate::args::Demo;
 use crate::{DONE, NOT_MEASURED, USAGE, query, report};
 
 pub(crate) fn run(demo: &Demo) -> u8 {
-    let config = match demo.measuring.config().build() {
+    let config = match demo.measure_options.config().build() {
         Ok(config) => config,
         Err(error) => {
             report::failure(&error, &demo.output);
@@ -20,11 +20,11 @@ pub(crate) fn run(demo: &Demo) -> u8 {
     let server = match started {
         Ok(server) => server,
         Err(error) => {
-            report::complaint(&format!("cannot start the server: {error}"));
+            report::print_error(&format!("cannot start the server: {error}"));
             return NOT_MEASURED;
         }
     };
-    let builder = Client::builder(server.url()).method(demo.measuring.method());
+    let builder = Client::builder(server.url()).method(demo.measure_options.method());
     let client = match builder.config(config).build() {
         Ok(client) => client,
         Err(error) => {

@@ -9,13 +9,13 @@ pub(crate) fn proxy_for(host: &str) -> Option<String> {
         values.into_iter().find(|value| !value.is_empty())
     };
     let proxy = first(&["http_proxy", "all_proxy", "ALL_PROXY"])?;
-    let exempt = first(&["no_proxy", "NO_PROXY"]).is_some_and(|list| lists(&list, host));
+    let exempt = first(&["no_proxy", "NO_PROXY"]).is_some_and(|list| is_listed(&list, host));
     (!exempt).then_some(proxy)
 }
 
 /// Whether a `no_proxy` list contains `host`: by its name, by a domain to which it belongs, or by
 /// `*`.
-pub(crate) fn lists(list: &str, host: &str) -> bool {
+pub(crate) fn is_listed(list: &str, host: &str) -> bool {
     let bare = |name: &str| name.trim_matches(['[', ']', '.']).to_ascii_lowercase();
     let host = bare(host);
     list.split([',', ' ']).filter(|entry| !entry.is_empty()).any(|entry| {
@@ -30,13 +30,13 @@ mod tests {
 
     #[test]
     fn no_proxy_lists_names_domains_and_everything() {
-        assert!(lists("a.example", "a.example"));
-        assert!(lists("x, .EXAMPLE", "A.example"));
-        assert!(lists("example", "a.example."));
-        assert!(lists("127.0.0.1,[::1]", "::1"));
-        assert!(lists("*", "anything"));
-        assert!(!lists("ample", "a.example"));
-        assert!(!lists("a.example", "b.a.examples"));
-        assert!(!lists("", "a"));
+        assert!(is_listed("a.example", "a.example"));
+        assert!(is_listed("x, .EXAMPLE", "A.example"));
+        assert!(is_listed("example", "a.example."));
+        assert!(is_listed("127.0.0.1,[::1]", "::1"));
+        assert!(is_listed("*", "anything"));
+        assert!(!is_listed("ample", "a.example"));
+        assert!(!is_listed("a.example", "b.a.examples"));
+        assert!(!is_listed("", "a"));
     }
 }

@@ -8,8 +8,8 @@ use log::Level;
 
 /// Starts the log: warnings and errors for a command that is run by hand, more for a daemon
 /// (`stays`). `HTTPTIME_LOG` overrides it.
-pub(crate) fn start(stays: bool) {
-    let usual = if stays { "info" } else { "off" };
+pub(crate) fn start(is_daemon: bool) {
+    let usual = if is_daemon { "info" } else { "off" };
     let mut builder = Builder::from_env(Env::new().filter_or("HTTPTIME_LOG", usual));
     if env::var_os("JOURNAL_STREAM").is_some() {
         // The journal adds time and program itself, and reads the level from this prefix

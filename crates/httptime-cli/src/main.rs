@@ -12,15 +12,15 @@ mod correction;
 mod demo;
 mod environment;
 mod logging;
-mod measuring;
+mod measure_options;
 mod query;
 mod report;
 mod run;
+mod server_arg;
 mod service;
 mod signals;
 mod sync;
 mod usage;
-mod written;
 
 use args::{Args, Command};
 
@@ -31,25 +31,25 @@ const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 const NO_PRIVILEGE: u8 = 4;
 /// [`DONE`], except that the output could not be written.
-const NOT_WRITTEN: u8 = 1;
+const OUTPUT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
     let status = match Args::try_parse() {
-        Ok(args) => obey(&args),
+        Ok(args) => run_command(&args),
         // clap returns help and version here, too.
         Err(answer) => {
             let answer = usage::redacted(answer);
             let shown = answer.print();
             if let (Err(error), false) = (shown, answer.use_stderr()) {
-                report::unwritten(&error);
+                report::output_failed(&error);
             }
             u8::try_from(answer.exit_code()).unwrap_or(USAGE)
         }
     };
-    ExitCode::from(if status == DONE && !report::is_written() { NOT_WRITTEN } else { status })
+    ExitCode::from(if status == DONE && !report::is_written() { OUTPUT_FAILED } else { status })
 }
 
-fn obey(args: &Args) -> u8 {
+fn run_command(args: &Args) -> u8 {
     let stays = matches!(args.command, Command::Run(_));
     if !stays {
         signals::end_at_once();

@@ -41,13 +41,13 @@ pub(crate) fn sync(report: &Report, output: &Output) {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
         let decided = decision(action);
         match action {
-            Action::Refuse(_) => complaint(&format!("{decided}{only}")),
+            Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
         }
     }
     match &report.failure {
-        Some(Failure::Moved(error)) => complaint(&error.to_string()),
-        Some(Failure::Clock(error)) => complaint(&error.to_string()),
+        Some(Failure::ClockSet(error)) => print_error(&error.to_string()),
+        Some(Failure::Clock(error)) => print_error(&error.to_string()),
         None => {}
     }
     if let Some(after) = &report.after {
@@ -59,7 +59,7 @@ pub(crate) fn sync(report: &Report, output: &Output) {
 /// result.
 fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
     if survey.servers().len() > 1 {
-        unselected(survey).for_each(|line| complaint(&line));
+        not_selected(survey).for_each(|line| print_error(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
@@ -69,14 +69,14 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
                 print(&exchanges(measurement));
             }
             if let EndReason::Lost(error) = measurement.end_reason() {
-                complaint(&format!("ended early: {error}"));
+                print_error(&format!("ended early: {error}"));
             }
             true
         }
         Err(error) => {
             match survey.servers() {
-                [only] => complaint(&format!("{}: {error}", only.url())),
-                _ => complaint(&format!("{error}{}", advice(error))),
+                [only] => print_error(&format!("{}: {error}", only.url())),
+                _ => print_error(&format!("{error}{}", remedy(error))),
             }
             false
         }
@@ -85,7 +85,7 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
 
 /// A line for each server outside the majority: its result, or the reason why it could not be
 /// measured.
-pub(crate) fn unselected(survey: &Survey) -> impl Iterator<Item = String> {
+pub(crate) fn not_selected(survey: &Survey) -> impl Iterator<Item = String> {
     let what = if survey.combined().is_ok() { "falseticker" } else { "measured, in no majority" };
     survey.servers().iter().filter(|server| !server.is_selected()).map(move |server| {
         let url = server.url();
@@ -107,7 +107,7 @@ pub(crate) fn failure(error: &Error, output: &Output) {
     if output.json {
         print_json(json!({ "error": error }));
     } else {
-        complaint(&error.to_string());
+        print_error(&error.to_string());
     }
 }
 
@@ -115,12 +115,12 @@ pub(crate) fn failure(error: &Error, output: &Output) {
 /// does not expect it.
 pub(crate) fn via(proxy: Option<&Url>, output: &Output) {
     if let (Some(proxy), false) = (proxy, output.json) {
-        complaint(&format!("asked through the proxy {proxy}"));
+        print_error(&format!("asked through the proxy {proxy}"));
     }
 }
 
 /// Prints a line on stderr, after the program's name.
-pub(crate) fn complaint(text: &str) {
+pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "httptime: {text}");
 }
 
@@ -168,7 +168,7 @@ fn majority(survey: &Survey, measurement: &Measurement) -> String {
 }
 
 /// The advice when too few servers answered, although all of those agree.
-fn advice(error: &Error) -> String {
+fn remedy(error: &Error) -> String {
     match error {
         Error::NoMajority { agreeing, answered, min_servers, .. }
             if agreeing == answered && agreeing < min_servers =>
@@ -264,7 +264,7 @@ fn sync_json(report: &Report) -> Value {
         json!({ "action": name, "by_seconds": by, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
-        Failure::Moved(error) => json!(error),
+        Failure::ClockSet(error) => json!(error),
         Failure::Clock(error) => json!({ "kind": error.kind(), "message": error.to_string() }),
     });
     json!({
@@ -293,21 +293,21 @@ fn print_json(object: impl Serialize) {
 /// Prints a line on stdout.
 fn print(line: &str) {
     if let Err(error) = write_to_stdout(format!("{line}\n").as_bytes()) {
-        unwritten(&error.into());
+        output_failed(&error.into());
     }
 }
 
 /// Reports once that the output could not be written. A reader that has exited (`| head -0`) is not
 /// an error.
-pub(crate) fn unwritten(error: &io::Error) {
-    if error.kind() != ErrorKind::BrokenPipe && !UNWRITTEN.swap(true, Ordering::Relaxed) {
-        complaint(&format!("cannot write to standard output: {error}"));
+pub(crate) fn output_failed(error: &io::Error) {
+    if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
+        print_error(&format!("cannot write to standard output: {error}"));
     }
 }
 
 /// Whether all output was written.
 pub(crate) fn is_written() -> bool {
-    !UNWRITTEN.load(Ordering::Relaxed)
+    !OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
 /// Does not use [`io::stdout`], which ignores the error of a descriptor that is not open for
@@ -320,7 +320,7 @@ fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
 /// The version of the JSON object. Fields may be added in a version; none is removed or changes its
 /// meaning.

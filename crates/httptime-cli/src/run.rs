@@ -12,17 +12,17 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use self::complaint::Complaint;
-use self::keeper::{KeepError, Keeper};
-use self::pace::Pace;
+use self::correction_target::{CorrectionError, CorrectionTarget};
+use self::failure_log::FailureLog;
+use self::poll_interval::PollInterval;
 use self::settings::Settings;
 use self::textfile::Metrics;
 use crate::args::Run;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
-mod complaint;
-mod keeper;
-mod pace;
+mod correction_target;
+mod failure_log;
+mod poll_interval;
 mod settings;
 mod textfile;
 mod worker;
@@ -34,21 +34,21 @@ enum Event {
     /// The thread of a measurement has panicked, with this message.
     Lost(u64, String),
     /// The thread that receives signals has panicked: no signal will be received.
-    Deaf(String),
+    SignalsLost(String),
     Reload,
     End,
 }
 
 /// The state of the main loop.
 #[derive(Debug, Clone, Copy)]
-enum Doing {
+enum DaemonState {
     Waiting { until: Instant },
     Measuring { since: Instant, deadline: Duration },
 }
 
 /// Whether the configuration was reloaded during the current measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reloaded {
+enum ReloadState {
     No,
     Unchanged,
     /// The measurement may have used a server that was removed because it lies.
@@ -59,12 +59,12 @@ struct Daemon<'a> {
     args: &'a Run,
     settings: Settings,
     client: Client,
-    keeper: Keeper,
-    pace: Pace,
+    correction_target: CorrectionTarget,
+    poll_interval: PollInterval,
     metrics: Metrics,
-    unwritten: Complaint,
+    metrics_failures: FailureLog,
     events: SyncSender<Event>,
-    doing: Doing,
+    state: DaemonState,
     /// The start of the latest measurement.
     begun: Instant,
     /// The number of the latest measurement. The result of an earlier one that was given up is not
@@ -72,11 +72,11 @@ struct Daemon<'a> {
     number: u64,
     /// Shared with each measuring thread, so that its count is the number of threads.
     threads: Arc<()>,
-    reloaded: Reloaded,
+    reloaded: ReloadState,
     /// The last known state of the wall clock.
     cross_timestamp: CrossTimestamp,
     /// Whether the latest measurement was started early because the clock had moved.
-    hurried: bool,
+    is_early_requested: bool,
     /// The time of the last watchdog notification to the service manager.
     alive: Instant,
     tick: Duration,
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Run) -> u8 {
     let (settings, client) = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
-            report::complaint(&message);
+            report::print_error(&message);
             return USAGE;
         }
     };
@@ -96,31 +96,31 @@ pub(crate) fn run(args: &Run) -> u8 {
     // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
-        report::complaint(&format!("cannot listen for signals: {error}"));
+        report::print_error(&format!("cannot listen for signals: {error}"));
         return NOT_MEASURED;
     }
-    let keeper = match Keeper::start(&settings) {
-        Ok(keeper) => keeper,
+    let correction_target = match CorrectionTarget::start(&settings) {
+        Ok(correction_target) => correction_target,
         Err(error) => {
             error!("{error}");
             return if error.is_forbidden() { NO_PRIVILEGE } else { NOT_MEASURED };
         }
     };
-    Daemon::new(args, settings, client, keeper, events).run(&arriving)
+    Daemon::new(args, settings, client, correction_target, events).run(&arriving)
 }
 
 fn load(args: &Run) -> Result<(Settings, Client), String> {
     Settings::load(&args.config).map_err(|error| error.to_string())
 }
 
-fn pace(settings: &Settings) -> Pace {
-    Pace::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
+fn poll_interval(settings: &Settings) -> PollInterval {
+    PollInterval::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
 }
 
 /// Receives signals as events in a separate thread.
 fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    worker::start("signals", events, Event::Deaf, move |events| {
+    worker::start("signals", events, Event::SignalsLost, move |events| {
         for signal in signals.forever() {
             let event = if signal == SIGHUP { Event::Reload } else { Event::End };
             if events.send(event).is_err() {
@@ -135,26 +135,26 @@ impl<'a> Daemon<'a> {
         args: &'a Run,
         settings: Settings,
         client: Client,
-        keeper: Keeper,
+        correction_target: CorrectionTarget,
         events: SyncSender<Event>,
     ) -> Self {
         let now = Instant::now();
         Self {
             args,
-            pace: pace(&settings),
+            poll_interval: poll_interval(&settings),
             settings,
             client,
-            keeper,
+            correction_target,
             metrics: Metrics::default(),
-            unwritten: Complaint::default(),
+            metrics_failures: FailureLog::default(),
             events,
-            doing: Doing::Waiting { until: now },
+            state: DaemonState::Waiting { until: now },
             begun: now,
             number: 0,
             threads: Arc::default(),
-            reloaded: Reloaded::No,
+            reloaded: ReloadState::No,
             cross_timestamp: httptime::net::cross_timestamp(),
-            hurried: false,
+            is_early_requested: false,
             alive: now,
             tick: service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK)),
         }
@@ -166,9 +166,10 @@ impl<'a> Daemon<'a> {
         service::ready();
         loop {
             // `self` also has a sender, so the channel is never closed.
-            let ended = arriving.recv_timeout(self.patience()).ok().and_then(|e| self.handle(e));
+            let ended =
+                arriving.recv_timeout(self.poll_timeout()).ok().and_then(|e| self.handle(e));
             // Also after each event: many events must not prevent a measurement.
-            if let Some(status) = ended.or_else(|| self.look_around(Instant::now())) {
+            if let Some(status) = ended.or_else(|| self.poll_clock(Instant::now())) {
                 return status;
             }
         }
@@ -181,7 +182,7 @@ impl<'a> Daemon<'a> {
                 info!("ending");
                 return Some(self.end(DONE));
             }
-            Event::Deaf(message) => {
+            Event::SignalsLost(message) => {
                 error!("no signal can be received any more: {message}; ending");
                 return Some(self.end(NOT_MEASURED));
             }
@@ -190,10 +191,10 @@ impl<'a> Daemon<'a> {
                 false
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
-            Event::Measured(..) | Event::Lost(..) if self.reloaded == Reloaded::Changed => {
+            Event::Measured(..) | Event::Lost(..) if self.reloaded == ReloadState::Changed => {
                 info!("measured with the old settings; not used");
-                self.reloaded = Reloaded::No;
-                self.doing = Doing::Waiting { until: self.begun + RELOAD_PAUSE };
+                self.reloaded = ReloadState::No;
+                self.state = DaemonState::Waiting { until: self.begun + RELOAD_PAUSE };
                 false
             }
             Event::Measured(_, survey) => self.measured(&survey),
@@ -207,48 +208,48 @@ impl<'a> Daemon<'a> {
 
     fn end(&mut self, status: u8) -> u8 {
         service::stopping();
-        self.keeper.end();
+        self.correction_target.end();
         status
     }
 
-    fn patience(&self) -> Duration {
-        match self.doing {
-            Doing::Waiting { until } => {
+    fn poll_timeout(&self) -> Duration {
+        match self.state {
+            DaemonState::Waiting { until } => {
                 until.saturating_duration_since(Instant::now()).min(self.tick)
             }
-            Doing::Measuring { .. } => self.tick,
+            DaemonState::Measuring { .. } => self.tick,
         }
     }
 
     /// Sends a watchdog notification, but not for every one of many events.
-    fn live(&mut self) {
+    fn notify_watchdog(&mut self) {
         if self.alive.elapsed() >= self.tick / 2 {
-            service::alive();
+            service::notify_watchdog();
             self.alive = Instant::now();
         }
     }
 
     /// Starts a measurement when it is due, or earlier if the clock was set or the machine slept.
     /// Gives up a measurement that hangs. Returns the exit status if the program ends.
-    fn look_around(&mut self, now: Instant) -> Option<u8> {
-        self.live();
-        match self.doing {
-            Doing::Measuring { since, deadline } if now >= since + deadline => {
+    fn poll_clock(&mut self, now: Instant) -> Option<u8> {
+        self.notify_watchdog();
+        match self.state {
+            DaemonState::Measuring { since, deadline } if now >= since + deadline => {
                 self.give_up(deadline)
             }
-            Doing::Measuring { .. } => None,
-            Doing::Waiting { until } => {
+            DaemonState::Measuring { .. } => None,
+            DaemonState::Waiting { until } => {
                 let moved = self.cross_timestamp.stepped_by(httptime::net::cross_timestamp());
                 // Not twice in a row: a clock that is set repeatedly would cause measurements
                 // without a pause.
-                let hurry = moved.abs() > SET && !self.hurried;
-                if hurry {
+                let is_clock_set = moved.abs() > CLOCK_SET_THRESHOLD && !self.is_early_requested;
+                if is_clock_set {
                     info!("the clock moved by {moved:.3} s: it was set, or the machine slept");
                 }
-                if !hurry && until > now {
+                if !is_clock_set && until > now {
                     return None;
                 }
-                self.hurried = hurry;
+                self.is_early_requested = is_clock_set;
                 self.measure().then_some(NO_PRIVILEGE)
             }
         }
@@ -263,7 +264,7 @@ impl<'a> Daemon<'a> {
             deadline.as_secs_f64()
         ));
         let hanging = Arc::strong_count(&self.threads) - 1;
-        (hanging > MOST_HANGING).then(|| {
+        (hanging > MAX_HANGING_THREADS).then(|| {
             error!("{hanging} measurements hang; ending");
             self.end(NOT_MEASURED)
         })
@@ -271,7 +272,7 @@ impl<'a> Daemon<'a> {
 
     /// Starts a measurement. Returns whether that is not permitted.
     fn measure(&mut self) -> bool {
-        let expected = match self.keeper.prepare() {
+        let expected = match self.correction_target.prepare() {
             Ok(expected) => expected,
             Err(error) => return self.failed(&error),
         };
@@ -290,7 +291,7 @@ impl<'a> Daemon<'a> {
         // A measurement has its own deadline. One that exceeds this longer deadline hangs.
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
-        self.doing = Doing::Measuring { since: self.begun, deadline };
+        self.state = DaemonState::Measuring { since: self.begun, deadline };
         self.cross_timestamp = httptime::net::cross_timestamp();
         self.number += 1;
         let (number, counted) = (self.number, Arc::clone(&self.threads));
@@ -308,9 +309,9 @@ impl<'a> Daemon<'a> {
     /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        report::unselected(survey).for_each(|line| warn!("{line}"));
+        report::not_selected(survey).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
-            Ok(measurement) => self.keep(measurement),
+            Ok(measurement) => self.correct(measurement),
             Err(error) => {
                 if survey.servers().len() > 1 {
                     warn!("{error}");
@@ -325,29 +326,29 @@ impl<'a> Daemon<'a> {
         forbidden
     }
 
-    fn keep(&mut self, measurement: &Measurement) -> bool {
-        let kept = match self.keeper.keep(measurement) {
-            Ok(kept) => kept,
+    fn correct(&mut self, measurement: &Measurement) -> bool {
+        let correction = match self.correction_target.correct(measurement) {
+            Ok(correction) => correction,
             Err(error) => return self.failed(&error),
         };
         self.metrics.measured(measurement);
-        self.metrics.steps += u64::from(kept.stepped);
-        self.metrics.refusals += u64::from(kept.refused);
-        self.metrics.frequency = kept.frequency;
-        self.wait(Some(kept.interval));
-        let frequency = kept.frequency.map_or(String::new(), |f| format!(", frequency {f}"));
+        self.metrics.steps += u64::from(correction.stepped);
+        self.metrics.refusals += u64::from(correction.refused);
+        self.metrics.frequency = correction.frequency;
+        self.wait(Some(correction.interval));
+        let frequency = correction.frequency.map_or(String::new(), |f| format!(", frequency {f}"));
         let said = format!(
             "offset {:.6} s, bounds {:.6}{frequency}; next in {:.0} s",
             measurement.offset(),
             measurement.bounds(),
-            kept.interval.as_secs_f64()
+            correction.interval.as_secs_f64()
         );
         info!("{said}");
         service::status(&said);
         false
     }
 
-    fn failed(&mut self, error: &KeepError) -> bool {
+    fn failed(&mut self, error: &CorrectionError) -> bool {
         self.fail(&error.to_string());
         error.is_forbidden()
     }
@@ -364,42 +365,43 @@ impl<'a> Daemon<'a> {
     /// Waits from the start of this measurement until the next one: this long, or longer after each
     /// failure.
     fn wait(&mut self, interval: Option<Duration>) {
-        let reloaded = mem::replace(&mut self.reloaded, Reloaded::No);
+        let reloaded = mem::replace(&mut self.reloaded, ReloadState::No);
         let wait = match interval {
             Some(interval) => {
                 // The program may have set the clock itself. After a failure the old reading is
                 // kept: if the clock was set meanwhile, that explains the failure, and the next
                 // measurement need not wait.
                 self.cross_timestamp = httptime::net::cross_timestamp();
-                self.hurried = false;
-                self.pace.measured(interval)
+                self.is_early_requested = false;
+                self.poll_interval.measured(interval)
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.
-            None if reloaded != Reloaded::No => RELOAD_PAUSE,
-            None => self.pace.failed(),
+            None if reloaded != ReloadState::No => RELOAD_PAUSE,
+            None => self.poll_interval.failed(),
         };
         self.metrics.interval_seconds = wait.as_secs_f64();
-        let begun = match self.doing {
-            Doing::Measuring { since, .. } => since,
-            Doing::Waiting { .. } => Instant::now(),
+        let begun = match self.state {
+            DaemonState::Measuring { since, .. } => since,
+            DaemonState::Waiting { .. } => Instant::now(),
         };
-        self.doing = Doing::Waiting { until: begun + wait };
+        self.state = DaemonState::Waiting { until: begun + wait };
     }
 
     fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
             let written = self.metrics.write(path);
-            self.unwritten
-                .hear(written.map_err(|error| format!("cannot write {}: {error}", path.display())));
+            self.metrics_failures.report(
+                written.map_err(|error| format!("cannot write {}: {error}", path.display())),
+            );
         }
     }
 
     fn reload(&mut self) {
         service::reloading();
         let reloaded = load(self.args).and_then(|(settings, client)| {
-            self.keeper.reload(&settings).map_err(|error| error.to_string())?;
-            self.pace = pace(&settings);
+            self.correction_target.reload(&settings).map_err(|error| error.to_string())?;
+            self.poll_interval = poll_interval(&settings);
             let changed = self.settings != settings;
             (self.settings, self.client) = (settings, client);
             Ok(changed)
@@ -416,13 +418,13 @@ impl<'a> Daemon<'a> {
 
     /// After a reload the operator expects a result soon, however long the pause would be.
     fn measure_soon(&mut self, changed: bool) {
-        match &mut self.doing {
-            Doing::Waiting { until } => *until = (self.begun + RELOAD_PAUSE).min(*until),
-            Doing::Measuring { .. } if changed => self.reloaded = Reloaded::Changed,
-            Doing::Measuring { .. } if self.reloaded == Reloaded::No => {
-                self.reloaded = Reloaded::Unchanged;
+        match &mut self.state {
+            DaemonState::Waiting { until } => *until = (self.begun + RELOAD_PAUSE).min(*until),
+            DaemonState::Measuring { .. } if changed => self.reloaded = ReloadState::Changed,
+            DaemonState::Measuring { .. } if self.reloaded == ReloadState::No => {
+                self.reloaded = ReloadState::Unchanged;
             }
-            Doing::Measuring { .. } => {}
+            DaemonState::Measuring { .. } => {}
         }
     }
 }
@@ -430,12 +432,12 @@ impl<'a> Daemon<'a> {
 /// How often to check whether the clock was set.
 const TICK: Duration = Duration::from_secs(10);
 /// The smallest movement of the clock that starts a measurement at once.
-const SET: Duration = Duration::from_millis(20);
+const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
 /// The minimum time between the starts of two measurements after a reload: many reloads must not
 /// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
 /// The maximum number of threads of measurements that were given up.
-const MOST_HANGING: usize = 4;
+const MAX_HANGING_THREADS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -472,8 +474,8 @@ mod tests {
 
         fn daemon(&self) -> Daemon<'_> {
             let (settings, client) = load(&self.args).expect("a configuration");
-            let keeper = Keeper::start(&settings).expect("nothing is opened");
-            Daemon::new(&self.args, settings, client, keeper, self.events.clone())
+            let correction_target = CorrectionTarget::start(&settings).expect("nothing is opened");
+            Daemon::new(&self.args, settings, client, correction_target, self.events.clone())
         }
 
         fn next(&self) -> Event {
@@ -488,9 +490,9 @@ mod tests {
     }
 
     fn wait(daemon: &Daemon<'_>) -> Option<Duration> {
-        match daemon.doing {
-            Doing::Waiting { until } => Some(until.saturating_duration_since(daemon.begun)),
-            Doing::Measuring { .. } => None,
+        match daemon.state {
+            DaemonState::Waiting { until } => Some(until.saturating_duration_since(daemon.begun)),
+            DaemonState::Measuring { .. } => None,
         }
     }
 
@@ -516,9 +518,9 @@ mod tests {
             let _ = hanging.recv();
             client.survey(|_| {})
         });
-        assert_eq!(daemon.look_around(daemon.begun + Duration::from_secs(13)), None);
+        assert_eq!(daemon.poll_clock(daemon.begun + Duration::from_secs(13)), None);
         assert_eq!((wait(&daemon), daemon.metrics.failures), (None, 0), "3 × 1.1 s + 10 s");
-        assert_eq!(daemon.look_around(daemon.begun + Duration::from_secs(14)), None);
+        assert_eq!(daemon.poll_clock(daemon.begun + Duration::from_secs(14)), None);
         assert_eq!(daemon.metrics.failures, 1);
         let pause = wait(&daemon).expect("not measuring any more");
         drop(release);
@@ -533,7 +535,7 @@ mod tests {
         let late = Duration::from_secs(14);
         let mut releases = Vec::new();
         let mut statuses = Vec::new();
-        for _ in 0..=MOST_HANGING {
+        for _ in 0..=MAX_HANGING_THREADS {
             let client = daemon.client.clone();
             let (release, hanging) = mpsc::channel::<()>();
             releases.push(release);
@@ -541,7 +543,7 @@ mod tests {
                 let _ = hanging.recv();
                 client.survey(|_| {})
             });
-            statuses.push(daemon.look_around(daemon.begun + late));
+            statuses.push(daemon.poll_clock(daemon.begun + late));
         }
         let last = statuses.pop().expect("five");
         assert!(statuses.iter().all(Option::is_none), "{statuses:?}");
@@ -551,7 +553,7 @@ mod tests {
     #[test]
     fn without_signals_it_ends_with_a_failure() {
         let fixture = Fixture::new("deaf");
-        assert_eq!(fixture.daemon().handle(Event::Deaf("gone".into())), Some(NOT_MEASURED));
+        assert_eq!(fixture.daemon().handle(Event::SignalsLost("gone".into())), Some(NOT_MEASURED));
     }
 
     #[test]

@@ -5,25 +5,25 @@ use std::time::Duration;
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 
 pub(crate) fn ready() {
-    tell(&[NotifyState::Ready]);
+    send_states(&[NotifyState::Ready]);
 }
 
 pub(crate) fn reloading() {
     if let Ok(since) = NotifyState::monotonic_usec_now() {
-        tell(&[NotifyState::Reloading, since]);
+        send_states(&[NotifyState::Reloading, since]);
     }
 }
 
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    send_states(&[NotifyState::Stopping]);
 }
 
-pub(crate) fn alive() {
-    tell(&[NotifyState::Watchdog]);
+pub(crate) fn notify_watchdog() {
+    send_states(&[NotifyState::Watchdog]);
 }
 
 pub(crate) fn status(status: &str) {
-    tell(&[NotifyState::Status(status)]);
+    send_states(&[NotifyState::Status(status)]);
 }
 
 /// The interval of the watchdog, if it is enabled.
@@ -32,6 +32,6 @@ pub(crate) fn watchdog() -> Option<Duration> {
 }
 
 /// If the manager does not exist any more, the program continues.
-fn tell(states: &[NotifyState<'_>]) {
+fn send_states(states: &[NotifyState<'_>]) {
     let _ = notify(states);
 }

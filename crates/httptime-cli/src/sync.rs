@@ -10,7 +10,7 @@ use httptime_clock::controller::apply;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};
-use crate::correction::{Failure, Report, still_shown};
+use crate::correction::{Failure, Report, check_wall_clock};
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
@@ -50,19 +50,19 @@ fn correct(sync: &Sync, client: &Client) -> Report {
 }
 
 fn act(action: Action, measurement: &Measurement) -> Result<(), Failure> {
-    still_shown(measurement).map_err(Failure::Moved)?;
+    check_wall_clock(measurement).map_err(Failure::ClockSet)?;
     apply(&mut SystemClock::new(), action, &Reading::from(measurement)).map_err(Failure::Clock)
 }
 
 /// Measures again with a few requests, which are aimed at the expected offset.
 fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Survey {
-    let (expected, turning) = match action {
-        Action::Slew(by) => (Interval::between(Offset::ZERO, by), SLEWING_PPM),
+    let (expected, slew_ppm) = match action {
+        Action::Slew(by) => (Interval::between(Offset::ZERO, by), SLEW_RATE_PPM),
         _ => (Interval::between(Offset::ZERO, Offset::ZERO), 0),
     };
     let config = client.config();
-    let drift_ppm = config.drift_ppm().saturating_add(turning);
-    let requests = config.limits().requests().min(VERIFYING);
+    let drift_ppm = config.drift_ppm().saturating_add(slew_ppm);
+    let requests = config.limits().requests().min(VERIFY_REQUESTS);
     let builder = sync.servers.config().floor(None);
     let config = match builder.requests(requests).drift_ppm(drift_ppm).build() {
         Ok(config) => config.with_expected(expected.widened(4 * reading.stddev + MILLISECOND)),
@@ -93,7 +93,7 @@ fn exit_code(report: &Report) -> u8 {
 }
 
 /// The number of requests that verify a correction.
-const VERIFYING: u32 = 8;
+const VERIFY_REQUESTS: u32 = 8;
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// The rate at which the kernel slews a clock.
-const SLEWING_PPM: u32 = 500;
+const SLEW_RATE_PPM: u32 = 500;

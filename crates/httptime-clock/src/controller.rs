@@ -24,15 +24,15 @@ pub struct Controller<C> {
     history: History,
     slewing: Offset,
     /// `None` before the first measurement and before a state was resumed.
-    known: Option<Known>,
+    saved_frequency: Option<SavedFrequency>,
     /// Whether a state was resumed and nothing was measured since: the age of the saved frequency
     /// is not known yet.
-    ageless: bool,
+    is_age_unknown: bool,
 }
 
 /// The standard deviation of the clock's frequency, and its time.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct SavedFrequency {
     stddev: Frequency,
     at: Timestamp,
 }
@@ -64,8 +64,8 @@ impl<C: Clock> Controller<C> {
             discipline,
             history,
             slewing: Offset::ZERO,
-            known: None,
-            ageless: false,
+            saved_frequency: None,
+            is_age_unknown: false,
         }
     }
 
@@ -82,13 +82,13 @@ impl<C: Clock> Controller<C> {
     pub fn resume(&mut self, saved: &SavedState) -> Result<Action, ClockError> {
         let behind = Offset::between(self.clock.now()?, saved.saved_at);
         self.clock.set_frequency(saved.frequency)?;
-        self.known = Some(Known { stddev: saved.stddev, at: saved.measured_at });
-        self.ageless = true;
+        self.saved_frequency = Some(SavedFrequency { stddev: saved.stddev, at: saved.measured_at });
+        self.is_age_unknown = true;
         self.discipline.start_from(saved.stddev, None);
         if behind <= Offset::ZERO {
             return Ok(Action::Leave);
         }
-        if let Some(refusal) = self.policy.too_far(behind, &self.history, false) {
+        if let Some(refusal) = self.policy.check_direction_limit(behind, &self.history, false) {
             return Ok(Action::Refuse(refusal));
         }
         self.clock.step(behind)?;
@@ -125,11 +125,11 @@ impl<C: Clock> Controller<C> {
     /// # Errors
     /// A [`ClockError`]; changes made before it remain.
     pub fn absorb(&mut self, reading: &Reading) -> Result<Outcome, ClockError> {
-        if std::mem::take(&mut self.ageless) {
-            self.tell_age(reading);
+        if std::mem::take(&mut self.is_age_unknown) {
+            self.age_saved_frequency(reading);
         }
         let verdict = self.discipline.absorb(reading);
-        self.steer()?;
+        self.correct_frequency()?;
         let interval = self.discipline.interval();
         let history = History { horizon: Some(interval), ..self.history };
         // A reading that may be an outlier is used only as far as its bounds prove it.
@@ -142,8 +142,8 @@ impl<C: Clock> Controller<C> {
         self.act(action, reading)?;
         let stddev = self.discipline.frequency_stddev();
         // After a refused correction, the time of the clock is not a basis for a later age.
-        if self.known.is_none() || !matches!(action, Action::Refuse(_)) {
-            self.known = Some(Known { stddev, at: self.clock.now()? });
+        if self.saved_frequency.is_none() || !matches!(action, Action::Refuse(_)) {
+            self.saved_frequency = Some(SavedFrequency { stddev, at: self.clock.now()? });
         }
         Ok(Outcome {
             action,
@@ -160,7 +160,9 @@ impl<C: Clock> Controller<C> {
     /// # Errors
     /// A [`ClockError`]
     pub fn state(&self) -> Result<Option<SavedState>, ClockError> {
-        let Some(Known { stddev, at: measured_at }) = self.known else { return Ok(None) };
+        let Some(SavedFrequency { stddev, at: measured_at }) = self.saved_frequency else {
+            return Ok(None);
+        };
         let saved_at = self.clock.now()?;
         let frequency = self.clock.frequency()?;
         Ok(Some(SavedState { frequency, stddev, measured_at, saved_at }))
@@ -191,8 +193,8 @@ impl<C: Clock> Controller<C> {
     /// Ages the saved frequency by the true time of a first measurement, the latest that its bounds
     /// permit. A measurement that the policy refuses, or whose time is before the saved one, gives
     /// no age.
-    fn tell_age(&mut self, reading: &Reading) {
-        let Some(Known { stddev, at }) = self.known else { return };
+    fn age_saved_frequency(&mut self, reading: &Reading) {
+        let Some(SavedFrequency { stddev, at }) = self.saved_frequency else { return };
         let refused = matches!(self.policy.decide(reading, &self.history), Action::Refuse(_));
         let latest = reading.local_time.saturating_add(reading.bounds.upper());
         let passed = Offset::between(at, latest);
@@ -201,7 +203,7 @@ impl<C: Clock> Controller<C> {
     }
 
     /// Sets the clock's frequency.
-    fn steer(&mut self) -> Result<(), ClockError> {
+    fn correct_frequency(&mut self) -> Result<(), ClockError> {
         if let Some((by, _)) = self.discipline.frequency_correction() {
             let before = self.clock.frequency()?;
             self.clock.set_frequency(before.saturating_add(by).clamped())?;
@@ -236,7 +238,7 @@ impl<C: Clock> Controller<C> {
 /// # Errors
 /// A [`ClockError`]; changes made before it remain.
 pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Result<(), ClockError> {
-    let mended = match action {
+    let corrected = match action {
         Action::Step(by) => {
             clock.step(by)?;
             by
@@ -248,7 +250,7 @@ pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Resul
         Action::Leave => Offset::ZERO,
         Action::Refuse(_) => return Ok(()),
     };
-    let remains = |offset: Offset| offset.saturating_sub(mended).abs();
+    let remains = |offset: Offset| offset.saturating_sub(corrected).abs();
     let maximum = remains(reading.bounds.lower()).max(remains(reading.bounds.upper()));
     let estimated = remains(reading.offset).max(reading.stddev);
     clock.set_status(SyncStatus::synchronised(maximum, estimated))

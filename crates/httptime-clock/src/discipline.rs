@@ -61,12 +61,12 @@ use crate::policy::Reading;
 pub struct Discipline {
     shortest: Duration,
     longest: Duration,
-    hold: Duration,
-    doubt: f64,
+    target_stddev: Duration,
+    prior_stddev: f64,
     /// The factor e: how much larger than stated the variances have been; at least 1.
     excess: f64,
     filter: Option<Filter>,
-    held: Held,
+    outliers: Outliers,
     /// The number of restarts since a reading last fitted.
     restarts: u32,
     interval: Duration,
@@ -102,7 +102,7 @@ struct Filter {
 
 /// Consecutive readings that did not fit.
 #[derive(Debug, Clone, Copy, Default)]
-struct Held {
+struct Outliers {
     count: u32,
     last: Option<(LocalInstant, f64)>,
 }
@@ -118,23 +118,24 @@ impl Discipline {
     /// A discipline that measures every `shortest` at first and at least every `longest`: as rarely
     /// as possible while the predicted offset has a standard deviation of at most `hold`.
     #[must_use]
-    pub fn new(shortest: Duration, longest: Duration, hold: Duration) -> Self {
+    pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
             shortest,
             longest: longest.max(shortest),
-            hold,
-            doubt: UNKNOWN.as_ppm() * PPM,
+            target_stddev,
+            prior_stddev: INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM,
             excess: 1.0,
             filter: None,
-            held: Held::default(),
+            outliers: Outliers::default(),
             restarts: 0,
             interval: shortest,
         }
     }
 
     /// Changes the limits, and keeps the state.
-    pub fn set_limits(&mut self, shortest: Duration, longest: Duration, hold: Duration) {
-        (self.shortest, self.longest, self.hold) = (shortest, longest.max(shortest), hold);
+    pub fn set_limits(&mut self, shortest: Duration, longest: Duration, target_stddev: Duration) {
+        (self.shortest, self.longest, self.target_stddev) =
+            (shortest, longest.max(shortest), target_stddev);
         self.interval = self.interval.clamp(self.shortest, self.longest);
     }
 
@@ -143,56 +144,61 @@ impl Discipline {
     /// any distance, so its deviation is [`UNKNOWN`].
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
         let Some(age) = age else {
-            self.doubt = UNKNOWN.as_ppm() * PPM;
+            self.prior_stddev = INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM;
             return;
         };
         let stddev = stddev.as_ppm() * PPM;
-        let aged = stddev * stddev + RESTART * RESTART + WANDER * age.as_secs_f64() * NANO;
-        self.doubt = aged.sqrt().min(UNKNOWN.as_ppm() * PPM);
+        let aged = stddev * stddev
+            + RESTART_STDDEV * RESTART_STDDEV
+            + FREQUENCY_WANDER * age.as_secs_f64() * NANO;
+        self.prior_stddev = aged.sqrt().min(INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM);
     }
 
     /// Uses a measurement and returns the verdict on it.
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
-        let variance = self.excess * noise * noise + READABLE * READABLE;
+        let variance =
+            self.excess * noise * noise + CLOCK_READING_STDDEV_NS * CLOCK_READING_STDDEV_NS;
         let Some(filter) = &mut self.filter else {
             return self.restart(reading.at, offset, variance, Verdict::First);
         };
         filter.predict(reading.at);
         let innovation = offset - filter.offset;
         let surprise = innovation.powi(2) / (filter.offset_variance + variance);
-        if surprise <= GATE * GATE {
+        if surprise <= OUTLIER_GATE * OUTLIER_GATE {
             filter.update(innovation, variance);
-            self.excess = (self.excess * (1.0 + (surprise - 1.0) / MEMORY)).clamp(1.0, MOST_EXCESS);
-            self.held = Held::default();
+            self.excess =
+                (self.excess * (1.0 + (surprise - 1.0) / EXCESS_MEMORY)).clamp(1.0, MAX_EXCESS);
+            self.outliers = Outliers::default();
             self.restarts = 0;
             self.lengthen(noise);
             return Verdict::Accepted;
         }
         self.interval = self.shortest;
-        let agrees = self.held.last.is_some_and(|(at, held)| {
+        let agrees = self.outliers.last.is_some_and(|(at, previous)| {
             let elapsed = nanos_between(at, reading.at);
-            let expected = held + filter.frequency * elapsed;
+            let expected = previous + filter.frequency * elapsed;
             let spread = 2.0 * variance + filter.frequency_variance * elapsed * elapsed;
-            (offset - expected).powi(2) <= GATE * GATE * spread
+            (offset - expected).powi(2) <= OUTLIER_GATE * OUTLIER_GATE * spread
         });
         if agrees {
             filter.offset = offset;
             filter.offset_variance = variance;
             filter.covariance = 0.0;
-            self.held = Held::default();
+            self.outliers = Outliers::default();
             return Verdict::OffsetJumped;
         }
-        self.held.count += 1;
-        self.held.last = Some((reading.at, offset));
-        if self.held.count >= PATIENCE {
-            let doubled = UNKNOWN.as_ppm() * f64::from(1 << self.restarts.min(MOST_DOUBLINGS));
-            self.doubt = doubled.min(FARTHEST) * PPM;
+        self.outliers.count += 1;
+        self.outliers.last = Some((reading.at, offset));
+        if self.outliers.count >= MAX_OUTLIERS {
+            let doubled = INITIAL_FREQUENCY_STDDEV.as_ppm()
+                * f64::from(1 << self.restarts.min(MAX_DOUBLINGS));
+            self.prior_stddev = doubled.min(MAX_FREQUENCY_ERROR_PPM) * PPM;
             self.restarts = self.restarts.saturating_add(1);
             return self.restart(reading.at, offset, variance, Verdict::First);
         }
-        let more = PPM * f64::from(1 << self.held.count) / 2.0;
+        let more = PPM * f64::from(1 << self.outliers.count) / 2.0;
         filter.frequency_variance += more * more;
         filter.prior_variance += more * more;
         Verdict::Outlier
@@ -204,8 +210,8 @@ impl Discipline {
         if let Some(filter) = &mut self.filter {
             filter.offset -= by;
         }
-        if let Some((_, held)) = &mut self.held.last {
-            *held -= by;
+        if let Some((_, previous)) = &mut self.outliers.last {
+            *previous -= by;
         }
     }
 
@@ -221,7 +227,7 @@ impl Discipline {
     /// held back.
     #[must_use]
     pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
-        let filter = self.filter.as_ref().filter(|_| self.held.count == 0)?;
+        let filter = self.filter.as_ref().filter(|_| self.outliers.count == 0)?;
         (filter.frequency_variance < filter.prior_variance)
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))
     }
@@ -230,7 +236,8 @@ impl Discipline {
     /// that of the prior.
     #[must_use]
     pub fn frequency_stddev(&self) -> Frequency {
-        let stddev = self.filter.map_or(self.doubt, |filter| filter.frequency_variance.sqrt());
+        let stddev =
+            self.filter.map_or(self.prior_stddev, |filter| filter.frequency_variance.sqrt());
         Frequency::from_ppm(stddev / PPM)
     }
 
@@ -238,9 +245,9 @@ impl Discipline {
     /// while a reading is held back.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
-        let mut filter = self.filter.filter(|_| self.held.count == 0)?;
+        let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;
         filter.predict(at);
-        let seconds = (4.0 * filter.offset_variance.sqrt() + READABLE) / NANO;
+        let seconds = (4.0 * filter.offset_variance.sqrt() + CLOCK_READING_STDDEV_NS) / NANO;
         let half = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let offset = offset_of(filter.offset);
         Some(Interval::between(offset, offset).widened(half))
@@ -261,7 +268,7 @@ impl Discipline {
     ) -> Verdict {
         // The old frequency remains the mean of the prior, but not its variance.
         let frequency = self.filter.map_or(0.0, |filter| filter.frequency);
-        let frequency_variance = self.doubt * self.doubt;
+        let frequency_variance = self.prior_stddev * self.prior_stddev;
         self.filter = Some(Filter {
             at,
             offset,
@@ -271,14 +278,14 @@ impl Discipline {
             frequency_variance,
             prior_variance: frequency_variance,
         });
-        self.held = Held::default();
+        self.outliers = Outliers::default();
         self.interval = self.shortest;
         verdict
     }
 
     fn lengthen(&mut self, noise: f64) {
         let Some(filter) = &self.filter else { return };
-        let allowed = (self.hold.as_secs_f64() * NANO).max(2.0 * noise);
+        let allowed = (self.target_stddev.as_secs_f64() * NANO).max(2.0 * noise);
         let mut interval = self.interval.saturating_mul(2).min(self.longest);
         while interval > self.shortest && filter.uncertainty_after(interval) > allowed {
             interval /= 2;
@@ -294,10 +301,11 @@ impl Filter {
         self.offset += self.frequency * elapsed;
         self.offset_variance += elapsed
             * (2.0 * self.covariance + elapsed * self.frequency_variance)
-            + WANDER * elapsed.powi(3) / 3.0;
-        self.covariance += elapsed * self.frequency_variance + WANDER * elapsed.powi(2) / 2.0;
-        self.frequency_variance += WANDER * elapsed;
-        self.prior_variance += WANDER * elapsed;
+            + FREQUENCY_WANDER * elapsed.powi(3) / 3.0;
+        self.covariance +=
+            elapsed * self.frequency_variance + FREQUENCY_WANDER * elapsed.powi(2) / 2.0;
+        self.frequency_variance += FREQUENCY_WANDER * elapsed;
+        self.prior_variance += FREQUENCY_WANDER * elapsed;
     }
 
     fn update(&mut self, innovation: f64, variance: f64) {
@@ -342,26 +350,26 @@ const PPM: f64 = 1e-6;
 /// 2005). That is 0.11 ppm at 1500 s, where according to RFC 5905 (A.1.1, `ALLAN`) the wander of a
 /// computer clock exceeds the noise of measurements, and 0.85 ppm at a day. chrony assumes that a
 /// clock gains up to 1 ppm of frequency error between updates (`maxclockerror` [default: 1]).
-const WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
+const FREQUENCY_WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
 /// The standard deviation of an unknown frequency: crystals are sold with ±100 ppm.
-pub const UNKNOWN: Frequency = Frequency::from_scaled_ppm(50 << 16);
+pub const INITIAL_FREQUENCY_STDDEV: Frequency = Frequency::from_scaled_ppm(50 << 16);
 /// The largest possible frequency error in parts per million: from one end of the kernel's range to
 /// the other.
-const FARTHEST: f64 = 1000.0;
+const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
 /// The number of doublings that exceeds it.
-const MOST_DOUBLINGS: u32 = 8;
+const MAX_DOUBLINGS: u32 = 8;
 /// The standard deviation of the frequency change by a restart and its temperature change.
-const RESTART: f64 = 0.5 * PPM;
+const RESTART_STDDEV: f64 = 0.5 * PPM;
 /// The resolution r of reading a clock, in nanoseconds.
-const READABLE: f64 = 10_000.0;
+const CLOCK_READING_STDDEV_NS: f64 = 10_000.0;
 /// A reading that is further away than this number of standard deviations is held back.
-const GATE: f64 = 5.0;
+const OUTLIER_GATE: f64 = 5.0;
 /// The number of readings over which the factor e is averaged.
-const MEMORY: f64 = 8.0;
+const EXCESS_MEMORY: f64 = 8.0;
 /// The limit of e: standard deviations that are a thousand times too small.
-const MOST_EXCESS: f64 = 1e6;
+const MAX_EXCESS: f64 = 1e6;
 /// The number of consecutive readings that are held back before a restart.
-const PATIENCE: u32 = 4;
+const MAX_OUTLIERS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -373,8 +381,8 @@ mod tests {
             let mut discipline = Discipline::default();
             discipline
                 .start_from(Frequency::from_ppm(0.1), Some(Duration::from_secs(hours * 3600)));
-            let doubt = discipline.doubt / PPM;
-            assert!((doubt - ppm).abs() < 0.005, "{hours} h: {doubt} ppm");
+            let prior_stddev = discipline.prior_stddev / PPM;
+            assert!((prior_stddev - ppm).abs() < 0.005, "{hours} h: {prior_stddev} ppm");
         }
     }
 
@@ -382,6 +390,6 @@ mod tests {
     fn a_frequency_of_unknown_age_is_unknown() {
         let mut discipline = Discipline::default();
         discipline.start_from(Frequency::from_ppm(0.1), None);
-        assert_eq!(discipline.frequency_stddev(), UNKNOWN);
+        assert_eq!(discipline.frequency_stddev(), INITIAL_FREQUENCY_STDDEV);
     }
 }

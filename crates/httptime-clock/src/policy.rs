@@ -292,25 +292,30 @@ impl Policy {
             let refusal = Refusal::BoundsTooWide { width, error };
             return if wrong && !small { Action::Refuse(refusal) } else { Action::Leave };
         }
-        if let Some(refusal) = self.beyond_limits(reading, history, small) {
+        if let Some(refusal) = self.check_limits(reading, history, small) {
             return Action::Refuse(refusal);
         }
-        let slewed = Action::Slew(self.portion(by, history.horizon));
+        let slewed = Action::Slew(self.limit_to_slew_rate(by, history.horizon));
         if small || !proved { slewed } else { Action::Step(by) }
     }
 
-    fn beyond_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
+    fn check_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
         let by = reading.offset;
         let server = reading.local_time.saturating_add(by);
         if server < self.floor {
             return Some(Refusal::BeforeFloor { server, floor: self.floor });
         }
-        self.too_far(by, history, small)
+        self.check_direction_limit(by, history, small)
     }
 
     /// The reason why a correction by this much is refused, whatever the evidence is. `small`: it
     /// would not be stepped.
-    pub(crate) fn too_far(&self, by: Offset, history: &History, small: bool) -> Option<Refusal> {
+    pub(crate) fn check_direction_limit(
+        &self,
+        by: Offset,
+        history: &History,
+        small: bool,
+    ) -> Option<Refusal> {
         let (limit, direction) = match (by >= Offset::ZERO, history.settled) {
             (true, true) => (self.forward, Direction::Forward),
             (false, true) => (self.backward, Direction::Backward),
@@ -327,7 +332,7 @@ impl Policy {
     }
 
     /// The part of a correction that the slew rate permits until the next decision.
-    fn portion(&self, by: Offset, horizon: Option<Duration>) -> Offset {
+    fn limit_to_slew_rate(&self, by: Offset, horizon: Option<Duration>) -> Offset {
         let Some(horizon) = horizon else { return by };
         let most = Offset::from(horizon.saturating_mul(self.slew_ppm) / 1_000_000);
         by.clamp(Offset::ZERO.saturating_sub(most), most)
@@ -406,14 +411,14 @@ mod tests {
             server: Timestamp::from_unix_nanos(5 * S),
             floor: build_day(),
         });
-        let still = |offset| Reading { date_advanced: false, ..reading(offset, MS) };
+        let frozen = |offset| Reading { date_advanced: false, ..reading(offset, MS) };
         let not_advanced = Action::Refuse(Refusal::DateNotAdvanced);
         let table = [
-            ("a Date that stands still", policy(), still(5 * S), SETTLED, not_advanced),
+            ("a Date that stands still", policy(), frozen(5 * S), SETTLED, not_advanced),
             (
                 "a Date that stands still, and zero is possible",
                 policy(),
-                still(0),
+                frozen(0),
                 fresh,
                 not_advanced,
             ),

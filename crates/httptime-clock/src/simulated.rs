@@ -104,7 +104,7 @@ impl SimulatedClock {
         let before = self.wall;
         self.wall = self.wall.saturating_add(Offset::from_nanos(passed));
         self.monotonic = LocalInstant::from_nanos(self.monotonic.as_nanos().saturating_add(passed));
-        self.let_error_grow(before);
+        self.grow_maximum_error(before);
     }
 
     /// The machine sleeps for `by` of true time and wakes with a clock that is slower than before
@@ -117,7 +117,7 @@ impl SimulatedClock {
         let by = Offset::from(by);
         self.true_time = self.true_time.saturating_add(by);
         self.wall = self.wall.saturating_add(by.saturating_sub(off_by));
-        self.forget();
+        self.clear_ntp_state();
     }
 
     /// Sets the frequency error of the oscillator from now on, for example for another temperature.
@@ -186,7 +186,7 @@ impl SimulatedClock {
 
     /// The kernel's action at each beginning of a second of the clock (`second_overflow` in
     /// `kernel/time/ntp.c`), for all seconds since `before`.
-    fn let_error_grow(&mut self, before: Timestamp) {
+    fn grow_maximum_error(&mut self, before: Timestamp) {
         let second = |time: Timestamp| time.as_unix_nanos().div_euclid(1_000_000_000);
         let seconds = u32::try_from(second(self.wall) - second(before)).unwrap_or(u32::MAX);
         let grown = MAXIMUM_ERROR_GROWTH_PER_SECOND.saturating_mul(seconds);
@@ -198,14 +198,14 @@ impl SimulatedClock {
     }
 
     /// The kernel's action whenever the clock is set (`ntp_clear` in `kernel/time/ntp.c`).
-    const fn forget(&mut self) {
+    const fn clear_ntp_state(&mut self) {
         self.slew_parts = 0;
         self.synchronised = false;
         self.maximum_error = MAXIMUM_ERROR_LIMIT;
         self.estimated_error = MAXIMUM_ERROR_LIMIT;
     }
 
-    fn permit(&self, operation: Operation) -> Result<(), ClockError> {
+    fn check_may_change(&self, operation: Operation) -> Result<(), ClockError> {
         self.failure.map_or(Ok(()), |failure| Err(failure(operation)))
     }
 }
@@ -217,19 +217,19 @@ impl Clock for SimulatedClock {
 
     fn step(&mut self, by: Offset) -> Result<(), ClockError> {
         let operation = Operation::Step(by);
-        self.permit(operation)?;
+        self.check_may_change(operation)?;
         let target = self.wall.as_unix_nanos().checked_add(by.as_nanos());
         // The kernel refuses dates before 1970.
         let target =
             target.filter(|nanos| *nanos >= 0).ok_or(ClockError::OutOfRange { operation })?;
         self.wall = Timestamp::from_unix_nanos(target);
-        self.forget();
+        self.clear_ntp_state();
         self.steps += 1;
         Ok(())
     }
 
     fn slew(&mut self, by: Offset) -> Result<(), ClockError> {
-        self.permit(Operation::Slew(by))?;
+        self.check_may_change(Operation::Slew(by))?;
         self.slew_parts = i128::from(nearest_micros(by)) * 1_000 * PARTS;
         self.slews += 1;
         Ok(())
@@ -244,7 +244,7 @@ impl Clock for SimulatedClock {
     }
 
     fn set_frequency(&mut self, frequency: Frequency) -> Result<(), ClockError> {
-        self.permit(Operation::SetFrequency(frequency))?;
+        self.check_may_change(Operation::SetFrequency(frequency))?;
         self.frequency = frequency.clamped();
         Ok(())
     }
@@ -256,7 +256,7 @@ impl Clock for SimulatedClock {
     }
 
     fn set_status(&mut self, status: SyncStatus) -> Result<(), ClockError> {
-        self.permit(Operation::SetStatus(status))?;
+        self.check_may_change(Operation::SetStatus(status))?;
         self.synchronised = status.is_synchronised();
         self.maximum_error = error_of_micros(error_micros(status.maximum_error()));
         self.estimated_error = error_of_micros(error_micros(status.estimated_error()));
@@ -512,7 +512,7 @@ mod tests {
 
     #[test]
     fn a_borrowed_clock_is_a_clock() -> Result<(), ClockError> {
-        fn mend(mut clock: impl Clock, by: Offset) -> Result<SyncStatus, ClockError> {
+        fn correct(mut clock: impl Clock, by: Offset) -> Result<SyncStatus, ClockError> {
             clock.slew(Offset::ZERO)?;
             clock.step(by)?;
             clock.set_frequency(Frequency::from_ppm(1.0))?;
@@ -524,7 +524,7 @@ mod tests {
         }
         let mut clock = clock(9, 0.0);
         let borrowed: &mut dyn Clock = &mut clock;
-        assert_eq!(mend(borrowed, Offset::from_nanos(9))?, error());
+        assert_eq!(correct(borrowed, Offset::from_nanos(9))?, error());
         assert_eq!(clock.true_offset(), Offset::ZERO);
         assert_eq!(clock.frequency()?, Frequency::from_ppm(1.0));
         Ok(())

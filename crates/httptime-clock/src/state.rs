@@ -108,7 +108,7 @@ impl SavedState {
             saved_at_unix_ns: self.saved_at.as_unix_nanos(),
         };
         let text = toml::to_string(&record).map_err(|error| failed(io::Error::other(error)))?;
-        replace(path, text.as_bytes()).map_err(failed)
+        replace_file(path, text.as_bytes()).map_err(failed)
     }
 }
 
@@ -122,14 +122,14 @@ impl SavedState {
 ///
 /// # Errors
 /// The system's error; the old file is then still there.
-pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
     let beside = folder.join(format!(".{}.new", name.to_string_lossy()));
-    if let Err(error) = written(&beside, contents).and_then(|()| fs::rename(&beside, path)) {
+    if let Err(error) = write_new_file(&beside, contents).and_then(|()| fs::rename(&beside, path)) {
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
@@ -138,7 +138,7 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn written(path: &Path, contents: &[u8]) -> io::Result<()> {
+fn write_new_file(path: &Path, contents: &[u8]) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -198,11 +198,11 @@ mod tests {
     #[test]
     fn a_link_laid_beside_it_is_not_written_through() {
         let folder = folder("link");
-        let (path, elsewhere) = (folder.join("state.toml"), folder.join("elsewhere"));
-        fs::write(&elsewhere, "precious").expect("written");
-        std::os::unix::fs::symlink(&elsewhere, folder.join(".state.toml.new")).expect("linked");
+        let (path, link_target) = (folder.join("state.toml"), folder.join("elsewhere"));
+        fs::write(&link_target, "precious").expect("written");
+        std::os::unix::fs::symlink(&link_target, folder.join(".state.toml.new")).expect("linked");
         STATE.save(&path).expect("saved");
-        assert_eq!(fs::read_to_string(&elsewhere).expect("still there"), "precious");
+        assert_eq!(fs::read_to_string(&link_target).expect("still there"), "precious");
         assert!(fs::symlink_metadata(&path).expect("there").is_file(), "no link itself");
         assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
         fs::remove_dir_all(folder).expect("removed");
@@ -233,8 +233,8 @@ mod tests {
             let error = SavedState::load(&path).expect_err(text).to_string();
             assert!(error.contains("state.toml is no saved state"), "{text:?}: {error}");
         }
-        let nowhere = folder.join("missing").join("state.toml");
-        let error = STATE.save(&nowhere).expect_err("no folder").to_string();
+        let unwritable = folder.join("missing").join("state.toml");
+        let error = STATE.save(&unwritable).expect_err("no folder").to_string();
         assert!(error.starts_with("cannot write "), "{error}");
         fs::remove_dir_all(folder).expect("removed");
     }

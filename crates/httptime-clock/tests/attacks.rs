@@ -17,7 +17,7 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// The offset that the attacker reports.
 #[derive(Debug, Clone, Copy)]
-enum Lie {
+enum FalseOffset {
     /// This offset in nanoseconds, each time.
     Always(i64),
     /// The same until it is refused; from then on only as much as is slewed.
@@ -29,14 +29,14 @@ enum Lie {
 
 /// A clock with the right time and frequency, a day after the earliest time that the policy
 /// permits.
-struct Victim {
+struct AttackedClock {
     controller: Controller<SimulatedClock>,
     begun: LocalInstant,
     refused: bool,
     largest_ppm: f64,
 }
 
-impl Victim {
+impl AttackedClock {
     fn new(policy: Policy) -> Self {
         let now = build_day().saturating_add(DAY.into());
         let clock = SimulatedClock::new(now, Offset::ZERO, Frequency::ZERO);
@@ -54,7 +54,7 @@ impl Victim {
         self.controller.clock().now().expect("readable")
     }
 
-    fn told(&mut self, offset: Offset) -> Outcome {
+    fn absorb_offset(&mut self, offset: Offset) -> Outcome {
         let clock = self.controller.clock();
         let (stddev, lag) = (Duration::from_micros(10), Duration::from_micros(20));
         let bounds = Interval::between(offset, offset).widened(lag);
@@ -63,13 +63,15 @@ impl Victim {
         self.controller.absorb(&reading).expect("done")
     }
 
-    fn offset_by(&self, lie: Lie) -> Offset {
-        let ppm = match lie {
-            Lie::OnceRefusedOnlySlewed(ns) if self.refused => {
+    fn offset_by(&self, false_offset: FalseOffset) -> Offset {
+        let ppm = match false_offset {
+            FalseOffset::OnceRefusedOnlySlewed(ns) if self.refused => {
                 return Offset::from_nanos(ns.signum() * S / 10);
             }
-            Lie::Always(ns) | Lie::OnceRefusedOnlySlewed(ns) => return Offset::from_nanos(ns),
-            Lie::Drift(ppm) => ppm,
+            FalseOffset::Always(ns) | FalseOffset::OnceRefusedOnlySlewed(ns) => {
+                return Offset::from_nanos(ns);
+            }
+            FalseOffset::Drift(ppm) => ppm,
         };
         // The integral of a rate that grows for a day and then stays constant.
         let clock = self.controller.clock();
@@ -81,11 +83,11 @@ impl Victim {
         clock.true_offset().saturating_add(led)
     }
 
-    fn attacked(&mut self, time: Duration, lie: Lie) {
+    fn attacked(&mut self, time: Duration, false_offset: FalseOffset) {
         let end = self.controller.clock().monotonic().saturating_add(time);
         while self.controller.clock().monotonic() < end {
             self.controller.stop_slewing().expect("stopped");
-            let outcome = self.told(self.offset_by(lie));
+            let outcome = self.absorb_offset(self.offset_by(false_offset));
             self.refused |= matches!(outcome.action, Action::Refuse(_));
             self.largest_ppm = self.largest_ppm.max(outcome.frequency.as_ppm().abs());
             self.controller.clock_mut().advance(outcome.interval);
@@ -93,19 +95,19 @@ impl Victim {
     }
 }
 
-const LIES: [Lie; 9] = [
-    Lie::Always(S / 10),
-    Lie::Always(S / 2),
-    Lie::Always(60 * S),
-    Lie::Always(1000 * S),
-    Lie::OnceRefusedOnlySlewed(59 * S),
-    Lie::OnceRefusedOnlySlewed(60 * S),
-    Lie::OnceRefusedOnlySlewed(S / 2),
-    Lie::Drift(400.0),
-    Lie::Drift(1500.0),
+const FALSE_OFFSETS: [FalseOffset; 9] = [
+    FalseOffset::Always(S / 10),
+    FalseOffset::Always(S / 2),
+    FalseOffset::Always(60 * S),
+    FalseOffset::Always(1000 * S),
+    FalseOffset::OnceRefusedOnlySlewed(59 * S),
+    FalseOffset::OnceRefusedOnlySlewed(60 * S),
+    FalseOffset::OnceRefusedOnlySlewed(S / 2),
+    FalseOffset::Drift(400.0),
+    FalseOffset::Drift(1500.0),
 ];
 
-impl Lie {
+impl FalseOffset {
     fn backward(self) -> Self {
         match self {
             Self::Always(ns) => Self::Always(-ns),
@@ -129,12 +131,14 @@ fn an_attacker_in_full_control_for_a_week_moves_a_clock_no_further_than_the_limi
     // The last interval ends after the end of the week.
     let limit = 600.0 + (WEEK.as_secs_f64() + 3600.0) * 1000e-6;
     let mut worst: f64 = 0.0;
-    for lie in LIES.into_iter().flat_map(|lie| [lie, lie.backward()]) {
-        let mut victim = Victim::new(policy.clone());
-        victim.attacked(WEEK, lie);
-        let moved = victim.behind().abs();
-        println!("{lie:?}: {moved:.3} s of {limit:.3}, {:.1} ppm", victim.largest_ppm);
-        assert!(moved <= limit, "{lie:?}: {moved} s");
+    for false_offset in
+        FALSE_OFFSETS.into_iter().flat_map(|false_offset| [false_offset, false_offset.backward()])
+    {
+        let mut attacked = AttackedClock::new(policy.clone());
+        attacked.attacked(WEEK, false_offset);
+        let moved = attacked.behind().abs();
+        println!("{false_offset:?}: {moved:.3} s of {limit:.3}, {:.1} ppm", attacked.largest_ppm);
+        assert!(moved <= limit, "{false_offset:?}: {moved} s");
         worst = worst.max(moved);
     }
     assert!(worst > 0.9 * limit, "nobody came near: the limit is no measure, {worst} s");
@@ -145,62 +149,75 @@ fn with_the_default_limits_only_the_floor_and_a_thousand_seconds_a_minute_bound_
     // At most one measurement per 64 s.
     let most = WEEK.as_secs_f64() / 64.0 * 1000.0 + 1000.0;
     let mut forward: f64 = 0.0;
-    for lie in LIES {
-        let mut victim = Victim::new(Policy::default());
-        victim.attacked(WEEK, lie);
-        forward = forward.max(-victim.behind());
-        let mut back = Victim::new(Policy::default());
-        back.attacked(WEEK, lie.backward());
-        println!("{lie:?}: {:.0} s forward, {:.0} s back", -victim.behind(), back.behind());
-        assert!(-victim.behind() <= most && victim.largest_ppm <= 500.0, "{lie:?}");
-        assert!(back.shown() >= build_day(), "{lie:?}: {}", back.shown());
+    for false_offset in FALSE_OFFSETS {
+        let mut attacked = AttackedClock::new(Policy::default());
+        attacked.attacked(WEEK, false_offset);
+        forward = forward.max(-attacked.behind());
+        let mut back = AttackedClock::new(Policy::default());
+        back.attacked(WEEK, false_offset.backward());
+        println!(
+            "{false_offset:?}: {:.0} s forward, {:.0} s back",
+            -attacked.behind(),
+            back.behind()
+        );
+        assert!(-attacked.behind() <= most && attacked.largest_ppm <= 500.0, "{false_offset:?}");
+        assert!(back.shown() >= build_day(), "{false_offset:?}: {}", back.shown());
     }
     assert!(forward > 0.99 * most - 2000.0, "{forward} s of {most}");
     // The first correction may go forward by any amount.
-    let mut victim = Victim::new(Policy::default());
+    let mut attacked = AttackedClock::new(Policy::default());
     let years = Offset::from_nanos(10 * 365 * 86_400 * S);
-    assert_eq!(victim.told(years).action, Action::Step(years));
+    assert_eq!(attacked.absorb_offset(years).action, Action::Step(years));
 }
 
 #[test]
 fn a_clock_led_far_ahead_is_not_led_back_by_an_honest_server() {
-    let mut victim = Victim::new(Policy::default());
+    let mut attacked = AttackedClock::new(Policy::default());
     for _ in 0..2 {
-        let outcome = victim.told(Offset::from_nanos(900 * S));
+        let outcome = attacked.absorb_offset(Offset::from_nanos(900 * S));
         assert!(matches!(outcome.action, Action::Step(_)), "{outcome:?}");
-        victim.controller.clock_mut().advance(outcome.interval);
+        attacked.controller.clock_mut().advance(outcome.interval);
     }
-    let honest = victim.controller.clock().true_offset();
-    let outcome = victim.told(honest);
+    let honest = attacked.controller.clock().true_offset();
+    let outcome = attacked.absorb_offset(honest);
     assert!(matches!(outcome.action, Action::Refuse(_)), "{outcome:?}");
 }
 
 #[test]
 fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_is_heard() {
-    for lie in [Lie::Drift(400.0), Lie::Drift(-400.0)] {
-        let mut victim = Victim::new(Policy::default());
-        victim.attacked(2 * DAY, lie);
-        let frequency = |victim: &Victim| {
-            victim.controller.clock().frequency().expect("readable").as_ppm().abs()
+    for false_offset in [FalseOffset::Drift(400.0), FalseOffset::Drift(-400.0)] {
+        let mut attacked = AttackedClock::new(Policy::default());
+        attacked.attacked(2 * DAY, false_offset);
+        let frequency = |attacked: &AttackedClock| {
+            attacked.controller.clock().frequency().expect("readable").as_ppm().abs()
         };
-        assert!((390.0..=500.0).contains(&frequency(&victim)), "{lie:?}: {}", frequency(&victim));
-        let saved = victim.controller.state().expect("readable").expect("learnt");
-        assert_eq!(saved.frequency.as_ppm().abs(), frequency(&victim), "a restart keeps it");
+        assert!(
+            (390.0..=500.0).contains(&frequency(&attacked)),
+            "{false_offset:?}: {}",
+            frequency(&attacked)
+        );
+        let saved = attacked.controller.state().expect("readable").expect("learnt");
+        assert_eq!(saved.frequency.as_ppm().abs(), frequency(&attacked), "a restart keeps it");
         // Without a server the clock drifts by the learnt frequency.
-        let before = victim.behind();
-        victim.controller.stop_slewing().expect("stopped");
-        victim.controller.clock_mut().advance(DAY);
-        let drifted = (victim.behind() - before).abs();
+        let before = attacked.behind();
+        attacked.controller.stop_slewing().expect("stopped");
+        attacked.controller.clock_mut().advance(DAY);
+        let drifted = (attacked.behind() - before).abs();
         assert!((33.0..=43.3).contains(&drifted), "{drifted} s in a day");
-        let begun = victim.controller.clock().monotonic();
-        while frequency(&victim) > 1.0 || victim.behind().abs() > 0.005 {
-            victim.controller.stop_slewing().expect("stopped");
-            let outcome = victim.told(victim.controller.clock().true_offset());
-            victim.controller.clock_mut().advance(outcome.interval);
-            let took = victim.controller.clock().monotonic().saturating_since(begun);
-            assert!(took < DAY, "{lie:?}: {} ppm, {} s", frequency(&victim), victim.behind());
+        let begun = attacked.controller.clock().monotonic();
+        while frequency(&attacked) > 1.0 || attacked.behind().abs() > 0.005 {
+            attacked.controller.stop_slewing().expect("stopped");
+            let outcome = attacked.absorb_offset(attacked.controller.clock().true_offset());
+            attacked.controller.clock_mut().advance(outcome.interval);
+            let took = attacked.controller.clock().monotonic().saturating_since(begun);
+            assert!(
+                took < DAY,
+                "{false_offset:?}: {} ppm, {} s",
+                frequency(&attacked),
+                attacked.behind()
+            );
         }
-        let took = victim.controller.clock().monotonic().saturating_since(begun);
-        println!("{lie:?}: {drifted:.1} s in a day alone, mended in {} s", took.as_secs());
+        let took = attacked.controller.clock().monotonic().saturating_since(begun);
+        println!("{false_offset:?}: {drifted:.1} s in a day alone, mended in {} s", took.as_secs());
     }
 }

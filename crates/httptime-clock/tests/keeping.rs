@@ -8,7 +8,7 @@ use httptime_clock::Evidence;
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
 use httptime_clock::discipline::Discipline;
-use httptime_clock::discipline::{UNKNOWN, Verdict};
+use httptime_clock::discipline::{INITIAL_FREQUENCY_STDDEV, Verdict};
 use httptime_clock::state::SavedState;
 use httptime_clock::{Action, Clock, ClockError, Frequency, Policy, Reading, SimulatedClock};
 
@@ -135,11 +135,11 @@ fn a_freak_is_held_back_and_forgotten() {
     let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 2);
     machine.run(HOUR);
     let before = machine.controller.clock().frequency().expect("readable");
-    let freak = machine.absorb(40 * MS);
-    assert_eq!(freak.verdict, Verdict::Outlier);
-    assert_eq!(freak.action, Action::Leave, "its bounds do not exclude that the clock is right");
-    assert_eq!(freak.interval, Duration::from_secs(64), "asked again soon");
-    machine.wait(freak.interval);
+    let outlier = machine.absorb(40 * MS);
+    assert_eq!(outlier.verdict, Verdict::Outlier);
+    assert_eq!(outlier.action, Action::Leave, "its bounds do not exclude that the clock is right");
+    assert_eq!(outlier.interval, Duration::from_secs(64), "asked again soon");
+    machine.wait(outlier.interval);
     assert_eq!(machine.absorb(0).verdict, Verdict::Accepted);
     let after = machine.controller.clock().frequency().expect("readable");
     assert!((before.as_ppm() - after.as_ppm()).abs() < 1.0, "{before} {after}");
@@ -357,7 +357,7 @@ fn a_refused_measurement_and_one_before_the_time_saved_show_no_age() {
         machine.controller.resume(&state).expect("resumed");
         let first = machine.absorb(0);
         assert_eq!(matches!(first.action, Action::Refuse(_)), max_backward == 3600, "{first:?}");
-        assert_eq!(first.frequency_stddev, UNKNOWN, "{first:?}");
+        assert_eq!(first.frequency_stddev, INITIAL_FREQUENCY_STDDEV, "{first:?}");
     }
 }
 

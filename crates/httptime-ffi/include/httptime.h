@@ -984,12 +984,12 @@ httptime_status httptime_session_opened(struct httptime_session *session,
 // timestamps where it can and the options want them.
 //
 // fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
-// httptime_timestamps_free; NULL if the connection failed. came: set to 1, or to -1 when the connection failed: close the socket.
+// httptime_timestamps_free; NULL if the connection failed. outcome: set to 1, or to -1 when the connection failed: close the socket.
 httptime_status httptime_session_connected(struct httptime_session *session,
                                            uint32_t conn,
                                            int32_t fd,
                                            struct httptime_timestamps **timestamps,
-                                           int32_t *came);
+                                           int32_t *outcome);
 
 // The bytes to write to a connection.
 //
@@ -1029,20 +1029,20 @@ httptime_status httptime_session_received(struct httptime_session *session,
 
 // Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
 //
-// timestamps: those of the connection. came: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
+// timestamps: those of the connection. outcome: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
 // gone: free its timestamps and close its socket.
 httptime_status httptime_session_receive(struct httptime_session *session,
                                          uint32_t conn,
                                          struct httptime_timestamps *timestamps,
-                                         int32_t *came);
+                                         int32_t *outcome);
 
 // Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
 //
-// timestamps: those of the connection. came: as for httptime_session_receive.
+// timestamps: those of the connection. outcome: as for httptime_session_receive.
 httptime_status httptime_session_transmit(struct httptime_session *session,
                                           uint32_t conn,
                                           struct httptime_timestamps *timestamps,
-                                          int32_t *came);
+                                          int32_t *outcome);
 
 // The other end closed a connection. The program has closed the socket.
 httptime_status httptime_session_closed(struct httptime_session *session,

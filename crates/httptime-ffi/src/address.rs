@@ -29,7 +29,7 @@ pub(crate) unsafe fn addresses(list: *const addrinfo) -> Result<Vec<SocketAddr>,
     let mut found = Vec::new();
     let mut next = list.cast::<libc::addrinfo>();
     while !next.is_null() {
-        if found.len() == MOST_ADDRESSES {
+        if found.len() == MAX_ADDRESSES {
             break;
         }
         if !next.is_aligned() {
@@ -67,7 +67,7 @@ unsafe fn address(entry: &libc::addrinfo) -> Option<SocketAddr> {
 }
 
 /// More than any name has. A circular list never ends.
-const MOST_ADDRESSES: usize = 256;
+const MAX_ADDRESSES: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(addresses((&raw const first).cast()).expect("a list"), given);
             assert_eq!(addresses(std::ptr::null()).expect("none"), []);
             last.ai_next = &raw mut last;
-            assert_eq!(addresses((&raw const last).cast()).expect("many").len(), MOST_ADDRESSES);
+            assert_eq!(addresses((&raw const last).cast()).expect("many").len(), MAX_ADDRESSES);
         }
     }
 }

@@ -64,7 +64,7 @@ mod hook {
 /// valid value.
 pub(crate) unsafe trait Versioned: Copy {
     /// The smallest size that a header ever had.
-    const SMALLEST: usize;
+    const MIN_SIZE: usize;
 
     /// The values of fields that an older header does not have.
     fn initial() -> Self;
@@ -141,7 +141,7 @@ unsafe fn sized<T: Versioned>(pointer: *mut T, name: &str) -> Result<(NonNull<T>
 /// The size of a structure, if it is valid.
 pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize, Failure> {
     let size = usize::try_from(given).unwrap_or(usize::MAX);
-    if (T::SMALLEST..=LARGEST).contains(&size) && size % UNIT == 0 {
+    if (T::MIN_SIZE..=MAX_SIZE).contains(&size) && size % ALIGNMENT == 0 {
         return Ok(size);
     }
     Err(Failure::argument(format!(
@@ -151,13 +151,13 @@ pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize
 
 /// No field crosses a multiple of this, so that a structure of any such size ends with a complete
 /// field.
-const UNIT: usize = 8;
+const ALIGNMENT: usize = 8;
 /// Larger than any structure: a larger size was never initialised.
-const LARGEST: usize = 4096;
+const MAX_SIZE: usize = 4096;
 
 /// The size of a structure, for its first field.
 pub(crate) const fn size<T>() -> u32 {
-    const { assert!(size_of::<T>() <= LARGEST && size_of::<T>() % UNIT == 0) };
+    const { assert!(size_of::<T>() <= MAX_SIZE && size_of::<T>() % ALIGNMENT == 0) };
     #[expect(clippy::cast_possible_truncation, reason = "compared above")]
     {
         size_of::<T>() as u32
@@ -247,7 +247,7 @@ pub(crate) unsafe fn text<'a>(
 }
 
 /// Returns a handle to the caller, who must free it.
-pub(crate) fn give<T>(value: T, to: NonNull<*mut T>) {
+pub(crate) fn hand_over<T>(value: T, to: NonNull<*mut T>) {
     // SAFETY: the caller of the interface guarantees that a pointer can be written there.
     unsafe { to.write(Box::into_raw(Box::new(value))) }
 }
@@ -256,7 +256,7 @@ pub(crate) fn give<T>(value: T, to: NonNull<*mut T>) {
 ///
 /// # Safety
 /// `handle` must be NULL, or from [`give`] and not used any more.
-pub(crate) unsafe fn take_back<T>(handle: *mut T) {
+pub(crate) unsafe fn free_handle<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: as the caller guarantees.
         let owned = unsafe { Box::from_raw(handle) };
@@ -312,7 +312,7 @@ mod tests {
 
     // SAFETY: integers, without padding.
     unsafe impl Versioned for Newer {
-        const SMALLEST: usize = 8;
+        const MIN_SIZE: usize = 8;
 
         fn initial() -> Self {
             Self { struct_size: 0, first: -1, second: -2, third: -3 }

@@ -1,6 +1,6 @@
 use httptime::net::Canceller;
 
-use crate::boundary::{give, guard, take_back, target};
+use crate::boundary::{free_handle, guard, hand_over, target};
 use crate::failure::Failure;
 use crate::status::{HTTPTIME_ERROR_SYSTEM, httptime_status};
 
@@ -21,7 +21,7 @@ pub unsafe extern "C" fn httptime_canceller_new(
         let canceller = target(canceller, "canceller")?;
         let new = Canceller::new()
             .map_err(|error| Failure::new(HTTPTIME_ERROR_SYSTEM, error.to_string()))?;
-        give(httptime_canceller(new), canceller);
+        hand_over(httptime_canceller(new), canceller);
         Ok(())
     })
 }
@@ -47,5 +47,5 @@ pub unsafe extern "C" fn httptime_canceller_cancel(canceller: *const httptime_ca
 pub unsafe extern "C" fn httptime_canceller_free(canceller: *mut httptime_canceller) {
     // SAFETY: the header requires NULL, or a handle of httptime_canceller_new that is not used any
     // more.
-    unsafe { take_back(canceller) }
+    unsafe { free_handle(canceller) }
 }

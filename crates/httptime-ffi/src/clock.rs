@@ -68,7 +68,7 @@ pub struct httptime_policy {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_policy {
-    const SMALLEST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn initial() -> Self {
         let seconds = |seconds| nanos(Duration::from_secs(seconds));
@@ -103,7 +103,7 @@ pub struct httptime_history {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_history {
-    const SMALLEST: usize = 24;
+    const MIN_SIZE: usize = 24;
 
     fn initial() -> Self {
         Self { struct_size: size::<Self>(), settled: 0, stepped_ns: 0, horizon_ns: 0 }
@@ -130,7 +130,7 @@ pub struct httptime_decision {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_decision {
-    const SMALLEST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn initial() -> Self {
         Self {
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn httptime_clock_apply(
             HTTPTIME_ACTION_REFUSE => return Ok(()),
             other => return Err(unknown("action", other)),
         };
-        still_shown(&reading, now)?;
+        check_wall_clock(&reading, now)?;
         httptime_clock::controller::apply(&mut SystemClock::new(), action, &reading)?;
         Ok(())
     })
@@ -357,11 +357,11 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
 
 /// Whether the wall clock is still the one that was measured: it advances as the monotonic clock
 /// does, except for a possible slew.
-fn still_shown(reading: &Reading, now: CrossTimestamp) -> Result<(), Failure> {
+fn check_wall_clock(reading: &Reading, now: CrossTimestamp) -> Result<(), Failure> {
     let measured = CrossTimestamp::new(reading.at, reading.local_time, Duration::ZERO);
     let by = measured.stepped_by(now);
-    let turned = now.instant().saturating_since(reading.at) / SLEWED;
-    if by.abs() > TOLERANCE + now.uncertainty() + turned {
+    let slewed = now.instant().saturating_since(reading.at) / SLEW_RATE_DIVISOR;
+    if by.abs() > WALL_CLOCK_TOLERANCE + now.uncertainty() + slewed {
         let reason = format!("the local clock was stepped by {by} s since the measurement");
         return Err(Failure::new(HTTPTIME_ERROR_CLOCK_STEPPED, reason));
     }
@@ -372,9 +372,9 @@ fn still_shown(reading: &Reading, now: CrossTimestamp) -> Result<(), Failure> {
 const UP_TO_DATE_ADVANCED: usize =
     std::mem::offset_of!(httptime_measurement, date_advanced) + size_of::<i32>();
 /// The largest difference between wall clock and monotonic clock that does not count as a step.
-const TOLERANCE: Duration = Duration::from_millis(1);
+const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);
 /// A slew changes the clock by one part in this number.
-const SLEWED: u32 = 2000;
+const SLEW_RATE_DIVISOR: u32 = 2000;
 
 #[cfg(test)]
 mod tests {
@@ -403,7 +403,7 @@ mod tests {
         let now = |instant: i64, wall: i64| {
             let (instant, wall) =
                 (LocalInstant::from_nanos(instant), Timestamp::from_unix_nanos(wall));
-            still_shown(&reading, CrossTimestamp::new(instant, wall, Duration::ZERO))
+            check_wall_clock(&reading, CrossTimestamp::new(instant, wall, Duration::ZERO))
         };
         assert!(now(seconds(15), seconds(1005)).is_ok());
         assert!(now(seconds(15), seconds(1005) + 3_000_000).is_ok());

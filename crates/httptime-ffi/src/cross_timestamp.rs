@@ -21,7 +21,7 @@ pub struct httptime_cross_timestamp {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_cross_timestamp {
-    const SMALLEST: usize = 32;
+    const MIN_SIZE: usize = 32;
 
     fn initial() -> Self {
         Self {

@@ -65,7 +65,7 @@ pub struct httptime_event {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_event {
-    const SMALLEST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn initial() -> Self {
         Self {

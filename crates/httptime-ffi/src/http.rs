@@ -4,8 +4,8 @@ use httptime::Url;
 use httptime::http::{Request, ResponseReader, parse_date};
 
 use crate::boundary::{
-    Output, Versioned, array, exclusive, give, guard, guard_or, nanos, size, slice, take_back,
-    target, text,
+    Output, Versioned, array, exclusive, free_handle, guard, guard_or, hand_over, nanos, size,
+    slice, target, text,
 };
 use crate::failure::Failure;
 use crate::status::{HTTPTIME_ERROR_BUFFER_TOO_SMALL, httptime_status};
@@ -101,7 +101,7 @@ pub struct httptime_head {
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_head {
     /// Up to the Date and the Age: without the Age a stored response would be used.
-    const SMALLEST: usize = 32;
+    const MIN_SIZE: usize = 32;
 
     fn initial() -> Self {
         Self {
@@ -124,7 +124,7 @@ unsafe impl Versioned for httptime_head {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_new(reader: *mut *mut httptime_reader) -> httptime_status {
     guard(|| {
-        give(httptime_reader(ResponseReader::new()), target(reader, "reader")?);
+        hand_over(httptime_reader(ResponseReader::new()), target(reader, "reader")?);
         Ok(())
     })
 }
@@ -211,5 +211,5 @@ pub unsafe extern "C" fn httptime_reader_clear(reader: *mut httptime_reader) {
 pub unsafe extern "C" fn httptime_reader_free(reader: *mut httptime_reader) {
     // SAFETY: the header requires NULL, or a handle of httptime_reader_new that is not used any
     // more.
-    unsafe { take_back(reader) }
+    unsafe { free_handle(reader) }
 }

@@ -13,8 +13,8 @@ use httptime::{
 };
 
 use crate::boundary::{
-    Output, Versioned, duration, exclusive, give, guard, nanos, read, reference, size, slice,
-    take_back, target, text,
+    Output, Versioned, duration, exclusive, free_handle, guard, hand_over, nanos, read, reference,
+    size, slice, target, text,
 };
 use crate::cross_timestamp::{cross_timestamp, httptime_cross_timestamp};
 use crate::failure::Failure;
@@ -72,7 +72,7 @@ pub struct httptime_exchange {
 
 // SAFETY: integers and pointers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_exchange {
-    const SMALLEST: usize = 40;
+    const MIN_SIZE: usize = 40;
 
     fn initial() -> Self {
         Self {
@@ -103,7 +103,7 @@ pub struct httptime_measure {
     /// `None` after it is finished.
     measure: Option<Measure>,
     /// The caller's reason that ended it.
-    lost_for: Option<httptime_status>,
+    lost_reason: Option<httptime_status>,
 }
 
 impl httptime_measure {
@@ -128,10 +128,10 @@ pub unsafe extern "C" fn httptime_measure_new(
         let (settings, begin) =
             unsafe { (Settings::of(options)?, cross_timestamp(begin, "begin")?) };
         let place = target(measure, "measure")?;
-        give(
+        hand_over(
             httptime_measure {
                 measure: Some(Measure::new(&settings.config, begin)),
-                lost_for: None,
+                lost_reason: None,
             },
             place,
         );
@@ -256,7 +256,7 @@ pub unsafe extern "C" fn httptime_measure_lost(
             if error != given {
                 return Failure::from(error);
             }
-            let status = *measure.lost_for.get_or_insert(reason);
+            let status = *measure.lost_reason.get_or_insert(reason);
             Failure { status, message: None }
         })
     })
@@ -322,7 +322,7 @@ pub unsafe extern "C" fn httptime_measure_finish(
         };
         measure.running()?;
         let finished = measure.measure.take().map(|measure| measure.finish(end));
-        if let (Some(Err(_)), Some(status)) = (&finished, measure.lost_for) {
+        if let (Some(Err(_)), Some(status)) = (&finished, measure.lost_reason) {
             return Err(Failure { status, message: None });
         }
         output.write(&(&finished.ok_or(NOTHING)??).into());
@@ -337,7 +337,7 @@ pub unsafe extern "C" fn httptime_measure_finish(
 pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
     // SAFETY: the header requires NULL, or a handle of httptime_measure_new that is not used any
     // more.
-    unsafe { take_back(measure) }
+    unsafe { free_handle(measure) }
 }
 
 /// Computes the one best offset from exchanges, for programs that decide themselves when to send.
@@ -366,7 +366,7 @@ pub unsafe extern "C" fn httptime_estimator_new(
         let cross_timestamp = unsafe { cross_timestamp(begin, "begin") }?;
         let place = target(estimator, "estimator")?;
         let lag = (lag_ns >= 0).then(|| Offset::from_nanos(lag_ns).abs());
-        give(
+        hand_over(
             httptime_estimator { estimator: self::estimator(kind)?.build(), cross_timestamp, lag },
             place,
         );
@@ -426,7 +426,7 @@ pub unsafe extern "C" fn httptime_estimator_estimate(
 pub unsafe extern "C" fn httptime_estimator_free(estimator: *mut httptime_estimator) {
     // SAFETY: the header requires NULL, or a handle of httptime_estimator_new that is not used any
     // more.
-    unsafe { take_back(estimator) }
+    unsafe { free_handle(estimator) }
 }
 
 /// Finds the majority among the bounds of several servers (RFC 5905, section 11.2.1). The bounds
@@ -446,8 +446,8 @@ pub unsafe extern "C" fn httptime_select(
     survivors: *mut u8,
 ) -> httptime_status {
     guard(|| {
-        if !(1..=MOST_INTERVALS).contains(&count) {
-            let reason = format!("{count} bounds; 1 to {MOST_INTERVALS} can be selected among");
+        if !(1..=MAX_INTERVALS).contains(&count) {
+            let reason = format!("{count} bounds; 1 to {MAX_INTERVALS} can be selected among");
             return Err(Failure::argument(reason));
         }
         // SAFETY: the header defines what the pointers point to.
@@ -523,4 +523,4 @@ const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, mess
 const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_REUSED_CONNECTION
     | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
     | HTTPTIME_EXCHANGE_NO_FILE_EXTENSION;
-const MOST_INTERVALS: usize = 1024;
+const MAX_INTERVALS: usize = 1024;

@@ -5,7 +5,7 @@ use httptime::Measurement;
 use httptime::server::LagSource;
 
 use crate::boundary::{Versioned, array, nanos, size};
-use crate::options::{HTTPTIME_METHOD_AUTO, number_of};
+use crate::options::{HTTPTIME_METHOD_AUTO, method_number};
 
 /// The target standard deviation was reached.
 pub const HTTPTIME_END_REASON_TARGET: i32 = 1;
@@ -90,7 +90,7 @@ pub struct httptime_measurement {
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_measurement {
     /// Up to the bounds: an offset is not returned without them.
-    const SMALLEST: usize = 40;
+    const MIN_SIZE: usize = 40;
 
     fn initial() -> Self {
         Self {
@@ -159,7 +159,7 @@ impl From<&Measurement> for httptime_measurement {
             checks: measurement.checks(),
             date_advanced: measurement.has_date_advanced().into(),
             server: array(measurement.server().unwrap_or_default()),
-            method: number_of(measurement.method()),
+            method: method_number(measurement.method()),
             caches: assumptions.caches().into(),
         }
     }

@@ -161,7 +161,7 @@ pub struct httptime_options {
 // SAFETY: integers, pointers and a function pointer that may be NULL, all of which may have any
 // bits; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_options {
-    const SMALLEST: usize = 16;
+    const MIN_SIZE: usize = 16;
 
     fn initial() -> Self {
         let config = Config::default();
@@ -237,11 +237,11 @@ pub(crate) struct Settings<'a> {
     pub(crate) source_address: Option<IpAddr>,
     pub(crate) interface: Option<&'a str>,
     pub(crate) canceller: Option<&'a Canceller>,
-    pub(crate) progress: Option<Watcher>,
+    pub(crate) progress: Option<ProgressCallback>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Watcher {
+pub(crate) struct ProgressCallback {
     pub(crate) callback: unsafe extern "C" fn(*const httptime_progress, *mut c_void),
     pub(crate) user_data: *mut c_void,
 }
@@ -276,14 +276,14 @@ impl<'a> Settings<'a> {
             config: options.config()?,
             proxy,
             tunnel: options.tunnel != 0,
-            method: chosen("method", options.method, METHODS)?,
+            method: from_table("method", options.method, METHODS)?,
             user_agent,
             source_address: source_address.map(address).transpose()?,
             interface,
             canceller,
             progress: options
                 .progress
-                .map(|callback| Watcher { callback, user_data: options.progress_data }),
+                .map(|callback| ProgressCallback { callback, user_data: options.progress_data }),
         })
     }
 }
@@ -310,13 +310,13 @@ impl httptime_options {
     /// values.
     fn config(&self) -> Result<Config, Failure> {
         let mut builder = Config::builder()
-            .profile(chosen("profile", self.profile, PROFILES)?)
+            .profile(from_table("profile", self.profile, PROFILES)?)
             .estimator(estimator(self.estimator)?)
-            .family(chosen("family", self.family, FAMILIES)?)
-            .timestamping(chosen("timestamping", self.timestamping, TIMESTAMPINGS)?)
+            .family(from_table("family", self.family, FAMILIES)?)
+            .timestamping(from_table("timestamping", self.timestamping, TIMESTAMPINGS)?)
             .drift_ppm(self.drift_ppm)
             .timeout(duration(self.timeout_ns, "timeout_ns")?);
-        if let Some(schedule) = chosen("schedule", self.schedule, SCHEDULES)? {
+        if let Some(schedule) = from_table("schedule", self.schedule, SCHEDULES)? {
             builder = builder.schedule(schedule);
         }
         if self.requests != 0 {
@@ -341,17 +341,17 @@ impl httptime_options {
 }
 
 pub(crate) fn estimator(number: i32) -> Result<EstimatorKind, Failure> {
-    chosen("estimator", number, ESTIMATORS)
+    from_table("estimator", number, ESTIMATORS)
 }
 
 /// The meaning of a number of the header.
-fn chosen<T: Copy>(what: &str, number: i32, table: &[(i32, T)]) -> Result<T, Failure> {
+fn from_table<T: Copy>(what: &str, number: i32, table: &[(i32, T)]) -> Result<T, Failure> {
     let found = table.iter().find(|(known, _)| *known == number);
     found.map(|(_, value)| *value).ok_or_else(|| unknown(what, number))
 }
 
 /// The number of the header for a method; HTTPTIME_METHOD_AUTO for none.
-pub(crate) fn number_of(method: Option<Method>) -> i32 {
+pub(crate) fn method_number(method: Option<Method>) -> i32 {
     let known = METHODS.iter().find(|(_, known)| Some(*known) == method);
     known.map_or(HTTPTIME_METHOD_AUTO, |(number, _)| *number)
 }

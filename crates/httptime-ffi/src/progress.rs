@@ -29,7 +29,7 @@ pub struct httptime_progress {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_progress {
-    const SMALLEST: usize = 48;
+    const MIN_SIZE: usize = 48;
 
     fn initial() -> Self {
         Self {

@@ -5,10 +5,10 @@ use httptime::Update;
 use httptime::session::Event;
 use httptime::survey::Survey;
 
-use crate::boundary::{Output, give, guard, target};
+use crate::boundary::{Output, guard, hand_over, target};
 use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
-use crate::options::{Settings, Watcher, httptime_options};
+use crate::options::{ProgressCallback, Settings, httptime_options};
 use crate::progress::httptime_progress;
 use crate::status::httptime_status;
 use crate::survey::httptime_survey;
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn httptime_survey_run(
         // call.
         let (urls, settings) = unsafe { (self::urls(urls, count)?, Settings::of(options)?) };
         let place = target(survey, "survey")?;
-        give(httptime_survey::from(&self::survey(&urls, settings)?), place);
+        hand_over(httptime_survey::from(&self::survey(&urls, settings)?), place);
         Ok(())
     })
 }
@@ -99,7 +99,7 @@ fn survey(urls: &[&str], settings: Settings<'_>) -> Result<Survey, Failure> {
     }
     let client = builder.build()?;
     let watch = |update: Update<'_>| {
-        let (Some(Watcher { callback, user_data }), Event::Answered { .. }) =
+        let (Some(ProgressCallback { callback, user_data }), Event::Answered { .. }) =
             (progress, update.event())
         else {
             return;

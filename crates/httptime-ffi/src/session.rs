@@ -10,8 +10,8 @@ use socket2::SockAddr;
 
 use crate::address::{addresses, addrinfo, sockaddr};
 use crate::boundary::{
-    Output, Versioned, exclusive, give, guard, guard_or, reference, size, slice, take_back, target,
-    text,
+    Output, Versioned, exclusive, free_handle, guard, guard_or, hand_over, reference, size, slice,
+    target, text,
 };
 use crate::cross_timestamp::{cross_timestamp_or_now, httptime_cross_timestamp};
 use crate::event::httptime_event;
@@ -78,7 +78,7 @@ pub struct httptime_session_action {
 
 // SAFETY: integers and pointers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_session_action {
-    const SMALLEST: usize = size_of::<Self>();
+    const MIN_SIZE: usize = size_of::<Self>();
 
     fn initial() -> Self {
         Self {
@@ -208,7 +208,10 @@ pub unsafe extern "C" fn httptime_session_new(
         let hops = hops.collect();
         let sessions = Sessions::new(targets, &settings.config, begin)?;
         let is_stamped = settings.config.timestamping().should_ask_kernel();
-        give(httptime_session { sessions: Some(sessions), hops, is_stamped, address: None }, place);
+        hand_over(
+            httptime_session { sessions: Some(sessions), hops, is_stamped, address: None },
+            place,
+        );
         Ok(())
     })
 }
@@ -291,12 +294,13 @@ pub unsafe extern "C" fn httptime_session_connected(
     conn: u32,
     fd: i32,
     timestamps: *mut *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     guard(|| {
         // SAFETY: the header defines what the pointer points to.
         let session = unsafe { exclusive(session, "session") }?;
-        let (timestamps, came) = (target(timestamps, "timestamps")?, target(came, "came")?);
+        let (timestamps, outcome) =
+            (target(timestamps, "timestamps")?, target(outcome, "outcome")?);
         let is_asked = session.is_stamped;
         let sessions = session.running()?;
         let conn = connection(conn, sessions)?;
@@ -305,14 +309,14 @@ pub unsafe extern "C" fn httptime_session_connected(
             // SAFETY: the header requires that a number and a pointer can be written there.
             unsafe {
                 timestamps.write(ptr::null_mut());
-                came.write(GONE);
+                outcome.write(CONNECTION_GONE);
             }
             return Ok(());
         }
-        give(httptime_timestamps::new(fd, is_asked)?, timestamps);
+        hand_over(httptime_timestamps::new(fd, is_asked)?, timestamps);
         sessions.opened(conn, httptime::net::now());
         // SAFETY: the header requires that a number can be written there.
-        unsafe { came.write(SOMETHING_CAME) };
+        unsafe { outcome.write(RECEIVED_SOME) };
         Ok(())
     })
 }
@@ -440,12 +444,13 @@ pub unsafe extern "C" fn httptime_session_receive(
     session: *mut httptime_session,
     conn: u32,
     timestamps: *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     // SAFETY: the header defines what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
-            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            let (timestamps, place) =
+                (exclusive(timestamps, "timestamps")?, target(outcome, "outcome")?);
             place.write(receive(sessions, conn, timestamps));
             Ok(())
         })
@@ -454,18 +459,19 @@ pub unsafe extern "C" fn httptime_session_receive(
 
 /// Executes HTTPTIME_SESSION_TRANSMIT: reports received data, or writes once.
 ///
-/// timestamps: those of the connection. came: as for httptime_session_receive.
+/// timestamps: those of the connection. outcome: as for httptime_session_receive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_transmit(
     session: *mut httptime_session,
     conn: u32,
     timestamps: *mut httptime_timestamps,
-    came: *mut i32,
+    outcome: *mut i32,
 ) -> httptime_status {
     // SAFETY: the header defines what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
-            let (timestamps, place) = (exclusive(timestamps, "timestamps")?, target(came, "came")?);
+            let (timestamps, place) =
+                (exclusive(timestamps, "timestamps")?, target(outcome, "outcome")?);
             place.write(transmit(sessions, conn, timestamps));
             Ok(())
         })
@@ -601,7 +607,7 @@ pub unsafe extern "C" fn httptime_session_finish(
             unsafe { (exclusive(session, "session")?, cross_timestamp_or_now(end, "end")?) };
         let place = target(survey, "survey")?;
         let sessions = session.sessions.take().ok_or_else(finished)?;
-        give(httptime_survey::from(&sessions.finish(end)), place);
+        hand_over(httptime_survey::from(&sessions.finish(end)), place);
         Ok(())
     })
 }
@@ -613,7 +619,7 @@ pub unsafe extern "C" fn httptime_session_finish(
 pub unsafe extern "C" fn httptime_session_free(session: *mut httptime_session) {
     // SAFETY: the header requires NULL, or a handle of httptime_session_new that is not used any
     // more.
-    unsafe { take_back(session) }
+    unsafe { free_handle(session) }
 }
 
 /// Reports an event of a connection.
@@ -641,15 +647,15 @@ fn receive(
 ) -> i32 {
     let mut space = [0; 4096];
     match timestamps.read(&mut space) {
-        Ok(None) => return NOTHING_CAME,
+        Ok(None) => return RECEIVED_NONE,
         Ok(Some(0)) => sessions.closed(conn, httptime::net::now()),
         Ok(Some(count)) => {
             sessions.received(conn, &space[..count], timestamps.arrival());
-            return SOMETHING_CAME;
+            return RECEIVED_SOME;
         }
         Err(error) => sessions.failed(conn, error, httptime::net::now()),
     }
-    GONE
+    CONNECTION_GONE
 }
 
 /// Received data is reported first; then the session decides again.
@@ -658,24 +664,24 @@ fn transmit(
     conn: ConnectionId,
     timestamps: &mut httptime_timestamps,
 ) -> i32 {
-    let came = receive(sessions, conn, timestamps);
-    if came != NOTHING_CAME {
-        return came;
+    let outcome = receive(sessions, conn, timestamps);
+    if outcome != RECEIVED_NONE {
+        return outcome;
     }
     let at = httptime::net::now();
     match timestamps.write(sessions.output(conn)) {
         Ok(count) => sessions.sent(conn, count, at),
         Err(error) => {
             sessions.failed(conn, error, httptime::net::now());
-            return GONE;
+            return CONNECTION_GONE;
         }
     }
-    NOTHING_CAME
+    RECEIVED_NONE
 }
 
-const SOMETHING_CAME: i32 = 1;
-const NOTHING_CAME: i32 = 0;
-const GONE: i32 = -1;
+const RECEIVED_SOME: i32 = 1;
+const RECEIVED_NONE: i32 = 0;
+const CONNECTION_GONE: i32 = -1;
 
 fn finished() -> Failure {
     Failure::argument("the session is finished")

@@ -4,7 +4,7 @@ use std::ptr;
 use httptime::survey::Survey;
 use httptime::{Error, Measurement};
 
-use crate::boundary::{Output, guard, guard_or, reference, take_back};
+use crate::boundary::{Output, free_handle, guard, guard_or, reference};
 use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
 use crate::status::httptime_status;
@@ -125,5 +125,5 @@ pub unsafe extern "C" fn httptime_survey_url(
 pub unsafe extern "C" fn httptime_survey_free(survey: *mut httptime_survey) {
     // SAFETY: the header requires NULL, or a handle of httptime_survey_run or
     // httptime_session_finish that is not used any more.
-    unsafe { take_back(survey) }
+    unsafe { free_handle(survey) }
 }

@@ -610,7 +610,7 @@ fn null_is_refused_by_what_decides_about_the_clock() {
 fn in_every_size<T: Versioned>(smallest: usize, call: impl Fn(*mut T) -> httptime_status) {
     for size in (4..=size_of::<T>() + 24).step_by(4) {
         let memory = Memory::of(size);
-        let possible = size >= smallest.max(T::SMALLEST) && size % 8 == 0;
+        let possible = size >= smallest.max(T::MIN_SIZE) && size % 8 == 0;
         let refused = call(memory.pointer()) == HTTPTIME_ERROR_INVALID_ARGUMENT;
         assert_eq!(refused, !possible, "{} bytes of {}", size, std::any::type_name::<T>());
     }

@@ -7,7 +7,7 @@ use httptime::session::{Arrival, KernelTimestamps};
 use log::debug;
 use socket2::SockRef;
 
-use crate::boundary::{exclusive, give, guard, slice_mut, take_back, target};
+use crate::boundary::{exclusive, free_handle, guard, hand_over, slice_mut, target};
 use crate::failure::Failure;
 use crate::status::httptime_status;
 
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn httptime_timestamps_enable(
 ) -> httptime_status {
     guard(|| {
         let place = target(timestamps, "timestamps")?;
-        give(httptime_timestamps::new(fd, true)?, place);
+        hand_over(httptime_timestamps::new(fd, true)?, place);
         Ok(())
     })
 }
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn httptime_timestamps_wrote(
 pub unsafe extern "C" fn httptime_timestamps_free(timestamps: *mut httptime_timestamps) {
     // SAFETY: the header requires NULL, or a handle of httptime_timestamps_enable that is not used
     // any more.
-    unsafe { take_back(timestamps) }
+    unsafe { free_handle(timestamps) }
 }
 
 /// The error of a connecting socket, if there is one.

@@ -29,9 +29,9 @@ pub struct SimConnections {
     pub(crate) has_handshake: bool,
     pub(crate) accept_delay: Duration,
     pub(crate) closing_after: Option<u32>,
-    pub(crate) is_silent_about_closing: bool,
+    pub(crate) is_closing_without_notice: bool,
     pub(crate) idle: Option<Duration>,
-    pub(crate) says_timeout: bool,
+    pub(crate) sends_408: bool,
     pub(crate) restarting: Vec<(LocalInstant, LocalInstant)>,
     pub(crate) refusing: f64,
     pub(crate) closing_on_accept: f64,
@@ -112,9 +112,9 @@ impl SimConnections {
             has_handshake: false,
             accept_delay: Duration::ZERO,
             closing_after: None,
-            is_silent_about_closing: false,
+            is_closing_without_notice: false,
             idle: None,
-            says_timeout: false,
+            sends_408: false,
             restarting: Vec::new(),
             refusing: 0.0,
             closing_on_accept: 0.0,
@@ -156,7 +156,7 @@ impl SimConnections {
     /// The server closes them without this announcement.
     #[must_use]
     pub const fn closing_without_notice(mut self) -> Self {
-        self.is_silent_about_closing = true;
+        self.is_closing_without_notice = true;
         self
     }
 
@@ -170,7 +170,7 @@ impl SimConnections {
     /// Before it closes an idle connection, it sends a response with status 408.
     #[must_use]
     pub const fn sending_408(mut self) -> Self {
-        self.says_timeout = true;
+        self.sends_408 = true;
         self
     }
 
@@ -286,12 +286,12 @@ impl Default for SimConnections {
 }
 
 /// Whether an event of this probability happens. Draws no random number if the probability is zero.
-pub(crate) fn happens(probability: f64, random: &mut Rng) -> bool {
+pub(crate) fn has_chance(probability: f64, random: &mut Rng) -> bool {
     probability > 0.0 && random.f64() < probability
 }
 
 /// A time with an exponential distribution. Draws no random number if the mean is zero.
-pub(crate) fn some(mean: Duration, random: &mut Rng) -> Duration {
+pub(crate) fn exponential_time(mean: Duration, random: &mut Rng) -> Duration {
     if mean.is_zero() { Duration::ZERO } else { exponential(mean, random) }
 }
 

@@ -7,7 +7,7 @@ use httptime::session::{Action, ConnectionId, Event, Session};
 use httptime::survey::Sessions;
 use httptime::{Config, Error, LocalInstant};
 
-use crate::remote::{Attempt, Happening, NANOSECOND, Pending, Remote};
+use crate::remote::{ConnectAttempt, NANOSECOND, Pending, Remote, RemoteEvent};
 use crate::world::World;
 
 /// The effort of a simulated measurement.
@@ -97,9 +97,11 @@ impl Simulation {
                     self.stats.opened += 1;
                     let remote = &mut self.remotes[conn.server()];
                     match remote.open(conn, address, self.now, &mut self.pending) {
-                        Attempt::Opened => sessions.opened(conn, self.now),
-                        Attempt::Failed(kind) => sessions.failed(conn, kind.into(), self.now),
-                        Attempt::UnderWay => {}
+                        ConnectAttempt::Opened => sessions.opened(conn, self.now),
+                        ConnectAttempt::Failed(kind) => {
+                            sessions.failed(conn, kind.into(), self.now);
+                        }
+                        ConnectAttempt::UnderWay => {}
                     }
                     continue;
                 }
@@ -118,7 +120,7 @@ impl Simulation {
                 _ => break,
             };
             while let Some(pending) = self.take_before(until) {
-                self.happen(sessions, pending);
+                self.apply_event(sessions, pending);
                 while let Some((server, event)) = sessions.next_event() {
                     if matches!(event, Event::Answered { .. }) {
                         watch(&sessions.sessions()[server], self.now);
@@ -133,7 +135,7 @@ impl Simulation {
         let late = self.now.saturating_add(NANOSECOND);
         let has_come = self.first(|it| it.conn == conn && it.at < late);
         if let Some(has_come) = has_come {
-            self.happen(sessions, has_come);
+            self.apply_event(sessions, has_come);
             return;
         }
         let output = sessions.output(conn);
@@ -191,22 +193,22 @@ impl Simulation {
         self.pending.retain(|it| it.conn != conn);
     }
 
-    fn happen(&mut self, sessions: &mut Sessions, pending: Pending) {
+    fn apply_event(&mut self, sessions: &mut Sessions, pending: Pending) {
         let Pending { conn, what, at } = pending;
         match what {
-            Happening::Resolved(addresses) => sessions.resolved(conn.server(), Ok(addresses), at),
-            Happening::Opened => sessions.opened(conn, at),
-            Happening::Writable => sessions.writable(conn),
-            Happening::Bytes(bytes) => sessions.received(conn, &bytes, at),
-            Happening::TimedOut(Some(bytes)) => {
-                self.pending.push(Pending { at, conn, what: Happening::TimedOut(None) });
+            RemoteEvent::Resolved(addresses) => sessions.resolved(conn.server(), Ok(addresses), at),
+            RemoteEvent::Opened => sessions.opened(conn, at),
+            RemoteEvent::Writable => sessions.writable(conn),
+            RemoteEvent::Bytes(bytes) => sessions.received(conn, &bytes, at),
+            RemoteEvent::TimedOut(Some(bytes)) => {
+                self.pending.push(Pending { at, conn, what: RemoteEvent::TimedOut(None) });
                 sessions.received(conn, &bytes, at);
             }
-            Happening::Failed(kind) => {
+            RemoteEvent::Failed(kind) => {
                 self.forget(conn);
                 sessions.failed(conn, kind.into(), at);
             }
-            Happening::Closed | Happening::TimedOut(None) => {
+            RemoteEvent::Closed | RemoteEvent::TimedOut(None) => {
                 self.forget(conn);
                 sessions.closed(conn, at);
             }

@@ -36,7 +36,7 @@ mod service;
 
 pub use self::head::{Head, HeadReader};
 pub use self::response::{Response, has_body};
-pub use self::service::{Connection, Ending, Handler, Service, Stop};
+pub use self::service::{Connection, ConnectionEnd, Handler, Service, Stop};
 
 use self::clock::ServerClock;
 
@@ -271,7 +271,7 @@ pub trait Responder: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Any error closes the connection.
-    fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<Ending>> {
+    fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<ConnectionEnd>> {
         let stamp = request.stamp()?;
         let response = request.response(200, stamp.date, BODY);
         request.wait_after(&stamp)?;
@@ -373,7 +373,7 @@ struct Server {
 }
 
 impl Handler for Server {
-    fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
+    fn serve(&self, connection: &Connection<'_>) -> io::Result<ConnectionEnd> {
         if let Some(unsolicited) =
             self.answers.unsolicited(self.clock.time_at(self.clock.host_now()))
         {
@@ -404,7 +404,7 @@ impl Handler for Server {
                 break;
             }
         }
-        Ok(Ending::Close)
+        Ok(ConnectionEnd::Close)
     }
 }
 

@@ -59,7 +59,7 @@ impl Outcome {
             // The result reports it, and no clock is corrected with it.
             Ok(measurement) if !measurement.has_date_advanced() => Verdict::Caught,
             Ok(_) => Verdict::Missed,
-            Err(error) if CAUGHT.contains(&error.kind()) => Verdict::Caught,
+            Err(error) if DETECTED_KINDS.contains(&error.kind()) => Verdict::Caught,
             Err(_) => Verdict::Failed,
         }
     }
@@ -68,7 +68,7 @@ impl Outcome {
 /// The kinds of error that report that a server's `Date` cannot be trusted, or that the server
 /// stops answering. Add each new kind here: the accuracy table treats any other error in its worlds
 /// as a fault of the simulation.
-const CAUGHT: &[&str] =
+const DETECTED_KINDS: &[&str] =
     &["cached", "date_frozen", "date_went_back", "inconsistent", "timeout_response"];
 
 impl World {

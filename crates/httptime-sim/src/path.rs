@@ -20,7 +20,7 @@ pub struct Path {
 struct Bursts {
     quiet: Duration,
     full: Duration,
-    most: Duration,
+    max: Duration,
     is_full: bool,
     until: LocalInstant,
 }
@@ -60,9 +60,9 @@ impl Path {
     /// download does. While it is full, each response has an additional random delay of at most
     /// `most`.
     #[must_use]
-    pub const fn bursts(mut self, quiet: Duration, full: Duration, most: Duration) -> Self {
+    pub const fn bursts(mut self, quiet: Duration, full: Duration, max: Duration) -> Self {
         let until = LocalInstant::from_nanos(0);
-        self.bursts = Some(Bursts { quiet, full, most, is_full: true, until });
+        self.bursts = Some(Bursts { quiet, full, max, is_full: true, until });
         self
     }
 
@@ -99,7 +99,7 @@ impl Bursts {
             let lasts = exponential(mean, random) + Duration::from_nanos(1);
             self.until = self.until.saturating_add(lasts);
         }
-        if self.is_full { self.most.mul_f64(random.f64()) } else { Duration::ZERO }
+        if self.is_full { self.max.mul_f64(random.f64()) } else { Duration::ZERO }
     }
 }
 

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use httptime::session::{ConnectionId, MAX_CONNECTIONS, Target};
 use httptime::{Error, LocalInstant, Offset, Timestamp, Url};
 
-use crate::connections::{SimHost, happens, some};
+use crate::connections::{SimHost, exponential_time, has_chance};
 use crate::server::Request;
 use crate::world::World;
 
@@ -53,11 +53,11 @@ struct Link {
 pub(crate) struct Pending {
     pub(crate) at: LocalInstant,
     pub(crate) conn: ConnectionId,
-    pub(crate) what: Happening,
+    pub(crate) what: RemoteEvent,
 }
 
 #[derive(Debug)]
-pub(crate) enum Happening {
+pub(crate) enum RemoteEvent {
     /// The name of the connection's server has been resolved to these addresses.
     Resolved(Vec<SocketAddr>),
     Opened,
@@ -70,7 +70,7 @@ pub(crate) enum Happening {
 }
 
 /// The outcome of an attempt to connect.
-pub(crate) enum Attempt {
+pub(crate) enum ConnectAttempt {
     Opened,
     Failed(ErrorKind),
     UnderWay,
@@ -126,9 +126,9 @@ impl Remote {
         let hosts = 0..u8::try_from(name.hosts.len()).unwrap_or(u8::MAX);
         let address = |host| SocketAddr::from((Ipv4Addr::new(198, 51, 100, host), 80));
         pending.push(Pending {
-            at: now.saturating_add(some(takes, &mut self.faults)),
+            at: now.saturating_add(exponential_time(takes, &mut self.faults)),
             conn: ConnectionId::from_index(server * MAX_CONNECTIONS),
-            what: Happening::Resolved(hosts.map(address).collect()),
+            what: RemoteEvent::Resolved(hosts.map(address).collect()),
         });
     }
 
@@ -143,7 +143,7 @@ impl Remote {
         address: SocketAddr,
         now: LocalInstant,
         pending: &mut Vec<Pending>,
-    ) -> Attempt {
+    ) -> ConnectAttempt {
         let number = self.opened;
         self.opened += 1;
         let name = self.world.connections.name.as_ref();
@@ -156,10 +156,10 @@ impl Remote {
         *self.link(conn) = Link { number, address, ..Link::default() };
         let connections = &self.world.connections;
         if host == SimHost::Unreachable {
-            return Attempt::Failed(ErrorKind::NetworkUnreachable);
+            return ConnectAttempt::Failed(ErrorKind::NetworkUnreachable);
         }
         if host == SimHost::Silent {
-            return Attempt::UnderWay;
+            return ConnectAttempt::UnderWay;
         }
         let (there, back) = if connections.has_handshake {
             self.world.path.draw(now, &mut self.faults)
@@ -168,23 +168,23 @@ impl Remote {
         };
         let accepted = now
             .saturating_add(there)
-            .saturating_add(some(connections.accept_delay, &mut self.faults));
+            .saturating_add(exponential_time(connections.accept_delay, &mut self.faults));
         let at = accepted.saturating_add(back);
         if host == SimHost::Refuses
             || connections.is_restarting(accepted)
-            || happens(connections.refusing, &mut self.faults)
+            || has_chance(connections.refusing, &mut self.faults)
         {
-            let what = Happening::Failed(ErrorKind::ConnectionRefused);
+            let what = RemoteEvent::Failed(ErrorKind::ConnectionRefused);
             pending.push(Pending { at, conn, what });
-            return Attempt::UnderWay;
+            return ConnectAttempt::UnderWay;
         }
-        let is_turned_away = happens(connections.closing_on_accept, &mut self.faults);
+        let is_closed_on_accept = has_chance(connections.closing_on_accept, &mut self.faults);
         let restart = connections.next_restart(accepted);
         let is_at_once = at == now;
         if !is_at_once {
-            pending.push(Pending { at, conn, what: Happening::Opened });
+            pending.push(Pending { at, conn, what: RemoteEvent::Opened });
         }
-        let ends = if is_turned_away { Some(accepted) } else { restart };
+        let ends = if is_closed_on_accept { Some(accepted) } else { restart };
         self.link(conn).ends = ends;
         if let Some(ends) = ends {
             let (_, back) = self.world.path.draw(now, &mut self.faults);
@@ -193,14 +193,14 @@ impl Remote {
             pending.push(Pending { at, conn, what });
         }
         self.begin_to_idle(conn, accepted, at, pending);
-        if is_at_once { Attempt::Opened } else { Attempt::UnderWay }
+        if is_at_once { ConnectAttempt::Opened } else { ConnectAttempt::UnderWay }
     }
 
-    fn broken(&mut self) -> Happening {
+    fn broken(&mut self) -> RemoteEvent {
         if self.faults.bool() {
-            Happening::Closed
+            RemoteEvent::Closed
         } else {
-            Happening::Failed(ErrorKind::ConnectionReset)
+            RemoteEvent::Failed(ErrorKind::ConnectionReset)
         }
     }
 
@@ -217,10 +217,10 @@ impl Remote {
         let until = since.saturating_add(idle);
         let (_, back) = self.world.path.draw(since, &mut self.faults);
         let date = self.world.clock.server_time_at(until);
-        let says = self.world.connections.says_timeout.then(|| timeout_head(date));
+        let says = self.world.connections.sends_408.then(|| timeout_head(date));
         self.link(conn).idle_until = Some(until);
         let at = until.saturating_add(back).max(after).saturating_add(NANOSECOND);
-        pending.push(Pending { at, conn, what: Happening::TimedOut(says) });
+        pending.push(Pending { at, conn, what: RemoteEvent::TimedOut(says) });
     }
 
     /// The client writes `output`. Returns the number of bytes that the system accepts.
@@ -232,11 +232,11 @@ impl Remote {
         pending: &mut Vec<Pending>,
     ) -> usize {
         let mut count = output.len();
-        if happens(self.world.connections.blocking, &mut self.faults) {
+        if has_chance(self.world.connections.blocking, &mut self.faults) {
             count = if self.faults.bool() { 0 } else { self.faults.usize(0..count) };
             let (there, back) = self.world.path.draw(now, &mut self.faults);
             let at = now.saturating_add(there).saturating_add(back);
-            pending.push(Pending { at, conn, what: Happening::Writable });
+            pending.push(Pending { at, conn, what: RemoteEvent::Writable });
         }
         let link = self.link(conn);
         link.request.extend_from_slice(&output[..count]);
@@ -260,11 +260,11 @@ impl Remote {
         let (there, back) = self.world.path.draw(sent, &mut self.faults);
         let at = sent
             .saturating_add(there)
-            .saturating_add(some(proxy.delay, &mut self.faults))
+            .saturating_add(exponential_time(proxy.delay, &mut self.faults))
             .saturating_add(back);
         let status = match () {
             () if !is_asked => 400,
-            () if happens(proxy.refusing, &mut self.faults) => proxy.status,
+            () if has_chance(proxy.refusing, &mut self.faults) => proxy.status,
             () => 200,
         };
         let link = self.link(conn);
@@ -280,7 +280,7 @@ impl Remote {
         let (mut stamped, mut at) = self.travel(sent);
         let proxy = self.world.connections.proxy.filter(|proxy| !proxy.tunnel);
         if let Some(proxy) = proxy {
-            let delay = some(proxy.delay, &mut self.faults);
+            let delay = exponential_time(proxy.delay, &mut self.faults);
             stamped = stamped.saturating_add(delay);
             at = at.saturating_add(delay);
         }
@@ -289,7 +289,7 @@ impl Remote {
             // The close is already pending.
             return;
         }
-        let held = self.world.server.hold(stamped, &mut self.random);
+        let held = self.world.server.delay(stamped, &mut self.random);
         stamped = stamped.saturating_add(held);
         at = at.saturating_add(held);
         let link = self.link(conn);
@@ -299,12 +299,12 @@ impl Remote {
         link.idle_until = None;
         cancel_timeout(conn, pending);
         let connections = &self.world.connections;
-        if happens(connections.not_answering, &mut self.faults) {
+        if has_chance(connections.not_answering, &mut self.faults) {
             return;
         }
-        if happens(connections.resetting, &mut self.faults) {
+        if has_chance(connections.resetting, &mut self.faults) {
             let at = self.link(conn).last.map_or(at, |last| last.max(at));
-            let what = Happening::Failed(ErrorKind::ConnectionReset);
+            let what = RemoteEvent::Failed(ErrorKind::ConnectionReset);
             pending.push(Pending { at, conn, what });
             return;
         }
@@ -315,7 +315,7 @@ impl Remote {
         let is_good = asked.is_some_and(|asked| asked.starts_with(to));
         let status = match proxy {
             _ if !is_good => 400,
-            Some(proxy) if happens(proxy.refusing, &mut self.faults) => proxy.status,
+            Some(proxy) if has_chance(proxy.refusing, &mut self.faults) => proxy.status,
             _ => 200,
         };
         let link = self.link(conn);
@@ -335,9 +335,9 @@ impl Remote {
         let responses = link.responses;
         let connections = &self.world.connections;
         let closes = connections.closing_after.is_some_and(|most| responses >= most);
-        let says = closes && !connections.is_silent_about_closing;
-        let has_interim = happens(connections.interim, &mut self.faults);
-        let has_body = happens(connections.with_unexpected_body, &mut self.faults);
+        let says = closes && !connections.is_closing_without_notice;
+        let has_interim = has_chance(connections.interim, &mut self.faults);
+        let has_body = has_chance(connections.with_unexpected_body, &mut self.faults);
         let date = Some(date).filter(|_| !(is_head && connections.has_dateless_head));
         let mut bytes = head(status, date, age, fields, says);
         if !is_head {
@@ -348,7 +348,7 @@ impl Remote {
         if has_interim {
             bytes.splice(..0, INTERIM.iter().copied());
         }
-        let is_cut = happens(connections.truncating, &mut self.faults);
+        let is_cut = has_chance(connections.truncating, &mut self.faults);
         if is_cut {
             bytes.truncate(self.faults.usize(0..bytes.len()));
         } else if has_body {
@@ -358,7 +358,7 @@ impl Remote {
         if closes || is_cut {
             self.link(conn).ends = Some(stamped);
             last = last.saturating_add(if self.faults.bool() { NANOSECOND } else { LINGER });
-            pending.push(Pending { at: last, conn, what: Happening::Closed });
+            pending.push(Pending { at: last, conn, what: RemoteEvent::Closed });
         } else {
             self.begin_to_idle(conn, stamped, last, pending);
         }
@@ -376,16 +376,16 @@ impl Remote {
         let mut last = self.link(conn).last.map_or(at, |last| last.max(at));
         while !later.is_zero() && bytes.len() > 1 && self.faults.u8(0..4) > 0 {
             let rest = bytes.split_off(self.faults.usize(1..bytes.len()));
-            let what = Happening::Bytes(std::mem::replace(&mut bytes, rest));
+            let what = RemoteEvent::Bytes(std::mem::replace(&mut bytes, rest));
             pending.push(Pending { at: last, conn, what });
-            last = last.saturating_add(some(later, &mut self.faults));
+            last = last.saturating_add(exponential_time(later, &mut self.faults));
         }
         if !bytes.is_empty() {
-            pending.push(Pending { at: last, conn, what: Happening::Bytes(bytes) });
+            pending.push(Pending { at: last, conn, what: RemoteEvent::Bytes(bytes) });
         }
         // The bytes that the server sent before it broke the connection arrive before the break.
         let breaks = |it: &&mut Pending| {
-            let is_break = matches!(it.what, Happening::Closed | Happening::Failed(_));
+            let is_break = matches!(it.what, RemoteEvent::Closed | RemoteEvent::Failed(_));
             it.conn == conn && is_break
         };
         for end in pending.iter_mut().filter(breaks) {
@@ -403,7 +403,7 @@ impl Remote {
 }
 
 fn cancel_timeout(conn: ConnectionId, pending: &mut Vec<Pending>) {
-    let is_timeout = |it: &Pending| it.conn == conn && matches!(it.what, Happening::TimedOut(_));
+    let is_timeout = |it: &Pending| it.conn == conn && matches!(it.what, RemoteEvent::TimedOut(_));
     pending.retain(|it| !is_timeout(it));
 }
 

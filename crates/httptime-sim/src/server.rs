@@ -25,14 +25,14 @@ pub struct SimServer {
     count: usize,
     /// The worker of each connection, by the connection's number.
     assigned: Vec<usize>,
-    hold: Hold,
+    delay: Delay,
     cache: Option<Cache>,
     fields: &'static str,
 }
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Lagging { least: Duration, most: Duration },
+    Lagging { min: Duration, max: Duration },
     Ticking { period: Duration, phase: Duration },
     Caching { ttl: Duration, stored: Option<Timestamp> },
     FirstLate { phase: Duration, idle: Duration, turned: Option<Timestamp> },
@@ -40,10 +40,10 @@ enum Kind {
 
 /// The reasons for which a request waits before it is stamped.
 #[derive(Debug, Clone, Copy)]
-enum Hold {
+enum Delay {
     Nothing,
-    RateLimit { every: Duration, most: Duration, free: Option<LocalInstant> },
-    Busy { share: f64, most: Duration },
+    RateLimit { every: Duration, max: Duration, free: Option<LocalInstant> },
+    Busy { share: f64, max: Duration },
     Stall { from: LocalInstant, until: LocalInstant },
 }
 
@@ -134,8 +134,8 @@ impl SimServer {
 
     /// Each `Date` is late by a random time between `least` and `most`.
     #[must_use]
-    pub const fn lagging(least: Duration, most: Duration) -> Self {
-        Self::of(Kind::Lagging { least, most })
+    pub const fn lagging(min: Duration, max: Duration) -> Self {
+        Self::of(Kind::Lagging { min, max })
     }
 
     /// A timer updates a stored `Date`, `phase` after each whole `period`, as in actix and Envoy.
@@ -165,7 +165,7 @@ impl SimServer {
             balance: SimBalance::RoundRobin,
             count: 0,
             assigned: Vec::new(),
-            hold: Hold::Nothing,
+            delay: Delay::Nothing,
             cache: None,
             fields: "",
         }
@@ -188,23 +188,23 @@ impl SimServer {
     /// before they are stamped. Requests that would wait longer than `most` are refused at once,
     /// with a correct `Date`.
     #[must_use]
-    pub const fn rate_limited(mut self, every: Duration, most: Duration) -> Self {
-        self.hold = Hold::RateLimit { every, most, free: None };
+    pub const fn rate_limited(mut self, every: Duration, max: Duration) -> Self {
+        self.delay = Delay::RateLimit { every, max, free: None };
         self
     }
 
     /// Adds an event loop that is busy for this share of the time, in periods of `most`. A request
     /// that arrives in such a period is stamped at its end.
     #[must_use]
-    pub const fn busy(mut self, share: f64, most: Duration) -> Self {
-        self.hold = Hold::Busy { share, most };
+    pub const fn busy(mut self, share: f64, max: Duration) -> Self {
+        self.delay = Delay::Busy { share, max };
         self
     }
 
     /// Requests that arrive from `from` on are stamped and answered at `until`.
     #[must_use]
     pub const fn stalled(mut self, from: LocalInstant, until: LocalInstant) -> Self {
-        self.hold = Hold::Stall { from, until };
+        self.delay = Delay::Stall { from, until };
         self
     }
 
@@ -222,30 +222,30 @@ impl SimServer {
 
     /// The offset of each worker's clock from the server's clock.
     pub(crate) fn clocks(&self) -> impl Iterator<Item = Offset> + '_ {
-        let alone = self.workers.is_empty().then_some(Offset::ZERO);
-        alone.into_iter().chain(self.workers.iter().map(|worker| worker.ahead))
+        let only_clock = self.workers.is_empty().then_some(Offset::ZERO);
+        only_clock.into_iter().chain(self.workers.iter().map(|worker| worker.ahead))
     }
 
     /// How long a request that arrives at `arrived` waits before it is stamped. Draws no random
     /// number if requests do not wait.
-    pub(crate) fn hold(&mut self, arrived: LocalInstant, random: &mut Rng) -> Duration {
-        match &mut self.hold {
-            Hold::Nothing => Duration::ZERO,
-            Hold::RateLimit { every, most, free } => {
+    pub(crate) fn delay(&mut self, arrived: LocalInstant, random: &mut Rng) -> Duration {
+        match &mut self.delay {
+            Delay::Nothing => Duration::ZERO,
+            Delay::RateLimit { every, max, free } => {
                 let passes = free.map_or(arrived, |free| free.max(arrived));
                 let wait = passes.saturating_since(arrived);
-                if wait > *most {
+                if wait > *max {
                     return Duration::ZERO;
                 }
                 *free = Some(passes.saturating_add(*every));
                 wait
             }
-            Hold::Busy { share, most } => {
+            Delay::Busy { share, max } => {
                 let is_busy = random.f64() < *share;
-                if is_busy { most.mul_f64(random.f64()) } else { Duration::ZERO }
+                if is_busy { max.mul_f64(random.f64()) } else { Duration::ZERO }
             }
-            Hold::Stall { from, until } if arrived >= *from => until.saturating_since(arrived),
-            Hold::Stall { .. } => Duration::ZERO,
+            Delay::Stall { from, until } if arrived >= *from => until.saturating_since(arrived),
+            Delay::Stall { .. } => Duration::ZERO,
         }
     }
 
@@ -284,8 +284,8 @@ impl SimServer {
     ) -> (Timestamp, Option<Duration>) {
         let now = self.choose(request, random).shows(clock, request.at);
         match &mut self.kind {
-            Kind::Lagging { least, most } => {
-                let lag = *least + most.saturating_sub(*least).mul_f64(random.f64());
+            Kind::Lagging { min, max } => {
+                let lag = *min + max.saturating_sub(*min).mul_f64(random.f64());
                 (whole_second(earlier(now, lag)), None)
             }
             Kind::Ticking { period, phase } => {
@@ -460,26 +460,26 @@ mod tests {
     fn a_rate_limit_delays_the_stamp_until_it_refuses() {
         let random = &mut Rng::with_seed(1);
         let mut server = SimServer::exact().rate_limited(SECOND, SECOND);
-        let waits = [0, 300, 301, 1_500, 5_000].map(|ms| server.hold(at_ms(ms), random));
+        let waits = [0, 300, 301, 1_500, 5_000].map(|ms| server.delay(at_ms(ms), random));
         assert_eq!(waits.map(|wait| wait.as_millis()), [0, 700, 0, 500, 0]);
     }
 
     #[test]
     fn a_busy_loop_delays_a_share_of_the_stamps() {
         let random = &mut Rng::with_seed(1);
-        let most = Duration::from_millis(17);
-        let mut server = SimServer::exact().busy(0.5, most);
-        let waits: Vec<_> = (0..1000).map(|ms| server.hold(at_ms(ms), random)).collect();
+        let max = Duration::from_millis(17);
+        let mut server = SimServer::exact().busy(0.5, max);
+        let waits: Vec<_> = (0..1000).map(|ms| server.delay(at_ms(ms), random)).collect();
         let late = waits.iter().filter(|wait| !wait.is_zero()).count();
         assert!((400..600).contains(&late), "{late} of 1000");
-        assert!(waits.iter().max().is_some_and(|wait| *wait <= most));
+        assert!(waits.iter().max().is_some_and(|wait| *wait <= max));
     }
 
     #[test]
     fn a_stall_answers_all_that_came_meanwhile_when_it_is_over() {
         let random = &mut Rng::with_seed(1);
         let mut server = SimServer::exact().stalled(at_ms(100), at_ms(900));
-        let waits = [99, 100, 500, 900, 950].map(|ms| server.hold(at_ms(ms), random).as_millis());
+        let waits = [99, 100, 500, 900, 950].map(|ms| server.delay(at_ms(ms), random).as_millis());
         assert_eq!(waits, [0, 800, 400, 0, 0]);
     }
 }

@@ -108,12 +108,12 @@ mod tests {
             let worlds: Vec<World> =
                 faults.iter().map(|fault| world(*fault, clock, lying, &mut random)).collect();
             let builder = Config::builder().lag(Duration::ZERO).requests(random.u32(4..=24));
-            let least = random.usize(1..=count);
-            let config = if random.bool() { builder.min_servers(least) } else { builder };
+            let min = random.usize(1..=count);
+            let config = if random.bool() { builder.min_servers(min) } else { builder };
             let config = config.build().expect("in range");
             let outcome = survey(&worlds, &config, random.u64(..)).expect("a good configuration");
-            let most = config.limits().duration() + 2 * config.limits().timeout();
-            assert!(outcome.stats.elapsed <= most, "run {run}: {:?}", outcome.stats);
+            let max = config.limits().duration() + 2 * config.limits().timeout();
+            assert!(outcome.stats.elapsed <= max, "run {run}: {:?}", outcome.stats);
             assert!(outcome.stats.max_polls_per_second < 2_000, "run {run}: {:?}", outcome.stats);
             let honest = faults.iter().position(|fault| *fault != Fault::Lies).expect("several");
             let truth = outcome.truths[honest];
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn servers_are_measured_at_the_same_time() {
         let world = World::new(SimClock::new(5), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
-        let alone = world.measure(&Config::default(), 1);
+        let single = world.measure(&Config::default(), 1);
         let worlds = [world.clone(), world.clone(), world];
         let outcome = survey(&worlds, &Config::default(), 1).expect("three servers");
-        assert!(outcome.stats.elapsed < alone.stats.elapsed + Duration::from_secs(2));
+        assert!(outcome.stats.elapsed < single.stats.elapsed + Duration::from_secs(2));
         let first = outcome.survey.servers()[0].result().expect("measured");
         assert!(first.bounds().contains(outcome.truths[0]));
         assert!(first.at() > LocalInstant::from_nanos(0));

@@ -28,9 +28,9 @@ pub struct Trial {
     world: World,
     config: Config,
     /// The names of the errors that this world can cause.
-    fitting: Vec<&'static str>,
+    allowed_errors: Vec<&'static str>,
     /// The limit on the session's duration.
-    most: Duration,
+    max: Duration,
 }
 
 /// The end of a trial.
@@ -51,9 +51,9 @@ impl Trial {
     /// The trial with this number.
     #[must_use]
     pub fn random(seed: u64) -> Self {
-        let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), fitting: Vec::new() };
+        let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), allowed_errors: Vec::new() };
         let (server, lag) = draw.server();
-        let (server, lag) = draw.trouble_at_the_server(seed, server, lag);
+        let (server, lag) = draw.with_server_faults(seed, server, lag);
         let clock = draw.clock();
         let round_trip = draw.log_uniform_ms(0.1, 300.0);
         let queueing = round_trip * draw.random.f64() * draw.random.f64() * 0.5;
@@ -67,30 +67,30 @@ impl Trial {
         let slowest = Duration::from_secs_f64((round_trip + 40.0 * queueing) / 1e3);
         let mut connections = draw.connections();
         // Draws from a separate stream, so that the other draws do not change.
-        if Rng::with_seed(seed ^ DATELESS).u8(0..10) == 0 {
+        if Rng::with_seed(seed ^ DATELESS_DRAWS).u8(0..10) == 0 {
             connections = connections.dateless_head();
             // There may be no request or time left for `GET`.
-            draw.fits(&["no_date"]);
+            draw.allow_errors(&["no_date"]);
         }
         let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
         if slowest + 5 * Duration::from_secs_f64(loss)
             > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
         {
             // Each address gets a part of the time.
-            draw.fits(&TIMEOUTS);
+            draw.allow_errors(&TIMEOUTS);
         }
         let config = draw.config(lag, timeout);
         let duration = config.limits().duration();
         if timeout + duration < 2 * A_SECOND + 2 * slowest {
             // A schedule may wait up to a second before a request, and leave a second between two
             // requests.
-            draw.fits(&TIMEOUTS);
+            draw.allow_errors(&TIMEOUTS);
         }
         let world =
             World::new(clock, path, server).with_client(client).with_connections(connections);
         // For the name and for the session. The process may be late by much more than is likely.
-        let most = timeout + duration + timeout + 40 * late;
-        Self { seed, world, config, fitting: draw.fitting, most }
+        let max = timeout + duration + timeout + 40 * late;
+        Self { seed, world, config, allowed_errors: draw.allowed_errors, max }
     }
 
     /// Measures, and checks the outcome.
@@ -106,8 +106,8 @@ impl Trial {
                 self.seed, self.world, self.config
             ))
         };
-        if stats.elapsed > self.most {
-            return fail(format!("{:?} where {:?} are allowed", stats.elapsed, self.most));
+        if stats.elapsed > self.max {
+            return fail(format!("{:?} where {:?} are allowed", stats.elapsed, self.max));
         }
         if stats.empty_waits > MAX_EMPTY_WAITS {
             return fail(format!("{} waits in a row for nothing", stats.empty_waits));
@@ -142,9 +142,9 @@ impl Trial {
                 (Some(error), TrialOutcome { name, is_measured: false, requests: 0, stats })
             }
         };
-        if let Some(error) = error.filter(|error| !self.fitting.contains(&error.kind())) {
+        if let Some(error) = error.filter(|error| !self.allowed_errors.contains(&error.kind())) {
             let kind = error.kind();
-            return fail(format!("{kind} ({error}), where {:?} would fit", self.fitting));
+            return fail(format!("{kind} ({error}), where {:?} would fit", self.allowed_errors));
         }
         Ok(ending)
     }
@@ -154,7 +154,7 @@ impl Trial {
 #[derive(Debug)]
 struct Draw {
     random: Rng,
-    fitting: Vec<&'static str>,
+    allowed_errors: Vec<&'static str>,
 }
 
 impl Draw {
@@ -163,25 +163,25 @@ impl Draw {
     }
 
     /// Draws whether this fault is present. If so, these errors may occur.
-    fn trouble(&mut self, fitting: &[&'static str]) -> bool {
+    fn draw_fault(&mut self, allowed_errors: &[&'static str]) -> bool {
         let is_there = self.one_in(8);
         if is_there {
-            self.fits(fitting);
+            self.allow_errors(allowed_errors);
         }
         is_there
     }
 
-    fn fits(&mut self, fitting: &[&'static str]) {
-        self.fitting.extend_from_slice(fitting);
+    fn allow_errors(&mut self, allowed_errors: &[&'static str]) {
+        self.allowed_errors.extend_from_slice(allowed_errors);
     }
 
     /// A random time in this range with a log-uniform distribution, in milliseconds.
-    fn log_uniform_ms(&mut self, least: f64, most: f64) -> f64 {
-        least * (most / least).powf(self.random.f64())
+    fn log_uniform_ms(&mut self, min: f64, max: f64) -> f64 {
+        min * (max / min).powf(self.random.f64())
     }
 
-    fn log_uniform(&mut self, least_ms: f64, most_ms: f64) -> Duration {
-        Duration::from_secs_f64(self.log_uniform_ms(least_ms, most_ms) / 1e3)
+    fn log_uniform(&mut self, min_ms: f64, max_ms: f64) -> Duration {
+        Duration::from_secs_f64(self.log_uniform_ms(min_ms, max_ms) / 1e3)
     }
 
     fn probability(&mut self) -> f64 {
@@ -190,10 +190,10 @@ impl Draw {
 
     /// A server, and a true limit of its lag.
     fn server(&mut self) -> (SimServer, Duration) {
-        let most = Duration::from_nanos(self.random.u64(0..=1_020_000_000));
+        let max = Duration::from_nanos(self.random.u64(0..=1_020_000_000));
         match self.random.u8(0..6) {
-            0 => (SimServer::lagging(most, most), most),
-            1 => (SimServer::lagging(Duration::ZERO, most), most),
+            0 => (SimServer::lagging(max, max), max),
+            1 => (SimServer::lagging(Duration::ZERO, max), max),
             2 => {
                 let period = Duration::from_millis(self.random.u64(4..=1000));
                 (SimServer::ticking(period, period.mul_f64(self.random.f64())), period)
@@ -204,29 +204,29 @@ impl Draw {
 
     /// The same server, possibly late for other reasons. The draws come from a separate stream, so
     /// that the rest of the trial does not change.
-    fn trouble_at_the_server(
+    fn with_server_faults(
         &mut self,
         seed: u64,
         server: SimServer,
         lag: Duration,
     ) -> (SimServer, Duration) {
         let mut random = Rng::with_seed(seed ^ SERVERS);
-        let mut up_to = |most: Duration| most.mul_f64(random.f64());
+        let mut up_to = |max: Duration| max.mul_f64(random.f64());
         let (one, other, third) = (up_to(A_SECOND), up_to(A_SECOND), up_to(8 * A_SECOND));
         let begun = LocalInstant::from_nanos(0);
         match random.u8(0..24) {
             0 => (SimServer::first_late(one, other), 2 * A_SECOND),
             1 => (server.behind_cache(one), lag + one),
             2 => {
-                self.fits(&TIMEOUTS);
+                self.allow_errors(&TIMEOUTS);
                 (server.busy(other.as_secs_f64(), one.mul_f64(0.1)), lag)
             }
             3 => {
-                self.fits(&TIMEOUTS);
+                self.allow_errors(&TIMEOUTS);
                 (server.rate_limited(one + one, third), lag)
             }
             4 => {
-                self.fits(&TIMEOUTS);
+                self.allow_errors(&TIMEOUTS);
                 let from = begun.saturating_add(third);
                 (server.stalled(from, from.saturating_add(3 * one)), lag)
             }
@@ -269,7 +269,7 @@ impl Draw {
         if !self.one_in(8) {
             connections = connections.handshake();
         }
-        if self.trouble(&TIMEOUTS) {
+        if self.draw_fault(&TIMEOUTS) {
             connections = connections.accept_delay(self.log_uniform(1.0, 1_000.0));
         }
         if self.one_in(2) {
@@ -279,15 +279,19 @@ impl Draw {
                 connections = connections.closing_without_notice();
             }
         }
-        if self.trouble(&["empty_reply"]) {
+        if self.draw_fault(&["empty_reply"]) {
             connections = connections.closing_idle(self.log_uniform(50.0, 10_000.0));
             if self.one_in(2) {
                 connections = connections.sending_408();
-                self.fits(&["malformed_head"]);
+                self.allow_errors(&["malformed_head"]);
             }
         }
-        if self.trouble(&["connection_refused", "connection_broke", "empty_reply", "closed_early"])
-        {
+        if self.draw_fault(&[
+            "connection_refused",
+            "connection_broke",
+            "empty_reply",
+            "closed_early",
+        ]) {
             let mut from = LocalInstant::from_nanos(0);
             for _ in 0..self.random.u32(1..=3) {
                 from = from.saturating_add(self.log_uniform(1.0, 5_000.0));
@@ -296,42 +300,42 @@ impl Draw {
                 from = until;
             }
         }
-        if self.trouble(&["connection_refused"]) {
+        if self.draw_fault(&["connection_refused"]) {
             connections = connections.refusing(self.probability());
         }
-        if self.trouble(&["connection_broke", "empty_reply"]) {
+        if self.draw_fault(&["connection_broke", "empty_reply"]) {
             connections = connections.closing_on_accept(self.probability());
         }
-        if self.trouble(&["connection_broke"]) {
+        if self.draw_fault(&["connection_broke"]) {
             connections = connections.resetting(self.probability());
         }
-        if self.trouble(&["empty_reply", "closed_early"]) {
+        if self.draw_fault(&["empty_reply", "closed_early"]) {
             connections = connections.truncating(self.probability());
         }
-        if self.trouble(&["timeout_response", "timeout_send"]) {
+        if self.draw_fault(&["timeout_response", "timeout_send"]) {
             connections = connections.not_answering(self.probability());
         }
-        if self.trouble(&TIMEOUTS) {
+        if self.draw_fault(&TIMEOUTS) {
             connections = connections.segmented(self.log_uniform(0.01, 1_000.0));
         }
-        if self.trouble(&[]) {
+        if self.draw_fault(&[]) {
             connections = connections.interim(self.probability());
         }
         // A late body is read as the next response.
-        if self.trouble(&["not_http", "malformed_head"]) {
+        if self.draw_fault(&["not_http", "malformed_head"]) {
             connections = connections.with_unexpected_body(self.probability());
         }
-        if self.trouble(&TIMEOUTS) {
+        if self.draw_fault(&TIMEOUTS) {
             connections = connections.blocking([0.01, 0.1, 0.5][self.random.usize(0..3)]);
         }
-        if self.trouble(&[]) {
+        if self.draw_fault(&[]) {
             connections = self.named(connections);
         }
         if self.one_in(4) {
             connections = connections.through(self.proxy());
-            if connections.says_timeout {
+            if connections.sends_408 {
                 // Status 408 instead of a tunnel.
-                self.fits(&["proxy_refused"]);
+                self.allow_errors(&["proxy_refused"]);
             }
         }
         connections
@@ -346,15 +350,15 @@ impl Draw {
                 _ => SimHost::Server,
             })
             .collect();
-        let fitting = hosts.iter().filter_map(|host| match host {
+        let allowed_errors = hosts.iter().filter_map(|host| match host {
             SimHost::Refuses => Some("connection_refused"),
             SimHost::Silent => Some("timeout_connect"),
             SimHost::Unreachable => Some("connect"),
             SimHost::Server => None,
         });
-        self.fitting.extend(fitting);
+        self.allowed_errors.extend(allowed_errors);
         let takes = (!self.one_in(20)).then(|| self.log_uniform(1.0, 1_000.0));
-        self.fits(&["timeout_resolve"]);
+        self.allow_errors(&["timeout_resolve"]);
         connections.named(hosts, takes)
     }
 
@@ -363,10 +367,10 @@ impl Draw {
             true => SimProxy::tunnelling(),
             false => SimProxy::forwarding(),
         };
-        if self.trouble(&TIMEOUTS) {
+        if self.draw_fault(&TIMEOUTS) {
             proxy = proxy.slow(self.log_uniform(1.0, 1_000.0));
         }
-        if self.trouble(&["proxy_refused", "proxy_credentials"]) {
+        if self.draw_fault(&["proxy_refused", "proxy_credentials"]) {
             let status = [407, 502, 503, 504][self.random.usize(0..4)];
             proxy = proxy.refusing(self.probability(), status);
         }
@@ -380,7 +384,7 @@ const TIMEOUTS: [&str; 4] =
 const TRIALS: u64 = 0x7a_11_a1_5e_ed;
 /// Separates the draws for faults of the server from the rest of a trial.
 const SERVERS: u64 = 0x5e_7f_e7_5e_ed;
-const DATELESS: u64 = 0x6865_6164;
+const DATELESS_DRAWS: u64 = 0x6865_6164;
 const A_SECOND: Duration = Duration::from_secs(1);
 /// A wait can have expired before it begins because the clock advanced in the meantime.
 const MAX_EMPTY_WAITS: u32 = 2;

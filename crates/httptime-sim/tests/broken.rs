@@ -11,7 +11,7 @@ use httptime_sim::worlds::{self, Assumptions, NamedWorld};
 use httptime_sim::{Outcome, SimConnections, SimHost, Verdict, World};
 
 const SEEDS: std::ops::Range<u64> = 0..200;
-const NO_TIME: Duration = Duration::ZERO;
+const UNUSABLE_DATE_KINDS: Duration = Duration::ZERO;
 
 /// The outcomes of the measurements in one world with one profile.
 #[derive(Debug, Default, Clone, Copy)]
@@ -92,7 +92,7 @@ fn measure_in(world: impl Fn(u64) -> World, config: &Config) -> Shares {
 }
 
 /// The worlds of this kind, with each profile.
-fn everywhere(
+fn all_worlds_and_profiles(
     is_meant: impl Fn(Assumptions) -> bool,
 ) -> Vec<(&'static NamedWorld, Profile, Shares)> {
     println!("seeds {SEEDS:?}");
@@ -103,7 +103,7 @@ fn everywhere(
 
 #[test]
 fn bounds_hold_with_hardly_an_alarm_where_what_they_assume_is_true() {
-    let all = everywhere(|assumptions| assumptions != Assumptions::Violated);
+    let all = all_worlds_and_profiles(|assumptions| assumptions != Assumptions::Violated);
     let (mut caught, mut count) = (0, 0);
     for (world, profile, shares) in all {
         assert_eq!(shares.missed + shares.failed, 0, "{}, {profile}: {shares}", world.name());
@@ -122,7 +122,8 @@ fn bounds_hold_with_hardly_an_alarm_on_new_connections_and_several_addresses() {
             let config = Config::builder().profile(*profile).lag(world.stated_lag()).build();
             let config = config.expect("in range");
             let hosts = vec![SimHost::Server, SimHost::Server, SimHost::Server];
-            let connections = SimConnections::new().handshake().named(hosts, Some(NO_TIME));
+            let connections =
+                SimConnections::new().handshake().named(hosts, Some(UNUSABLE_DATE_KINDS));
             let shares = measure_in(
                 |seed| {
                     let responses = [1, 5, 100][usize::try_from(seed % 3).expect("few")];
@@ -141,7 +142,9 @@ fn bounds_hold_with_hardly_an_alarm_on_new_connections_and_several_addresses() {
 
 #[test]
 fn a_fault_of_the_server_is_never_taken_for_one_of_the_network() {
-    for (world, profile, shares) in everywhere(|assumptions| assumptions == Assumptions::Violated) {
+    for (world, profile, shares) in
+        all_worlds_and_profiles(|assumptions| assumptions == Assumptions::Violated)
+    {
         assert_eq!(shares.failed, 0, "{}, {profile}: {shares}", world.name());
     }
 }
@@ -173,7 +176,7 @@ fn hold(names: &[&str], lag: Lag, is_good: impl Fn(&Shares) -> bool) {
 
 /// At most 5 % are silently wrong.
 fn is_named_or_true(shares: &Shares) -> bool {
-    shares.missed + shares.failed <= FEW
+    shares.missed + shares.failed <= MAX_MISSES
 }
 
 fn is_always_named_or_true(shares: &Shares) -> bool {
@@ -265,4 +268,4 @@ fn standard_deviations_are_true_where_the_server_is_busy() {
 }
 
 /// 5 % of [`SEEDS`].
-const FEW: u32 = 10;
+const MAX_MISSES: u32 = 10;

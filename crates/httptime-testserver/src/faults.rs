@@ -169,33 +169,33 @@ impl Faults {
     }
 
     /// The random choices for the connection with this number.
-    pub(crate) fn choices(&self, connection: usize) -> Choices<'_> {
+    pub(crate) fn draws(&self, connection: usize) -> FaultDraws<'_> {
         let number = u64::try_from(connection).unwrap_or(u64::MAX);
         let seed = self.seed ^ number.wrapping_mul(GOLDEN_RATIO);
-        Choices { faults: self, random: fastrand::Rng::with_seed(seed) }
+        FaultDraws { faults: self, random: fastrand::Rng::with_seed(seed) }
     }
 }
 
 /// Random choices, for one connection or one direction of it.
 #[derive(Debug)]
-pub(crate) struct Choices<'a> {
+pub(crate) struct FaultDraws<'a> {
     faults: &'a Faults,
     random: fastrand::Rng,
 }
 
-impl Choices<'_> {
+impl FaultDraws<'_> {
     /// Other random choices, for another thread.
     pub(crate) fn fork(&mut self) -> Self {
         Self { faults: self.faults, random: self.random.fork() }
     }
 
-    pub(crate) fn strikes(&mut self, fault: Fault) -> bool {
+    pub(crate) fn is_drawn(&mut self, fault: Fault) -> bool {
         self.random.f64() < self.faults.chances[fault as usize]
     }
 
     /// The first of these faults that strikes.
     pub(crate) fn first_of(&mut self, faults: &[Fault]) -> Option<Fault> {
-        faults.iter().copied().find(|fault| self.strikes(*fault))
+        faults.iter().copied().find(|fault| self.is_drawn(*fault))
     }
 
     pub(crate) const fn longest(&self, fault: Fault) -> Duration {
@@ -217,7 +217,7 @@ impl Choices<'_> {
 
     /// The places at which to cut a piece into two to six, in order.
     pub(crate) fn cuts(&mut self, length: usize) -> Vec<usize> {
-        let count = self.random.usize(1..MOST_PARTS);
+        let count = self.random.usize(1..MAX_PARTS);
         let mut cuts: Vec<usize> = (0..count).map(|_| self.place(length)).collect();
         cuts.sort_unstable();
         cuts
@@ -286,7 +286,7 @@ pub(crate) const COUNT: usize = Fault::ALL.len();
 
 const NAME: &[u8] = b"date:";
 
-const MOST_PARTS: usize = 6;
+const MAX_PARTS: usize = 6;
 
 /// Longer than any test, and an `Instant` can be that far ahead.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -317,8 +317,8 @@ mod tests {
     fn the_same_seed_and_connection_choose_the_same_and_others_do_not() {
         let chosen = |seed, connection| {
             let faults = Faults::default().seed(seed).chance(Fault::Split, 0.5);
-            let mut choices = faults.choices(connection);
-            (0..64).map(|_| choices.strikes(Fault::Split)).collect::<Vec<_>>()
+            let mut draws = faults.draws(connection);
+            (0..64).map(|_| draws.is_drawn(Fault::Split)).collect::<Vec<_>>()
         };
         assert_eq!(chosen(1, 2), chosen(1, 2));
         assert_ne!(chosen(1, 2), chosen(1, 3));

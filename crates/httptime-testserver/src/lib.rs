@@ -20,18 +20,18 @@
 
 mod behaviour;
 mod faults;
-mod nowhere;
 mod proxy;
 mod relay;
 mod script;
 #[cfg(test)]
 mod testing;
+mod unreachable;
 
 pub use httptime_sim::loopback::{LoopbackServer, LoopbackServerBuilder};
 
 pub use self::behaviour::Behaviour;
 pub use self::faults::{Fault, Faults};
-pub use self::nowhere::{BlackHole, RefusedPort};
 pub use self::proxy::{LoopbackProxy, ProxyOptions};
 pub use self::relay::LoopbackRelay;
 pub use self::script::Misbehave;
+pub use self::unreachable::{BlackHole, RefusedPort};

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use httpdate::HttpDate;
 use httptime_sim::loopback::{
-    Connection, Ending, Handler, Head, HeadReader, Response, Service, Stop,
+    Connection, ConnectionEnd, Handler, Head, HeadReader, Response, Service, Stop,
 };
 
 /// A running HTTP forward proxy on a loopback port.
@@ -129,41 +129,42 @@ struct Proxy {
 }
 
 impl Handler for Proxy {
-    fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
+    fn serve(&self, connection: &Connection<'_>) -> io::Result<ConnectionEnd> {
         let mut reader = HeadReader::default();
         let mut origin = None;
         while let Some(request) = reader.next(connection.stream())? {
             self.requests.fetch_add(1, Ordering::SeqCst);
             *lock(&self.last_request) = Some(request.text().to_owned());
             let method = request.word(0);
-            if !self.admits(&request) {
+            if !self.is_authorized(&request) {
                 let challenge = ("Proxy-Authenticate", "Basic realm=\"loopback\"");
-                connection.send(&own_answer(407, Some(challenge)))?;
+                connection.send(&proxy_response(407, Some(challenge)))?;
             } else if method == "CONNECT" {
                 if !self.options.refuse_connect {
                     return self.tunnel(connection, &request, reader);
                 }
-                connection.send(&own_answer(403, None))?;
+                connection.send(&proxy_response(403, None))?;
             } else if ["HEAD", "GET", "OPTIONS"].contains(&method) {
                 let response = self.forward(connection, &request, &mut origin);
-                let response = response.unwrap_or_else(|status| own_answer(status, None).into());
+                let response =
+                    response.unwrap_or_else(|status| proxy_response(status, None).into());
                 connection.send(&response.bytes)?;
                 if response.closes {
                     break;
                 }
             } else {
-                connection.send(&own_answer(501, None))?;
+                connection.send(&proxy_response(501, None))?;
             }
             if request.should_close() {
                 break;
             }
         }
-        Ok(Ending::Close)
+        Ok(ConnectionEnd::Close)
     }
 }
 
 impl Proxy {
-    fn admits(&self, request: &Head) -> bool {
+    fn is_authorized(&self, request: &Head) -> bool {
         self.options
             .credentials
             .as_deref()
@@ -188,7 +189,7 @@ impl Proxy {
             }
         }
         let address = self.locate(authority, 80)?;
-        let message = onward(request, path, !is_head);
+        let message = forwarded_request(request, path, !is_head);
         if !is_head {
             // Over a separate connection, which ends with the body.
             let mut used = Origin::connect(connection.stop(), address)?;
@@ -222,15 +223,15 @@ impl Proxy {
         connection: &Connection<'_>,
         request: &Head,
         reader: HeadReader,
-    ) -> io::Result<Ending> {
+    ) -> io::Result<ConnectionEnd> {
         let origin = self
             .locate(request.word(1), 443)
             .and_then(|address| Origin::connect(connection.stop(), address));
         let origin = match origin {
             Ok(origin) => origin,
             Err(status) => {
-                connection.send(&own_answer(status, None))?;
-                return Ok(Ending::Close);
+                connection.send(&proxy_response(status, None))?;
+                return Ok(ConnectionEnd::Close);
             }
         };
         self.tunnels.fetch_add(1, Ordering::SeqCst);
@@ -240,7 +241,7 @@ impl Proxy {
             scope.spawn(|| copy(connection.stream(), &origin.stream));
             copy(&origin.stream, connection.stream());
         });
-        Ok(Ending::Close)
+        Ok(ConnectionEnd::Close)
     }
 
     fn locate(&self, authority: &str, default_port: u16) -> Result<SocketAddr, u16> {
@@ -318,7 +319,7 @@ impl Origin {
 }
 
 /// The request for the origin: only the path, and without the fields that are meant for the proxy.
-fn onward(request: &Head, path: &str, closes: bool) -> Vec<u8> {
+fn forwarded_request(request: &Head, path: &str, closes: bool) -> Vec<u8> {
     let mut message = format!("{} {path} HTTP/1.1\r\n", request.word(0));
     let begins = |line: &str, name: &str| {
         line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
@@ -351,7 +352,7 @@ fn aged(head: &Head, age: Duration) -> Relayed {
 }
 
 /// A response of the proxy itself. Its `Date` is the host's time, not the requested server's.
-fn own_answer(status: u16, field: Option<(&str, &str)>) -> Vec<u8> {
+fn proxy_response(status: u16, field: Option<(&str, &str)>) -> Vec<u8> {
     let mut response = Response::new(status, b"");
     response.push("Date", &HttpDate::from(SystemTime::now()).to_string());
     if let Some((name, value)) = field {
@@ -471,8 +472,8 @@ mod tests {
         client.send(&request("http://server.test", ""));
         assert_eq!(client.head().word(1), "200");
         let (_proxy, mut client) = proxy(ProxyOptions::default());
-        for elsewhere in ["http://server.test/", "http://192.0.2.1/", "http://[2001:db8::1]:80/"] {
-            client.send(&request(elsewhere, ""));
+        for other_url in ["http://server.test/", "http://192.0.2.1/", "http://[2001:db8::1]:80/"] {
+            client.send(&request(other_url, ""));
             assert_eq!(client.head().word(1), "502");
         }
         client.send(&request(&origin.url().replace("127.0.0.1", "localhost"), ""));

@@ -8,10 +8,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httptime_sim::loopback::{Connection, Ending, Handler, Service, Stop};
+use httptime_sim::loopback::{Connection, ConnectionEnd, Handler, Service, Stop};
 use socket2::SockRef;
 
-use crate::faults::{COUNT, Choices, DateFinder, Fault, Faults};
+use crate::faults::{COUNT, DateFinder, Fault, FaultDraws, Faults};
 
 /// A TCP relay on a loopback port that injects [`Faults`] between a client and a server, or a
 /// proxy.
@@ -96,20 +96,20 @@ struct Relay {
 }
 
 impl Handler for Relay {
-    fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending> {
+    fn serve(&self, connection: &Connection<'_>) -> io::Result<ConnectionEnd> {
         let number = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut choices = self.faults.choices(number);
+        let mut draws = self.faults.draws(number);
         let far = connection.stop().connect(self.upstream)?;
-        let line = Line::new(connection, &far);
-        if choices.strikes(Fault::Reorder) {
-            self.hold_back(&line, number, choices.longest(Fault::Reorder))?;
+        let pair = ConnectionPair::new(connection, &far);
+        if draws.is_drawn(Fault::Reorder) {
+            self.delay_end(&pair, number, draws.longest(Fault::Reorder))?;
         }
-        let mut way = |direction| Way {
+        let mut way = |direction| Forwarder {
             relay: self,
-            line: &line,
+            pair: &pair,
             direction,
             number,
-            choices: choices.fork(),
+            draws: draws.fork(),
             dates: DateFinder::default(),
         };
         let (mut requests, mut responses) = (way(Direction::Request), way(Direction::Response));
@@ -117,23 +117,28 @@ impl Handler for Relay {
             scope.spawn(|| responses.run());
             requests.run();
         });
-        let ending = line.ending().unwrap_or(Ending::Close);
-        if ending == Ending::Reset {
+        let connection_end = pair.connection_end().unwrap_or(ConnectionEnd::Close);
+        if connection_end == ConnectionEnd::Reset {
             SockRef::from(&*far).set_linger(Some(Duration::ZERO))?;
         }
-        Ok(ending)
+        Ok(connection_end)
     }
 }
 
 impl Relay {
-    fn hold_back(&self, line: &Line<'_>, number: usize, longest: Duration) -> io::Result<()> {
+    fn delay_end(
+        &self,
+        pair: &ConnectionPair<'_>,
+        number: usize,
+        longest: Duration,
+    ) -> io::Result<()> {
         let patience = Instant::now() + longest;
         while Instant::now() < patience {
             if self.served.load(Ordering::SeqCst) > number {
                 self.count(Fault::Reorder);
                 break;
             }
-            line.pause(SLICE)?;
+            pair.pause(SLICE)?;
         }
         Ok(())
     }
@@ -150,32 +155,32 @@ enum Direction {
 }
 
 /// One direction of a connection.
-struct Way<'a> {
+struct Forwarder<'a> {
     relay: &'a Relay,
-    line: &'a Line<'a>,
+    pair: &'a ConnectionPair<'a>,
     direction: Direction,
     number: usize,
-    choices: Choices<'a>,
+    draws: FaultDraws<'a>,
     dates: DateFinder,
 }
 
-impl Way<'_> {
+impl Forwarder<'_> {
     /// Relays until this direction ends. An error ends both directions, as on a broken connection.
     fn run(&mut self) {
-        if self.relay_all().is_err() {
-            self.line.end(Ending::Reset);
+        if self.forward_all().is_err() {
+            self.pair.end(ConnectionEnd::Reset);
         }
     }
 
-    fn relay_all(&mut self) -> io::Result<()> {
+    fn forward_all(&mut self) -> io::Result<()> {
         let mut piece = Vec::new();
         loop {
             piece.clear();
             if read_more(self.from(), &mut piece)? == 0 {
-                self.pass_end_on();
+                self.forward_end();
                 return Ok(());
             }
-            if self.line.is_silent() {
+            if self.pair.is_silent() {
                 continue;
             }
             if let ControlFlow::Break(()) = self.relay(&mut piece)? {
@@ -184,13 +189,13 @@ impl Way<'_> {
         }
     }
 
-    fn pass_end_on(&self) {
-        match (self.line.is_silent(), self.direction) {
+    fn forward_end(&self) {
+        match (self.pair.is_silent(), self.direction) {
             // Otherwise the end of the line woke the reader: a FIN now would arrive before the RST.
-            (false, _) if self.line.ending().is_none() => self.close(),
+            (false, _) if self.pair.connection_end().is_none() => self.close(),
             // There is no client any more.
             (true, Direction::Request) => {
-                self.line.end(Ending::Close);
+                self.pair.end(ConnectionEnd::Close);
             }
             _ => {}
         }
@@ -200,20 +205,20 @@ impl Way<'_> {
     fn relay(&mut self, piece: &mut Vec<u8>) -> io::Result<ControlFlow<()>> {
         self.hold(piece)?;
         let dates = self.dates.mark(piece);
-        if self.choices.strikes(Fault::Corrupt) && self.choices.corrupt(piece, |at| !dates[at]) {
+        if self.draws.is_drawn(Fault::Corrupt) && self.draws.corrupt(piece, |at| !dates[at]) {
             self.relay.count(Fault::Corrupt);
         }
         if self.direction == Direction::Response
-            && self.choices.strikes(Fault::CorruptDate)
-            && self.choices.corrupt(piece, |at| dates[at])
+            && self.draws.is_drawn(Fault::CorruptDate)
+            && self.draws.corrupt(piece, |at| dates[at])
         {
             self.relay.count(Fault::CorruptDate);
         }
-        if let Some(fault) = self.choices.first_of(ENDINGS) {
-            let place = self.choices.place(piece.len());
+        if let Some(fault) = self.draws.first_of(END_FAULTS) {
+            let place = self.draws.place(piece.len());
             self.write(&piece[..place])?;
-            let later = self.choices.time(fault);
-            self.line.pause(later)?;
+            let later = self.draws.time(fault);
+            self.pair.pause(later)?;
             self.end(fault)?;
             return Ok(ControlFlow::Break(()));
         }
@@ -225,20 +230,20 @@ impl Way<'_> {
     /// Delays a piece.
     fn hold(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
         let came = Instant::now();
-        if self.choices.strikes(Fault::Coalesce) {
-            self.coalesce(piece, came + self.choices.longest(Fault::Coalesce))?;
+        if self.draws.is_drawn(Fault::Coalesce) {
+            self.coalesce(piece, came + self.draws.longest(Fault::Coalesce))?;
         }
         let mut due = came;
-        if self.choices.strikes(Fault::Delay) {
-            let (before, after) = self.choices.delays();
+        if self.draws.is_drawn(Fault::Delay) {
+            let (before, after) = self.draws.delays();
             due += if self.direction == Direction::Request { before } else { after };
             self.relay.count(Fault::Delay);
         }
-        if self.choices.strikes(Fault::Jitter) {
-            due += self.choices.time(Fault::Jitter);
+        if self.draws.is_drawn(Fault::Jitter) {
+            due += self.draws.time(Fault::Jitter);
             self.relay.count(Fault::Jitter);
         }
-        self.line.pause(due.saturating_duration_since(Instant::now()))
+        self.pair.pause(due.saturating_duration_since(Instant::now()))
     }
 
     /// Reads until `deadline`, or until more bytes have joined the piece.
@@ -258,34 +263,34 @@ impl Way<'_> {
     }
 
     fn deliver(&mut self, piece: &[u8]) -> io::Result<()> {
-        if self.direction == Direction::Response && self.choices.strikes(Fault::Duplicate) {
+        if self.direction == Direction::Response && self.draws.is_drawn(Fault::Duplicate) {
             self.relay.count(Fault::Duplicate);
             // In one system call, so that both copies are read together.
             return self.write(&[piece, piece].concat());
         }
-        if self.choices.strikes(Fault::Stall) {
+        if self.draws.is_drawn(Fault::Stall) {
             self.relay.count(Fault::Stall);
-            let (first, rest) = piece.split_at(self.choices.place(piece.len()));
+            let (first, rest) = piece.split_at(self.draws.place(piece.len()));
             self.write(first)?;
-            let stall = self.choices.time(Fault::Stall);
-            self.line.pause(stall)?;
+            let stall = self.draws.time(Fault::Stall);
+            self.pair.pause(stall)?;
             self.write(rest)?;
-        } else if self.choices.strikes(Fault::Split) {
+        } else if self.draws.is_drawn(Fault::Split) {
             self.relay.count(Fault::Split);
             let mut written = 0;
-            for cut in self.choices.cuts(piece.len()) {
+            for cut in self.draws.cuts(piece.len()) {
                 self.write(&piece[written..cut])?;
                 written = cut;
-                let gap = self.choices.time(Fault::Split);
-                self.line.pause(gap)?;
+                let gap = self.draws.time(Fault::Split);
+                self.pair.pause(gap)?;
             }
             self.write(&piece[written..])?;
         } else {
             self.write(piece)?;
         }
-        if self.direction == Direction::Response && self.choices.strikes(Fault::Replay) {
-            let later = self.choices.time(Fault::Replay);
-            self.line.pause(later)?;
+        if self.direction == Direction::Response && self.draws.is_drawn(Fault::Replay) {
+            let later = self.draws.time(Fault::Replay);
+            self.pair.pause(later)?;
             self.relay.count(Fault::Replay);
             self.write(piece)?;
         }
@@ -294,24 +299,24 @@ impl Way<'_> {
 
     fn end(&self, fault: Fault) -> io::Result<()> {
         let whole = match fault {
-            Fault::Reset => Some(Ending::Reset),
-            Fault::Truncate => Some(Ending::Close),
+            Fault::Reset => Some(ConnectionEnd::Reset),
+            Fault::Truncate => Some(ConnectionEnd::Close),
             _ => None,
         };
         // The peers see the effect later: the connection is closed when both directions have ended.
-        if whole.is_none_or(|ending| self.line.end(ending)) {
+        if whole.is_none_or(|connection_end| self.pair.end(connection_end)) {
             self.relay.count(fault);
         }
         match fault {
             Fault::HalfClose => self.close(),
             Fault::HalfOpen => {
-                self.line.fall_silent();
+                self.pair.fall_silent();
                 // Until the client gives up, whether or not its requests are still read.
                 let mut ignored = Vec::new();
-                while read_more(self.line.near, &mut ignored)? > 0 {
+                while read_more(self.pair.near, &mut ignored)? > 0 {
                     ignored.clear();
                 }
-                self.line.end(Ending::Close);
+                self.pair.end(ConnectionEnd::Close);
             }
             _ => {}
         }
@@ -319,7 +324,7 @@ impl Way<'_> {
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        if self.line.is_silent() || bytes.is_empty() { Ok(()) } else { self.to().write_all(bytes) }
+        if self.pair.is_silent() || bytes.is_empty() { Ok(()) } else { self.to().write_all(bytes) }
     }
 
     fn close(&self) {
@@ -327,16 +332,16 @@ impl Way<'_> {
     }
 
     fn from(&self) -> &TcpStream {
-        if self.direction == Direction::Request { self.line.near } else { self.line.far }
+        if self.direction == Direction::Request { self.pair.near } else { self.pair.far }
     }
 
     fn to(&self) -> &TcpStream {
-        if self.direction == Direction::Request { self.line.far } else { self.line.near }
+        if self.direction == Direction::Request { self.pair.far } else { self.pair.near }
     }
 }
 
 /// Both ends of a connection, and the shared state of its two directions.
-struct Line<'a> {
+struct ConnectionPair<'a> {
     near: &'a TcpStream,
     far: &'a TcpStream,
     stop: &'a Stop,
@@ -347,10 +352,10 @@ struct Line<'a> {
 #[derive(Debug, Default)]
 struct State {
     silent: bool,
-    ended: Option<Ending>,
+    ended: Option<ConnectionEnd>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> ConnectionPair<'a> {
     fn new(connection: &'a Connection<'_>, far: &'a TcpStream) -> Self {
         Self {
             near: connection.stream(),
@@ -382,10 +387,10 @@ impl<'a> Line<'a> {
 
     /// Ends both directions, wherever they wait. Returns `false` if they had already ended. The
     /// first ending counts.
-    fn end(&self, ending: Ending) -> bool {
+    fn end(&self, connection_end: ConnectionEnd) -> bool {
         let mut state = self.lock();
         let first = state.ended.is_none();
-        state.ended.get_or_insert(ending);
+        state.ended.get_or_insert(connection_end);
         drop(state);
         self.changed.notify_all();
         // This wakes the reader and sends nothing to either peer.
@@ -394,7 +399,7 @@ impl<'a> Line<'a> {
         first
     }
 
-    fn ending(&self) -> Option<Ending> {
+    fn connection_end(&self) -> Option<ConnectionEnd> {
         self.lock().ended
     }
 
@@ -420,7 +425,7 @@ fn read_more(mut from: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
 }
 
 /// Faults that end a connection, or one direction of it. Only one of them is used.
-const ENDINGS: &[Fault] = &[Fault::Reset, Fault::Truncate, Fault::HalfOpen, Fault::HalfClose];
+const END_FAULTS: &[Fault] = &[Fault::Reset, Fault::Truncate, Fault::HalfOpen, Fault::HalfClose];
 
 /// The longest time until a pause notices that the service stops.
 const SLICE: Duration = Duration::from_millis(10);

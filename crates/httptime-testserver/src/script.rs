@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use httptime::{Offset, Timestamp};
 use httptime_sim::loopback::{
-    BODY, Connection, Ending, LoopbackServerBuilder, Request, Responder, Response, Stamp, http_date,
+    BODY, Connection, ConnectionEnd, LoopbackServerBuilder, Request, Responder, Response, Stamp,
+    http_date,
 };
 
 use crate::behaviour::{Behaviour, HTTP2_FRAMES, INTERIM_102, INTERIM_103, SSH_BANNER, TLS_ALERT};
@@ -57,7 +58,7 @@ impl Responder for Script {
         })
     }
 
-    fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<Ending>> {
+    fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<ConnectionEnd>> {
         let turn = self.turns.fetch_add(1, Ordering::SeqCst);
         let behaviour = match self.behaviour(turn) {
             Behaviour::ByMethod { head, other } => {
@@ -71,7 +72,7 @@ impl Responder for Script {
         };
         match behaviour {
             Behaviour::Silent => return request.connection().hold().map(ControlFlow::Break),
-            Behaviour::EmptyReply => return Ok(ControlFlow::Break(Ending::Close)),
+            Behaviour::EmptyReply => return Ok(ControlFlow::Break(ConnectionEnd::Close)),
             Behaviour::Interim103 => request.connection().send(INTERIM_103)?,
             _ => {}
         }
@@ -128,7 +129,7 @@ impl Script {
             Behaviour::ChunkedBody(_) => chunked(&body),
             _ => body,
         };
-        spoil(&mut response, behaviour, date);
+        apply_behaviour(&mut response, behaviour, date);
         if let Some(age) = age {
             response.push("Age", &age.as_secs().to_string());
         }
@@ -141,7 +142,7 @@ impl Script {
 }
 
 /// Changes the fields of a correct response according to `behaviour`.
-fn spoil(response: &mut Response, behaviour: &Behaviour, date: Timestamp) {
+fn apply_behaviour(response: &mut Response, behaviour: &Behaviour, date: Timestamp) {
     let fields = &mut response.fields;
     let at = fields.iter().position(|(name, _)| name == "Date").unwrap_or_default();
     match behaviour {
@@ -186,12 +187,12 @@ fn transmit(
     connection: &Connection<'_>,
     behaviour: &Behaviour,
     wire: &Wire,
-) -> io::Result<ControlFlow<Ending>> {
+) -> io::Result<ControlFlow<ConnectionEnd>> {
     let whole = [&wire.head[..], &wire.body[..]].concat();
     match behaviour {
         Behaviour::Http10Close => {
             connection.send(&whole)?;
-            return Ok(ControlFlow::Break(Ending::Close));
+            return Ok(ControlFlow::Break(ConnectionEnd::Close));
         }
         Behaviour::Dribble { every } => {
             for byte in &whole {
@@ -214,16 +215,16 @@ fn transmit(
         }
         Behaviour::TlsAlert => {
             connection.send(TLS_ALERT)?;
-            return Ok(ControlFlow::Break(Ending::Close));
+            return Ok(ControlFlow::Break(ConnectionEnd::Close));
         }
         Behaviour::Http2Preface => {
             connection.send(HTTP2_FRAMES)?;
-            return Ok(ControlFlow::Break(Ending::Close));
+            return Ok(ControlFlow::Break(ConnectionEnd::Close));
         }
         Behaviour::CloseMidHead => {
             let date = wire.head.windows(6).position(|window| window == b"Date: ");
             connection.send(&wire.head[..date.unwrap_or_default() + "Date: Sun, 06".len()])?;
-            return Ok(ControlFlow::Break(Ending::Close));
+            return Ok(ControlFlow::Break(ConnectionEnd::Close));
         }
         Behaviour::BodyAfterHead => {
             connection.send(&[&wire.head[..], &wire.illegal[..]].concat())?;
@@ -235,7 +236,7 @@ fn transmit(
         }
         Behaviour::ResetBetweenRequests => {
             connection.send(&whole)?;
-            return Ok(ControlFlow::Break(Ending::Reset));
+            return Ok(ControlFlow::Break(ConnectionEnd::Reset));
         }
         Behaviour::SshBanner => {
             connection.send(SSH_BANNER)?;

@@ -163,13 +163,13 @@ async fn a_server_that_refuses_for_a_second_is_measured_on_when_it_is_back() -> 
     let server = server(Behaviour::Normal);
     let port = server.address().port();
     let client = client(server.url()).config(steadily(10, Duration::from_millis(300))?).build()?;
-    let away = async {
+    let restart = async {
         until(|| server.requests() >= 4).await;
         drop(server);
         sleep(Duration::from_secs(1)).await;
         LoopbackServer::builder().skew(SKEW).port(port).start().expect("the same port")
     };
-    let (measurement, back) = tokio::join!(client.measure(), away);
+    let (measurement, back) = tokio::join!(client.measure(), restart);
     let measurement = measurement?;
     assert!(back.requests() > 0, "{measurement:?}");
     assert!(!matches!(measurement.end_reason(), EndReason::Lost(_)), "{measurement:?}");

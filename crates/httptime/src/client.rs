@@ -213,7 +213,7 @@ impl Client {
     /// Resolving the name may take one [`timeout`](crate::limits::Limits::timeout). The rest takes
     /// at most that timeout plus [`duration`](crate::limits::Limits::duration).
     pub fn survey(&self, watch: impl FnMut(Update<'_>)) -> Survey {
-        self.survey_unless(None, watch)
+        self.survey_with_canceller(None, watch)
     }
 
     /// As [`survey`](Self::survey), but stops at once when `canceller` is used. After
@@ -221,10 +221,10 @@ impl Client {
     /// [`Error::Cancelled`], and so does the survey. After [`finish`](Canceller::finish), the
     /// result is computed from the evidence so far.
     pub fn survey_until(&self, canceller: &Canceller, watch: impl FnMut(Update<'_>)) -> Survey {
-        self.survey_unless(Some(canceller), watch)
+        self.survey_with_canceller(Some(canceller), watch)
     }
 
-    fn survey_unless(
+    fn survey_with_canceller(
         &self,
         canceller: Option<&Canceller>,
         mut watch: impl FnMut(Update<'_>),
@@ -239,7 +239,7 @@ impl Client {
         };
         let driver = Driver::new(sessions, &sockets, &self.resolver, canceller);
         let sessions = driver.run(&mut |server, event, sessions| {
-            note(server, &event);
+            log_event(server, &event);
             watch(Update { server, event: &event, session: &sessions.sessions()[server] });
         });
         sessions.finish(cross_timestamp())
@@ -247,7 +247,7 @@ impl Client {
 }
 
 /// Writes an event to the log.
-fn note(server: usize, event: &Event) {
+fn log_event(server: usize, event: &Event) {
     let level = match event {
         Event::Lost { .. }
         | Event::Fallback { .. }

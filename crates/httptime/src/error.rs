@@ -78,7 +78,7 @@ pub enum Error {
         source: IoError,
     },
     /// A deadline passed.
-    #[error("timed out after {:?} while {phase}", readable(*after))]
+    #[error("timed out after {:?} while {phase}", rounded_for_display(*after))]
     Timeout {
         /// The operation that took too long.
         phase: Phase,
@@ -161,7 +161,7 @@ pub enum Error {
         floor: Timestamp,
     },
     /// The response comes from a cache, so its `Date` is old.
-    #[error("the response comes from a cache ({}), so its Date is old", said(*age))]
+    #[error("the response comes from a cache ({}), so its Date is old", age_text(*age))]
     Cached {
         /// The age according to the cache. `None` if the cache only reports that it had the
         /// response (`X-Cache: HIT` and similar).
@@ -169,7 +169,7 @@ pub enum Error {
     },
     /// The `Date` does not advance while the local clock does: a cached response, or a stopped
     /// clock.
-    #[error("the server's Date stands still at {date}: {:?} have passed", readable(*elapsed))]
+    #[error("the server's Date stands still at {date}: {:?} have passed", rounded_for_display(*elapsed))]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
@@ -185,7 +185,7 @@ pub enum Error {
         to: Timestamp,
     },
     /// The responses contradict each other under the assumptions about lag and drift.
-    #[error("the server's Dates contradict each other by {:?}", readable(*gap))]
+    #[error("the server's Dates contradict each other by {:?}", rounded_for_display(*gap))]
     Inconsistent {
         /// By how much the lower bound exceeds the upper one.
         gap: Duration,
@@ -200,7 +200,7 @@ pub enum Error {
     },
     /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not
     /// readings of the same clock.
-    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", readable(*by))]
+    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", rounded_for_display(*by))]
     ClockMismatch {
         /// The observation that shows it.
         what: &'static str,
@@ -220,7 +220,7 @@ pub enum Error {
     /// `min_servers`.
     #[error(
         "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
-        lacking(*agreeing, *min_servers)
+        majority_shortfall(*agreeing, *min_servers)
     )]
     NoMajority {
         /// The number of configured servers.
@@ -268,7 +268,7 @@ pub enum Error {
 }
 
 /// What the agreeing servers lack for a majority.
-fn lacking(agreeing: usize, min_servers: usize) -> String {
+fn majority_shortfall(agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
     if agreeing < min_servers {
         format!("{agree}; min_servers is {min_servers}")
@@ -278,13 +278,13 @@ fn lacking(agreeing: usize, min_servers: usize) -> String {
 }
 
 /// A duration for people: in milliseconds, or finer if it is shorter.
-fn readable(duration: Duration) -> Duration {
+fn rounded_for_display(duration: Duration) -> Duration {
     let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     if millis.is_zero() { duration } else { millis }
 }
 
 /// The age of a response according to its cache.
-fn said(age: Option<Duration>) -> String {
+fn age_text(age: Option<Duration>) -> String {
     age.map_or("it says so, without an Age".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 

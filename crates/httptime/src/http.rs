@@ -55,7 +55,7 @@ mod request;
 mod response;
 
 pub use self::date::parse_date;
-pub(crate) use self::request::Wording;
+pub(crate) use self::request::RequestSpec;
 pub use self::request::{Request, USER_AGENT};
 pub use self::response::{ResponseHead, ResponseReader};
 

@@ -46,38 +46,38 @@ pub struct Measure {
     progress: Progress,
     estimator: Box<dyn Estimator>,
     schedule: Box<dyn Schedule>,
-    dates: Option<Dates>,
+    dates: Option<SeenDates>,
     server: String,
     sent_by_kernel: u32,
     received_by_kernel: u32,
     checks: Checks,
     /// The last planned request, until it has left or failed.
-    planned: Option<Planned>,
+    planned: Option<PlannedRequest>,
     /// The number of consecutive missed aims.
-    missed: u32,
+    reschedules: u32,
     failures: u32,
     /// Requests in flight when a failure was counted, and still in flight: they may fail for the
     /// same reason.
-    sharing: u32,
+    in_flight_at_failure: u32,
     /// The error of the latest request, until a request succeeds.
     failure: Option<Error>,
     /// The reason why no connection could be opened, until a request succeeds.
-    away: Option<Error>,
+    connect_failure: Option<Error>,
     end_reason: Option<EndReason>,
     /// The error that ended the measurement without a result.
-    failed: Option<Error>,
+    fatal_error: Option<Error>,
 }
 
 /// A planned request.
 #[derive(Debug, Clone, Copy)]
-struct Planned {
+struct PlannedRequest {
     due: LocalInstant,
     check: Option<Check>,
 }
 
 /// The observed dates, to distinguish a clock that is stopped from one that contradicts itself.
 #[derive(Debug, Clone, Copy)]
-struct Dates {
+struct SeenDates {
     first: Timestamp,
     first_received: LocalInstant,
     latest: Timestamp,
@@ -98,18 +98,18 @@ impl Measure {
             received_by_kernel: 0,
             checks: match (config.has_checks(), config.expected()) {
                 (false, _) => Checks::none(),
-                (true, None) => Checks::of(config.limits().requests(), schedule.gap()),
+                (true, None) => Checks::of(config.limits().requests(), schedule.min_interval()),
                 (true, Some(_)) => Checks::few(config.limits().requests()),
             },
             schedule,
             planned: None,
-            missed: 0,
+            reschedules: 0,
             failures: 0,
-            sharing: 0,
+            in_flight_at_failure: 0,
             failure: None,
-            away: None,
+            connect_failure: None,
             end_reason: None,
-            failed: None,
+            fatal_error: None,
         }
     }
 
@@ -120,11 +120,11 @@ impl Measure {
     /// failed since, it counts a missed aim if the request would now be too late: see
     /// [`is_missed`](Self::is_missed).
     pub fn next(&mut self, earliest: LocalInstant) -> Next {
-        if self.failed.is_some() {
+        if self.fatal_error.is_some() {
             return Next::Done;
         }
         if self.planned.is_some_and(|planned| self.is_too_late(planned.due, earliest)) {
-            self.missed += 1;
+            self.reschedules += 1;
         }
         self.planned = None;
         let is_waiting = self.progress.in_flight() > 0;
@@ -143,13 +143,13 @@ impl Measure {
 
     /// Plans the next request: a check if one is due, otherwise a request of the schedule. `None`:
     /// wait for a response.
-    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<Planned>, EndReason> {
+    fn plan(&mut self, earliest: LocalInstant) -> Result<Option<PlannedRequest>, EndReason> {
         if self.progress.requests() >= self.config.limits().requests() {
             return Err(EndReason::Requests);
         }
         let check = |this: &Self, scheduled| {
             let check = this.plan_check(earliest, scheduled)?;
-            Some(Planned { due: check.at, check: Some(check) })
+            Some(PlannedRequest { due: check.at, check: Some(check) })
         };
         let planned = match self.plan_scheduled(earliest) {
             Ok(None) => match check(self, Scheduled::Reply) {
@@ -157,7 +157,7 @@ impl Measure {
                 None => return Ok(None),
             },
             Ok(Some(due)) => {
-                check(self, Scheduled::At(due)).unwrap_or(Planned { due, check: None })
+                check(self, Scheduled::At(due)).unwrap_or(PlannedRequest { due, check: None })
             }
             Err(end_reason) => {
                 let is_early = matches!(end_reason, EndReason::Target | EndReason::Enough);
@@ -191,7 +191,7 @@ impl Measure {
         &mut self,
         earliest: LocalInstant,
     ) -> Result<Option<LocalInstant>, EndReason> {
-        let Some(advanced) = self.must_have_advanced().filter(|advanced| *advanced > earliest)
+        let Some(advanced) = self.date_advance_deadline().filter(|advanced| *advanced > earliest)
         else {
             return self.ask_schedule(earliest);
         };
@@ -207,9 +207,9 @@ impl Measure {
 
     /// The time by which the `Date` must have advanced. `None` if it has, or if that time is after
     /// the limit.
-    fn must_have_advanced(&self) -> Option<LocalInstant> {
+    fn date_advance_deadline(&self) -> Option<LocalInstant> {
         let dates = self.dates.filter(|dates| dates.first == dates.latest)?;
-        let at = dates.first_received.saturating_add(SECOND_OF_ANY_CLOCK);
+        let at = dates.first_received.saturating_add(MAX_SERVER_SECOND);
         let spent = at.saturating_since(self.progress.first_sent()?);
         (spent <= self.config.limits().duration()).then_some(at)
     }
@@ -240,7 +240,7 @@ impl Measure {
     fn plan_check(&self, earliest: LocalInstant, scheduled: Scheduled) -> Option<Check> {
         let limits = self.scheduled_limits();
         let view = View::new(earliest, &self.progress, self.estimator.as_ref(), &limits);
-        self.checks.plan(&view, scheduled, self.schedule.gap())
+        self.checks.plan(&view, scheduled, self.schedule.min_interval())
     }
 
     /// The limits for the schedule: without the checks that are still to be sent.
@@ -269,7 +269,7 @@ impl Measure {
     /// An instant before the first cross-timestamp is from another clock. It ends the measurement
     /// with [`ClockMismatch`](Error::ClockMismatch).
     pub fn sent(&mut self, at: LocalInstant) {
-        self.missed = 0;
+        self.reschedules = 0;
         match self.planned.take().and_then(|planned| planned.check) {
             Some(check) => {
                 self.checks.note(&check);
@@ -277,8 +277,8 @@ impl Measure {
             }
             None => self.progress.sent(at),
         }
-        if let Err(error) = self.after_the_beginning(at) {
-            self.failed.get_or_insert(error);
+        if let Err(error) = self.check_after_begin(at) {
+            self.fatal_error.get_or_insert(error);
         }
     }
 
@@ -291,7 +291,7 @@ impl Measure {
     /// late requests.
     #[must_use]
     pub fn is_missed(&self, due: LocalInstant, now: LocalInstant) -> bool {
-        self.missed < MAX_AIMS && self.is_too_late(due, now)
+        self.reschedules < MAX_RESCHEDULES && self.is_too_late(due, now)
     }
 
     fn is_too_late(&self, due: LocalInstant, now: LocalInstant) -> bool {
@@ -314,19 +314,19 @@ impl Measure {
     /// Afterwards [`next`](Self::next) returns [`Done`](Next::Done), and every later call returns
     /// the same error.
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
-        self.alive()?;
-        self.take_in(exchange).map_err(|error| self.fail(error))
+        self.check_not_failed()?;
+        self.absorb_exchange(exchange).map_err(|error| self.fail(error))
     }
 
-    fn take_in(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
-        self.after_the_beginning(exchange.sent())?;
+    fn absorb_exchange(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
+        self.check_after_begin(exchange.sent())?;
         let observation =
             Observation::new(self.progress.cross_timestamp(), exchange, self.lag(exchange))?;
         let date = exchange.date();
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
         }
-        let dates = *self.dates.get_or_insert(Dates {
+        let dates = *self.dates.get_or_insert(SeenDates {
             first: date,
             first_received: exchange.received(),
             latest: date,
@@ -341,15 +341,15 @@ impl Measure {
                 error
             }
         })?;
-        self.dates = Some(Dates { latest: dates.latest.max(date), ..dates });
+        self.dates = Some(SeenDates { latest: dates.latest.max(date), ..dates });
         self.estimator.absorb(&observation);
         self.remember_server(exchange.server());
         self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
         self.received_by_kernel += u32::from(exchange.is_received_by_kernel());
         self.failures = 0;
-        self.sharing = 0;
+        self.in_flight_at_failure = 0;
         self.failure = None;
-        self.away = None;
+        self.connect_failure = None;
         Ok(observation)
     }
 
@@ -361,7 +361,7 @@ impl Measure {
     /// continues. After three consecutive failures it ends with the evidence that it has. Lost
     /// requests that were in flight at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
-        self.alive()?;
+        self.check_not_failed()?;
         self.planned = None;
         if was_sent {
             self.progress.lost();
@@ -369,12 +369,12 @@ impl Measure {
         if self.progress.observations() == 0 {
             return Err(self.fail(error));
         }
-        if was_sent && self.sharing > 0 {
-            self.sharing -= 1;
+        if was_sent && self.in_flight_at_failure > 0 {
+            self.in_flight_at_failure -= 1;
             self.failure = Some(error);
             return Ok(());
         }
-        self.sharing = self.progress.in_flight();
+        self.in_flight_at_failure = self.progress.in_flight();
         self.count_failure(error)
     }
 
@@ -385,12 +385,12 @@ impl Measure {
     /// # Errors
     /// Returns `error` if there is no evidence yet; that is final.
     pub fn not_opened(&mut self, error: Error) -> Result<(), Error> {
-        self.alive()?;
+        self.check_not_failed()?;
         self.planned = None;
         if self.progress.observations() == 0 {
             return Err(self.fail(error));
         }
-        self.away = Some(error);
+        self.connect_failure = Some(error);
         Ok(())
     }
 
@@ -400,7 +400,7 @@ impl Measure {
     /// Returns `error` if it is the third consecutive failure and there is no evidence yet; that is
     /// final.
     pub fn discard(&mut self, error: Error) -> Result<(), Error> {
-        self.alive()?;
+        self.check_not_failed()?;
         self.planned = None;
         self.progress.lost();
         self.count_failure(error)
@@ -415,9 +415,9 @@ impl Measure {
 
     /// Reports that the response to a check on a separate connection did not arrive. This is not a
     /// failure: the server may serve one connection at a time.
-    pub(crate) fn lost_check(&mut self) {
+    pub(crate) fn check_lost(&mut self) {
         self.planned = None;
-        self.progress.lost_check();
+        self.progress.check_lost();
     }
 
     /// For facts that the driver knows about its connections: [`Progress::set_reopening`].
@@ -446,27 +446,27 @@ impl Measure {
     /// [`finish`](Self::finish) will return it or its [`cause`](Self::cause).
     #[must_use]
     pub const fn failure(&self) -> Option<&Error> {
-        self.failed.as_ref()
+        self.fatal_error.as_ref()
     }
 
     /// The reason why there is no result at present. [`finish`](Self::finish) may find another one
     /// in the clocks.
-    pub(crate) fn lacking(&self) -> Option<Error> {
+    pub(crate) fn missing_result(&self) -> Option<Error> {
         let missing = || self.failure.clone().unwrap_or(Error::NothingMeasured);
-        self.failed.clone().or_else(|| (self.progress.observations() == 0).then(missing))
+        self.fatal_error.clone().or_else(|| (self.progress.observations() == 0).then(missing))
     }
 
     /// Ends the measurement without a result.
     fn fail(&mut self, error: Error) -> Error {
-        self.failed.get_or_insert(error).clone()
+        self.fatal_error.get_or_insert(error).clone()
     }
 
-    fn alive(&self) -> Result<(), Error> {
-        self.failed.clone().map_or(Ok(()), Err)
+    fn check_not_failed(&self) -> Result<(), Error> {
+        self.fatal_error.clone().map_or(Ok(()), Err)
     }
 
     /// Checks that an instant is not before the first cross-timestamp.
-    fn after_the_beginning(&self, at: LocalInstant) -> Result<(), Error> {
+    fn check_after_begin(&self, at: LocalInstant) -> Result<(), Error> {
         let begun = self.progress.cross_timestamp();
         let late = begun.instant().saturating_sub(begun.uncertainty());
         if at < late {
@@ -477,7 +477,7 @@ impl Measure {
     }
 
     /// Checks that the last cross-timestamp is not before the last request and response.
-    fn before_the_end(&self, cross_timestamp: CrossTimestamp) -> Result<(), Error> {
+    fn check_before_end(&self, cross_timestamp: CrossTimestamp) -> Result<(), Error> {
         let latest = self.progress.last_sent().max(self.progress.at());
         let early = cross_timestamp.instant().saturating_add(cross_timestamp.uncertainty());
         if let Some(latest) = latest.filter(|latest| early < *latest) {
@@ -501,7 +501,7 @@ impl Measure {
     /// farther bound.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
-        if self.failed.is_some() {
+        if self.fatal_error.is_some() {
             return None;
         }
         let bounds = self.progress.bounds()?;
@@ -517,14 +517,19 @@ impl Measure {
     #[must_use]
     pub fn cause(&self, error: Error, cross_timestamp: CrossTimestamp) -> Error {
         match error {
-            Error::Inconsistent { .. } => self.moved(cross_timestamp).err().unwrap_or(error),
+            Error::Inconsistent { .. } => {
+                self.wall_clock_shift(cross_timestamp).err().unwrap_or(error)
+            }
             _ => error,
         }
     }
 
     /// How far the wall clock has moved against the monotonic clock since the beginning, and the
     /// uncertainty of that.
-    fn moved(&self, cross_timestamp: CrossTimestamp) -> Result<(Offset, Duration), Error> {
+    fn wall_clock_shift(
+        &self,
+        cross_timestamp: CrossTimestamp,
+    ) -> Result<(Offset, Duration), Error> {
         let begun = self.progress.cross_timestamp();
         let elapsed = cross_timestamp.instant().saturating_since(begun.instant());
         let uncertainty = begun.uncertainty().saturating_add(cross_timestamp.uncertainty());
@@ -547,11 +552,11 @@ impl Measure {
     ///   [`NothingMeasured`](Error::NothingMeasured) if there was none.
     /// - The error with which the server was lost, if that was before its `Date` advanced.
     pub fn finish(self, cross_timestamp: CrossTimestamp) -> Result<Measurement, Error> {
-        if let Some(error) = self.failed.clone() {
+        if let Some(error) = self.fatal_error.clone() {
             return Err(self.cause(error, cross_timestamp));
         }
-        self.before_the_end(cross_timestamp)?;
-        let (moved, uncertainty) = self.moved(cross_timestamp)?;
+        self.check_before_end(cross_timestamp)?;
+        let (moved, uncertainty) = self.wall_clock_shift(cross_timestamp)?;
         let progress = &self.progress;
         let begun = progress.cross_timestamp();
         let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
@@ -566,7 +571,7 @@ impl Measure {
         // The driver finished a measurement that had not ended: it had no more time, or a request
         // failed and no response came. A request that is lost shortly before the time limit does
         // not prove that the server is lost.
-        let end_reason = match (self.end_reason, self.away, self.failure) {
+        let end_reason = match (self.end_reason, self.connect_failure, self.failure) {
             (None | Some(EndReason::Duration), Some(error), _) | (None, None, Some(error)) => {
                 EndReason::Lost(error)
             }
@@ -611,11 +616,11 @@ impl Measure {
 }
 
 /// The number of consecutive times that a late request is rescheduled.
-const MAX_AIMS: u32 = 3;
+const MAX_RESCHEDULES: u32 = 3;
 /// The number of consecutive failures that ends a measurement.
 const MAX_FAILURES: u32 = 3;
 /// One second of a server's clock that is slow by the largest permitted drift, 10,000 ppm.
-const SECOND_OF_ANY_CLOCK: Duration = Duration::from_millis(1_011);
+const MAX_SERVER_SECOND: Duration = Duration::from_millis(1_011);
 /// Room for most `Server` fields without growing.
 const SERVER_CAPACITY: usize = 128;
 
@@ -900,7 +905,7 @@ mod tests {
     fn a_server_that_is_away_is_waited_for_until_the_time_is_over() -> Result<(), Error> {
         let refused = || Error::Closed { received: 0 };
         assert_eq!(started().not_opened(refused()), Err(refused()));
-        let away = || -> Result<Measure, Error> {
+        let connect_failure = || -> Result<Measure, Error> {
             let mut measure = started();
             exchange(&mut measure, 0, 38)?;
             exchange(&mut measure, 980, 39)?;
@@ -910,7 +915,7 @@ mod tests {
             }
             Ok(measure)
         };
-        let mut back = away()?;
+        let mut back = connect_failure()?;
         exchange(&mut back, 1_100, 39)?;
         assert_eq!(back.finish(cross_timestamp(2_000))?.end_reason(), &EndReason::Duration);
         let mut unlucky = started();
@@ -919,7 +924,7 @@ mod tests {
         unlucky.lost(true, refused())?;
         assert_eq!(unlucky.next(at(60_000)), Next::Done);
         assert_eq!(unlucky.finish(cross_timestamp(60_000))?.end_reason(), &EndReason::Duration);
-        let mut gone = away()?;
+        let mut gone = connect_failure()?;
         assert_eq!(gone.next(at(60_000)), Next::Done);
         assert_eq!(gone.finish(cross_timestamp(60_000))?.end_reason(), &EndReason::Lost(refused()));
         Ok(())
@@ -974,17 +979,17 @@ mod tests {
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
         for _ in 0..2 {
-            let mut missed = Vec::new();
+            let mut reschedules = Vec::new();
             for _ in 0..5 {
                 let Next::SendAt(due) = measure.next(at(20)) else { panic!("a request") };
                 let late = due.saturating_add(Duration::from_millis(900));
                 assert_eq!(measure.is_missed(due, late), measure.is_missed(due, late));
-                missed.push(measure.is_missed(due, late));
+                reschedules.push(measure.is_missed(due, late));
                 measure.next(late);
                 // A further call does not count a second time.
                 measure.next(late);
             }
-            assert_eq!(missed, [true, true, true, false, false]);
+            assert_eq!(reschedules, [true, true, true, false, false]);
             exchange(&mut measure, 900, 38)?;
         }
         Ok(())

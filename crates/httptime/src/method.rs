@@ -35,7 +35,7 @@ impl Method {
     }
 
     /// The method of the first request: `HEAD` for [`Auto`](Self::Auto).
-    pub(crate) const fn first(self) -> Self {
+    pub(crate) const fn initial(self) -> Self {
         match self {
             Self::Auto => Self::Head,
             other => other,

@@ -130,7 +130,7 @@ impl<'a> Exchange<'a> {
     /// and not to a proxy [default: it was the first].
     #[must_use]
     pub const fn on_reused_connection(mut self) -> Self {
-        self.response.is_kept = true;
+        self.response.is_reused = true;
         self
     }
 
@@ -208,11 +208,11 @@ impl<'a> Exchange<'a> {
     /// response](crate::server).
     #[must_use]
     pub fn lag(&self) -> Lag {
-        self.lag.unwrap_or_else(|| Lag::of_response(&self.response))
+        self.lag.unwrap_or_else(|| Lag::from_response(&self.response))
     }
 
     /// Fails if the response was stored for longer than [`lag`](Self::lag) covers.
-    fn must_be_fresh(&self) -> Result<(), Error> {
+    fn check_not_stale(&self) -> Result<(), Error> {
         let age = self.age().filter(|age| !age.is_zero());
         if age.is_some() || self.response.is_stored() { Err(Error::Cached { age }) } else { Ok(()) }
     }
@@ -265,7 +265,7 @@ impl Observation {
         exchange: &Exchange<'_>,
         lag: Lag,
     ) -> Result<Self, Error> {
-        exchange.must_be_fresh()?;
+        exchange.check_not_stale()?;
         let Exchange { sent, received, date, .. } = *exchange;
         if received < sent {
             return Err(Error::ReceivedBeforeSent { by: sent.saturating_since(received) });

@@ -315,7 +315,7 @@ impl Progress {
     }
 
     /// Reports that the response to the check in flight will not arrive.
-    pub fn lost_check(&mut self) {
+    pub fn check_lost(&mut self) {
         self.check_sent = None;
     }
 

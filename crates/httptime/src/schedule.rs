@@ -174,23 +174,23 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     fn plan(&mut self, view: &View<'_>) -> Plan;
 
     /// The minimum time between two requests. The checks that a measurement adds also observe it.
-    fn gap(&self) -> Duration {
+    fn min_interval(&self) -> Duration {
         Duration::ZERO
     }
 
     /// Whether to reschedule a request that would leave late by `late`. The default is yes if the
     /// delay exceeds the uncertainty of the offset, one standard deviation.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
-        misses_its_aim(view, late)
+        is_off_target(view, late)
     }
 }
 
-fn misses_its_aim(view: &View<'_>, late: Duration) -> bool {
-    late > OFTEN_LATE && view.aim().is_some_and(|belief| late > belief.stddev())
+fn is_off_target(view: &View<'_>, late: Duration) -> bool {
+    late > TYPICAL_LATENESS && view.aim().is_some_and(|belief| late > belief.stddev())
 }
 
 /// The delay of a timer that occurs on any machine.
-const OFTEN_LATE: Duration = Duration::from_micros(100);
+const TYPICAL_LATENESS: Duration = Duration::from_micros(100);
 
 /// The library's schedules, by name.
 #[non_exhaustive]

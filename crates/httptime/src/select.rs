@@ -156,7 +156,7 @@ pub fn combine(
         .iter()
         .max_by_key(|measurement| measurement.at)
         .ok_or(Error::NothingMeasured)?;
-    measurements.iter().try_for_each(|measurement| same_clock(measurement, latest))?;
+    measurements.iter().try_for_each(|measurement| check_same_clock(measurement, latest))?;
     let aged: Vec<Interval> = measurements
         .iter()
         .map(|measurement| {
@@ -172,7 +172,7 @@ pub fn combine(
             .zip(&selection.survivors)
             .filter_map(|(measurement, survives)| survives.then_some(*measurement))
     };
-    let estimate = weigh(survivors().map(Measurement::estimate), selection.bounds);
+    let estimate = weighted_mean(survivors().map(Measurement::estimate), selection.bounds);
     let assumptions = survivors()
         .map(|measurement| measurement.assumptions)
         .max_by_key(Assumptions::lag)
@@ -213,7 +213,7 @@ fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
     all.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
-fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
+fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
     let (one_begun, other_begun) = (one.begun, other.begun);
     let between = one_begun.instant().saturating_since(other_begun.instant())
         + other_begun.instant().saturating_since(one_begun.instant());
@@ -230,7 +230,7 @@ fn same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
 /// The mean weighted with inverse variances, limited to `bounds`. If the estimates scatter more
 /// than their standard deviations explain, the standard deviation is multiplied by the Birge ratio,
 /// √(χ² / (n − 1)).
-fn weigh(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) -> Estimate {
+fn weighted_mean(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) -> Estimate {
     let reference = bounds.lower();
     let terms = estimates.map(|estimate| {
         let offset = nanos_to_f64(estimate.offset().saturating_sub(reference).as_nanos());
@@ -332,7 +332,7 @@ mod tests {
         let bounds = interval(-1_000_000, 1_000_000);
         let sharp = Estimate::new(Offset::from_nanos(100), Duration::from_nanos(1000));
         let blunt = Estimate::new(Offset::from_nanos(1100), Duration::from_nanos(3000));
-        let estimate = weigh([sharp, blunt].into_iter(), bounds);
+        let estimate = weighted_mean([sharp, blunt].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::from_nanos(200));
         assert_eq!(estimate.stddev(), Duration::from_nanos(949));
     }
@@ -341,7 +341,7 @@ mod tests {
     fn estimates_that_scatter_more_than_they_say_give_a_larger_deviation() {
         let bounds = interval(-1_000_000, 1_000_000);
         let at = |nanos| Estimate::new(Offset::from_nanos(nanos), Duration::from_nanos(100));
-        let estimate = weigh([at(-10_000), at(10_000)].into_iter(), bounds);
+        let estimate = weighted_mean([at(-10_000), at(10_000)].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::ZERO);
         assert_eq!(estimate.stddev(), Duration::from_nanos(10_000));
     }
@@ -350,7 +350,7 @@ mod tests {
     fn the_bounds_limit_the_deviation_as_they_do_with_one_server() {
         let (bounds, blunt) = (interval(0, 1_000), Duration::from_nanos(50_000));
         let far = |offset| Estimate::new(Offset::from_nanos(offset), blunt);
-        let estimate = weigh([far(-9_000_000), far(500)].into_iter(), bounds);
+        let estimate = weighted_mean([far(-9_000_000), far(500)].into_iter(), bounds);
         assert_eq!(estimate.offset(), Offset::ZERO);
         assert!(estimate.stddev() <= Duration::from_nanos(700), "{estimate:?}");
     }
@@ -365,14 +365,14 @@ mod tests {
 
     #[test]
     fn one_of_three_left_alone_is_no_majority_unless_the_caller_says_so() {
-        let alone = [interval(1, 5)];
-        let error = select(&alone, Quorum::majority_of(3)).expect_err("two did not answer");
+        let single = [interval(1, 5)];
+        let error = select(&single, Quorum::majority_of(3)).expect_err("two did not answer");
         assert_eq!(
             error.to_string(),
             "no majority: 1 of 3 configured servers answered and 1 agrees; min_servers is 2"
         );
         let enough = Quorum::majority_of(3).with_min_servers(1);
-        assert_eq!(select(&alone, enough).expect("allowed").bounds(), interval(1, 5));
+        assert_eq!(select(&single, enough).expect("allowed").bounds(), interval(1, 5));
         // Nevertheless half of those that answered is not a majority.
         let error = select(&[interval(1, 5), interval(7, 9)], enough).expect_err("they disagree");
         assert_eq!(

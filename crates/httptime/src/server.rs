@@ -35,9 +35,9 @@ mod products;
 
 pub use self::marks::HeadMarks;
 
+use self::marks::FieldOrder;
 pub(crate) use self::marks::HeadMarksReader;
-use self::marks::Order;
-use self::products::{Maker, Product};
+use self::products::{DateProof, Product};
 
 /// The limit of the lag of unknown software, and of software that did not make the `Date`: the
 /// largest lag of all measured servers, including busy ones and first responses of a connection.
@@ -77,7 +77,7 @@ impl LagSource {
     pub fn is_provable(self) -> bool {
         matches!(self, Self::MayBeForwarded(product)
         if Product::of(product).is_some_and(|product| {
-            matches!(product.maker, Maker::ByRequest | Maker::ByTypeOrRequest)
+            matches!(product.date_proof, DateProof::ByRequest | DateProof::ByTypeOrRequest)
         }))
     }
 }
@@ -118,7 +118,7 @@ impl Lag {
     /// The lag of a `Date` from unknown software.
     #[must_use]
     pub const fn unknown() -> Self {
-        Self::without_maker(LagSource::Unknown)
+        Self::of_unknown_origin(LagSource::Unknown)
     }
 
     /// The lag of a `Date` that was made by the software in `server`, the value of a `Server`
@@ -133,7 +133,7 @@ impl Lag {
     /// ```
     #[must_use]
     pub fn from_server_header(server: &str) -> Self {
-        Product::of(server).map_or(Self::unknown(), |product| Self::of_product(product, false))
+        Product::of(server).map_or(Self::unknown(), |product| Self::from_product(product, false))
     }
 
     /// Adds caches on the path.
@@ -182,25 +182,25 @@ impl Lag {
     }
 
     /// The lag of a response.
-    pub(crate) fn of_response(response: &Response<'_>) -> Self {
+    pub(crate) fn from_response(response: &Response<'_>) -> Self {
         let Response { server, marks, .. } = *response;
         let lag = match (marks.has_several_servers(), server.and_then(Product::of)) {
-            (true, _) => Self::without_maker(LagSource::SeveralServerFields),
+            (true, _) => Self::of_unknown_origin(LagSource::SeveralServerFields),
             (false, None) => Self::unknown(),
-            (false, Some(product)) => match maker(product, response) {
-                Ok(()) => Self::of_product(product, response.is_kept && marks.vias() == 0),
-                Err(source) => Self::without_maker(source),
+            (false, Some(product)) => match check_date_origin(product, response) {
+                Ok(()) => Self::from_product(product, response.is_reused && marks.via_count() == 0),
+                Err(source) => Self::of_unknown_origin(source),
             },
         };
         lag.with_caches(response.caches())
     }
 
-    const fn of_product(product: &'static Product, is_kept: bool) -> Self {
-        let allowance = if is_kept { product.kept } else { product.first };
+    const fn from_product(product: &'static Product, is_reused: bool) -> Self {
+        let allowance = if is_reused { product.reused } else { product.first };
         Self { allowance, source: LagSource::Product(product.name), caches: 0 }
     }
 
-    const fn without_maker(source: LagSource) -> Self {
+    const fn of_unknown_origin(source: LagSource) -> Self {
         Self { allowance: UNKNOWN_LAG, source, caches: 0 }
     }
 }
@@ -224,7 +224,7 @@ pub(crate) struct Response<'a> {
     pub(crate) marks: HeadMarks,
     pub(crate) age: Option<Duration>,
     /// Not the first response of its connection.
-    pub(crate) is_kept: bool,
+    pub(crate) is_reused: bool,
     /// Whether a front server answers such a request by itself.
     pub(crate) is_by_front: bool,
     /// Whether the path of the request has no file name extension.
@@ -237,14 +237,14 @@ impl Response<'_> {
         server: None,
         marks: HeadMarks::from_bits(0),
         age: None,
-        is_kept: false,
+        is_reused: false,
         is_by_front: false,
         is_without_extension: false,
     };
 
     /// Whether the response comes from a cache and its age is unknown.
     pub(crate) fn is_stored(&self) -> bool {
-        self.age.is_none() && self.marks.hits() > 0 && !self.is_stamped_by_front()
+        self.age.is_none() && self.marks.cache_hits() > 0 && !self.is_stamped_by_front()
     }
 
     /// Whether the order of the fields proves that the front server wrote the `Date` when it sent
@@ -253,7 +253,7 @@ impl Response<'_> {
         let product = self.server.and_then(Product::of);
         !self.marks.has_several_servers()
             && product.is_some_and(|product| {
-                matches!(product.maker, Maker::ByOrder(order) if self.marks.order() >= order)
+                matches!(product.date_proof, DateProof::ByOrder(order) if self.marks.order() >= order)
             })
     }
 
@@ -261,30 +261,34 @@ impl Response<'_> {
     fn caches(&self) -> u8 {
         let is_cached = self.age.is_some() || self.is_stored();
         // Each proxy in the response may also be a cache.
-        if is_cached { self.marks.hits().max(self.marks.vias()).max(1) } else { 0 }
+        if is_cached { self.marks.cache_hits().max(self.marks.via_count()).max(1) } else { 0 }
     }
 }
 
 /// Whether `product` made the `Date`.
-fn maker(product: &'static Product, response: &Response<'_>) -> Result<(), LagSource> {
+fn check_date_origin(product: &'static Product, response: &Response<'_>) -> Result<(), LagSource> {
     let order = response.marks.order();
-    let is_direct = response.marks.vias() == 0;
-    match product.maker {
-        Maker::Itself => Ok(()),
-        Maker::ByOrder(own) if order >= own => Ok(()),
-        Maker::ByOrder(_) if order == Order::Unknown => {
+    let is_direct = response.marks.via_count() == 0;
+    match product.date_proof {
+        DateProof::NeverForwards => Ok(()),
+        DateProof::ByOrder(own) if order >= own => Ok(()),
+        DateProof::ByOrder(_) if order == FieldOrder::Unknown => {
             Err(LagSource::MayBeForwarded(product.name))
         }
-        Maker::ByOrder(_) => Err(LagSource::Forwarded(product.name)),
+        DateProof::ByOrder(_) => Err(LagSource::Forwarded(product.name)),
         // A proxy on the path may have answered, or the server itself may have passed the request
         // on and reported that.
-        Maker::ByRequest | Maker::ByTypeOrRequest if response.is_by_front && is_direct => Ok(()),
-        Maker::ByTypeOrRequest
-            if response.marks.is_typed_late() && response.is_without_extension && is_direct =>
+        DateProof::ByRequest | DateProof::ByTypeOrRequest if response.is_by_front && is_direct => {
+            Ok(())
+        }
+        DateProof::ByTypeOrRequest
+            if response.marks.has_late_content_type()
+                && response.is_without_extension
+                && is_direct =>
         {
             Ok(())
         }
-        Maker::ByRequest | Maker::ByTypeOrRequest | Maker::Unproven => {
+        DateProof::ByRequest | DateProof::ByTypeOrRequest | DateProof::Unproven => {
             Err(LagSource::MayBeForwarded(product.name))
         }
     }

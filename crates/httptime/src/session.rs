@@ -55,7 +55,7 @@ pub use self::target::Target;
 pub use self::times::{Arrival, KernelTimestamps};
 
 use self::backoff::Backoff;
-use self::connection::{Connection, Opening, Outcome, Received};
+use self::connection::{Connection, Opening, Outcome, ReceiveOutcome};
 use self::event::Events;
 use self::times::Times;
 use crate::checks::CheckConnection;
@@ -190,20 +190,20 @@ pub struct Session {
     due: Option<LocalInstant>,
     backoff: Backoff,
     /// The largest number of requests that were in flight at once.
-    most_busy: usize,
+    max_in_flight: usize,
     /// The time that the last opening of a connection took.
     opening_time: Option<Duration>,
     /// Whether the server keeps connections open, according to its latest response.
-    is_keeping: bool,
+    keeps_connections: bool,
     /// The number of connections that the server closed after a response without announcing it.
-    stale: u32,
-    spare: Spare,
+    silent_closes: u32,
+    check_connections: CheckConnections,
     events: Events,
 }
 
 /// The connections for checks.
 #[derive(Debug, Clone, Copy, Default)]
-struct Spare {
+struct CheckConnections {
     /// Whether one was opened, or failed to open, for the due request.
     was_tried: bool,
     /// Whether a check on one was not answered: the server may serve one connection at a time.
@@ -240,7 +240,7 @@ impl Session {
             server: 0,
             config: config.clone(),
             measure: Measure::new(config, begin),
-            method: target.method().first(),
+            method: target.method().initial(),
             state: State::Resolving { asked: false, deadline: None },
             addresses: Vec::new(),
             target,
@@ -249,11 +249,11 @@ impl Session {
             connections,
             due: None,
             backoff: Backoff::default(),
-            most_busy: 0,
+            max_in_flight: 0,
             opening_time: None,
-            is_keeping: true,
-            stale: 0,
-            spare: Spare::default(),
+            keeps_connections: true,
+            silent_closes: 0,
+            check_connections: CheckConnections::default(),
             events: Events::new(),
         }
     }
@@ -302,10 +302,10 @@ impl Session {
 
     /// Decides what to do next.
     pub fn poll(&mut self, now: LocalInstant) -> Action {
-        self.pass_deadlines(now);
+        self.check_timeouts(now);
         // The number is bounded: every iteration ends the session, sends, or opens one of a few
         // connections.
-        for _ in 0..MAX_TURNS {
+        for _ in 0..MAX_STEPS {
             if let Some(action) = self.step(now) {
                 return action;
             }
@@ -315,13 +315,13 @@ impl Session {
 
     /// Makes one decision; `None` if another one must follow before the driver has something to do.
     fn step(&mut self, now: LocalInstant) -> Option<Action> {
-        if let Some(slot) = self.connections.iter_mut().position(Connection::take_close) {
+        if let Some(slot) = self.connections.iter_mut().position(Connection::take_close_request) {
             return Some(Action::Close { conn: self.id(slot) });
         }
         let deadline = match &mut self.state {
             State::Ended(_) => return Some(Action::Done),
-            State::Resolving { asked: false, .. } if self.target.literal().is_some() => {
-                let address = self.target.literal().into_iter().collect();
+            State::Resolving { asked: false, .. } if self.target.literal_address().is_some() => {
+                let address = self.target.literal_address().into_iter().collect();
                 self.resolved(Ok(address), now);
                 return None;
             }
@@ -350,7 +350,7 @@ impl Session {
         }
         let due = match self.due {
             Some(due) => due,
-            None => match self.measure.next(self.earliest(now)) {
+            None => match self.measure.next(self.earliest_send(now)) {
                 Next::SendAt(at) => *self.due.insert(at),
                 Next::AwaitReply => return Some(self.wait(None, deadline)),
                 Next::Done => {
@@ -359,28 +359,28 @@ impl Session {
                 }
             },
         };
-        if self.is_in_vain(due, deadline) {
+        if self.is_after_deadline(due, deadline) {
             if self.progress().in_flight() > 0 {
                 return Some(self.wait(None, deadline));
             }
             self.end(Ok(()));
             return None;
         }
-        let ready = self.ready();
+        let ready = self.ready_slot();
         if let Some(slot) = ready.filter(|_| now >= due) {
             self.request(slot, due, now);
             return None;
         }
         let mut planned = ready.map(|_| (due, true));
-        if self.wants_spare() {
+        if self.should_open_for_check() {
             let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
             if now >= open_at {
-                self.open_spare(now);
+                self.open_for_check(now);
                 return None;
             }
             planned = planned.filter(|_| due < open_at).or(Some((open_at, false)));
         }
-        if self.is_enough_open() {
+        if self.has_enough_open() {
             return Some(self.wait(planned, deadline));
         }
         let open_at = self.backoff.earliest(due.saturating_sub(self.lead()));
@@ -394,7 +394,7 @@ impl Session {
     }
 
     /// Whether the response to a request that is due at this time would arrive after the end.
-    fn is_in_vain(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
+    fn is_after_deadline(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
         let usual = self.progress().round_trip_median();
         usual.is_some_and(|usual| due.saturating_add(usual) >= deadline)
     }
@@ -402,14 +402,14 @@ impl Session {
     /// Writes the due request to a ready connection, unless the request would be too late.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
-        self.spare.was_tried = false;
+        self.check_connections.was_tried = false;
         if self.measure.is_missed(due, now) {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
         }
         if let Err(error) = self.connections[slot].request(&self.target, self.method, now) {
             self.connections[slot].close();
-            self.lose(false, error, now);
+            self.handle_loss(false, error, now);
         }
     }
 
@@ -424,10 +424,10 @@ impl Session {
 
     /// The connection for the due request, if one is ready. For a check: the one that was opened
     /// for it.
-    fn ready(&self) -> Option<usize> {
+    fn ready_slot(&self) -> Option<usize> {
         let is_suited = |it: &Connection| match self.measure.check_connection() {
-            Some(CheckConnection::Fresh) => it.is_spare() && it.is_fresh(),
-            Some(CheckConnection::Spare) => it.is_spare() && it.is_ready(),
+            Some(CheckConnection::Fresh) => it.is_for_checks() && it.is_fresh(),
+            Some(CheckConnection::Spare) => it.is_for_checks() && it.is_ready(),
             _ => false,
         };
         let suited = self.connections.iter().position(is_suited);
@@ -435,44 +435,45 @@ impl Session {
             let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());
             // A server that closes each connection and serves one at a time waits for a request on
             // the one that it accepted first.
-            let since = |it: &Connection| (!self.is_keeping).then(|| it.ready_at());
+            let since = |it: &Connection| (!self.keeps_connections).then(|| it.ready_at());
             ready.min_by_key(|(slot, it)| (since(it), *slot)).map(|(slot, _)| slot)
         })
     }
 
     /// Whether a connection must still be opened for a check. If the server closes each connection
     /// after a response, all of them are new.
-    fn wants_spare(&self) -> bool {
-        self.is_keeping
-            && !self.spare.is_given_up
-            && !self.spare.was_tried
+    fn should_open_for_check(&self) -> bool {
+        self.keeps_connections
+            && !self.check_connections.is_given_up
+            && !self.check_connections.was_tried
             && self.measure.check_connection() == Some(CheckConnection::Fresh)
     }
 
     /// Makes the driver open a connection for a check, to the next address of the name. Closes a
     /// connection that was opened for another check.
-    fn open_spare(&mut self, now: LocalInstant) {
-        self.spare.was_tried = true;
-        let used = self.connections.iter().position(|it| it.is_spare() && it.is_ready());
-        let slot = used.or_else(|| self.free_slot()).or_else(|| self.second_idle());
+    fn open_for_check(&mut self, now: LocalInstant) {
+        self.check_connections.was_tried = true;
+        let used = self.connections.iter().position(|it| it.is_for_checks() && it.is_ready());
+        let slot = used.or_else(|| self.free_slot()).or_else(|| self.spare_idle_slot());
         let Some(slot) = slot else { return };
-        self.spare.opened += 1;
+        self.check_connections.opened += 1;
         let deadline = now.saturating_add(self.config.limits().timeout());
-        let index = self.address + self.spare.opened;
+        let index = self.address + self.check_connections.opened;
         let tried = self.addresses.len();
         let opening = Opening { begun: now, deadline, attempt: now, index, tried };
-        self.connections[slot].begin_spare(opening);
+        self.connections[slot].begin_for_check(opening);
     }
 
     /// An idle connection that can be closed because another one is ready.
-    fn second_idle(&self) -> Option<usize> {
+    fn spare_idle_slot(&self) -> Option<usize> {
         let idle = |(slot, it): (usize, &Connection)| it.is_ready().then_some(slot);
         self.connections.iter().enumerate().filter_map(idle).nth(1)
     }
 
-    fn is_enough_open(&self) -> bool {
-        let is_usable = |it: &&Connection| !it.is_spare() && (it.is_ready() || it.is_opening());
-        self.connections.iter().filter(is_usable).count() >= self.wanted()
+    fn has_enough_open(&self) -> bool {
+        let is_usable =
+            |it: &&Connection| !it.is_for_checks() && (it.is_ready() || it.is_opening());
+        self.connections.iter().filter(is_usable).count() >= self.wanted_connections()
     }
 
     /// A closed connection.
@@ -488,23 +489,23 @@ impl Session {
     /// The number of connections that should be open when a request is due. One if the server keeps
     /// connections open. If it closes each after a response: as many as requests were in flight at
     /// once, plus one. Otherwise requests at short intervals would wait for connections to open.
-    fn wanted(&self) -> usize {
-        if self.is_keeping { 1 } else { (self.most_busy + 1).min(MAX_CONNECTIONS) }
+    fn wanted_connections(&self) -> usize {
+        if self.keeps_connections { 1 } else { (self.max_in_flight + 1).min(MAX_CONNECTIONS) }
     }
 
     /// How long before a request is due its connection starts to open.
     fn lead(&self) -> Duration {
-        self.opening_time.map_or(FIRST_LEAD, |took| took * 3 + SPARE_LEAD)
+        self.opening_time.map_or(FIRST_LEAD, |took| took * 3 + LEAD_MARGIN)
     }
 
     /// The earliest time at which a request can leave: now, or when a connection will be open.
-    fn earliest(&self, now: LocalInstant) -> LocalInstant {
+    fn earliest_send(&self, now: LocalInstant) -> LocalInstant {
         let held = self.backoff.earliest(now);
         if self.connections.iter().any(Connection::is_ready) {
             return held;
         }
         let took = self.opening_time.map_or(Duration::ZERO, |took| took * 3 / 2);
-        let usable = self.connections.iter().filter(|it| !it.is_spare());
+        let usable = self.connections.iter().filter(|it| !it.is_for_checks());
         let opening = usable.filter_map(Connection::opening_since).min();
         let can_open = self.connections.len() < MAX_CONNECTIONS
             || self.connections.iter().any(Connection::is_closed);
@@ -527,7 +528,7 @@ impl Session {
     /// not delay the end.
     fn timeout(&self, connection: &Connection) -> Duration {
         let timeout = self.config.limits().timeout();
-        if !connection.is_spare() {
+        if !connection.is_for_checks() {
             return timeout;
         }
         let usual = self.progress().round_trip_median().unwrap_or_default();
@@ -535,7 +536,7 @@ impl Session {
     }
 
     /// Ends everything whose deadline has passed.
-    fn pass_deadlines(&mut self, now: LocalInstant) {
+    fn check_timeouts(&mut self, now: LocalInstant) {
         match self.state {
             State::Resolving { deadline: Some(deadline), .. } if now >= deadline => {
                 let after = self.config.limits().timeout();
@@ -551,7 +552,7 @@ impl Session {
             let connection = &self.connections[slot];
             if connection.deadline(self.timeout(connection)).is_some_and(is_late) {
                 let outcome = self.connections[slot].expired(now);
-                self.conclude(slot, outcome, now);
+                self.handle_outcome(slot, outcome, now);
             }
         }
     }
@@ -562,9 +563,9 @@ impl Session {
         let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
         // If nothing is in flight, there is no error to report: it was too early for the next
         // request. And a server that answered before did not fail because the time is over.
-        let had_success = self.had_success();
-        if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !had_success) {
-            self.lose(is_busy, Error::Timeout { phase, after }, now);
+        let has_success = self.has_success();
+        if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !has_success) {
+            self.handle_loss(is_busy, Error::Timeout { phase, after }, now);
         }
         self.measure.expire();
         self.end(Ok(()));
@@ -586,9 +587,9 @@ impl Session {
         let fail = |source: io::Error| Error::Resolve { host: host.into(), source: source.into() };
         let family = self.config.family();
         let addresses = addresses.map_err(fail).and_then(|mut addresses| {
-            addresses.retain(|address| admits(family, *address));
+            addresses.retain(|address| is_in_family(family, *address));
             if addresses.is_empty() {
-                return Err(fail(io::Error::new(io::ErrorKind::NotFound, lacking(family))));
+                return Err(fail(io::Error::new(io::ErrorKind::NotFound, no_address_text(family))));
             }
             Ok(addresses)
         });
@@ -606,7 +607,7 @@ impl Session {
     pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
         let Some(slot) = self.slot(conn) else { return };
         let outcome = self.connections[slot].opened(&self.target, &*self.new_layer.0, now);
-        self.conclude(slot, outcome, now);
+        self.handle_outcome(slot, outcome, now);
     }
 
     /// The bytes to write to this connection.
@@ -622,11 +623,11 @@ impl Session {
         let (is_request, outcome) = self.connections[slot].sent(count, at);
         if is_request {
             let busy = self.connections.iter().filter(|it| it.is_busy()).count();
-            self.most_busy = self.most_busy.max(busy);
+            self.max_in_flight = self.max_in_flight.max(busy);
             self.measure.sent(at);
             self.events.push(Event::Sent { at });
         }
-        self.conclude(slot, outcome, at);
+        self.handle_outcome(slot, outcome, at);
     }
 
     /// Whether the driver must report when this connection is [`writable`](Self::writable).
@@ -646,14 +647,14 @@ impl Session {
     /// bytes.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
-        let had_success = self.had_success();
-        match self.connections[slot].received(bytes, had_success, arrival) {
-            Received::Answered { method, times, head, is_first, is_kept } => {
+        let has_success = self.has_success();
+        match self.connections[slot].received(bytes, has_success, arrival) {
+            ReceiveOutcome::Answered { method, times, head, is_first, is_kept } => {
                 self.due = None;
                 self.backoff.succeeded();
-                self.is_keeping = is_kept && self.stale < MAX_STALE;
+                self.keeps_connections = is_kept && self.silent_closes < MAX_SILENT_CLOSES;
                 let is_refused = self.config.timestamping() == Timestamping::Kernel
-                    && !times.are_both_by_kernel();
+                    && !times.is_timed_by_kernel();
                 if is_refused {
                     self.discard(arrival.at);
                 } else {
@@ -662,63 +663,63 @@ impl Session {
                     match absorbed {
                         Ok(observation) => self.events.push(Event::Answered { observation }),
                         Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
-                            self.fall_back(error);
+                            self.fall_back_to_get(error);
                         }
                         Err(error) => self.end(Err(error)),
                     }
                 }
-                if is_kept && !self.is_keeping {
+                if is_kept && !self.keeps_connections {
                     self.connections[slot].close();
                 }
-                self.note_turnaround();
+                self.report_reopening();
             }
-            Received::Other(outcome) => self.conclude(slot, outcome, arrival.at),
+            ReceiveOutcome::Other(outcome) => self.handle_outcome(slot, outcome, arrival.at),
         }
     }
 
     /// Reports that the other end closed the connection. The driver has closed the socket.
     pub fn closed(&mut self, conn: ConnectionId, now: LocalInstant) {
-        self.gone(conn, None, now);
+        self.connection_gone(conn, None, now);
     }
 
     /// Reports that the connection could not be opened, or that it broke. The driver has closed the
     /// socket.
     pub fn failed(&mut self, conn: ConnectionId, error: io::Error, now: LocalInstant) {
-        self.gone(conn, Some(error), now);
+        self.connection_gone(conn, Some(error), now);
     }
 
-    fn gone(&mut self, conn: ConnectionId, error: Option<io::Error>, now: LocalInstant) {
-        let had_success = self.had_success();
+    fn connection_gone(&mut self, conn: ConnectionId, error: Option<io::Error>, now: LocalInstant) {
+        let has_success = self.has_success();
         let Some(slot) = self.slot(conn) else { return };
-        let outcome = self.connections[slot].closed(error, had_success, now);
-        self.conclude(slot, outcome, now);
+        let outcome = self.connections[slot].closed(error, has_success, now);
+        self.handle_outcome(slot, outcome, now);
     }
 
-    fn conclude(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
-        let is_spare = self.connections[slot].is_spare();
+    fn handle_outcome(&mut self, slot: usize, outcome: Outcome, now: LocalInstant) {
+        let is_for_checks = self.connections[slot].is_for_checks();
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Opened { took, .. } if is_spare => {
+            Outcome::Opened { took, .. } if is_for_checks => {
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
             // The check uses another connection.
             Outcome::NoConnection { .. } | Outcome::Unusable(_) | Outcome::Dropped { .. }
-                if is_spare =>
+                if is_for_checks =>
             {
                 self.events.push(Event::Dropped);
             }
-            Outcome::Stale | Outcome::Lost(_) if is_spare => {
-                self.spare.is_given_up |= matches!(outcome, Outcome::Lost(_));
+            Outcome::Stale | Outcome::Lost(_) if is_for_checks => {
+                self.check_connections.is_given_up |= matches!(outcome, Outcome::Lost(_));
                 self.due = None;
-                self.measure.lost_check();
+                self.measure.check_lost();
                 self.events.push(Event::Dropped);
             }
             Outcome::Opened { index, took } => {
                 self.backoff.opened();
                 self.address = index;
                 self.opening_time = Some(took);
-                self.note_turnaround();
+                self.report_reopening();
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
@@ -730,38 +731,38 @@ impl Session {
                     let (index, tried) = (opening.index + 1, opening.tried + 1);
                     connection.begin(Opening { index, tried, ..opening });
                 } else if let Some(error) = connection.take_failure() {
-                    self.lose(false, error, now);
+                    self.handle_loss(false, error, now);
                 }
             }
-            Outcome::Unusable(error) => self.lose(false, error, now),
+            Outcome::Unusable(error) => self.handle_loss(false, error, now),
             Outcome::Dropped { was_used } => {
                 self.due = None;
-                self.note_closed(u32::from(was_used));
+                self.count_silent_closes(u32::from(was_used));
                 self.events.push(Event::Dropped);
             }
             Outcome::Stale => {
                 self.due = None;
-                self.note_closed(1);
+                self.count_silent_closes(1);
                 self.measure.unanswered();
                 self.events.push(Event::Dropped);
             }
             Outcome::Unanswered { method, error } if self.is_fallback_due(method) => {
-                self.fall_back(error);
+                self.fall_back_to_get(error);
             }
             Outcome::Unanswered { error, .. } | Outcome::Lost(error) => {
-                self.lose(true, error, now);
+                self.handle_loss(true, error, now);
             }
         }
     }
 
     /// Whether a failed request of this method means that another method should be tried.
     fn is_fallback_due(&self, method: Method) -> bool {
-        self.target.method() == Method::Auto && method == Method::Head && !self.had_success()
+        self.target.method() == Method::Auto && method == Method::Head && !self.has_success()
     }
 
     /// Uses `GET` from now on. Requests with `HEAD` that were also in flight have no further
     /// effect.
-    fn fall_back(&mut self, error: Error) {
+    fn fall_back_to_get(&mut self, error: Error) {
         self.due = None;
         if self.method == Method::Get {
             self.measure.unanswered();
@@ -775,24 +776,24 @@ impl Session {
     }
 
     /// The server closed this number of connections that it had used, without announcing it.
-    fn note_closed(&mut self, connections: u32) {
-        self.stale += connections;
-        self.is_keeping &= self.stale < MAX_STALE;
-        self.note_turnaround();
+    fn count_silent_closes(&mut self, connections: u32) {
+        self.silent_closes += connections;
+        self.keeps_connections &= self.silent_closes < MAX_SILENT_CLOSES;
+        self.report_reopening();
     }
 
     /// Tells the schedule how often requests can leave.
-    fn note_turnaround(&mut self) {
+    fn report_reopening(&mut self) {
         match self.opening_time {
-            Some(took) if !self.is_keeping => {
-                self.measure.progress_mut().set_reopening(took, SOCKETS)
+            Some(took) if !self.keeps_connections => {
+                self.measure.progress_mut().set_reopening(took, SOCKETS);
             }
             _ => self.measure.progress_mut().clear_reopening(),
         }
     }
 
     /// A request was lost, or a connection could not be opened.
-    fn lose(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
+    fn handle_loss(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
         self.due = None;
         let retry_at = self.backoff.failed(now);
         self.events.push(Event::Lost { error: error.clone(), retry_at });
@@ -829,7 +830,7 @@ impl Session {
         if self.is_done() {
             return;
         }
-        let error = result.clone().err().or_else(|| self.measure.lacking());
+        let error = result.clone().err().or_else(|| self.measure.missing_result());
         self.events.push(Event::Ended { error });
         self.state = State::Ended(result);
         self.connections.iter_mut().for_each(Connection::close);
@@ -852,7 +853,7 @@ impl Session {
     }
 
     /// Whether any response has been used.
-    const fn had_success(&self) -> bool {
+    const fn has_success(&self) -> bool {
         self.progress().observations() > 0
     }
 
@@ -876,7 +877,7 @@ fn absorb(
     head: &ResponseHead<'_>,
     is_first: bool,
 ) -> Result<Observation, Error> {
-    if let Some(refusal) = target.refusal(method, head.status()) {
+    if let Some(refusal) = target.proxy_refusal(method, head.status()) {
         return Err(refusal);
     }
     let mut exchange = Exchange::from_head(times.sent, times.received, head)?
@@ -894,7 +895,7 @@ fn absorb(
     measure.absorb(&exchange)
 }
 
-const fn admits(family: Family, address: SocketAddr) -> bool {
+const fn is_in_family(family: Family, address: SocketAddr) -> bool {
     match family {
         Family::Any => true,
         Family::V4 => address.is_ipv4(),
@@ -902,7 +903,7 @@ const fn admits(family: Family, address: SocketAddr) -> bool {
     }
 }
 
-const fn lacking(family: Family) -> &'static str {
+const fn no_address_text(family: Family) -> &'static str {
     match family {
         Family::Any => "it has no address",
         Family::V4 => "it has no IPv4 address",
@@ -915,15 +916,15 @@ pub const MAX_CONNECTIONS: usize = 4;
 /// The same, as a divisor.
 const SOCKETS: u32 = 4;
 /// The limit of decisions between two waits.
-const MAX_TURNS: u32 = 64;
+const MAX_STEPS: u32 = 64;
 /// The minimum timeout for the response to a check on a separate connection.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long before a request is due its connection starts to open, if the opening time is unknown.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
 /// Added to three times the previous opening time.
-const SPARE_LEAD: Duration = Duration::from_millis(20);
+const LEAD_MARGIN: Duration = Duration::from_millis(20);
 /// After the server has closed this number of connections without announcing it, each is used once.
-const MAX_STALE: u32 = 2;
+const MAX_SILENT_CLOSES: u32 = 2;
 /// A wait that ends this long before a request leaves must be precise: an ordinary timer would be
 /// late for the request.
 pub(crate) const PRECISE_WITHIN: Duration = Duration::from_millis(2);

@@ -76,10 +76,10 @@ impl Sessions {
     /// As [`new`](Self::new).
     pub fn from_sessions(sessions: Vec<Session>, config: &Config) -> Result<Self, Error> {
         let quorum = check(sessions.iter().map(Session::target), config)?;
-        Ok(Self::numbered(sessions, quorum, config.drift_ppm()))
+        Ok(Self::with_numbers(sessions, quorum, config.drift_ppm()))
     }
 
-    fn numbered(sessions: Vec<Session>, quorum: Quorum, drift_ppm: u32) -> Self {
+    fn with_numbers(sessions: Vec<Session>, quorum: Quorum, drift_ppm: u32) -> Self {
         let sessions = sessions.into_iter().enumerate();
         let sessions = sessions.map(|(server, session)| session.numbered(server)).collect();
         Self { sessions, quorum, drift_ppm }
@@ -150,7 +150,7 @@ impl Sessions {
 
     /// See [`Session::opened`].
     pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
-        self.with(conn, |session| session.opened(conn, now));
+        self.with_session(conn, |session| session.opened(conn, now));
     }
 
     /// See [`Session::output`].
@@ -161,7 +161,7 @@ impl Sessions {
 
     /// See [`Session::sent`].
     pub fn sent(&mut self, conn: ConnectionId, count: usize, at: LocalInstant) {
-        self.with(conn, |session| session.sent(conn, count, at));
+        self.with_session(conn, |session| session.sent(conn, count, at));
     }
 
     /// See [`Session::is_waiting_to_write`].
@@ -172,22 +172,22 @@ impl Sessions {
 
     /// See [`Session::writable`].
     pub fn writable(&mut self, conn: ConnectionId) {
-        self.with(conn, |session| session.writable(conn));
+        self.with_session(conn, |session| session.writable(conn));
     }
 
     /// See [`Session::received`].
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
-        self.with(conn, |session| session.received(conn, bytes, arrival));
+        self.with_session(conn, |session| session.received(conn, bytes, arrival));
     }
 
     /// See [`Session::closed`].
     pub fn closed(&mut self, conn: ConnectionId, now: LocalInstant) {
-        self.with(conn, |session| session.closed(conn, now));
+        self.with_session(conn, |session| session.closed(conn, now));
     }
 
     /// See [`Session::failed`].
     pub fn failed(&mut self, conn: ConnectionId, error: io::Error, now: LocalInstant) {
-        self.with(conn, |session| session.failed(conn, error, now));
+        self.with_session(conn, |session| session.failed(conn, error, now));
     }
 
     /// Ends every session that is not done. The results are computed from the evidence so far.
@@ -209,10 +209,10 @@ impl Sessions {
             let url = session.target().url().clone();
             (url, session.finish(end))
         });
-        Survey::conclude(ended.collect(), self.quorum, self.drift_ppm)
+        Survey::combine_reports(ended.collect(), self.quorum, self.drift_ppm)
     }
 
-    fn with(&mut self, conn: ConnectionId, report: impl FnOnce(&mut Session)) {
+    fn with_session(&mut self, conn: ConnectionId, report: impl FnOnce(&mut Session)) {
         if let Some(session) = self.sessions.get_mut(conn.server()) {
             report(session);
         }
@@ -260,7 +260,7 @@ pub struct ServerReport {
 }
 
 impl Survey {
-    fn conclude(
+    fn combine_reports(
         ended: Vec<(Url, Result<Measurement, Error>)>,
         quorum: Quorum,
         drift_ppm: u32,

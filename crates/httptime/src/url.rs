@@ -34,7 +34,7 @@ impl Url {
     /// # Errors
     /// [`Error::InvalidUrl`] with the reason. Its message is [`redacted`](Self::redacted).
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::split(text)
+        Self::split_parts(text)
             .map_err(|reason| Error::InvalidUrl { url: Self::redacted(text).into_owned(), reason })
     }
 
@@ -52,7 +52,7 @@ impl Url {
         }
     }
 
-    fn split(text: &str) -> Result<Self, &'static str> {
+    fn split_parts(text: &str) -> Result<Self, &'static str> {
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(
                 "it contains spaces or control characters; percent-encode them (a space is %20)",
@@ -72,7 +72,7 @@ impl Url {
             None => return Err("it does not begin with http://"),
         };
         if rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@')) {
-            return Err(DELIMITER);
+            return Err(LATE_AT_SIGN);
         }
         let rest = rest.split('#').next().unwrap_or("");
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -120,17 +120,17 @@ impl Url {
     /// 80.
     #[must_use]
     pub fn authority(&self) -> String {
-        let name = self.bracketed();
+        let name = self.host_in_brackets();
         if self.port == DEFAULT_PORT { name } else { format!("{name}:{}", self.port) }
     }
 
     /// Host and port in the format of `CONNECT`: always with a port.
     #[must_use]
     pub fn authority_with_port(&self) -> String {
-        format!("{}:{}", self.bracketed(), self.port)
+        format!("{}:{}", self.host_in_brackets(), self.port)
     }
 
-    fn bracketed(&self) -> String {
+    fn host_in_brackets(&self) -> String {
         let name = self.host.split('%').next().unwrap_or("");
         if self.literal { format!("[{name}]") } else { name.to_owned() }
     }
@@ -218,7 +218,7 @@ const fn is_name_byte(byte: u8) -> bool {
 }
 
 fn percent_decode(text: &str) -> Result<String, &'static str> {
-    const BAD: &str =
+    const BAD_ESCAPE: &str =
         "a percent sign in its credentials is not followed by two hex digits; % itself is %25";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -231,7 +231,7 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
             let digit = char::from(rest.next()?).to_digit(16)?;
             u8::try_from(digit).ok()
         };
-        let (high, low) = (digit().ok_or(BAD)?, digit().ok_or(BAD)?);
+        let (high, low) = (digit().ok_or(BAD_ESCAPE)?, digit().ok_or(BAD_ESCAPE)?);
         bytes.push(high << 4 | low);
     }
     String::from_utf8(bytes).map_err(|_| "its credentials are not UTF-8")
@@ -239,7 +239,7 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
 
 const DEFAULT_PORT: u16 = 80;
 /// Nothing shows whether the text before the `@` is the rest of a password or of a path.
-const DELIMITER: &str = "an @ follows a /, ? or #; percent-encode these in a user name or password \
+const LATE_AT_SIGN: &str = "an @ follows a /, ? or #; percent-encode these in a user name or password \
      (/ is %2F, ? is %3F, # is %23), and @ in a path is %40";
 
 #[cfg(test)]

@@ -231,9 +231,9 @@ fn an_address_nobody_answers_at_is_an_error_within_the_deadline() {
 
 /// A second late.
 #[derive(Debug)]
-struct Late;
+struct LateSchedule;
 
-impl Schedule for Late {
+impl Schedule for LateSchedule {
     fn name(&self) -> &'static str {
         "late"
     }
@@ -252,7 +252,7 @@ fn time_that_is_over_before_a_request_is_due_is_no_failure_to_connect() -> Resul
     let config = Config::builder()
         .duration(TIMEOUT / 4)
         .timeout(TIMEOUT / 4)
-        .schedule_with(|| Box::new(Late))
+        .schedule_with(|| Box::new(LateSchedule))
         .build()?;
     let result = Client::builder(server.url()).config(config).build()?.measure();
     assert_eq!(result, Err(Error::NothingMeasured));
@@ -382,9 +382,9 @@ fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<()
 
 /// Several requests at once, as soon as there is a response.
 #[derive(Debug)]
-struct Volleys;
+struct BurstSchedule;
 
-impl Schedule for Volleys {
+impl Schedule for BurstSchedule {
     fn name(&self) -> &'static str {
         "volleys"
     }
@@ -401,7 +401,7 @@ impl Schedule for Volleys {
 
 /// Drops the server after this number of requests and starts it again a second later. Returns the
 /// number of requests that it gets then.
-fn goes_and_comes_back(
+fn restart_server(
     server: LoopbackServer,
     after_requests: usize,
     config: Config,
@@ -431,13 +431,13 @@ fn a_server_that_is_away_for_a_second_is_measured_on_when_it_is_back() -> Result
         Config::builder()
             .requests(20)
             .duration(DURATION)
-            .schedule_with(|| Box::new(Volleys))
+            .schedule_with(|| Box::new(BurstSchedule))
             .build()?,
     );
     for (delay, config) in [idle, busy] {
         let server = LoopbackServer::builder().skew(SKEW).delays(delay, Duration::ZERO);
         let server = server.start().expect("a port");
-        let (measurement, requests) = goes_and_comes_back(server, 5, config)?;
+        let (measurement, requests) = restart_server(server, 5, config)?;
         assert!(requests > 0, "{measurement:?}");
         assert!(!matches!(measurement.end_reason(), EndReason::Lost(_)), "{measurement:?}");
         assert!(measurement.bounds().contains(SKEW), "{measurement:?}");
@@ -494,7 +494,7 @@ fn a_proxy_is_used_in_absolute_form_and_by_connect_with_credentials() {
 fn what_a_proxy_refuses_is_an_error_of_its_own() {
     let server = server(Behaviour::Normal);
     let refused = RefusedPort::reserve().expect("a port");
-    let nowhere = format!("http://{}/", refused.address());
+    let unreachable = format!("http://{}/", refused.address());
     let start = |options| LoopbackProxy::start(options).expect("a port");
     let closed = start(ProxyOptions::default().credentials("user", "secret"));
     let untunnelled = start(ProxyOptions::default().refuse_connect(true));
@@ -505,8 +505,8 @@ fn what_a_proxy_refuses_is_an_error_of_its_own() {
         ("407 to CONNECT", (&closed, true, server.url(), "proxy_credentials")),
         ("403 to CONNECT", (&untunnelled, true, server.url(), "proxy_refused")),
         ("a stored response", (&caching, false, server.url(), "cached")),
-        ("no way to the server", (&open, false, nowhere.clone(), "proxy_refused")),
-        ("no tunnel to the server", (&open, true, nowhere.clone(), "proxy_refused")),
+        ("no way to the server", (&open, false, unreachable.clone(), "proxy_refused")),
+        ("no tunnel to the server", (&open, true, unreachable.clone(), "proxy_refused")),
     ];
     all(cases, |(proxy, tunnel, url, kind)| match measure_through(&proxy.url(), *tunnel, url) {
         Err(error) if error.kind() == *kind => Ok(()),

@@ -31,16 +31,16 @@ const FAULTS: usize = Fault::ALL.len();
 const MS: Duration = Duration::from_millis(1);
 
 /// The number of measurements at once, on any number of processors.
-const ABREAST: usize = 64;
+const CONCURRENT: usize = 64;
 
 /// The time that the scheduler may add to a measurement's own deadline, with this many threads.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// A measurement hangs if none has finished for this long.
-const HANGS: Duration = Duration::from_secs(20);
+const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Enough measurements to meet every fault.
-const ENOUGH: u64 = 300;
+const MIN_MEASUREMENTS: u64 = 300;
 
 /// The number of times that resources are counted.
 const ROUNDS: u64 = 5;
@@ -272,7 +272,7 @@ fn measure_three(origins: &[Origin], seed: u64) -> Outcome {
     });
     let name = match survey.combined() {
         Err(error) => name(error),
-        Ok(alone) if answered == 0 && origins[0].holds(alone) => {
+        Ok(single) if answered == 0 && origins[0].holds(single) => {
             "measured, of all only the one lied about"
         }
         Ok(_) if answered == 0 => "measured, of all only the one lied about, and wrong",
@@ -357,7 +357,7 @@ fn run(
     let measure = Arc::new(measure);
     let next = Arc::new(AtomicU64::new(measurements.start));
     let (sender, outcomes) = mpsc::channel();
-    let workers: Vec<_> = (0..ABREAST)
+    let workers: Vec<_> = (0..CONCURRENT)
         .map(|_| {
             let (measure, next, sender) = (Arc::clone(&measure), Arc::clone(&next), sender.clone());
             thread::spawn(move || {
@@ -376,7 +376,7 @@ fn run(
     drop(sender);
     let mut missing: Vec<u64> = measurements.clone().collect();
     while !missing.is_empty() {
-        let outcome = outcomes.recv_timeout(HANGS);
+        let outcome = outcomes.recv_timeout(HANG_TIMEOUT);
         let Ok((seed, outcome)) = outcome else { panic!("no end of the measurements {missing:?}") };
         missing.retain(|other| *other != seed);
         tally.add(seed, outcome);
@@ -410,7 +410,7 @@ impl Resources {
 
 /// Waits until the servers have closed the connections that the clients closed. Then the numbers of
 /// descriptors and threads must be the same as before. Returns the resident memory in KiB.
-fn nothing_left(before: Resources, origins: &[Origin]) -> u64 {
+fn wait_until_released(before: Resources, origins: &[Origin]) -> u64 {
     let begun = Instant::now();
     loop {
         let now = Resources::now();
@@ -418,7 +418,7 @@ fn nothing_left(before: Resources, origins: &[Origin]) -> u64 {
         if quiet && now.descriptors <= before.descriptors && now.threads <= before.threads {
             return now.memory_kib;
         }
-        assert!(begun.elapsed() < HANGS, "{now:?}; before, {before:?}");
+        assert!(begun.elapsed() < HANG_TIMEOUT, "{now:?}; before, {before:?}");
         thread::sleep(2 * MS);
     }
 }
@@ -430,7 +430,7 @@ fn number(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind() {
-    let count = number("HTTPTIME_FAULTS", ENOUGH);
+    let count = number("HTTPTIME_FAULTS", MIN_MEASUREMENTS);
     let seed = number("HTTPTIME_FAULTS_SEED", 20_261_125);
     println!("{count} measurements and a third as many more, seed {seed}");
     let origins = Arc::new(Origin::all());
@@ -447,7 +447,7 @@ fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind()
     let mut memory_kib = Vec::new();
     for number in 0..ROUNDS {
         run(round(number)..round(number + 1), &mut honest, one(false));
-        memory_kib.push(nothing_left(start, &origins));
+        memory_kib.push(wait_until_released(start, &origins));
     }
     honest.show("all faults but lies", began.elapsed());
 
@@ -461,7 +461,7 @@ fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind()
     let three = Arc::clone(&origins);
     run(seed..seed + count.div_ceil(6), &mut outvoted, move |seed| measure_three(&three, seed));
     outvoted.show("three servers, lies about one", began.elapsed());
-    memory_kib.push(nothing_left(start, &origins));
+    memory_kib.push(wait_until_released(start, &origins));
     println!("before: {start:?}; resident after each round, in KiB: {memory_kib:?}");
 
     for tally in [&mut honest, &mut lied_to, &mut outvoted] {
@@ -475,7 +475,7 @@ fn faults_end_in_true_bounds_or_a_named_error_in_time_and_leave_nothing_behind()
     );
     let (warm, grown) = (memory_kib[0], memory_kib.into_iter().max().unwrap_or(0));
     assert!(grown <= warm + MEMORY_KIB, "{grown} KiB; {warm} after the first round");
-    if count < ENOUGH {
+    if count < MIN_MEASUREMENTS {
         return;
     }
     for (fault, count) in Fault::ALL.iter().zip(honest.injected) {

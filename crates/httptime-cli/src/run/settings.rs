@@ -15,18 +15,18 @@ use humantime::parse_rfc3339;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::measuring::{Measuring, Route, Seconds, Servers};
-use crate::written::Written;
+use crate::measure_options::{MeasureOptions, Route, Seconds, Servers};
+use crate::server_arg::ServerArg;
 
 /// The contents of the file, with a default for every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    servers: Vec<Written>,
+    servers: Vec<ServerArg>,
     min_servers: Option<usize>,
     #[serde(default)]
     pub(crate) mode: Mode,
-    proxy: Option<Written>,
+    proxy: Option<ServerArg>,
     #[serde(default)]
     tunnel: bool,
     user_agent: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) textfile: Option<PathBuf>,
     state_file: Option<PathBuf>,
     #[serde(default)]
-    measure: Measuring,
+    measure: MeasureOptions,
     #[serde(default)]
     pub(crate) poll: Polling,
     #[serde(default)]
@@ -78,12 +78,12 @@ struct Limits {
     floor: Option<Day>,
     slew_ppm: Option<u32>,
     #[serde(default)]
-    evidence: By,
+    evidence: EvidenceSetting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum By {
+enum EvidenceSetting {
     #[default]
     Bounds,
     Estimate,
@@ -182,7 +182,7 @@ impl Settings {
     pub(crate) fn parse(path: &Path, text: &str) -> Result<(Self, Client), SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
-            message: explained(&error, text),
+            message: parse_error_text(&error, text),
         })?;
         let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
         let client = settings.client().map_err(|error| unusable(error.to_string()))?;
@@ -200,7 +200,7 @@ impl Settings {
 
     /// The client that measures.
     fn client(&self) -> Result<Client, Error> {
-        let servers = self.asked();
+        let servers = self.server_options();
         // The policy has its own floor and reports it.
         let (client, _) = servers.client(servers.config().floor(None).build()?)?;
         Ok(client)
@@ -208,11 +208,11 @@ impl Settings {
 
     /// Servers, route and settings in the form of the command line: an option that is added there
     /// must also be set here.
-    fn asked(&self) -> Servers {
+    fn server_options(&self) -> Servers {
         Servers {
             urls: self.servers.clone(),
             min_servers: self.min_servers,
-            measuring: self.measure,
+            measure_options: self.measure,
             route: Route {
                 proxy: self.proxy.clone(),
                 tunnel: self.tunnel,
@@ -253,8 +253,8 @@ impl Settings {
             policy = policy.slew_ppm(ppm);
         }
         policy.evidence(match limits.evidence {
-            By::Bounds => Evidence::Bounds,
-            By::Estimate => Evidence::Estimate,
+            EvidenceSetting::Bounds => Evidence::Bounds,
+            EvidenceSetting::Estimate => Evidence::Estimate,
         })
     }
 
@@ -280,7 +280,7 @@ impl Settings {
 
 /// The parser's message without a proxy's password. It is unchanged if no `@` follows in the file.
 /// Otherwise it does not contain the line itself, nor the quoted text before an `@`.
-fn explained(error: &toml::de::Error, text: &str) -> String {
+fn parse_error_text(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let line =
         text.as_bytes()[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -290,12 +290,12 @@ fn explained(error: &toml::de::Error, text: &str) -> String {
     let number = text.as_bytes()[..line].iter().filter(|byte| **byte == b'\n').count() + 1;
     format!(
         "error at line {number} (not shown, as a password may follow): {}",
-        unquoted(error.message())
+        without_quotes(error.message())
     )
 }
 
 /// A message of the parser without the quoted text before the last `@`.
-fn unquoted(message: &str) -> String {
+fn without_quotes(message: &str) -> String {
     let Some(at) = message.rfind('@') else { return message.to_owned() };
     // The text before the first quotation mark is the parser's own.
     let quoted = message[..at].find(['"', '`', '\'']).map_or(0, |mark| mark + 1);

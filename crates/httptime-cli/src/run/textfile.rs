@@ -7,7 +7,7 @@ use std::path::Path;
 use httptime::survey::Survey;
 use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
-use httptime_clock::state::replace;
+use httptime_clock::state::replace_file;
 
 /// Counters since the start, and the latest values.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +63,7 @@ impl Metrics {
 
     /// Replaces the file atomically.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        replace(path, self.to_string().as_bytes())
+        replace_file(path, self.to_string().as_bytes())
     }
 }
 

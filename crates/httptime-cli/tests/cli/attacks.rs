@@ -54,8 +54,8 @@ fn nothing_a_server_says_reaches_a_terminal_but_printable_text() {
             let output = query(&liar.url(), more);
             assert_eq!(output.status.code(), Some(1), "{raw:?}");
             let said = text(&output.stdout) + &text(&output.stderr);
-            let odd = said.chars().find(|c| *c != '\n' && !(' '..='~').contains(c));
-            assert_eq!(odd, None, "{raw:?}: {said:?}");
+            let unprintable = said.chars().find(|c| *c != '\n' && !(' '..='~').contains(c));
+            assert_eq!(unprintable, None, "{raw:?}: {said:?}");
         }
     }
     let named = LoopbackServer::builder().server_header(Some("nginx\u{9b}31m".into()));

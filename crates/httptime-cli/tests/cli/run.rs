@@ -82,7 +82,7 @@ impl Service {
     }
 
     /// Waits until the manager receives a notification that begins like this.
-    fn told(&self, beginning: &str) {
+    fn wait_for_notification(&self, beginning: &str) {
         let deadline = Instant::now() + LIMIT;
         let mut heard = Vec::new();
         while let Ok(text) = self.manager.recv_timeout(deadline.duration_since(Instant::now())) {
@@ -134,7 +134,7 @@ impl Service {
     /// Stops the program. Returns its exit status and its log.
     fn end(mut self) -> (Option<i32>, String) {
         self.signal("-TERM");
-        self.told("STOPPING=1");
+        self.wait_for_notification("STOPPING=1");
         let ended = self.process.take().expect("started").wait().expect("it ends");
         (ended.code(), self.log())
     }
@@ -156,12 +156,12 @@ impl Drop for Service {
 #[test]
 fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
     let service = Service::start("fed");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     let offset = service.sampled();
     // Four requests leave an uncertainty of an eighth of a second, or a quarter if one of them was
     // late.
     assert!((offset - SKEW).abs() < 0.25, "{offset}");
-    service.told("STATUS=offset +38.");
+    service.wait_for_notification("STATUS=offset +38.");
     // The metrics are written after the status.
     service.sampled();
     let metrics = fs::read_to_string(service.directory.join("httptime.prom")).expect("metrics");
@@ -179,15 +179,15 @@ fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
 #[test]
 fn it_takes_over_a_new_configuration_and_keeps_the_old_one_when_that_is_wrong() {
     let service = Service::start("reloaded");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     service.configure("mood = 'good'");
     service.signal("-HUP");
-    service.told("RELOADING=1");
-    service.told("READY=1");
+    service.wait_for_notification("RELOADING=1");
+    service.wait_for_notification("READY=1");
     service.sampled();
     service.configure("state_file = '/nowhere/else'");
     service.signal("-HUP");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     service.sampled();
     let (_, log) = service.end();
     assert!(log.contains("unknown field `mood`") && log.contains("line 4"), "{log}");
@@ -200,14 +200,14 @@ fn it_takes_over_a_new_configuration_and_keeps_the_old_one_when_that_is_wrong() 
 #[test]
 fn a_reload_measures_at_once_however_long_the_pause_after_failures_is() {
     let service = Service::start("corrected");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     service.sampled();
     let port = RefusedPort::reserve().expect("a port");
     let refused = format!("http://{}", port.address());
     let wrong = service.configuration("").replace(&service.server.url(), &refused);
     fs::write(service.directory.join("httptime.toml"), wrong).expect("a file");
     service.signal("-HUP");
-    service.told("STATUS=cannot measure");
+    service.wait_for_notification("STATUS=cannot measure");
     service.forget_samples();
     service.configure("");
     service.signal("-HUP");
@@ -219,9 +219,9 @@ fn a_reload_measures_at_once_however_long_the_pause_after_failures_is() {
 #[test]
 fn it_goes_on_while_chronyd_is_away_and_says_so() {
     let service = Service::start("away");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     fs::remove_file(service.directory.join("chronyd")).expect("removed");
-    service.told("STATUS=");
+    service.wait_for_notification("STATUS=");
     let metrics = service.directory.join("httptime.prom");
     let deadline = Instant::now() + LIMIT;
     while !fs::read_to_string(&metrics).is_ok_and(|text| text.contains("failures_total 1")) {

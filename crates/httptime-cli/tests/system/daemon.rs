@@ -172,7 +172,7 @@ pub(crate) fn stop(process: &mut Child) {
 }
 
 /// Requests a URL through a proxy, so that the proxy can store it.
-pub(crate) fn get_through(proxy: &Daemon, url: &str) {
+pub(crate) fn fetch_via_proxy(proxy: &Daemon, url: &str) {
     let mut stream = TcpStream::connect(proxy.address).expect("the proxy listens");
     let host = url.split('/').nth(2).expect("a host");
     write!(stream, "GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")

@@ -16,14 +16,14 @@ fn server() -> LoopbackServer {
 }
 
 /// Runs a command that must succeed.
-fn done(machine: &Machine, command: &str) -> String {
-    let done = machine.run(command, LIMIT);
-    assert_eq!(done.status, 0, "{command}: {done:?}");
-    done.stdout
+fn run_command(machine: &Machine, command: &str) -> String {
+    let run_command = machine.run(command, LIMIT);
+    assert_eq!(run_command.status, 0, "{command}: {run_command:?}");
+    run_command.stdout
 }
 
 /// Waits until the log of `run` contains this text after this position.
-fn until_said(machine: &Machine, after: usize, wanted: &str) {
+fn wait_for_log(machine: &Machine, after: usize, wanted: &str) {
     let deadline = Instant::now() + LIMIT;
     while !log(machine)[after..].contains(wanted) {
         assert!(Instant::now() < deadline, "{wanted}: {}", log(machine));
@@ -47,7 +47,7 @@ fn start_run(machine: &Machine, url: &str) {
 }
 
 fn start_run_with(machine: &Machine, url: &str, more: &str) {
-    done(
+    run_command(
         machine,
         &format!(
             "mkdir -p /small\n\
@@ -68,7 +68,7 @@ fn measured(machine: &Machine) -> usize {
 }
 
 /// Waits for this number of further measurements.
-fn until_measured(machine: &Machine, more: usize) {
+fn wait_for_measurements(machine: &Machine, more: usize) {
     let (wanted, deadline) = (measured(machine) + more, Instant::now() + LIMIT);
     while measured(machine) < wanted {
         assert!(Instant::now() < deadline, "{}", log(machine));
@@ -78,8 +78,8 @@ fn until_measured(machine: &Machine, more: usize) {
 
 /// Stops the program and returns its log.
 fn end_run(machine: &Machine) -> String {
-    done(machine, "kill $(cat /tmp/pid)");
-    until_said(machine, 0, "] ending");
+    run_command(machine, "kill $(cat /tmp/pid)");
+    wait_for_log(machine, 0, "] ending");
     let deadline = Instant::now() + LIMIT;
     while machine.run("kill -0 $(cat /tmp/pid)", LIMIT).status == 0 {
         assert!(Instant::now() < deadline, "it does not end: {}", log(machine));
@@ -95,13 +95,13 @@ fn query(machine: &Machine, arguments: &str) -> Finished {
     let command =
         format!("HTTPTIME_LOG=debug httptime query -n 6 -d 1.5 --timeout 4 --json {arguments}");
     let began = Instant::now();
-    let done = machine.run(&command, LIMIT);
-    println!("{arguments}: {:.1?} {done:?}", began.elapsed());
-    done
+    let run_command = machine.run(&command, LIMIT);
+    println!("{arguments}: {:.1?} {run_command:?}", began.elapsed());
+    run_command
 }
 
-fn kind(done: &Finished) -> String {
-    let object: Value = serde_json::from_str(&done.stdout).expect("JSON");
+fn kind(run_command: &Finished) -> String {
+    let object: Value = serde_json::from_str(&run_command.stdout).expect("JSON");
     object["error"]["kind"].as_str().unwrap_or("none").to_owned()
 }
 
@@ -110,9 +110,9 @@ fn a_disk_that_is_full_or_read_only_leaves_the_old_state_whole_and_is_said_once(
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    done(&machine, "mkdir /small && mount -t tmpfs -o size=32k small /small");
+    run_command(&machine, "mkdir /small && mount -t tmpfs -o size=32k small /small");
     start_run(&machine, URL);
-    until_measured(&machine, 1);
+    wait_for_measurements(&machine, 1);
     let faults = [
         // There is room for the new file's name but not for its content.
         (
@@ -122,32 +122,35 @@ fn a_disk_that_is_full_or_read_only_leaves_the_old_state_whole_and_is_said_once(
         ),
         ("mount -o remount,ro /small", "mount -o remount,rw /small", "Read-only file system"),
     ];
-    for (break_it, mend_it, reason) in faults {
+    for (break_command, repair_command, reason) in faults {
         let before = log(&machine).len();
-        done(&machine, break_it);
+        run_command(&machine, break_command);
         let said: Vec<String> = ["state.toml", "httptime.prom"]
             .iter()
             .map(|file| format!("cannot write /small/{file}: {reason}"))
             .collect();
-        said.iter().for_each(|said| until_said(&machine, before, said));
-        let whole = done(&machine, "cat /small/state.toml /small/httptime.prom");
-        until_measured(&machine, 2);
-        assert_eq!(done(&machine, "cat /small/state.toml /small/httptime.prom"), whole);
-        assert_eq!(done(&machine, "ls -A /small | grep -v filler"), "httptime.prom\nstate.toml\n");
+        said.iter().for_each(|said| wait_for_log(&machine, before, said));
+        let whole = run_command(&machine, "cat /small/state.toml /small/httptime.prom");
+        wait_for_measurements(&machine, 2);
+        assert_eq!(run_command(&machine, "cat /small/state.toml /small/httptime.prom"), whole);
+        assert_eq!(
+            run_command(&machine, "ls -A /small | grep -v filler"),
+            "httptime.prom\nstate.toml\n"
+        );
         let log_now = log(&machine)[before..].to_owned();
         for said in &said {
             assert_eq!(log_now.matches(said.as_str()).count(), 1, "{log_now}");
         }
         let before = log(&machine).len();
-        done(&machine, mend_it);
-        said.iter().for_each(|said| until_said(&machine, before, &format!("no longer: {said}")));
-        assert_ne!(done(&machine, "cat /small/state.toml /small/httptime.prom"), whole);
+        run_command(&machine, repair_command);
+        said.iter().for_each(|said| wait_for_log(&machine, before, &format!("no longer: {said}")));
+        assert_ne!(run_command(&machine, "cat /small/state.toml /small/httptime.prom"), whole);
         assert!(whole.starts_with("frequency_ppm = ") && whole.ends_with('\n'), "{whole}");
     }
     println!("{}", end_run(&machine));
-    let state = done(&machine, "cat /small/state.toml");
+    let state = run_command(&machine, "cat /small/state.toml");
     assert_eq!(state.lines().count(), 4, "{state}");
-    assert_eq!(done(&machine, "ls -A /small"), "httptime.prom\nstate.toml\n");
+    assert_eq!(run_command(&machine, "ls -A /small"), "httptime.prom\nstate.toml\n");
 }
 
 #[test]
@@ -160,22 +163,22 @@ fn a_network_that_goes_away_is_named_and_measured_over_when_it_is_back() {
         ("ip link set eth0 down", "ip link set eth0 up"),
         ("ip address flush dev eth0", "ip address add 10.0.2.15/24 dev eth0"),
     ] {
-        done(&machine, down);
+        run_command(&machine, down);
         let query_done = query(&machine, URL);
         assert_eq!(kind(&query_done), "connect");
         assert!(query_done.stdout.contains("network is unreachable"), "{query_done:?}");
-        done(&machine, up);
+        run_command(&machine, up);
     }
     // A loopback device that is down loses all packets but keeps its routes.
-    done(&machine, "ip link set lo down");
+    run_command(&machine, "ip link set lo down");
     assert_eq!(kind(&query(&machine, "http://127.0.0.1/")), "timeout_connect");
-    done(&machine, "ip link set lo up");
+    run_command(&machine, "ip link set lo up");
 
     // During a request, or between two.
     let job =
         machine.start(&format!("httptime query --profile polite -d 8 --timeout 2 --json {URL}"));
     thread::sleep(Duration::from_secs(3));
-    done(&machine, "ip link set eth0 down");
+    run_command(&machine, "ip link set eth0 down");
     let ended = job.wait(LIMIT).expect("it has a deadline");
     println!("down meanwhile: {ended:?}");
     let object: Value = serde_json::from_str(&ended.stdout).expect("JSON");
@@ -189,17 +192,17 @@ fn a_network_that_goes_away_is_named_and_measured_over_when_it_is_back() {
     start_run(&machine, URL);
     let mut before = 0;
     for _ in 0..2 {
-        until_said(
+        wait_for_log(
             &machine,
             before,
             &format!("{URL}: cannot connect to 10.0.2.100:80: network is unreachable"),
         );
-        done(&machine, "ip link set eth0 up");
-        until_measured(&machine, 2);
-        done(&machine, "ip link set eth0 down");
+        run_command(&machine, "ip link set eth0 up");
+        wait_for_measurements(&machine, 2);
+        run_command(&machine, "ip link set eth0 down");
         before = log(&machine).len();
     }
-    done(&machine, "ip link set eth0 up");
+    run_command(&machine, "ip link set eth0 up");
     println!("{}", end_run(&machine));
 }
 
@@ -209,7 +212,7 @@ fn a_resolver_that_never_answers_ends_by_the_deadline_and_is_named() {
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
     // Nothing answers on this address.
-    done(&machine, "mkdir -p /etc; echo nameserver 10.0.2.2 >/etc/resolv.conf");
+    run_command(&machine, "mkdir -p /etc; echo nameserver 10.0.2.2 >/etc/resolv.conf");
     let began = Instant::now();
     let query_done = query(&machine, "http://nowhere.example/");
     assert_eq!(kind(&query_done), "timeout_resolve");
@@ -222,16 +225,16 @@ fn a_resolver_that_never_answers_ends_by_the_deadline_and_is_named() {
 
     start_run(&machine, "http://nowhere.example/");
     let said = "http://nowhere.example/: timed out after 1s while resolving the name";
-    until_said(&machine, 0, said);
+    wait_for_log(&machine, 0, said);
     let before = log(&machine).len();
-    until_said(&machine, before, said);
+    wait_for_log(&machine, before, said);
     let threads = || -> usize {
-        let count = done(&machine, "ls /proc/$(cat /tmp/pid)/task | wc -l");
+        let count = run_command(&machine, "ls /proc/$(cat /tmp/pid)/task | wc -l");
         count.trim().parse().expect("a number")
     };
     println!("{} threads", threads());
-    done(&machine, "echo 10.0.2.100 nowhere.example >/etc/hosts");
-    until_measured(&machine, 2);
+    run_command(&machine, "echo 10.0.2.100 nowhere.example >/etc/hosts");
+    wait_for_measurements(&machine, 2);
     // The resolver's threads end when the resolver gives up, after ten seconds. Then these remain:
     // the main thread, the one for signals, and that of a measurement with its look-up.
     let deadline = Instant::now() + LIMIT;
@@ -247,41 +250,41 @@ fn a_name_with_an_ipv6_address_that_leads_nowhere_is_measured_over_ipv4() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    done(
+    run_command(
         &machine,
         "mkdir -p /etc; echo multi on >/etc/host.conf; printf '2001:db8::1 both\\n10.0.2.100 both\\n' >/etc/hosts",
     );
     let both = |how: &str, six: &str| {
         let began = Instant::now();
-        let done = query(&machine, "http://both/");
-        assert_eq!(kind(&done), "none", "{how}: {done:?}");
+        let run_command = query(&machine, "http://both/");
+        assert_eq!(kind(&run_command), "none", "{how}: {run_command:?}");
         assert!(began.elapsed() < Duration::from_secs(12), "{how}: {:?}", began.elapsed());
-        let complaints = done.stderr;
-        let done = query(&machine, "-6 http://both/");
-        assert!(done.stdout.contains(six), "{how}: {done:?}");
-        assert_ne!(kind(&done), "none", "{how}: {done:?}");
+        let complaints = run_command.stderr;
+        let run_command = query(&machine, "-6 http://both/");
+        assert!(run_command.stdout.contains(six), "{how}: {run_command:?}");
+        assert_ne!(kind(&run_command), "none", "{how}: {run_command:?}");
         complaints
     };
     // QEMU's router claims all of IPv6.
     let conf = "/proc/sys/net/ipv6/conf/eth0";
-    done(&machine, &format!("echo 0 >{conf}/accept_ra; ip -6 route del default; true"));
+    run_command(&machine, &format!("echo 0 >{conf}/accept_ra; ip -6 route del default; true"));
     both("no route", "cannot connect to [2001:db8::1]:80: network is unreachable");
     // With an address in the same network the resolver returns IPv6 first.
-    done(
+    run_command(
         &machine,
         &format!("echo 0 >{conf}/accept_dad; ip -6 address add 2001:db8::2/64 dev eth0"),
     );
     let complaints = both("nobody there", "[2001:db8::1]:80");
     assert!(complaints.contains("; trying the next address"), "IPv4 came first: {complaints}");
-    done(&machine, "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6");
+    run_command(&machine, "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6");
     both("no IPv6", "cannot connect to [2001:db8::1]:80: ");
-    done(&machine, "echo 10.0.2.100 both >/etc/hosts");
+    run_command(&machine, "echo 10.0.2.100 both >/etc/hosts");
     let four = query(&machine, "-6 http://both/");
     assert_eq!(kind(&four), "resolve");
 }
 
 /// Measures for six seconds, then not for ten minutes, whatever the result.
-const RARELY: &str =
+const MEASURE_RARELY: &str =
     "[measure]\nprofile = 'polite'\nduration = 6.0\n[poll]\nshortest = 600\nlongest = 600";
 
 #[test]
@@ -300,15 +303,15 @@ fn a_clock_that_is_set_during_a_measurement_makes_it_an_error_and_run_measures_a
     }
     machine.set_clock_behind(0.0);
 
-    start_run_with(&machine, URL, RARELY);
+    start_run_with(&machine, URL, MEASURE_RARELY);
     thread::sleep(Duration::from_secs(2));
     // First during a measurement, then while the program waits.
     for said in ["the local clock was stepped by -3.", "the clock moved by -3."] {
         let before = log(&machine).len();
         // The command takes a moment, so the clock is set further back by that.
-        done(&machine, "httptime-test-guest set-clock-forward -3200000000");
-        until_said(&machine, before, said);
-        until_said(&machine, before, "step by +3.");
+        run_command(&machine, "httptime-test-guest set-clock-forward -3200000000");
+        wait_for_log(&machine, before, said);
+        wait_for_log(&machine, before, "step by +3.");
     }
     println!("{}", end_run(&machine));
     // The clock is as correct as the machine could measure it, not as it was set.
@@ -319,7 +322,7 @@ fn a_clock_that_is_set_during_a_measurement_makes_it_an_error_and_run_measures_a
 /// Suspends the machine to RAM for a while. The monotonic clock stops meanwhile. QEMU supports this
 /// once.
 fn sleep(machine: &Machine) {
-    const ASLEEP: Duration = Duration::from_secs(6);
+    const SLEEP_SECONDS: Duration = Duration::from_secs(6);
     let asleep = machine.start("echo mem >/sys/power/state");
     let deadline = Instant::now() + LIMIT;
     while machine.monitor("query-status")["status"] != "suspended" {
@@ -327,7 +330,7 @@ fn sleep(machine: &Machine) {
         assert!(Instant::now() < deadline, "it does not go to sleep: {}", kernel());
         thread::sleep(Duration::from_millis(50));
     }
-    thread::sleep(ASLEEP);
+    thread::sleep(SLEEP_SECONDS);
     machine.monitor("system_wakeup");
     let woken = asleep.wait(LIMIT).expect("it wakes");
     assert_eq!(woken.status, 0, "{woken:?}");
@@ -338,16 +341,16 @@ fn a_machine_that_sleeps_during_a_measurement_measures_anew_when_it_wakes() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    start_run_with(&machine, URL, RARELY);
+    start_run_with(&machine, URL, MEASURE_RARELY);
     let job = machine.start(&format!("httptime query --profile polite -d 8 --json {URL}"));
     thread::sleep(Duration::from_secs(3));
     sleep(&machine);
     let ended = job.wait(LIMIT).expect("it has a deadline");
     println!("slept meanwhile: {ended:?}");
     assert_eq!((ended.status, &*kind(&ended)), (1, "clock_stepped"));
-    until_said(&machine, 0, &format!("{URL}: the local clock was stepped by +"));
-    until_said(&machine, 0, "the clock moved by +");
-    until_said(&machine, 0, "] offset ");
+    wait_for_log(&machine, 0, &format!("{URL}: the local clock was stepped by +"));
+    wait_for_log(&machine, 0, "the clock moved by +");
+    wait_for_log(&machine, 0, "] offset ");
     println!("{}", end_run(&machine));
 }
 
@@ -356,11 +359,11 @@ fn a_machine_that_sleeps_between_measurements_measures_when_it_wakes() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    start_run_with(&machine, URL, RARELY);
-    until_measured(&machine, 1);
+    start_run_with(&machine, URL, MEASURE_RARELY);
+    wait_for_measurements(&machine, 1);
     sleep(&machine);
     let woken = machine.offset();
-    until_measured(&machine, 1);
+    wait_for_measurements(&machine, 1);
     let log = end_run(&machine);
     println!("on waking {woken:?}, then {:?}\n{log}", machine.offset());
     assert!(log.contains("the clock moved by +"), "{log}");

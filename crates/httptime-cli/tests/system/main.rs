@@ -171,7 +171,7 @@ fn a_response_stored_by_a_caching_proxy_is_refused_by_name() {
     let nginx = Daemon::nginx("+38.116s");
     let squid = Daemon::squid(true);
     // The proxy stores the response, which then becomes a second old.
-    daemon::get_through(&squid, &format!("{}stored", nginx.url()));
+    daemon::fetch_via_proxy(&squid, &format!("{}stored", nginx.url()));
     thread::sleep(Duration::from_millis(2100));
     let url = format!("{}stored", nginx.url());
     assert_eq!(refused(&url, &["--proxy", &squid.url()]), "cached");

@@ -16,13 +16,13 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Any error also closes the connection.
-    fn serve(&self, connection: &Connection<'_>) -> io::Result<Ending>;
+    fn serve(&self, connection: &Connection<'_>) -> io::Result<ConnectionEnd>;
 }
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a TCP connection ends in no third way")]
-pub enum Ending {
+pub enum ConnectionEnd {
     /// With a FIN.
     Close,
     /// With a RST.
@@ -159,10 +159,10 @@ impl Connection<'_> {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub fn hold(&self) -> io::Result<Ending> {
+    pub fn hold(&self) -> io::Result<ConnectionEnd> {
         let mut ignored = [0; 4096];
         while self.stream().read(&mut ignored)? > 0 {}
-        Ok(Ending::Close)
+        Ok(ConnectionEnd::Close)
     }
 }
 
@@ -307,16 +307,16 @@ fn accept_all<H: Handler>(shared: &Arc<Shared<H>>, listener: &TcpListener) {
 
 fn serve<H: Handler>(shared: &Shared<H>, stream: Arc<TcpStream>) {
     let connection = Connection { stream, stop: &shared.stop };
-    let ending = shared.handler.serve(&connection).unwrap_or(Ending::Close);
+    let ending = shared.handler.serve(&connection).unwrap_or(ConnectionEnd::Close);
     // The counter changes before the FIN is sent: a client that sees the end also sees the new
     // count.
     shared.open.fetch_sub(1, Ordering::SeqCst);
     let mut stream = connection.stream();
     match ending {
-        Ending::Reset => {
+        ConnectionEnd::Reset => {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
-        Ending::Close => {
+        ConnectionEnd::Close => {
             // Closing a socket with unread bytes would send a RST, which can overtake the response.
             let _ = stream.shutdown(Shutdown::Write);
             let _ = stream.set_nonblocking(true);

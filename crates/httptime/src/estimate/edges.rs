@@ -52,9 +52,9 @@ impl Edges {
 
     /// The remaining width if each direction takes at least half of [`base`](Self::base). The error
     /// is the size of the contradiction, if there is one.
-    pub(super) fn beyond_base(&self) -> Result<Duration, Duration> {
-        let beyond = self.known.evidence().width().saturating_sub(self.base().into());
-        if beyond >= Offset::ZERO { Ok(beyond.abs()) } else { Err(beyond.abs()) }
+    pub(super) fn width_beyond_base(&self) -> Result<Duration, Duration> {
+        let excess = self.known.evidence().width().saturating_sub(self.base().into());
+        if excess >= Offset::ZERO { Ok(excess.abs()) } else { Err(excess.abs()) }
     }
 
     /// The round trip without queueing: a little less than the shortest one seen.
@@ -70,17 +70,21 @@ impl Edges {
     /// It is less than the remaining width, because the queueing at either end is more often short
     /// than long. It is more if the ends contradict each other or if one of them is old: then all
     /// later responses were consistent with it, as happens when the clocks drift apart.
-    pub(super) fn spread(&self) -> Duration {
+    pub(super) fn uniform_width(&self) -> Duration {
         let queueing = nanos_to_duration(f64_to_nanos(self.trips.trips().queueing()));
-        let left = match self.beyond_base() {
-            Ok(beyond) => {
-                let soft = (beyond / 2).min(SOFT * queueing);
-                (beyond - soft).max(queueing.mul_f64(QUEUED))
+        let width = match self.width_beyond_base() {
+            Ok(excess) => {
+                let trim = (excess / 2).min(MAX_TRIM_QUEUEING * queueing);
+                (excess - trim).max(queueing.mul_f64(MIN_WIDTH_QUEUEING))
             }
-            Err(contradiction) => queueing.mul_f64(QUEUED) + DISTRUST * contradiction,
+            Err(contradiction) => {
+                queueing.mul_f64(MIN_WIDTH_QUEUEING) + CONTRADICTION_FACTOR * contradiction
+            }
         };
         let oldest = self.lower.received.min(self.upper.received);
-        left + DRIFTING * drift(self.known.at().saturating_since(oldest), TYPICAL_DRIFT_PPM).abs()
+        width
+            + DRIFT_FACTOR
+                * drift(self.known.at().saturating_since(oldest), TYPICAL_DRIFT_PPM).abs()
     }
 
     /// How much longer than [`base`](Self::base) the exchanges took that determine the lower and
@@ -95,11 +99,11 @@ impl Edges {
 // worlds of httptime-sim.
 /// The part of the remaining width that is improbable, in units of the mean queueing; at most half
 /// of the width.
-const SOFT: u32 = 3;
+const MAX_TRIM_QUEUEING: u32 = 3;
 /// The minimum of the spread, in units of the mean queueing.
-const QUEUED: f64 = 0.3;
+const MIN_WIDTH_QUEUEING: f64 = 0.3;
 /// The factor by which a contradiction widens the spread: if two exchanges are visibly wrong,
 /// others are wrong invisibly.
-const DISTRUST: u32 = 2;
+const CONTRADICTION_FACTOR: u32 = 2;
 /// The factor by which an end's age widens the spread, in units of [`TYPICAL_DRIFT_PPM`].
-const DRIFTING: u32 = 3;
+const DRIFT_FACTOR: u32 = 3;

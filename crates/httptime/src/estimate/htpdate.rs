@@ -34,8 +34,8 @@ struct State {
     /// Date minus local second, of the first exchange.
     seconds: i64,
     /// The local phase at which the server's second is estimated to begin.
-    when: Offset,
-    nap: Duration,
+    phase: Offset,
+    step: Duration,
 }
 
 impl Estimator for Htpdate {
@@ -54,33 +54,36 @@ impl Estimator for Htpdate {
         let date = observation.date().as_unix_nanos().div_euclid(NANOS_PER_SECOND);
         let seconds = date - middle.div_euclid(NANOS_PER_SECOND);
         let Some(state) = &mut self.state else {
-            let when = Offset::from_nanos(NANOS_PER_SECOND / 2);
-            self.state = Some(State { seconds, when, nap: Duration::from_millis(250) });
+            let phase = Offset::from_nanos(NANOS_PER_SECOND / 2);
+            self.state = Some(State { seconds, phase, step: Duration::from_millis(250) });
             return;
         };
-        let step = Offset::from(state.nap);
-        state.when = if seconds == state.seconds {
-            state.when.saturating_add(step)
+        let step = Offset::from(state.step);
+        state.phase = if seconds == state.seconds {
+            state.phase.saturating_add(step)
         } else {
-            state.when.saturating_sub(step)
+            state.phase.saturating_sub(step)
         };
-        state.nap /= 2;
+        state.step /= 2;
     }
 
     fn estimate(&self) -> Option<Estimate> {
-        let State { seconds, when, nap } = self.state?;
-        let offset =
-            Offset::from_nanos((seconds + 1).saturating_mul(NANOS_PER_SECOND)).saturating_sub(when);
+        let State { seconds, phase, step } = self.state?;
+        let offset = Offset::from_nanos((seconds + 1).saturating_mul(NANOS_PER_SECOND))
+            .saturating_sub(phase);
         let edges = self.edges.as_ref()?;
-        let open = (4 * nap).max(edges.spread().mul_f64(INTERSECTED));
+        let open = (4 * step).max(edges.uniform_width().mul_f64(INTERSECTION_SHARE));
         let away = offset.saturating_sub(edges.interval().midpoint()).abs();
-        Some(Estimate::new(offset, uniform_half_width(open) + away.mul_f64(AWAY)))
+        Some(Estimate::new(
+            offset,
+            uniform_half_width(open) + away.mul_f64(MIDPOINT_DISTANCE_SHARE),
+        ))
     }
 }
 
 // Both factors were fitted in simulation, so that ±1 σ and ±2 σ contain 68 and 95 % over the plain
 // worlds of httptime-sim.
 /// The factor of the remaining width of the intersection.
-const INTERSECTED: f64 = 0.6;
+const INTERSECTION_SHARE: f64 = 0.6;
 /// The factor of the distance from its middle.
-const AWAY: f64 = 0.9;
+const MIDPOINT_DISTANCE_SHARE: f64 = 0.9;

@@ -27,6 +27,6 @@ impl Estimator for Intersection {
 
     fn estimate(&self) -> Option<Estimate> {
         let edges = self.edges.as_ref()?;
-        Some(Estimate::new(edges.interval().midpoint(), uniform_half_width(edges.spread())))
+        Some(Estimate::new(edges.interval().midpoint(), uniform_half_width(edges.uniform_width())))
     }
 }

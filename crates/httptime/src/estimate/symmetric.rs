@@ -35,8 +35,8 @@ impl Estimator for Symmetric {
     fn estimate(&self) -> Option<Estimate> {
         let edges = self.edges.as_ref()?;
         let interval = edges.interval();
-        let stddev = uniform_half_width(edges.spread());
-        let Ok(left) = edges.beyond_base() else {
+        let stddev = uniform_half_width(edges.uniform_width());
+        let Ok(left) = edges.width_beyond_base() else {
             return Some(Estimate::new(interval.midpoint(), stddev));
         };
         let (low, high) = edges.slacks();
@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn a_contradiction_shows_in_the_standard_deviation() {
         let agreeing = [observation(999_000, 1_001_000, 5), observation(999_200, 1_001_200, 6)];
-        let torn = [observation(1_009_000, 1_011_000, 5), observation(999_200, 1_001_200, 6)];
-        assert!(estimate(&torn).stddev() > 3 * estimate(&agreeing).stddev());
+        let contradicting =
+            [observation(1_009_000, 1_011_000, 5), observation(999_200, 1_001_200, 6)];
+        assert!(estimate(&contradicting).stddev() > 3 * estimate(&agreeing).stddev());
     }
 }

@@ -32,19 +32,21 @@ use crate::time::Timestamp;
 /// [`Error::MalformedDate`]. [`Error::DateOutOfRange`] for a well-formed date before 1970 or after
 /// the range of [`Timestamp`], which ends in 2262.
 pub fn parse_date(value: &[u8]) -> Result<Timestamp, Error> {
-    let mut room = [0; LONGEST];
+    let mut room = [0; MAX_DATE_BYTES];
     let date = unfold(value, &mut room).ok_or_else(|| malformed(value))?;
-    match httpdate::parse_http_date(date).ok().or_else(|| parse_corrected(date)) {
+    match httpdate::parse_http_date(date).ok().or_else(|| parse_with_candidates(date)) {
         Some(time) => Timestamp::from_system_time(time).ok_or_else(|| out_of_range(value)),
-        None if corrected(date).any(|date| is_before_1970(date.text())) => Err(out_of_range(value)),
+        None if candidate_dates(date).any(|date| is_before_1970(date.text())) => {
+            Err(out_of_range(value))
+        }
         None => Err(malformed(value)),
     }
 }
 
 /// A field's value for an error message: its first characters, without control characters.
-pub(super) fn shown(value: &[u8]) -> String {
+pub(super) fn excerpt(value: &[u8]) -> String {
     let mut shown = String::new();
-    for c in String::from_utf8_lossy(value).chars().take(SHOWN_CHARS) {
+    for c in String::from_utf8_lossy(value).chars().take(MAX_EXCERPT_CHARS) {
         if c.is_control() {
             shown.extend(c.escape_default());
         } else {
@@ -55,7 +57,7 @@ pub(super) fn shown(value: &[u8]) -> String {
 }
 
 /// The value on one line, or `None` if it cannot be a date.
-fn unfold<'r>(value: &[u8], room: &'r mut [u8; LONGEST]) -> Option<&'r str> {
+fn unfold<'r>(value: &[u8], room: &'r mut [u8; MAX_DATE_BYTES]) -> Option<&'r str> {
     let mut len = 0;
     let mut put = |text: &[u8]| {
         room.get_mut(len..len + text.len())?.copy_from_slice(text);
@@ -75,13 +77,13 @@ fn unfold<'r>(value: &[u8], room: &'r mut [u8; LONGEST]) -> Option<&'r str> {
 }
 
 /// Parses a date with `GMT` for another name of the same zone, or with the correct day of the week.
-fn parse_corrected(date: &str) -> Option<SystemTime> {
-    corrected(date).find_map(|date| httpdate::parse_http_date(date.text()).ok())
+fn parse_with_candidates(date: &str) -> Option<SystemTime> {
+    candidate_dates(date).find_map(|date| httpdate::parse_http_date(date.text()).ok())
 }
 
 /// The date with `GMT` for other names of that zone: first unchanged, then with each day of the
 /// week instead of its own.
-fn corrected(date: &str) -> impl Iterator<Item = Corrected> {
+fn candidate_dates(date: &str) -> impl Iterator<Item = CandidateDate> {
     let other_zone = ZONES.iter().find_map(|zone| date.strip_suffix(zone));
     let (date, zone) = other_zone.map_or((date, ""), |date| (date, " GMT"));
     let named = DAYS.iter().flat_map(|day| [*day, &day[..3]]).find_map(|day| {
@@ -90,21 +92,21 @@ fn corrected(date: &str) -> impl Iterator<Item = Corrected> {
     });
     let days = named.into_iter().flat_map(move |(is_short, rest)| {
         let day = move |day: &'static str| if is_short { &day[..3] } else { day };
-        DAYS.iter().map(move |name| Corrected::of([day(name), rest, zone]))
+        DAYS.iter().map(move |name| CandidateDate::of([day(name), rest, zone]))
     });
-    std::iter::once(Corrected::of(["", date, zone])).chain(days).flatten()
+    std::iter::once(CandidateDate::of(["", date, zone])).chain(days).flatten()
 }
 
 /// A date that was assembled from parts.
-struct Corrected {
-    bytes: [u8; LONGEST],
+struct CandidateDate {
+    bytes: [u8; MAX_DATE_BYTES],
     len: usize,
 }
 
-impl Corrected {
+impl CandidateDate {
     /// `None` if it would be longer than any date.
     fn of(parts: [&str; 3]) -> Option<Self> {
-        let mut whole = Self { bytes: [0; LONGEST], len: 0 };
+        let mut whole = Self { bytes: [0; MAX_DATE_BYTES], len: 0 };
         for part in parts {
             let end = whole.len + part.len();
             whole.bytes.get_mut(whole.len..end)?.copy_from_slice(part.as_bytes());
@@ -140,21 +142,21 @@ fn is_before_1970(date: &str) -> bool {
 }
 
 fn malformed(value: &[u8]) -> Error {
-    Error::MalformedDate { value: shown(value) }
+    Error::MalformedDate { value: excerpt(value) }
 }
 
 fn out_of_range(value: &[u8]) -> Error {
-    Error::DateOutOfRange { value: shown(value) }
+    Error::DateOutOfRange { value: excerpt(value) }
 }
 
 /// Twice the size of the longest format, `Wednesday, 09-Nov-94 08:49:37 GMT`.
-const LONGEST: usize = 64;
+const MAX_DATE_BYTES: usize = 64;
 /// Other names of `GMT` that servers use (RFC 5322, section 3.3, defines the first two).
 const ZONES: &[&str] = &[" +0000", " -0000", " UTC"];
 const DAYS: &[&str] =
     &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 /// Characters of a value that an error message shows.
-const SHOWN_CHARS: usize = 64;
+const MAX_EXCERPT_CHARS: usize = 64;
 
 #[cfg(test)]
 mod tests {

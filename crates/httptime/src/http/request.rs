@@ -26,7 +26,7 @@ impl Request {
     /// [`Error::InvalidUrl`] if one of them contains a character that is not allowed in a request
     /// line: a space, a control character, a character outside ASCII.
     pub fn head(authority: &str, path: &str) -> Result<Self, Error> {
-        Wording::new(authority, path).request()
+        RequestSpec::new(authority, path).request()
     }
 
     /// `HEAD http://authority/path`, for an HTTP proxy that forwards it.
@@ -41,9 +41,12 @@ impl Request {
         path: &str,
         proxy_authorization: Option<&str>,
     ) -> Result<Self, Error> {
-        let wording =
-            Wording { is_absolute: true, proxy_authorization, ..Wording::new(authority, path) };
-        wording.request()
+        let spec = RequestSpec {
+            is_absolute: true,
+            proxy_authorization,
+            ..RequestSpec::new(authority, path)
+        };
+        spec.request()
     }
 
     /// `CONNECT host:port`, for an HTTP proxy that opens a tunnel.
@@ -52,7 +55,7 @@ impl Request {
     /// As [`head_via_proxy`](Self::head_via_proxy), and [`Error::InvalidUrl`] if `authority` has no
     /// port.
     pub fn connect(authority: &str, proxy_authorization: Option<&str>) -> Result<Self, Error> {
-        Wording { proxy_authorization, ..Wording::new(authority, "/") }.connect()
+        RequestSpec { proxy_authorization, ..RequestSpec::new(authority, "/") }.connect()
     }
 
     /// The bytes to send.
@@ -64,7 +67,7 @@ impl Request {
 
 /// The contents of a request.
 #[derive(Clone, Copy)]
-pub(crate) struct Wording<'a> {
+pub(crate) struct RequestSpec<'a> {
     pub(crate) method: Method,
     pub(crate) authority: &'a str,
     pub(crate) path: &'a str,
@@ -75,7 +78,7 @@ pub(crate) struct Wording<'a> {
     pub(crate) proxy_authorization: Option<&'a str>,
 }
 
-impl<'a> Wording<'a> {
+impl<'a> RequestSpec<'a> {
     pub(crate) const fn new(authority: &'a str, path: &'a str) -> Self {
         Self {
             method: Method::Head,
@@ -89,7 +92,7 @@ impl<'a> Wording<'a> {
 
     /// The request for a date.
     pub(crate) fn request(&self) -> Result<Request, Error> {
-        self.check()?;
+        self.validate()?;
         check_path(self.authority, self.path)?;
         let verb = match self.method {
             Method::Auto | Method::Head => "HEAD ",
@@ -105,27 +108,27 @@ impl<'a> Wording<'a> {
         let (scheme, authority) =
             if self.is_absolute { ("http://", self.authority) } else { ("", "") };
         let line = [verb, scheme, authority, path];
-        Ok(self.after(&line, MEASURING_FIELDS))
+        Ok(self.write(&line, DATE_REQUEST_FIELDS))
     }
 
     /// The request for a tunnel to the authority, which must have a port.
     pub(crate) fn connect(&self) -> Result<Request, Error> {
-        self.check()?;
+        self.validate()?;
         let port = self.authority.rsplit_once(':').map_or("", |(_, port)| port);
         if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(invalid(self.authority, "a tunnel needs a port"));
+            return Err(invalid_url(self.authority, "a tunnel needs a port"));
         }
-        Ok(self.after(&["CONNECT ", self.authority], ""))
+        Ok(self.write(&["CONNECT ", self.authority], ""))
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         check_authority(self.authority)?;
         check_user_agent(self.user_agent)?;
         check_credentials(self.authority, self.proxy_authorization)
     }
 
     /// The request that begins with this line up to the version.
-    fn after(&self, line: &[&str], fields: &str) -> Request {
+    fn write(&self, line: &[&str], fields: &str) -> Request {
         let mut text = line.concat();
         for part in [" HTTP/1.1\r\nHost: ", self.authority, "\r\n"] {
             text.push_str(part);
@@ -159,8 +162,8 @@ fn check_authority(authority: &str) -> Result<(), Error> {
         "a user name does not belong in the request"
     } else if authority.is_empty() || authority.starts_with(':') {
         "it has no host"
-    } else if !is_clean(authority) {
-        UNCLEAN
+    } else if !is_visible_ascii(authority) {
+        NOT_VISIBLE_ASCII
     } else if authority.contains(['/', '?', '#', '\\']) {
         "the host contains a delimiter"
     } else if !authority.starts_with('[') && authority.matches(':').count() > 1 {
@@ -168,34 +171,37 @@ fn check_authority(authority: &str) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    Err(invalid(authority, reason))
+    Err(invalid_url(authority, reason))
 }
 
 fn check_path(authority: &str, path: &str) -> Result<(), Error> {
     let reason = if !path.starts_with('/') {
         "the path does not begin with a slash"
-    } else if !is_clean(path) {
-        UNCLEAN
+    } else if !is_visible_ascii(path) {
+        NOT_VISIBLE_ASCII
     } else if path.contains('#') {
         "a fragment does not belong in the request"
     } else {
         return Ok(());
     };
-    Err(invalid(&[authority, path].concat(), reason))
+    Err(invalid_url(&[authority, path].concat(), reason))
 }
 
 fn check_credentials(authority: &str, credentials: Option<&str>) -> Result<(), Error> {
     match credentials {
         Some(value) if value.is_empty() || !value.bytes().all(|b| matches!(b, b' '..=b'~')) => {
-            Err(invalid(authority, "the proxy credentials are not printable ASCII"))
+            Err(invalid_url(authority, "the proxy credentials are not printable ASCII"))
         }
         _ => Ok(()),
     }
 }
 
 fn check_user_agent(user_agent: &str) -> Result<(), Error> {
-    let reason = if user_agent.len() > MAX_USER_AGENT {
-        format!("user_agent is {} bytes long; it goes up to {MAX_USER_AGENT}", user_agent.len())
+    let reason = if user_agent.len() > MAX_USER_AGENT_BYTES {
+        format!(
+            "user_agent is {} bytes long; it goes up to {MAX_USER_AGENT_BYTES}",
+            user_agent.len()
+        )
     } else if !user_agent.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         "user_agent has a character that is not printable ASCII".into()
     } else if user_agent.trim_ascii() != user_agent {
@@ -207,21 +213,21 @@ fn check_user_agent(user_agent: &str) -> Result<(), Error> {
 }
 
 /// Whether the text can be part of a request line without ending the line or a part of it.
-fn is_clean(text: &str) -> bool {
+fn is_visible_ascii(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn invalid(url: &str, reason: &'static str) -> Error {
+fn invalid_url(url: &str, reason: &'static str) -> Error {
     // The text before an `@` may be a password.
     Error::InvalidUrl { url: Url::redacted(url).into_owned(), reason }
 }
 
 /// The longest `User-Agent`, in bytes: browsers send some 120.
-const MAX_USER_AGENT: usize = 256;
-const UNCLEAN: &str = "it contains a space, a control character or one outside ASCII";
+const MAX_USER_AGENT_BYTES: usize = 256;
+const NOT_VISIBLE_ASCII: &str = "it contains a space, a control character or one outside ASCII";
 /// `no-cache` makes caches on the path ask the server, whose clock is measured. HTTP/1.0 servers
 /// keep a connection open only on request.
-const MEASURING_FIELDS: &str =
+const DATE_REQUEST_FIELDS: &str =
     "Accept: */*\r\nCache-Control: no-cache\r\nConnection: keep-alive\r\n";
 
 #[cfg(test)]
@@ -311,8 +317,9 @@ mod tests {
     #[test]
     fn each_method_has_its_form_to_the_server_and_to_a_proxy() {
         let line = |method, is_absolute| {
-            let wording = Wording { method, is_absolute, ..Wording::new("a.example:8080", "/x?y") };
-            let request = wording.request().expect("a good target");
+            let spec =
+                RequestSpec { method, is_absolute, ..RequestSpec::new("a.example:8080", "/x?y") };
+            let request = spec.request().expect("a good target");
             text(&request).lines().next().unwrap_or_default().to_owned()
         };
         for (method, to_server, to_proxy) in [
@@ -329,8 +336,8 @@ mod tests {
     #[test]
     fn a_user_agent_is_sent_as_given_and_an_empty_one_not_at_all() {
         let with = |user_agent: &str| {
-            let wording = Wording { user_agent, ..Wording::new("a.example:80", "/") };
-            let requests = [wording.request(), wording.connect()];
+            let spec = RequestSpec { user_agent, ..RequestSpec::new("a.example:80", "/") };
+            let requests = [spec.request(), spec.connect()];
             requests.map(|request| text(&request.expect("in range")).to_owned())
         };
         for request in with("curl/8.5.0 (x; y)") {
@@ -344,8 +351,8 @@ mod tests {
     #[test]
     fn nothing_can_be_injected_through_the_user_agent() {
         let refused = |user_agent: &str| {
-            let wording = Wording { user_agent, ..Wording::new("a.example:80", "/") };
-            for request in [wording.request(), wording.connect()] {
+            let spec = RequestSpec { user_agent, ..RequestSpec::new("a.example:80", "/") };
+            for request in [spec.request(), spec.connect()] {
                 let error = request.expect_err(user_agent);
                 assert_eq!(error.kind(), "invalid_config", "{user_agent:?}");
             }
@@ -353,11 +360,13 @@ mod tests {
         for c in ('\0'..' ').chain(['\x7f', '\u{85}', 'é']) {
             refused(&format!("a{c}b"));
         }
-        for user_agent in [" ", " a", "a ", &"a".repeat(MAX_USER_AGENT + 1)] {
+        for user_agent in [" ", " a", "a ", &"a".repeat(MAX_USER_AGENT_BYTES + 1)] {
             refused(user_agent);
         }
-        let longest = "a".repeat(MAX_USER_AGENT);
-        assert!(Wording { user_agent: &longest, ..Wording::new("a", "/") }.request().is_ok());
+        let longest = "a".repeat(MAX_USER_AGENT_BYTES);
+        assert!(
+            RequestSpec { user_agent: &longest, ..RequestSpec::new("a", "/") }.request().is_ok()
+        );
     }
 
     #[test]

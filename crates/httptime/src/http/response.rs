@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use super::date::{parse_date, shown};
+use super::date::{excerpt, parse_date};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
 use crate::server::{HeadMarks, HeadMarksReader};
@@ -49,26 +49,26 @@ pub struct ResponseReader {
     /// Fully initialised; the received bytes are `buffer[..filled]`.
     buffer: Vec<u8>,
     filled: usize,
-    scan: Scan,
+    scan: HeadScanner,
 }
 
 impl ResponseReader {
     /// A reader for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { buffer: vec![0; INITIAL_BUFFER], filled: 0, scan: Scan::default() }
+        Self { buffer: vec![0; INITIAL_BUFFER_BYTES], filled: 0, scan: HeadScanner::default() }
     }
 
     /// Resets the reader for a new connection. Keeps the buffer.
     pub fn clear(&mut self) {
         self.filled = 0;
-        self.scan = Scan::default();
+        self.scan = HeadScanner::default();
     }
 
     /// The space to read into: at least one byte. Drops the last head that was returned.
     #[must_use]
     pub fn space(&mut self) -> &mut [u8] {
-        self.make_room(1);
+        self.reserve(1);
         &mut self.buffer[self.filled..]
     }
 
@@ -80,7 +80,7 @@ impl ResponseReader {
 
     /// Adds bytes that are stored elsewhere.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.make_room(bytes.len());
+        self.reserve(bytes.len());
         self.buffer[self.filled..][..bytes.len()].copy_from_slice(bytes);
         self.filled += bytes.len();
     }
@@ -96,13 +96,13 @@ impl ResponseReader {
     /// [`Error::HeadTooLarge`] above [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`].
     /// [`Error::EndlessInterim`] above [`MAX_INTERIM`]. [`Error::MalformedHead`].
     pub fn head(&mut self) -> Result<Option<ResponseHead<'_>>, Error> {
-        Ok(self.answer(false)?.map(|(head, _)| head))
+        Ok(self.next_response(false)?.map(|(head, _)| head))
     }
 
     /// As [`head`](Self::head), and skips the received part of the body. Also returns how many
     /// bytes of the body are still missing; `None` if that is unknown. `has_body`: whether the
     /// request allows the response to have one.
-    pub(crate) fn answer(
+    pub(crate) fn next_response(
         &mut self,
         has_body: bool,
     ) -> Result<Option<(ResponseHead<'_>, Option<u64>)>, Error> {
@@ -135,13 +135,13 @@ impl ResponseReader {
         Error::Closed { received: self.filled - self.scan.response }
     }
 
-    fn make_room(&mut self, bytes: usize) {
+    fn reserve(&mut self, bytes: usize) {
         // After an error nothing is parsed any more, so nothing needs to be kept.
         let done = if self.scan.failed.is_some() { self.filled } else { self.scan.response };
         if done > 0 {
             self.buffer.copy_within(done..self.filled, 0);
             self.filled -= done;
-            self.scan.shift(done);
+            self.scan.discard_front(done);
         }
         let needed = self.filled + bytes;
         if needed > self.buffer.len() {
@@ -161,7 +161,7 @@ impl Default for ResponseReader {
 pub struct ResponseHead<'a> {
     status: u16,
     minor_version: u8,
-    dates: Dates<'a>,
+    dates: DateFields<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
     marks: HeadMarks,
@@ -197,10 +197,10 @@ impl<'a> ResponseHead<'a> {
             return Err(Error::MalformedHead { reason: "status 408 answers no request" });
         }
         match self.dates {
-            Dates::None => Err(Error::NoDate { status: self.status }),
-            Dates::One(value) => parse_date(value),
-            Dates::Conflicting { first, second } => {
-                Err(Error::ConflictingDates { first: shown(first), second: shown(second) })
+            DateFields::None => Err(Error::NoDate { status: self.status }),
+            DateFields::One(value) => parse_date(value),
+            DateFields::Conflicting { first, second } => {
+                Err(Error::ConflictingDates { first: excerpt(first), second: excerpt(second) })
             }
         }
     }
@@ -249,7 +249,7 @@ impl<'a> ResponseHead<'a> {
         let parsed = httparse::ParserConfig::default()
             .allow_obsolete_multiline_headers_in_responses(true)
             .parse_response_with_uninit_headers(&mut response, bytes, &mut fields)
-            .map_err(refusal)?;
+            .map_err(parse_error)?;
         if parsed != httparse::Status::Complete(bytes.len()) {
             return Err(Error::MalformedHead { reason: "unclear where it ends" });
         }
@@ -302,7 +302,7 @@ impl<'a> ResponseHead<'a> {
         let mut head = Self {
             status,
             minor_version,
-            dates: Dates::None,
+            dates: DateFields::None,
             age: None,
             server: None,
             marks: HeadMarks::default(),
@@ -312,14 +312,14 @@ impl<'a> ResponseHead<'a> {
             body: None,
         };
         let mut server = None;
-        let mut lengths = Lengths::default();
+        let mut body_length = BodyLength::default();
         let mut marks = HeadMarksReader::default();
         for (at, (field, value)) in fields.enumerate() {
             let is = |name: &str| field.eq_ignore_ascii_case(name);
             // The length is compared first: most fields are none of these.
             match field.len() {
                 4 if is("Date") => {
-                    head.dates = head.dates.and(value);
+                    head.dates = head.dates.with(value);
                     marks.date(at);
                 }
                 6 if is("Server") => {
@@ -342,16 +342,16 @@ impl<'a> ResponseHead<'a> {
                 }
                 9 if is("X-Varnish") => marks.varnish(value),
                 14 | 17 if is("Content-Length") || is("Transfer-Encoding") => {
-                    lengths.note(field, value);
+                    body_length.add_field(field, value);
                 }
                 12 if is("Content-Type") => marks.content_type(at),
                 12 if is("Cache-Status") => marks.cache_status(value),
                 _ => {}
             }
         }
-        head.server = server.and_then(printable_start);
+        head.server = server.and_then(printable_prefix);
         head.marks = marks.marks();
-        head.body = if matches!(status, 204 | 304) { Some(0) } else { lengths.whole() };
+        head.body = if matches!(status, 204 | 304) { Some(0) } else { body_length.known() };
         head
     }
 
@@ -362,46 +362,46 @@ impl<'a> ResponseHead<'a> {
 
 /// What a head states about the length of its body.
 #[derive(Debug, Clone, Copy, Default)]
-enum Lengths {
+enum BodyLength {
     /// The body ends when the connection closes.
     #[default]
     None,
     Known(u64),
     /// The body is chunked, or the fields contradict each other.
-    Unclear,
+    Ambiguous,
 }
 
-impl Lengths {
-    fn note(&mut self, field: &str, value: &[u8]) {
+impl BodyLength {
+    fn add_field(&mut self, field: &str, value: &[u8]) {
         if field.eq_ignore_ascii_case("Transfer-Encoding") {
-            *self = Self::Unclear;
+            *self = Self::Ambiguous;
         } else if field.eq_ignore_ascii_case("Content-Length") {
-            *self = match (*self, digits(value)) {
+            *self = match (*self, parse_decimal(value)) {
                 (Self::None, Some(length)) => Self::Known(length),
                 (Self::Known(known), Some(length)) if known == length => *self,
-                _ => Self::Unclear,
+                _ => Self::Ambiguous,
             };
         }
     }
 
-    const fn whole(self) -> Option<u64> {
+    const fn known(self) -> Option<u64> {
         match self {
             Self::Known(length) => Some(length),
-            Self::None | Self::Unclear => None,
+            Self::None | Self::Ambiguous => None,
         }
     }
 }
 
 /// The `Date` fields of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dates<'a> {
+enum DateFields<'a> {
     None,
     One(&'a [u8]),
     Conflicting { first: &'a [u8], second: &'a [u8] },
 }
 
-impl<'a> Dates<'a> {
-    fn and(self, value: &'a [u8]) -> Self {
+impl<'a> DateFields<'a> {
+    fn with(self, value: &'a [u8]) -> Self {
         match self {
             Self::None => Self::One(value),
             Self::One(first) if !same_date(first, value) => {
@@ -417,23 +417,24 @@ fn same_date(a: &[u8], b: &[u8]) -> bool {
 }
 
 fn parse_age(value: &[u8]) -> Duration {
-    digits(value).map_or(LARGEST_AGE, Duration::from_secs).min(LARGEST_AGE)
+    parse_decimal(value).map_or(MAX_AGE, Duration::from_secs).min(MAX_AGE)
 }
 
 /// A number without a sign.
-fn digits(value: &[u8]) -> Option<u64> {
+fn parse_decimal(value: &[u8]) -> Option<u64> {
     // `parse` would accept a sign.
     let text = std::str::from_utf8(value).ok()?;
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-fn printable_start(value: &[u8]) -> Option<&str> {
-    let printable = value.iter().take(MAX_SERVER).take_while(|byte| matches!(byte, b' '..=b'~'));
+fn printable_prefix(value: &[u8]) -> Option<&str> {
+    let printable =
+        value.iter().take(MAX_SERVER_BYTES).take_while(|byte| matches!(byte, b' '..=b'~'));
     let text = std::str::from_utf8(&value[..printable.count()]).ok()?.trim_ascii_end();
     (!text.is_empty()).then_some(text)
 }
 
-fn refusal(error: httparse::Error) -> Error {
+fn parse_error(error: httparse::Error) -> Error {
     let reason = match error {
         httparse::Error::TooManyHeaders => {
             return Error::HeadTooLarge { limit: MAX_HEADERS, what: "header fields" };
@@ -450,7 +451,7 @@ fn refusal(error: httparse::Error) -> Error {
 
 /// The state of the search for the end of a head, as positions in the buffer.
 #[derive(Debug, Clone, Default)]
-struct Scan {
+struct HeadScanner {
     /// The start of the response, including its interim heads. Everything before has been returned.
     response: usize,
     /// The start of the current head.
@@ -461,7 +462,7 @@ struct Scan {
     failed: Option<Error>,
 }
 
-impl Scan {
+impl HeadScanner {
     fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<ResponseHead<'a>>, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -499,12 +500,12 @@ impl Scan {
                 [b'\n', ..] => self.head += 1,
                 [b'\r', b'\n', ..] => self.head += 2,
                 [] | [b'\r'] => return Ok(None),
-                start if begins_http(start)? => break,
+                start if has_http_prefix(start)? => break,
                 _ => return Ok(None),
             }
         }
         self.searched = self.searched.max(self.head);
-        if let Some(end) = behind_empty_line(&bytes[self.searched..]) {
+        if let Some(end) = find_empty_line_end(&bytes[self.searched..]) {
             return Ok(Some(self.searched + end));
         }
         // An incomplete line end begins in the last two bytes.
@@ -524,7 +525,7 @@ impl Scan {
     }
 
     /// The first `by` bytes were removed from the buffer.
-    fn shift(&mut self, by: usize) {
+    fn discard_front(&mut self, by: usize) {
         for position in [&mut self.response, &mut self.head, &mut self.searched] {
             *position = position.saturating_sub(by);
         }
@@ -532,7 +533,7 @@ impl Scan {
 }
 
 /// The position after the first empty line that follows another line.
-fn behind_empty_line(bytes: &[u8]) -> Option<usize> {
+fn find_empty_line_end(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
     // Tests all places of a block at once, without branches, so that the compiler uses vector
     // instructions.
@@ -552,14 +553,14 @@ fn behind_empty_line(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Whether the bytes begin an HTTP/1 response; `false` while there are too few of them.
-fn begins_http(bytes: &[u8]) -> Result<bool, Error> {
+fn has_http_prefix(bytes: &[u8]) -> Result<bool, Error> {
     let agrees = |start: &[Option<u8>]| {
         bytes.iter().zip(start).all(|(byte, expected)| expected.is_none_or(|e| *byte == e))
     };
     if bytes.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected) {
         return Ok(true);
     }
-    match OTHERS.iter().find(|(start, _)| agrees(start)) {
+    match OTHER_PROTOCOLS.iter().find(|(start, _)| agrees(start)) {
         Some((start, looks_like)) if bytes.len() >= start.len() => {
             Err(Error::NotHttp { looks_like })
         }
@@ -569,7 +570,7 @@ fn begins_http(bytes: &[u8]) -> Result<bool, Error> {
 }
 
 /// The first bytes of other protocols (`None`: any byte), and their names.
-const OTHERS: &[(&[Option<u8>], &str)] = &[
+const OTHER_PROTOCOLS: &[(&[Option<u8>], &str)] = &[
     // A TLS record, RFC 8446, section 5.1: an alert, a handshake.
     (&[Some(0x15), Some(0x03)], TLS),
     (&[Some(0x16), Some(0x03)], TLS),
@@ -583,11 +584,11 @@ const TLS: &str = "looks like TLS, which needs an https URL";
 const HTTP2: &str = "looks like HTTP/2";
 
 /// Enough for the head of nearly every response.
-const INITIAL_BUFFER: usize = 4096;
+const INITIAL_BUFFER_BYTES: usize = 4096;
 /// RFC 9111, section 1.2.2.
-const LARGEST_AGE: Duration = Duration::from_secs(1 << 31);
+const MAX_AGE: Duration = Duration::from_secs(1 << 31);
 /// Stored bytes of a `Server` field.
-const MAX_SERVER: usize = 128;
+const MAX_SERVER_BYTES: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -631,7 +632,7 @@ mod tests {
                 let ends = [&b"\n\n"[..], b"\n\r\n"];
                 ends.iter().find(|end| bytes[at..].starts_with(end)).map(|end| at + end.len())
             });
-            prop_assert_eq!(behind_empty_line(&bytes), one_by_one);
+            prop_assert_eq!(find_empty_line_end(&bytes), one_by_one);
         }
     }
 
@@ -971,7 +972,7 @@ mod tests {
         let wire = [&head, &b"HTTP/"[..], &head, b"\r\n\r\nX", NGINX].concat();
         for size in 1..=wire.len() {
             let mut reader = ResponseReader::new();
-            let (mut left, mut lengths) = (0, Vec::new());
+            let (mut left, mut body_length) = (0, Vec::new());
             for piece in wire.chunks(size) {
                 reader.feed(piece);
                 loop {
@@ -979,14 +980,15 @@ mod tests {
                     if left > 0 {
                         break;
                     }
-                    let Some((head, rest)) = reader.answer(true).expect("well-formed") else {
+                    let Some((head, rest)) = reader.next_response(true).expect("well-formed")
+                    else {
                         break;
                     };
-                    lengths.push(head.body);
+                    body_length.push(head.body);
                     left = rest.expect("a length");
                 }
             }
-            assert_eq!(lengths, [Some(5), Some(5), Some(153)], "in pieces of {size}");
+            assert_eq!(body_length, [Some(5), Some(5), Some(153)], "in pieces of {size}");
             assert_eq!((left, reader.has_leftover()), (153, false));
         }
     }
@@ -1041,7 +1043,7 @@ mod tests {
             reader.feed(NGINX);
             assert_eq!(reader.head(), error);
         }
-        assert_eq!(reader.buffer.len(), INITIAL_BUFFER);
+        assert_eq!(reader.buffer.len(), INITIAL_BUFFER_BYTES);
         reader.clear();
         assert!(!reader.has_leftover());
         reader.feed(NGINX);
@@ -1059,14 +1061,14 @@ mod tests {
             }
             assert_eq!(reader.head().map(|head| head.is_some()), Ok(true));
         }
-        assert_eq!((reader.buffer.as_ptr(), reader.buffer.len()), (buffer, INITIAL_BUFFER));
+        assert_eq!((reader.buffer.as_ptr(), reader.buffer.len()), (buffer, INITIAL_BUFFER_BYTES));
     }
 
     #[test]
     fn more_filled_than_there_is_space_for_is_cut() {
         let mut reader = ResponseReader::new();
         reader.filled(usize::MAX);
-        assert_eq!(reader.eof(), Error::Closed { received: INITIAL_BUFFER });
+        assert_eq!(reader.eof(), Error::Closed { received: INITIAL_BUFFER_BYTES });
     }
 
     #[test]
@@ -1143,8 +1145,8 @@ mod tests {
             match reader.head() {
                 Ok(None) => break,
                 Ok(Some(head)) => {
-                    let alone = ResponseHead { has_trailing_bytes: false, ..head };
-                    seen.push(format!("Ok {alone:?} {:?}", head.date()));
+                    let single = ResponseHead { has_trailing_bytes: false, ..head };
+                    seen.push(format!("Ok {single:?} {:?}", head.date()));
                 }
                 Err(error) => {
                     seen.push(format!("Err {error}"));

@@ -31,7 +31,7 @@ pub struct Canceller(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    wish: AtomicU8,
+    requested: AtomicU8,
     /// One byte in it, which is never read, wakes all threads that poll the other end.
     sender: UnixStream,
     receiver: UnixStream,
@@ -39,7 +39,7 @@ struct Shared {
 
 /// How a measurement ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum StopRequest {
     /// Without a result.
     Cancel,
     /// With the evidence so far.
@@ -54,20 +54,20 @@ impl Canceller {
     pub fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
-        Ok(Self(Arc::new(Shared { wish: AtomicU8::new(NONE), sender, receiver })))
+        Ok(Self(Arc::new(Shared { requested: AtomicU8::new(NONE), sender, receiver })))
     }
 
     /// Stops the measurement, which fails with [`Error::Cancelled`](crate::Error::Cancelled). The
     /// call takes no lock and allocates nothing: it does one store and one `write`, so a signal
     /// handler may call it.
     pub fn cancel(&self) {
-        self.ask(CANCEL);
+        self.request_stop(CANCEL);
     }
 
     /// Stops the measurement, which returns the result of the evidence so far. It is as safe as
     /// [`cancel`](Self::cancel), which has precedence.
     pub fn finish(&self) {
-        self.ask(FINISH);
+        self.request_stop(FINISH);
     }
 
     /// A guard that cancels when it is dropped, unless it is [disarmed](DropGuard::disarm).
@@ -75,8 +75,8 @@ impl Canceller {
         DropGuard(Some(self.clone()))
     }
 
-    fn ask(&self, wish: u8) {
-        if self.0.wish.fetch_max(wish, Ordering::SeqCst) == NONE {
+    fn request_stop(&self, requested: u8) {
+        if self.0.requested.fetch_max(requested, Ordering::SeqCst) == NONE {
             // It can only fail when the buffer is full, which also wakes the other end.
             let _ = rustix::io::write(&self.0.sender, &[1]);
         }
@@ -85,14 +85,14 @@ impl Canceller {
     /// Whether [`cancel`](Self::cancel) has been called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.wish() == Some(Wish::Cancel)
+        self.stop_request() == Some(StopRequest::Cancel)
     }
 
-    pub(super) fn wish(&self) -> Option<Wish> {
-        match self.0.wish.load(Ordering::SeqCst) {
+    pub(super) fn stop_request(&self) -> Option<StopRequest> {
+        match self.0.requested.load(Ordering::SeqCst) {
             NONE => None,
-            FINISH => Some(Wish::Finish),
-            _ => Some(Wish::Cancel),
+            FINISH => Some(StopRequest::Finish),
+            _ => Some(StopRequest::Cancel),
         }
     }
 

@@ -38,12 +38,12 @@ pub fn cross_timestamp() -> CrossTimestamp {
         let wall = Timestamp::from_system_time(wall).unwrap_or(FAR);
         CrossTimestamp::new(instant, wall, width + RESOLUTION)
     };
-    (1..TRIES).fold(read(), |best, _| {
+    (1..MAX_TRIES).fold(read(), |best, _| {
         let cross_timestamp = read();
         if cross_timestamp.uncertainty() < best.uncertainty() { cross_timestamp } else { best }
     })
 }
 
-const TRIES: u32 = 5;
+const MAX_TRIES: u32 = 5;
 const RESOLUTION: Duration = nanos_to_duration(1);
 const FAR: Timestamp = Timestamp::from_unix_nanos(i64::MAX);

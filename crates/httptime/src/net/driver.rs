@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::cancel::{Canceller, Wish};
+use super::cancel::{Canceller, StopRequest};
 use super::clock;
-use super::resolve::{Lookups, Resolver};
+use super::resolve::{PendingLookups, Resolver};
 use super::socket::{Socket, SocketOptions};
 use crate::session::{Action, ConnectionId, Event, MAX_CONNECTIONS};
 use crate::survey::{MAX_SERVERS, Sessions};
@@ -19,7 +19,7 @@ use crate::time::LocalInstant;
 pub(crate) struct Driver<'a> {
     sessions: Sessions,
     sockets: Vec<Option<Socket>>,
-    lookups: Lookups,
+    lookups: PendingLookups,
     options: &'a SocketOptions,
     resolver: &'a Resolver,
     canceller: Option<&'a Canceller>,
@@ -36,21 +36,21 @@ impl<'a> Driver<'a> {
         Self {
             sockets: (0..sessions.connections()).map(|_| None).collect(),
             sessions,
-            lookups: Lookups::default(),
+            lookups: PendingLookups::default(),
             options,
             resolver,
             canceller,
-            space: vec![0; SPACE].into(),
+            space: vec![0; READ_BUFFER_BYTES].into(),
         }
     }
 
     /// Runs the sessions until they end. Calls `watch` for every event.
     pub(crate) fn run(mut self, watch: &mut dyn FnMut(usize, Event, &Sessions)) -> Sessions {
         loop {
-            match self.canceller.and_then(Canceller::wish) {
+            match self.canceller.and_then(Canceller::stop_request) {
                 None => {}
-                Some(Wish::Cancel) => self.sessions.cancel(),
-                Some(Wish::Finish) => self.sessions.stop(),
+                Some(StopRequest::Cancel) => self.sessions.cancel(),
+                Some(StopRequest::Finish) => self.sessions.stop(),
             }
             let action = self.sessions.poll(clock::now());
             while let Some((server, event)) = self.sessions.next_event() {
@@ -114,7 +114,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Handles a ready socket.
-    fn advance(&mut self, conn: ConnectionId) {
+    fn socket_ready(&mut self, conn: ConnectionId) {
         let Some(socket) = &mut self.sockets[conn.index()] else { return };
         if !socket.is_connecting() {
             self.sessions.writable(conn);
@@ -131,13 +131,13 @@ impl<'a> Driver<'a> {
     fn wait(&mut self, until: LocalInstant, precise: bool) {
         let ready = self.ready(until, precise);
         if ready & RESOLVED != 0 {
-            self.lookups.acknowledge();
+            self.lookups.clear_readiness();
             while let Some(answer) = self.lookups.take() {
                 self.sessions.resolved(answer.server, answer.addresses, clock::now());
             }
         }
         for index in (0..self.sockets.len()).filter(|index| ready & bit(*index) != 0) {
-            self.advance(ConnectionId::from_index(index));
+            self.socket_ready(ConnectionId::from_index(index));
         }
     }
 
@@ -168,7 +168,7 @@ impl<'a> Driver<'a> {
         });
         loop {
             let sleep = remaining(early);
-            let part = if sleep > SHORT_SLEEP { sleep / SLEEP_PART } else { sleep };
+            let part = if sleep > MAX_SINGLE_SLEEP { sleep / SLEEP_DIVISOR } else { sleep };
             let timeout = Timespec::try_from(part).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
             // An interrupted wait is treated as a short one.
             let ready = poll(&mut fds[..count], Some(&timeout)).unwrap_or(0);
@@ -216,7 +216,7 @@ const CANCELLED: u128 = RESOLVED << 1;
 /// All connections, the resolver and the canceller.
 const MAX_INTERESTS: usize = MAX_SERVERS * MAX_CONNECTIONS + 2;
 /// The size of a read.
-const SPACE: usize = 8192;
+const READ_BUFFER_BYTES: usize = 8192;
 /// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a
 /// virtual machine often 0.2 ms and at times 0.7 ms.
 const TIMER_SLACK: Duration = Duration::from_millis(1);
@@ -224,7 +224,7 @@ const TIMER_SLACK: Duration = Duration::from_millis(1);
 /// Linux may end `poll` late by a thousandth of the timeout, or with positive niceness by a two
 /// hundredth (`select_estimate_accuracy` in fs/select.c). After the process was stopped (SIGSTOP, a
 /// debugger, a frozen cgroup), `poll` ends late by the duration of the stop.
-const SHORT_SLEEP: Duration = Duration::from_millis(2);
+const MAX_SINGLE_SLEEP: Duration = Duration::from_millis(2);
 /// The divisor of the remaining time: a process that was stopped for up to three quarters of the
 /// time is still not late.
-const SLEEP_PART: u32 = 4;
+const SLEEP_DIVISOR: u32 = 4;

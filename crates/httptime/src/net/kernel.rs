@@ -5,28 +5,28 @@
 //! Documentation/networking/timestamping.rst). On other systems there are none, and the timestamps
 //! of the process are used.
 
-#[cfg(not(target_os = "linux"))]
-mod elsewhere;
 #[cfg(target_os = "linux")]
 mod linux;
-
 #[cfg(not(target_os = "linux"))]
-pub(super) use self::elsewhere::{enable, next_departure, read};
+mod unsupported;
+
 #[cfg(target_os = "linux")]
 pub(super) use self::linux::{enable, next_departure, read};
+#[cfg(not(target_os = "linux"))]
+pub(super) use self::unsupported::{enable, next_departure, read};
 
 use crate::time::Timestamp;
 
 /// What [`enable`] returns.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Enabled {
+pub(super) struct EnabledTimestamps {
     /// The maximum number of bytes in one segment.
     pub(super) segment: usize,
 }
 
 /// The event that the last byte of a write left for the network device.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Departure {
+pub(super) struct TransmitTimestamp {
     /// The number of bytes written up to this one since timestamps were enabled, minus one, modulo
     /// 2³².
     pub(super) key: u32,

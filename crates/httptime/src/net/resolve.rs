@@ -8,9 +8,9 @@ use std::thread;
 
 /// Resolves a host and a port to addresses: the system's resolver, or the caller's.
 #[derive(Clone)]
-pub(crate) struct Resolver(Arc<Lookup>);
+pub(crate) struct Resolver(Arc<LookupFn>);
 
-type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+type LookupFn = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 impl Resolver {
     pub(crate) fn new(
@@ -37,19 +37,19 @@ impl fmt::Debug for Resolver {
 /// A resolver can block for any time, so each look-up runs in a separate thread. If it is no longer
 /// needed, the thread continues until the resolver returns.
 #[derive(Debug, Default)]
-pub(super) struct Lookups {
-    answers: Arc<Mutex<Vec<Answer>>>,
+pub(super) struct PendingLookups {
+    answers: Arc<Mutex<Vec<LookupResult>>>,
     /// One byte in it for each answer.
     wake: Option<(UnixStream, UnixStream)>,
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct LookupResult {
     pub(super) server: usize,
     pub(super) addresses: io::Result<Vec<SocketAddr>>,
 }
 
-impl Lookups {
+impl PendingLookups {
     /// Starts a look-up.
     pub(super) fn start(
         &mut self,
@@ -67,7 +67,7 @@ impl Lookups {
         let answers = Arc::clone(&self.answers);
         let lookup = move || {
             let addresses = (resolver.0)(&host, port);
-            let answer = Answer { server, addresses };
+            let answer = LookupResult { server, addresses };
             answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
             // It can only fail when nobody waits any more, or when the buffer is full, which also
             // wakes the other end.
@@ -77,7 +77,7 @@ impl Lookups {
     }
 
     /// The next finished look-up.
-    pub(super) fn take(&self) -> Option<Answer> {
+    pub(super) fn take(&self) -> Option<LookupResult> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
@@ -87,7 +87,7 @@ impl Lookups {
     }
 
     /// Consumes the readiness.
-    pub(super) fn acknowledge(&self) {
+    pub(super) fn clear_readiness(&self) {
         if let Some((_, receiver)) = &self.wake {
             let _ = rustix::io::read(receiver, &mut [0; 64]);
         }

@@ -2,7 +2,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::clock;
-use super::kernel::{self, Departure, Enabled};
+use super::kernel::{self, EnabledTimestamps, TransmitTimestamp};
 use crate::session::KernelTimestamps;
 use crate::time::{CrossTimestamp, Timestamp};
 
@@ -75,7 +75,7 @@ impl SocketTimestamps {
     /// # Errors
     /// When the system does not support it.
     pub fn enable(socket: impl AsFd) -> io::Result<Self> {
-        let Enabled { segment } = kernel::enable(socket.as_fd())?;
+        let EnabledTimestamps { segment } = kernel::enable(socket.as_fd())?;
         let now = clock::cross_timestamp();
         Ok(Self {
             segment,
@@ -121,7 +121,7 @@ impl SocketTimestamps {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     if error.kind() == io::ErrorKind::WouldBlock {
-                        self.take_reports(socket);
+                        self.read_transmit_reports(socket);
                     }
                     return Err(error);
                 }
@@ -132,7 +132,7 @@ impl SocketTimestamps {
     /// The kernel timestamps of the latest write and the latest read. Reads both clocks.
     pub fn times(&mut self, socket: impl AsFd) -> KernelTimestamps {
         if matches!(self.write, LatestWrite::Written(_)) {
-            self.take_reports(socket);
+            self.read_transmit_reports(socket);
         }
         self.latest = clock::cross_timestamp();
         let departed = match self.write {
@@ -142,7 +142,7 @@ impl SocketTimestamps {
         KernelTimestamps::new(departed, self.arrived, self.before, self.latest)
     }
 
-    fn take_reports(&mut self, socket: impl AsFd) {
+    fn read_transmit_reports(&mut self, socket: impl AsFd) {
         for _ in 0..MAX_REPORTS {
             match kernel::next_departure(socket.as_fd()) {
                 None => return,
@@ -153,7 +153,7 @@ impl SocketTimestamps {
 
     /// Only the first transmission counts: when a request is retransmitted, the server may have
     /// read it already.
-    fn departed(&mut self, departure: Departure) {
+    fn departed(&mut self, departure: TransmitTimestamp) {
         if matches!(self.write, LatestWrite::Written(key) if key == departure.key) {
             self.write = LatestWrite::Departed(departure.at);
         }
@@ -259,13 +259,13 @@ mod tests {
     }
 
     /// Drops everything that arrives for `stream`, as if the network had lost it.
-    fn lose_all(stream: &TcpStream) -> io::Result<()> {
+    fn drop_incoming(stream: &TcpStream) -> io::Result<()> {
         // BPF_RET: keep the first 0 bytes.
         let drop_it = SockFilter::new(0x06, 0, 0, 0);
         SockRef::from(stream).attach_filter(&[drop_it])
     }
 
-    fn lose_nothing(stream: &TcpStream) -> io::Result<()> {
+    fn accept_incoming(stream: &TcpStream) -> io::Result<()> {
         SockRef::from(stream).detach_filter()
     }
 
@@ -320,18 +320,18 @@ mod tests {
     #[test]
     fn a_request_sent_again_was_sent_the_first_time() -> io::Result<()> {
         let (mut wire, mut far) = connected()?;
-        lose_all(&far)?;
+        drop_incoming(&far)?;
         send(&mut wire)?;
         thread::sleep(PAUSE);
         let lost = clock::now();
-        lose_nothing(&far)?;
+        accept_incoming(&far)?;
         read_request(&mut far)?;
         let read = clock::now();
         assert!(read.saturating_since(lost) > PAUSE, "it was not lost");
         far.write_all(b"answer")?;
         receive(&mut wire, 6)?;
         // The reports about the second transmission are read and change nothing.
-        wire.timestamps.take_reports(&wire.stream);
+        wire.timestamps.read_transmit_reports(&wire.stream);
         let times = wire.times();
         let (departed, arrived) = both(&times);
         assert!(departed < lost && arrived > read, "{times:?}");
@@ -350,12 +350,12 @@ mod tests {
         let (mut wire, mut far) = connected()?;
         send(&mut wire)?;
         read_request(&mut far)?;
-        lose_all(&wire.stream)?;
+        drop_incoming(&wire.stream)?;
         let answered = clock::now();
         far.write_all(b"answer")?;
         thread::sleep(PAUSE);
         let lost = clock::now();
-        lose_nothing(&wire.stream)?;
+        accept_incoming(&wire.stream)?;
         receive(&mut wire, 6)?;
         let times = wire.times();
         let (departed, arrived) = both(&times);
@@ -390,7 +390,7 @@ mod tests {
             poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map(|_| fds[0].revents())
         };
         assert_eq!(ready(&wire)?, PollFlags::ERR);
-        wire.timestamps.take_reports(&wire.stream);
+        wire.timestamps.read_transmit_reports(&wire.stream);
         assert_eq!(ready(&wire)?, PollFlags::empty());
         far.read_exact(&mut [0; 2 * REQUEST.len()])?;
         Ok(())

@@ -1,8 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::scan::{HALF_A_SECOND, Sweep, carried, within};
-use super::{Plan, Profile, Schedule, View, misses_its_aim};
+use super::scan::{HALF_A_SECOND, Sweep, narrowed_by_base, requests_in_window};
+use super::{Plan, Profile, Schedule, View, is_off_target};
 use crate::time::{
     Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
     nanos_to_f64,
@@ -114,7 +114,7 @@ impl Adaptive {
         if view.progress().scheduled_in_flight() > 0 {
             return Some(Plan::AwaitReply);
         }
-        self.sweep.interrupt();
+        self.sweep.abort();
         self.planned = Volley::default();
         self.probes.planned = true;
         Some(Plan::SendAt(at))
@@ -138,7 +138,7 @@ impl Adaptive {
                 1 => scan[1],
                 _ => scan[2],
             };
-            wanted.min(carried(view, width, connections)).min(affordable(view))
+            wanted.min(requests_in_window(view, width, connections)).min(affordable(view))
         };
         match self.sweep.plan(view, &aim, window, from, connections, requests) {
             Some(plan) => {
@@ -168,7 +168,7 @@ impl Adaptive {
         let lead = stddev * queueing / (stddev + queueing);
         let offset = belief.mean.saturating_add(Offset::from_nanos(f64_to_nanos(lead)));
         let at = belief.aim(view, offset, from);
-        self.sweep.interrupt();
+        self.sweep.abort();
         self.planned = Volley { at: volley.at.or(Some(at)), aimed: volley.aimed + 1 };
         Plan::SendAt(at)
     }
@@ -208,7 +208,7 @@ impl Schedule for Adaptive {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        if self.sweep.settle(progress.scheduled()) {
+        if self.sweep.confirm_sent(progress.scheduled()) {
             self.volley = self.planned;
             self.probes.sent += u32::from(self.probes.planned);
         }
@@ -234,14 +234,14 @@ impl Schedule for Adaptive {
         }
     }
 
-    fn gap(&self) -> Duration {
+    fn min_interval(&self) -> Duration {
         self.tuning.gap
     }
 
     /// With several requests at once, seconds cost more than requests: the flip is missed in any
     /// case, and the response may still be useful.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
-        self.tuning.connections == 1 && misses_its_aim(view, late)
+        self.tuning.connections == 1 && is_off_target(view, late)
     }
 }
 
@@ -252,7 +252,7 @@ impl Belief {
         let unknown = progress.remaining_uncertainty()?;
         let shortest = progress.round_trip_min()?;
         let base = progress.round_trip_base()?;
-        let window = within(unknown, base);
+        let window = narrowed_by_base(unknown, base);
         let stddev = nanos_to_f64(duration_to_nanos(estimate.stddev()));
         let belief = Self {
             mean: estimate.offset(),

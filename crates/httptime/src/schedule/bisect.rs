@@ -37,8 +37,8 @@ impl Schedule for Bisect {
 pub(super) fn is_enough(view: &View<'_>) -> bool {
     let progress = view.progress();
     let known = progress.remaining_uncertainty().zip(progress.round_trip_min());
-    known.is_some_and(|(unknown, shortest)| unknown.width() <= shortest + FINE)
+    known.is_some_and(|(unknown, shortest)| unknown.width() <= shortest + MIN_WIDTH)
 }
 
 /// Smaller than the scheduling delays of most machines.
-const FINE: Duration = Duration::from_micros(40);
+const MIN_WIDTH: Duration = Duration::from_micros(40);

@@ -23,7 +23,7 @@ impl Schedule for Periodic {
             return Plan::AwaitReply;
         }
         let limits = view.limits();
-        let distance = at_all_phases(limits.duration() / limits.requests());
+        let distance = interval_over_all_phases(limits.duration() / limits.requests());
         Plan::SendAt(
             view.progress()
                 .last_sent()
@@ -33,18 +33,18 @@ impl Schedule for Periodic {
 }
 
 /// The largest such interval that is at most `most`.
-fn at_all_phases(most: Duration) -> Duration {
-    let mut phase = GOLDEN;
-    while phase > most.max(FINEST) {
-        phase = phase.mul_f64(GOLDEN.as_secs_f64());
+fn interval_over_all_phases(most: Duration) -> Duration {
+    let mut phase = GOLDEN_RATIO;
+    while phase > most.max(MIN_INTERVAL) {
+        phase = phase.mul_f64(GOLDEN_RATIO.as_secs_f64());
     }
     phase + Duration::from_secs(most.saturating_sub(phase).as_secs())
 }
 
 /// The shortest interval.
-const FINEST: Duration = Duration::from_micros(1);
+const MIN_INTERVAL: Duration = Duration::from_micros(1);
 /// The golden ratio, of a second.
-const GOLDEN: Duration = Duration::from_nanos(618_033_989);
+const GOLDEN_RATIO: Duration = Duration::from_nanos(618_033_989);
 
 #[cfg(test)]
 mod tests {
@@ -55,7 +55,7 @@ mod tests {
         for (most_ms, distance_ms) in
             [(3000, 2618), (2000, 1618), (1000, 618), (500, 381), (250, 236), (0, 0)]
         {
-            let distance = at_all_phases(Duration::from_millis(most_ms));
+            let distance = interval_over_all_phases(Duration::from_millis(most_ms));
             assert_eq!(distance.as_millis(), distance_ms, "{most_ms}");
         }
     }

@@ -23,31 +23,31 @@ impl Schedule for Scan {
 
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
-        self.sweep.settle(progress.scheduled());
+        self.sweep.confirm_sent(progress.scheduled());
         let known = progress.remaining_uncertainty().zip(progress.round_trip_base());
-        let window = known.and_then(|(unknown, base)| within(unknown, base));
+        let window = known.and_then(|(unknown, base)| narrowed_by_base(unknown, base));
         if let Some(window) = window.filter(|_| !bisect::is_enough(view)) {
             let aim = |offset, from| progress.aim(offset, from);
-            let requests = |_, width| carried(view, width, 1).min(REQUESTS);
+            let requests = |_, width| requests_in_window(view, width, 1).min(REQUESTS);
             let plan = self.sweep.plan(view, &aim, window, view.earliest(), 1, requests);
             if let Some(plan) = plan {
                 return plan;
             }
         }
-        self.sweep.interrupt();
+        self.sweep.abort();
         Bisect.plan(view)
     }
 }
 
 /// The remaining interval if each direction takes at least half of the base round trip: both ends
 /// move inwards by that.
-pub(super) fn within(unknown: Interval, base: Duration) -> Option<Interval> {
+pub(super) fn narrowed_by_base(unknown: Interval, base: Duration) -> Option<Interval> {
     let half = Offset::from(base / 2);
     Interval::new(unknown.lower().saturating_add(half), unknown.upper().saturating_sub(half))
 }
 
 /// The number of requests that this many connections can carry during the window.
-pub(super) fn carried(view: &View<'_>, width: Duration, connections: u32) -> u32 {
+pub(super) fn requests_in_window(view: &View<'_>, width: Duration, connections: u32) -> u32 {
     let progress = view.progress();
     let turns = |each: Duration| {
         let turns = width.as_nanos() / each.as_nanos().max(1);
@@ -55,8 +55,8 @@ pub(super) fn carried(view: &View<'_>, width: Duration, connections: u32) -> u32
     };
     let kept = turns(progress.round_trip_median().unwrap_or_default());
     let reopened = progress.reopening_interval().map_or(u32::MAX, turns);
-    let carried = kept.saturating_mul(connections).min(reopened);
-    carried.max(connections)
+    let requests_in_window = kept.saturating_mul(connections).min(reopened);
+    requests_in_window.max(connections)
 }
 
 /// Requests around successive flips.
@@ -81,7 +81,7 @@ struct Flip {
 impl Sweep {
     /// Confirms a plan once its request has left, and then returns true. A plan whose request did
     /// not leave is dropped.
-    pub(super) fn settle(&mut self, requests: u32) -> bool {
+    pub(super) fn confirm_sent(&mut self, requests: u32) -> bool {
         let left = requests > self.requests;
         if left {
             self.requests = requests;
@@ -91,7 +91,7 @@ impl Sweep {
     }
 
     /// The next request is not part of the sweep: ends a running sweep.
-    pub(super) fn interrupt(&mut self) {
+    pub(super) fn abort(&mut self) {
         self.planned = Flip { opens: None, ..self.current };
     }
 

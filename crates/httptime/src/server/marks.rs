@@ -6,10 +6,10 @@
 /// known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct HeadMarks {
-    order: Order,
+    order: FieldOrder,
     /// The order in which Apache writes its own `Date`: `Date` and `Server` first, and
     /// `Content-Type` after `Connection`.
-    is_typed_late: bool,
+    has_late_content_type: bool,
     servers: u8,
     vias: u8,
     hits: u8,
@@ -17,7 +17,7 @@ pub struct HeadMarks {
 
 /// The order of `Server` and `Date`. A later variant proves everything that an earlier one proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) enum Order {
+pub(crate) enum FieldOrder {
     /// One is missing, or there are several.
     #[default]
     Unknown,
@@ -35,7 +35,8 @@ impl HeadMarks {
     /// [`from_bits`](Self::from_bits). 0 is the default.
     #[must_use]
     pub fn bits(self) -> u32 {
-        let order = self.order as u8 | if self.is_typed_late { TYPED_LATE } else { 0 };
+        let order =
+            self.order as u8 | if self.has_late_content_type { LATE_CONTENT_TYPE } else { 0 };
         u32::from_be_bytes([order, self.servers, self.vias, self.hits])
     }
 
@@ -43,17 +44,17 @@ impl HeadMarks {
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         let [order, servers, vias, hits] = bits.to_be_bytes();
-        let is_typed_late = order & TYPED_LATE != 0;
-        let order = match order & !TYPED_LATE {
-            1 => Order::DateFirst,
-            2 => Order::ServerFirst,
-            3 => Order::ServerThenDate,
-            _ => Order::Unknown,
+        let has_late_content_type = order & LATE_CONTENT_TYPE != 0;
+        let order = match order & !LATE_CONTENT_TYPE {
+            1 => FieldOrder::DateFirst,
+            2 => FieldOrder::ServerFirst,
+            3 => FieldOrder::ServerThenDate,
+            _ => FieldOrder::Unknown,
         };
-        Self { order, is_typed_late, servers, vias, hits }
+        Self { order, has_late_content_type, servers, vias, hits }
     }
 
-    pub(crate) const fn order(self) -> Order {
+    pub(crate) const fn order(self) -> FieldOrder {
         self.order
     }
 
@@ -61,23 +62,23 @@ impl HeadMarks {
         self.servers > 1
     }
 
-    pub(crate) const fn is_typed_late(self) -> bool {
-        self.is_typed_late
+    pub(crate) const fn has_late_content_type(self) -> bool {
+        self.has_late_content_type
     }
 
     /// The number of proxies in `Via`.
-    pub(crate) const fn vias(self) -> u8 {
+    pub(crate) const fn via_count(self) -> u8 {
         self.vias
     }
 
     /// The number of caches that reported a hit.
-    pub(crate) const fn hits(self) -> u8 {
+    pub(crate) const fn cache_hits(self) -> u8 {
         self.hits
     }
 }
 
 /// In addition to the order in [`HeadMarks::bits`].
-const TYPED_LATE: u8 = 0x10;
+const LATE_CONTENT_TYPE: u8 = 0x10;
 
 /// Computes [`HeadMarks`], field by field.
 #[derive(Debug, Clone, Copy, Default)]
@@ -141,15 +142,15 @@ impl HeadMarksReader {
     /// The marks of the fields so far.
     pub(crate) fn marks(self) -> HeadMarks {
         let order = match (self.marks.servers, self.dates, self.server_at, self.date_at) {
-            (1, 1, 0, 1) => Order::ServerThenDate,
-            (1, 1, server, date) if server < date => Order::ServerFirst,
-            (1, 1, ..) => Order::DateFirst,
-            _ => Order::Unknown,
+            (1, 1, 0, 1) => FieldOrder::ServerThenDate,
+            (1, 1, server, date) if server < date => FieldOrder::ServerFirst,
+            (1, 1, ..) => FieldOrder::DateFirst,
+            _ => FieldOrder::Unknown,
         };
-        let are_first = order == Order::DateFirst && (self.date_at, self.server_at) == (0, 1);
-        let is_typed_late =
+        let are_first = order == FieldOrder::DateFirst && (self.date_at, self.server_at) == (0, 1);
+        let has_late_content_type =
             are_first && self.connection_at.is_some() && self.content_type_at > self.connection_at;
-        HeadMarks { order, is_typed_late, ..self.marks }
+        HeadMarks { order, has_late_content_type, ..self.marks }
     }
 }
 
@@ -172,7 +173,7 @@ fn is_hit(member: &[u8]) -> bool {
     words(member)
         .take_while(|word| !is_name(word))
         .flat_map(|word| word.split(|byte| !byte.is_ascii_alphanumeric()))
-        .any(|part| ends_with_hit(part) || STORED.iter().any(|it| part.eq_ignore_ascii_case(it)))
+        .any(|part| ends_with_hit(part) || HIT_WORDS.iter().any(|it| part.eq_ignore_ascii_case(it)))
 }
 
 fn ends_with_hit(part: &[u8]) -> bool {
@@ -180,7 +181,7 @@ fn ends_with_hit(part: &[u8]) -> bool {
 }
 
 /// Other words for a response from the cache.
-const STORED: &[&[u8]] = &[b"stale", b"updating", b"revalidated", b"cached"];
+const HIT_WORDS: &[&[u8]] = &[b"stale", b"updating", b"revalidated", b"cached"];
 
 /// `ExampleCache; hit; ttl=30`. A response that several requests share (`collapsed`) is older than
 /// the later ones of these.

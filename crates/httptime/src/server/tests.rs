@@ -293,10 +293,13 @@ fn a_token_is_found_by_its_whole_name() {
 
 #[test]
 fn marks_survive_as_a_number() {
-    let bits = u32::from_be_bytes([Order::ServerThenDate as u8 | 0x10, 2, 3, 4]);
+    let bits = u32::from_be_bytes([FieldOrder::ServerThenDate as u8 | 0x10, 2, 3, 4]);
     let marks = HeadMarks::from_bits(bits);
-    assert_eq!((marks.order(), marks.vias(), marks.hits()), (Order::ServerThenDate, 3, 4));
-    assert!(marks.has_several_servers() && marks.is_typed_late());
+    assert_eq!(
+        (marks.order(), marks.via_count(), marks.cache_hits()),
+        (FieldOrder::ServerThenDate, 3, 4)
+    );
+    assert!(marks.has_several_servers() && marks.has_late_content_type());
     assert_eq!(marks.bits(), bits);
     assert_eq!(HeadMarks::default().bits(), 0);
 }
@@ -326,12 +329,12 @@ proptest! {
             vec![NGINX, CADDY, APACHE, APACHE_OWN, APACHE_PASSING, UVICORN, LIGHTTPD, ENVOY, NGINX_PASSING, CADDY_PASSING],
         ),
         added in prop::collection::vec(prop::sample::select(ADDED), 0..6),
-        is_kept in any::<bool>(),
+        is_reused in any::<bool>(),
         is_by_front in any::<bool>(),
         is_plain in any::<bool>(),
     ) {
         let circumstances = |mut exchange: Exchange<'_>| {
-            if is_kept {
+            if is_reused {
                 exchange = exchange.on_reused_connection();
             }
             if is_plain {

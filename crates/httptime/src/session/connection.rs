@@ -31,7 +31,7 @@ pub(super) struct Connection {
     /// The error of an address that was tried before the present one.
     failure: Option<Error>,
     /// Opened for checks.
-    is_spare: bool,
+    is_for_checks: bool,
     /// The time at which it became ready.
     ready_at: LocalInstant,
     /// The time at which the latest request was added to the output.
@@ -112,7 +112,7 @@ pub(super) enum Outcome {
 
 /// The outcome of received bytes.
 #[derive(Debug)]
-pub(super) enum Received<'a> {
+pub(super) enum ReceiveOutcome<'a> {
     /// The head of the response to a request of this method. `is_first`: it is the first response
     /// on this connection. `is_kept`: the connection can carry the next request once the body has
     /// been received.
@@ -126,7 +126,7 @@ pub(super) enum Received<'a> {
     Other(Outcome),
 }
 
-impl From<Outcome> for Received<'_> {
+impl From<Outcome> for ReceiveOutcome<'_> {
     fn from(outcome: Outcome) -> Self {
         Self::Other(outcome)
     }
@@ -149,14 +149,14 @@ impl Connection {
             state: State::Closed,
             layer,
             reader: ResponseReader::new(),
-            wire: Vec::with_capacity(BUFFER),
+            wire: Vec::with_capacity(BUFFER_BYTES),
             written: 0,
             is_blocked: false,
             is_to_close: false,
             has_request: false,
-            plaintext: Vec::with_capacity(BUFFER),
+            plaintext: Vec::with_capacity(BUFFER_BYTES),
             failure: None,
-            is_spare: false,
+            is_for_checks: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
             requested_at: LocalInstant::from_nanos(0),
@@ -181,8 +181,8 @@ impl Connection {
     }
 
     /// Whether it was opened for checks.
-    pub(super) const fn is_spare(&self) -> bool {
-        self.is_spare
+    pub(super) const fn is_for_checks(&self) -> bool {
+        self.is_for_checks
     }
 
     /// Whether it is ready for its first request.
@@ -192,7 +192,7 @@ impl Connection {
 
     /// Whether it is ready for a request, and is not reserved for checks.
     pub(super) const fn is_ready_for_any(&self) -> bool {
-        self.is_ready() && !self.is_spare
+        self.is_ready() && !self.is_for_checks
     }
 
     /// The time at which it became ready.
@@ -248,7 +248,7 @@ impl Connection {
     }
 
     /// Whether the driver must close its socket. Returns true once.
-    pub(super) fn take_close(&mut self) -> bool {
+    pub(super) fn take_close_request(&mut self) -> bool {
         std::mem::take(&mut self.is_to_close)
     }
 
@@ -278,14 +278,14 @@ impl Connection {
     /// Makes the driver connect: see [`connect`](Self::connect).
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
-        self.is_spare = false;
+        self.is_for_checks = false;
         self.state = State::Pending(opening);
     }
 
     /// As [`begin`](Self::begin), for a check.
-    pub(super) fn begin_spare(&mut self, opening: Opening) {
+    pub(super) fn begin_for_check(&mut self, opening: Opening) {
         self.begin(opening);
-        self.is_spare = true;
+        self.is_for_checks = true;
     }
 
     /// Whether the driver must connect.
@@ -349,7 +349,7 @@ impl Connection {
         now: LocalInstant,
     ) -> Result<(), Error> {
         if !self.has_unsent() {
-            self.clear_wire();
+            self.clear_buffers();
         }
         self.requested_at = now;
         self.has_request = true;
@@ -357,7 +357,7 @@ impl Connection {
         self.layer.send(target.request(method), &mut self.wire)
     }
 
-    fn clear_wire(&mut self) {
+    fn clear_buffers(&mut self) {
         self.wire.clear();
         self.written = 0;
     }
@@ -372,25 +372,25 @@ impl Connection {
         let State::Connecting(opening) = self.state else { return Outcome::Nothing };
         self.layer = new_layer();
         if let Some(connect) = target.connect() {
-            self.clear_wire();
+            self.clear_buffers();
             self.wire.extend_from_slice(connect);
             self.state = State::Tunnelling(opening);
             return Outcome::Nothing;
         }
-        self.start_layer(opening, now)
+        self.start_handshake(opening, now)
     }
 
     /// The path to the server is open, and no response is pending on it.
-    fn start_layer(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
-        self.clear_wire();
+    fn start_handshake(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
+        self.clear_buffers();
         self.state = State::Handshaking(opening);
         if let Err(error) = self.layer.start(&mut self.wire) {
             return self.unusable(error);
         }
-        self.settle_layer(opening, now)
+        self.advance_handshake(opening, now)
     }
 
-    fn settle_layer(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
+    fn advance_handshake(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
         if !self.layer.is_open() || self.has_unsent() {
             return Outcome::Nothing;
         }
@@ -420,7 +420,7 @@ impl Connection {
             State::Busy { is_whole, .. } => *is_whole = false,
             State::Handshaking(opening) => {
                 let opening = *opening;
-                return (false, self.settle_layer(opening, at));
+                return (false, self.advance_handshake(opening, at));
             }
             _ => {}
         }
@@ -431,9 +431,9 @@ impl Connection {
     pub(super) fn received(
         &mut self,
         bytes: &[u8],
-        had_success: bool,
+        has_success: bool,
         arrival: Arrival,
-    ) -> Received<'_> {
+    ) -> ReceiveOutcome<'_> {
         match self.state {
             State::Closed | State::Pending(_) | State::Connecting(_) => {
                 return Outcome::Nothing.into();
@@ -450,7 +450,7 @@ impl Connection {
         }
         if self.plaintext.is_empty() {
             return match self.state {
-                State::Handshaking(opening) => self.settle_layer(opening, arrival.at).into(),
+                State::Handshaking(opening) => self.advance_handshake(opening, arrival.at).into(),
                 _ => Outcome::Nothing.into(),
             };
         }
@@ -460,7 +460,7 @@ impl Connection {
             // delayed.
             State::Busy { sent, .. } if arrival.at < sent => {
                 self.close();
-                Outcome::Lost(Error::MalformedHead { reason: UNASKED }).into()
+                Outcome::Lost(Error::MalformedHead { reason: UNSOLICITED }).into()
             }
             State::Busy { sent, is_fresh, is_whole } => {
                 self.answer(sent, is_fresh, is_whole, arrival)
@@ -483,18 +483,18 @@ impl Connection {
                 Outcome::Dropped { was_used: true }.into()
             }
             _ => {
-                let is_turned_away = self.is_turned_away(had_success, arrival.at);
+                let is_rejected = self.is_rejected(has_success, arrival.at);
                 let error = match self.reader.head() {
                     Err(error) => error,
                     // The server states why it closes the connection.
                     Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
                         self.close();
-                        return match is_turned_away {
+                        return match is_rejected {
                             true => Outcome::Unusable(Error::Closed { received: 0 }).into(),
                             false => Outcome::Dropped { was_used: false }.into(),
                         };
                     }
-                    Ok(_) => Error::MalformedHead { reason: UNASKED },
+                    Ok(_) => Error::MalformedHead { reason: UNSOLICITED },
                 };
                 self.unusable(error).into()
             }
@@ -516,11 +516,11 @@ impl Connection {
             Ok(Some(head)) => match head.status() {
                 // No tunnel was requested yet, so this response opened none.
                 200..=299 if is_unsent || head.has_trailing_bytes() => {
-                    Error::MalformedHead { reason: UNASKED }
+                    Error::MalformedHead { reason: UNSOLICITED }
                 }
                 200..=299 => {
                     self.reader.clear();
-                    return self.start_layer(opening, now);
+                    return self.start_handshake(opening, now);
                 }
                 407 => Error::ProxyCredentials,
                 status => Error::ProxyRefused { status },
@@ -536,10 +536,10 @@ impl Connection {
         is_first: bool,
         is_whole: bool,
         mut arrival: Arrival,
-    ) -> Received<'_> {
+    ) -> ReceiveOutcome<'_> {
         let is_unsent = self.has_unsent();
         let method = self.method;
-        let (head, left) = match self.reader.answer(method.has_body()) {
+        let (head, left) = match self.reader.next_response(method.has_body()) {
             Ok(None) => return Outcome::Nothing.into(),
             Ok(Some((head, left))) if head.status() != REQUEST_TIMEOUT => (head, left),
             // Only fields that the head does not borrow: the next connection clears the reader.
@@ -565,7 +565,7 @@ impl Connection {
         // be read as the next response.
         let is_clean = head.is_persistent() && !head.has_trailing_bytes() && !is_unsent;
         // Reading more of a body would cost more than another connection.
-        let left = left.filter(|left| is_clean && *left <= MAX_BODY);
+        let left = left.filter(|left| is_clean && *left <= MAX_BODY_BYTES);
         self.state = match left {
             Some(0) => State::Ready { is_fresh: false },
             Some(left) => State::Draining { since: arrival.at, left },
@@ -578,7 +578,7 @@ impl Connection {
             self.written = 0;
         }
         let times = Times::new(sent, arrival);
-        Received::Answered { method, times, head, is_first, is_kept: left.is_some() }
+        ReceiveOutcome::Answered { method, times, head, is_first, is_kept: left.is_some() }
     }
 
     /// The other end closed the connection, or it broke (`error`). The driver has closed the
@@ -586,11 +586,11 @@ impl Connection {
     pub(super) fn closed(
         &mut self,
         error: Option<io::Error>,
-        had_success: bool,
+        has_success: bool,
         now: LocalInstant,
     ) -> Outcome {
         let phase = self.phase();
-        let is_turned_away = self.is_turned_away(had_success, now);
+        let is_rejected = self.is_rejected(has_success, now);
         let received = self.reader.eof();
         let is_untouched =
             matches!(received, Error::Closed { received: 0 }) && !self.layer.has_partial_record();
@@ -615,7 +615,7 @@ impl Connection {
             State::Tunnelling(_) | State::Handshaking(_) => {
                 Outcome::Unusable(reason(Phase::Tunnel))
             }
-            State::Ready { .. } if is_turned_away => Outcome::Unusable(reason(Phase::Connect)),
+            State::Ready { .. } if is_rejected => Outcome::Unusable(reason(Phase::Connect)),
             State::Ready { is_fresh } => Outcome::Dropped { was_used: !is_fresh },
             State::Draining { .. } => Outcome::Dropped { was_used: true },
             State::Busy { is_fresh: false, .. } if is_untouched => Outcome::Stale,
@@ -628,9 +628,9 @@ impl Connection {
 
     /// Whether a server that closes the connection now rejects clients. A server that closes an
     /// idle connection does not.
-    fn is_turned_away(&self, had_success: bool, now: LocalInstant) -> bool {
+    fn is_rejected(&self, has_success: bool, now: LocalInstant) -> bool {
         matches!(self.state, State::Ready { is_fresh: true })
-            && (!had_success || now.saturating_since(self.ready_at) < IDLE)
+            && (!has_success || now.saturating_since(self.ready_at) < MIN_IDLE)
     }
 
     /// Its [`deadline`](Self::deadline) has passed.
@@ -674,9 +674,9 @@ fn is_unreachable(error: &Error) -> bool {
 }
 
 /// The longest body that is read to keep a connection, in bytes.
-const MAX_BODY: u64 = 64 * 1024;
-const UNASKED: &str = "it began before the request";
+const MAX_BODY_BYTES: u64 = 64 * 1024;
+const UNSOLICITED: &str = "it began before the request";
 /// The size of a request, and of most responses.
-const BUFFER: usize = 4096;
+const BUFFER_BYTES: usize = 4096;
 /// A new connection that stays open for this long without a request was not rejected.
-const IDLE: Duration = Duration::from_secs(1);
+const MIN_IDLE: Duration = Duration::from_secs(1);

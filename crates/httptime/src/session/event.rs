@@ -103,11 +103,11 @@ pub(super) struct Events(VecDeque<Event>);
 
 impl Events {
     pub(super) fn new() -> Self {
-        Self(VecDeque::with_capacity(CAPACITY))
+        Self(VecDeque::with_capacity(MAX_EVENTS))
     }
 
     pub(super) fn push(&mut self, event: Event) {
-        if self.0.len() == CAPACITY {
+        if self.0.len() == MAX_EVENTS {
             self.0.pop_front();
         }
         self.0.push_back(event);
@@ -119,4 +119,4 @@ impl Events {
 }
 
 /// More events than a session has between two waits.
-const CAPACITY: usize = 16;
+const MAX_EVENTS: usize = 16;

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::error::Error;
-use crate::http::{Request, USER_AGENT, Wording};
+use crate::http::{Request, RequestSpec, USER_AGENT};
 use crate::method::Method;
 use crate::url::Url;
 
@@ -92,13 +92,14 @@ impl Target {
         let basic = proxy.as_ref().and_then(Url::authorization);
         let is_absolute = proxy.is_some() && !tunnel;
         let (authority, authority_with_port) = (url.authority(), url.authority_with_port());
-        let plain = Wording { user_agent: &user_agent, ..Wording::new(&authority, url.path()) };
-        let to_proxy = Wording { proxy_authorization: basic.as_deref(), ..plain };
+        let plain =
+            RequestSpec { user_agent: &user_agent, ..RequestSpec::new(&authority, url.path()) };
+        let to_proxy = RequestSpec { proxy_authorization: basic.as_deref(), ..plain };
         let connect = (proxy.is_some() && tunnel)
-            .then(|| Wording { authority: &authority_with_port, ..to_proxy }.connect())
+            .then(|| RequestSpec { authority: &authority_with_port, ..to_proxy }.connect())
             .transpose()?;
-        let request = if is_absolute { Wording { is_absolute, ..to_proxy } } else { plain };
-        let of = |method| Wording { method, ..request }.request();
+        let request = if is_absolute { RequestSpec { is_absolute, ..to_proxy } } else { plain };
+        let of = |method| RequestSpec { method, ..request }.request();
         let fallback = (method == Method::Auto).then(|| of(Method::Get)).transpose()?;
         let request = of(method)?;
         Ok(Self { url, proxy, tunnel, method, user_agent, connect, request, fallback })
@@ -131,7 +132,7 @@ impl Target {
     }
 
     /// The address, if the hop is given as an address.
-    pub(super) fn literal(&self) -> Option<SocketAddr> {
+    pub(super) fn literal_address(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.hop().host().parse().ok()?;
         Some(SocketAddr::new(ip, self.hop().port()))
     }
@@ -161,7 +162,7 @@ impl Target {
 
     /// The reason why a response to a request of this method is from the proxy and not from the
     /// server, or may be.
-    pub(super) fn refusal(&self, method: Method, status: u16) -> Option<Error> {
+    pub(super) fn proxy_refusal(&self, method: Method, status: u16) -> Option<Error> {
         let is_forwarded = self.is_forwarded();
         match status {
             407 if is_forwarded => Some(Error::ProxyCredentials),

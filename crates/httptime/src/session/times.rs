@@ -98,7 +98,7 @@ impl Times {
         Self { departed, arrived, ..self }
     }
 
-    pub(super) const fn are_both_by_kernel(&self) -> bool {
+    pub(super) const fn is_timed_by_kernel(&self) -> bool {
         self.departed.is_some() && self.arrived.is_some()
     }
 }

@@ -151,7 +151,7 @@ impl Targets {
     pub fn sessions(&self, begin: CrossTimestamp) -> Sessions {
         let targets = self.targets.iter().cloned();
         let sessions = targets.map(|target| Session::new(target, &self.config, begin)).collect();
-        Sessions::numbered(sessions, self.quorum, self.config.drift_ppm())
+        Sessions::with_numbers(sessions, self.quorum, self.config.drift_ppm())
     }
 }
 

@@ -31,9 +31,9 @@ fn assert_truth_in_bounds(service: &Service) {
 }
 
 /// Sends SIGHUP to the service some thousand times a second, until the value is dropped.
-struct Storm(std::process::Child);
+struct ReloadStorm(std::process::Child);
 
-impl Storm {
+impl ReloadStorm {
     fn over(service: &Service) -> Self {
         // The shell's own `kill`: a separate process for each signal would be too slow.
         let script = "while kill -HUP $0; do :; done";
@@ -46,7 +46,7 @@ impl Storm {
     }
 }
 
-impl Drop for Storm {
+impl Drop for ReloadStorm {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -56,14 +56,14 @@ impl Drop for Storm {
 #[test]
 fn a_storm_of_reloads_while_the_configuration_is_rewritten_keeps_it_from_nothing() {
     let service = Service::start("storm");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     service.sampled();
     let file = service.directory.join("httptime.toml");
     let whole = service.configuration("");
     let half = &whole[..whole.len() / 2];
     let broken = format!("{whole}= 1\n");
     {
-        let _storm = Storm::over(&service);
+        let _storm = ReloadStorm::over(&service);
         // Removed, truncated, invalid, and replaced atomically.
         let states: [(Option<&str>, &str); 4] = [
             (None, "No such file or directory"),
@@ -111,7 +111,7 @@ fn a_storm_of_reloads_while_the_configuration_is_rewritten_keeps_it_from_nothing
 #[test]
 fn a_textfile_that_cannot_be_written_is_said_once_and_written_when_it_can() {
     let service = Service::start("unwritable");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     let folder = service.directory.join("metrics");
     let moved = service.configuration(SOON).replace("httptime.prom", "metrics/httptime.prom");
     fs::write(service.directory.join("httptime.toml"), moved).expect("a file");
@@ -138,10 +138,10 @@ fn out_of_descriptors_it_says_so_goes_on_and_recovers() {
         assert!(done.expect("prlimit of util-linux").success());
     };
     let service = Service::start("descriptors");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     service.configure(SOON);
     service.signal("-HUP");
-    service.told("READY=1");
+    service.wait_for_notification("READY=1");
     service.sampled();
     limit(&service, "3");
     for said in ["cannot connect to 127.0.0.1:", "cannot write "] {

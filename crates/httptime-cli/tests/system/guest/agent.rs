@@ -34,7 +34,7 @@ pub(crate) fn run() -> Outcome {
         if port.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        answer = obey(&serde_json::from_str(&line)?, &mut jobs, port.get_ref())?;
+        answer = run_order(&serde_json::from_str(&line)?, &mut jobs, port.get_ref())?;
     }
 }
 
@@ -94,7 +94,7 @@ fn path() -> io::Result<PathBuf> {
 
 /// Executes a request: `start` a command, `wait` this many milliseconds for the end of a job,
 /// `signal` a job.
-fn obey(
+fn run_order(
     order: &Value,
     jobs: &mut Vec<Job>,
     port: &Port,

@@ -8,19 +8,19 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 
-use super::{Departure, Enabled};
+use super::{EnabledTimestamps, TransmitTimestamp};
 use crate::time::{Timestamp, duration_to_nanos};
 
 /// Enables kernel timestamps of everything that leaves and arrives from now on. Everything written
 /// before must have been acknowledged: keys count from the first byte that is not.
-pub(in crate::net) fn enable(socket: BorrowedFd<'_>) -> io::Result<Enabled> {
+pub(in crate::net) fn enable(socket: BorrowedFd<'_>) -> io::Result<EnabledTimestamps> {
     let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
     setsockopt(&socket, Timestamping, &flags)?;
-    Ok(Enabled { segment: getsockopt(&socket, TcpMaxSeg)?.try_into().unwrap_or(0) })
+    Ok(EnabledTimestamps { segment: getsockopt(&socket, TcpMaxSeg)?.try_into().unwrap_or(0) })
 }
 
 /// Reads, and returns when the last of the segments arrived whose bytes were read.
@@ -43,7 +43,7 @@ pub(in crate::net) fn read(
 
 /// The next report of the kernel about a write. `None`: there are no more reports. `Some(None)`:
 /// the report is not about a departure.
-pub(in crate::net) fn next_departure(socket: BorrowedFd<'_>) -> Option<Option<Departure>> {
+pub(in crate::net) fn next_departure(socket: BorrowedFd<'_>) -> Option<Option<TransmitTimestamp>> {
     let mut control = Control::new();
     let message = receive(socket, &mut [], &mut control, MsgFlags::MSG_ERRQUEUE).ok()?;
     let (mut key, mut at) = (None, None);
@@ -55,7 +55,7 @@ pub(in crate::net) fn next_departure(socket: BorrowedFd<'_>) -> Option<Option<De
             _ => {}
         }
     }
-    Some(key.zip(at).map(|(key, at)| Departure { key, at }))
+    Some(key.zip(at).map(|(key, at)| TransmitTimestamp { key, at }))
 }
 
 /// The key, if the report is about a segment that was passed to the network device.

@@ -8,9 +8,9 @@ use serde::Deserialize;
 /// A URL or a host name as the user wrote it. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Written(String);
+pub(crate) struct ServerArg(String);
 
-impl Written {
+impl ServerArg {
     /// A host name becomes an `http://` URL.
     pub(crate) fn url(&self) -> String {
         if self.0.contains("://") { self.0.clone() } else { format!("http://{}", self.0) }
@@ -21,13 +21,13 @@ impl Written {
     }
 }
 
-impl From<String> for Written {
+impl From<String> for ServerArg {
     fn from(text: String) -> Self {
         Self(text)
     }
 }
 
-impl fmt::Debug for Written {
+impl fmt::Debug for ServerArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Url::redacted(&self.0).fmt(f)
     }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_password() {
-        let shown = format!("{:?}", Written::from("user:hunter2/x@host".to_owned()));
+        let shown = format!("{:?}", ServerArg::from("user:hunter2/x@host".to_owned()));
         assert_eq!(shown, "\"***@host\"");
     }
 }

@@ -1,11 +1,11 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 
-use super::{Departure, Enabled};
+use super::{EnabledTimestamps, TransmitTimestamp};
 use crate::time::Timestamp;
 
 /// Kernel timestamps do not exist on this system.
-pub(in crate::net) fn enable(_: BorrowedFd<'_>) -> io::Result<Enabled> {
+pub(in crate::net) fn enable(_: BorrowedFd<'_>) -> io::Result<EnabledTimestamps> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -18,6 +18,6 @@ pub(in crate::net) fn read(
 }
 
 /// There are no reports.
-pub(in crate::net) const fn next_departure(_: BorrowedFd<'_>) -> Option<Option<Departure>> {
+pub(in crate::net) const fn next_departure(_: BorrowedFd<'_>) -> Option<Option<TransmitTimestamp>> {
     None
 }

@@ -12,21 +12,21 @@ use httptime::{Error, Family, Method, Timestamping, Url};
 use serde::Deserialize;
 
 use crate::environment;
-use crate::written::Written;
+use crate::server_arg::ServerArg;
 
 /// Whom to ask, which way and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Servers {
     /// Servers to ask: `http://host[:port][/path]`, or a bare host
     #[arg(value_name = "URL", required = true)]
-    pub(crate) urls: Vec<Written>,
+    pub(crate) urls: Vec<ServerArg>,
 
     /// How many servers must answer and agree [default: more than half of the servers]
     #[arg(long, value_name = "N")]
     pub(crate) min_servers: Option<usize>,
 
     #[command(flatten)]
-    pub(crate) measuring: Measuring,
+    pub(crate) measure_options: MeasureOptions,
 
     #[command(flatten)]
     pub(crate) route: Route,
@@ -38,7 +38,7 @@ pub(crate) struct Route {
     /// HTTP proxy to go through: `http://[user:password@]host[:port]`; "" for none [default: the
     /// environment's]
     #[arg(short = 'x', long, value_name = "URL")]
-    pub(crate) proxy: Option<Written>,
+    pub(crate) proxy: Option<ServerArg>,
 
     /// Have the proxy open a tunnel (CONNECT), so that none of its caches can answer
     #[arg(short = 'p', long = "proxytunnel")]
@@ -49,7 +49,7 @@ pub(crate) struct Route {
     pub(crate) user_agent: Option<String>,
 
     #[command(flatten)]
-    pub(crate) family: OnlyFamily,
+    pub(crate) family: FamilyOptions,
 
     /// Local address of all connections [default: the system's choice]
     #[arg(long, value_name = "ADDR")]
@@ -62,7 +62,7 @@ pub(crate) struct Route {
 
 /// [`Family`] as options.
 #[derive(Debug, clap::Args)]
-pub(crate) struct OnlyFamily {
+pub(crate) struct FamilyOptions {
     /// Use IPv4 addresses only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     ipv4: bool,
@@ -75,7 +75,7 @@ pub(crate) struct OnlyFamily {
 /// How to measure each server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Measuring {
+pub(crate) struct MeasureOptions {
     /// How much to spend: polite (≤ 24 requests, one a second, 40 s), balanced (≤ 48, 10.5 s) or
     /// fast (≤ 64, 6 s)
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -133,7 +133,7 @@ pub(crate) struct Seconds(pub(crate) Duration);
 impl Servers {
     /// The configuration, for further changes.
     pub(crate) fn config(&self) -> ConfigBuilder {
-        let builder = self.measuring.config().family(self.route.family.wanted());
+        let builder = self.measure_options.config().family(self.route.family.wanted());
         match self.min_servers {
             Some(servers) => builder.min_servers(servers),
             None => builder,
@@ -143,12 +143,14 @@ impl Servers {
     /// The client for these servers, and the proxy that it uses, without credentials. The only
     /// place that reads the proxy from the environment.
     pub(crate) fn client(&self, config: Config) -> Result<(Client, Option<Url>), Error> {
-        let urls: Vec<String> = self.urls.iter().map(Written::url).collect();
+        let urls: Vec<String> = self.urls.iter().map(ServerArg::url).collect();
         let Some((first, rest)) = urls.split_first() else {
             return Err(Error::InvalidConfig { reason: "servers names none".into() });
         };
-        let mut builder =
-            Client::builder(first).servers(rest).method(self.measuring.method()).config(config);
+        let mut builder = Client::builder(first)
+            .servers(rest)
+            .method(self.measure_options.method())
+            .config(config);
         let mut via = None;
         if let Some(proxy) = proxy(self.route.proxy.as_ref(), &urls)? {
             builder = builder.proxy(proxy.url()).tunnel(self.route.tunnel);
@@ -167,7 +169,7 @@ impl Servers {
     }
 }
 
-impl Measuring {
+impl MeasureOptions {
     /// The method of the requests.
     pub(crate) const fn method(&self) -> Method {
         self.method
@@ -207,7 +209,7 @@ impl Measuring {
 }
 
 /// The given proxy ("" for none), or that of the environment.
-fn proxy(given: Option<&Written>, urls: &[String]) -> Result<Option<Written>, Error> {
+fn proxy(given: Option<&ServerArg>, urls: &[String]) -> Result<Option<ServerArg>, Error> {
     if let Some(given) = given {
         return Ok(Some(given.clone()).filter(|proxy| !proxy.is_empty()));
     }
@@ -220,16 +222,16 @@ fn proxy(given: Option<&Written>, urls: &[String]) -> Result<Option<Written>, Er
         let reason = "no_proxy names some of the servers and not others; ask them in two runs";
         return Err(Error::InvalidConfig { reason: reason.into() });
     }
-    Ok(last.map(Written::from))
+    Ok(last.map(ServerArg::from))
 }
 
-impl From<Family> for OnlyFamily {
+impl From<Family> for FamilyOptions {
     fn from(family: Family) -> Self {
         Self { ipv4: family == Family::V4, ipv6: family == Family::V6 }
     }
 }
 
-impl OnlyFamily {
+impl FamilyOptions {
     const fn wanted(&self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,

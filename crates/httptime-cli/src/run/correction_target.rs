@@ -11,21 +11,21 @@ use httptime_clock::{Action, ClockError, Frequency, Reading, Refusal, SystemCloc
 use log::{info, warn};
 use thiserror::Error as ThisError;
 
-use super::complaint::Complaint;
+use super::failure_log::FailureLog;
 use super::settings::{Mode, Settings};
 use crate::bar::span;
-use crate::correction::{decision, still_shown};
+use crate::correction::{check_wall_clock, decision};
 
 /// Keeps the clock right by way of measurements.
 #[derive(Debug)]
-pub(crate) enum Keeper {
-    Clock { controller: Box<Controller<SystemClock>>, state_file: PathBuf, unsaved: Complaint },
+pub(crate) enum CorrectionTarget {
+    Clock { controller: Box<Controller<SystemClock>>, state_file: PathBuf, unsaved: FailureLog },
     Chrony { feed: Feed, delay: Option<Duration>, advised: Duration },
 }
 
 /// The outcome of a measurement.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kept {
+pub(crate) struct Correction {
     pub(crate) interval: Duration,
     pub(crate) stepped: bool,
     pub(crate) refused: bool,
@@ -34,9 +34,9 @@ pub(crate) struct Kept {
 
 /// The reason why a measurement was not used.
 #[derive(Debug, ThisError)]
-pub(crate) enum KeepError {
+pub(crate) enum CorrectionError {
     #[error("nothing is done with what was measured: {0}")]
-    Moved(Error),
+    ClockSet(Error),
     #[error(transparent)]
     Clock(#[from] ClockError),
     #[error(transparent)]
@@ -50,16 +50,16 @@ pub(crate) enum KeepError {
     Refused(Refusal),
 }
 
-impl KeepError {
+impl CorrectionError {
     /// Whether every later try will also fail.
     pub(crate) const fn is_forbidden(&self) -> bool {
         matches!(self, Self::Clock(ClockError::NoPrivilege { .. } | ClockError::ReadOnly { .. }))
     }
 }
 
-impl Keeper {
+impl CorrectionTarget {
     /// Starts with the state of the previous run.
-    pub(crate) fn start(settings: &Settings) -> Result<Self, KeepError> {
+    pub(crate) fn start(settings: &Settings) -> Result<Self, CorrectionError> {
         if settings.mode == Mode::Chrony {
             let (feed, delay) = (settings.feed()?, settings.chrony_delay());
             return Ok(Self::Chrony { feed, delay, advised: Duration::ZERO });
@@ -91,7 +91,7 @@ impl Keeper {
             Ok(None) => info!("no state saved in {} yet", state_file.display()),
             Err(error) => warn!("{error}; starting without it"),
         }
-        Ok(Self::Clock { controller, state_file, unsaved: Complaint::default() })
+        Ok(Self::Clock { controller, state_file, unsaved: FailureLog::default() })
     }
 
     /// Applies new settings. The knowledge of the clock is kept if the mode is unchanged.
@@ -112,7 +112,7 @@ impl Keeper {
     }
 
     /// To be called before a measurement. Returns the expected interval of the offset.
-    pub(crate) fn prepare(&mut self) -> Result<Option<Interval>, KeepError> {
+    pub(crate) fn prepare(&mut self) -> Result<Option<Interval>, CorrectionError> {
         match self {
             Self::Clock { controller, .. } => {
                 controller.stop_slewing()?;
@@ -124,8 +124,11 @@ impl Keeper {
     }
 
     /// Uses a measurement.
-    pub(crate) fn keep(&mut self, measurement: &Measurement) -> Result<Kept, KeepError> {
-        still_shown(measurement).map_err(KeepError::Moved)?;
+    pub(crate) fn correct(
+        &mut self,
+        measurement: &Measurement,
+    ) -> Result<Correction, CorrectionError> {
+        check_wall_clock(measurement).map_err(CorrectionError::ClockSet)?;
         match self {
             Self::Clock { controller, state_file, unsaved } => {
                 let outcome = controller.absorb(&Reading::from(measurement))?;
@@ -135,8 +138,8 @@ impl Keeper {
                     Action::Leave => {}
                     _ => info!("{what}"),
                 }
-                unsaved.hear(save(controller, state_file));
-                Ok(Kept {
+                unsaved.report(save(controller, state_file));
+                Ok(Correction {
                     interval: outcome.interval,
                     stepped: matches!(outcome.action, Action::Step(_)),
                     refused: matches!(outcome.action, Action::Refuse(_)),
@@ -146,12 +149,12 @@ impl Keeper {
             Self::Chrony { feed, delay, advised } => {
                 // In mode clock the policy refuses it.
                 if !measurement.has_date_advanced() {
-                    return Err(KeepError::Refused(Refusal::DateNotAdvanced));
+                    return Err(CorrectionError::Refused(Refusal::DateNotAdvanced));
                 }
                 let farthest = max_error(measurement);
                 match *delay {
                     Some(delay) if 2 * farthest > delay => {
-                        return Err(KeepError::Delay { farthest, delay });
+                        return Err(CorrectionError::Delay { farthest, delay });
                     }
                     None if farthest > *advised => {
                         *advised = 2 * farthest;
@@ -165,7 +168,7 @@ impl Keeper {
                 feed.send(&sample, httptime::net::cross_timestamp().wall())?;
                 // A little early, so that each of chronyd's intervals has one.
                 let interval = feed.poll().interval().mul_f64(0.95);
-                Ok(Kept { interval, stepped: false, refused: false, frequency: None })
+                Ok(Correction { interval, stepped: false, refused: false, frequency: None })
             }
         }
     }
@@ -173,7 +176,7 @@ impl Keeper {
     /// Saves the state of the clock.
     pub(crate) fn end(&mut self) {
         if let Self::Clock { controller, state_file, unsaved } = self {
-            unsaved.hear(save(controller, state_file));
+            unsaved.report(save(controller, state_file));
         }
     }
 }
@@ -186,8 +189,8 @@ fn save(controller: &Controller<SystemClock>, state_file: &Path) -> Result<(), S
 /// The largest possible distance of the offset from the estimate.
 fn max_error(measurement: &Measurement) -> Duration {
     let (offset, bounds) = (measurement.offset(), measurement.bounds());
-    let away = |bound: Offset| bound.saturating_sub(offset).abs();
-    away(bounds.lower()).max(away(bounds.upper()))
+    let distance = |bound: Offset| bound.saturating_sub(offset).abs();
+    distance(bounds.lower()).max(distance(bounds.upper()))
 }
 
 #[cfg(test)]
@@ -214,14 +217,15 @@ mod tests {
             );
             let parsed = Settings::parse(Path::new("httptime.toml"), &text);
             let (settings, client) = parsed.expect("a configuration");
-            let mut keeper = Keeper::start(&settings).expect("nothing is opened");
+            let mut correction_target =
+                CorrectionTarget::start(&settings).expect("nothing is opened");
             let survey = client.survey(|_| {});
-            let kept = keeper.keep(survey.combined().expect("measured"));
-            (kept.map_err(|error| error.to_string()), chronyd.recv(&mut [0; 64]).is_ok())
+            let correction = correction_target.correct(survey.combined().expect("measured"));
+            (correction.map_err(|error| error.to_string()), chronyd.recv(&mut [0; 64]).is_ok())
         });
         std::fs::remove_file(&socket).expect("it was there");
-        let [(refused, none), (kept, one)] = results;
-        assert!(!none && one && kept.is_ok(), "{none} {one} {kept:?}");
+        let [(refused, none), (correction, one)] = results;
+        assert!(!none && one && correction.is_ok(), "{none} {one} {correction:?}");
         let error = refused.expect_err("one answer cannot advance");
         assert!(error.contains("not seen to advance"), "{error}");
     }

@@ -26,9 +26,9 @@ impl BlackHole {
         let (listener, address) = bound()?;
         listener.listen(0)?;
         let mut queued = Vec::new();
-        for _ in 0..MOST_QUEUED {
+        for _ in 0..MAX_QUEUED {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            match socket.connect_timeout(&SockAddr::from(address), HANGS_AFTER) {
+            match socket.connect_timeout(&SockAddr::from(address), HANG_TIMEOUT) {
                 Ok(()) => queued.push(socket),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     return Ok(Self { address, _listener: listener, _queued: queued });
@@ -36,7 +36,7 @@ impl BlackHole {
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::other(format!("the queue of {address} took {MOST_QUEUED} connections")))
+        Err(io::Error::other(format!("the queue of {address} took {MAX_QUEUED} connections")))
     }
 
     /// The address where connecting hangs.
@@ -80,11 +80,11 @@ fn bound() -> io::Result<(Socket, SocketAddr)> {
 }
 
 /// A connection on loopback is established within the system call, in some 20 µs, or not at all.
-const HANGS_AFTER: Duration = Duration::from_millis(40);
+const HANG_TIMEOUT: Duration = Duration::from_millis(40);
 
 /// Systems queue somewhat more than `listen` asks for: Linux one more, others up to their default
 /// queue.
-const MOST_QUEUED: usize = 256;
+const MAX_QUEUED: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -4,21 +4,21 @@ use log::{info, warn};
 
 /// An operation after each measurement that can fail each time.
 #[derive(Debug, Default)]
-pub(crate) struct Complaint {
-    said: Option<String>,
+pub(crate) struct FailureLog {
+    last_logged: Option<String>,
 }
 
-impl Complaint {
+impl FailureLog {
     /// Warns about a failure unless it is the same as the last one. Logs when it has ended.
-    pub(crate) fn hear(&mut self, outcome: Result<(), String>) {
+    pub(crate) fn report(&mut self, outcome: Result<(), String>) {
         match outcome {
-            Err(why) if self.said.as_ref() == Some(&why) => {}
+            Err(why) if self.last_logged.as_ref() == Some(&why) => {}
             Err(why) => {
                 warn!("{why}; it is not said again until that changes");
-                self.said = Some(why);
+                self.last_logged = Some(why);
             }
             Ok(()) => {
-                if let Some(why) = self.said.take() {
+                if let Some(why) = self.last_logged.take() {
                     info!("no longer: {why}");
                 }
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Resources of this process at one instant, as Linux counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Footprint {
+pub struct ResourceUsage {
     /// Time since the start of the run.
     pub at: Duration,
     /// Open descriptors, including the one that is used for counting.
@@ -15,7 +15,7 @@ pub struct Footprint {
     pub resident_kib: u32,
 }
 
-impl Footprint {
+impl ResourceUsage {
     /// Reads the current values.
     ///
     /// # Errors
@@ -57,24 +57,24 @@ mod tests {
 
     #[test]
     fn the_rise_is_that_of_the_line_and_not_of_its_ends() {
-        let sample = |at: u32, resident_kib| Footprint {
+        let sample = |at: u32, resident_kib| ResourceUsage {
             at: Duration::from_secs(at.into()),
             descriptors: 5,
             threads: 2,
             resident_kib,
         };
         let steady: Vec<_> = (0..100).map(|at| sample(at, 4000)).collect();
-        assert!(Footprint::rise_kib(&steady).abs() < 1e-6);
+        assert!(ResourceUsage::rise_kib(&steady).abs() < 1e-6);
         let mut rising: Vec<_> = (0..100).map(|at| sample(at, 4000 + 2 * at)).collect();
-        assert!((Footprint::rise_kib(&rising) - 198.0).abs() < 1e-6);
+        assert!((ResourceUsage::rise_kib(&rising) - 198.0).abs() < 1e-6);
         rising[99].resident_kib = 5000;
-        assert!(Footprint::rise_kib(&rising) < 300.0);
-        assert!(Footprint::rise_kib(&[]).abs() < 1e-6);
+        assert!(ResourceUsage::rise_kib(&rising) < 300.0);
+        assert!(ResourceUsage::rise_kib(&[]).abs() < 1e-6);
     }
 
     #[test]
     fn a_descriptor_more_is_seen() -> io::Result<()> {
-        let now = || Footprint::take(Duration::ZERO);
+        let now = || ResourceUsage::take(Duration::ZERO);
         let before = now()?;
         let many: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null")).collect();
         assert!(now()?.descriptors >= before.descriptors + 40);
