@@ -10,7 +10,7 @@ FRESH = 'add_header Cache-Control "max-age=1";'
 
 
 def used_by_others(place, port, path):
-    """Adds GET requests of other clients: most caches store no response to HEAD, and answer HEAD from a GET."""
+    """Adds GET requests of other clients: most caches answer HEAD from a stored GET only."""
     place.load(port, path, 1, pause=0.15)
     return Target(port, path=path)
 

@@ -60,7 +60,7 @@ class StartFailed(Exception):
 
 
 class Skews:
-    """One server or several behind one address, each with a constant offset from this machine's clock, in seconds."""
+    """Servers behind one address, each with a constant offset from this machine's clock, in s."""
 
     def __init__(self, *offsets):
         self.offsets = offsets or (0.0,)
@@ -87,7 +87,7 @@ class Drift:
         self.observe()
 
     def observe(self, count=60):
-        """Narrows the interval of the offset at the reference, or raises if stamps contradict the rate."""
+        """Narrows the offset's interval at the reference. Raises if stamps contradict the rate."""
         for _ in range(count):
             sent, received, head, _ = exchange(("127.0.0.1", self.port), "HEAD", self.path)
             stamp = re.search(rb"\r\nX-Harness-Msec: ([0-9.]+)\r\n", head, re.I)
@@ -209,7 +209,7 @@ def pip_version(package):
 
 
 def version(need):
-    """Name and version of a need of a set-up, or None for a library that the table does not name."""
+    """Name and version of a need of a set-up; None for a library that is not in the table."""
     kind, _, name = need.partition(":")
     if kind == "apt":
         if name.startswith("lib"):
@@ -437,7 +437,7 @@ http {{
         self.start("nginx", "-c", config, "-p", self.dir, port=port or int(listens[1]), env=env)
 
     def origin(self, faketime=None, lines="", address="127.0.0.1", port=None):
-        """nginx that answers every path itself, its clock shifted by `faketime`; returns its port."""
+        """nginx that answers every path, with a clock shifted by `faketime`. Returns its port."""
         port = port or self.port()
         self.nginx(
             f"""server {{
@@ -489,7 +489,7 @@ StartServers 1
         return port
 
     def haproxy(self, config):
-        """HAProxy in front of others, in the foreground; `config` names the port as PORT. Returns it."""
+        """HAProxy in front of others; `config` has PORT as the port. Returns it."""
         port = self.port()
         path = self.write(
             f"haproxy-{len(self.processes)}.cfg",
@@ -545,11 +545,11 @@ http_access allow localhost
         return port
 
     def load(self, port, path, clients, seconds=7200, pause=0):
-        """Requests `path` from `clients` clients on new connections while the set-up is measured."""
+        """Requests `path` during the measurement, from `clients` clients on new connections."""
         self.start("python3", FILES / "flood.py", port, path, clients, seconds, pause)
 
     def tool(self, name, *arguments, port, env=None):
-        """Starts one of the small servers in `files/`, with the virtual environment's Python if there is one."""
+        """Starts a server of `files/`, with the virtual environment's Python if there is one."""
         python = "pip:python3" if (VENV / "bin/python3").exists() else "python3"
         self.start(python, FILES / name, port, *arguments, port=port, env=env)
         return port
@@ -582,7 +582,7 @@ def read_head(connection):
 
 
 def exchange(address, method, path, connection=None, timeout=3.0):
-    """Sends a request; returns the times around it, the head, and the connection if it is still open."""
+    """Sends a request; returns the times around it, the head, and the connection if it is open."""
     if connection is None:
         connection = socket.create_connection(address, timeout=timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -761,7 +761,7 @@ class Result:
 
     @property
     def measured(self):
-        """Measurements with a result. A result whose `Date` did not advance does not count: `sync` refuses it."""
+        """Measurements with a result. Without an advancing `Date` it does not count."""
         return [run for run in self.runs if run.status == 0 and run.date_advanced is not False]
 
     @property
@@ -770,7 +770,7 @@ class Result:
 
     @property
     def understated(self):
-        """Whether the meter saw a larger lag than any measurement assumed: its bounds held by chance."""
+        """Whether the meter saw a larger lag than assumed: the bounds held by chance."""
         assumed = max((run.lag for run in self.measured if run.lag is not None), default=None)
         lags = [lag for lag in (self.lag_kept, self.lag_first) if lag is not None]
         metered = max(lags, default=None)

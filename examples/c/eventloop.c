@@ -1,9 +1,9 @@
 /*
  * Measures with its own HTTP requests: eventloop 192.0.2.1 80
  *
- * The library decides when to send, and the program reports the responses. This is for programs whose
- * HTTP library parses the responses. With plain sockets a program is much shorter, and gets retries,
- * deadlines and proxies: see session_poll.c and session_libevent.c.
+ * The library decides when to send, and the program reports the responses. This is for programs
+ * whose HTTP library parses the responses. With plain sockets a program is much shorter, and gets
+ * retries, deadlines and proxies: see session_poll.c and session_libevent.c.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <httptime.h>
@@ -41,8 +41,12 @@ static int64_t now_ns(clockid_t clock)
 /* A cross-timestamp: the wall clock between two readings of the monotonic clock. */
 static httptime_cross_timestamp read_clocks(void)
 {
-    int64_t before = now_ns(CLOCK_MONOTONIC), wall = now_ns(CLOCK_REALTIME), after = now_ns(CLOCK_MONOTONIC);
-    httptime_cross_timestamp cross_timestamp = { sizeof cross_timestamp, 0, before + (after - before) / 2, wall, after - before + 1 };
+    int64_t before = now_ns(CLOCK_MONOTONIC);
+    int64_t wall = now_ns(CLOCK_REALTIME);
+    int64_t after = now_ns(CLOCK_MONOTONIC);
+    httptime_cross_timestamp cross_timestamp = {
+        sizeof cross_timestamp, 0, before + (after - before) / 2, wall, after - before + 1,
+    };
     return cross_timestamp;
 }
 
@@ -82,7 +86,8 @@ static httptime_status send_request(struct session *session, int64_t due)
         if (session->socket < 0)
             return HTTPTIME_ERROR_SYSTEM;
         if (connect(session->socket, session->address->ai_addr, session->address->ai_addrlen) != 0)
-            return lose(session, errno == ECONNREFUSED ? HTTPTIME_ERROR_CONNECTION_REFUSED : HTTPTIME_ERROR_CONNECT);
+            return lose(session, errno == ECONNREFUSED ? HTTPTIME_ERROR_CONNECTION_REFUSED
+                                                       : HTTPTIME_ERROR_CONNECT);
         fcntl(session->socket, F_SETFL, O_NONBLOCK);
         return HTTPTIME_OK; /* it is open now; httptime_measure_next returns the time to send */
     }
@@ -90,7 +95,8 @@ static httptime_status send_request(struct session *session, int64_t due)
     httptime_status status = httptime_measure_is_missed(session->measure, due, now, &is_missed);
     if (status != HTTPTIME_OK || is_missed)
         return status; /* too late to be useful: httptime_measure_next gives another instant */
-    if (send(session->socket, session->request, session->length, MSG_NOSIGNAL) != (ssize_t)session->length) {
+    if (send(session->socket, session->request, session->length, MSG_NOSIGNAL) !=
+        (ssize_t)session->length) {
         drop(session); /* closed while idle: open another one */
         return HTTPTIME_OK;
     }
@@ -107,7 +113,8 @@ static httptime_status read_response(struct session *session)
     /* Read after each recv: the time of the one that completes the head counts. */
     int64_t received = now_ns(CLOCK_MONOTONIC);
     if (count < 0)
-        return errno == EAGAIN || errno == EINTR ? HTTPTIME_OK : lose(session, HTTPTIME_ERROR_CONNECTION_BROKE);
+        return errno == EAGAIN || errno == EINTR ? HTTPTIME_OK
+                                                 : lose(session, HTTPTIME_ERROR_CONNECTION_BROKE);
     if (session->sent_ns == 0) {
         drop(session); /* no request is pending: the connection closed, or sent garbage */
         return HTTPTIME_OK;
@@ -178,7 +185,8 @@ int main(int argc, char **argv)
         return 2;
     }
     snprintf(url, sizeof url, "http://%s:%s/", argv[1], argv[2]);
-    if (is_failure(httptime_request(url, session.request, sizeof session.request, &session.length)) ||
+    if (is_failure(
+            httptime_request(url, session.request, sizeof session.request, &session.length)) ||
         is_failure(httptime_reader_new(&session.reader)) ||
         is_failure(httptime_measure_new(NULL, &begin, &session.measure)))
         return 1;
@@ -189,7 +197,8 @@ int main(int argc, char **argv)
         status = httptime_measure_finish(session.measure, &end, &m);
     if (!is_failure(status))
         printf("%+.6f s, bounds %+.6f to %+.6f, %u requests in %.1f s\n", (double)m.offset_ns / 1e9,
-               (double)m.lower_ns / 1e9, (double)m.upper_ns / 1e9, (unsigned)m.requests, (double)m.elapsed_ns / 1e9);
+               (double)m.lower_ns / 1e9, (double)m.upper_ns / 1e9, (unsigned)m.requests,
+               (double)m.elapsed_ns / 1e9);
     drop(&session);
     freeaddrinfo(session.address);
     httptime_measure_free(session.measure);

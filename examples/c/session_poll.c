@@ -40,10 +40,11 @@ static void on_ready(uint32_t conn)
 
 static void wait_until(int64_t instant, int precise)
 {
-    /* A timer wakes late: before a precise instant it is set 2 ms early, and the loop then polls. */
+    /* A timer wakes late: before a precise instant it is set 2 ms early, then the loop polls. */
     int64_t ms = (instant - httptime_now()) / 1000000 - (precise ? 2 : -1);
     for (uint32_t conn = 0; conn < HTTPTIME_MAX_CONNECTIONS; conn++) {
-        int is_writing = timestamps[conn] == NULL || httptime_session_is_waiting_to_write(session, conn);
+        int is_writing =
+            timestamps[conn] == NULL || httptime_session_is_waiting_to_write(session, conn);
         sockets[conn].events = is_writing ? POLLIN | POLLOUT : POLLIN;
         sockets[conn].revents = 0;
     }

@@ -143,8 +143,8 @@ impl Run {
         assert!(at >= self.now);
         let stamped = at.saturating_add(input.duration());
         self.now = stamped.saturating_add(input.duration());
-        let server = self.cross_timestamp.wall_at(stamped).saturating_add(self.truth).as_unix_nanos();
-        let date = Timestamp::from_unix_seconds(server.div_euclid(SECOND_NS));
+        let server = self.cross_timestamp.wall_at(stamped).saturating_add(self.truth);
+        let date = Timestamp::from_unix_seconds(server.as_unix_nanos().div_euclid(SECOND_NS));
         self.measure.sent(at);
         let Some(date) = date else {
             return self.measure.lost(true, Error::Closed { received: 0 });

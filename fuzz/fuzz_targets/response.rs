@@ -48,7 +48,8 @@ fn read<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
     mut take: impl FnMut(&mut ResponseReader, &'a [u8]),
 ) -> (Vec<String>, Error) {
-    let cross_timestamp = CrossTimestamp::new(at(0), Timestamp::from_unix_nanos(WALL_NS), Duration::ZERO);
+    let wall = Timestamp::from_unix_nanos(WALL_NS);
+    let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
     let mut measure = Measure::new(&Config::default(), cross_timestamp);
     let mut heads = Vec::new();
     for piece in pieces {

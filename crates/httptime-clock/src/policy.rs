@@ -286,8 +286,8 @@ impl Policy {
         let small = self.step_threshold.is_none_or(|threshold| error <= threshold);
         let wrong = !reading.bounds.contains(Offset::ZERO);
         let proved = wrong && width <= error;
-        let doubt = reading.stddev.saturating_mul(2).saturating_add(reading.lag);
-        let estimated = self.evidence == Evidence::Estimate && error > doubt;
+        let uncertainty = reading.stddev.saturating_mul(2).saturating_add(reading.lag);
+        let estimated = self.evidence == Evidence::Estimate && error > uncertainty;
         if !(proved || estimated) {
             let refusal = Refusal::BoundsTooWide { width, error };
             return if wrong && !small { Action::Refuse(refusal) } else { Action::Leave };
@@ -513,7 +513,7 @@ mod tests {
             ),
             ("before the floor", policy(), early, SETTLED, before),
             (
-                "floor of one's own",
+                "custom floor",
                 policy().floor(Timestamp::from_unix_nanos(5 * S)),
                 early,
                 SETTLED,
@@ -529,14 +529,14 @@ mod tests {
             ),
             ("slew rate, in time", policy(), reading(30 * MS, MS), horizon(64), slew(30 * MS)),
             (
-                "estimate, within doubt",
+                "estimate, within its uncertainty",
                 estimating(),
                 reading(3 * MS, 10 * MS),
                 SETTLED,
                 Action::Leave,
             ),
             (
-                "estimate, beyond doubt",
+                "estimate, beyond its uncertainty",
                 estimating(),
                 reading(3 * MS + 1, 10 * MS),
                 SETTLED,
@@ -551,7 +551,7 @@ mod tests {
                 step(5 * S),
             ),
             (
-                "estimate, too wide and in doubt",
+                "estimate, too wide and uncertain",
                 estimating(),
                 Reading { lag: Duration::from_secs(9), ..reading(5 * S, 3 * S) },
                 SETTLED,

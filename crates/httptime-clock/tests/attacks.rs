@@ -184,7 +184,7 @@ fn a_clock_led_far_ahead_is_not_led_back_by_an_honest_server() {
 }
 
 #[test]
-fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_is_heard() {
+fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_answers() {
     for false_offset in [FalseOffset::Drift(400.0), FalseOffset::Drift(-400.0)] {
         let mut attacked = AttackedClock::new(Policy::default());
         attacked.attacked(2 * DAY, false_offset);
@@ -218,6 +218,9 @@ fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_is_heard() {
             );
         }
         let took = attacked.controller.clock().monotonic().saturating_since(begun);
-        println!("{false_offset:?}: {drifted:.1} s in a day alone, mended in {} s", took.as_secs());
+        println!(
+            "{false_offset:?}: {drifted:.1} s in a day alone, corrected in {} s",
+            took.as_secs()
+        );
     }
 }

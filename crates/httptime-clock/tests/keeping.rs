@@ -147,7 +147,7 @@ fn a_freak_is_held_back_and_forgotten() {
 
 /// Someone sets the clock, or the machine slept and woke with another time.
 #[test]
-fn a_step_from_outside_is_mended_and_the_frequency_kept() {
+fn a_step_from_outside_is_corrected_and_the_frequency_kept() {
     for by in [-3 * S, S / 2] {
         let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 3);
         machine.run(2 * HOUR);
@@ -187,7 +187,7 @@ fn a_new_route_moves_the_offset_and_not_the_frequency() {
 }
 
 #[test]
-fn a_frequency_that_changes_is_learnt_anew() {
+fn a_frequency_that_changes_is_learnt_again() {
     for change in [5.0, -40.0] {
         let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 5);
         machine.run(2 * HOUR);

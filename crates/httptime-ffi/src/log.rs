@@ -103,7 +103,8 @@ impl Log for Logger {
             log::Level::Debug => HTTPTIME_LOG_DEBUG,
             log::Level::Trace => HTTPTIME_LOG_TRACE,
         };
-        // SAFETY: the caller of `httptime_set_log` guarantees that it can be called like this from any thread.
+        // SAFETY: the caller of `httptime_set_log` guarantees that it can be called like this from
+        // any thread.
         unsafe { (sink.callback)(level, target.as_ptr(), message.as_ptr(), sink.user_data) }
     }
 

@@ -451,7 +451,11 @@ mod tests {
                 .expect("in range");
             let measurement = measured(SimConnections::new().handshake(), &config, seed);
             assert_eq!(measurement.end_reason(), &EndReason::Duration, "seed {seed}");
-            assert_eq!(measurement.requests(), measurement.observations(), "seed {seed}: in vain");
+            assert_eq!(
+                measurement.requests(),
+                measurement.observations(),
+                "seed {seed}: a lost request"
+            );
         }
     }
 

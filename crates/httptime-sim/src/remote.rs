@@ -217,10 +217,10 @@ impl Remote {
         let until = since.saturating_add(idle);
         let (_, back) = self.world.path.draw(since, &mut self.faults);
         let date = self.world.clock.server_time_at(until);
-        let says = self.world.connections.sends_408.then(|| timeout_head(date));
+        let response = self.world.connections.sends_408.then(|| timeout_head(date));
         self.link(conn).idle_until = Some(until);
         let at = until.saturating_add(back).max(after).saturating_add(NANOSECOND);
-        pending.push(Pending { at, conn, what: RemoteEvent::TimedOut(says) });
+        pending.push(Pending { at, conn, what: RemoteEvent::TimedOut(response) });
     }
 
     /// The client writes `output`. Returns the number of bytes that the system accepts.
@@ -335,11 +335,11 @@ impl Remote {
         let responses = link.responses;
         let connections = &self.world.connections;
         let closes = connections.closing_after.is_some_and(|most| responses >= most);
-        let says = closes && !connections.is_closing_without_notice;
+        let announces_close = closes && !connections.is_closing_without_notice;
         let has_interim = has_chance(connections.interim, &mut self.faults);
         let has_body = has_chance(connections.with_unexpected_body, &mut self.faults);
         let date = Some(date).filter(|_| !(is_head && connections.has_dateless_head));
-        let mut bytes = head(status, date, age, fields, says);
+        let mut bytes = head(status, date, age, fields, announces_close);
         if !is_head {
             let end = bytes.len() - b"\r\n".len();
             bytes.splice(end..end, format!("Content-Length: {}\r\n", BODY.len()).into_bytes());

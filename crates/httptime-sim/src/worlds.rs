@@ -102,7 +102,7 @@ pub const ALL: &[NamedWorld] = &[
     },
     NamedWorld {
         assumptions: Assumptions::BoundsHold,
-        ..plain("asymmetric", "20 ms, queueing 2 ms; 60 % of it on the way there", |clock, _| {
+        ..plain("asymmetric", "20 ms, queueing 2 ms; 60 % of it on the forward path", |clock, _| {
             let path = Path::symmetric_ms(20.0, 2.0).forward_share(0.6);
             World::new(clock, path, SimServer::exact())
         })

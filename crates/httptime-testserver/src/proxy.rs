@@ -567,7 +567,7 @@ mod tests {
             wait_for(|| origin == hole.address() || silent.connections() == 2);
             let alive = proxy.service.running_probe();
             drop_promptly(proxy);
-            assert!(!alive(), "something lives on");
+            assert!(!alive(), "a thread or the listener still exists");
         }
     }
 }

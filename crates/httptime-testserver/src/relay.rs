@@ -564,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_breaks_the_connection_and_a_cut_ends_it_in_the_middle() {
+    fn a_reset_breaks_the_connection_and_a_cut_closes_it_in_the_middle() {
         for fault in [Fault::Reset, Fault::Truncate] {
             let server = constant();
             let faults = Faults::default().chance(fault, 0.5).longest(fault, MS);
@@ -592,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vanished_peer_says_nothing_more_until_the_client_gives_up() {
+    fn a_vanished_peer_sends_nothing_more_until_the_client_gives_up() {
         let mut answered_first = 0;
         for seed in 0..20 {
             let server = constant();
@@ -756,7 +756,7 @@ mod tests {
             wait_for(|| relay.open_connections() == 3 && server.connections() == 3);
             let alive = relay.service.running_probe();
             drop_promptly(relay);
-            assert!(!alive(), "something lives on: {faults:?}");
+            assert!(!alive(), "a thread or the listener still exists: {faults:?}");
         }
     }
 }

@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_server_reads_and_says_nothing() {
+    fn a_silent_server_reads_and_sends_nothing() {
         let (server, mut client) = behaving(Behaviour::Silent);
         client.send(HEAD);
         wait_for(|| server.requests() == 1);
@@ -754,7 +754,7 @@ mod tests {
             wait_for(|| server.requests() == 2 && server.open_connections() == 3);
             let alive = server.running_probe();
             drop_promptly(server);
-            assert!(!alive(), "something lives on: {behaviour:?}");
+            assert!(!alive(), "a thread or the listener still exists: {behaviour:?}");
             let mut unread = Vec::new();
             let end = io::Read::read_to_end(&mut clients[0].stream, &mut unread);
             assert_eq!(end.map_err(|e| e.kind()), Ok(0));

@@ -85,7 +85,7 @@ pub(crate) fn drop_promptly(service: impl Send + 'static) {
 pub(crate) fn wait_for(condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "waited in vain");
+        assert!(begun.elapsed() < Duration::from_secs(10), "the wait timed out");
         std::thread::sleep(Duration::from_micros(200));
     }
 }

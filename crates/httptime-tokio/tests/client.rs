@@ -88,7 +88,7 @@ fn assert_holds(measurement: &Measurement) {
 async fn until(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain");
+        assert!(Instant::now() < deadline, "the wait timed out");
         sleep(Duration::from_millis(2)).await;
     }
 }

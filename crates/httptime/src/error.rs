@@ -349,7 +349,10 @@ impl Error {
     /// the port.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+        match self {
+            Self::Connect { source, .. } => source.kind() == io::ErrorKind::ConnectionRefused,
+            _ => false,
+        }
     }
 
     /// Whether a deadline passed, in any phase.

@@ -1054,8 +1054,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_proves_nothing_ends_the_measurement_whatever_came_before() -> Result<(), Error>
-    {
+    fn an_answer_that_proves_nothing_ends_the_measurement_in_any_case() -> Result<(), Error> {
         let day = |days: i64| Timestamp::from_unix_nanos(days * 86_400 * NANOS_PER_SECOND);
         let answer = |date| Exchange::from_parts_unchecked(at(4_000), at(4_010), date);
         let bad = [

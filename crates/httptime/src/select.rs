@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_three_left_alone_is_no_majority_unless_the_caller_says_so() {
+    fn one_of_three_left_alone_is_no_majority_unless_the_caller_allows_it() {
         let single = [interval(1, 5)];
         let error = select(&single, Quorum::majority_of(3)).expect_err("two did not answer");
         assert_eq!(

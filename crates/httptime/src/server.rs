@@ -252,8 +252,9 @@ impl Response<'_> {
     fn is_stamped_by_front(&self) -> bool {
         let product = self.server.and_then(Product::of);
         !self.marks.has_several_servers()
-            && product.is_some_and(|product| {
-                matches!(product.date_proof, DateProof::ByOrder(order) if self.marks.order() >= order)
+            && product.is_some_and(|product| match product.date_proof {
+                DateProof::ByOrder(order) => self.marks.order() >= order,
+                _ => false,
             })
     }
 

@@ -565,7 +565,7 @@ fn what_is_begun_with_a_used_canceller_ends_at_once() -> Result<(), Error> {
 }
 
 #[test]
-fn waiting_for_a_resolver_that_says_nothing_can_be_cancelled()
+fn waiting_for_a_resolver_that_never_answers_can_be_cancelled()
 -> Result<(), Box<dyn std::error::Error>> {
     let canceller = Canceller::new()?;
     let (release, held) = std::sync::mpsc::channel::<()>();

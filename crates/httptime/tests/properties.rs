@@ -110,13 +110,18 @@ proptest! {
 
     #[test]
     fn two_cross_timestamps_of_an_unset_clock_show_no_step(
-        instant in -YEAR_NS..YEAR_NS, wall in 0..50 * YEAR_NS, elapsed in 0..YEAR_NS, step in -YEAR_NS..YEAR_NS,
+        instant in -YEAR_NS..YEAR_NS,
+        wall in 0..50 * YEAR_NS,
+        elapsed in 0..YEAR_NS,
+        step in -YEAR_NS..YEAR_NS,
     ) {
-        let cross_timestamp = CrossTimestamp::new(at(instant), Timestamp::from_unix_nanos(wall), Duration::ZERO);
+        let wall = Timestamp::from_unix_nanos(wall);
+        let cross_timestamp = CrossTimestamp::new(at(instant), wall, Duration::ZERO);
         let later = at(instant + elapsed);
         prop_assert_eq!(cross_timestamp.instant_at(cross_timestamp.wall_at(later)), later);
         let set = cross_timestamp.wall_at(later).saturating_add(nanos(step));
-        prop_assert_eq!(cross_timestamp.stepped_by(CrossTimestamp::new(later, set, Duration::ZERO)), nanos(step));
+        let second = CrossTimestamp::new(later, set, Duration::ZERO);
+        prop_assert_eq!(cross_timestamp.stepped_by(second), nanos(step));
     }
 
     #[test]
@@ -321,8 +326,9 @@ proptest! {
     ) {
         // If two exchanges have the shortest round trip, the first of them counts.
         let shortest = world.requests.iter().map(Request::round_trip_ns).min();
-        let ties = world.requests.iter().filter(|one| Some(one.round_trip_ns()) == shortest).count();
-        prop_assume!(kind != EstimatorKind::Midpoint || ties == 1);
+        let is_shortest = |one: &&Request| Some(one.round_trip_ns()) == shortest;
+        let equal = world.requests.iter().filter(is_shortest).count();
+        prop_assume!(kind != EstimatorKind::Midpoint || equal == 1);
         let estimate = |order| {
             let measure = world.measured(kind, order, 0, Offset::ZERO)?;
             Ok::<_, Error>(measure.estimate().expect("measured"))
@@ -389,8 +395,9 @@ proptest! {
         // htpdate uses the seconds of the local clock.
         let ahead = nanos(if kind == EstimatorKind::Htpdate { ahead / S * S } else { ahead });
         let cross_timestamp = |at_ns| {
-            let cross_timestamp = world.cross_timestamp(at_ns, 0);
-            CrossTimestamp::new(cross_timestamp.instant(), cross_timestamp.wall().saturating_add(ahead), cross_timestamp.uncertainty())
+            let read = world.cross_timestamp(at_ns, 0);
+            let wall = read.wall().saturating_add(ahead);
+            CrossTimestamp::new(read.instant(), wall, read.uncertainty())
         };
         let mut measure = Measure::new(&world.config(kind), cross_timestamp(0));
         for request in &world.requests {
@@ -430,7 +437,8 @@ proptest! {
                 world.finished(world.measured(EstimatorKind::Posterior, part, 0, Offset::ZERO)?, 0)
             })
             .collect::<Result<_, Error>>()?;
-        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>(), Quorum::majority_of(measured.len()))?;
+        let quorum = Quorum::majority_of(measured.len());
+        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>(), quorum)?;
         prop_assert!(survivors.iter().all(|survives| *survives));
         prop_assert!(all.bounds().contains(all.offset()));
         prop_assert!(all.bounds().contains(nanos(world.truth_ns(all.at().as_nanos()))));
@@ -478,7 +486,8 @@ proptest! {
         duration_ms in 1_u64..20_000,
     ) {
         let duration = Duration::from_millis(duration_ms);
-        let builder = Config::builder().estimator(kind).lag(Duration::from_secs(1)).schedule(schedule);
+        let builder = Config::builder().estimator(kind).schedule(schedule);
+        let builder = builder.lag(Duration::from_secs(1));
         let builder = profile.map_or(builder.clone(), |profile| builder.profile(profile));
         let config = builder.requests(requests).duration(duration).build()?;
         let wall = Timestamp::from_unix_nanos(WALL_NS);
@@ -488,7 +497,7 @@ proptest! {
         let mut sent = 0;
         for _ in 0..1_000 {
             let next = measure.next(at(now));
-            prop_assert_eq!(next, measure.next(at(now)), "asked again, it says the same");
+            prop_assert_eq!(next, measure.next(at(now)), "asked again, it returns the same");
             match next {
                 Next::SendAt(when) => {
                     let (answer, late) = answers.next().expect("endless");
@@ -518,7 +527,9 @@ proptest! {
                             now = now.max(left + round_trip_ns);
                             let date = (WALL_NS + left + round_trip_ns / 2).div_euclid(S) + seconds;
                             let date = Timestamp::from_unix_seconds(date).expect("in range");
-                            measure.absorb(&Exchange::from_parts_unchecked(at(left), at(now), date)).map(drop)
+                            let exchange =
+                                Exchange::from_parts_unchecked(at(left), at(now), date);
+                            measure.absorb(&exchange).map(drop)
                         }
                         Answer::Lost { after_ns } => {
                             now = now.max(left + after_ns);

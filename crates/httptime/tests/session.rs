@@ -130,7 +130,7 @@ fn a_name_is_resolved_once_and_a_literal_never() {
 }
 
 #[test]
-fn a_resolver_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
+fn a_resolver_that_never_answers_is_waited_for_no_longer_than_the_timeout() {
     let mut session = session("http://server.example/");
     assert_eq!(session.poll(at(0)), Action::Resolve { server: 0 });
     assert_eq!(session.poll(at(0)), Action::Wait { until: at(5000), precise: false });

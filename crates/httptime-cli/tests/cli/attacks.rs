@@ -11,7 +11,7 @@ use super::{QUICK, json, program, query, server, text};
 /// A delay moves the estimate by at most the round trip that it causes. The bounds are then as wide
 /// as that, and so wider than the error.
 #[test]
-fn an_error_smaller_than_the_delay_on_the_path_is_not_mended() {
+fn an_error_smaller_than_the_delay_on_the_path_is_not_corrected() {
     let delayed = |skew_ms: i64, before_ms: u64, after_ms: u64| {
         let ms = Duration::from_millis;
         LoopbackServer::builder()
@@ -38,7 +38,7 @@ fn an_error_smaller_than_the_delay_on_the_path_is_not_mended() {
 /// Text from a server is shown on terminals and in journals. It must not contain control
 /// characters.
 #[test]
-fn nothing_a_server_says_reaches_a_terminal_but_printable_text() {
+fn only_printable_text_of_a_server_reaches_a_terminal() {
     // 9B is CSI on an eight-bit terminal, and so is C2 9B in UTF-8. 202E reverses the direction of
     // the rest of the line.
     let hostile = "Mon\u{9b}31m \u{202e}";
@@ -75,7 +75,7 @@ fn a_proxy_in_capitals_is_a_header_of_some_client_and_not_believed() {
 }
 
 #[test]
-fn the_proxys_password_is_in_nothing_the_program_says_or_logs() {
+fn the_proxys_password_is_in_no_output_and_no_log() {
     let (honest, secret) = (server(), "hunter2");
     for wanted in [secret, "another"] {
         let options = ProxyOptions::default().credentials("user", wanted);

@@ -580,7 +580,7 @@ fn a_dry_run_of_sync_says_what_would_be_done() {
 }
 
 #[test]
-fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_says_so() {
+fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_reports_it() {
     let server = server();
     let run = |command: &[&str], requests: &str, more: &[&str]| {
         let mut program = program();

@@ -75,7 +75,7 @@ fn a_standard_stream_that_is_closed_is_nobody_s_connection() {
 }
 
 #[test]
-fn without_any_standard_stream_it_measures_and_says_so_by_its_exit_code() {
+fn without_any_standard_stream_it_measures_and_reports_by_its_exit_code() {
     let server = server();
     let silent = LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
     for (url, code) in [(server.url(), 0), (silent.url(), 1)] {

@@ -43,11 +43,11 @@ impl Service {
         let chronyd = UnixDatagram::bind(directory.join("chronyd")).expect("a socket");
         chronyd.set_read_timeout(Some(LIMIT)).expect("a timeout");
         let listening = UnixDatagram::bind(directory.join("manager")).expect("a socket");
-        let (heard, manager) = mpsc::channel();
+        let (received, manager) = mpsc::channel();
         thread::spawn(move || {
             let mut message = [0; 4096];
             while let Ok(length @ 1..) = listening.recv(&mut message) {
-                let _ = heard.send(String::from_utf8_lossy(&message[..length]).into_owned());
+                let _ = received.send(String::from_utf8_lossy(&message[..length]).into_owned());
             }
         });
         let mut service = Self { process: None, directory, chronyd, manager, server };
@@ -84,14 +84,14 @@ impl Service {
     /// Waits until the manager receives a notification that begins like this.
     fn wait_for_notification(&self, beginning: &str) {
         let deadline = Instant::now() + LIMIT;
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Ok(text) = self.manager.recv_timeout(deadline.duration_since(Instant::now())) {
             if text.lines().any(|line| line.starts_with(beginning)) {
                 return;
             }
-            heard.push(text);
+            received.push(text);
         }
-        panic!("no {beginning}: {heard:?}");
+        panic!("no {beginning}: {received:?}");
     }
 
     /// Discards the samples that have already arrived.
@@ -154,7 +154,7 @@ impl Drop for Service {
 }
 
 #[test]
-fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
+fn it_notifies_when_ready_feeds_chronyd_writes_metrics_and_stops_on_request() {
     let service = Service::start("fed");
     service.wait_for_notification("READY=1");
     let offset = service.sampled();
@@ -217,7 +217,7 @@ fn a_reload_measures_at_once_however_long_the_pause_after_failures_is() {
 }
 
 #[test]
-fn it_goes_on_while_chronyd_is_away_and_says_so() {
+fn it_continues_while_chronyd_is_away_and_reports_it() {
     let service = Service::start("away");
     service.wait_for_notification("READY=1");
     fs::remove_file(service.directory.join("chronyd")).expect("removed");

@@ -337,7 +337,7 @@ fn sleep(machine: &Machine) {
 }
 
 #[test]
-fn a_machine_that_sleeps_during_a_measurement_measures_anew_when_it_wakes() {
+fn a_machine_that_sleeps_during_a_measurement_measures_again_when_it_wakes() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);

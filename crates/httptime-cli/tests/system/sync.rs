@@ -126,7 +126,7 @@ fn one_lying_server_of_three_is_named_and_not_followed() {
 }
 
 #[test]
-fn without_privilege_sync_says_so_and_leaves_the_clock_alone() {
+fn without_privilege_sync_reports_it_and_leaves_the_clock_alone() {
     let honest = server(0.0);
     let machine = machine_behind(SKEW, &[&honest]);
     let done = machine.run(&format!("httptime-test-guest as-nobody httptime sync {URL}"), LIMIT);

@@ -1,6 +1,6 @@
 /*
- * A program whose timer interrupts every system call: a signal at 1 kHz, with a handler that restarts
- * no system call.
+ * A program whose timer interrupts every system call: a signal at 1 kHz, with a handler that
+ * restarts no system call.
  */
 #define _XOPEN_SOURCE 700
 #include "check.h"

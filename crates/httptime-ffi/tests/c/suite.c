@@ -302,7 +302,8 @@ static void null_pointers_of_a_session(void)
     INVALID(httptime_timestamps_read(NULL, buffer, sizeof buffer, &count));
     INVALID(httptime_timestamps_wrote(NULL, 1, 1));
     httptime_timestamps_free(NULL);
-    CHECK(timestamps == NULL && survey == NULL && length == 77 && found == 78 && count == 79 && bytes == server);
+    CHECK(timestamps == NULL && survey == NULL && length == 77 && found == 78);
+    CHECK(count == 79 && bytes == server);
 }
 
 static void struct_sizes(void)
@@ -332,7 +333,7 @@ static void struct_sizes(void)
         cross_timestamp.struct_size = impossible[i];
         INVALID(httptime_cross_timestamp_now(&cross_timestamp));
     }
-    /* A program of a later version: its new fields must be zero, or they would be silently ignored. */
+    /* A program of a later version: its new fields must be zero, or they would be ignored. */
     STATUS(httptime_options_init(&grown.known, sizeof grown), HTTPTIME_OK);
     CHECK(grown.known.struct_size == sizeof grown && grown.newer[0] == 0 && grown.newer[1] == 0);
     grown.known.profile = HTTPTIME_PROFILE_FAST;
@@ -459,7 +460,8 @@ static void *query_on_a_thread(void *failed)
     options.requests = 5;
     for (int i = 0; i < 2; i++) {
         httptime_status status = httptime_query(urls, 1, &options, &measurement);
-        if (status != HTTPTIME_OK || measurement.lower_ns > SKEW_NS || measurement.upper_ns < SKEW_NS)
+        if (status != HTTPTIME_OK || measurement.lower_ns > SKEW_NS ||
+            measurement.upper_ns < SKEW_NS)
             *(int *)failed = 1;
         /* Each thread has its own message. */
         char message[100], expected[40];
@@ -596,7 +598,9 @@ static int take(struct by_hand *driver, uint32_t conn)
         return 0;
     if (count > 0) {
         timestamps = driver->is_stamped ? timestamps : NULL;
-        STATUS(httptime_session_received(driver->session, conn, bytes, (size_t)count, now, timestamps), HTTPTIME_OK);
+        STATUS(httptime_session_received(driver->session, conn, bytes, (size_t)count, now,
+                                         timestamps),
+               HTTPTIME_OK);
     } else if (count == 0) {
         hang_up(driver, conn);
         STATUS(httptime_session_closed(driver->session, conn, now), HTTPTIME_OK);
@@ -657,7 +661,8 @@ static void look_up(struct by_hand *driver, const httptime_session_action *actio
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_INET }, *found = NULL;
     CHECK(strcmp(action->host, "localhost") == 0);
     CHECK(getaddrinfo(action->host, action->port, &hints, &found) == 0);
-    STATUS(httptime_session_resolved(driver->session, action->server, found, NULL, httptime_now()), HTTPTIME_OK);
+    STATUS(httptime_session_resolved(driver->session, action->server, found, NULL, httptime_now()),
+           HTTPTIME_OK);
     freeaddrinfo(found);
 }
 
@@ -680,8 +685,10 @@ static void drive(struct by_hand *driver, int most)
             hang_up(driver, action.conn);
         else if (action.kind == HTTPTIME_SESSION_WAIT)
             watch(driver, action.until_ns);
-        for (found = 1; httptime_session_next_event(driver->session, &event, &found) == HTTPTIME_OK && found;) {
-            CHECK(event.kind >= HTTPTIME_EVENT_RESOLVED && event.kind <= HTTPTIME_EVENT_ENDED && event.server == 0);
+        while (httptime_session_next_event(driver->session, &event, &found) == HTTPTIME_OK &&
+               found) {
+            CHECK(event.kind >= HTTPTIME_EVENT_RESOLVED && event.kind <= HTTPTIME_EVENT_ENDED);
+            CHECK(event.server == 0);
             driver->events[event.kind]++;
             seen++;
         }
@@ -702,7 +709,8 @@ static struct by_hand begin_by_hand(const httptime_options *options)
     return driver;
 }
 
-static httptime_status end_by_hand(struct by_hand *driver, const httptime_cross_timestamp *end, httptime_measurement *measurement)
+static httptime_status end_by_hand(struct by_hand *driver, const httptime_cross_timestamp *end,
+                                   httptime_measurement *measurement)
 {
     httptime_survey *survey = NULL;
     STATUS(httptime_session_finish(driver->session, end, &survey), HTTPTIME_OK);
@@ -861,7 +869,8 @@ static void reading_responses(void)
     STATUS(httptime_reader_end(reader), HTTPTIME_ERROR_CLOSED_EARLY);
     STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_OK);
     CHECK(found == 1 && head.http_status == 301 && head.has_age && head.age_ns == 2000000000);
-    CHECK(head.date_ns == INT64_C(1795426632000000000) && head.persistent && !head.has_trailing_bytes);
+    CHECK(head.date_ns == INT64_C(1795426632000000000));
+    CHECK(head.persistent && !head.has_trailing_bytes);
     CHECK(strcmp(head.server, "nginx/1.22.1") == 0);
     STATUS(httptime_reader_feed(reader, "SSH-2.0-x\r\n", 11), HTTPTIME_OK);
     STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_ERROR_NOT_HTTP);
@@ -923,9 +932,11 @@ static void measuring_without_sockets(void)
     /* One request at a time: the checks take additional seconds. */
     options.duration_ns = INT64_C(20000000000);
     STATUS(httptime_measure_new(&options, &begin, &measure), HTTPTIME_OK);
-    STATUS(httptime_estimator_new(HTTPTIME_ESTIMATOR_SYMMETRIC, &begin, 0, &estimator), HTTPTIME_OK);
+    STATUS(httptime_estimator_new(HTTPTIME_ESTIMATOR_SYMMETRIC, &begin, 0, &estimator),
+           HTTPTIME_OK);
     STATUS(httptime_measure_progress(measure, &progress), HTTPTIME_ERROR_NOTHING_MEASURED);
-    STATUS(httptime_estimator_estimate(estimator, &offset, &stddev), HTTPTIME_ERROR_NOTHING_MEASURED);
+    STATUS(httptime_estimator_estimate(estimator, &offset, &stddev),
+           HTTPTIME_ERROR_NOTHING_MEASURED);
     for (;;) {
         httptime_exchange exchange;
         STATUS(httptime_measure_next(measure, now, &next, &at), HTTPTIME_OK);
@@ -961,7 +972,8 @@ static void measuring_without_sockets(void)
     CHECK(llabs(measurement.offset_ns - SKEW_NS) < 100000 && measurement.at_ns == now);
     CHECK(measurement.lower_ns <= SKEW_NS && SKEW_NS <= measurement.upper_ns);
     CHECK(measurement.lag_source == HTTPTIME_LAG_PRODUCT && measurement.lag_ns == 1000000);
-    CHECK(measurement.checks >= 6 && measurement.checks < measurement.requests && measurement.date_advanced == 1);
+    CHECK(measurement.checks >= 6 && measurement.checks < measurement.requests);
+    CHECK(measurement.date_advanced == 1);
     STATUS(httptime_estimator_estimate(estimator, &offset, &stddev), HTTPTIME_OK);
     CHECK(llabs(offset - SKEW_NS) < 2000000 && stddev > 0);
     /* After the end only the call that frees it is allowed. */
@@ -974,7 +986,8 @@ static void measuring_without_sockets(void)
     httptime_estimator_free(estimator);
 
     STATUS(httptime_measure_new(NULL, &begin, &measure), HTTPTIME_OK);
-    STATUS(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_PROXY_REFUSED), HTTPTIME_ERROR_PROXY_REFUSED);
+    STATUS(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_PROXY_REFUSED),
+           HTTPTIME_ERROR_PROXY_REFUSED);
     STATUS(httptime_measure_finish(measure, &end, &measurement), HTTPTIME_ERROR_PROXY_REFUSED);
     httptime_measure_free(measure);
     STATUS(httptime_measure_new(NULL, &begin, &measure), HTTPTIME_OK);
@@ -1019,7 +1032,8 @@ static void clock_policy(void)
     STATUS(httptime_policy_init(&policy, sizeof policy), HTTPTIME_OK);
     CHECK(policy.step_threshold_ns == 128000000 && policy.max_startup_forward_ns < 0);
     STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
-    CHECK(decision.action == HTTPTIME_ACTION_REFUSE && decision.refusal == HTTPTIME_REFUSAL_DATE_NOT_ADVANCED);
+    CHECK(decision.action == HTTPTIME_ACTION_REFUSE &&
+          decision.refusal == HTTPTIME_REFUSAL_DATE_NOT_ADVANCED);
     CHECK(strstr(decision.reason, "not seen to advance") != NULL && decision.by_ns == 0);
     measurement.date_advanced = 1;
     STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
@@ -1028,7 +1042,8 @@ static void clock_policy(void)
     CHECK(decision.action == HTTPTIME_ACTION_STEP && decision.reason[0] == '\0');
     policy.max_startup_forward_ns = 1000000000;
     STATUS(httptime_policy_decide(&policy, NULL, &measurement, &decision), HTTPTIME_OK);
-    CHECK(decision.action == HTTPTIME_ACTION_REFUSE && decision.refusal == HTTPTIME_REFUSAL_TOO_FAR);
+    CHECK(decision.action == HTTPTIME_ACTION_REFUSE &&
+          decision.refusal == HTTPTIME_REFUSAL_TOO_FAR);
     CHECK(strstr(decision.reason, "+38.116") != NULL && decision.by_ns == 0);
     /* Applying a refusal changes nothing. */
     STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_OK);

@@ -902,12 +902,14 @@ mod tests {
             ),
         ) {
             let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
-            let cross_timestamp = CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+            let start = LocalInstant::from_nanos(0);
+            let cross_timestamp = CrossTimestamp::new(start, wall, Duration::ZERO);
             let mut posterior = Posterior::default();
             for (sent, round_trip, seconds, lag) in observations {
                 let sent = LocalInstant::from_nanos(sent);
                 let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
-                let date = cross_timestamp.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
+                let offset = Offset::from_nanos(seconds * NANOS_PER_SECOND);
+                let date = cross_timestamp.wall_at(sent).saturating_add(offset);
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
                 let exchange = Exchange::from_parts_unchecked(sent, received, date);
                 posterior.absorb(&Observation::new(cross_timestamp, &exchange, lag).expect("in order"));

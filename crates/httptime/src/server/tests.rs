@@ -326,7 +326,10 @@ proptest! {
     #[test]
     fn what_a_proxy_adds_never_makes_the_allowance_smaller(
         begun in prop::sample::select(
-            vec![NGINX, CADDY, APACHE, APACHE_OWN, APACHE_PASSING, UVICORN, LIGHTTPD, ENVOY, NGINX_PASSING, CADDY_PASSING],
+            vec![
+                NGINX, CADDY, APACHE, APACHE_OWN, APACHE_PASSING, UVICORN, LIGHTTPD, ENVOY,
+                NGINX_PASSING, CADDY_PASSING,
+            ],
         ),
         added in prop::collection::vec(prop::sample::select(ADDED), 0..6),
         is_reused in any::<bool>(),

@@ -427,7 +427,7 @@ impl Connection {
         (false, Outcome::Nothing)
     }
 
-    /// Bytes were received. `had_success`: whether any response has been used.
+    /// Bytes were received. `has_success`: whether any response has been used.
     pub(super) fn received(
         &mut self,
         bytes: &[u8],

@@ -131,7 +131,7 @@ fn a_textfile_that_cannot_be_written_is_said_once_and_written_when_it_can() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn out_of_descriptors_it_says_so_goes_on_and_recovers() {
+fn out_of_descriptors_it_reports_it_continues_and_recovers() {
     let limit = |service: &Service, number: &str| {
         let nofile = format!("--nofile={number}:");
         let done = Command::new("prlimit").args(["--pid", &service.pid(), &nofile]).status();
