@@ -6,11 +6,11 @@
 #[expect(dead_code, reason = "the program's own file, of which this uses a part")]
 mod settings;
 
-#[path = "../../crates/httptime-cli/src/measuring.rs"]
-mod measuring;
+#[path = "../../crates/httptime-cli/src/measure_options.rs"]
+mod measure_options;
 
-#[path = "../../crates/httptime-cli/src/written.rs"]
-mod written;
+#[path = "../../crates/httptime-cli/src/server_arg.rs"]
+mod server_arg;
 
 #[path = "../../crates/httptime-cli/src/environment.rs"]
 mod environment;

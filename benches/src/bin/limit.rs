@@ -122,8 +122,8 @@ impl Belief {
         let aims = (-10..=20).map(|rank| mean - f64::from(rank) * 0.225 * variance.sqrt());
         let expected = |at: f64| -> f64 {
             let after = slacks.iter().map(|slack| {
-                let new = self.moments(|flip| is_new(at, *slack, flip));
-                let old = self.moments(|flip| 1.0 - is_new(at, *slack, flip));
+                let new = self.moments(|flip| new_second_probability(at, *slack, flip));
+                let old = self.moments(|flip| 1.0 - new_second_probability(at, *slack, flip));
                 new.0 * new.2 + old.0 * old.2
             });
             after.sum()
@@ -144,8 +144,8 @@ impl Belief {
             let (_, mean, variance) = belief.moments(|_| 1.0);
             let expected = aims(mean, variance).map(|at| {
                 let after = COARSE_SLACKS.iter().map(|slack| {
-                    let new = belief.moments(|flip| is_new(at, *slack, flip));
-                    let old = belief.moments(|flip| 1.0 - is_new(at, *slack, flip));
+                    let new = belief.moments(|flip| new_second_probability(at, *slack, flip));
+                    let old = belief.moments(|flip| 1.0 - new_second_probability(at, *slack, flip));
                     new.0 * new.2 + old.0 * old.2
                 });
                 after.sum::<f64>()
@@ -157,8 +157,10 @@ impl Belief {
                 [true, false].map(|new| {
                     let mut next = Self { density: self.density, ..*self };
                     for cell in 0..CELLS {
-                        let is_new = is_new(at, *slack, self.place(cell));
-                        next.density[cell] *= if new { is_new } else { 1.0 - is_new };
+                        let new_second_probability =
+                            new_second_probability(at, *slack, self.place(cell));
+                        next.density[cell] *=
+                            if new { new_second_probability } else { 1.0 - new_second_probability };
                     }
                     after_one_more(&next)
                 })
@@ -171,8 +173,9 @@ impl Belief {
 
     fn learn(&mut self, at: f64, slack: f64, new: bool) {
         for cell in 0..CELLS {
-            let is_new = is_new(at, slack, self.place(cell));
-            self.density[cell] *= if new { is_new } else { 1.0 - is_new };
+            let new_second_probability = new_second_probability(at, slack, self.place(cell));
+            self.density[cell] *=
+                if new { new_second_probability } else { 1.0 - new_second_probability };
         }
         let most = self.density.iter().copied().fold(0.0, f64::max);
         let left = |density: &f64| *density > 1e-9 * most;
@@ -197,7 +200,7 @@ impl Belief {
 
 /// The probability that the response has the new second, for a request that would be stamped at
 /// `at` without queueing, with this slack divided evenly between the two directions.
-fn is_new(at: f64, slack: f64, flip: f64) -> f64 {
+fn new_second_probability(at: f64, slack: f64, flip: f64) -> f64 {
     (1.0 - (flip - at) / slack).clamp(0.0, 1.0)
 }
 

@@ -239,7 +239,7 @@ mod tests {
         Record { outcome, ..measured(begun, ended) }
     }
 
-    fn objects(records: Vec<Record>) -> bool {
+    fn has_violations(records: Vec<Record>) -> bool {
         let mut all = vec![measured(0, 4_000)];
         all.extend(records);
         !run(all).violations().is_empty()
@@ -247,15 +247,15 @@ mod tests {
 
     #[test]
     fn a_failure_is_excused_by_a_server_that_is_away_and_by_nothing_else() {
-        assert!(!objects(vec![measured(8_000, 12_000)]));
-        assert!(!objects(vec![failed(10_500, 10_501)]));
-        assert!(!objects(vec![failed(8_000, 11_200)]));
+        assert!(!has_violations(vec![measured(8_000, 12_000)]));
+        assert!(!has_violations(vec![failed(10_500, 10_501)]));
+        assert!(!has_violations(vec![failed(8_000, 11_200)]));
         // Before the server went away; after it came back; and long after it came back, in a
         // measurement that had met the absence.
-        assert!(objects(vec![failed(9_000, 9_990)]));
-        assert!(objects(vec![failed(11_260, 11_270)]));
-        assert!(objects(vec![failed(8_000, 11_300)]));
-        assert!(objects(vec![failed(5_000, 5_001)]));
+        assert!(has_violations(vec![failed(9_000, 9_990)]));
+        assert!(has_violations(vec![failed(11_260, 11_270)]));
+        assert!(has_violations(vec![failed(8_000, 11_300)]));
+        assert!(has_violations(vec![failed(5_000, 5_001)]));
     }
 
     #[test]
@@ -267,8 +267,8 @@ mod tests {
             }
             record
         };
-        assert!(!objects(vec![cut(8_000, 12_000)]));
-        assert!(objects(vec![cut(3_000, 7_000)]));
+        assert!(!has_violations(vec![cut(8_000, 12_000)]));
+        assert!(has_violations(vec![cut(3_000, 7_000)]));
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
         if let Outcome::Measured { held, .. } = &mut record.outcome {
             *held = false;
         }
-        assert!(objects(vec![record]));
+        assert!(has_violations(vec![record]));
     }
 
     #[test]

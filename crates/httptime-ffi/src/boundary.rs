@@ -255,7 +255,7 @@ pub(crate) fn hand_over<T>(value: T, to: NonNull<*mut T>) {
 /// Takes a handle back and drops it; NULL does nothing.
 ///
 /// # Safety
-/// `handle` must be NULL, or from [`give`] and not used any more.
+/// `handle` must be NULL, or from [`hand_over`] and not used any more.
 pub(crate) unsafe fn free_handle<T>(handle: *mut T) {
     if !handle.is_null() {
         // SAFETY: as the caller guarantees.

@@ -47,15 +47,15 @@ pub(crate) struct Checks {
     wanted: u32,
     /// Whether the schedule keeps a gap between requests.
     has_gaps: bool,
-    sent: Sent,
+    sent: SentChecks,
     /// When the latest one before a flip was due: for half a second a separate connection is
     /// available.
-    spare: Option<LocalInstant>,
+    last_before_flip: Option<LocalInstant>,
 }
 
 /// The number of sent checks of each kind.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sent {
+struct SentChecks {
     before: u32,
     after: u32,
     anywhere: u32,
@@ -109,39 +109,43 @@ enum Side {
 impl Checks {
     /// For a measurement with this limit of requests. With a gap between them, each check costs
     /// seconds and takes no request's place at the flip, so more are possible.
-    pub(crate) fn of(requests: u32, gap: Duration) -> Self {
-        let share = if gap.is_zero() { SHARE } else { SHARE_WITH_GAPS };
-        let wanted =
-            if requests < FEWEST_REQUESTS { 0 } else { (requests / share).clamp(FEWEST, MOST) };
-        Self { wanted, has_gaps: !gap.is_zero(), ..Self::none() }
+    pub(crate) fn for_limits(requests: u32, min_interval: Duration) -> Self {
+        let requests_per_check =
+            if min_interval.is_zero() { REQUESTS_PER_CHECK } else { REQUESTS_PER_CHECK_WITH_GAPS };
+        let wanted = if requests < MIN_REQUESTS {
+            0
+        } else {
+            (requests / requests_per_check).clamp(MIN_CHECKS, MAX_CHECKS)
+        };
+        Self { wanted, has_gaps: !min_interval.is_zero(), ..Self::none() }
     }
 
     /// The same if the offset is expected: few requests will be aimed, and these are checks of the
     /// expectation themselves.
-    pub(crate) fn few(requests: u32) -> Self {
-        Self { wanted: if requests < FEWEST_REQUESTS { 0 } else { FEWEST }, ..Self::none() }
+    pub(crate) fn for_expected_offset(requests: u32) -> Self {
+        Self { wanted: if requests < MIN_REQUESTS { 0 } else { MIN_CHECKS }, ..Self::none() }
     }
 
     pub(crate) fn none() -> Self {
-        Self { wanted: 0, has_gaps: false, sent: Sent::default(), spare: None }
+        Self { wanted: 0, has_gaps: false, sent: SentChecks::default(), last_before_flip: None }
     }
 
     /// The number of checks that are still to be sent.
-    pub(crate) const fn left(&self) -> u32 {
+    pub(crate) const fn remaining(&self) -> u32 {
         self.wanted.saturating_sub(self.sent())
     }
 
     const fn sent(&self) -> u32 {
-        let Sent { before, after, anywhere } = self.sent;
+        let SentChecks { before, after, anywhere } = self.sent;
         before + after + anywhere
     }
 
     /// Records that a planned check was sent.
-    pub(crate) const fn note(&mut self, check: &Check) {
+    pub(crate) const fn record_sent(&mut self, check: &Check) {
         match check.side {
             Side::Before => {
                 self.sent.before += 1;
-                self.spare = Some(check.at);
+                self.last_before_flip = Some(check.at);
             }
             Side::After => self.sent.after += 1,
             Side::Anywhere => self.sent.anywhere += 1,
@@ -150,8 +154,8 @@ impl Checks {
 
     /// Whether a measurement may end early, because its target is reached or more requests would
     /// not help.
-    pub(crate) const fn are_enough(&self) -> bool {
-        self.sent() >= self.wanted || self.sent() >= FEWEST
+    pub(crate) const fn has_enough(&self) -> bool {
+        self.sent() >= self.wanted || self.sent() >= MIN_CHECKS
     }
 
     /// A check that is due and fits beside the schedule's plan. If there is no plan: the next
@@ -160,39 +164,41 @@ impl Checks {
         &self,
         view: &View<'_>,
         scheduled: Scheduled,
-        gap: Duration,
+        min_interval: Duration,
     ) -> Option<Check> {
         let progress = view.progress();
-        if self.left() == 0 || progress.has_check_under_way() {
+        if self.remaining() == 0 || progress.has_check_under_way() {
             return None;
         }
         let from = progress
             .last_sent()
-            .map_or(view.earliest(), |last| last.saturating_add(gap).max(view.earliest()));
-        let is_apart = gap.is_zero()
+            .map_or(view.earliest(), |last| last.saturating_add(min_interval).max(view.earliest()));
+        let has_own_connection = min_interval.is_zero()
             && self.is_pair_open()
-            && self.spare.is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
+            && self
+                .last_before_flip
+                .is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
         // After a check before a flip, one after it follows: if servers answer in turn, the same
         // one answers both.
-        if !is_apart && !matches!(scheduled, Scheduled::Nothing) && !self.is_time(view) {
+        if !has_own_connection && !matches!(scheduled, Scheduled::Nothing) && !self.is_due(view) {
             return None;
         }
         if progress.scheduled_in_flight() > 0 {
-            let (_, left) = self.sides()[1];
-            let after = self.check(Side::After, view, from, is_apart)?;
+            let (_, left) = self.remaining_by_side()[1];
+            let after = self.check(Side::After, view, from, has_own_connection)?;
             let is_soon = after.at.saturating_since(from) < QUARTER_SECOND;
             let is_next = match scheduled {
                 Scheduled::At(next) => after.at < next,
                 _ => true,
             };
-            return (is_apart && left > 0 && is_soon && is_next).then_some(after);
+            return (has_own_connection && left > 0 && is_soon && is_next).then_some(after);
         }
         let round_trip = progress.round_trip_median()?;
         // With a gap between requests, every check delays the next request. A check on a separate
         // connection may still be in flight when the next request leaves.
         let fits = |check: &Check| match scheduled {
-            _ if !gap.is_zero() => self.is_turn_of(check.side),
-            Scheduled::At(_) if check.side == Side::After && !is_apart => false,
+            _ if !min_interval.is_zero() => self.is_turn_of(check.side),
+            Scheduled::At(_) if check.side == Side::After && !has_own_connection => false,
             Scheduled::At(next) if check.connection == CheckConnection::Shared => {
                 check.at.saturating_add(round_trip * 2) < next
             }
@@ -200,8 +206,9 @@ impl Checks {
             Scheduled::Reply => false,
             Scheduled::Nothing => true,
         };
-        let possible = self.sides().into_iter().filter(|(_, left)| *left > 0);
-        let checks = possible.filter_map(|(side, _)| self.check(side, view, from, is_apart));
+        let possible = self.remaining_by_side().into_iter().filter(|(_, left)| *left > 0);
+        let checks =
+            possible.filter_map(|(side, _)| self.check(side, view, from, has_own_connection));
         checks.filter(fits).min_by_key(|check| check.at)
     }
 
@@ -210,14 +217,14 @@ impl Checks {
     }
 
     /// The number of checks left on each side.
-    fn sides(&self) -> [(Side, u32); 3] {
+    fn remaining_by_side(&self) -> [(Side, u32); 3] {
         let anywhere = self.wanted / 7;
         let before = (self.wanted - anywhere).div_ceil(2);
         let after = self.wanted - anywhere - before;
         [
             (Side::Before, before.saturating_sub(self.sent.before)),
             (Side::After, after.saturating_sub(self.sent.after)),
-            (Side::Anywhere, if self.left() == 1 { anywhere - self.sent.anywhere } else { 0 }),
+            (Side::Anywhere, if self.remaining() == 1 { anywhere - self.sent.anywhere } else { 0 }),
         ]
     }
 
@@ -244,7 +251,7 @@ impl Checks {
 
     /// Checks are sent late in the measurement, by requests or by time: the smaller the
     /// uncertainty, the more they can detect.
-    fn is_time(&self, view: &View<'_>) -> bool {
+    fn is_due(&self, view: &View<'_>) -> bool {
         let (progress, limits) = (view.progress(), view.limits());
         let per_mille = |part: u128, whole: u128| (part * 1000).checked_div(whole).unwrap_or(1000);
         let begun = progress.first_sent().unwrap_or(view.earliest());
@@ -264,11 +271,11 @@ impl Checks {
         side: Side,
         view: &View<'_>,
         from: LocalInstant,
-        is_apart: bool,
+        has_own_connection: bool,
     ) -> Option<Check> {
         let progress = view.progress();
-        let unknown = progress.flips()?;
-        if unknown.width() > MOST_UNKNOWN {
+        let unknown = progress.flip_interval()?;
+        if unknown.width() > MAX_UNCERTAINTY {
             return None;
         }
         let mut near = progress.decisive_distance(from)?;
@@ -278,24 +285,28 @@ impl Checks {
             near = near.min(belief.stddev() / 2);
             flip = belief.offset();
         }
-        let after = |away: Duration, from| progress.aim(flip.saturating_sub(away.into()), from);
+        let after =
+            |distance: Duration, from| progress.aim(flip.saturating_sub(distance.into()), from);
         let (at, latest, connection) = match side {
             Side::Before => {
                 // A wait often ends a little late.
-                let slack = (near / 8).min(SLACK);
+                let slack = (near / 8).min(MAX_LATENESS);
                 let at = progress.aim(flip.saturating_add((near + slack).into()), from);
                 (at, at.saturating_add(slack), CheckConnection::Fresh)
             }
             Side::After => {
                 let slack = progress.round_trip_median()? * 4 + MILLISECOND * 2;
                 let at = after(near, from.saturating_sub(slack)).max(from);
-                let connection =
-                    if is_apart { CheckConnection::Spare } else { CheckConnection::Shared };
+                let connection = if has_own_connection {
+                    CheckConnection::Spare
+                } else {
+                    CheckConnection::Shared
+                };
                 (at, at.saturating_add(QUARTER_SECOND), connection)
             }
             Side::Anywhere => {
                 let room = (QUARTER_SECOND * 4).saturating_sub(near * 2);
-                let at = after(near.saturating_add(share(progress, room)), from);
+                let at = after(near.saturating_add(part_of(progress, room)), from);
                 (at, at.saturating_add(near), CheckConnection::Shared)
             }
         };
@@ -304,27 +315,27 @@ impl Checks {
 }
 
 /// A part of `room` that differs between measurements.
-fn share(progress: &Progress, room: Duration) -> Duration {
+fn part_of(progress: &Progress, room: Duration) -> Duration {
     let begun = progress.first_sent().map_or(0, LocalInstant::as_nanos).unsigned_abs();
-    let phase = begun.wrapping_mul(GOLDEN_64) >> 44;
+    let phase = begun.wrapping_mul(GOLDEN_RATIO_64) >> 44;
     Duration::from_nanos((duration_to_nanos(room).unsigned_abs() >> 20) * phase)
 }
 
 /// One of this number of requests is a check.
-const SHARE: u32 = 4;
-const SHARE_WITH_GAPS: u32 = 3;
+const REQUESTS_PER_CHECK: u32 = 4;
+const REQUESTS_PER_CHECK_WITH_GAPS: u32 = 3;
 /// At least three on each side of the flip, and at most a third of the requests. A smaller
 /// measurement has no checks: each of its requests is needed to halve the uncertainty.
-const FEWEST: u32 = 6;
-const FEWEST_REQUESTS: u32 = 3 * FEWEST;
-const MOST: u32 = 12;
+const MIN_CHECKS: u32 = 6;
+const MIN_REQUESTS: u32 = 3 * MIN_CHECKS;
+const MAX_CHECKS: u32 = 12;
 /// With a larger uncertainty no response can be predicted.
-const MOST_UNKNOWN: Duration = QUARTER_SECOND;
+const MAX_UNCERTAINTY: Duration = QUARTER_SECOND;
 const QUARTER_SECOND: Duration = Duration::from_millis(250);
-const SLACK: Duration = Duration::from_micros(100);
+const MAX_LATENESS: Duration = Duration::from_micros(100);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// 2⁶⁴ divided by the golden ratio.
-const GOLDEN_64: u64 = 0x9e37_79b9_7f4a_7c15;
+const GOLDEN_RATIO_64: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests {
@@ -365,7 +376,7 @@ mod tests {
 
     #[test]
     fn small_measurements_have_none_and_no_measurement_has_more_than_twelve() {
-        let wanted = |requests, gap| Checks::of(requests, gap).wanted;
+        let wanted = |requests, min_interval| Checks::for_limits(requests, min_interval).wanted;
         let shares = [1, 12, 17, 18, 24, 32, 48, 1000].map(|it| wanted(it, Duration::ZERO));
         assert_eq!(shares, [0, 0, 0, 6, 6, 8, 12, 12]);
         assert_eq!(wanted(24, Duration::from_secs(1)), 8);
@@ -375,7 +386,7 @@ mod tests {
     fn a_pair_lies_on_both_sides_of_the_flip_and_apart_from_the_request_in_its_middle() {
         let (mut progress, estimator) = known();
         let config = Config::default();
-        let mut checks = Checks::of(24, Duration::ZERO);
+        let mut checks = Checks::for_limits(24, Duration::ZERO);
         let plan = |checks: &Checks, progress: &Progress, now| {
             let view = View::new(now, progress, &estimator, config.limits());
             checks.plan(&view, Scheduled::Nothing, Duration::ZERO)
@@ -384,7 +395,7 @@ mod tests {
         let before = plan(&checks, &progress, at(2_000_000)).expect("a check");
         assert_eq!((before.side, before.connection), (Side::Before, CheckConnection::Fresh));
         assert!(before.at < at(2_395_000) && before.at > at(2_370_000), "{before:?}");
-        checks.note(&before);
+        checks.record_sent(&before);
         progress.sent_check(before.at);
         assert_eq!(plan(&checks, &progress, at(2_396_000)), None, "one at a time");
         progress.lost();
@@ -397,16 +408,16 @@ mod tests {
     #[test]
     fn with_a_gap_between_requests_there_are_two_before_and_two_after() {
         let (mut progress, estimator) = known();
-        let (config, gap) = (Config::default(), Duration::from_secs(1));
-        let mut checks = Checks::of(24, gap);
+        let (config, min_interval) = (Config::default(), Duration::from_secs(1));
+        let mut checks = Checks::for_limits(24, min_interval);
         let mut sides = Vec::new();
         let mut last = at(1_396_000);
         while let Some(check) = {
             let view = View::new(last, &progress, &estimator, config.limits());
-            checks.plan(&view, Scheduled::Nothing, gap)
+            checks.plan(&view, Scheduled::Nothing, min_interval)
         } {
-            assert!(check.at.saturating_since(last) >= gap, "{check:?} after {last:?}");
-            checks.note(&check);
+            assert!(check.at.saturating_since(last) >= min_interval, "{check:?} after {last:?}");
+            checks.record_sent(&check);
             progress.sent_check(check.at);
             progress.lost();
             last = check.at;

@@ -28,7 +28,7 @@ pub(crate) struct Evidence<V = Offset> {
 
 /// Which ends an intersection has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Narrowed {
+pub(crate) struct NarrowedEnds {
     pub(crate) lower: bool,
     pub(crate) upper: bool,
 }
@@ -39,11 +39,11 @@ impl<V: Copy + PartialOrd> Evidence<V> {
     }
 
     /// Intersects with other evidence at the same instant.
-    pub(crate) fn narrow(&mut self, other: Self) -> Narrowed {
+    pub(crate) fn narrow(&mut self, other: Self) -> NarrowedEnds {
         // Plain comparisons: `f64::max` also handles NaN, which takes longer than the rest of the
         // posterior.
         let narrowed =
-            Narrowed { lower: other.lower > self.lower, upper: other.upper < self.upper };
+            NarrowedEnds { lower: other.lower > self.lower, upper: other.upper < self.upper };
         self.lower = if narrowed.lower { other.lower } else { self.lower };
         self.upper = if narrowed.upper { other.upper } else { self.upper };
         narrowed
@@ -82,15 +82,15 @@ impl From<Interval> for Evidence<Offset> {
 
 impl Evidence<f64> {
     /// No evidence.
-    pub(crate) const NONE: Self = Self { lower: f64::NEG_INFINITY, upper: f64::INFINITY };
+    pub(crate) const UNBOUNDED: Self = Self { lower: f64::NEG_INFINITY, upper: f64::INFINITY };
 
     /// The evidence at another instant, until which the offset changes by `by`.
-    pub(crate) fn moved(self, by: f64) -> Self {
+    pub(crate) fn shifted(self, by: f64) -> Self {
         Self { lower: self.lower + by, upper: self.upper + by }
     }
 
     /// Moves both ends inwards by `by`.
-    pub(crate) fn inwards(self, by: f64) -> Self {
+    pub(crate) fn shrunk(self, by: f64) -> Self {
         Self { lower: self.lower + by, upper: self.upper - by }
     }
 
@@ -125,7 +125,7 @@ impl AgedEvidence {
 
     /// Intersects with evidence for the instant `at`, which may be before or after this one's. The
     /// older evidence is aged to the later instant.
-    pub(crate) fn narrow(&mut self, evidence: Evidence, at: LocalInstant) -> Narrowed {
+    pub(crate) fn narrow(&mut self, evidence: Evidence, at: LocalInstant) -> NarrowedEnds {
         let latest = self.at.max(at);
         self.evidence = self.evidence.aged(latest.saturating_since(self.at), self.drift_ppm);
         self.at = latest;
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_sharper_end_of_each_counts_and_a_tie_keeps_the_older() {
         let mut all = evidence(0, 10);
-        assert_eq!(all.narrow(evidence(2, 10)), Narrowed { lower: true, upper: false });
+        assert_eq!(all.narrow(evidence(2, 10)), NarrowedEnds { lower: true, upper: false });
         assert_eq!(all, evidence(2, 10));
         all.narrow(evidence(12, 20));
         assert_eq!((all.interval(), all.width()), (None, Offset::from_nanos(-2)));
@@ -186,9 +186,9 @@ mod tests {
 
     #[test]
     fn a_known_frequency_moves_both_ends_alike() {
-        let mut all = Evidence::<f64>::NONE;
-        all.narrow(Evidence::new(-1.0, 5.0).moved(2.0));
+        let mut all = Evidence::<f64>::UNBOUNDED;
+        all.narrow(Evidence::new(-1.0, 5.0).shifted(2.0));
         assert_eq!(all, Evidence::new(1.0, 7.0));
-        assert_eq!((all.width(), all.inwards(1.0)), (6.0, Evidence::new(2.0, 6.0)));
+        assert_eq!((all.width(), all.shrunk(1.0)), (6.0, Evidence::new(2.0, 6.0)));
     }
 }

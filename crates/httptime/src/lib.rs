@@ -33,6 +33,8 @@
 //! consists of several sessions, among which [`select`] finds the majority. None of these does any
 //! I/O: a driver moves the bytes and makes no decisions.
 //!
+//! docs/glossary.md has each term, its unit, and what RFC 5905, RFC 9110 and chrony call it.
+//!
 //! # Features
 //!
 //! `net` [default: on]: sockets, name resolution and the blocking `Client`. Without it the library

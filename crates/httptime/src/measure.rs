@@ -98,8 +98,10 @@ impl Measure {
             received_by_kernel: 0,
             checks: match (config.has_checks(), config.expected()) {
                 (false, _) => Checks::none(),
-                (true, None) => Checks::of(config.limits().requests(), schedule.min_interval()),
-                (true, Some(_)) => Checks::few(config.limits().requests()),
+                (true, None) => {
+                    Checks::for_limits(config.limits().requests(), schedule.min_interval())
+                }
+                (true, Some(_)) => Checks::for_expected_offset(config.limits().requests()),
             },
             schedule,
             planned: None,
@@ -161,7 +163,7 @@ impl Measure {
             }
             Err(end_reason) => {
                 let is_early = matches!(end_reason, EndReason::Target | EndReason::Enough);
-                if is_early && self.checks.are_enough() {
+                if is_early && self.checks.has_enough() {
                     return Err(end_reason);
                 }
                 match check(self, Scheduled::Nothing) {
@@ -169,7 +171,9 @@ impl Measure {
                     None if self.progress.in_flight() > 0 => return Ok(None),
                     // The uncertainty is too large for a check: the schedule gets the requests that
                     // were reserved for checks.
-                    None if matches!(end_reason, EndReason::Requests) && self.checks.left() > 0 => {
+                    None if matches!(end_reason, EndReason::Requests)
+                        && self.checks.remaining() > 0 =>
+                    {
                         self.checks = Checks::none();
                         return self.plan(earliest);
                     }
@@ -197,7 +201,7 @@ impl Measure {
         };
         let is_last = self.progress.requests() + 1 >= self.config.limits().requests();
         match self.ask_schedule(if is_last { advanced } else { earliest }) {
-            Err(EndReason::Target | EndReason::Enough) if self.checks.are_enough() => {
+            Err(EndReason::Target | EndReason::Enough) if self.checks.has_enough() => {
                 Ok(Some(advanced))
             }
             Err(EndReason::Duration) => Ok(Some(advanced)),
@@ -246,7 +250,7 @@ impl Measure {
     /// The limits for the schedule: without the checks that are still to be sent.
     fn scheduled_limits(&self) -> Limits {
         let limits = *self.config.limits();
-        let checks = self.checks.left();
+        let checks = self.checks.remaining();
         Limits { requests: limits.requests.saturating_sub(checks), ..limits }
     }
 
@@ -272,7 +276,7 @@ impl Measure {
         self.reschedules = 0;
         match self.planned.take().and_then(|planned| planned.check) {
             Some(check) => {
-                self.checks.note(&check);
+                self.checks.record_sent(&check);
                 self.progress.sent_check(at);
             }
             None => self.progress.sent(at),

@@ -22,11 +22,11 @@ pub struct Progress {
     checks: u32,
     /// The time at which the check in flight left.
     check_sent: Option<LocalInstant>,
-    outstanding: u32,
+    scheduled_in_flight: u32,
     observations: u32,
     first_sent: Option<LocalInstant>,
     last_sent: Option<LocalInstant>,
-    known: Option<Known>,
+    observed: Option<Observed>,
     round_trips: LatestRoundTrips,
     handovers: LatestRoundTrips,
     reopening: Option<Reopening>,
@@ -35,17 +35,17 @@ pub struct Progress {
 /// The cost of connections that are closed after each response.
 #[derive(Debug, Clone, Copy)]
 struct Reopening {
-    takes: Duration,
+    opening_time: Duration,
     sockets: u32,
 }
 
 /// The evidence of the observations so far.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct Observed {
     /// With the lag and the drift allowance: the bounds.
     bounds: AgedEvidence,
     /// Without the lag: where the `Date` can flip.
-    flips: AgedEvidence,
+    flip_interval: AgedEvidence,
     /// The same, with a drift of at most [`TYPICAL_DRIFT_PPM`]: where to aim.
     remaining: AgedEvidence,
     lag: Lag,
@@ -67,11 +67,11 @@ impl Progress {
             requests: 0,
             checks: 0,
             check_sent: None,
-            outstanding: 0,
+            scheduled_in_flight: 0,
             observations: 0,
             first_sent: None,
             last_sent: None,
-            known: None,
+            observed: None,
             round_trips: LatestRoundTrips::new(),
             handovers: LatestRoundTrips::new(),
             reopening: None,
@@ -105,13 +105,13 @@ impl Progress {
     /// Requests of the schedule that are in flight.
     #[must_use]
     pub const fn scheduled_in_flight(&self) -> u32 {
-        self.outstanding
+        self.scheduled_in_flight
     }
 
     /// Requests in flight, including a check.
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
-        self.outstanding + self.check_sent.is_some() as u32
+        self.scheduled_in_flight + self.check_sent.is_some() as u32
     }
 
     pub(crate) const fn has_check_under_way(&self) -> bool {
@@ -140,14 +140,14 @@ impl Progress {
     /// estimate refer.
     #[must_use]
     pub fn at(&self) -> Option<LocalInstant> {
-        self.known.map(|known| known.bounds.at())
+        self.observed.map(|observed| observed.bounds.at())
     }
 
     /// The bounds so far. `None` before the first observation, and if observations contradict each
     /// other (which ends the measurement).
     #[must_use]
     pub fn bounds(&self) -> Option<Interval> {
-        self.known?.bounds.evidence().interval()
+        self.observed?.bounds.evidence().interval()
     }
 
     /// The remaining uncertainty of the offset, for aiming: the bounds for a server without lag and
@@ -155,7 +155,7 @@ impl Progress {
     /// makes observations contradict each other: the width of the contradiction.
     #[must_use]
     pub fn remaining_uncertainty(&self) -> Option<Interval> {
-        Some(self.known?.remaining.evidence().hull())
+        Some(self.observed?.remaining.evidence().hull())
     }
 
     /// The size of a contradiction between responses that the bounds do not show.
@@ -164,16 +164,16 @@ impl Progress {
     /// leave an uncertainty of at least f + b. If less remains, a variable lag, another clock or a
     /// faster drift is the cause.
     fn contradiction(&self) -> Option<Duration> {
-        let known = self.known?;
-        let width = known.flips.evidence().width();
+        let observed = self.observed?;
+        let width = observed.flip_interval.evidence().width();
         // The ends are strict: only a variable lag explains that they contradict each other.
-        let by_itself = Offset::ZERO.saturating_sub(width);
-        if by_itself > Offset::from(known.lag.variation()) {
-            return Some(by_itself.abs());
+        let overlap = Offset::ZERO.saturating_sub(width);
+        if overlap > Offset::from(observed.lag.variation()) {
+            return Some(overlap.abs());
         }
         let short = Offset::from(self.steady_base()?).saturating_sub(width);
-        let beyond = short.saturating_sub(self.explained()?.into());
-        (beyond > Offset::ZERO).then(|| short.abs())
+        let unexplained = short.saturating_sub(self.explained_width()?.into());
+        (unexplained > Offset::ZERO).then(|| short.abs())
     }
 
     /// The [`round_trip_base`](Self::round_trip_base), if the round trips show that the path has
@@ -182,74 +182,77 @@ impl Progress {
         let trips = self.round_trips.trips();
         let quarter = *trips.ascending().get(trips.ascending().len() / 4)?;
         let is_steady = quarter - trips.shortest() <= 0.5 * trips.shortest();
-        (is_steady && self.observations >= STEADY).then(|| self.round_trip_base()).flatten()
+        (is_steady && self.observations >= MIN_STEADY_OBSERVATIONS)
+            .then(|| self.round_trip_base())
+            .flatten()
     }
 
     /// How much the lag and the path reduce a round trip without queueing.
-    fn explained(&self) -> Option<Duration> {
-        let lag = self.known?.lag.variation();
-        Some(lag + self.round_trip_base()? / 8 + self.queueing()? + UNEXPLAINED)
+    fn explained_width(&self) -> Option<Duration> {
+        let lag = self.observed?.lag.variation();
+        Some(lag + self.round_trip_base()? / 8 + self.queueing()? + CLOCK_READING_ALLOWANCE)
     }
 
     /// The offsets at which the `Date` can flip, with the drift allowance of the bounds. If
     /// responses contradict each other: the width of the contradiction.
-    pub(crate) fn flips(&self) -> Option<Interval> {
-        Some(self.known?.flips.evidence().hull())
+    pub(crate) fn flip_interval(&self) -> Option<Interval> {
+        Some(self.observed?.flip_interval.evidence().hull())
     }
 
     /// The distance from the middle of the [`flips`](Self::flips) at which a response that puts the
     /// flip on the other side contradicts it. If the limit of the lag is so large that no response
     /// does, the distance without the lag.
     pub(crate) fn decisive_distance(&self, from: LocalInstant) -> Option<Duration> {
-        let known = self.known?;
-        let lag = known.lag.variation();
+        let observed = self.observed?;
+        let lag = observed.lag.variation();
         // The next flip is up to a second later.
-        let age = from.saturating_since(known.flips.at()) + Duration::from_secs(1);
+        let age = from.saturating_since(observed.flip_interval.at()) + Duration::from_secs(1);
         let drift = drift(age, self.drift_ppm).abs();
-        let explained = self.explained()?;
-        let explained = if lag > SMALL_LAG { explained.saturating_sub(lag) } else { explained };
+        let explained_width = self.explained_width()?;
+        let explained_width =
+            if lag > SMALL_LAG { explained_width.saturating_sub(lag) } else { explained_width };
         // Half of the remaining width after one round trip is subtracted.
-        let width = self.known?.flips.evidence().width();
+        let width = self.observed?.flip_interval.evidence().width();
         let left = width.saturating_sub(self.round_trip_base()?.into()).max(Offset::ZERO);
-        Some(explained + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
+        Some(explained_width + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
     }
 
     /// The largest limit of the lag in the bounds.
     #[must_use]
     pub fn lag(&self) -> Option<Lag> {
-        self.known.map(|known| known.lag)
+        self.observed.map(|observed| observed.lag)
     }
 
     /// The shortest round trip.
     #[must_use]
     pub fn round_trip_min(&self) -> Option<Duration> {
-        self.known.map(|known| known.shortest)
+        self.observed.map(|observed| observed.shortest)
     }
 
     /// The latest round trip.
     #[must_use]
     pub fn round_trip_last(&self) -> Option<Duration> {
-        self.known.map(|known| known.last)
+        self.observed.map(|observed| observed.last)
     }
 
     /// The median of the latest 64 round trips.
     #[must_use]
     pub fn round_trip_median(&self) -> Option<Duration> {
-        self.known.map(|_| duration(self.round_trips.trips().median()))
+        self.observed.map(|_| duration(self.round_trips.trips().median()))
     }
 
     /// The minimum time between two requests that each need a new connection; `None` while
     /// connections stay open.
     #[must_use]
     pub fn reopening_interval(&self) -> Option<Duration> {
-        let Reopening { takes, sockets } = self.reopening?;
-        Some(self.round_trip_median()?.saturating_add(takes) / sockets.max(1))
+        let Reopening { opening_time, sockets } = self.reopening?;
+        Some(self.round_trip_median()?.saturating_add(opening_time) / sockets.max(1))
     }
 
     /// Reports that each request needs a new connection: opening one `takes` this long, and up to
     /// `sockets` are in use at once, including those that are opening.
-    pub fn set_reopening(&mut self, takes: Duration, sockets: u32) {
-        self.reopening = Some(Reopening { takes, sockets });
+    pub fn set_reopening(&mut self, opening_time: Duration, sockets: u32) {
+        self.reopening = Some(Reopening { opening_time, sockets });
     }
 
     /// Reports that connections stay open.
@@ -260,15 +263,16 @@ impl Progress {
     /// The estimated round trip without queueing: a little less than the shortest one.
     #[must_use]
     pub fn round_trip_base(&self) -> Option<Duration> {
-        self.known
-            .map(|known| known.shortest.saturating_sub(duration(self.round_trips.trips().excess())))
+        self.observed.map(|observed| {
+            observed.shortest.saturating_sub(duration(self.round_trips.trips().shortest_excess()))
+        })
     }
 
     /// The mean queueing per direction, from the spread of the latest 64 round trips: their jitter.
     /// A few outliers do not affect it.
     #[must_use]
     pub fn queueing(&self) -> Option<Duration> {
-        self.known.map(|_| duration(self.round_trips.trips().queueing()))
+        self.observed.map(|_| duration(self.round_trips.trips().queueing()))
     }
 
     /// When to send, at or after `earliest`, so that the request is stamped when a second of the
@@ -299,16 +303,16 @@ impl Progress {
         }
         self.check_sent = Some(at);
         self.checks += 1;
-        self.left(at);
+        self.record_sent(at);
     }
 
     /// Reports that a request left at this instant.
     pub fn sent(&mut self, at: LocalInstant) {
-        self.outstanding += 1;
-        self.left(at);
+        self.scheduled_in_flight += 1;
+        self.record_sent(at);
     }
 
-    fn left(&mut self, at: LocalInstant) {
+    fn record_sent(&mut self, at: LocalInstant) {
         self.requests += 1;
         self.first_sent = self.first_sent.or(Some(at));
         self.last_sent = self.last_sent.max(Some(at));
@@ -321,10 +325,10 @@ impl Progress {
 
     /// Reports that the response to a request will not arrive.
     pub fn lost(&mut self) {
-        if self.outstanding == 0 {
+        if self.scheduled_in_flight == 0 {
             self.check_sent = None;
         }
-        self.outstanding = self.outstanding.saturating_sub(1);
+        self.scheduled_in_flight = self.scheduled_in_flight.saturating_sub(1);
     }
 
     /// Adds the evidence of a response.
@@ -349,24 +353,24 @@ impl Progress {
         // The stamp may be up to a round trip older than the reception.
         let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
         let without_lag = Evidence::new(observation.lower(), observation.upper_without_lag());
-        let flips = without_lag.aged(round_trip, drift_ppm);
+        let flip_interval = without_lag.aged(round_trip, drift_ppm);
         let remaining = without_lag.aged(round_trip, typical_ppm);
         let lag = observation.lag();
-        let known = self.known.get_or_insert(Known {
+        let observed = self.observed.get_or_insert(Observed {
             bounds: AgedEvidence::new(bounds, at, drift_ppm),
-            flips: AgedEvidence::new(flips, at, drift_ppm),
+            flip_interval: AgedEvidence::new(flip_interval, at, drift_ppm),
             remaining: AgedEvidence::new(remaining, at, typical_ppm),
             lag,
             shortest: round_trip,
             last: round_trip,
         });
-        known.bounds.narrow(bounds, at);
-        known.flips.narrow(flips, at);
-        known.remaining.narrow(remaining, at);
-        known.lag = known.lag.max(lag);
-        known.shortest = known.shortest.min(round_trip);
-        known.last = round_trip;
-        let width = known.bounds.evidence().width();
+        observed.bounds.narrow(bounds, at);
+        observed.flip_interval.narrow(flip_interval, at);
+        observed.remaining.narrow(remaining, at);
+        observed.lag = observed.lag.max(lag);
+        observed.shortest = observed.shortest.min(round_trip);
+        observed.last = round_trip;
+        let width = observed.bounds.evidence().width();
         if width < Offset::ZERO {
             return Err(Error::Inconsistent { gap: width.abs() });
         }
@@ -379,9 +383,9 @@ fn duration(nanos: f64) -> Duration {
 }
 
 /// The part of the remaining uncertainty that is due to reading the clocks and to busy hosts.
-const UNEXPLAINED: Duration = Duration::from_micros(20);
+const CLOCK_READING_ALLOWANCE: Duration = Duration::from_micros(20);
 /// The number of round trips from which the path can be characterised.
-const STEADY: u32 = 8;
+const MIN_STEADY_OBSERVATIONS: u32 = 8;
 /// The usual limit of the frequency difference of two clocks, in parts per million: the frequency
 /// tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;

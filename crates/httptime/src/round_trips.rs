@@ -3,10 +3,11 @@ use std::fmt;
 use crate::time::nanos_to_f64;
 
 /// Statistics of the round trips of a measurement: the round trip without queueing, and the mean
-/// queueing, in nanoseconds. It stores up to [`CAPACITY`] round trips; the caller decides which.
+/// queueing, in nanoseconds. It stores up to [`MAX_ROUND_TRIPS`] round trips; the caller decides
+/// which.
 #[derive(Clone)]
 pub(crate) struct RoundTrips {
-    ascending: [f64; CAPACITY],
+    ascending: [f64; MAX_ROUND_TRIPS],
     len: usize,
     /// The shortest of all, including those that were replaced since.
     shortest: f64,
@@ -23,8 +24,8 @@ impl fmt::Debug for RoundTrips {
 #[derive(Clone)]
 pub(crate) struct LatestRoundTrips {
     trips: RoundTrips,
-    /// In order of arrival; from `oldest` on once there are [`CAPACITY`].
-    latest: [f64; CAPACITY],
+    /// In order of arrival; from `oldest` on once there are [`MAX_ROUND_TRIPS`].
+    latest: [f64; MAX_ROUND_TRIPS],
     oldest: usize,
 }
 
@@ -36,20 +37,20 @@ impl fmt::Debug for LatestRoundTrips {
 
 impl LatestRoundTrips {
     pub(crate) const fn new() -> Self {
-        Self { trips: RoundTrips::new(), latest: [0.0; CAPACITY], oldest: 0 }
+        Self { trips: RoundTrips::new(), latest: [0.0; MAX_ROUND_TRIPS], oldest: 0 }
     }
 
     /// Adds a round trip. If there is no room, it replaces the oldest.
     pub(crate) fn insert(&mut self, nanos: i64) {
         let round_trip = nanos_to_f64(nanos.max(1));
         let place = &mut self.latest[self.oldest];
-        if self.trips.len == CAPACITY {
+        if self.trips.len == MAX_ROUND_TRIPS {
             self.trips.replace(*place, round_trip);
         } else {
             self.trips.insert(round_trip);
         }
         *place = round_trip;
-        self.oldest = (self.oldest + 1) % CAPACITY;
+        self.oldest = (self.oldest + 1) % MAX_ROUND_TRIPS;
     }
 
     pub(crate) const fn trips(&self) -> &RoundTrips {
@@ -59,7 +60,7 @@ impl LatestRoundTrips {
 
 impl RoundTrips {
     pub(crate) const fn new() -> Self {
-        Self { ascending: [0.0; CAPACITY], len: 0, shortest: f64::INFINITY }
+        Self { ascending: [0.0; MAX_ROUND_TRIPS], len: 0, shortest: f64::INFINITY }
     }
 
     /// Replaces a round trip that was added before.
@@ -109,28 +110,28 @@ impl RoundTrips {
         let queueing = if self.len < 3 {
             0.25 * (longest - shortest) + 0.1 * shortest
         } else {
-            (self.median() - shortest) / (1.678 - 1.25 / self.root_len())
+            (self.median() - shortest) / (1.678 - 1.25 / self.sqrt_len())
         };
-        queueing.max(GRAIN)
+        queueing.max(CLOCK_RESOLUTION_NS)
     }
 
     /// The expected excess of the shortest round trip over one without queueing: 1.25 q / √n.
-    pub(crate) fn excess(&self) -> f64 {
-        (1.25 * self.queueing() / self.root_len()).min(0.5 * self.shortest())
+    pub(crate) fn shortest_excess(&self) -> f64 {
+        (1.25 * self.queueing() / self.sqrt_len()).min(0.5 * self.shortest())
     }
 
-    pub(crate) fn root_len(&self) -> f64 {
-        count(self.len).sqrt().max(1.0)
+    pub(crate) fn sqrt_len(&self) -> f64 {
+        usize_to_f64(self.len).sqrt().max(1.0)
     }
 }
 
 /// A small count as a float.
-pub(crate) fn count(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+pub(crate) fn usize_to_f64(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 /// The integer part of a small number; 0 for a negative one.
-pub(crate) fn whole(number: f64) -> usize {
+pub(crate) fn f64_to_usize(number: f64) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -142,6 +143,6 @@ pub(crate) fn whole(number: f64) -> usize {
 }
 
 /// The finest useful resolution of a clock reading, in nanoseconds.
-pub(crate) const GRAIN: f64 = 200.0;
+pub(crate) const CLOCK_RESOLUTION_NS: f64 = 200.0;
 /// The number of stored round trips.
-pub(crate) const CAPACITY: usize = 64;
+pub(crate) const MAX_ROUND_TRIPS: usize = 64;

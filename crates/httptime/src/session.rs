@@ -649,10 +649,10 @@ impl Session {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let has_success = self.has_success();
         match self.connections[slot].received(bytes, has_success, arrival) {
-            ReceiveOutcome::Answered { method, times, head, is_first, is_kept } => {
+            ReceiveOutcome::Answered { method, times, head, is_first, is_persistent } => {
                 self.due = None;
                 self.backoff.succeeded();
-                self.keeps_connections = is_kept && self.silent_closes < MAX_SILENT_CLOSES;
+                self.keeps_connections = is_persistent && self.silent_closes < MAX_SILENT_CLOSES;
                 let is_refused = self.config.timestamping() == Timestamping::Kernel
                     && !times.is_timed_by_kernel();
                 if is_refused {
@@ -668,7 +668,7 @@ impl Session {
                         Err(error) => self.end(Err(error)),
                     }
                 }
-                if is_kept && !self.keeps_connections {
+                if is_persistent && !self.keeps_connections {
                     self.connections[slot].close();
                 }
                 self.report_reopening();

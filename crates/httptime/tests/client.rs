@@ -279,12 +279,12 @@ fn odd_but_valid_answers_are_measured() {
     all(cases, |behaviour| {
         let server = server(behaviour.clone());
         let measurement = measure(&server.url()).map_err(|error| error.to_string())?;
-        holds(&measurement)
+        check_bisection(&measurement)
     });
 }
 
 /// Checks that bisection halved the second with each request and that the bounds contain the truth.
-fn holds(measurement: &Measurement) -> Result<(), String> {
+fn check_bisection(measurement: &Measurement) -> Result<(), String> {
     let error = measurement.offset().saturating_sub(SKEW).abs();
     let slack = measurement.round_trip_min() + Duration::from_millis(4);
     let halved = Duration::from_secs(1) / 2_u32.pow(measurement.observations() - 1) + slack;
@@ -309,7 +309,7 @@ fn a_server_that_closes_now_and_then_is_measured_through() {
         if server.connections() < measurement.requests() as usize / requests {
             return Err(format!("{} connections", server.connections()));
         }
-        holds(&measurement)
+        check_bisection(&measurement)
     });
 }
 
@@ -330,7 +330,7 @@ fn every_address_of_a_name_is_tried_and_ipv6_is_spoken() {
         ("the IPv4 address of localhost", format!("http://localhost:{}/", port(&v4))),
         ("the IPv6 literal", v6.url()),
     ];
-    all(cases, |url| holds(&measure(url).map_err(|error| error.to_string())?));
+    all(cases, |url| check_bisection(&measure(url).map_err(|error| error.to_string())?));
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn a_delayed_path_is_compensated_and_asymmetry_stays_inside_the_bounds() {
         if shortest < ms(before + after) {
             return Err(format!("round trip {shortest:?}"));
         }
-        holds(&measurement)
+        check_bisection(&measurement)
     });
 }
 
@@ -486,7 +486,7 @@ fn a_proxy_is_used_in_absolute_form_and_by_connect_with_credentials() {
         if *tunnel && proxy.tunnels() == tunnels {
             return Err("no tunnel was opened".into());
         }
-        holds(&measurement)
+        check_bisection(&measurement)
     });
 }
 

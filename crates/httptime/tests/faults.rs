@@ -83,7 +83,7 @@ impl Origin {
     }
 
     /// Whether the result is correct.
-    fn holds(&self, measurement: &Measurement) -> bool {
+    fn has_valid_bounds(&self, measurement: &Measurement) -> bool {
         let truth = self.server.offset_at(measurement.local_time());
         let bounds = measurement.bounds();
         bounds.contains(truth) && bounds.contains(measurement.offset())
@@ -213,11 +213,11 @@ fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
     let (survey, late) = timed(&client, || client.survey(|_| {}));
     let results = || survey.servers().iter().map(ServerReport::result).chain([survey.combined()]);
     let right = results().all(|result| match result {
-        Ok(measurement) => origin.holds(measurement),
+        Ok(measurement) => origin.has_valid_bounds(measurement),
         Err(error) => !is_contradiction(error),
     });
     let (name, outside) = match survey.combined() {
-        Ok(measurement) if origin.holds(measurement) => ("measured", Duration::ZERO),
+        Ok(measurement) if origin.has_valid_bounds(measurement) => ("measured", Duration::ZERO),
         Ok(measurement) => ("measured, not within the bounds", origin.outside(measurement)),
         Err(error) => (name(error), Duration::ZERO),
     };
@@ -267,25 +267,29 @@ fn measure_three(origins: &[Origin], seed: u64) -> Outcome {
         || honest().filter_map(|(_, report)| Some(report.result().as_ref().ok()?.bounds()));
     let answered = bounds().count();
     let mut wrong = honest().any(|(_, report)| match report.result() {
-        Ok(measurement) => !origins[0].holds(measurement),
+        Ok(measurement) => !origins[0].has_valid_bounds(measurement),
         Err(error) => is_contradiction(error),
     });
     let name = match survey.combined() {
         Err(error) => name(error),
-        Ok(single) if answered == 0 && origins[0].holds(single) => {
+        Ok(single) if answered == 0 && origins[0].has_valid_bounds(single) => {
             "measured, of all only the one lied about"
         }
         Ok(_) if answered == 0 => "measured, of all only the one lied about, and wrong",
         Ok(combined) => {
-            let holds = origins[0].holds(combined);
+            let has_valid_bounds = origins[0].has_valid_bounds(combined);
             let hull = bounds().reduce(|one, other| {
                 Interval::between(one.lower().min(other.lower()), one.upper().max(other.upper()))
             });
             // Two servers are a majority against the one behind the lying path; one is not.
             wrong |= !honest().any(|(_, report)| report.is_selected())
                 || !hull.is_some_and(|hull| is_within(combined.bounds(), hull))
-                || (answered == 2 && !holds);
-            if holds { "measured" } else { "measured, within an honest server's bounds only" }
+                || (answered == 2 && !has_valid_bounds);
+            if has_valid_bounds {
+                "measured"
+            } else {
+                "measured, within an honest server's bounds only"
+            }
         }
     };
     let outside = match survey.combined() {

@@ -794,7 +794,7 @@ fn what_a_proxy_may_say_of_a_method_by_itself_is_not_used() -> Result<(), Error>
 }
 
 /// A session with `GET` whose first request was sent at 0.
-fn get_session() -> (Session, ConnectionId) {
+fn session_by_get() -> (Session, ConnectionId) {
     let mut session = by(Method::Get, "http://192.0.2.1/");
     let conn = first(&mut session, at(0));
     session.opened(conn, at(0));
@@ -812,7 +812,7 @@ fn a_body_that_is_long_or_of_unknown_length_is_not_read() {
         "Content-Length: 4, 4\r\n",
         "",
     ] {
-        let (mut session, conn) = get_session();
+        let (mut session, conn) = session_by_get();
         let head = String::from_utf8(response(at(1))).expect("text");
         let head = head.replace("\r\n\r\n", &format!("\r\n{fields}\r\n"));
         session.received(conn, head.as_bytes(), at(2));
@@ -828,7 +828,7 @@ fn a_short_body_is_skipped_whenever_it_comes_and_the_connection_kept() {
     let bytes = response_with_body(at(1));
     let head = bytes.windows(4).position(|it| it == b"\r\n\r\n").expect("a head") + 4;
     for split in head..=bytes.len() {
-        let (mut session, conn) = get_session();
+        let (mut session, conn) = session_by_get();
         let (first, rest) = bytes.split_at(split);
         session.received(conn, first, at(2));
         for (byte, later) in rest.iter().zip(3..) {
@@ -857,7 +857,7 @@ fn a_short_body_is_skipped_whenever_it_comes_and_the_connection_kept() {
 fn more_than_the_body_is_an_answer_that_nobody_asked_for() {
     let bytes = response_with_body(at(1));
     for at_once in [true, false] {
-        let (mut session, conn) = get_session();
+        let (mut session, conn) = session_by_get();
         if at_once {
             session.received(conn, &[&bytes[..], b"x"].concat(), at(2));
         } else {
@@ -872,7 +872,7 @@ fn more_than_the_body_is_an_answer_that_nobody_asked_for() {
 
 #[test]
 fn a_body_that_does_not_come_holds_nothing_up() {
-    let (mut session, conn) = get_session();
+    let (mut session, conn) = session_by_get();
     let bytes = response_with_body(at(1));
     session.received(conn, &bytes[..bytes.len() - 1], at(2));
     let (mut now, mut sent, mut closed) = (at(2), 0, false);

@@ -13,7 +13,7 @@ use crate::status::SyncStatus;
 
 pub(super) fn step(by: Offset) -> Result<(), Refusal> {
     match adjust(&Request::step(by)) {
-        Err(refusal) if refusal.means_no_setoffset() => {
+        Err(refusal) if refusal.is_setoffset_unsupported() => {
             let now = Timestamp::from_system_time(SystemTime::now()).ok_or(Refusal::OutOfRange)?;
             set_time(target(now, by)?)
         }
@@ -134,7 +134,7 @@ impl Refusal {
     /// `ADJ_SETOFFSET` was added in Linux 2.6.39. Older kernels and some emulations of Linux refuse
     /// it with these errors. `EINVAL` can also mean the amount; then setting the clock is refused
     /// in the same way.
-    const fn means_no_setoffset(self) -> bool {
+    const fn is_setoffset_unsupported(self) -> bool {
         matches!(self, Self::Errno { errno: libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP, .. })
     }
 }
@@ -248,10 +248,10 @@ mod tests {
     #[test]
     fn only_a_kernel_that_does_not_know_how_to_step_is_asked_to_set_the_time() {
         let falls_back =
-            |errno| Refusal::Errno { call: "clock_adjtime", errno }.means_no_setoffset();
+            |errno| Refusal::Errno { call: "clock_adjtime", errno }.is_setoffset_unsupported();
         assert!(falls_back(libc::EINVAL) && falls_back(libc::ENOSYS));
         assert!(falls_back(libc::EOPNOTSUPP));
         assert!(!falls_back(libc::EPERM) && !falls_back(libc::EFAULT));
-        assert!(!Refusal::OutOfRange.means_no_setoffset());
+        assert!(!Refusal::OutOfRange.is_setoffset_unsupported());
     }
 }

@@ -60,7 +60,7 @@ impl Edges {
     /// The round trip without queueing: a little less than the shortest one seen.
     pub(super) fn base(&self) -> Duration {
         nanos_to_duration(f64_to_nanos(
-            (self.trips.trips().shortest() - self.trips.trips().excess()).max(0.0),
+            (self.trips.trips().shortest() - self.trips.trips().shortest_excess()).max(0.0),
         ))
     }
 

@@ -2,20 +2,20 @@ use std::fmt;
 use std::time::Duration;
 
 use self::bases::Bases;
-use self::detour::Detour;
-use self::mass::{Mass, mixture_spread};
+use self::mass::{Mass, mixture_stddev};
+use self::route_change::RouteChange;
 use super::{Estimate, Estimator};
 use crate::evidence::Evidence;
 use crate::observation::Observation;
-use crate::round_trips::{CAPACITY, GRAIN, RoundTrips, count};
+use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, RoundTrips, usize_to_f64};
 use crate::time::{
     LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration, nanos_to_f64,
 };
 
 mod bases;
-mod detour;
 mod mass;
 mod quick;
+mod route_change;
 
 /// The posterior distribution of the offset, from a model of how round trips split.
 ///
@@ -94,7 +94,7 @@ mod quick;
 #[derive(Clone)]
 pub struct Posterior {
     origin: Option<Origin>,
-    seen: [Seen; CAPACITY],
+    samples: [Sample; MAX_ROUND_TRIPS],
     len: usize,
     trips: RoundTrips,
     /// The latest reception, and the largest limit of the lag.
@@ -115,7 +115,7 @@ struct Origin {
 
 /// An observation, in nanoseconds from the origin.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct Sample {
     lower: f64,
     upper: f64,
     round_trip: f64,
@@ -151,7 +151,7 @@ impl Default for Posterior {
     fn default() -> Self {
         Self {
             origin: None,
-            seen: [Seen::default(); CAPACITY],
+            samples: [Sample::default(); MAX_ROUND_TRIPS],
             len: 0,
             trips: RoundTrips::new(),
             now: 0.0,
@@ -170,11 +170,11 @@ impl Estimator for Posterior {
         let origin = *self
             .origin
             .get_or_insert(Origin { offset: observation.lower(), at: observation.received() });
-        let seen = Seen::new(observation, origin);
-        self.now = self.now.max(seen.at);
+        let sample = Sample::new(observation, origin);
+        self.now = self.now.max(sample.at);
         self.lag = self.lag.max(nanos_to_f64(duration_to_nanos(observation.lag().allowance())));
-        self.keep(seen);
-        self.belief = self.quick();
+        self.insert(sample);
+        self.belief = self.quick_estimate();
     }
 
     fn aim(&self) -> Option<Estimate> {
@@ -182,11 +182,11 @@ impl Estimator for Posterior {
     }
 
     fn estimate(&self) -> Option<Estimate> {
-        self.origin.map(|origin| self.full().from(origin))
+        self.origin.map(|origin| self.full_estimate().from(origin))
     }
 }
 
-impl Seen {
+impl Sample {
     fn new(observation: &Observation, origin: Origin) -> Self {
         let relative =
             |offset: Offset| nanos_to_f64(offset.saturating_sub(origin.offset).as_nanos());
@@ -210,31 +210,31 @@ impl Belief {
 
 /// Observations and the hard ends.
 impl Posterior {
-    fn seen(&self) -> &[Seen] {
-        &self.seen[..self.len]
+    fn samples(&self) -> &[Sample] {
+        &self.samples[..self.len]
     }
 
-    fn keep(&mut self, seen: Seen) {
-        if self.len < CAPACITY {
-            self.seen[self.len] = seen;
+    fn insert(&mut self, sample: Sample) {
+        if self.len < MAX_ROUND_TRIPS {
+            self.samples[self.len] = sample;
             self.len += 1;
-            self.trips.insert(seen.round_trip);
+            self.trips.insert(sample.round_trip);
         } else {
-            let place = self.least_telling();
-            self.trips.replace(self.seen[place].round_trip, seen.round_trip);
-            self.seen[place] = seen;
+            let place = self.least_informative();
+            self.trips.replace(self.samples[place].round_trip, sample.round_trip);
+            self.samples[place] = sample;
         }
     }
 
     /// The exchange outside the fastest quarter whose ends matter least. If more exchanges are
     /// equally fast than the quarter can hold, each of those can be selected.
-    fn least_telling(&self) -> usize {
+    fn least_informative(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
-        let slower = self.trips.ascending()[FASTEST];
+        let slower = self.trips.ascending()[KEPT_FASTEST];
         let mut least = (f64::NEG_INFINITY, 0);
-        for (place, seen) in self.seen().iter().enumerate() {
-            let distance = (seen.upper - high).min(low - seen.lower);
-            if distance > least.0 && seen.round_trip >= slower {
+        for (place, sample) in self.samples().iter().enumerate() {
+            let distance = (sample.upper - high).min(low - sample.lower);
+            if distance > least.0 && sample.round_trip >= slower {
                 least = (distance, place);
             }
         }
@@ -242,8 +242,8 @@ impl Posterior {
     }
 
     /// The difference of the offset at an observation from the present one.
-    fn shift(&self, seen: &Seen, frequency: f64) -> f64 {
-        frequency * (seen.at - self.now)
+    fn shift(&self, sample: &Sample, frequency: f64) -> f64 {
+        frequency * (sample.at - self.now)
     }
 
     fn ends(&self, frequency: f64, base: f64) -> Ends {
@@ -252,14 +252,14 @@ impl Posterior {
     }
 
     fn ends_at<const N: usize>(&self, frequencies: [f64; N], base: f64) -> [Ends; N] {
-        let mut all = [Ends::NONE; N];
-        for seen in self.seen() {
+        let mut all = [Ends::UNBOUNDED; N];
+        for sample in self.samples() {
             for (ends, frequency) in all.iter_mut().zip(frequencies) {
-                let shift = self.shift(seen, frequency);
-                ends.narrow(Ends::new(seen.lower, seen.upper).moved(-shift));
+                let shift = self.shift(sample, frequency);
+                ends.narrow(Ends::new(sample.lower, sample.upper).shifted(-shift));
             }
         }
-        all.map(|ends| ends.inwards(0.5 * base))
+        all.map(|ends| ends.shrunk(0.5 * base))
     }
 
     /// The frequencies at which the ends do not contradict each other, if there are any. The width
@@ -268,16 +268,16 @@ impl Posterior {
     fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
         let width = |frequency: f64| self.ends(frequency, base).width();
         let (mut a, mut b) = (-MAX_FREQUENCY, MAX_FREQUENCY);
-        let (mut left, mut right) = (b - GOLDEN * (b - a), a + GOLDEN * (b - a));
+        let (mut left, mut right) = (b - GOLDEN_RATIO * (b - a), a + GOLDEN_RATIO * (b - a));
         let (mut at_left, mut at_right) = (width(left), width(right));
         for _ in 0..24 {
             if at_left > at_right {
                 (b, right, at_right) = (right, left, at_left);
-                left = b - GOLDEN * (b - a);
+                left = b - GOLDEN_RATIO * (b - a);
                 at_left = width(left);
             } else {
                 (a, left, at_left) = (left, right, at_right);
-                right = a + GOLDEN * (b - a);
+                right = a + GOLDEN_RATIO * (b - a);
                 at_right = width(right);
             }
         }
@@ -305,98 +305,107 @@ impl Posterior {
 
 /// The complete posterior.
 impl Posterior {
-    fn full(&self) -> Belief {
-        if let Some(held) =
-            self.is_held().then(|| self.over_splits(HELD, &Self::released)).flatten()
+    fn full_estimate(&self) -> Belief {
+        if let Some(held) = self
+            .is_holding_requests()
+            .then(|| self.integrate_over_splits(HELD_BEFORE_STAMP_WEIGHT, &Self::without_hold))
+            .flatten()
         {
             return held;
         }
-        let detour = Detour::find(self.seen());
-        let detoured = detour.and_then(|detour| {
-            self.over_splits(0.0, &|route, share| route.without(&detour, share))
+        let route_change = RouteChange::find(self.samples());
+        let rerouted = route_change.and_then(|route_change| {
+            self.integrate_over_splits(0.0, &|route, share| {
+                route.without_route_change(&route_change, share)
+            })
         });
-        detoured.unwrap_or_else(|| self.straight())
+        rerouted.unwrap_or_else(|| self.full_on_one_route())
     }
 
     /// Whether most responses took so much longer than the fastest that no network explains it: the
     /// server delays requests.
-    fn is_held(&self) -> bool {
+    fn is_holding_requests(&self) -> bool {
         let (usual, shortest) = (self.trips.median(), self.trips.shortest());
-        self.len >= 3 && usual > HELD_RATIO * shortest && usual - shortest > HELD_NS
+        self.len >= 3 && usual > MIN_HELD_RATIO * shortest && usual - shortest > MIN_HELD_NS
     }
 
     /// The exchanges as if no request had been delayed, if this share of each one's excess over the
     /// fastest is before the stamp.
-    fn released(&self, share: f64) -> Self {
-        let mut released = Self { trips: RoundTrips::new(), ..self.clone() };
+    fn without_hold(&self, share: f64) -> Self {
+        let mut without_hold = Self { trips: RoundTrips::new(), ..self.clone() };
         let shortest = self.trips.shortest();
-        for seen in &mut released.seen[..self.len] {
-            let held = seen.round_trip - shortest;
-            seen.lower += (1.0 - share) * held;
-            seen.upper -= share * held;
-            seen.round_trip = shortest;
-            released.trips.insert(seen.round_trip);
+        for sample in &mut without_hold.samples[..self.len] {
+            let held = sample.round_trip - shortest;
+            sample.lower += (1.0 - share) * held;
+            sample.upper -= share * held;
+            sample.round_trip = shortest;
+            without_hold.trips.insert(sample.round_trip);
         }
-        released
+        without_hold
     }
 
     /// The average over the splits of the excess with equal weights, and over the case that all of
-    /// it is before the stamp, with the weight `whole`. `undone`: the exchanges without the excess,
+    /// it is before the stamp, with the weight `whole`. `remove_excess`: the exchanges without it,
     /// for this share before the stamp. `None` if none fits.
-    fn over_splits(&self, whole: f64, undone: &dyn Fn(&Self, f64) -> Self) -> Option<Belief> {
+    fn integrate_over_splits(
+        &self,
+        whole: f64,
+        remove_excess: &dyn Fn(&Self, f64) -> Self,
+    ) -> Option<Belief> {
         let mut sum = Mass::default();
         let mut centre = None;
         let splits = (0..SPLITS).map(|rank| ((f64::from(rank) + 0.5) / f64::from(SPLITS), 1.0));
         let whole = (whole > 0.0).then_some((1.0, whole));
         for (share, weight) in splits.chain(whole) {
-            let route = undone(self, share);
-            let bases: Bases<5> = Bases::weigh(&route.trips);
-            let ends = route.ends(0.0, bases.least());
+            let route = remove_excess(self, share);
+            let bases: Bases<5> = Bases::from_round_trips(&route.trips);
+            let ends = route.ends(0.0, bases.min_base());
             if ends.width() > 0.0 {
                 let centre = *centre.get_or_insert(0.5 * (ends.lower + ends.upper));
-                let plain = Hypothesis::still(ends, centre);
-                let fair = route.fairness();
-                sum.add(route.integrate::<64, 5>(&plain, &bases, &fair), weight);
+                let plain = Hypothesis::plain(ends, centre);
+                let queueing_probability = route.queueing_probabilities();
+                sum.add(route.integrate::<64, 5>(&plain, &bases, &queueing_probability), weight);
             }
         }
-        let centre = centre.filter(|_| sum.evidence > UNDERFLOW)?;
-        let (mean, spread) = sum.mean_and_spread();
-        Some(Belief { mean: centre + mean, stddev: spread })
+        let centre = centre.filter(|_| sum.evidence > MIN_EVIDENCE)?;
+        let (mean, stddev) = sum.mean_and_stddev();
+        Some(Belief { mean: centre + mean, stddev })
     }
 
-    fn without(&self, detour: &Detour, share: f64) -> Self {
+    fn without_route_change(&self, route_change: &RouteChange, share: f64) -> Self {
         let mut route = Self { trips: RoundTrips::new(), ..self.clone() };
-        for seen in &mut route.seen[..self.len] {
-            *seen = detour.undone(*seen, share);
-            route.trips.insert(seen.round_trip);
+        for sample in &mut route.samples[..self.len] {
+            *sample = route_change.on_shorter_route(*sample, share);
+            route.trips.insert(sample.round_trip);
         }
         route
     }
 
     /// The posterior for a single route.
-    fn straight(&self) -> Belief {
-        let bases: Bases<10> = Bases::weigh(&self.trips);
-        let fair = self.fairness();
-        let ends = self.ends(0.0, bases.least());
+    fn full_on_one_route(&self) -> Belief {
+        let bases: Bases<10> = Bases::from_round_trips(&self.trips);
+        let queueing_probability = self.queueing_probabilities();
+        let ends = self.ends(0.0, bases.min_base());
         let centre = 0.5 * (ends.lower + ends.upper);
-        let mut still = Mass::default();
+        let mut plain_mass = Mass::default();
         if ends.width() > 0.0 {
-            let plain = Hypothesis::still(ends, centre);
-            still = self.integrate::<64, 10>(&plain, &bases, &fair);
+            let plain = Hypothesis::plain(ends, centre);
+            plain_mass = self.integrate::<64, 10>(&plain, &bases, &queueing_probability);
         }
         let mut others = Mass::default();
-        let coarse: Bases<5> = Bases::weigh(&self.trips);
-        self.add_frequencies(&mut others, centre, bases.least(), &coarse, &fair);
-        self.add_lags(&mut others, ends, centre, &coarse, &fair);
+        let coarse: Bases<5> = Bases::from_round_trips(&self.trips);
+        self.add_frequencies(&mut others, centre, bases.min_base(), &coarse, &queueing_probability);
+        self.add_lags(&mut others, ends, centre, &coarse, &queueing_probability);
         if ends.width() < 0.0 {
             // Nothing fits: integrate around the contradiction, with some exchanges completely
             // wrong.
             let pad = 0.5 * -ends.width() + self.trips.queueing();
             let around = Ends::new(ends.upper - pad, ends.lower + pad);
-            let torn = Hypothesis::still(around, centre);
-            others.add(self.integrate::<64, 10>(&torn, &bases, &fair), 0.05);
+            let contradicting = Hypothesis::plain(around, centre);
+            others
+                .add(self.integrate::<64, 10>(&contradicting, &bases, &queueing_probability), 0.05);
         }
-        combine(still, others, ends)
+        combine(plain_mass, others, ends)
     }
 
     /// Adds hypotheses of a frequency error, over the frequencies that the ends allow. The prior is
@@ -405,24 +414,27 @@ impl Posterior {
         &self,
         sum: &mut Mass,
         centre: f64,
-        least_base: f64,
+        min_base: f64,
         bases: &Bases<5>,
-        fair: &[f64; CAPACITY],
+        queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) {
-        let told = self.now * MAX_FREQUENCY > 0.02 * self.trips.queueing();
-        if self.len < 3 || !told {
+        let is_frequency_observable = self.now * MAX_FREQUENCY > 0.02 * self.trips.queueing();
+        if self.len < 3 || !is_frequency_observable {
             return;
         }
-        let Some((least, most)) = self.frequencies(least_base) else { return };
-        let step = (most - least) / f64::from(FREQUENCIES);
+        let Some((min, max)) = self.frequencies(min_base) else { return };
+        let step = (max - min) / f64::from(FREQUENCIES);
         for rank in 0..FREQUENCIES {
-            let frequency = least + step * (f64::from(rank) + 0.5);
-            let ends = self.ends(frequency, least_base);
+            let frequency = min + step * (f64::from(rank) + 0.5);
+            let ends = self.ends(frequency, min_base);
             if ends.width() > 0.0 {
-                let turning = Hypothesis { frequency, ..Hypothesis::still(ends, centre) };
-                let prior =
-                    (1.0 - PLAIN) * step / MAX_FREQUENCY * (1.0 - frequency.abs() / MAX_FREQUENCY);
-                sum.add(self.integrate::<24, 5>(&turning, bases, fair), prior);
+                let with_frequency = Hypothesis { frequency, ..Hypothesis::plain(ends, centre) };
+                let prior = (1.0 - PLAIN_WEIGHT) * step / MAX_FREQUENCY
+                    * (1.0 - frequency.abs() / MAX_FREQUENCY);
+                sum.add(
+                    self.integrate::<24, 5>(&with_frequency, bases, queueing_probability),
+                    prior,
+                );
             }
         }
     }
@@ -436,26 +448,26 @@ impl Posterior {
         ends: Ends,
         centre: f64,
         bases: &Bases<5>,
-        fair: &[f64; CAPACITY],
+        queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) {
         let queueing = self.trips.queueing();
-        let most = self.lag.min(MOST_LAG);
+        let max_lag = self.lag.min(MAX_LAG_NS);
         let contradiction = (-ends.width()).max(0.0);
-        let possible = most > queueing && (most > LAG_FLOOR || contradiction > 0.0);
+        let possible = max_lag > queueing && (max_lag > MIN_LAG_NS || contradiction > 0.0);
         if self.len < 3 || !possible {
             return;
         }
-        let mut lag = (2.0 * queueing).max(1.1 * contradiction).min(most);
-        let ratio = (most / lag).cbrt();
-        let mut prior = LAGGING;
+        let mut lag = (2.0 * queueing).max(1.1 * contradiction).min(max_lag);
+        let ratio = (max_lag / lag).cbrt();
+        let mut prior = LAG_WEIGHT;
         for _ in 0..4 {
             let mut reach = ends.upper + lag;
             if contradiction > 0.0 {
                 reach = reach.max(ends.lower + queueing);
             }
             let ends = Ends::new(ends.lower, reach);
-            let lagging = Hypothesis { lag, ..Hypothesis::still(ends, centre) };
-            sum.add(self.integrate::<48, 5>(&lagging, bases, fair), prior);
+            let with_lag = Hypothesis { lag, ..Hypothesis::plain(ends, centre) };
+            sum.add(self.integrate::<48, 5>(&with_lag, bases, queueing_probability), prior);
             if ratio < 1.05 {
                 break;
             }
@@ -465,19 +477,19 @@ impl Posterior {
     }
 
     /// For each exchange, the probability that its slack is queueing.
-    fn fairness(&self) -> [f64; CAPACITY] {
+    fn queueing_probabilities(&self) -> [f64; MAX_ROUND_TRIPS] {
         let queueing = self.trips.queueing();
-        let base = self.trips.shortest() - 0.5 * queueing / self.trips.root_len();
-        let mut fair = [1.0; CAPACITY];
-        for (fair, seen) in fair.iter_mut().zip(self.seen()) {
-            let slack = (seen.round_trip - base) / queueing;
+        let base = self.trips.shortest() - 0.5 * queueing / self.trips.sqrt_len();
+        let mut probabilities = [1.0; MAX_ROUND_TRIPS];
+        for (probability, sample) in probabilities.iter_mut().zip(self.samples()) {
+            let slack = (sample.round_trip - base) / queueing;
             if slack > 1e-3 {
-                let queued = (1.0 - ODD) * slack * (-slack).exp();
-                let odd = ODD * 0.1 / ((1.0 + 0.1 * slack) * (1.0 + 0.1 * slack));
-                *fair = queued / (queued + odd);
+                let queued = (1.0 - OUTLIER_PRIOR) * slack * (-slack).exp();
+                let not_queued = OUTLIER_PRIOR * 0.1 / ((1.0 + 0.1 * slack) * (1.0 + 0.1 * slack));
+                *probability = queued / (queued + not_queued);
             }
         }
-        fair
+        probabilities
     }
 
     /// Integrates a hypothesis over `T` cells of the offset and `N` bases.
@@ -485,20 +497,20 @@ impl Posterior {
         &self,
         hypothesis: &Hypothesis,
         bases: &Bases<N>,
-        fair: &[f64; CAPACITY],
+        queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) -> Mass {
         let Hypothesis { low, high, centre, .. } = *hypothesis;
         let offsets: [f64; T] = cells(low, high);
         let mut density = [0.0; T];
         for (base, weight) in bases.base.iter().zip(&bases.weight) {
             if *weight > 1e-4 {
-                let likelihood = self.likelihood(hypothesis, *base, &offsets, fair);
+                let likelihood = self.likelihood(hypothesis, *base, &offsets, queueing_probability);
                 for (sum, value) in density.iter_mut().zip(&likelihood) {
                     *sum += weight * value;
                 }
             }
         }
-        let step = (high - low) / count(T);
+        let step = (high - low) / usize_to_f64(T);
         let mut mass = Mass::default();
         for (value, offset) in density.iter().zip(&offsets) {
             mass.add_cell(value * step, offset - centre);
@@ -511,27 +523,30 @@ impl Posterior {
         hypothesis: &Hypothesis,
         base: f64,
         offsets: &[f64; T],
-        fair: &[f64; CAPACITY],
+        queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) -> [f64; T] {
         let Hypothesis { frequency, lag, low, high, .. } = *hypothesis;
         let mut likelihood = [1.0; T];
-        for (seen, fair) in self.seen().iter().zip(fair) {
-            let shift = self.shift(seen, frequency);
-            let slack = seen.round_trip - base;
+        for (sample, queueing_probability) in self.samples().iter().zip(queueing_probability) {
+            let shift = self.shift(sample, frequency);
+            let slack = sample.round_trip - base;
             let per_slack = 1.0 / (slack + lag + 1.0);
             let ramp = |share: f64| {
                 let plateau = f64::from(u8::from(share > 0.0)) + f64::from(u8::from(share >= 1.0));
-                WILD + (1.0 - 2.0 * WILD) * (fair * share + 0.5 * (1.0 - fair) * plateau)
+                HALF_UNINFORMATIVE
+                    + (1.0 - 2.0 * HALF_UNINFORMATIVE)
+                        * (queueing_probability * share
+                            + 0.5 * (1.0 - queueing_probability) * plateau)
             };
             // The stamp is before the end of its second.
-            let full = seen.upper - shift - 0.5 * base + lag;
+            let full = sample.upper - shift - 0.5 * base + lag;
             if full < high + slack + lag {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
                     *value *= ramp(((full - offset) * per_slack).clamp(0.0, 1.0));
                 }
             }
             // The stamp is after its beginning.
-            let empty = seen.lower - shift + 0.5 * base + slack + lag;
+            let empty = sample.lower - shift + 0.5 * base + slack + lag;
             if empty > low {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
                     *value *= ramp(1.0 - ((empty - offset) * per_slack).clamp(0.0, 1.0));
@@ -543,96 +558,99 @@ impl Posterior {
 }
 
 impl Hypothesis {
-    const fn still(ends: Ends, centre: f64) -> Self {
+    const fn plain(ends: Ends, centre: f64) -> Self {
         Self { frequency: 0.0, lag: 0.0, low: ends.lower, high: ends.upper, centre }
     }
 }
 
 /// The plain hypothesis (no frequency error, no lag) gives the mean while it is plausible. As it
-/// becomes less plausible, the other hypotheses pull the mean by at most [`MOST_PULL`] of its
-/// standard deviations. The standard deviation includes the others as if they were as probable a
-/// priori as the plain one: most clocks differ by some ppm, and then the mean of the plain
+/// becomes less plausible, the other hypotheses pull the mean by at most [`MAX_PULL_STDDEVS`] of
+/// its standard deviations. The standard deviation includes the others as if they were as probable
+/// a priori as the plain one: most clocks differ by some ppm, and then the mean of the plain
 /// hypothesis is wrong.
 fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
-    sum.add(plain, PLAIN);
-    if sum.evidence < UNDERFLOW {
-        return Belief { mean: centre, stddev: (0.5 * ends.width().abs()).max(GRAIN) };
+    sum.add(plain, PLAIN_WEIGHT);
+    if sum.evidence < MIN_EVIDENCE {
+        return Belief {
+            mean: centre,
+            stddev: (0.5 * ends.width().abs()).max(CLOCK_RESOLUTION_NS),
+        };
     }
     let share = |weight: f64| {
-        weight * plain.evidence / (weight * plain.evidence + others.evidence).max(UNDERFLOW)
+        weight * plain.evidence / (weight * plain.evidence + others.evidence).max(MIN_EVIDENCE)
     };
-    let believed = share(PLAIN);
-    if believed > BELIEVABLE && others.evidence > 0.0 {
-        let (mean, spread) = plain.mean_and_spread();
-        let (other_mean, other_spread) = others.mean_and_spread();
-        let pull = doubt(believed) * (1.0 - believed) * (other_mean - mean);
-        let mean = mean + pull.max(-MOST_PULL * spread).min(MOST_PULL * spread);
-        let cautious = share(PLAIN_IN_DEVIATION);
-        let spread = mixture_spread(cautious, spread, other_mean - mean, other_spread);
-        return Belief { mean: centre + mean, stddev: spread };
+    let plain_share = share(PLAIN_WEIGHT);
+    if plain_share > MIN_PLAIN_SHARE && others.evidence > 0.0 {
+        let (mean, stddev) = plain.mean_and_stddev();
+        let (other_mean, other_stddev) = others.mean_and_stddev();
+        let pull = pull_strength(plain_share) * (1.0 - plain_share) * (other_mean - mean);
+        let mean = mean + pull.max(-MAX_PULL_STDDEVS * stddev).min(MAX_PULL_STDDEVS * stddev);
+        let plain_share_in_stddev = share(PLAIN_WEIGHT_IN_STDDEV);
+        let stddev = mixture_stddev(plain_share_in_stddev, stddev, other_mean - mean, other_stddev);
+        return Belief { mean: centre + mean, stddev };
     }
-    let (mean, spread) = sum.mean_and_spread();
-    Belief { mean: centre + mean, stddev: spread }
+    let (mean, stddev) = sum.mean_and_stddev();
+    Belief { mean: centre + mean, stddev }
 }
 
 /// The weight of the other hypotheses in the mean, from the plain one's share of the evidence: 0 to
 /// 1.
-fn doubt(share: f64) -> f64 {
-    ((DOUBTED / share).ln() / (DOUBTED / BELIEVABLE).ln()).clamp(0.0, 1.0)
+fn pull_strength(share: f64) -> f64 {
+    ((PULL_START_SHARE / share).ln() / (PULL_START_SHARE / MIN_PLAIN_SHARE).ln()).clamp(0.0, 1.0)
 }
 
 /// The middles of even cells from `low` to `high`.
 fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
-    let step = (high - low) / count(T);
+    let step = (high - low) / usize_to_f64(T);
     let mut offsets = [0.0; T];
     for (rank, offset) in offsets.iter_mut().enumerate() {
-        *offset = low + step * (count(rank) + 0.5);
+        *offset = low + step * (usize_to_f64(rank) + 0.5);
     }
     offsets
 }
 
 /// The exchanges kept for their speed, whatever their ends tell.
-const FASTEST: usize = CAPACITY / 4 + 1;
-const HELD_RATIO: f64 = 4.0;
-const HELD_NS: f64 = 20e6;
+const KEPT_FASTEST: usize = MAX_ROUND_TRIPS / 4 + 1;
+const MIN_HELD_RATIO: f64 = 4.0;
+const MIN_HELD_NS: f64 = 20e6;
 /// Most servers that delay requests stamp them when they respond: as probable as all other splits
 /// together.
-const HELD: f64 = 8.0;
+const HELD_BEFORE_STAMP_WEIGHT: f64 = 8.0;
 /// The number of splits of a longer route.
 const SPLITS: u32 = 8;
 /// The number of frequencies besides zero.
 const FREQUENCIES: u32 = 8;
 /// Half of the probability that a response has no information.
-const WILD: f64 = 5e-4;
+const HALF_UNINFORMATIVE: f64 = 5e-4;
 /// The prior probability of a slack that is not queueing.
-const ODD: f64 = 0.02;
+const OUTLIER_PRIOR: f64 = 0.02;
 /// The largest frequency error: two crystals at the limit of their tolerance.
 const MAX_FREQUENCY: f64 = 100e-6;
 /// The weight of the plain hypothesis in the mean; the frequencies have the rest to one.
-const PLAIN: f64 = 0.8;
+const PLAIN_WEIGHT: f64 = 0.8;
 /// The same in the standard deviation: as much as all frequencies together.
-const PLAIN_IN_DEVIATION: f64 = 1.0 - PLAIN;
+const PLAIN_WEIGHT_IN_STDDEV: f64 = 1.0 - PLAIN_WEIGHT;
 /// The plain hypothesis's share below which the mean is that over all hypotheses.
-const BELIEVABLE: f64 = 0.2;
+const MIN_PLAIN_SHARE: f64 = 0.2;
 /// The plain hypothesis's share below which the others begin to pull its mean, and the limit of the
 /// pull in its standard deviations. Found by simulation: each reduces the error in drifting by a
 /// tenth and costs 2 % in lan.
-const DOUBTED: f64 = 0.9;
-const MOST_PULL: f64 = 2.0;
-/// The weight of the smallest lag; each following one × 0.4. In addition to [`PLAIN`], not a part
-/// of the rest to one.
-const LAGGING: f64 = 0.05;
+const PULL_START_SHARE: f64 = 0.9;
+const MAX_PULL_STDDEVS: f64 = 2.0;
+/// The weight of the smallest lag; each following one × 0.4. In addition to [`PLAIN_WEIGHT`], not a
+/// part of the rest to one.
+const LAG_WEIGHT: f64 = 0.05;
 /// A limit of the lag up to this needs no hypothesis, in nanoseconds.
-const LAG_FLOOR: f64 = 2e6;
+const MIN_LAG_NS: f64 = 2e6;
 /// The largest lag that varies between responses, in nanoseconds: two kernel ticks at 100 a second,
 /// with a margin.
-const MOST_LAG: f64 = 25e6;
+const MAX_LAG_NS: f64 = 25e6;
 /// Smaller evidence has lost its precision.
-const UNDERFLOW: f64 = 1e-250;
+const MIN_EVIDENCE: f64 = 1e-250;
 /// The golden ratio.
-const GOLDEN: f64 = 0.618_033_988_75;
+const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 
 #[cfg(test)]
 mod tests {
@@ -809,7 +827,7 @@ mod tests {
                 let date =
                     f64_to_nanos((random.unit() - 0.5) * scale / 1e9) + WALL_NS / NANOS_PER_SECOND;
                 posterior.absorb(&observation(sent, now, date));
-                let (quick, full) = (posterior.belief, posterior.full());
+                let (quick, full) = (posterior.belief, posterior.full_estimate());
                 for belief in [quick, full] {
                     assert!(belief.mean.is_finite(), "seed {seed}: {belief:?}");
                     assert!(
@@ -858,7 +876,9 @@ mod tests {
             [(0, 1, 0), (i64::MIN, i64::MAX, 9_000_000_000), (i64::MAX, i64::MAX, -9_000_000_000)]
         {
             posterior.absorb(&observation(sent, received, date));
-            assert!(posterior.full().mean.is_finite() && posterior.belief.mean.is_finite());
+            assert!(
+                posterior.full_estimate().mean.is_finite() && posterior.belief.mean.is_finite()
+            );
         }
     }
 
@@ -913,7 +933,7 @@ mod tests {
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
                 let exchange = Exchange::from_parts_unchecked(sent, received, date);
                 posterior.absorb(&Observation::new(cross_timestamp, &exchange, lag).expect("in order"));
-                for belief in [posterior.belief, posterior.full()] {
+                for belief in [posterior.belief, posterior.full_estimate()] {
                     prop_assert!(belief.mean.is_finite(), "{:?}", belief);
                     prop_assert!(belief.stddev.is_finite() && belief.stddev > 0.0, "{:?}", belief);
                 }

@@ -404,7 +404,7 @@ impl<'a> DateFields<'a> {
     fn with(self, value: &'a [u8]) -> Self {
         match self {
             Self::None => Self::One(value),
-            Self::One(first) if !same_date(first, value) => {
+            Self::One(first) if !is_same_date(first, value) => {
                 Self::Conflicting { first, second: value }
             }
             known => known,
@@ -412,7 +412,7 @@ impl<'a> DateFields<'a> {
     }
 }
 
-fn same_date(a: &[u8], b: &[u8]) -> bool {
+fn is_same_date(a: &[u8], b: &[u8]) -> bool {
     a == b || matches!((parse_date(a), parse_date(b)), (Ok(a), Ok(b)) if a == b)
 }
 

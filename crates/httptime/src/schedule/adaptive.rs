@@ -29,8 +29,8 @@ pub struct Adaptive {
     tuning: Tuning,
     sweep: Sweep,
     /// The requests so far that were aimed at one flip, and the same with the planned one.
-    volley: Volley,
-    planned: Volley,
+    burst: Burst,
+    planned: Burst,
     probes: Probes,
     gain: Gain,
 }
@@ -52,12 +52,12 @@ struct Tuning {
     /// The number of requests in flight at once, each on its own connection.
     connections: u32,
     /// The minimum time between two requests.
-    gap: Duration,
+    min_interval: Duration,
 }
 
 /// Requests that are aimed at one flip at the same time.
 #[derive(Debug, Clone, Copy, Default)]
-struct Volley {
+struct Burst {
     at: Option<LocalInstant>,
     aimed: u32,
 }
@@ -88,8 +88,8 @@ impl Adaptive {
         Self {
             tuning: Tuning::of(profile),
             sweep: Sweep::default(),
-            volley: Volley::default(),
-            planned: Volley::default(),
+            burst: Burst::default(),
+            planned: Burst::default(),
             probes: Probes::default(),
             gain: Gain { stddev: f64::INFINITY, observations: 0 },
         }
@@ -100,7 +100,7 @@ impl Adaptive {
     fn probe(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Option<Plan> {
         let window = belief.window?;
         let inside = view.expected()?.intersection(window)?;
-        if self.probes.sent >= PROBES || window.width() < 4 * inside.width() {
+        if self.probes.sent >= MAX_PROBES || window.width() < 4 * inside.width() {
             return None;
         }
         let queueing = nanos_to_duration(f64_to_nanos(4.0 * belief.queueing));
@@ -115,7 +115,7 @@ impl Adaptive {
             return Some(Plan::AwaitReply);
         }
         self.sweep.abort();
-        self.planned = Volley::default();
+        self.planned = Burst::default();
         self.probes.planned = true;
         Some(Plan::SendAt(at))
     }
@@ -138,44 +138,44 @@ impl Adaptive {
                 1 => scan[1],
                 _ => scan[2],
             };
-            wanted.min(requests_in_window(view, width, connections)).min(affordable(view))
+            wanted.min(requests_in_window(view, width, connections)).min(affordable_requests(view))
         };
         match self.sweep.plan(view, &aim, window, from, connections, requests) {
             Some(plan) => {
-                self.planned = Volley::default();
+                self.planned = Burst::default();
                 plan
             }
-            None => self.aimed(view, belief, from),
+            None => self.plan_aimed(view, belief, from),
         }
     }
 
     /// One request where its expected information is largest. If the noise of a single response
     /// matters, as many as there are connections.
-    fn aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
+    fn plan_aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
-        let mut volley = Volley::default();
+        let mut burst = Burst::default();
         if progress.scheduled_in_flight() > 0 {
             let same =
-                self.volley.at.zip(progress.last_sent()).is_some_and(|(at, last)| {
+                self.burst.at.zip(progress.last_sent()).is_some_and(|(at, last)| {
                     last >= at && last.saturating_since(at) < HALF_A_SECOND
                 });
-            if !(same && self.volley.aimed < self.tuning.connections && belief.is_late()) {
+            if !(same && self.burst.aimed < self.tuning.connections && belief.is_noise_limited()) {
                 return Plan::AwaitReply;
             }
-            volley = self.volley;
+            burst = self.burst;
         }
         let Belief { stddev, queueing, .. } = *belief;
         let lead = stddev * queueing / (stddev + queueing);
         let offset = belief.mean.saturating_add(Offset::from_nanos(f64_to_nanos(lead)));
         let at = belief.aim(view, offset, from);
         self.sweep.abort();
-        self.planned = Volley { at: volley.at.or(Some(at)), aimed: volley.aimed + 1 };
+        self.planned = Burst { at: burst.at.or(Some(at)), aimed: burst.aimed + 1 };
         Plan::SendAt(at)
     }
 }
 
 /// The remaining seconds, and so flips, of the time limit.
-fn flips_left(view: &View<'_>) -> u32 {
+fn remaining_flips(view: &View<'_>) -> u32 {
     let begun = view.progress().first_sent().unwrap_or(view.earliest());
     let spent = view.earliest().saturating_since(begun);
     let left = view.limits().duration().saturating_sub(spent).as_millis().div_ceil(1000).max(1);
@@ -185,9 +185,9 @@ fn flips_left(view: &View<'_>) -> u32 {
 /// The number of requests around a flip at which the remaining requests last until the time limit.
 /// There is a flip each second. Four flips are scanned, each on average half-way and one request
 /// further; the later ones take one request each.
-fn affordable(view: &View<'_>) -> u32 {
+fn affordable_requests(view: &View<'_>) -> u32 {
     let (progress, limits) = (view.progress(), view.limits());
-    let flips = flips_left(view);
+    let flips = remaining_flips(view);
     let scanned = flips.min(4);
     let requests = limits.requests().saturating_sub(progress.requests());
     let spare = requests.saturating_sub(flips - scanned);
@@ -209,33 +209,33 @@ impl Schedule for Adaptive {
     fn plan(&mut self, view: &View<'_>) -> Plan {
         let progress = view.progress();
         if self.sweep.confirm_sent(progress.scheduled()) {
-            self.volley = self.planned;
+            self.burst = self.planned;
             self.probes.sent += u32::from(self.probes.planned);
         }
         self.probes.planned = false;
         let from = progress.last_sent().map_or(view.earliest(), |last| {
-            last.saturating_add(self.tuning.gap).max(view.earliest())
+            last.saturating_add(self.tuning.min_interval).max(view.earliest())
         });
-        let Some(belief) = Belief::read(view) else {
+        let Some(belief) = Belief::from_view(view) else {
             let waiting = progress.scheduled_in_flight() > 0;
             return if waiting { Plan::AwaitReply } else { Plan::SendAt(from) };
         };
-        if self.gain.exhausted(belief.stddev, progress.observations()) {
+        if self.gain.is_exhausted(belief.stddev, progress.observations()) {
             return Plan::Enough;
         }
         if let Some(plan) = self.probe(view, &belief, from) {
             return plan;
         }
         match belief.window {
-            Some(window) if self.tuning.scan[0] > 0 && !belief.is_late() => {
+            Some(window) if self.tuning.scan[0] > 0 && !belief.is_noise_limited() => {
                 self.scan(view, &belief, window, from)
             }
-            _ => self.aimed(view, &belief, from),
+            _ => self.plan_aimed(view, &belief, from),
         }
     }
 
     fn min_interval(&self) -> Duration {
-        self.tuning.gap
+        self.tuning.min_interval
     }
 
     /// With several requests at once, seconds cost more than requests: the flip is missed in any
@@ -246,7 +246,7 @@ impl Schedule for Adaptive {
 }
 
 impl Belief {
-    fn read(view: &View<'_>) -> Option<Self> {
+    fn from_view(view: &View<'_>) -> Option<Self> {
         let progress = view.progress();
         let estimate = view.aim()?;
         let unknown = progress.remaining_uncertainty()?;
@@ -271,7 +271,7 @@ impl Belief {
     }
 
     /// Whether the queueing of a single exchange matters compared with the uncertainty.
-    fn is_late(&self) -> bool {
+    fn is_noise_limited(&self) -> bool {
         self.stddev < 1.5 * self.queueing
     }
 
@@ -291,11 +291,11 @@ impl fmt::Debug for Gain {
 }
 
 impl Gain {
-    fn exhausted(&mut self, stddev: f64, observations: u32) -> bool {
+    fn is_exhausted(&mut self, stddev: f64, observations: u32) -> bool {
         if stddev < 0.9 * self.stddev {
             *self = Self { stddev, observations };
         }
-        stddev <= READABLE_NS || observations - self.observations >= PATIENCE
+        stddev <= MIN_STDDEV_NS || observations - self.observations >= MAX_RESPONSES_WITHOUT_GAIN
     }
 }
 
@@ -303,9 +303,13 @@ impl Tuning {
     /// Found by simulation on paths from 0.2 to 200 ms.
     const fn of(profile: Profile) -> Self {
         match profile {
-            Profile::Polite => Self { scan: [0; 3], connections: 1, gap: SECOND },
-            Profile::Balanced => Self { scan: [6, 5, 4], connections: 1, gap: Duration::ZERO },
-            Profile::Fast => Self { scan: [24, 16, 8], connections: 4, gap: Duration::ZERO },
+            Profile::Polite => Self { scan: [0; 3], connections: 1, min_interval: SECOND },
+            Profile::Balanced => {
+                Self { scan: [6, 5, 4], connections: 1, min_interval: Duration::ZERO }
+            }
+            Profile::Fast => {
+                Self { scan: [24, 16, 8], connections: 4, min_interval: Duration::ZERO }
+            }
         }
     }
 }
@@ -313,11 +317,11 @@ impl Tuning {
 const SECOND: Duration = Duration::from_secs(1);
 /// The standard deviation at which only the resolution of reading the clocks remains, in
 /// nanoseconds.
-const READABLE_NS: f64 = 500.0;
+const MIN_STDDEV_NS: f64 = 500.0;
 /// The limit of requests for an expected interval.
-const PROBES: u32 = 4;
+const MAX_PROBES: u32 = 4;
 /// The limit of consecutive responses without an improvement.
-const PATIENCE: u32 = 16;
+const MAX_RESPONSES_WITHOUT_GAIN: u32 = 16;
 
 #[cfg(test)]
 mod tests {

@@ -173,10 +173,10 @@ fn is_hit(member: &[u8]) -> bool {
     words(member)
         .take_while(|word| !is_name(word))
         .flat_map(|word| word.split(|byte| !byte.is_ascii_alphanumeric()))
-        .any(|part| ends_with_hit(part) || HIT_WORDS.iter().any(|it| part.eq_ignore_ascii_case(it)))
+        .any(|part| is_hit_suffix(part) || HIT_WORDS.iter().any(|it| part.eq_ignore_ascii_case(it)))
 }
 
-fn ends_with_hit(part: &[u8]) -> bool {
+fn is_hit_suffix(part: &[u8]) -> bool {
     part.len().checked_sub(3).is_some_and(|at| part[at..].eq_ignore_ascii_case(b"hit"))
 }
 

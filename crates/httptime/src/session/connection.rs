@@ -121,7 +121,7 @@ pub(super) enum ReceiveOutcome<'a> {
         times: Times,
         head: ResponseHead<'a>,
         is_first: bool,
-        is_kept: bool,
+        is_persistent: bool,
     },
     Other(Outcome),
 }
@@ -578,7 +578,7 @@ impl Connection {
             self.written = 0;
         }
         let times = Times::new(sent, arrival);
-        ReceiveOutcome::Answered { method, times, head, is_first, is_kept: left.is_some() }
+        ReceiveOutcome::Answered { method, times, head, is_first, is_persistent: left.is_some() }
     }
 
     /// The other end closed the connection, or it broke (`error`). The driver has closed the

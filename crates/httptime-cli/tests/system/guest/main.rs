@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         // On the host. Nothing may be printed: standard error is also connected to the network.
         ["relay", to] => relay::run(to),
-        _ if !on_a_test_machine() => Err("this is not a test machine: refused".into()),
+        _ if !is_test_machine() => Err("this is not a test machine: refused".into()),
         ["agent"] => agent::run(),
         ["compare-clocks", with, times] => clock::compare(with, times),
         ["set-clock-forward", nanos] => clock::set_forward(nanos),
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 /// Whether this is a machine whose clock the tests may set.
-fn on_a_test_machine() -> bool {
+fn is_test_machine() -> bool {
     fs::read_to_string("/proc/cmdline")
         .is_ok_and(|line| line.split_whitespace().any(|word| word == MARK))
 }

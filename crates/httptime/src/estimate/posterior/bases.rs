@@ -1,4 +1,4 @@
-use crate::round_trips::{RoundTrips, count};
+use crate::round_trips::{RoundTrips, usize_to_f64};
 
 /// `N` base round trips, with weights that add up to one.
 pub(super) struct Bases<const N: usize> {
@@ -12,14 +12,14 @@ impl<const N: usize> Bases<N> {
     /// Each is weighted by how well the slacks fit Gamma(2, q). Of the slowest quarter only the
     /// fact that they are slower is used (a censored sample, so that a retransmission has no
     /// influence). q is log-uniform over a factor of four.
-    pub(super) fn weigh(trips: &RoundTrips) -> Self {
+    pub(super) fn from_round_trips(trips: &RoundTrips) -> Self {
         let queueing = trips.queueing();
         let shortest = trips.shortest();
-        let furthest = (6.0 * queueing / trips.root_len()).min(shortest).max(1.0);
+        let furthest = (6.0 * queueing / trips.sqrt_len()).min(shortest).max(1.0);
         let mut bases = Self { base: [0.0; N], weight: [0.0; N] };
         let mut logs = [0.0; N];
         for (rank, log) in logs.iter_mut().enumerate() {
-            let along = (count(rank) + 0.5) / count(N);
+            let along = (usize_to_f64(rank) + 0.5) / usize_to_f64(N);
             bases.base[rank] = shortest - furthest * along * along;
             *log = log_likelihood(trips.ascending(), bases.base[rank], queueing) + along.ln();
         }
@@ -31,7 +31,7 @@ impl<const N: usize> Bases<N> {
     }
 
     /// The smallest base.
-    pub(super) fn least(&self) -> f64 {
+    pub(super) fn min_base(&self) -> f64 {
         self.base.iter().copied().fold(f64::INFINITY, f64::min)
     }
 }
@@ -52,11 +52,12 @@ fn log_likelihood(ascending: &[f64], base: f64, queueing: f64) -> f64 {
         logs += product.ln();
     }
     let cut = ascending[known - 1] - base;
-    let slower = count(ascending.len() - known);
+    let slower = usize_to_f64(ascending.len() - known);
     let terms = QUEUEING_FACTORS.map(|factor| {
         let scale = factor * queueing;
         let beyond = cut / scale;
-        -sum / scale - 2.0 * count(known) * factor.ln() + slower * ((1.0 + beyond).ln() - beyond)
+        -sum / scale - 2.0 * usize_to_f64(known) * factor.ln()
+            + slower * ((1.0 + beyond).ln() - beyond)
     });
     let best = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     logs + best + terms.iter().map(|term| (term - best).exp()).sum::<f64>().ln()

@@ -1,5 +1,5 @@
 use super::Belief;
-use crate::round_trips::GRAIN;
+use crate::round_trips::CLOCK_RESOLUTION_NS;
 
 /// Evidence and unscaled moments of one or more hypotheses about a centre close by.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,12 +35,13 @@ impl Mass {
     /// The undecided part of the distribution is flat, and a flat density contains 58 % within one
     /// standard deviation, not 68 %. The fourth moment shows how much flatter than a normal it is
     /// (excess −1.2 for a uniform density: × 1.18; −0.6 for a triangle: × 1.07).
-    pub(super) fn mean_and_spread(self) -> (f64, f64) {
+    pub(super) fn mean_and_stddev(self) -> (f64, f64) {
         let mean = self.first / self.evidence;
         let second = self.second / self.evidence;
         let third = self.third / self.evidence;
         let fourth = self.fourth / self.evidence;
-        let variance = (second - mean * mean).max(0.0) + GRAIN * GRAIN / 12.0;
+        let variance =
+            (second - mean * mean).max(0.0) + CLOCK_RESOLUTION_NS * CLOCK_RESOLUTION_NS / 12.0;
         let central = fourth - 4.0 * mean * third + 6.0 * mean * mean * second - 3.0 * mean.powi(4);
         let flat = (3.0 - central / (variance * variance)).clamp(0.0, 1.3);
         (mean, variance.sqrt() * (1.0 + 0.08 * flat + 0.06 * flat * flat))
@@ -85,7 +86,7 @@ impl Moments {
     pub(super) fn belief(&self, centre: f64) -> Belief {
         if self.mass == 0.0 {
             // So far from the origin that floats do not distinguish one cell from the next.
-            return Belief { mean: centre, stddev: GRAIN };
+            return Belief { mean: centre, stddev: CLOCK_RESOLUTION_NS };
         }
         let mean = self.first / self.mass;
         let variance = (self.second / self.mass - mean * mean).max(1.0);
@@ -95,12 +96,12 @@ impl Moments {
 
 /// Half of the width, around the mean of the first of two normal parts, that contains 68.27 % of
 /// both. The second part is at the distance `far` and has the standard deviation `wide`.
-pub(super) fn mixture_spread(share: f64, spread: f64, far: f64, wide: f64) -> f64 {
+pub(super) fn mixture_stddev(share: f64, stddev: f64, far: f64, wide: f64) -> f64 {
     let held = |half: f64| {
-        share * (normal_cdf(half / spread) - normal_cdf(-half / spread))
+        share * (normal_cdf(half / stddev) - normal_cdf(-half / stddev))
             + (1.0 - share) * (normal_cdf((half - far) / wide) - normal_cdf((-half - far) / wide))
     };
-    let (mut low, mut high) = (0.5 * spread, 4.0 * spread + far.abs() + 2.0 * wide);
+    let (mut low, mut high) = (0.5 * stddev, 4.0 * stddev + far.abs() + 2.0 * wide);
     for _ in 0..18 {
         let middle = 0.5 * (low + high);
         if held(middle) < 0.6827 {

@@ -1,37 +1,38 @@
 use super::mass::Moments;
-use super::{Belief, Ends, MAX_FREQUENCY, PLAIN, Posterior, cells};
-use crate::round_trips::{count, whole};
+use super::{Belief, Ends, MAX_FREQUENCY, PLAIN_WEIGHT, Posterior, cells};
+use crate::round_trips::{f64_to_usize, usize_to_f64};
 
 /// The cheap posterior for planning: one base, no lag.
 impl Posterior {
     /// Without a frequency error; over a few frequencies if these explain the observations about as
     /// well.
-    pub(super) fn quick(&self) -> Belief {
-        let base = self.trips.shortest() - self.trips.excess();
+    pub(super) fn quick_estimate(&self) -> Belief {
+        let base = self.trips.shortest() - self.trips.shortest_excess();
         let (frequency, ends) = self.plausible_ends(base);
         let centre = 0.5 * (ends.lower + ends.upper);
-        let still = self.quick_at::<48>(frequency, ends, base, centre);
-        let told = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
-        if self.len < 6 || !told || frequency != 0.0 {
-            return still.belief(centre);
+        let plain = self.quick_moments::<48>(frequency, ends, base, centre);
+        let is_frequency_observable = self.now * MAX_FREQUENCY > 0.5 * self.trips.queueing();
+        if self.len < 6 || !is_frequency_observable || frequency != 0.0 {
+            return plain.belief(centre);
         }
-        let mut turning = Moments::default();
+        let mut with_frequency = Moments::default();
         for (frequency, ends) in
             QUICK_FREQUENCIES.into_iter().zip(self.ends_at(QUICK_FREQUENCIES, base))
         {
             if ends.width() > 0.0 {
-                turning.add(&self.quick_at::<12>(frequency, ends, base, centre));
+                with_frequency.add(&self.quick_moments::<12>(frequency, ends, base, centre));
             }
         }
-        turning.scale((1.0 - PLAIN) / count(QUICK_FREQUENCIES.len()) / PLAIN);
-        if turning.mass > TURNING * still.mass {
-            turning.add(&still);
-            return turning.belief(centre);
+        with_frequency
+            .scale((1.0 - PLAIN_WEIGHT) / usize_to_f64(QUICK_FREQUENCIES.len()) / PLAIN_WEIGHT);
+        if with_frequency.mass > MIN_FREQUENCY_SHARE * plain.mass {
+            with_frequency.add(&plain);
+            return with_frequency.belief(centre);
         }
-        still.belief(centre)
+        plain.belief(centre)
     }
 
-    fn quick_at<const T: usize>(
+    fn quick_moments<const T: usize>(
         &self,
         frequency: f64,
         ends: Ends,
@@ -41,26 +42,26 @@ impl Posterior {
         let Ends { lower: low, upper: high } = ends;
         let offsets: [f64; T] = cells(low, high);
         let mut density = [1.0_f64; T];
-        let per_cell = count(T) / ends.width();
-        let absurd = 8.0 * self.trips.queueing();
-        for seen in self.seen() {
-            let slack = seen.round_trip - base;
-            if slack > absurd {
+        let per_cell = usize_to_f64(T) / ends.width();
+        let max_slack = 8.0 * self.trips.queueing();
+        for sample in self.samples() {
+            let slack = sample.round_trip - base;
+            if slack > max_slack {
                 continue;
             }
             let per_slack = 1.0 / (slack + 1.0);
-            let shift = self.shift(seen, frequency);
-            let full = seen.upper - shift - 0.5 * base;
-            let empty = seen.lower - shift + 0.5 * base + slack;
+            let shift = self.shift(sample, frequency);
+            let full = sample.upper - shift - 0.5 * base;
+            let empty = sample.lower - shift + 0.5 * base + slack;
             if full < high + slack {
                 // Before these cells the probability is one.
-                let falls = whole((full - slack - low) * per_cell - 2.0).min(T);
+                let falls = f64_to_usize((full - slack - low) * per_cell - 2.0).min(T);
                 for (value, offset) in density[falls..].iter_mut().zip(&offsets[falls..]) {
                     *value *= ((full - offset) * per_slack).clamp(0.001, 1.0);
                 }
             } else if empty > low {
                 // After these, too.
-                let risen = whole((empty - low) * per_cell + 2.0).min(T);
+                let risen = f64_to_usize((empty - low) * per_cell + 2.0).min(T);
                 for (value, offset) in density[..risen].iter_mut().zip(&offsets[..risen]) {
                     *value *= (1.0 - (empty - offset) * per_slack).clamp(0.001, 1.0);
                 }
@@ -78,8 +79,8 @@ impl Posterior {
         }
         let queueing = self.trips.queueing();
         let shortest = self.trips.shortest();
-        let wide = shortest - (3.0 * queueing / self.trips.root_len()).min(0.9 * shortest);
-        let frequency = self.frequencies(wide).map_or(0.0, |(least, most)| 0.5 * (least + most));
+        let wide = shortest - (3.0 * queueing / self.trips.sqrt_len()).min(0.9 * shortest);
+        let frequency = self.frequencies(wide).map_or(0.0, |(min, max)| 0.5 * (min + max));
         let ends = self.ends(frequency, wide);
         if ends.width() > 0.0 {
             return (frequency, ends);
@@ -92,4 +93,4 @@ impl Posterior {
 const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
 /// The ratio of the evidence for other frequencies to that for zero from which they affect the aim.
 /// Found by simulation.
-const TURNING: f64 = 0.1;
+const MIN_FREQUENCY_SHARE: f64 = 0.1;

@@ -1,5 +1,5 @@
-use super::Seen;
-use crate::round_trips::{CAPACITY, GRAIN, count};
+use super::Sample;
+use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, usize_to_f64};
 
 /// A route change: from one exchange on, or up to it, all round trips are longer by the same
 /// amount.
@@ -8,12 +8,12 @@ use crate::round_trips::{CAPACITY, GRAIN, count};
 /// each exchange. Queueing is different in each exchange: if the excess were treated as queueing,
 /// many exchanges would give one narrow and wrong distribution.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Detour {
+pub(super) struct RouteChange {
     /// The time between the last exchange of one route and the first of the other.
     change: f64,
     /// Whether the longer route is the later one.
     later: bool,
-    longer: f64,
+    excess: f64,
 }
 
 /// The exchanges on one side of a possible change.
@@ -24,35 +24,36 @@ struct Side {
     len: usize,
 }
 
-impl Detour {
+impl RouteChange {
     /// The change that differs most from the queueing on either side, if there is a significant
     /// one.
-    pub(super) fn find(seen: &[Seen]) -> Option<Self> {
-        let mut trips = [(0.0, 0.0); CAPACITY];
-        for (trip, seen) in trips.iter_mut().zip(seen) {
-            *trip = (seen.at, seen.round_trip);
+    pub(super) fn find(samples: &[Sample]) -> Option<Self> {
+        let mut trips = [(0.0, 0.0); MAX_ROUND_TRIPS];
+        for (trip, sample) in trips.iter_mut().zip(samples) {
+            *trip = (sample.at, sample.round_trip);
         }
-        let trips = &mut trips[..seen.len()];
+        let trips = &mut trips[..samples.len()];
         trips.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
-        let mut after = [Side::EMPTY; CAPACITY + 1];
+        let mut after = [Side::EMPTY; MAX_ROUND_TRIPS + 1];
         for rank in (0..trips.len()).rev() {
             after[rank] = after[rank + 1].with(trips[rank].1);
         }
         let mut before = Side::EMPTY;
-        let mut best = (CHANCE.ln(), None);
+        let mut best = (MAX_STEP_PROBABILITY.ln(), None);
         for rank in 1..trips.len() {
             before = before.with(trips[rank - 1].1);
             let after = after[rank];
-            if before.len.min(after.len) < LEAST {
+            if before.len.min(after.len) < MIN_EXCHANGES {
                 continue;
             }
             let step = after.shortest - before.shortest;
             let slow = if step > 0.0 { after.len } else { before.len };
             let queued = step.abs() / before.queueing().max(after.queueing());
-            let chance = count(slow) * ((1.0 + queued).ln() - queued);
-            if chance < best.0 {
+            let log_probability = usize_to_f64(slow) * ((1.0 + queued).ln() - queued);
+            if log_probability < best.0 {
                 let change = 0.5 * (trips[rank - 1].0 + trips[rank].0);
-                best = (chance, Some(Self { change, later: step > 0.0, longer: step.abs() }));
+                best =
+                    (log_probability, Some(Self { change, later: step > 0.0, excess: step.abs() }));
             }
         }
         best.1
@@ -60,15 +61,15 @@ impl Detour {
 
     /// An exchange as it would have been on the shorter route, if this share of the excess is on
     /// the forward path.
-    pub(super) fn undone(&self, seen: Seen, share: f64) -> Seen {
-        if (seen.at > self.change) != self.later {
-            return seen;
+    pub(super) fn on_shorter_route(&self, sample: Sample, share: f64) -> Sample {
+        if (sample.at > self.change) != self.later {
+            return sample;
         }
-        Seen {
-            lower: seen.lower + (1.0 - share) * self.longer,
-            upper: seen.upper - share * self.longer,
-            round_trip: (seen.round_trip - self.longer).max(1.0),
-            ..seen
+        Sample {
+            lower: sample.lower + (1.0 - share) * self.excess,
+            upper: sample.upper - share * self.excess,
+            round_trip: (sample.round_trip - self.excess).max(1.0),
+            ..sample
         }
     }
 }
@@ -87,26 +88,26 @@ impl Side {
     /// The excess of a round trip over the shortest is twice the mean queueing per direction, minus
     /// the queueing of the shortest.
     fn queueing(&self) -> f64 {
-        (0.5 * (self.sum / count(self.len) - self.shortest)).max(GRAIN)
+        (0.5 * (self.sum / usize_to_f64(self.len) - self.shortest)).max(CLOCK_RESOLUTION_NS)
     }
 }
 
 /// The minimum number of exchanges of a route on each side.
-const LEAST: usize = 4;
+const MIN_EXCHANGES: usize = 4;
 /// The probability that queueing alone looks like this: all exchanges on one side are beyond the
 /// step, each with a slack Gamma(2, q).
-const CHANCE: f64 = 1e-6;
+const MAX_STEP_PROBABILITY: f64 = 1e-6;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn seen(round_trips: &[f64]) -> Vec<Seen> {
+    fn seen(round_trips: &[f64]) -> Vec<Sample> {
         let seen = round_trips.iter().zip(0_u32..);
-        seen.map(|(round_trip, at)| Seen {
+        seen.map(|(round_trip, at)| Sample {
             round_trip: *round_trip,
             at: f64::from(at),
-            ..Seen::default()
+            ..Sample::default()
         })
         .collect()
     }
@@ -116,9 +117,13 @@ mod tests {
         let up = [20e6, 21e6, 20.5e6, 22e6, 30e6, 31e6, 30.5e6, 33e6];
         let down: Vec<f64> = up.iter().rev().copied().collect();
         for (trips, later) in [(&up[..], true), (&down[..], false)] {
-            let detour = Detour::find(&seen(trips)).expect("a step");
-            assert_eq!((detour.change, detour.later, detour.longer), (3.5, later, 10e6));
-            let undone = seen(trips).into_iter().map(|seen| detour.undone(seen, 0.3));
+            let route_change = RouteChange::find(&seen(trips)).expect("a step");
+            assert_eq!(
+                (route_change.change, route_change.later, route_change.excess),
+                (3.5, later, 10e6)
+            );
+            let undone =
+                seen(trips).into_iter().map(|seen| route_change.on_shorter_route(seen, 0.3));
             let longest = undone.map(|seen| seen.round_trip).fold(0.0, f64::max);
             assert_eq!(longest, 23e6);
         }
@@ -128,8 +133,8 @@ mod tests {
     fn queueing_and_bursts_are_no_step() {
         let queueing = [20e6, 24e6, 21e6, 29e6, 22e6, 23e6, 26e6, 21e6, 35e6, 22e6];
         let burst = [20e6, 21e6, 22e6, 20e6, 90e6, 210e6, 40e6, 150e6];
-        assert!(Detour::find(&seen(&queueing)).is_none());
-        assert!(Detour::find(&seen(&burst)).is_none());
-        assert!(Detour::find(&seen(&[20e6, 20e6, 20e6, 90e6, 90e6])).is_none(), "too few");
+        assert!(RouteChange::find(&seen(&queueing)).is_none());
+        assert!(RouteChange::find(&seen(&burst)).is_none());
+        assert!(RouteChange::find(&seen(&[20e6, 20e6, 20e6, 90e6, 90e6])).is_none(), "too few");
     }
 }
