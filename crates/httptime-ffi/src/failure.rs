@@ -36,7 +36,7 @@ impl From<httptime_clock::ClockError> for Failure {
     }
 }
 
-/// Keeps the message for [`httptime_error_message`].
+/// Keeps the message for [`httptime_error_message`](crate::httptime_error_message).
 pub(crate) fn remember(failure: Failure) -> httptime_status {
     let message = failure.message.unwrap_or_else(|| text(failure.status).to_owned());
     // A thread that is ending can no longer store it.

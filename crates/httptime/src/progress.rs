@@ -199,9 +199,9 @@ impl Progress {
         Some(self.observed?.flip_interval.evidence().hull())
     }
 
-    /// The distance from the middle of the [`flips`](Self::flips) at which a response that puts the
-    /// flip on the other side contradicts it. If the limit of the lag is so large that no response
-    /// does, the distance without the lag.
+    /// The distance from the middle of the [`flip_interval`](Self::flip_interval) at which a
+    /// response that puts the flip on the other side contradicts it. If the limit of the lag is so
+    /// large that no response does, the distance without the lag.
     pub(crate) fn decisive_distance(&self, from: LocalInstant) -> Option<Duration> {
         let observed = self.observed?;
         let lag = observed.lag.variation();

@@ -7,10 +7,10 @@ use crate::time::{Interval, LocalInstant, Offset};
 /// Sends several requests around one flip, evenly over the remaining uncertainty, and then again
 /// over what remains.
 ///
-/// n requests around a flip divide the uncertainty by n + 1 in one second. Bisection needs log₂(n +
-/// 1) seconds and as many requests. So this schedule costs requests and saves seconds. It bisects
-/// when the uncertainty is as small as a round trip, or when the requests would queue behind each
-/// other.
+/// n requests around a flip divide the uncertainty by n + 1 in one second. Bisection needs as many
+/// requests and `log₂(n + 1)` seconds. So this schedule costs requests and saves seconds. When the
+/// uncertainty is as small as a round trip, or when the requests would queue behind each other, it
+/// bisects.
 #[derive(Debug, Clone, Default)]
 pub struct Scan {
     sweep: Sweep,
