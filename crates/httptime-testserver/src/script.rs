@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_in_absolute_form_is_answered_alike() {
+    fn a_request_in_absolute_form_gets_the_same_response() {
         let (server, mut client) = behaving(Behaviour::Normal);
         client.send("HEAD http://server.test/ HTTP/1.1\r\nHost: server.test\r\n\r\n");
         assert_eq!(client.head().word(1), "200");

@@ -222,7 +222,7 @@ async fn dropping_the_future_closes_every_socket() -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn dropping_the_task_drops_a_lookup_under_way() -> Result<(), Error> {
+async fn dropping_the_task_drops_a_lookup_in_flight() -> Result<(), Error> {
     let held = Arc::new(());
     let lookup = Arc::clone(&held);
     let client = client("http://name.test/").resolver(move |host, port| {

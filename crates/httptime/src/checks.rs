@@ -167,7 +167,7 @@ impl Checks {
         min_interval: Duration,
     ) -> Option<Check> {
         let progress = view.progress();
-        if self.remaining() == 0 || progress.has_check_under_way() {
+        if self.remaining() == 0 || progress.has_check_in_flight() {
             return None;
         }
         let from = progress

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_frequency_moves_both_ends_alike() {
+    fn a_known_frequency_moves_both_ends_equally() {
         let mut all = Evidence::<f64>::UNBOUNDED;
         all.narrow(Evidence::new(-1.0, 5.0).shifted(2.0));
         assert_eq!(all, Evidence::new(1.0, 7.0));

@@ -4,7 +4,7 @@ use crate::names::by_name;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "there is no third family, and whoever filters addresses must match all"
+    reason = "there is no third family, and code that filters addresses must match all"
 )]
 pub enum Family {
     /// Every address of the resolver, in its order.

@@ -866,7 +866,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_under_way_together_are_lost_as_one() -> Result<(), Error> {
+    fn requests_in_flight_together_are_lost_as_one() -> Result<(), Error> {
         let broken = || Error::Closed { received: 0 };
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
@@ -1045,7 +1045,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_end_it_once_nothing_is_under_way() -> Result<(), Error> {
+    fn limits_end_it_once_nothing_is_in_flight() -> Result<(), Error> {
         let config = Config::builder().requests(2).build()?;
         let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
@@ -1120,7 +1120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_under_way_can_be_shared_between_threads_and_moved() {
+    fn a_measurement_in_flight_can_be_shared_between_threads_and_moved() {
         fn shared<T: Send + Sync + 'static>() {}
         shared::<Measure>();
         shared::<Config>();

@@ -114,7 +114,7 @@ impl Progress {
         self.scheduled_in_flight + self.check_sent.is_some() as u32
     }
 
-    pub(crate) const fn has_check_under_way(&self) -> bool {
+    pub(crate) const fn has_check_in_flight(&self) -> bool {
         self.check_sent.is_some()
     }
 

@@ -492,7 +492,7 @@ proptest! {
         let config = builder.requests(requests).duration(duration).build()?;
         let wall = Timestamp::from_unix_nanos(WALL_NS);
         let mut measure = Measure::new(&config, CrossTimestamp::new(at(0), wall, Duration::ZERO));
-        let (mut now, mut first, mut under_way) = (0, None, Vec::new());
+        let (mut now, mut first, mut in_flight) = (0, None, Vec::new());
         let mut answers = answers.iter().cycle();
         let mut sent = 0;
         for _ in 0..1_000 {
@@ -517,11 +517,11 @@ proptest! {
                     first = first.or(Some(at(now)));
                     sent += 1;
                     prop_assert!(sent <= requests);
-                    under_way.push((now, *answer));
+                    in_flight.push((now, *answer));
                 }
                 Next::AwaitReply => {
-                    prop_assert!(!under_way.is_empty());
-                    let (left, answer) = under_way.remove(0);
+                    prop_assert!(!in_flight.is_empty());
+                    let (left, answer) = in_flight.remove(0);
                     let survives = match answer {
                         Answer::Date { round_trip_ns, seconds } => {
                             now = now.max(left + round_trip_ns);

@@ -137,7 +137,7 @@ fn without_privilege_sync_reports_it_and_leaves_the_clock_alone() {
 }
 
 #[test]
-fn a_clock_that_somebody_else_sets_meanwhile_is_left_as_they_set_it() {
+fn a_clock_that_someone_else_sets_meanwhile_is_left_as_they_set_it() {
     let honest = server(0.0);
     let machine = machine_behind(SKEW, &[&honest]);
     let command = format!(
@@ -147,7 +147,7 @@ fn a_clock_that_somebody_else_sets_meanwhile_is_left_as_they_set_it() {
     println!("{done:?}");
     assert_eq!(done.status, 1, "{done:?}");
     assert!(done.stderr.contains("clock was stepped"), "{done:?}");
-    assert_left_alone(&machine, SKEW - 20.0, "set by somebody else");
+    assert_left_alone(&machine, SKEW - 20.0, "set by someone else");
 }
 
 #[test]

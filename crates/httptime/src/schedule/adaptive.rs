@@ -371,13 +371,13 @@ mod tests {
             CrossTimestamp::new(at, wall.saturating_add(Offset::from_nanos(now)), Duration::ZERO)
         };
         let mut measure = Measure::new(config, cross_timestamp(0));
-        let (mut now, mut under_way, mut sent) = (0, Vec::new(), Vec::new());
+        let (mut now, mut in_flight, mut sent) = (0, Vec::new(), Vec::new());
         let mut most_outstanding = 0;
         loop {
             let next = measure.next(LocalInstant::from_nanos(now));
             let again = measure.next(LocalInstant::from_nanos(now));
             assert_eq!(next, again, "a plan that was not kept changes nothing");
-            let first = under_way.iter().copied().min_by_key(|(_, received, _)| *received);
+            let first = in_flight.iter().copied().min_by_key(|(_, received, _)| *received);
             match (next, first) {
                 (Next::SendAt(at), first)
                     if first.is_none_or(|(_, received, _)| at.as_nanos() <= received) =>
@@ -386,12 +386,12 @@ mod tests {
                     measure.sent(LocalInstant::from_nanos(now));
                     let stamped = now + way();
                     let server = wall.as_unix_nanos() + stamped + OFFSET_NS;
-                    under_way.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
+                    in_flight.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
                     sent.push(now);
-                    most_outstanding = most_outstanding.max(under_way.len());
+                    most_outstanding = most_outstanding.max(in_flight.len());
                 }
                 (_, Some(reply @ (left, received, seconds))) => {
-                    under_way.retain(|other| *other != reply);
+                    in_flight.retain(|other| *other != reply);
                     now = now.max(received);
                     let date = Timestamp::from_unix_seconds(seconds).expect("in range");
                     let (left, now) =
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_has_one_request_and_one_check_under_way_and_keeps_to_48_requests_and_12_seconds() {
+    fn balanced_has_one_request_and_one_check_in_flight_and_keeps_to_48_requests_and_12_seconds() {
         for seed in 1..50 {
             for base_ns in [MS / 5, 20 * MS, 100 * MS] {
                 let run = run(&of(Profile::Balanced), base_ns, base_ns / 10, seed);
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_has_several_requests_under_way_on_a_long_path_but_no_more_than_four_and_a_check() {
+    fn fast_has_several_requests_in_flight_on_a_long_path_but_no_more_than_four_and_a_check() {
         for seed in 1..50 {
             let run = run(&of(Profile::Fast), 100 * MS, 10 * MS, seed);
             assert!((2..=5).contains(&run.most_outstanding), "seed {seed}");
