@@ -3,7 +3,7 @@
 #![no_main]
 
 #[path = "../../crates/httptime-cli/src/run/settings.rs"]
-#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
+#[expect(dead_code, reason = "a file of the program, of which only a part is used here")]
 mod settings;
 
 #[path = "../../crates/httptime-cli/src/measure_options.rs"]

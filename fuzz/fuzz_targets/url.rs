@@ -5,7 +5,7 @@
 #![no_main]
 
 #[path = "../../crates/httptime-cli/src/environment.rs"]
-#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
+#[expect(dead_code, reason = "a file of the program, of which only a part is used here")]
 mod environment;
 
 use httptime::http::Request;

@@ -74,7 +74,7 @@ impl Sample {
 /// A leap second at the end of the UTC day. HTTP announces none, so its samples have
 /// [`None`](Self::None).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[expect(clippy::exhaustive_enums, reason = "a sample can announce nothing else")]
+#[expect(clippy::exhaustive_enums, reason = "the format of a sample has no other value")]
 pub enum Leap {
     /// No leap second.
     #[default]

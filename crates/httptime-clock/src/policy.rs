@@ -10,7 +10,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
-    reason = "callers make it, and a field more is a question more to them"
+    reason = "callers create it, and a new field is a new decision for them"
 )]
 pub struct Reading {
     /// The best single offset: server clock − local clock, positive when the local clock is slow.
@@ -47,7 +47,7 @@ impl From<&Measurement> for Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(
     clippy::exhaustive_structs,
-    reason = "callers make it, and a field more is a question more to them"
+    reason = "callers create it, and a new field is a new decision for them"
 )]
 pub struct History {
     /// Whether the clock has been corrected since the start. Until then the start-up limits apply.

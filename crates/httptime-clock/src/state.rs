@@ -13,7 +13,7 @@ use crate::frequency::Frequency;
 
 /// The state that survives a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers make it from what they stored")]
+#[expect(clippy::exhaustive_structs, reason = "callers create it from stored values")]
 pub struct SavedState {
     /// The frequency correction: how much faster than its oscillator the clock ran.
     pub frequency: Frequency,

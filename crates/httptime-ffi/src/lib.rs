@@ -9,15 +9,15 @@
 #![expect(non_camel_case_types, reason = "the names are those of the header")]
 #![expect(
     clippy::exhaustive_structs,
-    reason = "C sees every field; struct_size tells versions apart"
+    reason = "C programs access every field; struct_size distinguishes versions"
 )]
 #![expect(
     clippy::missing_safety_doc,
-    reason = "what holds for every pointer is said once, at the top of the header"
+    reason = "the rules for pointers are at the top of the header"
 )]
 #![expect(
     clippy::doc_markdown,
-    reason = "the documentation of items is also the header's comments, where backticks are noise"
+    reason = "rustdoc becomes the comments of the C header, which have no backticks"
 )]
 
 mod address;
@@ -89,7 +89,7 @@ pub use crate::version::*;
 
 /// Panics, which gives [`HTTPTIME_ERROR_PANIC`].
 #[cfg(feature = "test-hooks")]
-#[expect(clippy::missing_panics_doc, reason = "the panic does not come out")]
+#[expect(clippy::missing_panics_doc, reason = "the panic is caught")]
 #[unsafe(no_mangle)]
 pub extern "C" fn httptime_test_panic() -> httptime_status {
     boundary::guard(|| panic!("forced by a test"))

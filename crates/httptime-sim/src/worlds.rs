@@ -35,7 +35,10 @@ pub struct NamedWorld {
 
 /// Whether the assumptions of a measurement are true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "what is assumed holds, holds in part, or does not")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there are only three cases: all, some or none of the assumptions hold"
+)]
 pub enum Assumptions {
     /// The assumptions of the bounds are true, and so are those of the standard deviation: the
     /// forward and return paths are equal without queueing, and the lag is small.

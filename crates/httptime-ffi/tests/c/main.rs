@@ -14,7 +14,7 @@ mod toolchain;
 #[cfg(feature = "system-tests")]
 mod cost;
 #[cfg(feature = "system-tests")]
-#[expect(dead_code, reason = "the program's tests use all of it, these only nginx")]
+#[expect(dead_code, reason = "these tests use only nginx, the program's tests use everything")]
 #[path = "../../../httptime-cli/tests/system/daemon.rs"]
 mod daemon;
 #[cfg(feature = "system-tests")]

@@ -21,7 +21,7 @@ pub trait Handler: fmt::Debug + Send + Sync + 'static {
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a TCP connection ends in no third way")]
+#[expect(clippy::exhaustive_enums, reason = "a TCP connection ends with FIN or RST")]
 pub enum ConnectionEnd {
     /// With a FIN.
     Close,

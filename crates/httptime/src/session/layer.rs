@@ -45,10 +45,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
 /// The layer of plain HTTP: bytes are not changed.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "it has nothing to hide and will never hold anything"
-)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state and never will")]
 pub struct Plain;
 
 impl Layer for Plain {
