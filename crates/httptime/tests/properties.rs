@@ -335,7 +335,9 @@ proptest! {
         };
         let (one, other) = (estimate(&world.requests)?, estimate(&order)?);
         let apart = one.offset().saturating_sub(other.offset()).abs();
-        prop_assert!(apart <= rounding(&world), "{:?}: {:?} and {:?}", kind, one, other);
+        // The posterior finds the possible frequencies by bisection, to a millionth of its deviation.
+        let allowed = rounding(&world) + one.stddev() / 1_000_000;
+        prop_assert!(apart <= allowed, "{:?}: {:?} and {:?}", kind, one, other);
     }
 
     #[test]
