@@ -335,7 +335,8 @@ proptest! {
         };
         let (one, other) = (estimate(&world.requests)?, estimate(&order)?);
         let apart = one.offset().saturating_sub(other.offset()).abs();
-        // The posterior finds the possible frequencies by bisection, to some parts in a hundred thousand.
+        // The posterior finds the possible frequencies by bisection, to some parts in a hundred
+        // thousand.
         let allowed = rounding(&world) + one.stddev() / 100_000;
         prop_assert!(apart <= allowed, "{:?}: {:?} and {:?}", kind, one, other);
     }
