@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use httptime::{Offset, Timestamp};
+use httptime::{IoError, Offset, Span, Timestamp};
 
 /// The reasons for which a sample does not reach chronyd.
 ///
@@ -14,7 +14,7 @@ use httptime::{Offset, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChronyError {
     /// The path of the socket cannot be written in `chrony.conf`.
-    #[error("cannot use the socket path {path:?}: {reason}")]
+    #[error("cannot use the socket path {}: {reason}", path.display())]
     InvalidPath {
         /// The path as given.
         path: PathBuf,
@@ -22,19 +22,25 @@ pub enum ChronyError {
         reason: &'static str,
     },
     /// The polling interval is out of range.
-    #[error("cannot use poll {poll}: it is not in {least} to {most}", least = crate::Poll::MIN, most = crate::Poll::MAX)]
+    #[error(
+        "poll is {poll}; allowed: {least} to {most}",
+        least = crate::Poll::MIN, most = crate::Poll::MAX
+    )]
     InvalidPoll {
         /// The exponent as given.
         poll: i8,
     },
     /// chronyd does not have this leap status.
-    #[error("cannot use leap status {value}: it is not in 0 to 2")]
+    #[error("leap status is {value}; allowed: 0 to 2")]
     InvalidLeap {
         /// The number as given.
         value: i32,
     },
     /// The offset is larger than chronyd accepts.
-    #[error("chronyd drops an offset of {offset} s: it takes less than 4294967296 s either way")]
+    #[error(
+        "chronyd would drop the offset {offset:.3} s: it accepts less than 4294967296 s either \
+         way; check the server's clock"
+    )]
     OffsetTooLarge {
         /// The offset.
         offset: Offset,
@@ -42,7 +48,8 @@ pub enum ChronyError {
     /// The time of the sample, or the correct time that follows from its offset, is outside
     /// chronyd's range.
     #[error(
-        "chronyd drops a sample of {taken_at} with offset {offset} s: the time is out of its range"
+        "chronyd would drop the sample of {taken_at} with offset {offset:.3} s: the time is out of \
+         its range; check the server's clock and this machine's"
     )]
     TimeOutOfRange {
         /// The time of the sample, by the system clock.
@@ -51,7 +58,10 @@ pub enum ChronyError {
         offset: Offset,
     },
     /// The sample is too old now.
-    #[error("chronyd drops a sample {} s old: its limit is {} s", age.as_secs_f64(), limit.as_secs_f64())]
+    #[error(
+        "chronyd would drop the sample: it is {} old, and the limit is {}; measure again",
+        Span::new(*age), Span::new(*limit)
+    )]
     TooOld {
         /// Its age.
         age: Duration,
@@ -59,14 +69,19 @@ pub enum ChronyError {
         limit: Duration,
     },
     /// The sample was taken later than now: the system clock was set back meanwhile.
-    #[error("chronyd drops a sample from the future, here by {} s", by.as_secs_f64())]
+    #[error(
+        "chronyd would drop the sample: it is {} in the future, since the clock was set back; \
+         measure again",
+        Span::new(*by)
+    )]
     FromTheFuture {
         /// The difference.
         by: Duration,
     },
     /// There is no socket.
     #[error(
-        "there is no socket {path:?}: chronyd creates it when it starts with a line \"refclock SOCK {}\"",
+        "there is no socket {}: write \"refclock SOCK {}\" into chrony.conf and restart chronyd",
+        path.display(),
         path.display()
     )]
     SocketMissing {
@@ -74,27 +89,34 @@ pub enum ChronyError {
         path: PathBuf,
     },
     /// No process reads from the socket: a chronyd that has exited left it behind.
-    #[error("nobody reads from the socket {path:?}: chronyd is not running")]
+    #[error("nothing reads from the socket {}: chronyd is not running; start it", path.display())]
     Refused {
         /// The socket.
         path: PathBuf,
     },
     /// The process has no permission to write to the socket.
     #[error(
-        "no permission to write to the socket {path:?}; chronyd creates it for root or its own user"
+        "no permission to write to the socket {}; run as root or as chronyd's user",
+        path.display()
     )]
     NoPermission {
         /// The socket.
         path: PathBuf,
     },
     /// chronyd has not read the previous samples: it hangs or is stopped.
-    #[error("the queue of the socket {path:?} is full: chronyd does not read from it")]
+    #[error(
+        "the queue of the socket {} is full: chronyd does not read from it; restart chronyd",
+        path.display()
+    )]
     Full {
         /// The socket.
         path: PathBuf,
     },
     /// Sending failed with another error number.
-    #[error("cannot send to the socket {path:?}: {}", io::Error::from_raw_os_error(*errno))]
+    #[error(
+        "cannot send to the socket {}: {}",
+        path.display(), IoError::from(io::Error::from_raw_os_error(*errno))
+    )]
     Io {
         /// The socket.
         path: PathBuf,

@@ -194,7 +194,7 @@ impl Default for Poll {
 fn invalid_path_reason(path: &Path) -> Option<&'static str> {
     let Some(text) = path.to_str() else { return Some("it is not UTF-8") };
     if !path.is_absolute() {
-        Some("it is not absolute")
+        Some("it is not absolute; begin it with a slash")
     } else if text.len() > MAX_PATH_BYTES {
         Some("it is too long for a socket")
     } else if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ':') {
@@ -259,7 +259,7 @@ mod tests {
             assert_eq!(Poll::new(poll), Err(ChronyError::InvalidPoll { poll }));
         }
         let message = ChronyError::InvalidPoll { poll: 25 }.to_string();
-        assert_eq!(message, "cannot use poll 25: it is not in 0 to 24");
+        assert_eq!(message, "poll is 25; allowed: 0 to 24");
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn a_missing_socket_says_what_chronyd_needs() {
     let error = feed.send(&sample(), NOW).expect_err("there is no socket");
     assert_eq!(
         error.to_string(),
-        "there is no socket \"/nonexistent/httptime.sock\": chronyd creates it when it starts with a line \
-         \"refclock SOCK /nonexistent/httptime.sock\""
+        "there is no socket /nonexistent/httptime.sock: write \"refclock SOCK \
+         /nonexistent/httptime.sock\" into chrony.conf and restart chronyd"
     );
 }

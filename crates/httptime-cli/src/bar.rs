@@ -1,5 +1,6 @@
 //! The progress of a measurement on stderr.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use httptime::Progress;
 use httptime::net::now;
 use httptime::session::Event;
 use httptime::{Client, Update};
-use httptime::{Error, LocalInstant};
+use httptime::{Error, LocalInstant, Span};
+use rustix::termios::tcgetwinsize;
 
 use crate::args::Output;
 
@@ -22,6 +24,8 @@ pub(crate) struct Bar {
     servers: Vec<Server>,
     /// The text that the line shows now.
     line: String,
+    /// Of the terminal, if there is one.
+    columns: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +52,17 @@ impl Bar {
             (false, true) => Mode::Progress,
             (false, false) => Mode::Silent,
         };
-        Self::of(mode, client.urls().count(), client.config().limits().requests())
+        let columns = columns();
+        Self {
+            columns,
+            ..Self::of(mode, client.urls().count(), client.config().limits().requests())
+        }
     }
 
     fn of(mode: Mode, servers: usize, requests: u32) -> Self {
         let limit = requests.saturating_mul(u32::try_from(servers).unwrap_or(u32::MAX));
-        Self { mode, limit, servers: vec![Server::default(); servers], line: String::new() }
+        let servers = vec![Server::default(); servers];
+        Self { mode, limit, servers, line: String::new(), columns: None }
     }
 
     pub(crate) fn show(&mut self, update: &Update<'_>) {
@@ -111,7 +120,8 @@ impl Bar {
             Mode::Silent => String::new(),
             Mode::Progress => self.line(server),
             Mode::Lines => {
-                Self::lines(&self.servers[server], server, several, event, lost, progress)
+                let columns = self.columns.unwrap_or(usize::MAX);
+                Self::lines(&self.servers[server], server, several, event, lost, progress, columns)
             }
         }
     }
@@ -129,7 +139,8 @@ impl Bar {
             line += &format!("; {last_failure}");
         }
         // A line that the terminal wraps could not be erased.
-        let line: String = line.chars().take(COLUMNS).collect();
+        let room = self.columns.unwrap_or(USUAL_COLUMNS).saturating_sub(1);
+        let line: String = line.chars().take(room).collect();
         format!("{REWRITE}{line}")
     }
 
@@ -141,6 +152,7 @@ impl Bar {
         event: &Event,
         lost: Option<String>,
         progress: &Progress,
+        columns: usize,
     ) -> String {
         let ended = matches!(event, Event::Ended { error: Some(_) });
         let mut text = match (lost, &seen.last_failure) {
@@ -153,15 +165,19 @@ impl Bar {
         if let (true, Some(unknown), Some(rtt)) =
             (answered, progress.remaining_uncertainty(), progress.round_trip_last())
         {
-            text += &format!(
-                "server {} answer {:>2}  rtt {:>9}  {}  {:>9} wide around {:.6} s\n",
-                server + 1,
-                seen.answers,
-                span(rtt),
-                draw_width(unknown.width()),
-                span(unknown.width()),
-                unknown.midpoint()
-            );
+            let name = if several { format!("server {} ", server + 1) } else { String::new() };
+            let start = format!("{name}answer {:>2}  ", seen.answers);
+            let rtt = format!("rtt {:>7}  ", span(rtt));
+            let width = unknown.width();
+            let end = format!("within {:>7} of {:.6} s", span(width), unknown.midpoint());
+            let length = |text: &str| text.chars().count();
+            let room = columns.saturating_sub(length(&start) + length(&end) + BRACKETS);
+            // A narrow terminal gets the drawing rather than the round trip.
+            let (rtt, room) = match room.checked_sub(length(&rtt)) {
+                Some(room) if room >= FEWEST_CELLS => (rtt.as_str(), room),
+                _ => ("", room),
+            };
+            text += &format!("{start}{rtt}{}{end}\n", draw_width(width, room));
         }
         text
     }
@@ -169,32 +185,45 @@ impl Bar {
 
 /// The system's text if there is one: the result contains the address.
 fn cause(error: &Error) -> String {
-    error.io().map_or_else(|| error.to_string(), ToString::to_string)
+    let whole = error.io().map_or_else(|| error.to_string(), ToString::to_string);
+    whole.split("; ").next().unwrap_or_default().to_owned()
 }
 
-/// The width on a logarithmic scale, one cell per halving: full at a second, empty below 4 µs.
-fn draw_width(width: Duration) -> String {
-    const CELLS: usize = 18;
-    let filled =
-        (1..=CELLS).filter(|halvings| width > Duration::from_secs(1) / (1 << halvings)).count();
-    format!("[{}{}]", "#".repeat(filled), ".".repeat(CELLS - filled))
-}
-
-/// A duration for people: three or four digits and a unit.
-pub(crate) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    match duration.as_nanos() {
-        0..1_000 => format!("{} ns", duration.as_nanos()),
-        1_000..1_000_000 => format!("{:.1} µs", seconds * 1e6),
-        1_000_000..1_000_000_000 => format!("{:.2} ms", seconds * 1e3),
-        _ => format!("{seconds:.2} s"),
+/// The width on a logarithmic scale: full at a second, empty below 4 µs. With all cells each is a
+/// halving; a narrow terminal gets fewer, and none for fewer than [`FEWEST_CELLS`].
+fn draw_width(width: Duration, cells: usize) -> String {
+    let cells = cells.min(CELLS);
+    if cells < FEWEST_CELLS {
+        return String::new();
     }
+    let halvings =
+        (1..=CELLS).filter(|halvings| width > Duration::from_secs(1) / (1 << halvings)).count();
+    let filled = (halvings * cells).div_ceil(CELLS);
+    format!("[{}{}]  ", "#".repeat(filled), ".".repeat(cells - filled))
+}
+
+/// The columns of the terminal that stderr is, as `COLUMNS` says or else the terminal. `None` if it
+/// is none.
+fn columns() -> Option<usize> {
+    let stated = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let asked = || tcgetwinsize(io::stderr()).ok().map(|size| usize::from(size.ws_col));
+    stated.or_else(asked).filter(|columns| *columns > 0)
 }
 
 /// Returns to the beginning of the line and erases it.
 const REWRITE: &str = "\r\x1b[K";
-/// The width of the narrowest usual terminal, without the last column.
-const COLUMNS: usize = 79;
+/// Of a terminal that does not say how wide it is.
+const USUAL_COLUMNS: usize = 80;
+/// Of the drawing at its widest.
+const CELLS: usize = 18;
+/// With fewer, nothing could be seen.
+const FEWEST_CELLS: usize = 6;
+/// Around the cells, and the space behind them.
+const BRACKETS: usize = 4;
+
+fn span(duration: Duration) -> String {
+    Span::new(duration).to_string()
+}
 
 #[cfg(test)]
 mod tests {
@@ -236,7 +265,7 @@ mod tests {
         let mut bar = Bar::of(Mode::Progress, 1, 24);
         let error = Error::MalformedDate { value: "x".repeat(100) };
         let line = after(&mut bar, 0, &Event::Ended { error: Some(error) });
-        assert_eq!(line.chars().count(), REWRITE.len() + COLUMNS);
+        assert_eq!(line.chars().count(), REWRITE.len() + USUAL_COLUMNS - 1);
     }
 
     #[test]

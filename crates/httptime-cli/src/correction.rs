@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use httptime::net::cross_timestamp;
 use httptime::survey::Survey;
-use httptime::{CrossTimestamp, Error, Measurement};
+use httptime::{CrossTimestamp, Error, Measurement, Span};
 use httptime_clock::controller::slew_duration;
 use httptime_clock::{Action, ClockError};
 
@@ -29,17 +29,26 @@ pub(crate) enum Failure {
 /// The decision in words.
 pub(crate) fn decision(action: Action) -> String {
     match action {
-        Action::Leave => "nothing to do: no error beyond what the bounds leave open".into(),
+        Action::Leave => "nothing to do: the clock is correct within the uncertainty".into(),
         Action::Step(by) => format!("step by {by:.6} s"),
         Action::Slew(by) => {
-            format!("slew by {by:.6} s, done in {:.0} s", slew_duration(by).as_secs_f64())
+            format!("slew by {by:.6} s, which takes {}", Span::new(slew_duration(by)))
         }
         Action::Refuse(refusal) => format!("refused: {refusal}"),
-        _ => "nothing".into(),
+        _ => "nothing to do".into(),
     }
 }
 
-/// Whether the wall clock is still the one that was measured.
+/// A message of the policy with the names that the options of `httptime sync` have.
+pub(crate) fn with_options(text: &str) -> String {
+    text.replace("max_startup_", "--max-")
+        .replace("max_", "--max-")
+        .replace("----max-", "--max-")
+        .replace("set lag ", "set --lag ")
+        .replace("2 requests and 2 s", "2 requests and 2 s (--requests, --duration)")
+}
+
+/// Whether the wall clock still is the one that was measured.
 ///
 /// # Errors
 /// [`Error::ClockStepped`] if it was set since the measurement.

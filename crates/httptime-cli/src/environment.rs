@@ -3,13 +3,13 @@ use std::env;
 /// The proxy that the environment names for `host`, with curl's rules: `http_proxy` (lower case
 /// only, because a web server turns a client's `Proxy` header into `HTTP_PROXY`), otherwise
 /// `all_proxy` in either case, unless `no_proxy` in either case lists the host.
-pub(crate) fn proxy_for(host: &str) -> Option<String> {
-    let first = |names: &[&str]| {
-        let values = names.iter().filter_map(|name| env::var(name).ok());
-        values.into_iter().find(|value| !value.is_empty())
+pub(crate) fn proxy_for(host: &str) -> Option<(String, &'static str)> {
+    let first = |names: &[&'static str]| {
+        let mut values = names.iter().filter_map(|name| Some((env::var(name).ok()?, *name)));
+        values.find(|(value, _)| !value.is_empty())
     };
     let proxy = first(&["http_proxy", "all_proxy", "ALL_PROXY"])?;
-    let exempt = first(&["no_proxy", "NO_PROXY"]).is_some_and(|list| is_listed(&list, host));
+    let exempt = first(&["no_proxy", "NO_PROXY"]).is_some_and(|(list, _)| is_listed(&list, host));
     (!exempt).then_some(proxy)
 }
 

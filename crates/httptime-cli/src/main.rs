@@ -21,6 +21,7 @@ mod service;
 mod signals;
 mod sync;
 mod usage;
+mod words;
 
 use args::{Args, Command};
 

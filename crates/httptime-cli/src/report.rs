@@ -5,41 +5,43 @@ use std::time::Duration;
 use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::Survey;
-use httptime::{Assumptions, Error, Interval, Measurement, Offset, Url};
+use httptime::{Assumptions, Error, Interval, Measurement, Offset, Span};
 use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Output;
-use crate::bar::span;
-use crate::correction::{Failure, Report, decision};
+use crate::correction::{Failure, Report, decision, with_options};
+use crate::measure_options::{Misuse, ProxySource, Via};
+use crate::words::system;
 
 /// Prints the result of a survey. Returns whether there is one.
-pub(crate) fn survey(survey: &Survey, output: &Output) -> bool {
+pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
     if output.json {
-        print_json(survey);
+        print_json(survey, via);
         return survey.combined().is_ok();
     }
-    let measured = lines(survey, "", output);
+    let measured = lines(survey, via, "", output);
     if survey.combined().is_ok_and(|measurement| !measurement.has_date_advanced()) {
-        print(&format!("not to be corrected by: {}", Refusal::DateNotAdvanced));
+        let why = with_options(&Refusal::DateNotAdvanced.to_string());
+        print(&format!("do not correct a clock by this: {why}"));
     }
     measured
 }
 
 /// Prints the outcome of a correction.
-pub(crate) fn sync(report: &Report, output: &Output) {
+pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if output.json {
-        print_json(sync_json(report));
+        print_json(sync_json(report), via);
         return;
     }
-    if !lines(&report.before, "before: ", output) {
+    if !lines(&report.before, via, "before: ", output) {
         return;
     }
     if let Some(action) = report.action {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
-        let decided = decision(action);
+        let decided = with_options(&decision(action));
         match action {
             Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
@@ -51,15 +53,15 @@ pub(crate) fn sync(report: &Report, output: &Output) {
         None => {}
     }
     if let Some(after) = &report.after {
-        lines(after, "after: ", output);
+        lines(after, via, "after: ", output);
     }
 }
 
 /// Prints the outcome for people, with the result's line after `label`. Returns whether there is a
 /// result.
-fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
+fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bool {
     if survey.servers().len() > 1 {
-        not_selected(survey).for_each(|line| print_error(&line));
+        not_selected(survey, via).for_each(|line| print_error(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
@@ -69,13 +71,14 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
                 print(&exchanges(measurement));
             }
             if let EndReason::Lost(error) = measurement.end_reason() {
-                print_error(&format!("ended early: {error}"));
+                let error = explained(error, via);
+                print_error(&format!("stopped early, the result still holds: {error}"));
             }
             true
         }
         Err(error) => {
             match survey.servers() {
-                [only] => print_error(&format!("{}: {error}", only.url())),
+                [only] => print_error(&format!("{}: {}", only.url(), explained(error, via))),
                 _ => print_error(&format!("{error}{}", remedy(error))),
             }
             false
@@ -85,37 +88,50 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
 
 /// A line for each server outside the majority: its result, or the reason why it could not be
 /// measured.
-pub(crate) fn not_selected(survey: &Survey) -> impl Iterator<Item = String> {
-    let what = if survey.combined().is_ok() { "falseticker" } else { "measured, in no majority" };
+pub(crate) fn not_selected(survey: &Survey, via: Option<&Via>) -> impl Iterator<Item = String> {
+    let what = match survey.combined() {
+        Ok(_) => "falseticker, disagrees with the majority",
+        Err(_) => "measured, but in no majority",
+    };
     survey.servers().iter().filter(|server| !server.is_selected()).map(move |server| {
         let url = server.url();
         match server.result() {
             Ok(measurement) => {
                 format!(
-                    "{url}: {what} ({} s, bounds {})",
+                    "{url}: {what}: offset {:.6} s, bounds {:.6} s",
                     measurement.offset(),
                     measurement.bounds()
                 )
             }
-            Err(error) => format!("{url}: {error}"),
+            Err(error) => format!("{url}: {}", explained(error, via)),
         }
     })
 }
 
+/// An error of a server, and whether the proxy is to blame.
+fn explained(error: &Error, via: Option<&Via>) -> String {
+    via.map_or_else(|| error.to_string(), |via| via.explained(error))
+}
+
 /// Prints an error: the JSON object for it, or a line on stderr.
-pub(crate) fn failure(error: &Error, output: &Output) {
+pub(crate) fn failure(misuse: &Misuse, output: &Output) {
     if output.json {
-        print_json(json!({ "error": error }));
+        let (kind, message) = (misuse.error.kind(), misuse.to_string());
+        print_json(json!({ "error": { "kind": kind, "message": message } }), None);
     } else {
-        print_error(&error.to_string());
+        print_error(&misuse.to_string());
     }
 }
 
 /// Reports after a failure that a proxy was used: it may come from the environment, where a user
 /// does not expect it.
-pub(crate) fn via(proxy: Option<&Url>, output: &Output) {
-    if let (Some(proxy), false) = (proxy, output.json) {
-        print_error(&format!("asked through the proxy {proxy}"));
+pub(crate) fn via(via: Option<&Via>, output: &Output) {
+    if let (Some(Via { source: source @ ProxySource::Variable(_), .. }), false) = (via, output.json)
+    {
+        print_error(&format!(
+            "the proxy comes from {source}; --proxy \"\" connects directly, no_proxy exempts a \
+             server"
+        ));
     }
 }
 
@@ -133,7 +149,7 @@ pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
     print(&format!(
         "truth: the server is set {} s {direction}; error {sign}{}; the truth is {inside} the bounds",
         unsigned(skew, 6),
-        span(error.abs())
+        Span::new(error.abs())
     ));
 }
 
@@ -182,13 +198,14 @@ fn remedy(error: &Error) -> String {
 fn assumptions(measurement: &Measurement) -> String {
     let assumed = measurement.assumptions();
     format!(
-        "server {}; assumed lag ≤ {} ({}), drift ≤ {} ppm; shortest round trip {}; farther bound {} away",
+        "server {}; assumed lag ≤ {} ({}), drift ≤ {} ppm; shortest round trip {}; the bounds \
+         reach up to {} from the estimate",
         measurement.server().unwrap_or("unnamed"),
-        span(assumed.lag()),
+        Span::new(assumed.lag()),
         lag_reason(&assumed),
         assumed.drift_ppm(),
-        span(measurement.round_trip_min()),
-        span(radius(measurement.bounds(), measurement.offset())),
+        Span::new(measurement.round_trip_min()),
+        Span::new(radius(measurement.bounds(), measurement.offset())),
     )
 }
 
@@ -201,9 +218,9 @@ fn lag_reason(assumed: &Assumptions) -> String {
         caches => format!(", {caches} caches"),
     };
     let remedy = match source {
-        _ if source.is_provable() => ": try --method options, or state --lag",
+        _ if source.is_provable() => ": try --method options, or set --lag",
         LagSource::MayBeForwarded(_) | LagSource::Forwarded(_) | LagSource::SeveralServerFields => {
-            ": state --lag if you know it"
+            ": set --lag if you know it"
         }
         _ => "",
     };
@@ -220,7 +237,7 @@ fn exchanges(measurement: &Measurement) -> String {
         checks => format!("{checks} of the requests were checks"),
     };
     format!(
-        "{} responses{method}; {checks}; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
+        "{} responses{method}; {checks}; kernel timestamps of {} requests and {} responses",
         measurement.observations(),
         measurement.sent_by_kernel(),
         measurement.received_by_kernel(),
@@ -254,14 +271,16 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
 
 fn sync_json(report: &Report) -> Value {
     let decision = report.action.map(|action| {
-        let (name, by, reason) = match action {
+        let (name, by, refusal) = match action {
             Action::Leave => ("leave", None, None),
             Action::Step(by) => ("step", Some(by), None),
             Action::Slew(by) => ("slew", Some(by), None),
-            Action::Refuse(refusal) => ("refuse", None, Some(refusal.to_string())),
+            Action::Refuse(refusal) => ("refuse", None, Some(refusal)),
             _ => ("unknown", None, None),
         };
-        json!({ "action": name, "by_seconds": by, "reason": reason })
+        let kind = refusal.map(|refusal| refusal.kind());
+        let reason = refusal.map(|refusal| with_options(&refusal.to_string()));
+        json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
         Failure::ClockSet(error) => json!(error),
@@ -282,11 +301,21 @@ struct Versioned<T> {
     schema: u32,
     #[serde(flatten)]
     object: T,
+    /// The proxy that was used, if any.
+    proxy: Option<Value>,
 }
 
 /// Prints the object.
-fn print_json(object: impl Serialize) {
-    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object });
+fn print_json(object: impl Serialize, via: Option<&Via>) {
+    let proxy = via.map(|via| {
+        let source = match via.source {
+            ProxySource::Option => "option",
+            ProxySource::Configuration => "configuration",
+            ProxySource::Variable(name) => name,
+        };
+        json!({ "url": via.proxy, "source": source })
+    });
+    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object, proxy });
     print(&text.expect("keys are texts and nothing fails to be written"));
 }
 
@@ -301,7 +330,7 @@ fn print(line: &str) {
 /// an error.
 pub(crate) fn output_failed(error: &io::Error) {
     if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
-        print_error(&format!("cannot write to standard output: {error}"));
+        print_error(&format!("cannot write to standard output: {}", system(error)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `httptime run`: the daemon that keeps the clock right.
 
+use std::io::ErrorKind;
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -8,16 +9,18 @@ use std::time::{Duration, Instant};
 use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{CrossTimestamp, Measurement};
-use log::{error, info, warn};
+use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
-use self::settings::Settings;
+use self::settings::{Loaded, Settings};
 use self::textfile::Metrics;
 use crate::args::Run;
+use crate::measure_options::Via;
+use crate::words::system;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
 mod correction_target;
@@ -59,6 +62,7 @@ struct Daemon<'a> {
     args: &'a Run,
     settings: Settings,
     client: Client,
+    via: Option<Via>,
     correction_target: CorrectionTarget,
     poll_interval: PollInterval,
     metrics: Metrics,
@@ -83,7 +87,7 @@ struct Daemon<'a> {
 }
 
 pub(crate) fn run(args: &Run) -> u8 {
-    let (settings, client) = match load(args) {
+    let (settings, client, via) = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
             report::print_error(&message);
@@ -96,7 +100,7 @@ pub(crate) fn run(args: &Run) -> u8 {
     // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
-        report::print_error(&format!("cannot listen for signals: {error}"));
+        report::print_error(&format!("cannot listen for signals: {}", system(&error)));
         return NOT_MEASURED;
     }
     let correction_target = match CorrectionTarget::start(&settings) {
@@ -106,10 +110,10 @@ pub(crate) fn run(args: &Run) -> u8 {
             return if error.is_forbidden() { NO_PRIVILEGE } else { NOT_MEASURED };
         }
     };
-    Daemon::new(args, settings, client, correction_target, events).run(&arriving)
+    Daemon::new(args, settings, (client, via), correction_target, events).run(&arriving)
 }
 
-fn load(args: &Run) -> Result<(Settings, Client), String> {
+fn load(args: &Run) -> Result<Loaded, String> {
     Settings::load(&args.config).map_err(|error| error.to_string())
 }
 
@@ -134,7 +138,7 @@ impl<'a> Daemon<'a> {
     fn new(
         args: &'a Run,
         settings: Settings,
-        client: Client,
+        (client, via): (Client, Option<Via>),
         correction_target: CorrectionTarget,
         events: SyncSender<Event>,
     ) -> Self {
@@ -144,6 +148,7 @@ impl<'a> Daemon<'a> {
             poll_interval: poll_interval(&settings),
             settings,
             client,
+            via,
             correction_target,
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
@@ -161,7 +166,7 @@ impl<'a> Daemon<'a> {
     }
 
     fn run(mut self, arriving: &Receiver<Event>) -> u8 {
-        info!("started, {}", self.args.config.display());
+        info!("started with the configuration {}", self.args.config.display());
         self.write_metrics();
         service::ready();
         loop {
@@ -179,11 +184,11 @@ impl<'a> Daemon<'a> {
     fn handle(&mut self, event: Event) -> Option<u8> {
         let forbidden = match event {
             Event::End => {
-                info!("ending");
+                info!("stopping");
                 return Some(self.end(DONE));
             }
             Event::SignalsLost(message) => {
-                error!("no signal can be received any more: {message}; ending");
+                error!("cannot receive signals any more: {message}; stopping; please report it");
                 return Some(self.end(NOT_MEASURED));
             }
             Event::Reload => {
@@ -192,7 +197,7 @@ impl<'a> Daemon<'a> {
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
             Event::Measured(..) | Event::Lost(..) if self.reloaded == ReloadState::Changed => {
-                info!("measured with the old settings; not used");
+                info!("measurement discarded: it used the settings before the reload");
                 self.reloaded = ReloadState::No;
                 self.state = DaemonState::Waiting { until: self.begun + RELOAD_PAUSE };
                 false
@@ -244,7 +249,10 @@ impl<'a> Daemon<'a> {
                 // without a pause.
                 let is_clock_set = moved.abs() > CLOCK_SET_THRESHOLD && !self.is_early_requested;
                 if is_clock_set {
-                    info!("the clock moved by {moved:.3} s: it was set, or the machine slept");
+                    info!(
+                        "the clock moved by {moved:.3} s: it was set, or the machine slept; \
+                         measuring now"
+                    );
                 }
                 if !is_clock_set && until > now {
                     return None;
@@ -260,12 +268,12 @@ impl<'a> Daemon<'a> {
     fn give_up(&mut self, deadline: Duration) -> Option<u8> {
         self.number += 1;
         self.fail(&format!(
-            "the measurement has not ended after {:.0} s; it is given up",
+            "the measurement did not end within {:.0} s; abandoned",
             deadline.as_secs_f64()
         ));
         let hanging = Arc::strong_count(&self.threads) - 1;
         (hanging > MAX_HANGING_THREADS).then(|| {
-            error!("{hanging} measurements hang; ending");
+            error!("{hanging} abandoned measurements are still running; stopping, to be restarted");
             self.end(NOT_MEASURED)
         })
     }
@@ -302,14 +310,14 @@ impl<'a> Daemon<'a> {
             let _ = events.send(Event::Measured(number, Box::new(survey())));
         });
         if let Err(error) = started {
-            self.fail(&format!("cannot start a thread: {error}"));
+            self.fail(&format!("cannot start a thread: {}", system(&error)));
         }
     }
 
     /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        report::not_selected(survey).for_each(|line| warn!("{line}"));
+        report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
             Ok(measurement) => self.correct(measurement),
             Err(error) => {
@@ -327,6 +335,10 @@ impl<'a> Daemon<'a> {
     }
 
     fn correct(&mut self, measurement: &Measurement) -> bool {
+        // Logged before what it causes, so that the log has the cause above the effect.
+        let measured =
+            format!("offset {:.6} s, bounds {:.6} s", measurement.offset(), measurement.bounds());
+        info!("{measured}");
         let correction = match self.correction_target.correct(measurement) {
             Ok(correction) => correction,
             Err(error) => return self.failed(&error),
@@ -336,15 +348,11 @@ impl<'a> Daemon<'a> {
         self.metrics.refusals += u64::from(correction.refused);
         self.metrics.frequency = correction.frequency;
         self.wait(Some(correction.interval));
-        let frequency = correction.frequency.map_or(String::new(), |f| format!(", frequency {f}"));
-        let said = format!(
-            "offset {:.6} s, bounds {:.6}{frequency}; next in {:.0} s",
-            measurement.offset(),
-            measurement.bounds(),
-            correction.interval.as_secs_f64()
-        );
-        info!("{said}");
-        service::status(&said);
+        let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
+        let next = correction.interval.as_secs_f64();
+        let done = format!("{}{frequency}; next measurement in {next:.0} s", correction.done);
+        log!(if correction.refused { Level::Warn } else { Level::Info }, "{done}");
+        service::status(&format!("{measured}; {done}"));
         false
     }
 
@@ -380,6 +388,9 @@ impl<'a> Daemon<'a> {
             None if reloaded != ReloadState::No => RELOAD_PAUSE,
             None => self.poll_interval.failed(),
         };
+        if interval.is_none() {
+            info!("next attempt in {:.0} s", wait.as_secs_f64());
+        }
         self.metrics.interval_seconds = wait.as_secs_f64();
         let begun = match self.state {
             DaemonState::Measuring { since, .. } => since,
@@ -391,19 +402,23 @@ impl<'a> Daemon<'a> {
     fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
             let written = self.metrics.write(path);
-            self.metrics_failures.report(
-                written.map_err(|error| format!("cannot write {}: {error}", path.display())),
-            );
+            self.metrics_failures.report(written.map_err(|error| {
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => "; create its directory",
+                    _ => "",
+                };
+                format!("cannot write the textfile {}: {}{remedy}", path.display(), system(&error))
+            }));
         }
     }
 
     fn reload(&mut self) {
         service::reloading();
-        let reloaded = load(self.args).and_then(|(settings, client)| {
+        let reloaded = load(self.args).and_then(|(settings, client, via)| {
             self.correction_target.reload(&settings).map_err(|error| error.to_string())?;
             self.poll_interval = poll_interval(&settings);
             let changed = self.settings != settings;
-            (self.settings, self.client) = (settings, client);
+            (self.settings, self.client, self.via) = (settings, client, via);
             Ok(changed)
         });
         match reloaded {
@@ -411,7 +426,7 @@ impl<'a> Daemon<'a> {
                 info!("reloaded {}", self.args.config.display());
                 self.measure_soon(changed);
             }
-            Err(message) => error!("{message}; going on with the old settings"),
+            Err(message) => error!("{message}; keeping the old settings"),
         }
         service::ready();
     }
@@ -473,9 +488,9 @@ mod tests {
         }
 
         fn daemon(&self) -> Daemon<'_> {
-            let (settings, client) = load(&self.args).expect("a configuration");
+            let (settings, client, via) = load(&self.args).expect("a configuration");
             let correction_target = CorrectionTarget::start(&settings).expect("nothing is opened");
-            Daemon::new(&self.args, settings, client, correction_target, self.events.clone())
+            Daemon::new(&self.args, settings, (client, via), correction_target, self.events.clone())
         }
 
         fn next(&self) -> Event {

@@ -11,12 +11,13 @@ use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};
 use crate::correction::{Failure, Report, check_wall_clock};
+use crate::measure_options::Given;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has its own floor and reports it.
-    let ready = sync.servers.config().floor(None).build();
-    let (client, via) = match ready.and_then(|config| sync.servers.client(config)) {
+    let ready = sync.servers.ready(sync.servers.config().floor(None), Given::CommandLine);
+    let (client, via) = match ready {
         Ok(ready) => ready,
         Err(error) => {
             report::failure(&error, &sync.output);
@@ -24,7 +25,7 @@ pub(crate) fn run(sync: &Sync) -> u8 {
         }
     };
     let report = correct(sync, &client);
-    report::sync(&report, &sync.output);
+    report::sync(&report, via.as_ref(), &sync.output);
     if report.before.combined().is_err() {
         report::via(via.as_ref(), &sync.output);
     }

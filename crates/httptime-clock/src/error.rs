@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use httptime::Offset;
+use httptime::{IoError, Offset};
 
 use crate::frequency::Frequency;
 use crate::status::SyncStatus;
@@ -35,11 +35,11 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadTime => f.write_str("read the clock"),
-            Self::ReadSlew => f.write_str("read what remains of the clock's slew"),
+            Self::ReadSlew => f.write_str("read the clock's remaining slew"),
             Self::ReadFrequency => f.write_str("read the clock's frequency"),
             Self::ReadStatus => f.write_str("read the clock's synchronisation status"),
-            Self::Step(by) => write!(f, "step the clock by {by} s"),
-            Self::Slew(by) => write!(f, "slew the clock by {by} s"),
+            Self::Step(by) => write!(f, "step the clock by {by:.6} s"),
+            Self::Slew(by) => write!(f, "slew the clock by {by:.6} s"),
             Self::SetFrequency(frequency) => write!(f, "set the clock's frequency to {frequency}"),
             Self::SetStatus(status) => write!(f, "mark the clock as {status}"),
         }
@@ -56,15 +56,19 @@ pub enum ClockError {
     /// The process has no permission (`EPERM`): it is neither root nor has `CAP_SYS_TIME`, or a
     /// container's seccomp profile forbids the call.
     #[error(
-        "cannot {operation}: not permitted; it needs root or CAP_SYS_TIME, in a container also a seccomp profile \
-         that allows it"
+        "cannot {operation}: not permitted; run as root or with CAP_SYS_TIME, in a container also \
+         with a seccomp profile that allows it"
     )]
     NoPrivilege {
         /// The operation.
         operation: Operation,
     },
     /// The clock is read-only here (`EROFS`, `EACCES`), for example in a sandbox or container.
-    #[error("cannot {operation}: the clock is read-only here ({})", io::Error::from_raw_os_error(*errno))]
+    #[error(
+        "cannot {operation}: a sandbox or container makes the clock read-only ({}); run outside \
+         it, on the host",
+        system(*errno)
+    )]
     ReadOnly {
         /// The operation.
         operation: Operation,
@@ -72,19 +76,24 @@ pub enum ClockError {
         errno: i32,
     },
     /// The amount is out of the clock's range (`EINVAL`, or more than its fields can hold).
-    #[error("cannot {operation}: out of the clock's range")]
+    #[error(
+        "cannot {operation}: the result is outside what the system clock can show; check the \
+         server's clock"
+    )]
     OutOfRange {
         /// The operation, with the amount.
         operation: Operation,
     },
     /// This kernel does not have the operation (`ENOSYS`, `EOPNOTSUPP`).
-    #[error("cannot {operation}: this system does not support it")]
+    #[error(
+        "cannot {operation}: this kernel does not support it; correct the clock by other means"
+    )]
     Unsupported {
         /// The operation.
         operation: Operation,
     },
     /// A system call failed with another error number.
-    #[error("cannot {operation}: {call}: {}", io::Error::from_raw_os_error(*errno))]
+    #[error("cannot {operation}: {call}: {}", system(*errno))]
     Other {
         /// The operation.
         operation: Operation,
@@ -93,6 +102,11 @@ pub enum ClockError {
         /// The system's error number.
         errno: i32,
     },
+}
+
+/// The system's words for an error number.
+fn system(errno: i32) -> IoError {
+    io::Error::from_raw_os_error(errno).into()
 }
 
 impl ClockError {
@@ -130,7 +144,7 @@ mod tests {
     fn a_message_says_what_was_attempted_and_what_it_needs() {
         let operation = Operation::Step(Offset::from_nanos(-38_116_000_000));
         let message = ClockError::NoPrivilege { operation }.to_string();
-        assert!(message.starts_with("cannot step the clock by -38.116000000 s: "), "{message}");
+        assert!(message.starts_with("cannot step the clock by -38.116000 s: "), "{message}");
         assert!(message.contains("CAP_SYS_TIME") && message.contains("seccomp"), "{message}");
         let operation = Operation::SetFrequency(Frequency::from_ppm(12.5));
         let other = ClockError::Other { operation, call: "clock_adjtime", errno: libc::EFAULT };
@@ -138,7 +152,7 @@ mod tests {
             other.to_string(),
             format!(
                 "cannot set the clock's frequency to +12.500 ppm: clock_adjtime: {}",
-                io::Error::from_raw_os_error(libc::EFAULT)
+                system(libc::EFAULT)
             )
         );
     }

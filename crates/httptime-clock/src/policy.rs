@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Measurement, Offset, Timestamp};
+use httptime::{Interval, LocalInstant, Measurement, Offset, Span, Timestamp};
 use thiserror::Error;
 
 /// The input of a decision: a finished measurement, or any other source of an offset with bounds.
@@ -79,11 +79,12 @@ pub enum Action {
 pub enum Refusal {
     /// The server's `Date` was not seen to advance.
     #[error(
-        "the server's Date was not seen to advance: it may come from a stopped clock or a cache; allow more requests"
+        "the server's Date was not seen to advance: its clock may be stopped, or a cache may \
+         answer; allow at least 2 requests and 2 s"
     )]
     DateNotAdvanced,
     /// The bounds are wider than the error that would be corrected.
-    #[error("bounds {width:?} wide cannot mend an error of {error:?}")]
+    #[error("{}", too_wide(*error, *width))]
     BoundsTooWide {
         /// The width of the bounds.
         width: Duration,
@@ -91,7 +92,10 @@ pub enum Refusal {
         error: Duration,
     },
     /// The clock would show a time before the floor.
-    #[error("the server's clock, {server}, is before {floor}")]
+    #[error(
+        "the server's clock shows {server}, before the earliest time allowed ({floor}); \
+         correct the server's clock or use another server"
+    )]
     BeforeFloor {
         /// The time to set.
         server: Timestamp,
@@ -99,7 +103,7 @@ pub enum Refusal {
         floor: Timestamp,
     },
     /// The correction exceeds the limit for one correction in this direction.
-    #[error("{by:.6} s is more than the {direction} limit of {limit:?}")]
+    #[error("{}", check_direction_limit(*by, *limit, *direction))]
     TooFar {
         /// The correction.
         by: Offset,
@@ -110,7 +114,9 @@ pub enum Refusal {
     },
     /// The sum of the steps since the start would exceed its limit.
     #[error(
-        "{by:.6} s on top of {stepped:?} already stepped is more than the accumulated limit of {limit:?}"
+        "would step the clock by {by:.3} s after steps of {} in total; max_accumulated is {}",
+        Span::new(*stepped),
+        Span::new(*limit)
     )]
     Accumulated {
         /// The correction.
@@ -136,6 +142,20 @@ pub enum Direction {
     StartupBackward,
 }
 
+impl Direction {
+    /// The name of the limit, as the configuration of `httptime run` has it:
+    /// `max_startup_backward`.
+    #[must_use]
+    pub const fn limit_name(self) -> &'static str {
+        match self {
+            Self::Forward => "max_forward",
+            Self::Backward => "max_backward",
+            Self::StartupForward => "max_startup_forward",
+            Self::StartupBackward => "max_startup_backward",
+        }
+    }
+}
+
 impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -147,7 +167,64 @@ impl fmt::Display for Direction {
     }
 }
 
-/// The evidence that a correction requires.
+impl Refusal {
+    /// The stable name of the refusal: lower case, words joined by `_`. Names are never reused for
+    /// something else.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::DateNotAdvanced => "date_not_advanced",
+            Self::BoundsTooWide { .. } => "bounds_too_wide",
+            Self::BeforeFloor { .. } => "before_floor",
+            Self::TooFar { .. } => "too_far",
+            Self::Accumulated { .. } => "accumulated",
+        }
+    }
+}
+
+/// Both in the same unit, to the digit in which they differ: the reader compares them.
+fn too_wide(error: Duration, width: Duration) -> String {
+    let digits = digits(error, width);
+    let (error, width) = (seconds(error, digits), seconds(width, digits));
+    format!(
+        "error {error} s is smaller than the uncertainty ({width} s); set lag or use a nearer \
+         server"
+    )
+}
+
+fn check_direction_limit(by: Offset, limit: Duration, direction: Direction) -> String {
+    let way = if by < Offset::ZERO { "back" } else { "forward" };
+    let digits = digits(by.abs(), limit);
+    let trimmed = |duration| {
+        let text = seconds(duration, digits);
+        match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text,
+        }
+    };
+    format!(
+        "would set the clock {way} {} s; {} is {} s",
+        trimmed(by.abs()),
+        direction.limit_name(),
+        trimmed(limit)
+    )
+}
+
+/// How many decimals of seconds show three digits of the smaller one, and tell the two apart.
+fn digits(one: Duration, other: Duration) -> usize {
+    let smaller = [one, other].into_iter().filter(|duration| !duration.is_zero()).min();
+    let nanos = smaller.unwrap_or_default().as_nanos();
+    let three = (0..9).find(|digits| nanos >= 10_u128.pow(11 - digits)).unwrap_or(9);
+    let shown = |digits: &usize| seconds(one, *digits) != seconds(other, *digits);
+    let enough = usize::try_from(three).unwrap_or(9);
+    (enough..9).find(shown).unwrap_or(9)
+}
+
+fn seconds(duration: Duration, digits: usize) -> String {
+    format!("{:.digits$}", Offset::from(duration)).trim_start_matches('+').to_owned()
+}
+
+/// What a correction must be able to rely on.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Evidence {
@@ -575,6 +652,23 @@ mod tests {
         let far = Policy::default().decide(&reading(-1801 * S, MS), &History::default());
         let Action::Refuse(refusal) = far else { panic!("{far:?}") };
         let said = refusal.to_string();
-        assert_eq!(said, "-1801.000000 s is more than the start-up backward limit of 1800s");
+        assert_eq!(said, "would set the clock back 1801 s; max_startup_backward is 1800 s");
+        let (width, error) =
+            (Duration::from_nanos(1_020_471_976), Duration::from_nanos(300_067_197));
+        assert_eq!(
+            Refusal::BoundsTooWide { width, error }.to_string(),
+            "error 0.300 s is smaller than the uncertainty (1.020 s); set lag or use a nearer \
+             server"
+        );
+        for (by, limit, said) in [
+            (7_199_969_354_000, 1_800_000_000_000, "forward 7200 s; max_forward is 1800 s"),
+            (7_200_040_000_000, 7_200_000_000_000, "forward 7200.04 s; max_forward is 7200 s"),
+            (5_250_000_000, 128_000_000, "forward 5.25 s; max_forward is 0.128 s"),
+            (9_000_000, 0, "forward 0.009 s; max_forward is 0 s"),
+        ] {
+            let (by, limit) = (nanos(by), Duration::from_nanos(limit));
+            let refusal = Refusal::TooFar { by, limit, direction: Direction::Forward };
+            assert_eq!(refusal.to_string(), format!("would set the clock {said}"));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use httptime::Timestamp;
+use httptime::{IoError, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -32,7 +32,7 @@ pub struct SavedState {
 #[derive(Debug, Error)]
 pub enum StateError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read the state file {}: {}", .path.display(), words(.source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// The file cannot be written.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("cannot write the state file {}: {}", .path.display(), words(.source))]
     Write {
         /// The file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// The file is not a saved state.
-    #[error("{} is no saved state: {reason}", .path.display())]
+    #[error("the state file {} is malformed: {reason}; delete it", .path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,15 @@ pub enum StateError {
     },
 }
 
-/// The format of the file.
+/// The system's words, without Rust's "(os error 2)".
+fn words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => IoError::from(io::Error::from_raw_os_error(number)).to_string(),
+        None => error.to_string(),
+    }
+}
+
+/// As it stands in the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -80,9 +88,16 @@ impl SavedState {
             Err(source) => return Err(StateError::Read { path: path.into(), source }),
         };
         let malformed = |reason: String| StateError::Malformed { path: path.into(), reason };
-        let record: Record = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        let record: Record = toml::from_str(&text).map_err(|error| {
+            // The whole message has several lines.
+            let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(""));
+            let line = before.matches('\n').count() + 1;
+            malformed(format!("line {line}: {}", error.message().replace('\n', ", ")))
+        })?;
         if !(record.frequency_ppm.is_finite() && record.stddev_ppm >= 0.0) {
-            return Err(malformed("a frequency that is no number".into()));
+            return Err(malformed(
+                "a frequency is not a number, or its deviation is negative".into(),
+            ));
         }
         Ok(Some(Self {
             frequency: Frequency::from_ppm(record.frequency_ppm).clamped(),
@@ -231,7 +246,7 @@ mod tests {
         ] {
             fs::write(&path, text).expect("written");
             let error = SavedState::load(&path).expect_err(text).to_string();
-            assert!(error.contains("state.toml is no saved state"), "{text:?}: {error}");
+            assert!(error.contains("state.toml is malformed: "), "{text:?}: {error}");
         }
         let unwritable = folder.join("missing").join("state.toml");
         let error = STATE.save(&unwritable).expect_err("no folder").to_string();

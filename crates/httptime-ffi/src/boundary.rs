@@ -31,7 +31,7 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> httptime_stat
                 .unwrap_or("no message");
             remember(Failure::new(
                 HTTPTIME_ERROR_PANIC,
-                format!("an error inside the library: {text}"),
+                format!("a bug in the library, please report it: {text}"),
             ))
         }
     }
@@ -145,7 +145,7 @@ pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize
         return Ok(size);
     }
     Err(Failure::argument(format!(
-        "{name} has a struct_size of {given}; it is to be the sizeof of the structure"
+        "{name}.struct_size is {given}; set it to the sizeof of the structure"
     )))
 }
 
@@ -202,7 +202,9 @@ pub(crate) unsafe fn slice<'a, T>(
 ) -> Result<&'a [T], Failure> {
     let pointer = target(pointer.cast_mut(), name)?;
     if count.checked_mul(size_of::<T>()).is_none_or(|bytes| isize::try_from(bytes).is_err()) {
-        return Err(Failure::argument(format!("{name} cannot have {count} elements")));
+        return Err(Failure::argument(format!(
+            "{name} has {count} elements, which is more than memory holds"
+        )));
     }
     // SAFETY: not NULL, aligned, not larger than memory, and `count` elements long as the caller
     // guarantees.
@@ -221,7 +223,9 @@ pub(crate) unsafe fn slice_mut<'a>(
 ) -> Result<&'a mut [u8], Failure> {
     let pointer = target(pointer, name)?;
     if count == 0 || isize::try_from(count).is_err() {
-        return Err(Failure::argument(format!("{name} cannot have {count} bytes")));
+        return Err(Failure::argument(format!(
+            "{name} has {count} bytes, which is more than memory holds"
+        )));
     }
     // SAFETY: not NULL, not larger than memory, initialised here, and `count` bytes long as the
     // caller guarantees.
@@ -272,7 +276,10 @@ pub(crate) fn nanos(duration: Duration) -> i64 {
 /// Nanoseconds, which must not be negative.
 pub(crate) fn duration(nanos: i64, name: &str) -> Result<Duration, Failure> {
     u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| {
-        Failure::new(HTTPTIME_ERROR_INVALID_CONFIG, format!("{name} is negative: {nanos}"))
+        Failure::new(
+            HTTPTIME_ERROR_INVALID_CONFIG,
+            format!("{name} is {nanos}; allowed: 0 or more"),
+        )
     })
 }
 
@@ -404,7 +411,7 @@ mod tests {
         let length = unsafe { crate::httptime_error_message(buffer.as_mut_ptr(), buffer.len()) };
         // SAFETY: it was ended by a NUL.
         let message = unsafe { CStr::from_ptr(buffer.as_ptr()) }.to_str().unwrap();
-        assert_eq!(message, "an error inside the library: on purpose");
+        assert_eq!(message, "a bug in the library, please report it: on purpose");
         assert_eq!(length, message.len());
     }
 }

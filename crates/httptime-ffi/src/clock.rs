@@ -362,7 +362,9 @@ fn check_wall_clock(reading: &Reading, now: CrossTimestamp) -> Result<(), Failur
     let by = measured.stepped_by(now);
     let slewed = now.instant().saturating_since(reading.at) / SLEW_RATE_DIVISOR;
     if by.abs() > WALL_CLOCK_TOLERANCE + now.uncertainty() + slewed {
-        let reason = format!("the local clock was stepped by {by} s since the measurement");
+        let reason = format!(
+            "the local clock was stepped by {by:.3} s since the measurement; measure again"
+        );
         return Err(Failure::new(HTTPTIME_ERROR_CLOCK_STEPPED, reason));
     }
     Ok(())

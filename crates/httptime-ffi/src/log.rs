@@ -55,7 +55,11 @@ pub unsafe extern "C" fn httptime_set_log(
             HTTPTIME_LOG_INFO => LevelFilter::Info,
             HTTPTIME_LOG_DEBUG => LevelFilter::Debug,
             HTTPTIME_LOG_TRACE => LevelFilter::Trace,
-            _ => return Err(Failure::argument(format!("there is no log level {level}"))),
+            _ => {
+                return Err(Failure::argument(format!(
+                    "level is {level}, which is no HTTPTIME_LOG_* number"
+                )));
+            }
         };
         static ONCE: Once = Once::new();
         // It can only fail in a Rust program that links this crate and has set a logger. Then that

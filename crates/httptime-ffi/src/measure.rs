@@ -248,7 +248,9 @@ pub unsafe extern "C" fn httptime_measure_lost(
         // SAFETY: the header defines what the pointer points to.
         let measure = unsafe { exclusive(measure, "measure") }?;
         if !is_error(reason) {
-            return Err(Failure::argument(format!("there is no error {reason}")));
+            return Err(Failure::argument(format!(
+                "reason is {reason}, which is no HTTPTIME_ERROR_* number"
+            )));
         }
         let running = measure.running()?;
         let given = error(reason);
@@ -447,7 +449,7 @@ pub unsafe extern "C" fn httptime_select(
 ) -> httptime_status {
     guard(|| {
         if !(1..=MAX_INTERVALS).contains(&count) {
-            let reason = format!("{count} bounds; 1 to {MAX_INTERVALS} can be selected among");
+            let reason = format!("count is {count}; allowed: 1 to {MAX_INTERVALS}");
             return Err(Failure::argument(reason));
         }
         // SAFETY: the header defines what the pointers point to.
@@ -475,7 +477,7 @@ pub unsafe extern "C" fn httptime_select(
 }
 
 fn finished() -> Failure {
-    Failure::argument("the measurement is finished")
+    Failure::argument("the measurement is finished; begin another")
 }
 
 pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure> {

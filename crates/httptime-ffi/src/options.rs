@@ -300,7 +300,7 @@ unsafe fn optional<'a>(pointer: *const c_char, name: &str) -> Result<Option<&'a 
 
 fn address(text: &str) -> Result<IpAddr, Failure> {
     text.parse().map_err(|_| {
-        let reason = format!("source_address is {text:?}; it must be an IPv4 or IPv6 address");
+        let reason = format!("source_address is {text:?}; allowed: an IPv4 or IPv6 address");
         Failure::new(HTTPTIME_ERROR_INVALID_CONFIG, reason)
     })
 }
@@ -357,7 +357,7 @@ pub(crate) fn method_number(method: Option<Method>) -> i32 {
 }
 
 pub(crate) fn unknown(what: &str, number: i32) -> Failure {
-    Failure::argument(format!("there is no {what} {number}"))
+    Failure::argument(format!("{what} is {number}, which is none of the header's numbers"))
 }
 
 const PROFILES: &[(i32, Profile)] = &[

@@ -79,7 +79,8 @@ fn survey(urls: &[&str], settings: Settings<'_>) -> Result<Survey, Failure> {
         canceller,
         progress,
     } = settings;
-    let (first, others) = urls.split_first().ok_or_else(|| Failure::argument("no urls"))?;
+    let (first, others) =
+        urls.split_first().ok_or_else(|| Failure::argument("urls is empty; give at least one"))?;
     let mut builder = Client::builder(*first)
         .servers(others.iter().copied())
         .tunnel(tunnel)

@@ -684,13 +684,13 @@ const RECEIVED_NONE: i32 = 0;
 const CONNECTION_GONE: i32 = -1;
 
 fn finished() -> Failure {
-    Failure::argument("the session is finished")
+    Failure::argument("the session is finished; begin another")
 }
 
 fn connection(conn: u32, sessions: &Sessions) -> Result<ConnectionId, Failure> {
     let index = usize::try_from(conn).unwrap_or(usize::MAX);
     if index >= sessions.connections() {
-        let reason = format!("conn is {conn}; it must be below {}", sessions.connections());
+        let reason = format!("conn is {conn}; allowed: below {}", sessions.connections());
         return Err(Failure::argument(reason));
     }
     Ok(ConnectionId::from_index(index))
@@ -699,7 +699,7 @@ fn connection(conn: u32, sessions: &Sessions) -> Result<ConnectionId, Failure> {
 fn numbered(server: u32, servers: usize) -> Result<usize, Failure> {
     let index = usize::try_from(server).unwrap_or(usize::MAX);
     if index >= servers {
-        return Err(Failure::argument(format!("there are {servers} servers, none {server}")));
+        return Err(Failure::argument(format!("server is {server}; allowed: below {servers}")));
     }
     Ok(index)
 }

@@ -81,7 +81,7 @@ pub unsafe extern "C" fn httptime_survey_server(
         let (survey, output) =
             unsafe { (reference(survey, "survey")?, Output::new(measurement, "measurement")?) };
         let server = survey.servers.get(index).ok_or_else(|| {
-            Failure::argument(format!("there are {} servers, none {index}", survey.servers.len()))
+            Failure::argument(format!("index is {index}; allowed: below {}", survey.servers.len()))
         })?;
         output.write(server.result.as_ref().map_err(Clone::clone)?);
         Ok(())

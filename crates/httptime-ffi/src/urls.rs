@@ -11,7 +11,7 @@ pub(crate) unsafe fn urls<'a>(
     count: usize,
 ) -> Result<Vec<&'a str>, Failure> {
     if !(1..=HTTPTIME_MAX_SERVERS).contains(&count) {
-        let reason = format!("{count} servers; 1 to {HTTPTIME_MAX_SERVERS} can be asked");
+        let reason = format!("{count} URLs; allowed: 1 to {HTTPTIME_MAX_SERVERS}");
         return Err(Failure::argument(reason));
     }
     // SAFETY: as the caller guarantees.

@@ -26,7 +26,9 @@ pub struct SurveyOutcome {
 /// `min_servers` that is larger than their number.
 pub fn survey(worlds: &[World], config: &Config, seed: u64) -> Result<SurveyOutcome, Error> {
     let Some(first) = worlds.first() else {
-        return Err(Error::InvalidConfig { reason: "no server is given".to_owned() });
+        return Err(Error::InvalidConfig {
+            reason: "servers is empty; name at least one".to_owned(),
+        });
     };
     let mut simulation = Simulation::new(worlds, seed);
     let mut sessions = simulation.sessions(config)?;

@@ -9,7 +9,7 @@ use crate::estimate::{Estimator, EstimatorKind};
 use crate::family::Family;
 use crate::limits::Limits;
 use crate::schedule::{Adaptive, Profile, Schedule, ScheduleKind};
-use crate::time::{Interval, Timestamp};
+use crate::time::{Interval, Span, Timestamp};
 use crate::timestamping::Timestamping;
 
 /// The settings of a measurement. A clone is cheap. Every server gets a separate estimator and
@@ -295,28 +295,28 @@ impl ConfigBuilder {
         let Config { limits, drift_ppm, lag, .. } = &self.0;
         let refuse = |reason: String| Err(Error::InvalidConfig { reason });
         if !(1..=MAX_REQUESTS).contains(&limits.requests) {
-            return refuse(format!(
-                "{} requests; 1 to {MAX_REQUESTS} can be sent",
-                limits.requests
-            ));
+            let requests = limits.requests;
+            return refuse(format!("requests is {requests}; allowed: 1 to {MAX_REQUESTS}"));
         }
         if limits.duration.is_zero() || limits.duration > HOUR {
-            return refuse(format!("a duration of {:?}; it goes up to an hour", limits.duration));
+            let duration = Span::new(limits.duration);
+            return refuse(format!("duration is {duration}; allowed: more than 0, up to 3600 s"));
         }
         if limits.timeout < Duration::from_millis(1) || limits.timeout > HOUR {
-            return refuse(format!("a timeout of {:?}; it goes from 1 ms to 1 h", limits.timeout));
+            let timeout = Span::new(limits.timeout);
+            return refuse(format!("timeout is {timeout}; allowed: 1 ms to 3600 s"));
         }
         if limits.target.is_some_and(|target| target.is_zero()) {
-            return refuse("a target of zero can never be reached".into());
+            return refuse("target is 0; allowed: more than 0".into());
         }
         if *drift_ppm > MAX_DRIFT_PPM {
-            return refuse(format!("a drift of {drift_ppm} ppm; it goes up to {MAX_DRIFT_PPM}"));
+            return refuse(format!("drift_ppm is {drift_ppm}; allowed: 0 to {MAX_DRIFT_PPM}"));
         }
-        if lag.is_some_and(|lag| lag > HOUR) {
-            return refuse(format!("a lag of {lag:?}; it goes up to an hour"));
+        if let Some(lag) = lag.filter(|lag| *lag > HOUR) {
+            return refuse(format!("lag is {}; allowed: 0 to 3600 s", Span::new(lag)));
         }
         if self.0.min_servers == Some(0) {
-            return refuse("min_servers is 0; at least 1 server must answer".into());
+            return refuse("min_servers is 0; allowed: 1 to the number of servers".into());
         }
         Ok(self.0)
     }

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::time::{Interval, Offset, Timestamp};
+use crate::time::{Interval, Offset, Span, Timestamp};
 
 /// The phase of an exchange in which it failed.
 #[non_exhaustive]
@@ -28,9 +28,9 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Resolve => "resolving the name",
+            Self::Resolve => "looking up the name",
             Self::Connect => "connecting",
-            Self::Tunnel => "waiting for the proxy's tunnel",
+            Self::Tunnel => "opening a tunnel through the proxy",
             Self::Send => "sending the request",
             Self::Response => "waiting for the response",
         })
@@ -54,13 +54,13 @@ pub enum Error {
         reason: &'static str,
     },
     /// A setting is out of range, or two settings contradict each other.
-    #[error("invalid configuration: {reason}")]
+    #[error("invalid setting: {reason}")]
     InvalidConfig {
         /// What is wrong, with the value.
         reason: String,
     },
     /// The name of the server or proxy has no address.
-    #[error("cannot resolve {host:?}: {source}")]
+    #[error("cannot resolve the name {host:?}: {source}{}", after_lookup(source))]
     Resolve {
         /// The name.
         host: String,
@@ -69,7 +69,7 @@ pub enum Error {
         source: IoError,
     },
     /// No address of the server or proxy accepted the connection.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}: {source}{}", after_connect(source))]
     Connect {
         /// The last address that was tried. An address without a route is named only if none of
         /// them has one.
@@ -78,7 +78,7 @@ pub enum Error {
         source: IoError,
     },
     /// A deadline passed.
-    #[error("timed out after {:?} while {phase}", rounded_for_display(*after))]
+    #[error("timed out after {} while {phase}{}", Span::new(waited(*after)), after_timeout(*phase))]
     Timeout {
         /// The operation that took too long.
         phase: Phase,
@@ -86,13 +86,16 @@ pub enum Error {
         after: Duration,
     },
     /// The connection was closed before a complete response head was received.
-    #[error("the server closed the connection after {received} bytes of a response")]
+    #[error("{}", closed(*received))]
     Closed {
         /// The number of received bytes of the incomplete head.
         received: usize,
     },
     /// The connection broke, for example by a reset.
-    #[error("connection broke while {phase}: {source}")]
+    #[error(
+        "the connection broke while {phase}: {source}; if it happens again, a firewall on the \
+         path or the server resets connections"
+    )]
     Io {
         /// The operation at that time.
         phase: Phase,
@@ -100,20 +103,22 @@ pub enum Error {
         source: IoError,
     },
     /// The received data is not HTTP/1.
-    #[error("the answer is not HTTP/1: it {looks_like}")]
+    #[error(
+        "the answer is not HTTP/1: it {looks_like}; check the port, plain HTTP is usually on 80"
+    )]
     NotHttp {
         /// What the data looks like.
         looks_like: &'static str,
     },
     /// The response head violates the grammar of HTTP/1.
-    #[error("malformed response head: {reason}")]
+    #[error("the response head is malformed: {reason}; check the port, or use another server")]
     MalformedHead {
         /// The parser's reason.
         reason: &'static str,
     },
     /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES), or
     /// has more than [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
-    #[error("response head too large: more than {limit} {what}")]
+    #[error("the response head has more than {limit} {what}; use another path or another server")]
     HeadTooLarge {
         /// The limit that was exceeded.
         limit: usize,
@@ -121,19 +126,27 @@ pub enum Error {
         what: &'static str,
     },
     /// There were too many interim (1xx) responses.
-    #[error("more than {limit} interim (1xx) responses")]
+    #[error(
+        "the server sent more than {limit} interim (1xx) responses and no final one; use another \
+         server"
+    )]
     EndlessInterim {
         /// The number of interim responses that are accepted.
         limit: u32,
     },
     /// The response has no `Date`.
-    #[error("the response (status {status}) has no Date")]
+    #[error(
+        "the response (status {status}) has no Date header; use another path, method or server"
+    )]
     NoDate {
         /// Its status code.
         status: u16,
     },
     /// The response has two different `Date` fields.
-    #[error("the response has two different Dates: {first:?} and {second:?}")]
+    #[error(
+        "the response has two Date headers that differ: {first:?} and {second:?}; use another \
+         server, or none of the proxies on the path"
+    )]
     ConflictingDates {
         /// The first one.
         first: String,
@@ -141,19 +154,25 @@ pub enum Error {
         second: String,
     },
     /// The `Date` has none of the three formats of RFC 9110, section 5.6.7.
-    #[error("malformed Date: {value:?}")]
+    #[error("the Date header is not an HTTP date: {value:?}; use another server")]
     MalformedDate {
         /// The field's value.
         value: String,
     },
     /// The `Date` is outside 1678–2262.
-    #[error("Date out of range: {value:?}")]
+    #[error(
+        "the Date header is outside the years 1678 to 2262: {value:?}; correct the server's clock \
+         or use another server"
+    )]
     DateOutOfRange {
         /// The field's value.
         value: String,
     },
     /// The `Date` is before the floor: the server's clock is wrong.
-    #[error("implausible Date: {date} is before {floor}")]
+    #[error(
+        "the server's Date is {date}, but no date before {floor} is accepted; correct the \
+         server's clock or use another server"
+    )]
     DateBeforeFloor {
         /// The date.
         date: Timestamp,
@@ -161,7 +180,11 @@ pub enum Error {
         floor: Timestamp,
     },
     /// The response comes from a cache, so its `Date` is old.
-    #[error("the response comes from a cache ({}), so its Date is old", age_text(*age))]
+    #[error(
+        "the response comes from a cache ({}), so its Date is old; use a path that is not cached, \
+         or a tunnel through the proxy",
+        age_text(*age)
+    )]
     Cached {
         /// The age according to the cache. `None` if the cache only reports that it had the
         /// response (`X-Cache: HIT` and similar).
@@ -169,7 +192,11 @@ pub enum Error {
     },
     /// The `Date` does not advance while the local clock does: a cached response, or a stopped
     /// clock.
-    #[error("the server's Date stands still at {date}: {:?} have passed", rounded_for_display(*elapsed))]
+    #[error(
+        "the server's Date stays at {date} although {} passed here: the server's clock stands \
+         still, or a cache answers; use another path or another server",
+        Span::new(*elapsed)
+    )]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
@@ -177,7 +204,10 @@ pub enum Error {
         elapsed: Duration,
     },
     /// The `Date` of a later response is before that of an earlier one.
-    #[error("the server's Date went back from {from} to {to}")]
+    #[error(
+        "the server's Date went back from {from} to {to}: its clock was set, or several \
+         servers share the name; use the address of one server"
+    )]
     DateWentBack {
         /// The later date, which was received first.
         from: Timestamp,
@@ -185,14 +215,19 @@ pub enum Error {
         to: Timestamp,
     },
     /// The responses contradict each other under the assumptions about lag and drift.
-    #[error("the server's Dates contradict each other by {:?}", rounded_for_display(*gap))]
+    #[error(
+        "the server's Dates contradict each other by {}: its lag or drift is larger than assumed, \
+         or several servers share the name; allow more lag, or use another server",
+        Span::new(*gap)
+    )]
     Inconsistent {
         /// By how much the lower bound exceeds the upper one.
         gap: Duration,
     },
     /// The local wall clock was set during the measurement, or jumped when the machine woke.
     #[error(
-        "the local clock was stepped by {by} s during the measurement: it was set, or the machine slept"
+        "the local clock was stepped by {by:.3} s during the measurement: it was set, or the \
+         machine slept; measure again"
     )]
     ClockStepped {
         /// The step. Positive: forward.
@@ -200,7 +235,11 @@ pub enum Error {
     },
     /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not
     /// readings of the same clock.
-    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", rounded_for_display(*by))]
+    #[error(
+        "the times come from different clocks: {what} by {}; take all instants and \
+         cross-timestamps from one clock",
+        Span::new(*by)
+    )]
     ClockMismatch {
         /// The observation that shows it.
         what: &'static str,
@@ -208,19 +247,22 @@ pub enum Error {
         by: Duration,
     },
     /// The proxy did not open the tunnel, or did not reach the server.
-    #[error("the proxy refused or failed with status {status}")]
+    #[error("the proxy answered with status {status}: {}", proxy_trouble(*status))]
     ProxyRefused {
         /// Its status code.
         status: u16,
     },
     /// The proxy requires credentials, or rejected the given ones (status 407).
-    #[error("the proxy asks for credentials (status 407)")]
+    #[error(
+        "the proxy wants a valid user name and password (status 407); give them in its URL: \
+         http://user:password@host:port"
+    )]
     ProxyCredentials,
     /// Too few servers agree: no more than half of those that answered, or fewer than
     /// `min_servers`.
     #[error(
-        "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
-        majority_shortfall(*agreeing, *min_servers)
+        "no majority: {answered} of {configured} servers answered and {agreeing} {}",
+        majority_shortfall(*answered, *agreeing, *min_servers)
     )]
     NoMajority {
         /// The number of configured servers.
@@ -233,7 +275,10 @@ pub enum Error {
         min_servers: usize,
     },
     /// Two majorities agree on different times, and nothing shows which of them is right.
-    #[error("two majorities disagree: one within {first}, one within {second}")]
+    #[error(
+        "two majorities disagree: one has the offset within {first:.6} s, one within {second:.6} \
+         s; add servers, or remove the wrong ones"
+    )]
     AmbiguousMajority {
         /// The common bounds of one of them.
         first: Interval,
@@ -249,43 +294,116 @@ pub enum Error {
         last: Box<Error>,
     },
     /// The driver reported an exchange that was received before it was sent.
-    #[error("the response was received {by:?} before the request was sent")]
+    #[error(
+        "the response was received {} before the request was sent; check the times that the \
+         caller gives",
+        Span::new(*by)
+    )]
     ReceivedBeforeSent {
         /// The difference.
         by: Duration,
     },
     /// The caller cancelled the measurement.
-    #[error("cancelled")]
+    #[error("the measurement was cancelled")]
     Cancelled,
     /// Kernel timestamps were required ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and
     /// the kernel did not provide both timestamps of a response.
-    #[error("the kernel did not say when the request left and the response came")]
+    #[error(
+        "the kernel gave no timestamps for the request and its response; use timestamps auto or \
+         user"
+    )]
     NoKernelTimestamps,
     /// The measurement was finished before any exchange had succeeded, or the time was over before
     /// the first request was due.
-    #[error("nothing was measured")]
+    #[error(
+        "nothing was measured: the time was over before a response came; allow a longer duration"
+    )]
     NothingMeasured,
 }
 
 /// What the agreeing servers lack for a majority.
-fn majority_shortfall(agreeing: usize, min_servers: usize) -> String {
+fn majority_shortfall(answered: usize, agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
-    if agreeing < min_servers {
-        format!("{agree}; min_servers is {min_servers}")
+    let rule = if agreeing < min_servers {
+        format!("min_servers is {min_servers}")
     } else {
-        format!("{agree}; more than half of those that answered must")
+        "more than half of those that answered must".to_owned()
+    };
+    let remedy = if agreeing < answered { "; add servers, or remove the wrong ones" } else { "" };
+    format!("{agree}; {rule}{remedy}")
+}
+
+/// What to do about a name that the resolver does not find. A resolver that lacks resources is
+/// another matter, and an address of the wrong family is named by the source.
+fn after_lookup(source: &IoError) -> &'static str {
+    match (source.kind(), source.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) => "; allow the other family, or use another name",
+        (_, None) => "; check the spelling and this machine's DNS, or use an address",
+        _ => "",
     }
 }
 
-/// A duration for people: in milliseconds, or finer if it is shorter.
-fn rounded_for_display(duration: Duration) -> Duration {
-    let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    if millis.is_zero() { duration } else { millis }
+/// What to do about a connection that was not made.
+fn after_connect(source: &IoError) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "; nothing listens on this port, or a firewall rejects it"
+        }
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            "; check this machine's routes and the address"
+        }
+        io::ErrorKind::AddrNotAvailable => "; the source address is not one of this machine's",
+        io::ErrorKind::TimedOut => "; check address and port, and the firewalls on the path",
+        io::ErrorKind::PermissionDenied => {
+            "; a local firewall, a sandbox or missing privileges forbid it"
+        }
+        // ENODEV, which has no kind.
+        _ if source.raw_os_error() == Some(19) => "; this machine has no such network interface",
+        _ => "",
+    }
+}
+
+/// How long was waited, to the tenth of a second: a busy machine notices a deadline some
+/// milliseconds late.
+fn waited(after: Duration) -> Duration {
+    let late = if after < Duration::from_secs(1) { 0 } else { after.subsec_nanos() % 100_000_000 };
+    after - Duration::from_nanos(late.into())
+}
+
+/// What to do about a deadline that passed.
+const fn after_timeout(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolve => "; check this machine's DNS, or use an address",
+        Phase::Connect => "; check address and port, and the firewalls on the path",
+        Phase::Tunnel => "; check that the proxy reaches the server",
+        Phase::Send | Phase::Response => {
+            "; the connection is open but silent: check that the port speaks plain HTTP"
+        }
+    }
+}
+
+fn closed(received: usize) -> String {
+    let after = match received {
+        0 => "without a response".to_owned(),
+        _ => format!("after {received} bytes of a response head"),
+    };
+    format!("the server closed the connection {after}; check that the port speaks plain HTTP")
+}
+
+/// What the status of a proxy's own response means.
+const fn proxy_trouble(status: u16) -> &'static str {
+    match status {
+        502..=504 => {
+            "it cannot reach the server; check the server's URL, or ask the proxy's operator"
+        }
+        400 | 405 | 501 => "it does not support this request; use another method or a tunnel",
+        _ => "it does not allow this server or port; ask the proxy's operator",
+    }
 }
 
 /// The age of a response according to its cache.
 fn age_text(age: Option<Duration>) -> String {
-    age.map_or("it says so, without an Age".to_owned(), |age| format!("Age: {} s", age.as_secs()))
+    age.map_or("marked as a hit".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 
 impl Error {
@@ -459,7 +577,11 @@ mod tests {
     fn an_io_error_keeps_kind_number_and_text() {
         let error =
             Error::Connect { address: ([192, 0, 2, 1], 80).into(), source: refused().into() };
-        assert_eq!(error.to_string(), "cannot connect to 192.0.2.1:80: connection refused");
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to 192.0.2.1:80: connection refused; nothing listens on this port, or \
+             a firewall rejects it"
+        );
         assert_eq!((error.kind(), error.is_refused()), ("connection_refused", true));
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(io::Error::raw_os_error), refused().raw_os_error());
@@ -479,11 +601,11 @@ mod tests {
 
     #[test]
     fn messages_show_no_nanoseconds_where_milliseconds_matter() {
-        let after = Duration::from_nanos(1_000_045_614);
+        let after = Duration::from_nanos(1_010_045_614);
         let error = Error::Timeout { phase: Phase::Connect, after };
-        assert!(error.to_string().starts_with("timed out after 1s while "), "{error}");
+        assert!(error.to_string().starts_with("timed out after 1 s while "), "{error}");
         let gap = Error::Inconsistent { gap: Duration::from_nanos(250) };
-        assert!(gap.to_string().ends_with(" by 250ns"), "{gap}");
+        assert!(gap.to_string().contains(" by 250 ns: "), "{gap}");
     }
 
     #[test]

@@ -298,6 +298,6 @@ mod tests {
         assert_eq!(from_str(r#""kernel""#).ok(), Some(Timestamping::Kernel));
         assert_eq!(from_str(r#""options""#).ok(), Some(Method::Options));
         let error = from_str::<Profile>(r#""no""#).expect_err("no profile").to_string();
-        assert!(error.contains("choose one of polite, balanced, fast"), "{error}");
+        assert!(error.contains("allowed: polite, balanced, fast"), "{error}");
     }
 }

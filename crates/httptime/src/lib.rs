@@ -95,7 +95,7 @@ pub use crate::measurement::{Assumptions, EndReason, Measurement};
 pub use crate::method::Method;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
-pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
+pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp};
 pub use crate::timestamping::Timestamping;
 pub use crate::url::Url;
 

@@ -36,7 +36,11 @@ macro_rules! by_name {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                name.parse().map_err(serde::de::Error::custom)
+                name.parse().map_err(|error| match error {
+                    // The reader of the data adds the name of the key.
+                    $crate::Error::InvalidConfig { reason } => serde::de::Error::custom(reason),
+                    error => serde::de::Error::custom(error),
+                })
             }
         }
     };
@@ -54,7 +58,7 @@ pub(crate) fn find<T: Copy>(
         let names: Vec<_> = all.iter().map(|one| name_of(*one)).collect();
         // The text may be the URL of a proxy that was passed to the wrong option.
         let name = Url::redacted(name);
-        let reason = format!("no {what} is called {name:?}; choose one of {}", names.join(", "));
+        let reason = format!("{what} is {name:?}; allowed: {}", names.join(", "));
         Error::InvalidConfig { reason }
     })
 }
@@ -91,10 +95,7 @@ mod tests {
     #[test]
     fn another_name_is_an_error_that_lists_the_choices_and_shows_no_password() {
         let error = "ipv5".parse::<Family>().expect_err("another name").to_string();
-        assert!(
-            error.contains("no family is called \"ipv5\"; choose one of any, ipv4, ipv6"),
-            "{error}"
-        );
+        assert!(error.contains("family is \"ipv5\"; allowed: any, ipv4, ipv6"), "{error}");
         let error = "http://user:hunter2@a".parse::<Profile>().expect_err("a URL").to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }

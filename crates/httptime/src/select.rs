@@ -369,7 +369,7 @@ mod tests {
         let error = select(&single, Quorum::majority_of(3)).expect_err("two did not answer");
         assert_eq!(
             error.to_string(),
-            "no majority: 1 of 3 configured servers answered and 1 agrees; min_servers is 2"
+            "no majority: 1 of 3 servers answered and 1 agrees; min_servers is 2"
         );
         let enough = Quorum::majority_of(3).with_min_servers(1);
         assert_eq!(select(&single, enough).expect("allowed").bounds(), interval(1, 5));
@@ -377,8 +377,8 @@ mod tests {
         let error = select(&[interval(1, 5), interval(7, 9)], enough).expect_err("they disagree");
         assert_eq!(
             error.to_string(),
-            "no majority: 2 of 3 configured servers answered and 1 agrees; more than half of those \
-             that answered must"
+            "no majority: 2 of 3 servers answered and 1 agrees; more than half of those \
+             that answered must; add servers, or remove the wrong ones"
         );
         let measured = measured(1_000, 0);
         assert_eq!(measured.assumptions().min_servers(), 1);

@@ -225,20 +225,24 @@ fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Resu
     let places: Vec<String> = targets.map(|target| target.url().authority_with_port()).collect();
     let count = places.len();
     if count == 0 {
-        return refuse("no server is given".to_owned());
+        return refuse("servers is empty; name at least one".to_owned());
     }
     if count > MAX_SERVERS {
-        return refuse(format!("{count} servers; up to {MAX_SERVERS} can be asked"));
+        return refuse(format!("servers names {count}; allowed: 1 to {MAX_SERVERS}"));
     }
     let twice = places.iter().enumerate().find(|(index, place)| places[..*index].contains(place));
     if let Some((_, place)) = twice {
-        return refuse(format!("{place} is named twice, and would have two votes"));
+        return refuse(format!(
+            "servers names {place} twice, which would give it two votes; remove one"
+        ));
     }
     let majority = Quorum::majority_of(count);
     let quorum = config.min_servers().map_or(majority, |least| majority.with_min_servers(least));
     if quorum.min_servers() > count {
         let least = quorum.min_servers();
-        return refuse(format!("min_servers is {least}; servers given: {count}"));
+        return refuse(format!(
+            "min_servers is {least}; allowed: 1 to {count}, the number of servers"
+        ));
     }
     Ok(quorum)
 }

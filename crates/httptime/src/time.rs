@@ -245,6 +245,59 @@ pub(crate) fn write_seconds(f: &mut fmt::Formatter<'_>, duration: Duration) -> f
     Ok(())
 }
 
+/// A length of time as a message shows it: three significant digits and a unit, `5 s`, `12.3 ms`,
+/// `250 ns`; whole seconds from 1000 s on.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use httptime::Span;
+///
+/// assert_eq!(Span::new(Duration::from_nanos(5_000_002_316)).to_string(), "5 s");
+/// assert_eq!(Span::new(Duration::from_micros(12_345)).to_string(), "12.3 ms");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Span(Duration);
+
+impl Span {
+    /// This length of time, to be shown.
+    #[must_use]
+    pub const fn new(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
+        let per_second = NANOS_PER_SECOND.unsigned_abs();
+        // The unit of the third digit.
+        let mut step = 1;
+        while nanos / step >= 1000 && step < per_second {
+            step *= 10;
+        }
+        let rounded = nanos.saturating_add(step / 2) / step * step;
+        let (per_unit, unit) = match rounded {
+            0 => (1, "s"),
+            1..1_000 => (1, "ns"),
+            1_000..1_000_000 => (1_000, "µs"),
+            1_000_000..1_000_000_000 => (1_000_000, "ms"),
+            _ => (per_second, "s"),
+        };
+        write!(f, "{}", rounded / per_unit)?;
+        let (mut rest, mut place) = (rounded % per_unit, per_unit);
+        if rest > 0 {
+            f.write_str(".")?;
+        }
+        while rest > 0 {
+            place /= 10;
+            write!(f, "{}", rest / place)?;
+            rest %= place;
+        }
+        write!(f, " {unit}")
+    }
+}
+
 /// A closed interval of offsets, `lower ≤ upper`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Interval {
@@ -490,5 +543,24 @@ mod tests {
         assert_eq!(before.stepped_by(after), Offset(100));
         assert_eq!(before.wall_at(LocalInstant(5)), Timestamp(995));
         assert_eq!(before.instant_at(Timestamp(995)), LocalInstant(5));
+    }
+
+    #[test]
+    fn a_span_has_three_digits_and_a_unit() {
+        for (nanos, shown) in [
+            (0, "0 s"),
+            (250, "250 ns"),
+            (1_020, "1.02 µs"),
+            (12_345_678, "12.3 ms"),
+            (300_067_197, "300 ms"),
+            (999_600_000, "1 s"),
+            (1_020_471_976, "1.02 s"),
+            (5_000_002_316, "5 s"),
+            (999_960_000_000, "1000 s"),
+            (7_199_969_354_000, "7200 s"),
+        ] {
+            assert_eq!(Span::new(Duration::from_nanos(nanos)).to_string(), shown, "{nanos}");
+        }
+        assert_eq!(Span::new(Duration::MAX).to_string(), "18446744073 s");
     }
 }

@@ -37,4 +37,4 @@ impl Timestamping {
     }
 }
 
-by_name!(Timestamping, "timestamping");
+by_name!(Timestamping, "timestamps");

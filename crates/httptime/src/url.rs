@@ -54,21 +54,25 @@ impl Url {
 
     fn split_parts(text: &str) -> Result<Self, &'static str> {
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-            return Err(
-                "it contains spaces or control characters; percent-encode them (a space is %20)",
-            );
+            return Err("it contains a space or a control character; write a space as %20");
         }
         if !text.is_ascii() {
             return Err(
-                "it is not ASCII; write the name in its xn-- form, the path percent-encoded",
+                "it has a character outside ASCII; write the host in its xn-- form, the path \
+                 percent-encoded",
             );
         }
         let rest = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-                return Err("https is not supported, the Date of plain http is enough");
+                return Err(
+                    "https:// is not supported; use http://, or another server that has it",
+                );
             }
-            Some(_) => return Err("only http:// is supported"),
+            Some(_) => return Err("only http:// is supported; write http://host"),
+            None if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:")) => {
+                return Err("two slashes are missing after http:; write http://host");
+            }
             None => return Err("it does not begin with http://"),
         };
         if rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@')) {
@@ -167,19 +171,29 @@ impl fmt::Debug for Url {
 
 fn split_host_port(text: &str) -> Result<(String, bool, u16), &'static str> {
     let (host, literal, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (inside, after) = rest.split_once(']').ok_or("a bracket is not closed")?;
+        let (inside, after) = rest
+            .split_once(']')
+            .ok_or("the bracket of its IPv6 address is not closed: http://[::1]/")?;
         let (address, zone) = match inside.split_once('%') {
             Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
             None => (inside, None),
         };
-        address.parse::<Ipv6Addr>().map_err(|_| "no IPv6 address stands in the brackets")?;
+        address
+            .parse::<Ipv6Addr>()
+            .map_err(|_| "there is no IPv6 address in its brackets: http://[::1]/")?;
         if zone.is_some_and(|zone| zone.is_empty() || !zone.bytes().all(is_name_byte)) {
-            return Err("the zone of its IPv6 address is not a name or a number");
+            return Err(
+                "the zone of its IPv6 address is not a name or a number: http://[fe80::1%25eth0]/",
+            );
         }
         let host = zone.map_or(address.to_owned(), |zone| format!("{address}%{zone}"));
         let port = match after {
             "" => None,
-            _ => Some(after.strip_prefix(':').ok_or("something follows the bracket")?),
+            _ => Some(
+                after
+                    .strip_prefix(':')
+                    .ok_or("only a colon and a port may follow its bracket: http://[::1]:8080/")?,
+            ),
         };
         (host, true, port)
     } else {
@@ -188,25 +202,28 @@ fn split_host_port(text: &str) -> Result<(String, bool, u16), &'static str> {
             None => (text, None),
         };
         if host.contains(':') {
-            return Err("an IPv6 address stands in brackets: http://[::1]/");
+            return Err("an IPv6 address must be in brackets: http://[::1]/");
         }
         (host.to_ascii_lowercase(), false, port)
     };
     if host.is_empty() {
-        return Err("it has no host");
+        return Err("it has no host; write http://host");
     }
     if !literal {
         if host.len() > 253 {
             return Err("its host name is longer than 253 characters");
         }
         if host.parse::<IpAddr>().is_err() && !host.bytes().all(is_name_byte) {
-            return Err("its host is neither a name nor an address");
+            return Err(
+                "its host is neither a name nor an address: only letters, digits, -, . and _ are \
+                 allowed; give several URLs separately",
+            );
         }
     }
     let port = match port {
         None | Some("") => DEFAULT_PORT,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port != 0).ok_or("its port is not 1 to 65535")?
+            digits.parse().ok().filter(|port| *port != 0).ok_or("its port is not in 1 to 65535")?
         }
         Some(_) => return Err("its port is not a number"),
     };
@@ -219,7 +236,7 @@ const fn is_name_byte(byte: u8) -> bool {
 
 fn percent_decode(text: &str) -> Result<String, &'static str> {
     const BAD_ESCAPE: &str =
-        "a percent sign in its credentials is not followed by two hex digits; % itself is %25";
+        "a % in its user name or password is not followed by two hex digits; write % as %25";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -234,13 +251,13 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
         let (high, low) = (digit().ok_or(BAD_ESCAPE)?, digit().ok_or(BAD_ESCAPE)?);
         bytes.push(high << 4 | low);
     }
-    String::from_utf8(bytes).map_err(|_| "its credentials are not UTF-8")
+    String::from_utf8(bytes).map_err(|_| "its user name or password is not UTF-8")
 }
 
 const DEFAULT_PORT: u16 = 80;
 /// Nothing shows whether the text before the `@` is the rest of a password or of a path.
 const LATE_AT_SIGN: &str = "an @ follows a /, ? or #; percent-encode these in a user name or password \
-     (/ is %2F, ? is %3F, # is %23), and @ in a path is %40";
+     (/ is %2F, ? is %3F, # is %23), and write @ in a path as %40";
 
 #[cfg(test)]
 mod tests {
@@ -291,23 +308,24 @@ mod tests {
         for (text, part) in [
             ("", "does not begin"),
             ("example.org", "does not begin"),
-            ("https://a/", "https is not"),
+            ("https://a/", "https:// is not"),
+            ("http:/a", "two slashes"),
             ("ftp://a/", "only http"),
             ("http://", "no host"),
             ("http://:80/", "no host"),
-            ("http://a:0/", "1 to 65535"),
+            ("http://a:0/", "in 1 to 65535"),
             ("http://a:65536/", "1 to 65535"),
             ("http://a:+1/", "not a number"),
             ("http://::1/", "in brackets"),
             ("http://[::1", "not closed"),
-            ("http://[::1]x/", "follows the bracket"),
+            ("http://[::1]x/", "follow its bracket"),
             ("http://[fe80::1%25]/", "zone"),
             ("http://[example]/", "no IPv6"),
-            ("http://a b/", "spaces"),
-            ("http://a/\r\nX: y", "spaces"),
+            ("http://a b/", "a space"),
+            ("http://a/\r\nX: y", "a space"),
             ("http://ä/", "ASCII"),
             ("http://a,b/", "neither"),
-            ("http://u%zz@a/", "percent"),
+            ("http://u%zz@a/", "hex digits"),
         ] {
             let error = Url::parse(text).expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
@@ -370,7 +388,7 @@ mod tests {
             let text = format!("http://user:12{delimiter}34@host:1/");
             let error = Url::parse(&text).expect_err(&text).to_string();
             assert!(error.starts_with("cannot use URL \"***@host:1/\": "), "{error}");
-            for part in ["percent-encode", "/ is %2F", "? is %3F", "# is %23", "@ in a path is %40"]
+            for part in ["percent-encode", "/ is %2F", "? is %3F", "# is %23", "@ in a path as %40"]
             {
                 assert!(error.contains(part), "{error}");
             }

@@ -89,7 +89,7 @@ fn a_server_named_twice_gets_no_two_votes() {
         let client = Client::builder("http://a.example/").server("http://b.example/");
         let error = client.server(twice).build().expect_err(twice);
         assert_eq!(error.kind(), "invalid_config", "{error}");
-        assert!(error.to_string().contains("a.example:80 is named twice"), "{error}");
+        assert!(error.to_string().contains("servers names a.example:80 twice"), "{error}");
     }
     let others = Client::builder("http://a.example/").server("http://a.example:8080/");
     assert!(others.server("http://b.example/").build().is_ok());
@@ -122,7 +122,7 @@ fn a_tunnel_in_which_an_answer_is_waiting_is_given_up() -> Result<(), Error> {
     let proxy = start(server().behaviour(Behaviour::BodyAfterHead));
     let client = Client::builder("http://a.example/").proxy(proxy.url()).tunnel(true);
     let error = client.config(quick().build()?).build()?.measure().expect_err("it was unasked");
-    assert_eq!(error, Error::MalformedHead { reason: "it began before the request" });
+    assert_eq!(error, Error::MalformedHead { reason: "it began before the request was sent" });
     assert_eq!(proxy.requests(), 1, "nothing but CONNECT");
     Ok(())
 }

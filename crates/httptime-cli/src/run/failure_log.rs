@@ -14,12 +14,12 @@ impl FailureLog {
         match outcome {
             Err(why) if self.last_logged.as_ref() == Some(&why) => {}
             Err(why) => {
-                warn!("{why}; it is not said again until that changes");
+                warn!("{why}; further repeats suppressed");
                 self.last_logged = Some(why);
             }
             Ok(()) => {
                 if let Some(why) = self.last_logged.take() {
-                    info!("no longer: {why}");
+                    info!("resolved: {why}");
                 }
             }
         }

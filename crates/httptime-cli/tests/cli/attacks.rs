@@ -102,7 +102,7 @@ fn a_server_named_twice_is_exit_code_2() {
     let output = command.output().expect("the program starts");
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = text(&output.stderr);
-    assert!(said.contains("a.example:80 is named twice, and would have two votes"), "{said}");
+    assert!(said.contains("the command line names a.example:80 twice"), "{said}");
 }
 
 /// Proxies whose password is not percent-encoded, so that it ends at the wrong character.

@@ -29,7 +29,7 @@ fn output_that_cannot_be_written_is_exit_code_1_and_said_once() {
     for (arguments, code) in cases {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         for (stream, reason) in
-            [(">/dev/full", "No space left on device"), ("1</dev/null", "Bad file descriptor")]
+            [(">/dev/full", "no space left on device"), ("1</dev/null", "bad file descriptor")]
         {
             // clap writes through Rust's own stdout, which ignores this error.
             if arguments.len() == 1 && stream == "1</dev/null" {

@@ -79,7 +79,7 @@ fn wait_for_measurements(machine: &Machine, more: usize) {
 /// Stops the program and returns its log.
 fn end_run(machine: &Machine) -> String {
     run_command(machine, "kill $(cat /tmp/pid)");
-    wait_for_log(machine, 0, "] ending");
+    wait_for_log(machine, 0, "] stopping");
     let deadline = Instant::now() + LIMIT;
     while machine.run("kill -0 $(cat /tmp/pid)", LIMIT).status == 0 {
         assert!(Instant::now() < deadline, "it does not end: {}", log(machine));
@@ -118,16 +118,16 @@ fn a_disk_that_is_full_or_read_only_leaves_the_old_state_whole_and_is_said_once(
         (
             "dd if=/dev/zero of=/small/filler bs=4k 2>/dev/null; true",
             "rm /small/filler",
-            "No space left on device",
+            "no space left on device",
         ),
-        ("mount -o remount,ro /small", "mount -o remount,rw /small", "Read-only file system"),
+        ("mount -o remount,ro /small", "mount -o remount,rw /small", "read-only file system"),
     ];
     for (break_command, repair_command, reason) in faults {
         let before = log(&machine).len();
         run_command(&machine, break_command);
-        let said: Vec<String> = ["state.toml", "httptime.prom"]
+        let said: Vec<String> = ["state file /small/state.toml", "textfile /small/httptime.prom"]
             .iter()
-            .map(|file| format!("cannot write /small/{file}: {reason}"))
+            .map(|file| format!("cannot write the {file}: {reason}"))
             .collect();
         said.iter().for_each(|said| wait_for_log(&machine, before, said));
         let whole = run_command(&machine, "cat /small/state.toml /small/httptime.prom");
@@ -143,7 +143,7 @@ fn a_disk_that_is_full_or_read_only_leaves_the_old_state_whole_and_is_said_once(
         }
         let before = log(&machine).len();
         run_command(&machine, repair_command);
-        said.iter().for_each(|said| wait_for_log(&machine, before, &format!("no longer: {said}")));
+        said.iter().for_each(|said| wait_for_log(&machine, before, &format!("resolved: {said}")));
         assert_ne!(run_command(&machine, "cat /small/state.toml /small/httptime.prom"), whole);
         assert!(whole.starts_with("frequency_ppm = ") && whole.ends_with('\n'), "{whole}");
     }
@@ -220,11 +220,11 @@ fn a_resolver_that_never_answers_ends_by_the_deadline_and_is_named() {
     let began = Instant::now();
     let sync = machine.run("httptime sync --dry-run --timeout 2 http://nowhere.example/", LIMIT);
     assert_eq!(sync.status, 1, "{sync:?}");
-    assert!(sync.stderr.contains("timed out after 2s while resolving the name"), "{sync:?}");
+    assert!(sync.stderr.contains("timed out after 2 s while looking up the name"), "{sync:?}");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 
     start_run(&machine, "http://nowhere.example/");
-    let said = "http://nowhere.example/: timed out after 1s while resolving the name";
+    let said = "http://nowhere.example/: timed out after 1 s while looking up the name";
     wait_for_log(&machine, 0, said);
     let before = log(&machine).len();
     wait_for_log(&machine, before, said);

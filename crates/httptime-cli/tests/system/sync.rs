@@ -98,18 +98,18 @@ fn what_the_policy_refuses_leaves_the_clock_alone() {
     let machine = machine_behind(0.0, &[&ahead, &early]);
     let done = sync(&machine, URL);
     assert_eq!(done.status, 3, "{done:?}");
-    assert!(done.stderr.contains("start-up backward limit of 1800s"), "{done:?}");
+    assert!(done.stderr.contains("; --max-backward is 1800 s"), "{done:?}");
     assert_left_alone(&machine, 0.0, "too far back");
 
     let done = sync(&machine, "http://10.0.2.101/");
     assert_eq!(done.status, 3, "{done:?}");
-    assert!(done.stderr.contains("is before"), "{done:?}");
+    assert!(done.stderr.contains("before the earliest time allowed"), "{done:?}");
     assert_left_alone(&machine, 0.0, "before the build");
 
     machine.set_clock_behind(7200.0 + SKEW);
     let done = sync(&machine, &format!("--lag 60 {URL}"));
     assert_eq!(done.status, 3, "{done:?}");
-    assert!(done.stderr.contains("cannot mend an error of"), "{done:?}");
+    assert!(done.stderr.contains("is smaller than the uncertainty ("), "{done:?}");
     assert_left_alone(&machine, 7200.0 + SKEW, "bounds too wide");
 }
 
@@ -120,7 +120,12 @@ fn one_lying_server_of_three_is_named_and_not_followed() {
     let urls = "http://10.0.2.100/ http://10.0.2.101/ http://10.0.2.102/";
     let done = sync(&machine, urls);
     assert_eq!(done.status, 0, "{done:?}");
-    assert!(done.stderr.contains("http://10.0.2.101/: falseticker (+3600."), "{done:?}");
+    assert!(
+        done.stderr.contains(
+            "http://10.0.2.101/: falseticker, disagrees with the majority: offset +3600."
+        ),
+        "{done:?}"
+    );
     let now = machine.offset();
     assert!(now.offset.abs() < 5e-3, "{now:?}");
 }

@@ -108,7 +108,7 @@ static void versions_and_texts(void)
 {
     CHECK(httptime_version_number() == HTTPTIME_VERSION_NUMBER);
     CHECK(strcmp(httptime_version(), HTTPTIME_VERSION) == 0);
-    CHECK(strcmp(httptime_strerror(HTTPTIME_ERROR_NO_DATE), "the response has no Date") == 0);
+    CHECK(strcmp(httptime_strerror(HTTPTIME_ERROR_NO_DATE), "the response has no Date header") == 0);
     CHECK(strcmp(httptime_status_name(HTTPTIME_ERROR_NO_DATE), "no_date") == 0);
     CHECK(strcmp(httptime_strerror(HTTPTIME_OK), "ok") == 0);
     for (int32_t number = -3; number < 300; number++)
@@ -464,8 +464,8 @@ static void *query_on_a_thread(void *failed)
             measurement.upper_ns < SKEW_NS)
             *(int *)failed = 1;
         /* Each thread has its own message. */
-        char message[100], expected[40];
-        snprintf(expected, sizeof expected, "there is no log level %d", (int)((uintptr_t)failed % 1000) + 10);
+        char message[100], expected[64];
+        snprintf(expected, sizeof expected, "level is %d, which is no HTTPTIME_LOG_* number", (int)((uintptr_t)failed % 1000) + 10);
         httptime_set_log(NULL, NULL, (int)((uintptr_t)failed % 1000) + 10);
         sleep_ms(1);
         httptime_error_message(message, sizeof message);
@@ -1044,7 +1044,8 @@ static void clock_policy(void)
     STATUS(httptime_policy_decide(&policy, NULL, &measurement, &decision), HTTPTIME_OK);
     CHECK(decision.action == HTTPTIME_ACTION_REFUSE &&
           decision.refusal == HTTPTIME_REFUSAL_TOO_FAR);
-    CHECK(strstr(decision.reason, "+38.116") != NULL && decision.by_ns == 0);
+    CHECK(strstr(decision.reason, "forward 38.12 s; max_startup_forward is 1 s") != NULL);
+    CHECK(decision.by_ns == 0);
     /* Applying a refusal changes nothing. */
     STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_OK);
     history.settled = 1;

@@ -198,14 +198,11 @@ fn check_credentials(authority: &str, credentials: Option<&str>) -> Result<(), E
 
 fn check_user_agent(user_agent: &str) -> Result<(), Error> {
     let reason = if user_agent.len() > MAX_USER_AGENT_BYTES {
-        format!(
-            "user_agent is {} bytes long; it goes up to {MAX_USER_AGENT_BYTES}",
-            user_agent.len()
-        )
+        format!("user_agent has {} bytes; allowed: up to {MAX_USER_AGENT_BYTES}", user_agent.len())
     } else if !user_agent.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        "user_agent has a character that is not printable ASCII".into()
+        "user_agent has a character that is not printable ASCII; remove it".into()
     } else if user_agent.trim_ascii() != user_agent {
-        "user_agent begins or ends with a space".into()
+        "user_agent begins or ends with a space; remove it".into()
     } else {
         return Ok(());
     };

@@ -194,7 +194,7 @@ impl<'a> ResponseHead<'a> {
     /// stamped before the request arrived, and would make the bounds wrong.
     pub fn date(&self) -> Result<Timestamp, Error> {
         if self.status == REQUEST_TIMEOUT {
-            return Err(Error::MalformedHead { reason: "status 408 answers no request" });
+            return Err(Error::MalformedHead { reason: "status 408 is no answer to a request" });
         }
         match self.dates {
             DateFields::None => Err(Error::NoDate { status: self.status }),
@@ -251,7 +251,7 @@ impl<'a> ResponseHead<'a> {
             .parse_response_with_uninit_headers(&mut response, bytes, &mut fields)
             .map_err(parse_error)?;
         if parsed != httparse::Status::Complete(bytes.len()) {
-            return Err(Error::MalformedHead { reason: "unclear where it ends" });
+            return Err(Error::MalformedHead { reason: "its end is unclear" });
         }
         let (Some(status @ 100..), Some(minor_version)) = (response.code, response.version) else {
             return Err(Error::MalformedHead { reason: "invalid status" });
@@ -580,7 +580,7 @@ const OTHER_PROTOCOLS: &[(&[Option<u8>], &str)] = &[
     (&[Some(0), Some(0), None, Some(4)], HTTP2),
     (&[Some(b'H'), Some(b'T'), Some(b'T'), Some(b'P'), Some(b'/'), Some(b'2')], HTTP2),
 ];
-const TLS: &str = "looks like TLS, which needs an https URL";
+const TLS: &str = "looks like TLS (https), which is not supported";
 const HTTP2: &str = "looks like HTTP/2";
 
 /// Enough for the head of nearly every response.
@@ -854,8 +854,12 @@ mod tests {
     #[test]
     fn what_is_not_http_is_named_as_soon_as_it_shows() {
         for (bytes, needed, looks_like) in [
-            (&b"\x15\x03\x01\x00\x02\x02\x28"[..], 2, "looks like TLS, which needs an https URL"),
-            (b"\x16\x03\x03\x00\x7a", 2, "looks like TLS, which needs an https URL"),
+            (
+                &b"\x15\x03\x01\x00\x02\x02\x28"[..],
+                2,
+                "looks like TLS (https), which is not supported",
+            ),
+            (b"\x16\x03\x03\x00\x7a", 2, "looks like TLS (https), which is not supported"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", 4, "looks like SSH"),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 6, "looks like HTTP/2"),
             (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", 4, "looks like HTTP/2"),

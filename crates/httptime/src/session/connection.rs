@@ -675,7 +675,7 @@ fn is_unreachable(error: &Error) -> bool {
 
 /// The longest body that is read to keep a connection, in bytes.
 const MAX_BODY_BYTES: u64 = 64 * 1024;
-const UNSOLICITED: &str = "it began before the request";
+const UNSOLICITED: &str = "it began before the request was sent";
 /// The size of a request, and of most responses.
 const BUFFER_BYTES: usize = 4096;
 /// A new connection that stays open for this long without a request was not rejected.

@@ -182,7 +182,7 @@ fn check(url: &Url) -> Result<(), Error> {
     if url.credentials().is_some() {
         return Err(Error::InvalidUrl {
             url: url.to_string(),
-            reason: "a Date needs no credentials; only a proxy's URL may have them",
+            reason: "only a proxy's URL may have a user name and password, no server's",
         });
     }
     Ok(())

@@ -66,9 +66,9 @@ fn a_storm_of_reloads_while_the_configuration_is_rewritten_keeps_it_from_nothing
         let _storm = ReloadStorm::over(&service);
         // Removed, truncated, invalid, and replaced atomically.
         let states: [(Option<&str>, &str); 4] = [
-            (None, "No such file or directory"),
-            (Some(half), "TOML parse error"),
-            (Some(&broken), "TOML parse error"),
+            (None, "no such file or directory"),
+            (Some(half), "httptime.toml: line "),
+            (Some(&broken), "httptime.toml: line "),
             (Some(&whole), "reloaded "),
         ];
         for (text, expected) in states {
@@ -124,7 +124,7 @@ fn a_textfile_that_cannot_be_written_is_said_once_and_written_when_it_can() {
     assert_eq!(service.log().matches("cannot write").count(), 1, "{}", service.log());
     fs::create_dir(&folder).expect("a folder");
     until(&service, "written", || folder.join("httptime.prom").exists());
-    until(&service, "said again", || service.log().contains("no longer: cannot write"));
+    until(&service, "said again", || service.log().contains("resolved: cannot write"));
     assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1, "nothing beside it");
     assert_eq!(service.end().0, Some(0));
 }
@@ -152,12 +152,12 @@ fn out_of_descriptors_it_reports_it_continues_and_recovers() {
     }
     // Reading the configuration also needs a descriptor.
     service.signal("-HUP");
-    until(&service, "kept", || service.log().contains("going on with the old settings"));
+    until(&service, "kept", || service.log().contains("keeping the old settings"));
     limit(&service, "1024");
     let metrics = service.directory.join("httptime.prom");
     let before = fs::read_to_string(&metrics).expect("metrics");
     assert!(before.ends_with('\n'), "{before}");
-    until(&service, "written again", || service.log().contains("no longer: cannot write"));
+    until(&service, "written again", || service.log().contains("resolved: cannot write"));
     service.sampled();
     let (status, log) = service.end();
     assert_eq!(status, Some(0), "{log}");
