@@ -47,12 +47,12 @@ use crate::policy::Reading;
 /// frequency that was learnt from a lying server does not stay.
 ///
 /// # When it steers
-/// After a restart the frequency has a prior with the standard deviation [`UNKNOWN`], or that of
-/// [`start_from`](Self::start_from). Without measurements the variance would grow with the random
-/// walk, so the prior ages by the same walk. Measurements steer the clock once the variance P₂₂ is
-/// smaller than that of the aged prior. Noisy measurements would never beat a prior that did not
-/// age: for readings of 7 ms an hour apart the filter settles at 0.6 ppm, above a saved frequency's
-/// 0.5 ppm.
+/// After a restart the frequency has a prior with the standard deviation
+/// [`INITIAL_FREQUENCY_STDDEV`], or that of [`start_from`](Self::start_from). Without measurements
+/// the variance would grow with the random walk, so the prior ages by the same walk. Measurements
+/// steer the clock once the variance P₂₂ is smaller than that of the aged prior. Noisy measurements
+/// would never beat a prior that did not age: for readings of 7 ms an hour apart the filter settles
+/// at 0.6 ppm, above a saved frequency's 0.5 ppm.
 ///
 /// # Interval
 /// The next measurement follows after the longest interval, at most twice the last one, for which
@@ -141,7 +141,7 @@ impl Discipline {
 
     /// Starts with a frequency that had the standard deviation `stddev` `age` ago. The random walk
     /// increases the deviation by the age. A frequency of unknown age (`None`) may have wandered
-    /// any distance, so its deviation is [`UNKNOWN`].
+    /// any distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
         let Some(age) = age else {
             self.prior_stddev = INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM;
