@@ -1,4 +1,5 @@
-//! How fast the clock goes wrong, learnt from one measurement to the next. Pure: what to do with the clock is returned.
+//! Learns the frequency error of the clock from successive measurements. Pure: the caller changes
+//! the clock.
 
 use std::time::Duration;
 
@@ -7,62 +8,86 @@ use httptime::{Interval, LocalInstant, Offset};
 use crate::frequency::Frequency;
 use crate::policy::Reading;
 
-/// Follows the offset and the frequency error of a clock through measurements that are minutes to hours apart.
+/// Estimates the offset and the frequency error of a clock from measurements that are minutes to
+/// hours apart.
 ///
 /// # Model
-/// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The clock model and its relationship
-/// with the Allan and related variances", IEEE Trans. UFFC 52, 2005): the frequency does a random walk of
-/// 0.3 ppm in an hour, each measurement has the variance it states, times a factor learnt from how well the last ones were
-/// predicted. So the first measurements find the frequency to a few
-/// parts per million, and later ones refine it as the time between them grows.
+/// A Kalman filter (Kalman 1960; for clocks: Zucca and Tavella, "The clock model and its
+/// relationship with the Allan and related variances", IEEE Trans. UFFC 52, 2005). The state is the
+/// offset θ and the frequency error f, with covariance P. The frequency does a random walk of
+/// variance q per unit of time; √q is 0.3 ppm in an hour. After the time τ:
 ///
-/// # What must not poison it
-/// A reading further from the prediction than five standard deviations is held back. If the next one agrees with the
-/// prediction, it was a freak and is forgotten; if it agrees with the one held, the clock was stepped, slept, or the
-/// route has changed: the offset starts anew and the frequency is kept. Each reading held makes the frequency itself more
-/// doubtful, so that one that really changed is learnt; after four in a row all starts anew. If that helps nothing either, the
-/// next start takes a frequency for possible that is twice as far off, up to all that a kernel can be told: so one learnt from a
-/// server that lied does not stay.
+/// ```text
+/// θ ← θ + f τ
+/// P₁₁ ← P₁₁ + 2 τ P₁₂ + τ² P₂₂ + q τ³/3
+/// P₁₂ ← P₁₂ + τ P₂₂ + q τ²/2
+/// P₂₂ ← P₂₂ + q τ
+/// ```
+///
+/// A measurement of the offset z with the standard deviation σ has the variance R = e σ² + r²,
+/// where r = 10 µs is the resolution of reading a clock. With the innovation ν = z − θ and S =
+/// P₁₁ + R:
+///
+/// ```text
+/// θ ← θ + ν P₁₁/S        f ← f + ν P₁₂/S
+/// e ← e (1 + (ν²/S − 1)/8), at least 1 and at most 10⁶
+/// ```
+///
+/// The factor e is learnt: it is how much larger than stated the variances have been. So the first
+/// measurements find the frequency to a few parts per million, and later ones refine it as the time
+/// between them grows.
+///
+/// # Outliers
+/// A reading with ν²/S > 5² is held back. If the next one fits the prediction, it was an outlier
+/// and is dropped. If the next one fits the held reading instead, the clock was stepped or slept,
+/// or the route has changed: the offset is set to the new reading, and the frequency is kept. Each
+/// held reading increases the variance of the frequency, so that a real change of the frequency is
+/// learnt. After four in a row the filter restarts. If that does not help, each further restart
+/// doubles the standard deviation of the frequency's prior, up to the kernel's whole range: so a
+/// frequency that was learnt from a lying server does not stay.
 ///
 /// # When it steers
-/// After a restart the frequency is uncertain by a prior: [`INITIAL_FREQUENCY_STDDEV`], or what [`start_from`](Self::start_from) was told. Without
-/// measurements that uncertainty would grow with the random walk, so the prior ages by the same walk. Measurements steer the
-/// clock once they leave the frequency less uncertain than the aged prior. A prior that did not age would never be beaten by
-/// noisy measurements: for readings of 7 ms an hour apart the filter settles at 0.6 ppm, above a saved frequency's 0.5 ppm.
+/// After a restart the frequency has a prior with the standard deviation
+/// [`INITIAL_FREQUENCY_STDDEV`], or that of [`start_from`](Self::start_from). Without measurements
+/// the variance would grow with the random walk, so the prior ages by the same walk. Measurements
+/// steer the clock once the variance P₂₂ is smaller than that of the aged prior. Noisy measurements
+/// would never beat a prior that did not age: for readings of 7 ms an hour apart the filter settles
+/// at 0.6 ppm, above a saved frequency's 0.5 ppm.
 ///
-/// # When to ask again
-/// The longest interval, at most twice the last one, after which the predicted offset is uncertain by no more than the
-/// accuracy asked for.
+/// # Interval
+/// The next measurement follows after the longest interval, at most twice the last one, for which
+/// the predicted standard deviation √P₁₁ of the offset is at most the required accuracy.
 #[derive(Debug, Clone)]
 pub struct Discipline {
     shortest: Duration,
     longest: Duration,
     target_stddev: Duration,
     prior_stddev: f64,
-    /// How much larger than stated the variances have been; at least 1.
+    /// The factor e: how much larger than stated the variances have been; at least 1.
     excess: f64,
     filter: Option<Filter>,
     outliers: Outliers,
-    /// How often all was started anew since a reading last fitted.
+    /// The number of restarts since a reading last fitted.
     restarts: u32,
     interval: Duration,
 }
 
-/// What a measurement was to the discipline.
+/// The discipline's verdict on a measurement.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The first, or the first after all was given up.
+    /// The first measurement, or the first after a restart.
     First,
-    /// As predicted, within the uncertainty; it refines offset and frequency.
+    /// It fits the prediction and refines offset and frequency.
     Accepted,
-    /// Too far from the prediction; held back until the next one.
+    /// It is too far from the prediction and is held back until the next one.
     Outlier,
-    /// The offset has changed at once: the second reading in a row says so. The frequency is kept.
+    /// The offset has jumped, which two readings in a row show. The frequency is kept.
     OffsetJumped,
 }
 
-/// Offset and frequency in nanoseconds and nanoseconds per nanosecond, with their covariance.
+/// The state: offset in nanoseconds and frequency in nanoseconds per nanosecond, with their
+/// covariance.
 #[derive(Debug, Clone, Copy)]
 struct Filter {
     at: LocalInstant,
@@ -71,11 +96,11 @@ struct Filter {
     offset_variance: f64,
     covariance: f64,
     frequency_variance: f64,
-    /// What the variance of the frequency would be without any measurement since the filter started.
+    /// The variance that the frequency would have without any measurement since the filter started.
     prior_variance: f64,
 }
 
-/// Readings in a row that did not fit.
+/// Consecutive readings that did not fit.
 #[derive(Debug, Clone, Copy, Default)]
 struct Outliers {
     count: u32,
@@ -83,15 +108,15 @@ struct Outliers {
 }
 
 impl Default for Discipline {
-    /// 64 s to an hour between measurements, 1 ms.
+    /// 64 s to an hour between measurements; an accuracy of 1 ms.
     fn default() -> Self {
         Self::new(Duration::from_secs(64), Duration::from_secs(3600), Duration::from_millis(1))
     }
 }
 
 impl Discipline {
-    /// One that measures every `shortest` at first and every `longest` at most, as rarely as keeps the predicted offset
-    /// within a standard deviation of `target_stddev`.
+    /// A discipline that measures every `shortest` at first and at least every `longest`: as rarely
+    /// as possible while the predicted offset has a standard deviation of at most `hold`.
     #[must_use]
     pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
@@ -107,15 +132,16 @@ impl Discipline {
         }
     }
 
-    /// Measures within these limits from here on, and keeps what was learnt.
+    /// Changes the limits, and keeps the state.
     pub fn set_limits(&mut self, shortest: Duration, longest: Duration, target_stddev: Duration) {
         (self.shortest, self.longest, self.target_stddev) =
             (shortest, longest.max(shortest), target_stddev);
         self.interval = self.interval.clamp(self.shortest, self.longest);
     }
 
-    /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens the deviation by the age;
-    /// a frequency of unknown age (`None`) may have wandered any distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
+    /// Starts with a frequency that had the standard deviation `stddev` `age` ago. The random walk
+    /// increases the deviation by the age. A frequency of unknown age (`None`) may have wandered
+    /// any distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
         let Some(age) = age else {
             self.prior_stddev = INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM;
@@ -128,7 +154,7 @@ impl Discipline {
         self.prior_stddev = aged.sqrt().min(INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM);
     }
 
-    /// Takes in a measurement and says what it was.
+    /// Uses a measurement and returns the verdict on it.
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
@@ -178,7 +204,7 @@ impl Discipline {
         Verdict::Outlier
     }
 
-    /// The clock was turned or set by this much.
+    /// Reports that the clock was slewed or stepped by this much.
     pub fn corrected(&mut self, by: Offset) {
         let by = f64_of(by);
         if let Some(filter) = &mut self.filter {
@@ -189,15 +215,16 @@ impl Discipline {
         }
     }
 
-    /// The clock's frequency was changed by this much.
+    /// Reports that the clock's frequency was changed by this much.
     pub fn frequency_changed(&mut self, by: Frequency) {
         if let Some(filter) = &mut self.filter {
             filter.frequency -= by.as_ppm() * PPM;
         }
     }
 
-    /// How much faster the clock should go (negative: slower), and the standard deviation of that; `None` while no two
-    /// measurements have made the frequency more certain than it would be without them, and while one is held back.
+    /// The frequency correction (negative: slower) and its standard deviation. `None` until
+    /// measurements have made the frequency more certain than its prior, and while a reading is
+    /// held back.
     #[must_use]
     pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
         let filter = self.filter.as_ref().filter(|_| self.outliers.count == 0)?;
@@ -205,7 +232,8 @@ impl Discipline {
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))
     }
 
-    /// The standard deviation of the frequency at the latest measurement; of the prior, before the first one.
+    /// The standard deviation of the frequency at the latest measurement; before the first one,
+    /// that of the prior.
     #[must_use]
     pub fn frequency_stddev(&self) -> Frequency {
         let stddev =
@@ -213,7 +241,8 @@ impl Discipline {
         Frequency::from_ppm(stddev / PPM)
     }
 
-    /// Where the offset should be at an instant, within four standard deviations; `None` when that is in doubt.
+    /// The expected offset at an instant, with four standard deviations on either side. `None`
+    /// while a reading is held back.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;
@@ -224,7 +253,7 @@ impl Discipline {
         Some(Interval::between(offset, offset).widened(half))
     }
 
-    /// How long to wait for the next measurement.
+    /// The time to wait for the next measurement.
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval
@@ -237,7 +266,7 @@ impl Discipline {
         offset_variance: f64,
         verdict: Verdict,
     ) -> Verdict {
-        // What is known of the frequency stays as the guess; how well it is known does not.
+        // The old frequency remains the mean of the prior, but not its variance.
         let frequency = self.filter.map_or(0.0, |filter| filter.frequency);
         let frequency_variance = self.prior_stddev * self.prior_stddev;
         self.filter = Some(Filter {
@@ -284,7 +313,7 @@ impl Filter {
         let (on_offset, on_frequency) = (self.offset_variance / total, self.covariance / total);
         self.offset += on_offset * innovation;
         self.frequency += on_frequency * innovation;
-        // Rounding must not leave less than none.
+        // Rounding must not make the variance negative.
         self.frequency_variance =
             (self.frequency_variance - on_frequency * self.covariance).max(0.0);
         self.covariance *= 1.0 - on_offset;
@@ -314,31 +343,32 @@ fn nanos_between(earlier: LocalInstant, later: LocalInstant) -> f64 {
 
 const NANO: f64 = 1e9;
 const PPM: f64 = 1e-6;
-/// Random walk of the frequency: 0.3 ppm in an hour, as variance per nanosecond. A crystal in a room does about that with
-/// the temperature.
+/// The variance q of the frequency's random walk per nanosecond: 0.3 ppm in an hour. A crystal in a
+/// room has about that with the temperature.
 ///
-/// A random walk of variance q a second has the Allan deviation √(q τ / 3) (Zucca and Tavella 2005): 0.11 ppm at 1500 s, where
-/// RFC 5905 (A.1.1, `ALLAN`) has a computer clock's wander overtake the noise of measurements, and 0.85 ppm at a day. chrony
-/// assumes that a clock gains up to 1 ppm of frequency error between updates (`maxclockerror` [default: 1]).
+/// A random walk of variance q per second has the Allan deviation √(q τ / 3) (Zucca and Tavella
+/// 2005). That is 0.11 ppm at 1500 s, where according to RFC 5905 (A.1.1, `ALLAN`) the wander of a
+/// computer clock exceeds the noise of measurements, and 0.85 ppm at a day. chrony assumes that a
+/// clock gains up to 1 ppm of frequency error between updates (`maxclockerror` [default: 1]).
 const FREQUENCY_WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
-/// Standard deviation of a frequency of which nothing is known: crystals are sold to ±100 ppm.
+/// The standard deviation of an unknown frequency: crystals are sold with ±100 ppm.
 pub const INITIAL_FREQUENCY_STDDEV: Frequency = Frequency::from_scaled_ppm(50 << 16);
-/// The farthest that a frequency can be from where it should be, in parts per million: from one end of the kernel's range to the
-/// other.
+/// The largest possible frequency error in parts per million: from one end of the kernel's range to
+/// the other.
 const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
-/// Doublings that lead there and beyond.
+/// The number of doublings that exceeds it.
 const MAX_DOUBLINGS: u32 = 8;
-/// What a restart and its temperature change of a known frequency.
+/// The standard deviation of the frequency change by a restart and its temperature change.
 const RESTART_STDDEV: f64 = 0.5 * PPM;
-/// How well a clock can be read at all, in nanoseconds.
+/// The resolution r of reading a clock, in nanoseconds.
 const CLOCK_READING_STDDEV_NS: f64 = 10_000.0;
-/// Standard deviations beyond which a reading is held back.
+/// A reading that is further away than this number of standard deviations is held back.
 const OUTLIER_GATE: f64 = 5.0;
-/// Readings over which the stated variances are compared with what is seen.
+/// The number of readings over which the factor e is averaged.
 const EXCESS_MEMORY: f64 = 8.0;
-/// Stated variances are never taken for more wrong than this: deviations a thousand times larger.
+/// The limit of e: standard deviations that are a thousand times too small.
 const MAX_EXCESS: f64 = 1e6;
-/// Readings in a row that may be held back.
+/// The number of consecutive readings that are held back before a restart.
 const MAX_OUTLIERS: u32 = 4;
 
 #[cfg(test)]

@@ -1,31 +1,39 @@
-//! Checks: requests whose answer is already known, sent to test what the bounds assume.
+//! Checks: requests whose response can be predicted, which test the assumptions of the bounds.
 //!
-//! A schedule aims each request into the remaining uncertainty, where every answer is possible. Two clocks behind one name, a
-//! clock that runs too fast, a lag that changes: none of them contradicts such requests. So a share of the requests goes where
-//! the answer is known, just before the flip and just after it:
+//! A schedule aims each request into the remaining uncertainty, where every response is possible.
+//! So its requests never contradict two clocks behind one name, a clock that runs too fast, or a
+//! variable lag. Therefore a share of the requests is sent where the response can be predicted,
+//! just before the flip and just after it:
 //!
 //! ```text
 //!  local time ────────┬──────[ flip ]──────┬────────────▶
 //!             before ─┘                    └─ after
 //! ```
 //!
-//! How far from the flip: as near as an answer that puts the flip on the other side still contradicts the others
-//! (`Progress::decisive_distance`). The nearer, the closer together the clocks may be that are found.
+//! The distance from the flip is the smallest at which a response that puts the flip on the other
+//! side contradicts the other responses (`Progress::decisive_distance`). The smaller it is, the
+//! smaller the difference between two clocks that checks detect.
 //!
-//! - They come in pairs around a request that is aimed at the flip, late in the measurement, when little is unknown. If two
-//!   servers take turns to answer, the same one answers both of a pair, and one of the two contradicts.
-//! - They go over a connection of their own, opened anew for each pair and to each address of the name in turn, so that they meet
-//!   the other servers behind it, and may be under way beside the request in their middle.
-//! - Of three pairs, one lies nearer, within half a standard deviation of the flip: it meets what has crept out of the belief (a drift
-//!   between the clocks) and narrows it, as an aimed request does, from another connection.
-//! - Where the schedule keeps a gap between requests, so do they: one to a flip, two before, two after.
-//! - One of seven lies anywhere in the second, and finds what comes from a cache.
+//! - Checks are sent in pairs around a request that is aimed at the flip, late in the measurement,
+//!   when the uncertainty is small. If two servers answer in turn, the same server answers both
+//!   checks of a pair, and one of them contradicts.
+//! - Checks use a separate connection, which is opened again for each pair and to each address of
+//!   the name in turn. So they reach the other servers behind the name, and can be in flight
+//!   together with the request in their middle.
+//! - One of three pairs is nearer, within half a standard deviation of the flip. It detects a slow
+//!   change (a drift between the clocks) and narrows the distribution, as an aimed request does,
+//!   from another connection.
+//! - If the schedule keeps a gap between requests, so do the checks: one per flip, two before and
+//!   two after.
+//! - One of seven is anywhere in the second, and detects responses from a cache.
 //!
-//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag that changes, or servers
-//! drawn at random, where the requests have converged between them). Then n on each side miss it with probability (p (1 − p))ⁿ,
-//! on average over p 1/140 for n = 3.
+//! Let a response near the flip contradict with probability p before it and 1 − p after it. (This
+//! models a variable lag, or servers that are selected at random, with requests that have converged
+//! between them.) Then n checks on each side miss it with probability (p (1 − p))ⁿ; for n = 3 the
+//! average over p is 1/140.
 //!
-//! An answer that does not fit contradicts the bounds, or lies inside what they allow for (a lag) and widens the estimate.
+//! A response that does not fit contradicts the bounds. If it is within what they allow (a lag), it
+//! widens the estimate.
 
 use std::time::Duration;
 
@@ -40,11 +48,12 @@ pub(crate) struct Checks {
     /// Whether the schedule keeps a gap between requests.
     has_gaps: bool,
     sent: SentChecks,
-    /// When the latest one before a flip was to leave: for half a second there is a connection apart.
+    /// When the latest one before a flip was due: for half a second a separate connection is
+    /// available.
     last_before_flip: Option<LocalInstant>,
 }
 
-/// How many of each kind were sent.
+/// The number of sent checks of each kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct SentChecks {
     before: u32,
@@ -52,40 +61,41 @@ struct SentChecks {
     anywhere: u32,
 }
 
-/// A check that is planned.
+/// A planned check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(crate) at: LocalInstant,
-    /// Sent later than this, its answer may not be known.
+    /// If it is sent later than this, its response may not be predictable.
     pub(crate) latest: LocalInstant,
     pub(crate) connection: CheckConnection,
     side: Side,
 }
 
-/// Over which connection a check is to go.
+/// The connection of a check.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckConnection {
     /// That of the other requests.
     Shared,
-    /// One apart from that of the other requests, which may be under way at the same time.
+    /// A separate connection, which may be in use at the same time.
     Spare,
-    /// The same, and it carried no request before: it may lead to another server behind the name.
+    /// A separate connection that has carried no request: it may lead to another server behind the
+    /// name.
     Fresh,
 }
 
-/// What the schedule wants.
+/// The schedule's plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scheduled {
-    /// A request that leaves then.
+    /// A request that leaves at this time.
     At(LocalInstant),
-    /// A response that is under way.
+    /// Waiting for a response.
     Reply,
-    /// Nothing more.
+    /// No more requests.
     Nothing,
 }
 
-/// Where a check lies.
+/// The place of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     /// Just before the flip.
@@ -97,8 +107,8 @@ enum Side {
 }
 
 impl Checks {
-    /// For a measurement of at most so many requests. With a gap between them each check costs seconds and takes no request's
-    /// place at the flip, so more are possible.
+    /// For a measurement with this limit of requests. With a gap between them, each check costs
+    /// seconds and takes no request's place at the flip, so more are possible.
     pub(crate) fn for_limits(requests: u32, min_interval: Duration) -> Self {
         let requests_per_check =
             if min_interval.is_zero() { REQUESTS_PER_CHECK } else { REQUESTS_PER_CHECK_WITH_GAPS };
@@ -110,7 +120,8 @@ impl Checks {
         Self { wanted, has_gaps: !min_interval.is_zero(), ..Self::none() }
     }
 
-    /// The same where the offset is expected: few requests will be aimed, and they are checks of the expectation themselves.
+    /// The same if the offset is expected: few requests will be aimed, and these are checks of the
+    /// expectation themselves.
     pub(crate) fn for_expected_offset(requests: u32) -> Self {
         Self { wanted: if requests < MIN_REQUESTS { 0 } else { MIN_CHECKS }, ..Self::none() }
     }
@@ -119,7 +130,7 @@ impl Checks {
         Self { wanted: 0, has_gaps: false, sent: SentChecks::default(), last_before_flip: None }
     }
 
-    /// How many are still to be sent.
+    /// The number of checks that are still to be sent.
     pub(crate) const fn remaining(&self) -> u32 {
         self.wanted.saturating_sub(self.sent())
     }
@@ -129,7 +140,7 @@ impl Checks {
         before + after + anywhere
     }
 
-    /// One that was planned was sent.
+    /// Records that a planned check was sent.
     pub(crate) const fn record_sent(&mut self, check: &Check) {
         match check.side {
             Side::Before => {
@@ -141,12 +152,14 @@ impl Checks {
         }
     }
 
-    /// Whether a measurement may end early, because its target is reached or nothing is left to gain.
+    /// Whether a measurement may end early, because its target is reached or more requests would
+    /// not help.
     pub(crate) const fn has_enough(&self) -> bool {
         self.sent() >= self.wanted || self.sent() >= MIN_CHECKS
     }
 
-    /// A check that fits beside what the schedule wants, if it is time for one; when that is nothing, the next one possible.
+    /// A check that is due and fits beside the schedule's plan. If there is no plan: the next
+    /// possible check.
     pub(crate) fn plan(
         &self,
         view: &View<'_>,
@@ -154,7 +167,7 @@ impl Checks {
         min_interval: Duration,
     ) -> Option<Check> {
         let progress = view.progress();
-        if self.remaining() == 0 || progress.has_check_under_way() {
+        if self.remaining() == 0 || progress.has_check_in_flight() {
             return None;
         }
         let from = progress
@@ -165,7 +178,8 @@ impl Checks {
             && self
                 .last_before_flip
                 .is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
-        // Once one was sent before a flip, one after it follows: if servers take turns, the same one answers both.
+        // After a check before a flip, one after it follows: if servers answer in turn, the same
+        // one answers both.
         if !has_own_connection && !matches!(scheduled, Scheduled::Nothing) && !self.is_due(view) {
             return None;
         }
@@ -180,8 +194,8 @@ impl Checks {
             return (has_own_connection && left > 0 && is_soon && is_next).then_some(after);
         }
         let round_trip = progress.round_trip_median()?;
-        // With a gap between requests, every check makes the next request later. One on a connection apart may still be under way
-        // when the next request leaves.
+        // With a gap between requests, every check delays the next request. A check on a separate
+        // connection may still be in flight when the next request leaves.
         let fits = |check: &Check| match scheduled {
             _ if !min_interval.is_zero() => self.is_turn_of(check.side),
             Scheduled::At(_) if check.side == Side::After && !has_own_connection => false,
@@ -202,7 +216,7 @@ impl Checks {
         self.sent.before > self.sent.after
     }
 
-    /// How many are left on each side.
+    /// The number of checks left on each side.
     fn remaining_by_side(&self) -> [(Side, u32); 3] {
         let anywhere = self.wanted / 7;
         let before = (self.wanted - anywhere).div_ceil(2);
@@ -214,7 +228,8 @@ impl Checks {
         ]
     }
 
-    /// Which side is next where checks do not come in pairs: two before and two after. If servers take turns, each answers one of two.
+    /// Whether this side is next, if checks are not sent in pairs: two before and two after. If
+    /// servers answer in turn, each of them answers one of two.
     const fn is_turn_of(&self, side: Side) -> bool {
         match side {
             Side::Before => matches!(self.sent() % 6, 0 | 1 | 4),
@@ -223,8 +238,8 @@ impl Checks {
         }
     }
 
-    /// Whether the next one on this side is aimed at the belief. Not where there are gaps: checks are few there, and each has to
-    /// be decisive.
+    /// Whether the next check on this side is near the middle of the distribution. Not if there are
+    /// gaps: then checks are few, and each must be decisive.
     const fn is_aimed(&self, side: Side) -> bool {
         let sent = match side {
             Side::Before => self.sent.before,
@@ -234,7 +249,8 @@ impl Checks {
         !self.has_gaps && sent % 3 == 2
     }
 
-    /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the more they can tell.
+    /// Checks are sent late in the measurement, by requests or by time: the smaller the
+    /// uncertainty, the more they can detect.
     fn is_due(&self, view: &View<'_>) -> bool {
         let (progress, limits) = (view.progress(), view.limits());
         let per_mille = |part: u128, whole: u128| (part * 1000).checked_div(whole).unwrap_or(1000);
@@ -248,7 +264,8 @@ impl Checks {
         requests >= 800 + 200 * sent / wanted || seconds >= 400 + 500 * sent / wanted
     }
 
-    /// The first on this side that can be sent from then on; `None` while too much is unknown.
+    /// The first check on this side that can be sent from this time on; `None` while the
+    /// uncertainty is too large.
     fn check(
         &self,
         side: Side,
@@ -297,22 +314,22 @@ impl Checks {
     }
 }
 
-/// A part of `room` that differs from one measurement to the next.
+/// A part of `room` that differs between measurements.
 fn part_of(progress: &Progress, room: Duration) -> Duration {
     let begun = progress.first_sent().map_or(0, LocalInstant::as_nanos).unsigned_abs();
     let phase = begun.wrapping_mul(GOLDEN_RATIO_64) >> 44;
     Duration::from_nanos((duration_to_nanos(room).unsigned_abs() >> 20) * phase)
 }
 
-/// One request of so many is a check.
+/// One of this number of requests is a check.
 const REQUESTS_PER_CHECK: u32 = 4;
 const REQUESTS_PER_CHECK_WITH_GAPS: u32 = 3;
-/// At least three on each side of the flip, and no more than a third of the requests. A measurement with less room has none to
-/// spare: each request halves the remaining uncertainty.
+/// At least three on each side of the flip, and at most a third of the requests. A smaller
+/// measurement has no checks: each of its requests is needed to halve the uncertainty.
 const MIN_CHECKS: u32 = 6;
 const MIN_REQUESTS: u32 = 3 * MIN_CHECKS;
 const MAX_CHECKS: u32 = 12;
-/// With more than this unknown, no answer is known.
+/// With a larger uncertainty no response can be predicted.
 const MAX_UNCERTAINTY: Duration = QUARTER_SECOND;
 const QUARTER_SECOND: Duration = Duration::from_millis(250);
 const MAX_LATENESS: Duration = Duration::from_micros(100);
@@ -333,7 +350,8 @@ mod tests {
         LocalInstant::from_nanos(micros * 1_000)
     }
 
-    /// A server whose second begins 400 ms after ours, 10 ms away; answers around its flips leave a round trip.
+    /// A server whose second begins 400 ms after ours, 10 ms away. Responses around its flips leave
+    /// an uncertainty of one round trip.
     fn known() -> (Progress, Midpoint) {
         let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
         let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);

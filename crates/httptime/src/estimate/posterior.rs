@@ -17,71 +17,87 @@ mod mass;
 mod quick;
 mod route_change;
 
-/// A posterior over the offset, from what is known of how round trips split.
+/// The posterior distribution of the offset, from a model of how round trips split.
 ///
 /// # Model
-/// Of exchange *i*: round trip *rᵢ*, interval *lowerᵢ* to *upperᵢ* (without lag), age *aᵢ* at the instant of the estimate. Of the path:
-/// base round trip *d*, mean queueing *q* of one way. Each way takes *d*/2 plus queueing of its own, exponential with mean *q*.
-/// So the slack *sᵢ = rᵢ − d* is Gamma(2, *q*), and given *sᵢ* the part of it that lies on the forward path is uniform over
-/// [0, *sᵢ*]. With the ramp *R(x) = min(max(x, 0), 1)* the likelihood of the offset θ is
+/// Exchange *i* has the round trip *rᵢ*, the interval *lowerᵢ* to *upperᵢ* (without lag), and the
+/// age *aᵢ* at the instant of the estimate. The path has the base round trip *d* and the mean
+/// queueing *q* per direction. Each direction takes *d*/2 plus its own queueing, which is
+/// exponential with mean *q*. So the slack *sᵢ = rᵢ − d* is Gamma(2, *q*), and given *sᵢ* its part
+/// on the forward path is uniform over [0, *sᵢ*]. With the ramp *R(x) = min(max(x, 0), 1)* the
+/// likelihood of the offset θ is
 ///
 /// ```text
-/// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))  ·  g(1 − R((lowerᵢ + f aᵢ + d/2 + sᵢ + ℓ − θ) / (sᵢ + ℓ)))
+/// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))
+///                     · g(1 − R((lowerᵢ + f aᵢ + d/2 + sᵢ + ℓ − θ) / (sᵢ + ℓ)))
 /// ```
 ///
-/// for the hypothesis of a frequency error *f* and a lag of up to *ℓ*; both are 0 in the plain one. The ramps end in two hard
-/// ends. They are what makes the error fall like 1/n (an NTP sample is a location with noise: 1/√n).
+/// for the hypothesis of a frequency error *f* and a lag of up to *ℓ*. Both are 0 in the plain
+/// hypothesis. The ramps end in two hard ends, which make the error fall like 1/n (an NTP sample is
+/// a location with noise: 1/√n).
 ///
-/// - Base: *d* is integrated over (*r*min − 6 *q*/√n, *r*min], *q* over a factor of two to either side of its guess with a
-///   log-uniform prior, the slowest quarter of the exchanges known only to be slower (a censored sample).
-/// - Odd exchanges: *g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))*, *w* = 0.0005. With probability 2*w* an answer tells nothing, so
-///   that none can veto the others. φᵢ is the probability that the slack is queueing and not a burst, a retransmission or a client
-///   that slept (prior 0.02, density 0.1 / (1 + 0.1 *x*)² of the slack in units of *q*). Such an exchange says nothing of how its
-///   slack splits: *h* is ½ between the hard ends, 0 and 1 beyond.
+/// - Base: *d* is integrated over (*r*min − 6 *q*/√n, *r*min]. *q* is integrated over a factor of
+///   two on either side of its estimate, with a log-uniform prior. Of the slowest quarter of the
+///   exchanges only the fact that they are slower is used (a censored sample).
+/// - Odd exchanges: *g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))*, *w* = 0.0005. With probability
+///   2*w* a response has no information, so that none can veto the others. φᵢ is the probability
+///   that the slack is queueing and not a burst, a retransmission or a client that slept (prior
+///   0.02, density 0.1 / (1 + 0.1 *x*)² of the slack in units of *q*). Such an exchange has no
+///   information on how its slack splits: *h* is ½ between the hard ends, 0 and 1 beyond.
 ///
-/// Hypotheses *H*, each integrated over θ to its evidence and multiplied by a weight. Weights are relative and do not add up to
-/// one; only their ratios matter:
+/// Each hypothesis *H* is integrated over θ to its evidence and multiplied by a weight. Only the
+/// ratios of the weights matter; they do not add up to one:
 ///
 /// | hypothesis | considered | weight |
 /// |---|---|---|
-/// | plain: *f* = 0, *ℓ* = 0 | unless the hard ends contradict each other | 0.8 |
+/// | plain: *f* = 0, *ℓ* = 0 | if the hard ends do not contradict each other | 0.8 |
 /// | frequency *f*, up to *M* = 100 ppm | from three exchanges on, once *M* times their span exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies that the hard ends allow |
-/// | lag of its own for each response, up to *ℓ* | from three exchanges on, where the [`Lag`](crate::server::Lag) allowed for exceeds *q*, and 2 ms or the ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in even ratios from 2 *q*, or 1.1 times the contradiction if that is more, to that lag, 25 ms at most |
-/// | some exchanges wrong | where the hard ends contradict each other | 0.05 |
+/// | a separate lag for each response, up to *ℓ* | from three exchanges on, if the limit of the [`Lag`](crate::server::Lag) exceeds *q*, and either exceeds 2 ms or the ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in equal ratios from 2 *q* (or 1.1 times the contradiction, if that is more) to that limit, at most 25 ms |
+/// | some exchanges are wrong | if the hard ends contradict each other | 0.05 |
 ///
-/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a distribution of two parabolas and a straight
-/// line between them. One ramp over *s + ℓ* stands for it: off by 1/8 at most, where *ℓ = s*.
+/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a
+/// distribution of two parabolas with a straight line between them. It is approximated by one ramp
+/// over *s + ℓ*: the error is at most 1/8, where *ℓ = s*.
 ///
-/// While the plain hypothesis has more than 0.2 of the evidence the estimate is its mean, pulled by the others' as its share
-/// falls below 0.9, by two of its standard deviations at most: a mean over all would be pulled by their far ends. Below that it is
-/// the mean over all. The standard deviation is half of the width around the estimate that holds 68.27 % of all, the plain
-/// hypothesis weighed as much as all frequencies together (0.2): clocks are often some ppm apart.
+/// While the plain hypothesis has more than 0.2 of the evidence, the estimate is its mean. When its
+/// share falls below 0.9, the mean of the other hypotheses pulls the estimate, by at most two of
+/// its standard deviations: a mean over all would depend on their far ends. Below 0.2 the estimate
+/// is the mean over all hypotheses. The standard deviation is half of the width around the estimate
+/// that contains 68.27 % of the distribution, with the weight 0.2 for the plain hypothesis, as much
+/// as for all frequencies together: clocks often differ by some ppm.
 ///
-/// A step in the round trips that queueing explains with a probability below 10⁻⁶ is a new route. Then the hypotheses above give
-/// way to the plain one on the shorter route, averaged over eight splits, each with the same weight, of the excess into the two ways:
-/// it cannot be observed, but it is the same each time.
+/// If queueing explains a step in the round trips only with a probability below 10⁻⁶, the route has
+/// changed. Then the hypotheses above are replaced by the plain one on the shorter route, averaged
+/// over eight splits of the excess into forward and return path, with equal weights: the split
+/// cannot be observed, but it is the same each time.
 ///
-/// Where the median round trip is 4 times the shortest, and 20 ms longer, the server holds requests back (a rate limit, a queue of its
-/// own), before or after it stamps them. What each took longer than the shortest then splits alike in all, and the average is over
-/// eight splits again, and all of it before the stamp with the weight of the eight.
+/// If the median round trip is 4 times the shortest and 20 ms longer, the server delays requests (a
+/// rate limit, a queue of its own) before or after it stamps them. Then the excess of each round
+/// trip over the shortest splits in the same way in all exchanges. The average is again over eight
+/// splits, and also over the case that all of it is before the stamp, with the weight of the eight.
 ///
 /// # Source
-/// The ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
-/// 10.1007/BF01784024), with each way at least half of the minimum; exponential queueing is the M/M/1 textbook path; asking at
-/// the posterior's middle is probabilistic bisection (Waeber, Frazier, Henderson, "Bisection search with noisy
-/// responses", SIAM J. Control Optim. 51, 2013). The combination is our own derivation.
+/// The ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989,
+/// doi 10.1007/BF01784024), with each direction at least half of the minimum. Exponential queueing
+/// is the M/M/1 textbook path. Aiming at the posterior's middle is probabilistic bisection (Waeber,
+/// Frazier, Henderson, "Bisection search with noisy responses", SIAM J. Control Optim. 51, 2013).
+/// The combination is our own derivation.
 ///
-/// # When wrong
-/// The two ways differ when nothing queues (error: half of the difference, unseen); a lag that does not change
-/// (error: the lag, unseen); queueing that never lets go during the measurement (then *d* is too large and the ends
-/// too tight). The last 64 exchanges that matter are kept; it allocates nothing.
+/// # When it is wrong
+/// - Forward and return path differ without queueing: the error is half of the difference, and
+///   cannot be observed.
+/// - The lag is constant: the error is the lag, and cannot be observed.
+/// - The queueing never ends during the measurement: then *d* is too large and the ends are too
+///   narrow.
+///
+/// The last 64 exchanges with the most information are stored. Nothing is allocated.
 #[derive(Clone)]
 pub struct Posterior {
     origin: Option<Origin>,
     samples: [Sample; MAX_ROUND_TRIPS],
     len: usize,
     trips: RoundTrips,
-    /// Latest reception, and the largest lag allowed for.
+    /// The latest reception, and the largest limit of the lag.
     now: f64,
     lag: f64,
     belief: Belief,
@@ -90,7 +106,7 @@ pub struct Posterior {
 /// The hard ends at one frequency and base, in nanoseconds from the origin.
 type Ends = Evidence<f64>;
 
-/// What offsets and times are counted from, so that floats keep every nanosecond.
+/// The origin of offsets and times, so that floats keep every nanosecond.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     offset: Offset,
@@ -113,19 +129,19 @@ struct Belief {
     stddev: f64,
 }
 
-/// One hypothesis to integrate over the offset.
+/// A hypothesis to integrate over the offset.
 #[derive(Debug, Clone, Copy)]
 struct Hypothesis {
     frequency: f64,
     lag: f64,
     low: f64,
     high: f64,
-    /// Moments are taken about this.
+    /// The centre of the moments.
     centre: f64,
 }
 
 impl fmt::Debug for Posterior {
-    /// How many exchanges it holds. Without its floats, whose formatting a small program would have to carry.
+    /// Only the number of exchanges: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Posterior").field("exchanges", &self.len).finish_non_exhaustive()
     }
@@ -192,7 +208,7 @@ impl Belief {
     }
 }
 
-/// Observations and what they allow.
+/// Observations and the hard ends.
 impl Posterior {
     fn samples(&self) -> &[Sample] {
         &self.samples[..self.len]
@@ -210,8 +226,8 @@ impl Posterior {
         }
     }
 
-    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering. Where more are equally fast than the
-    /// quarter has room for, each of those may be given up.
+    /// The exchange outside the fastest quarter whose ends matter least. If more exchanges are
+    /// equally fast than the quarter can hold, each of those can be selected.
     fn least_informative(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
         let slower = self.trips.ascending()[KEPT_FASTEST];
@@ -230,7 +246,7 @@ impl Posterior {
         self.now - self.samples().iter().map(|sample| sample.at).fold(self.now, f64::min)
     }
 
-    /// By how much the offset at an observation differs from the one now.
+    /// The difference of the offset at an observation from the present one.
     fn shift(&self, sample: &Sample, frequency: f64) -> f64 {
         frequency * (sample.at - self.now)
     }
@@ -251,8 +267,9 @@ impl Posterior {
         all.map(|ends| ends.shrunk(0.5 * base))
     }
 
-    /// The frequencies at which the ends do not contradict each other, if any. The width between them is concave in the
-    /// frequency: golden section to its top, bisection to either side.
+    /// The frequencies at which the ends do not contradict each other, if there are any. The width
+    /// between the ends is concave in the frequency: golden-section search finds its maximum,
+    /// bisection the limits on either side.
     fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
         let width = |frequency: f64| self.ends(frequency, base).width();
         let (mut a, mut b) = (-MAX_FREQUENCY, MAX_FREQUENCY);
@@ -291,7 +308,7 @@ impl Posterior {
     }
 }
 
-/// The whole posterior.
+/// The complete posterior.
 impl Posterior {
     fn full_estimate(&self) -> Belief {
         if let Some(held) = self
@@ -310,13 +327,15 @@ impl Posterior {
         rerouted.unwrap_or_else(|| self.full_on_one_route())
     }
 
-    /// Whether most responses took so much longer than the fastest that no network explains it: the server holds requests back.
+    /// Whether most responses took so much longer than the fastest that no network explains it: the
+    /// server delays requests.
     fn is_holding_requests(&self) -> bool {
         let (usual, shortest) = (self.trips.median(), self.trips.shortest());
         self.len >= 3 && usual > MIN_HELD_RATIO * shortest && usual - shortest > MIN_HELD_NS
     }
 
-    /// As if no request had been held back, if this share of what each took longer than the fastest lies before the stamp.
+    /// The exchanges as if no request had been delayed, if this share of each one's excess over the
+    /// fastest is before the stamp.
     fn without_hold(&self, share: f64) -> Self {
         let mut without_hold = Self { trips: RoundTrips::new(), ..self.clone() };
         let shortest = self.trips.shortest();
@@ -330,8 +349,9 @@ impl Posterior {
         without_hold
     }
 
-    /// Over the ways in which what is longer may split, each split as good as another, and all of it before the stamp with the weight
-    /// of so many. `remove_excess`: as if it were not longer, with this share before the stamp. `None` when none fits.
+    /// The average over the splits of the excess with equal weights, and over the case that all of
+    /// it is before the stamp, with the weight `whole`. `remove_excess`: the exchanges without it,
+    /// for this share before the stamp. `None` if none fits.
     fn integrate_over_splits(
         &self,
         whole: f64,
@@ -366,7 +386,7 @@ impl Posterior {
         route
     }
 
-    /// On one route.
+    /// The posterior for a single route.
     fn full_on_one_route(&self) -> Belief {
         let bases: Bases<10> = Bases::from_round_trips(&self.trips);
         let queueing_probability = self.queueing_probabilities();
@@ -382,7 +402,8 @@ impl Posterior {
         self.add_frequencies(&mut others, centre, bases.min_base(), &coarse, &queueing_probability);
         self.add_lags(&mut others, ends, centre, &coarse, &queueing_probability);
         if ends.width() < 0.0 {
-            // Nothing fits: around the contradiction, with some exchanges wrong altogether.
+            // Nothing fits: integrate around the contradiction, with some exchanges completely
+            // wrong.
             let pad = 0.5 * -ends.width() + self.trips.queueing();
             let around = Ends::new(ends.upper - pad, ends.lower + pad);
             let contradicting = Hypothesis::plain(around, centre);
@@ -392,7 +413,8 @@ impl Posterior {
         combine(plain_mass, others, ends)
     }
 
-    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls to zero at ±[`MAX_FREQUENCY`].
+    /// Adds hypotheses of a frequency error, over the frequencies that the ends allow. The prior is
+    /// triangular and zero at ±[`MAX_FREQUENCY`].
     fn add_frequencies(
         &self,
         sum: &mut Mass,
@@ -422,8 +444,9 @@ impl Posterior {
         }
     }
 
-    /// A lag of its own for each response. A schedule that always asks inside what is left never sees one, so it is never
-    /// ruled out either where the server may have it.
+    /// Adds hypotheses of a separate lag for each response. A schedule that always sends within the
+    /// remaining uncertainty never sees such a lag, so it is never excluded if the server can have
+    /// it.
     fn add_lags(
         &self,
         sum: &mut Mass,
@@ -458,7 +481,7 @@ impl Posterior {
         }
     }
 
-    /// For each exchange, the chance that its slack is queueing and nothing odd.
+    /// For each exchange, the probability that its slack is queueing.
     fn queueing_probabilities(&self) -> [f64; MAX_ROUND_TRIPS] {
         let queueing = self.trips.queueing();
         let base = self.trips.shortest() - 0.5 * queueing / self.trips.sqrt_len();
@@ -520,14 +543,14 @@ impl Posterior {
                         * (queueing_probability * share
                             + 0.5 * (1.0 - queueing_probability) * plateau)
             };
-            // The stamp came before the end of its second …
+            // The stamp is before the end of its second.
             let full = sample.upper - shift - 0.5 * base + lag;
             if full < high + slack + lag {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
                     *value *= ramp(((full - offset) * per_slack).clamp(0.0, 1.0));
                 }
             }
-            // … and after its beginning.
+            // The stamp is after its beginning.
             let empty = sample.lower - shift + 0.5 * base + slack + lag;
             if empty > low {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
@@ -545,10 +568,11 @@ impl Hypothesis {
     }
 }
 
-/// The plain case (no frequency error, no lag) gives the mean while it is believable. The other hypotheses pull at that mean, more
-/// as the plain case becomes doubtful, by [`MAX_PULL_STDDEVS`] of its standard deviations at most. The standard deviation covers the
-/// others as if they were as likely as the plain case beforehand: the clocks of most machines are some ppm apart, and then the
-/// mean of the plain case is off.
+/// The plain hypothesis (no frequency error, no lag) gives the mean while it is plausible. As it
+/// becomes less plausible, the other hypotheses pull the mean by at most [`MAX_PULL_STDDEVS`] of
+/// its standard deviations. The standard deviation includes the others as if they were as probable
+/// a priori as the plain one: most clocks differ by some ppm, and then the mean of the plain
+/// hypothesis is wrong.
 fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
@@ -576,7 +600,8 @@ fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     Belief { mean: centre + mean, stddev }
 }
 
-/// How far the plain case is on the way from believable to given up, by its share of the evidence: 0 to 1.
+/// The weight of the other hypotheses in the mean, from the plain one's share of the evidence: 0 to
+/// 1.
 fn pull_strength(share: f64) -> f64 {
     ((PULL_START_SHARE / share).ln() / (PULL_START_SHARE / MIN_PLAIN_SHARE).ln()).clamp(0.0, 1.0)
 }
@@ -595,37 +620,41 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
 const KEPT_FASTEST: usize = MAX_ROUND_TRIPS / 4 + 1;
 const MIN_HELD_RATIO: f64 = 4.0;
 const MIN_HELD_NS: f64 = 20e6;
-/// Most servers that hold requests back stamp them when they answer: as likely as all other splits together.
+/// Most servers that delay requests stamp them when they respond: as probable as all other splits
+/// together.
 const HELD_BEFORE_STAMP_WEIGHT: f64 = 8.0;
-/// Splits of a longer route that are considered.
+/// The number of splits of a longer route.
 const SPLITS: u32 = 8;
-/// Frequencies considered beside none.
+/// The number of frequencies besides zero.
 const FREQUENCIES: u32 = 8;
-/// Half of the chance that an answer tells nothing.
+/// Half of the probability that a response has no information.
 const HALF_UNINFORMATIVE: f64 = 5e-4;
-/// Prior of a slack that is not queueing.
+/// The prior probability of a slack that is not queueing.
 const OUTLIER_PRIOR: f64 = 0.02;
-/// Frequency errors considered: two crystals at the edge of their tolerance.
+/// The largest frequency error: two crystals at the limit of their tolerance.
 const MAX_FREQUENCY: f64 = 100e-6;
-/// Weight of no frequency error, for the mean; the frequencies have the rest to one.
+/// The weight of the plain hypothesis in the mean; the frequencies have the rest to one.
 const PLAIN_WEIGHT: f64 = 0.8;
-/// The same for the standard deviation: as much as all frequencies together.
+/// The same in the standard deviation: as much as all frequencies together.
 const PLAIN_WEIGHT_IN_STDDEV: f64 = 1.0 - PLAIN_WEIGHT;
-/// Share of the plain case below which the mean is that over all hypotheses.
+/// The plain hypothesis's share below which the mean is that over all hypotheses.
 const MIN_PLAIN_SHARE: f64 = 0.2;
-/// Share of the plain case below which the others begin to pull at its mean, and how far they do, in its standard
-/// deviations. Found by simulation: each is worth a tenth of the error in drifting, and costs 2 % in lan.
+/// The plain hypothesis's share below which the others begin to pull its mean, and the limit of the
+/// pull in its standard deviations. Found by simulation: each reduces the error in drifting by a
+/// tenth and costs 2 % in lan.
 const PULL_START_SHARE: f64 = 0.9;
 const MAX_PULL_STDDEVS: f64 = 2.0;
-/// Weight of the smallest lag considered; each next one × 0.4. Beside [`PLAIN_WEIGHT`], not out of what it leaves.
+/// The weight of the smallest lag; each following one × 0.4. In addition to [`PLAIN_WEIGHT`], not a
+/// part of the rest to one.
 const LAG_WEIGHT: f64 = 0.05;
-/// Lags allowed for up to this are worth no hypothesis, in nanoseconds.
+/// A limit of the lag up to this needs no hypothesis, in nanoseconds.
 const MIN_LAG_NS: f64 = 2e6;
-/// The largest lag that changes from response to response, in nanoseconds: two kernel ticks at 100 a second, and room.
+/// The largest lag that varies between responses, in nanoseconds: two kernel ticks at 100 a second,
+/// with a margin.
 const MAX_LAG_NS: f64 = 25e6;
-/// Less evidence than this has lost its digits.
+/// Smaller evidence has lost its precision.
 const MIN_EVIDENCE: f64 = 1e-250;
-/// The golden section.
+/// The golden ratio.
 const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 
 #[cfg(test)]
@@ -639,7 +668,7 @@ mod tests {
     use crate::server::Lag;
     use crate::time::{CrossTimestamp, NANOS_PER_SECOND, Timestamp};
 
-    /// xorshift64: enough to draw delays.
+    /// xorshift64: good enough to draw delays.
     struct Random(u64);
 
     impl Random {
@@ -647,7 +676,7 @@ mod tests {
             Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
         }
 
-        /// Evenly over 0 to 1.
+        /// Uniform over 0 to 1.
         fn unit(&mut self) -> f64 {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -688,7 +717,7 @@ mod tests {
         .expect("in order")
     }
 
-    /// Exchanges that are each aimed where the posterior believes the flip to be, and the true offset.
+    /// Exchanges that are each aimed at the posterior's mean for the flip, and the true offset.
     fn exchanges(path: Path, number: usize, seed: u64) -> (Vec<Observation>, i64) {
         let mut random = Random::seeded(seed);
         let offset_ns = f64_to_nanos((random.unit() - 0.5) * 60e9);
@@ -827,7 +856,8 @@ mod tests {
     #[test]
     fn of_equal_round_trips_the_one_that_tells_least_is_given_up() {
         let mut posterior = Posterior::default();
-        // Every round trip takes 2 ms, and the true offset is 0. Stamped so far before or after the flip:
+        // Every round trip takes 2 ms, and the true offset is 0. The arguments are the time of the
+        // stamp before or after the flip.
         let mut ask = |number: i64, after_flip_us: i64| {
             let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
             let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
@@ -837,7 +867,7 @@ mod tests {
         for number in 1..=64 {
             ask(number, if number % 2 == 0 { 300_000 } else { -300_000 });
         }
-        // Both sides of a flip, within 20 µs, and then 100 that tell nothing.
+        // Both sides of a flip, within 20 µs, and then 100 without information.
         ask(65, -10);
         let known = ask(66, 10);
         let kept = (67..167).map(|number| ask(number, 400_000)).fold(0.0, f64::max);
@@ -870,7 +900,7 @@ mod tests {
         assert_eq!(counted.count_total, 0);
     }
 
-    /// Of every order of magnitude, up to what an `Observation` can hold.
+    /// Every order of magnitude, up to what an `Observation` can hold.
     fn any_nanos() -> impl Strategy<Value = i64> {
         prop_oneof![
             0_i64..1_000,
@@ -888,7 +918,7 @@ mod tests {
             ..ProptestConfig::default()
         })]
 
-        /// Those that no measurement would pass on, too: an estimator is public.
+        /// Also observations that no measurement would pass on: an estimator is public.
         #[test]
         fn any_observations_leave_a_mean_and_a_deviation_that_are_numbers(
             observations in prop::collection::vec(
@@ -897,12 +927,14 @@ mod tests {
             ),
         ) {
             let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
-            let cross_timestamp = CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+            let start = LocalInstant::from_nanos(0);
+            let cross_timestamp = CrossTimestamp::new(start, wall, Duration::ZERO);
             let mut posterior = Posterior::default();
             for (sent, round_trip, seconds, lag) in observations {
                 let sent = LocalInstant::from_nanos(sent);
                 let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
-                let date = cross_timestamp.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
+                let offset = Offset::from_nanos(seconds * NANOS_PER_SECOND);
+                let date = cross_timestamp.wall_at(sent).saturating_add(offset);
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
                 let exchange = Exchange::from_parts_unchecked(sent, received, date);
                 posterior.absorb(&Observation::new(cross_timestamp, &exchange, lag).expect("in order"));

@@ -8,75 +8,81 @@ use crate::time::{
     nanos_to_f64,
 };
 
-/// Aims each request at what the estimator believes, as densely as its [`Profile`] allows.
+/// Aims each request according to the estimator's distribution, as densely as its [`Profile`]
+/// permits.
 ///
-/// While much is unknown, several requests go through one flip, evenly over the window in which it can come: they
-/// cost requests and save seconds ([`Polite`](Profile::Polite) bisects instead). Once the belief is about as narrow as
-/// the queueing, each request is aimed at the belief's mean plus σ q / (σ + q), where σ is the belief's standard
-/// deviation and q the mean queueing on the way there, which the aim has to make up for. (Probabilistic bisection,
-/// with an aim found by simulation.)
+/// Let σ be the standard deviation of the estimate and q the mean queueing on the forward path.
 ///
-/// Where the offset is [expected](crate::config::Config::with_expected), it first asks at the two ends of that.
+/// - While σ ≥ 1.5 q, several requests are sent around one flip, evenly over the window in which it
+///   can be. They cost requests and save seconds. ([`Polite`](Profile::Polite) bisects instead.)
+/// - Afterwards each request is aimed at the estimate plus σ q / (σ + q), which compensates for
+///   queueing. (Probabilistic bisection; the aim was found by simulation.)
 ///
-/// It has enough when the belief is as narrow as a clock can be read, and when sixteen responses in a row have not
-/// made it a tenth narrower: that is what a model that does not fit, or an estimator that does not learn, looks like.
+/// If an offset is [expected](crate::config::Config::with_expected), the first requests are aimed
+/// at the two ends of that interval.
+///
+/// The schedule ends when σ is at the resolution of reading a clock, or when sixteen consecutive
+/// responses have not reduced it by a tenth. The latter happens with a model that does not fit, or
+/// with an estimator that does not learn.
 #[derive(Debug, Clone)]
 pub struct Adaptive {
     tuning: Tuning,
     sweep: Sweep,
-    /// The requests so far that were aimed at one flip, and those including the one that is planned.
+    /// The requests so far that were aimed at one flip, and the same with the planned one.
     burst: Burst,
     planned: Burst,
     probes: Probes,
     gain: Gain,
 }
 
-/// Requests at the ends of where the offset is expected.
+/// Requests at the ends of the expected interval.
 #[derive(Debug, Clone, Copy, Default)]
 struct Probes {
     sent: u32,
-    /// Whether the request that is planned is one.
+    /// Whether the planned request is one.
     planned: bool,
 }
 
-/// What tells the profiles apart.
+/// The parameters that depend on the profile.
 #[derive(Debug, Clone, Copy)]
 struct Tuning {
-    /// Requests through the first flip, the second, and later ones while much is unknown; 0 bisects.
+    /// Requests around the first flip, the second, and later ones while the uncertainty is large; 0
+    /// bisects.
     scan: [u32; 3],
-    /// Requests under way at once, each on its own connection.
+    /// The number of requests in flight at once, each on its own connection.
     connections: u32,
-    /// The least time between two requests.
+    /// The minimum time between two requests.
     min_interval: Duration,
 }
 
-/// Requests aimed at one flip all at once.
+/// Requests that are aimed at one flip at the same time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Burst {
     at: Option<LocalInstant>,
     aimed: u32,
 }
 
-/// When the belief last became narrower.
+/// The last reduction of the standard deviation.
 #[derive(Clone, Copy)]
 struct Gain {
     stddev: f64,
     observations: u32,
 }
 
-/// Where the offset is believed to be. In nanoseconds but for the interval.
+/// The estimate of the offset. In nanoseconds, except for the interval.
 #[derive(Debug, Clone, Copy)]
 struct Belief {
     mean: Offset,
     stddev: f64,
     queueing: f64,
-    /// Half of the round trip's excess over one without queueing: an aim by the shortest seen is this much early.
+    /// Half of the shortest round trip's excess over one without queueing: an aim that uses the
+    /// shortest round trip is early by this.
     early: f64,
     window: Option<Interval>,
 }
 
 impl Adaptive {
-    /// A schedule that spends as `profile` says.
+    /// A schedule with the parameters of `profile`.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         Self {
@@ -89,8 +95,8 @@ impl Adaptive {
         }
     }
 
-    /// At the ends of where the offset is expected, while what is unknown goes far beyond them: two answers as expected, and
-    /// nothing else is unknown any more.
+    /// Requests at the ends of the expected interval, while the uncertainty is much larger: two
+    /// responses as expected reduce it to that interval.
     fn probe(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Option<Plan> {
         let window = belief.window?;
         let inside = view.expected()?.intersection(window)?;
@@ -114,8 +120,9 @@ impl Adaptive {
         Some(Plan::SendAt(at))
     }
 
-    /// Evenly through the window in which the flip can come, as many as the profile says, as the limits leave for each
-    /// second, and as the connections can carry while the window lasts.
+    /// Requests evenly over the window in which the flip can be. Their number is limited by the
+    /// profile, by the remaining requests per second, and by what the connections can carry during
+    /// the window.
     fn scan(
         &mut self,
         view: &View<'_>,
@@ -142,7 +149,8 @@ impl Adaptive {
         }
     }
 
-    /// One request where it tells most; when the noise of a single answer counts, as many as there are connections.
+    /// One request where its expected information is largest. If the noise of a single response
+    /// matters, as many as there are connections.
     fn plan_aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
         let mut burst = Burst::default();
@@ -166,7 +174,7 @@ impl Adaptive {
     }
 }
 
-/// Seconds, and so flips, that are left of the time allowed.
+/// The remaining seconds, and so flips, of the time limit.
 fn remaining_flips(view: &View<'_>) -> u32 {
     let begun = view.progress().first_sent().unwrap_or(view.earliest());
     let spent = view.earliest().saturating_since(begun);
@@ -174,8 +182,9 @@ fn remaining_flips(view: &View<'_>) -> u32 {
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 
-/// Requests to plan through a flip so that they last as long as the time does. A flip comes each second; four are
-/// scanned, half-way on average and one request past it; those after take one request each.
+/// The number of requests around a flip at which the remaining requests last until the time limit.
+/// There is a flip each second. Four flips are scanned, each on average half-way and one request
+/// further; the later ones take one request each.
 fn affordable_requests(view: &View<'_>) -> u32 {
     let (progress, limits) = (view.progress(), view.limits());
     let flips = remaining_flips(view);
@@ -186,7 +195,7 @@ fn affordable_requests(view: &View<'_>) -> u32 {
 }
 
 impl Default for Adaptive {
-    /// With the default profile.
+    /// The schedule of the default profile.
     fn default() -> Self {
         Self::new(Profile::default())
     }
@@ -229,8 +238,8 @@ impl Schedule for Adaptive {
         self.tuning.min_interval
     }
 
-    /// Where several go out at once, seconds are dearer than requests: the flip is missed either way, and the answer may tell
-    /// something.
+    /// With several requests at once, seconds cost more than requests: the flip is missed in any
+    /// case, and the response may still be useful.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
         self.tuning.connections == 1 && is_off_target(view, late)
     }
@@ -252,7 +261,7 @@ impl Belief {
             early: nanos_to_f64(duration_to_nanos(shortest.saturating_sub(base))) / 2.0,
             window,
         };
-        // An estimator that makes less of the observations than the window itself does is no guide.
+        // An estimator with a larger uncertainty than the window itself is not used.
         let Some(window) = window else { return Some(belief) };
         let uniform = nanos_to_f64(duration_to_nanos(window.width())) / 12.0_f64.sqrt();
         if stddev <= 1.2 * uniform {
@@ -261,12 +270,13 @@ impl Belief {
         Some(Self { mean: window.midpoint(), stddev: uniform, ..belief })
     }
 
-    /// Whether the queueing of a single exchange is as large as what is unknown.
+    /// Whether the queueing of a single exchange matters compared with the uncertainty.
     fn is_noise_limited(&self) -> bool {
         self.stddev < 1.5 * self.queueing
     }
 
-    /// When to send so that the stamp falls on a flip if the offset is `offset` and nothing queues.
+    /// When to send so that the stamp is on a flip, if the offset is `offset` and there is no
+    /// queueing.
     fn aim(&self, view: &View<'_>, offset: Offset, from: LocalInstant) -> LocalInstant {
         let early = Offset::from_nanos(f64_to_nanos(self.early));
         view.progress().aim(offset.saturating_sub(early), from)
@@ -274,7 +284,7 @@ impl Belief {
 }
 
 impl fmt::Debug for Gain {
-    /// Without its float, whose formatting a small program would have to carry.
+    /// Without its float: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gain").field("observations", &self.observations).finish_non_exhaustive()
     }
@@ -305,11 +315,12 @@ impl Tuning {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-/// A standard deviation below which only the reading of the clocks is left, in nanoseconds.
+/// The standard deviation at which only the resolution of reading the clocks remains, in
+/// nanoseconds.
 const MIN_STDDEV_NS: f64 = 500.0;
-/// Requests spent on an expectation.
+/// The limit of requests for an expected interval.
 const MAX_PROBES: u32 = 4;
-/// Responses in a row that may bring nothing.
+/// The limit of consecutive responses without an improvement.
 const MAX_RESPONSES_WITHOUT_GAIN: u32 = 16;
 
 #[cfg(test)]
@@ -324,7 +335,7 @@ mod tests {
     const MS: i64 = 1_000_000;
     const OFFSET_NS: i64 = 38_116_000_123;
 
-    /// A measurement in virtual time, and what it did.
+    /// A measurement in virtual time, and its requests.
     struct Run {
         measurement: Measurement,
         sent: Vec<i64>,
@@ -345,7 +356,7 @@ mod tests {
         }
     }
 
-    /// Each way takes half of the base and, evenly distributed, up to `jitter_ns` more.
+    /// Each direction takes half of the base plus a uniform delay of up to `jitter_ns`.
     fn run(config: &Config, base_ns: i64, jitter_ns: i64, seed: u64) -> Run {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut way = || {
@@ -360,13 +371,13 @@ mod tests {
             CrossTimestamp::new(at, wall.saturating_add(Offset::from_nanos(now)), Duration::ZERO)
         };
         let mut measure = Measure::new(config, cross_timestamp(0));
-        let (mut now, mut under_way, mut sent) = (0, Vec::new(), Vec::new());
+        let (mut now, mut in_flight, mut sent) = (0, Vec::new(), Vec::new());
         let mut most_outstanding = 0;
         loop {
             let next = measure.next(LocalInstant::from_nanos(now));
             let again = measure.next(LocalInstant::from_nanos(now));
             assert_eq!(next, again, "a plan that was not kept changes nothing");
-            let first = under_way.iter().copied().min_by_key(|(_, received, _)| *received);
+            let first = in_flight.iter().copied().min_by_key(|(_, received, _)| *received);
             match (next, first) {
                 (Next::SendAt(at), first)
                     if first.is_none_or(|(_, received, _)| at.as_nanos() <= received) =>
@@ -375,12 +386,12 @@ mod tests {
                     measure.sent(LocalInstant::from_nanos(now));
                     let stamped = now + way();
                     let server = wall.as_unix_nanos() + stamped + OFFSET_NS;
-                    under_way.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
+                    in_flight.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
                     sent.push(now);
-                    most_outstanding = most_outstanding.max(under_way.len());
+                    most_outstanding = most_outstanding.max(in_flight.len());
                 }
                 (_, Some(reply @ (left, received, seconds))) => {
-                    under_way.retain(|other| *other != reply);
+                    in_flight.retain(|other| *other != reply);
                     now = now.max(received);
                     let date = Timestamp::from_unix_seconds(seconds).expect("in range");
                     let (left, now) =
@@ -412,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_has_one_request_and_one_check_under_way_and_keeps_to_48_requests_and_12_seconds() {
+    fn balanced_has_one_request_and_one_check_in_flight_and_keeps_to_48_requests_and_12_seconds() {
         for seed in 1..50 {
             for base_ns in [MS / 5, 20 * MS, 100 * MS] {
                 let run = run(&of(Profile::Balanced), base_ns, base_ns / 10, seed);
@@ -425,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_has_several_requests_under_way_on_a_long_path_but_no_more_than_four_and_a_check() {
+    fn fast_has_several_requests_in_flight_on_a_long_path_but_no_more_than_four_and_a_check() {
         for seed in 1..50 {
             let run = run(&of(Profile::Fast), 100 * MS, 10 * MS, seed);
             assert!((2..=5).contains(&run.most_outstanding), "seed {seed}");
@@ -442,7 +453,7 @@ mod tests {
         }
     }
 
-    /// The offset is expected within a millisecond of one that is so far off the truth.
+    /// The offset is expected within a millisecond of a value that is this far from the truth.
     fn expecting(off_ns: i64, requests: u32) -> Config {
         let at = |nanos| Offset::from_nanos(OFFSET_NS + off_ns + nanos);
         let config = Config::builder().requests(requests).lag(Duration::ZERO).build();

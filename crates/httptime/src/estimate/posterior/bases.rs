@@ -1,6 +1,6 @@
 use crate::round_trips::{RoundTrips, usize_to_f64};
 
-/// Base round trips considered, `N` of them, with weights that add up to one.
+/// `N` base round trips, with weights that add up to one.
 pub(super) struct Bases<const N: usize> {
     pub(super) base: [f64; N],
     pub(super) weight: [f64; N],
@@ -9,8 +9,9 @@ pub(super) struct Bases<const N: usize> {
 impl<const N: usize> Bases<N> {
     /// Bases at and below the shortest round trip, denser towards it.
     ///
-    /// Each is weighed by how well the slacks fit Gamma(2, q), the slowest quarter being known only to be slower (a
-    /// censored sample, so that a retransmission has no say); q is log-uniform over a factor of four.
+    /// Each is weighted by how well the slacks fit Gamma(2, q). Of the slowest quarter only the
+    /// fact that they are slower is used (a censored sample, so that a retransmission has no
+    /// influence). q is log-uniform over a factor of four.
     pub(super) fn from_round_trips(trips: &RoundTrips) -> Self {
         let queueing = trips.queueing();
         let shortest = trips.shortest();
@@ -29,7 +30,7 @@ impl<const N: usize> Bases<N> {
         bases
     }
 
-    /// The smallest base considered.
+    /// The smallest base.
     pub(super) fn min_base(&self) -> f64 {
         self.base.iter().copied().fold(f64::INFINITY, f64::min)
     }
@@ -62,5 +63,5 @@ fn log_likelihood(ascending: &[f64], base: f64, queueing: f64) -> f64 {
     logs + best + terms.iter().map(|term| (term - best).exp()).sum::<f64>().ln()
 }
 
-/// Mean queueing considered, as multiples of the first guess.
+/// The mean queueing, as multiples of the first estimate.
 const QUEUEING_FACTORS: [f64; 7] = [0.5, 0.63, 0.79, 1.0, 1.26, 1.59, 2.0];

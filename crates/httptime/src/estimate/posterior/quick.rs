@@ -2,9 +2,10 @@ use super::mass::Moments;
 use super::{Belief, Ends, MAX_FREQUENCY, PLAIN_WEIGHT, Posterior, cells};
 use crate::round_trips::{f64_to_usize, usize_to_f64};
 
-/// The cheap posterior, for planning: one base, no lag.
+/// The cheap posterior for planning: one base, no lag.
 impl Posterior {
-    /// At no frequency error; over a few frequencies when those explain the observations about as well.
+    /// Without a frequency error; over a few frequencies if these explain the observations about as
+    /// well.
     pub(super) fn quick_estimate(&self) -> Belief {
         let base = self.trips.shortest() - self.trips.shortest_excess();
         let (frequency, ends) = self.plausible_ends(base);
@@ -53,13 +54,13 @@ impl Posterior {
             let full = sample.upper - shift - 0.5 * base;
             let empty = sample.lower - shift + 0.5 * base + slack;
             if full < high + slack {
-                // Before these cells it is certain.
+                // Before these cells the probability is one.
                 let falls = f64_to_usize((full - slack - low) * per_cell - 2.0).min(T);
                 for (value, offset) in density[falls..].iter_mut().zip(&offsets[falls..]) {
                     *value *= ((full - offset) * per_slack).clamp(0.001, 1.0);
                 }
             } else if empty > low {
-                // And after these.
+                // After these, too.
                 let risen = f64_to_usize((empty - low) * per_cell + 2.0).min(T);
                 for (value, offset) in density[..risen].iter_mut().zip(&offsets[..risen]) {
                     *value *= (1.0 - (empty - offset) * per_slack).clamp(0.001, 1.0);
@@ -69,7 +70,8 @@ impl Posterior {
         Moments::of(&density, &offsets, centre)
     }
 
-    /// The ends at no frequency error; where those contradict each other, at the middle of the frequencies that do not.
+    /// The ends without a frequency error. If they contradict each other: those at the middle of
+    /// the frequencies at which they do not.
     fn plausible_ends(&self, base: f64) -> (f64, Ends) {
         let ends = self.ends(0.0, base);
         if ends.width() > 0.0 {
@@ -87,7 +89,8 @@ impl Posterior {
     }
 }
 
-/// Frequencies that the cheap posterior considers beside none.
+/// The frequencies besides zero that the cheap posterior considers.
 const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
-/// Evidence for other frequencies, as a share of that for none, from which they count in aiming. Found by simulation.
+/// The ratio of the evidence for other frequencies to that for zero from which they affect the aim.
+/// Found by simulation.
 const MIN_FREQUENCY_SHARE: f64 = 0.1;

@@ -1,13 +1,15 @@
 use super::Sample;
 use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, usize_to_f64};
 
-/// A route that changed: from one exchange on, or up to it, all round trips are longer by the same.
+/// A route change: from one exchange on, or up to it, all round trips are longer by the same
+/// amount.
 ///
-/// Nothing shows how that splits into the two ways, and it is the same split in each exchange: to take it for
-/// queueing, of which each exchange has its own, would make of many exchanges one strong and wrong belief.
+/// Nothing shows how the excess splits into forward and return path, and the split is the same in
+/// each exchange. Queueing is different in each exchange: if the excess were treated as queueing,
+/// many exchanges would give one narrow and wrong distribution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RouteChange {
-    /// Between the last exchange of the one route and the first of the other.
+    /// The time between the last exchange of one route and the first of the other.
     change: f64,
     /// Whether the longer route is the later one.
     later: bool,
@@ -23,7 +25,8 @@ struct Side {
 }
 
 impl RouteChange {
-    /// The change that stands out most from the queueing on either side, if one does.
+    /// The change that differs most from the queueing on either side, if there is a significant
+    /// one.
     pub(super) fn find(samples: &[Sample]) -> Option<Self> {
         let mut trips = [(0.0, 0.0); MAX_ROUND_TRIPS];
         for (trip, sample) in trips.iter_mut().zip(samples) {
@@ -56,8 +59,8 @@ impl RouteChange {
         best.1
     }
 
-    /// An exchange as it would have been on the shorter route, if this share of what the other is longer lies on the way
-    /// to the server.
+    /// An exchange as it would have been on the shorter route, if this share of the excess is on
+    /// the forward path.
     pub(super) fn on_shorter_route(&self, sample: Sample, share: f64) -> Sample {
         if (sample.at > self.change) != self.later {
             return sample;
@@ -82,16 +85,17 @@ impl Side {
         }
     }
 
-    /// A round trip's excess over the shortest is twice the mean queueing on one way, and less by what the shortest queued.
+    /// The excess of a round trip over the shortest is twice the mean queueing per direction, minus
+    /// the queueing of the shortest.
     fn queueing(&self) -> f64 {
         (0.5 * (self.sum / usize_to_f64(self.len) - self.shortest)).max(CLOCK_RESOLUTION_NS)
     }
 }
 
-/// Exchanges on each side that make a route.
+/// The minimum number of exchanges of a route on each side.
 const MIN_EXCHANGES: usize = 4;
-/// The chance that queueing alone looks like this: all exchanges on one side beyond the step, each with slack
-/// Gamma(2, q).
+/// The probability that queueing alone looks like this: all exchanges on one side are beyond the
+/// step, each with a slack Gamma(2, q).
 const MAX_STEP_PROBABILITY: f64 = 1e-6;
 
 #[cfg(test)]
