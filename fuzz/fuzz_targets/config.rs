@@ -1,11 +1,13 @@
-//! No text makes the configuration file's parser panic, nor what is built from a configuration that it takes.
+//! The parser of the configuration file does not panic on any text, and neither does what is built
+//! from an accepted configuration.
 #![no_main]
 
 #[path = "../../crates/httptime-cli/src/run/settings.rs"]
-#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
+#[expect(dead_code, reason = "a file of the program, of which only a part is used here")]
 mod settings;
 
 #[path = "../../crates/httptime-cli/src/measure_options.rs"]
+#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
 mod measure_options;
 
 #[path = "../../crates/httptime-cli/src/server_arg.rs"]
@@ -13,6 +15,9 @@ mod server_arg;
 
 #[path = "../../crates/httptime-cli/src/environment.rs"]
 mod environment;
+
+#[path = "../../crates/httptime-cli/src/words.rs"]
+mod words;
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +30,7 @@ use settings::Settings;
 
 fuzz_target!(|text: &str| {
     let settings = match Settings::parse(Path::new("httptime.toml"), text) {
-        Ok((settings, _)) => settings,
+        Ok((settings, ..)) => settings,
         Err(error) => {
             assert!(error.to_string().starts_with("httptime.toml: "), "{error}");
             return;

@@ -1,19 +1,20 @@
-//! Why a sample does not reach chronyd, each reason with a name and the values seen.
+//! The errors of passing a sample to chronyd. Each has a name and the observed values.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use httptime::{Offset, Timestamp};
+use httptime::{IoError, Offset, Span, Timestamp};
 
-/// Everything that keeps a sample from chronyd.
+/// The reasons for which a sample does not reach chronyd.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChronyError {
-    /// The socket's path cannot stand in `chrony.conf`.
-    #[error("cannot use the socket path {path:?}: {reason}")]
+    /// The path of the socket cannot be written in `chrony.conf`.
+    #[error("cannot use the socket path {}: {reason}", path.display())]
     InvalidPath {
         /// The path as given.
         path: PathBuf,
@@ -21,78 +22,101 @@ pub enum ChronyError {
         reason: &'static str,
     },
     /// The polling interval is out of range.
-    #[error("cannot use poll {poll}: it is not in {least} to {most}", least = crate::Poll::MIN, most = crate::Poll::MAX)]
+    #[error(
+        "poll is {poll}; allowed: {least} to {most}",
+        least = crate::Poll::MIN, most = crate::Poll::MAX
+    )]
     InvalidPoll {
         /// The exponent as given.
         poll: i8,
     },
-    /// The leap status is none of chronyd's.
-    #[error("cannot use leap status {value}: it is not in 0 to 2")]
+    /// chronyd does not have this leap status.
+    #[error("leap status is {value}; allowed: 0 to 2")]
     InvalidLeap {
         /// The number as given.
         value: i32,
     },
-    /// The offset is more than chronyd takes.
-    #[error("chronyd drops an offset of {offset} s: it takes less than 4294967296 s either way")]
+    /// The offset is larger than chronyd accepts.
+    #[error(
+        "chronyd would drop the offset {offset:.3} s: it accepts less than 4294967296 s either \
+         way; check the server's clock"
+    )]
     OffsetTooLarge {
         /// The offset.
         offset: Offset,
     },
-    /// The sample's time, or the right one that its offset leads to, is out of chronyd's range.
+    /// The time of the sample, or the correct time that follows from its offset, is outside
+    /// chronyd's range.
     #[error(
-        "chronyd drops a sample of {taken_at} with offset {offset} s: the time is out of its range"
+        "chronyd would drop the sample of {taken_at} with offset {offset:.3} s: the time is out of \
+         its range; check the server's clock and this machine's"
     )]
     TimeOutOfRange {
-        /// When the sample was taken, by the system clock.
+        /// The time of the sample, by the system clock.
         taken_at: Timestamp,
         /// Its offset.
         offset: Offset,
     },
-    /// The sample is too old by now.
-    #[error("chronyd drops a sample {} s old: its limit is {} s", age.as_secs_f64(), limit.as_secs_f64())]
+    /// The sample is too old now.
+    #[error(
+        "chronyd would drop the sample: it is {} old, and the limit is {}; measure again",
+        Span::new(*age), Span::new(*limit)
+    )]
     TooOld {
-        /// How old it is.
+        /// Its age.
         age: Duration,
-        /// How old it may be.
+        /// The limit of the age.
         limit: Duration,
     },
     /// The sample was taken later than now: the system clock was set back meanwhile.
-    #[error("chronyd drops a sample from the future, here by {} s", by.as_secs_f64())]
+    #[error(
+        "chronyd would drop the sample: it is {} in the future, since the clock was set back; \
+         measure again",
+        Span::new(*by)
+    )]
     FromTheFuture {
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
     /// There is no socket.
     #[error(
-        "there is no socket {path:?}: chronyd creates it when it starts with a line \"refclock SOCK {}\"",
+        "there is no socket {}: write \"refclock SOCK {}\" into chrony.conf and restart chronyd",
+        path.display(),
         path.display()
     )]
     SocketMissing {
-        /// Where it should be.
+        /// Its expected path.
         path: PathBuf,
     },
-    /// Nobody reads from the socket: it is what a chronyd that is gone left behind.
-    #[error("nobody reads from the socket {path:?}: chronyd is not running")]
+    /// No process reads from the socket: a chronyd that has exited left it behind.
+    #[error("nothing reads from the socket {}: chronyd is not running; start it", path.display())]
     Refused {
         /// The socket.
         path: PathBuf,
     },
-    /// The process may not write to the socket.
+    /// The process has no permission to write to the socket.
     #[error(
-        "no permission to write to the socket {path:?}; chronyd creates it for root or its own user"
+        "no permission to write to the socket {}; run as root or as chronyd's user",
+        path.display()
     )]
     NoPermission {
         /// The socket.
         path: PathBuf,
     },
-    /// chronyd has not read the samples sent before: it hangs or is stopped.
-    #[error("the queue of the socket {path:?} is full: chronyd does not read from it")]
+    /// chronyd has not read the previous samples: it hangs or is stopped.
+    #[error(
+        "the queue of the socket {} is full: chronyd does not read from it; restart chronyd",
+        path.display()
+    )]
     Full {
         /// The socket.
         path: PathBuf,
     },
     /// Sending failed with another error number.
-    #[error("cannot send to the socket {path:?}: {}", io::Error::from_raw_os_error(*errno))]
+    #[error(
+        "cannot send to the socket {}: {}",
+        path.display(), IoError::from(io::Error::from_raw_os_error(*errno))
+    )]
     Io {
         /// The socket.
         path: PathBuf,
@@ -102,7 +126,8 @@ pub enum ChronyError {
 }
 
 impl ChronyError {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {

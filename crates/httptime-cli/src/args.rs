@@ -1,3 +1,8 @@
+#![expect(
+    clippy::doc_markdown,
+    reason = "these comments are the text of --help, which shows backticks as they are"
+)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -6,11 +11,18 @@ use httptime::Offset;
 
 use crate::measure_options::{MeasureOptions, Seconds, Servers};
 
-/// Measures how far this machine's clock is from a server's, by the Date header of plain HTTP, and corrects it.
+/// Measure the offset of this machine's clock over plain HTTP, and correct it
 ///
-/// An offset is server clock minus local clock: positive when the local clock is slow.
+/// httptime compares the local clock with the Date header of an HTTP server. The offset is server
+/// clock minus local clock: positive when the local clock is slow.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(
+    name = "httptime",
+    version,
+    max_term_width = 100,
+    after_help = "See 'httptime COMMAND --help' for details, and the manual httptime(1).",
+    after_long_help = EXIT_CODES
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,26 +30,32 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measure and print; changes nothing
+    /// Measure the offset and print it; change nothing
     Query(Query),
-    /// Measure, and correct this machine's clock
+    /// Measure the offset once and correct the clock
     Sync(Sync),
-    /// Stay, and keep this machine's clock right, or feed chronyd
+    /// Keep the clock correct as a service, or feed chronyd
     Run(Run),
-    /// Measure a skewed server inside this program: needs no network and no privileges
+    /// Measure a server with a wrong clock inside this program; needs no network and no privileges
     Demo(Demo),
 }
 
-/// Measures the offset and prints it with its standard deviation and bounds. Changes nothing.
+/// Measure the offset and print it; change nothing
 ///
-/// With several URLs the majority decides, and servers that disagree with it are named. More than half of them must answer and
-/// agree, or as many as `--min-servers` says.
+/// Prints the offset with its standard deviation and its bounds.
+///
+/// With several URLs the majority decides, and servers that disagree with it are named. More than
+/// half of the servers must answer and agree, or as many as --min-servers says.
 #[derive(Debug, Parser)]
-#[command(after_help = concat!(
-    "A proxy is also taken from http_proxy or all_proxy in the environment, unless no_proxy names the server, as curl \
-     reads them.\n\n",
-    "Exit status: 0 measured, 1 could not measure or not write the answer, 2 wrong usage, 130 Ctrl-C."
-))]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
+no_proxy names the server. The variables are read as curl reads them.
+
+Exit status: 0 measured, 1 not measured, or the output could not be written, 2 wrong usage, \
+130 Ctrl-C."
+)]
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) servers: Servers,
@@ -46,36 +64,45 @@ pub(crate) struct Query {
     pub(crate) output: Output,
 }
 
-/// Measures the offset, corrects this machine's clock if the measurement proves it wrong, and measures again.
+/// Measure the offset once and correct the clock
 ///
-/// Errors above the step threshold are stepped, smaller ones gradually (500 ppm: 2 s for each millisecond). Needs root or
-/// `CAP_SYS_TIME`. Refused are corrections beyond the limits, times before this program was built, and measurements
-/// whose bounds are wider than the error.
+/// Measures, corrects the clock if the measurement proves it wrong, and measures again. Errors
+/// above the step threshold are stepped, smaller ones slewed at 500 ppm (2 s for each millisecond).
+/// Needs root or CAP_SYS_TIME.
+///
+/// Refuses corrections beyond the limits, times before this program was built, and measurements
+/// whose uncertainty is larger than the error.
 #[derive(Debug, Parser)]
-#[command(after_help = concat!(
-    "Exit status: 0 done or nothing to do, 1 could not measure or not write the answer, 2 wrong usage, 3 refused, 4 no privilege, 130 Ctrl-C."
-))]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
+no_proxy names the server. The variables are read as curl reads them.
+
+Exit status: 0 corrected or nothing to do, 1 not measured or not corrected, or the output \
+could not be written, 2 wrong usage, 3 correction refused, 4 no privilege, 130 Ctrl-C."
+)]
 pub(crate) struct Sync {
     #[command(flatten)]
     pub(crate) servers: Servers,
 
-    /// Measure and say what would be done; change nothing
+    /// Measure and print what would be done; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 
     /// Step errors larger than this, in seconds; slew smaller ones
-    #[arg(long, value_name = "S", default_value = "0.128")]
+    #[arg(long, value_name = "S", default_value = "0.128", allow_negative_numbers = true)]
     pub(crate) step_threshold: Seconds,
 
     /// Refuse to set the clock forward by more than this, in seconds [default: no limit]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub(crate) max_forward: Option<Seconds>,
 
     /// Refuse to set the clock back by more than this, in seconds
-    #[arg(long, value_name = "S", default_value = "1800")]
+    #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
     pub(crate) max_backward: Seconds,
 
-    /// Never step: slew whatever the error, however long that takes
+    /// Never step: slew any error, however long that takes
     #[arg(long, conflicts_with = "step_threshold")]
     pub(crate) slew_only: bool,
 
@@ -83,32 +110,46 @@ pub(crate) struct Sync {
     pub(crate) output: Output,
 }
 
-/// Measures again and again, steps, slews and steers the clock, or tells chronyd. For a service manager: stays in the
-/// foreground, logs to stderr, reloads at SIGHUP, ends at SIGTERM.
+/// Keep the clock correct as a service, or feed chronyd
+///
+/// Measures again and again, and steps, slews and steers the clock, or sends samples to chronyd.
+/// Made for a service manager: stays in the foreground, logs to stderr, reloads its configuration
+/// at SIGHUP, stops at SIGTERM.
 #[derive(Debug, Parser)]
-#[command(after_help = concat!(
-    "HTTPTIME_LOG=debug in the environment shows more.\n\n",
-    "Exit status: 0 ended by a signal, 1 failed, 2 wrong usage or configuration, 4 no privilege."
-))]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+HTTPTIME_LOG=debug in the environment logs more.
+
+Exit status: 0 stopped by a signal, 1 failed, 2 wrong usage or configuration, 4 no privilege."
+)]
 pub(crate) struct Run {
-    /// The configuration
+    /// The configuration file; see httptime.toml(5)
     #[arg(short, long, value_name = "FILE", default_value = "/etc/httptime/httptime.toml")]
     pub(crate) config: PathBuf,
 
-    /// Check the configuration and end
+    /// Check the configuration and exit; prints nothing if it can be used
     #[arg(long)]
     pub(crate) check: bool,
 }
 
-/// Starts a server with a wrong clock inside this program, measures it, and prints the estimate beside the truth.
+/// Measure a server with a wrong clock inside this program; needs no network and no privileges
+///
+/// Starts an HTTP server on the loopback interface, measures it, and prints the estimate beside the
+/// truth.
 #[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "Exit status: 0 measured, 1 not measured, 2 wrong usage."
+)]
 pub(crate) struct Demo {
-    /// How far the server's clock is ahead of the local one, in seconds (negative: behind)
-    #[arg(long, value_name = "S", default_value = "38.116", allow_negative_numbers = true, value_parser = offset)]
+    /// How far the server's clock is ahead of the local one, in seconds; negative: behind
+    #[arg(long, value_name = "S", default_value = "38.116", allow_negative_numbers = true,
+        value_parser = offset)]
     pub(crate) skew: Offset,
 
-    /// One-way delay before and after stamping, in seconds
-    #[arg(long, value_name = "S", default_value = "0")]
+    /// One-way delay of requests and of responses, in seconds
+    #[arg(long, value_name = "S", default_value = "0", allow_negative_numbers = true)]
     pub(crate) delay: Seconds,
 
     #[command(flatten)]
@@ -120,11 +161,11 @@ pub(crate) struct Demo {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
-    /// Print one JSON object
+    /// Print one JSON object, also on failure
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Show how the bounds narrow, which requests were lost, and what was assumed
+    /// Show each response, each lost request, and what was assumed
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -132,25 +173,28 @@ pub(crate) struct Output {
 /// To the nanosecond; up to a century either way, so that no date leaves the range of the clocks.
 fn offset(text: &str) -> Result<Offset, String> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    const ALLOWED: &str = "allowed: a number of seconds, up to 3153600000 (100 years) either way";
     let (negative, size) = match text.strip_prefix('-') {
         Some(size) => (true, size),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let Seconds(size) = size.parse()?;
+    let Seconds(size) = size.parse().map_err(|_| ALLOWED)?;
     if size > CENTURY {
-        return Err("more than a century".into());
+        return Err(ALLOWED.into());
     }
     let size = Offset::from(size);
     Ok(if negative { Offset::ZERO.saturating_sub(size) } else { size })
 }
 
+const SHORT_HELP: &str = "More options and details: --help, and the manual httptime(1).";
+
 const EXIT_CODES: &str = "\
 Exit status:
   0    done
-  1    could not measure (the reason is on stderr, or in the JSON object), or not write the answer
+  1    not measured (the reason is on stderr or in the JSON object), or output not written
   2    wrong usage
-  3    a correction was refused
+  3    the correction was refused
   4    no privilege to change the clock
-  130  ended by Ctrl-C
+  130  stopped by Ctrl-C
 
 HTTPTIME_LOG=debug in the environment shows what the library does.";

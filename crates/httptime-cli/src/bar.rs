@@ -1,5 +1,6 @@
-//! How a measurement goes on, on stderr.
+//! The progress of a measurement on stderr.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -7,20 +8,24 @@ use httptime::Progress;
 use httptime::net::now;
 use httptime::session::Event;
 use httptime::{Client, Update};
-use httptime::{Error, LocalInstant};
+use httptime::{Error, LocalInstant, Span};
+use rustix::termios::tcgetwinsize;
 
 use crate::args::Output;
 
-/// Shows how what is unknown narrows, and what was lost: a line for each answer and each loss under `--verbose`, else one line
-/// that is rewritten, and only on a terminal.
+/// Shows how the uncertainty shrinks and which requests were lost. With `--verbose` there is a line
+/// for each response and each loss. Otherwise there is one line that is rewritten, and only on a
+/// terminal.
 #[derive(Debug)]
 pub(crate) struct Bar {
     mode: Mode,
-    /// The most requests to all servers together.
+    /// The limit of requests to all servers together.
     limit: u32,
     servers: Vec<Server>,
-    /// What the line shows now.
+    /// The text that the line shows now.
     line: String,
+    /// Of the terminal, if there is one.
+    columns: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +35,13 @@ enum Mode {
     Lines,
 }
 
-/// What was seen of one server.
+/// The state of one server.
 #[derive(Debug, Clone, Default)]
 struct Server {
     requests: u32,
     answers: u32,
     unknown: Option<Duration>,
-    /// What keeps it from answering now.
+    /// The reason why it does not answer now.
     last_failure: Option<String>,
 }
 
@@ -47,12 +52,17 @@ impl Bar {
             (false, true) => Mode::Progress,
             (false, false) => Mode::Silent,
         };
-        Self::of(mode, client.urls().count(), client.config().limits().requests())
+        let columns = columns();
+        Self {
+            columns,
+            ..Self::of(mode, client.urls().count(), client.config().limits().requests())
+        }
     }
 
     fn of(mode: Mode, servers: usize, requests: u32) -> Self {
         let limit = requests.saturating_mul(u32::try_from(servers).unwrap_or(u32::MAX));
-        Self { mode, limit, servers: vec![Server::default(); servers], line: String::new() }
+        let servers = vec![Server::default(); servers];
+        Self { mode, limit, servers, line: String::new(), columns: None }
     }
 
     pub(crate) fn show(&mut self, update: &Update<'_>) {
@@ -63,7 +73,7 @@ impl Bar {
         if self.mode == Mode::Progress && text == self.line {
             return;
         }
-        // Nobody reads a progress line that cannot be written.
+        // A progress line that cannot be written is not an error.
         let _ = io::stderr().write_all(text.as_bytes());
         self.line = text;
     }
@@ -74,7 +84,7 @@ impl Bar {
         }
     }
 
-    /// What to write after this event.
+    /// The text to write after this event.
     fn text(
         &mut self,
         server: usize,
@@ -87,7 +97,7 @@ impl Bar {
         let Some(seen) = self.servers.get_mut(server) else { return String::new() };
         seen.requests = progress.requests();
         seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
-        // Whether it is retried is known by the next event only.
+        // Only the next event shows whether the request is retried.
         let lost = seen.last_failure.take();
         match event {
             Event::Answered { .. } => seen.answers += 1,
@@ -110,12 +120,13 @@ impl Bar {
             Mode::Silent => String::new(),
             Mode::Progress => self.line(server),
             Mode::Lines => {
-                Self::lines(&self.servers[server], server, several, event, lost, progress)
+                let columns = self.columns.unwrap_or(usize::MAX);
+                Self::lines(&self.servers[server], server, several, event, lost, progress, columns)
             }
         }
     }
 
-    /// One line about all servers. The latest trouble is that of `server`, if it has one.
+    /// One line about all servers. The latest error is that of `server`, if it has one.
     fn line(&self, server: usize) -> String {
         let requests: u32 = self.servers.iter().map(|server| server.requests).sum();
         let mut line = format!("{requests}/{} requests", self.limit);
@@ -127,12 +138,13 @@ impl Bar {
         if let Some(last_failure) = failures.find_map(|server| server.last_failure.as_ref()) {
             line += &format!("; {last_failure}");
         }
-        // A line that a terminal wraps would stay on it.
-        let line: String = line.chars().take(COLUMNS).collect();
+        // A line that the terminal wraps could not be erased.
+        let room = self.columns.unwrap_or(USUAL_COLUMNS).saturating_sub(1);
+        let line: String = line.chars().take(room).collect();
         format!("{REWRITE}{line}")
     }
 
-    /// A line for what is over: an answer, or a loss that did not end the session.
+    /// A line for a finished event: a response, or a loss that did not end the session.
     fn lines(
         seen: &Server,
         server: usize,
@@ -140,10 +152,11 @@ impl Bar {
         event: &Event,
         lost: Option<String>,
         progress: &Progress,
+        columns: usize,
     ) -> String {
         let ended = matches!(event, Event::Ended { error: Some(_) });
         let mut text = match (lost, &seen.last_failure) {
-            // The result says so of the only server.
+            // With a single server the result reports it.
             (_, Some(given_up)) if ended && several => format!("{given_up}\n"),
             (Some(lost), _) if !ended => format!("{lost}\n"),
             _ => String::new(),
@@ -152,48 +165,65 @@ impl Bar {
         if let (true, Some(unknown), Some(rtt)) =
             (answered, progress.remaining_uncertainty(), progress.round_trip_last())
         {
-            text += &format!(
-                "server {} answer {:>2}  rtt {:>9}  {}  {:>9} wide around {:.6} s\n",
-                server + 1,
-                seen.answers,
-                span(rtt),
-                draw_width(unknown.width()),
-                span(unknown.width()),
-                unknown.midpoint()
-            );
+            let name = if several { format!("server {} ", server + 1) } else { String::new() };
+            let start = format!("{name}answer {:>2}  ", seen.answers);
+            let rtt = format!("rtt {:>7}  ", span(rtt));
+            let width = unknown.width();
+            let end = format!("within {:>7} of {:.6} s", span(width), unknown.midpoint());
+            let length = |text: &str| text.chars().count();
+            let room = columns.saturating_sub(length(&start) + length(&end) + BRACKETS);
+            // A narrow terminal gets the drawing rather than the round trip.
+            let (rtt, room) = match room.checked_sub(length(&rtt)) {
+                Some(room) if room >= FEWEST_CELLS => (rtt.as_str(), room),
+                _ => ("", room),
+            };
+            text += &format!("{start}{rtt}{}{end}\n", draw_width(width, room));
         }
         text
     }
 }
 
-/// The system's words where there are some: the address stands in the result.
+/// The system's text if there is one: the result contains the address.
 fn cause(error: &Error) -> String {
-    error.io().map_or_else(|| error.to_string(), ToString::to_string)
+    let whole = error.io().map_or_else(|| error.to_string(), ToString::to_string);
+    whole.split("; ").next().unwrap_or_default().to_owned()
 }
 
-/// The width on a logarithmic scale, a cell for each halving: full at a second, empty below 4 µs.
-fn draw_width(width: Duration) -> String {
-    const CELLS: usize = 18;
-    let filled =
-        (1..=CELLS).filter(|halvings| width > Duration::from_secs(1) / (1 << halvings)).count();
-    format!("[{}{}]", "#".repeat(filled), ".".repeat(CELLS - filled))
-}
-
-/// A length of time for people, three or four digits and a unit.
-pub(crate) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    match duration.as_nanos() {
-        0..1_000 => format!("{} ns", duration.as_nanos()),
-        1_000..1_000_000 => format!("{:.1} µs", seconds * 1e6),
-        1_000_000..1_000_000_000 => format!("{:.2} ms", seconds * 1e3),
-        _ => format!("{seconds:.2} s"),
+/// The width on a logarithmic scale: full at a second, empty below 4 µs. With all cells each is a
+/// halving; a narrow terminal gets fewer, and none for fewer than [`FEWEST_CELLS`].
+fn draw_width(width: Duration, cells: usize) -> String {
+    let cells = cells.min(CELLS);
+    if cells < FEWEST_CELLS {
+        return String::new();
     }
+    let halvings =
+        (1..=CELLS).filter(|halvings| width > Duration::from_secs(1) / (1 << halvings)).count();
+    let filled = (halvings * cells).div_ceil(CELLS);
+    format!("[{}{}]  ", "#".repeat(filled), ".".repeat(cells - filled))
 }
 
-/// Back to the beginning of the line, which is emptied.
+/// The columns of the terminal that stderr is, as `COLUMNS` says or else the terminal. `None` if it
+/// is none.
+fn columns() -> Option<usize> {
+    let stated = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let asked = || tcgetwinsize(io::stderr()).ok().map(|size| usize::from(size.ws_col));
+    stated.or_else(asked).filter(|columns| *columns > 0)
+}
+
+/// Returns to the beginning of the line and erases it.
 const REWRITE: &str = "\r\x1b[K";
-/// Of the narrowest terminal that is usual, without the last column.
-const COLUMNS: usize = 79;
+/// Of a terminal that does not say how wide it is.
+const USUAL_COLUMNS: usize = 80;
+/// Of the drawing at its widest.
+const CELLS: usize = 18;
+/// With fewer, nothing could be seen.
+const FEWEST_CELLS: usize = 6;
+/// Around the cells, and the space behind them.
+const BRACKETS: usize = 4;
+
+fn span(duration: Duration) -> String {
+    Span::new(duration).to_string()
+}
 
 #[cfg(test)]
 mod tests {
@@ -235,7 +265,7 @@ mod tests {
         let mut bar = Bar::of(Mode::Progress, 1, 24);
         let error = Error::MalformedDate { value: "x".repeat(100) };
         let line = after(&mut bar, 0, &Event::Ended { error: Some(error) });
-        assert_eq!(line.chars().count(), REWRITE.len() + COLUMNS);
+        assert_eq!(line.chars().count(), REWRITE.len() + USUAL_COLUMNS - 1);
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! What a correction of the clock was and what came of it.
+//! A correction of the clock and its outcome.
 
 use std::time::Duration;
 
 use httptime::net::cross_timestamp;
 use httptime::survey::Survey;
-use httptime::{CrossTimestamp, Error, Measurement};
+use httptime::{CrossTimestamp, Error, Measurement, Span};
 use httptime_clock::controller::slew_duration;
 use httptime_clock::{Action, ClockError};
 
-/// What was done and what came of it, to be printed.
+/// A correction and its outcome, for output.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) dry_run: bool,
@@ -18,31 +18,40 @@ pub(crate) struct Report {
     pub(crate) after: Option<Survey>,
 }
 
-/// Why the clock was not changed although it was to be.
+/// The reason why a correction was not made.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It is not the clock that was measured any more.
+    /// The clock is no longer the one that was measured.
     ClockSet(Error),
     Clock(ClockError),
 }
 
-/// What was decided, in words.
+/// The decision in words.
 pub(crate) fn decision(action: Action) -> String {
     match action {
-        Action::Leave => "nothing to do: no error beyond what the bounds leave open".into(),
+        Action::Leave => "nothing to do: the clock is correct within the uncertainty".into(),
         Action::Step(by) => format!("step by {by:.6} s"),
         Action::Slew(by) => {
-            format!("slew by {by:.6} s, done in {:.0} s", slew_duration(by).as_secs_f64())
+            format!("slew by {by:.6} s, which takes {}", Span::new(slew_duration(by)))
         }
         Action::Refuse(refusal) => format!("refused: {refusal}"),
-        _ => "nothing".into(),
+        _ => "nothing to do".into(),
     }
+}
+
+/// A message of the policy with the names that the options of `httptime sync` have.
+pub(crate) fn with_options(text: &str) -> String {
+    text.replace("max_startup_", "--max-")
+        .replace("max_", "--max-")
+        .replace("----max-", "--max-")
+        .replace("set lag ", "set --lag ")
+        .replace("2 requests and 2 s", "2 requests and 2 s (--requests, --duration)")
 }
 
 /// Whether the wall clock still is the one that was measured.
 ///
 /// # Errors
-/// [`Error::ClockStepped`] when somebody has set it since.
+/// [`Error::ClockStepped`] if it was set since the measurement.
 pub(crate) fn check_wall_clock(measurement: &Measurement) -> Result<(), Error> {
     let measured = CrossTimestamp::new(measurement.at(), measurement.local_time(), Duration::ZERO);
     let now = cross_timestamp();
@@ -52,5 +61,5 @@ pub(crate) fn check_wall_clock(measurement: &Measurement) -> Result<(), Error> {
     if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
 }
 
-/// What the wall clock may differ from the monotonic one without having been set.
+/// The largest difference between wall clock and monotonic clock that does not count as a step.
 const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);

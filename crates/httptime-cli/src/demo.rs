@@ -2,13 +2,15 @@ use httptime::Client;
 use httptime_sim::loopback::LoopbackServer;
 
 use crate::args::Demo;
+use crate::measure_options::{Given, Misuse};
+use crate::words::system;
 use crate::{DONE, NOT_MEASURED, USAGE, query, report};
 
 pub(crate) fn run(demo: &Demo) -> u8 {
     let config = match demo.measure_options.config().build() {
         Ok(config) => config,
         Err(error) => {
-            report::failure(&error, &demo.output);
+            report::failure(&Misuse::of(error, Given::CommandLine), &demo.output);
             return USAGE;
         }
     };
@@ -20,7 +22,10 @@ pub(crate) fn run(demo: &Demo) -> u8 {
     let server = match started {
         Ok(server) => server,
         Err(error) => {
-            report::print_error(&format!("cannot start the server: {error}"));
+            report::print_error(&format!(
+                "cannot start a server on the loopback interface: {}",
+                system(&error)
+            ));
             return NOT_MEASURED;
         }
     };
@@ -28,12 +33,12 @@ pub(crate) fn run(demo: &Demo) -> u8 {
     let client = match builder.config(config).build() {
         Ok(client) => client,
         Err(error) => {
-            report::failure(&error, &demo.output);
+            report::failure(&Misuse::of(error, Given::CommandLine), &demo.output);
             return USAGE;
         }
     };
     let survey = query::survey(&client, &demo.output);
-    if !report::survey(&survey, &demo.output) {
+    if !report::survey(&survey, None, &demo.output) {
         return NOT_MEASURED;
     }
     if let (false, Ok(measurement)) = (demo.output.json, survey.combined()) {

@@ -1,5 +1,10 @@
-//! Whom to ask, which way and how: the options that the command line and the configuration file share, and what follows from them.
+//! Servers, route and settings: the options that the command line and the configuration file share.
+#![expect(
+    clippy::doc_markdown,
+    reason = "comments of options are the text of --help, which shows backticks as they are"
+)]
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,21 +13,24 @@ use httptime::Client;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Config, ConfigBuilder};
-use httptime::{Error, Family, Method, Timestamping, Url};
+use httptime::{Error, Family, Method, Phase, Timestamping, Url};
 use serde::Deserialize;
 
 use crate::environment;
 use crate::server_arg::ServerArg;
 
-/// Whom to ask, which way and how.
+/// Which servers to ask, on which path and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Servers {
-    /// Servers to ask: `http://host[:port][/path]`, or a bare host
+    /// Server to ask: http://host[:port][/path], or a bare host
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<ServerArg>,
 
-    /// How many servers must answer and agree [default: more than half of the servers]
-    #[arg(long, value_name = "N")]
+    /// How many servers must answer and agree [default: more than half]
+    ///
+    /// With 1, a single server is believed when the others do not answer. Servers that answer and
+    /// disagree are an error as before.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub(crate) min_servers: Option<usize>,
 
     #[command(flatten)]
@@ -32,31 +40,33 @@ pub(crate) struct Servers {
     pub(crate) route: Route,
 }
 
-/// Which way to go to the servers.
+/// On which path to reach the servers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Route {
-    /// HTTP proxy to go through: `http://[user:password@]host[:port]`; "" for none [default: the
-    /// environment's]
+    /// HTTP proxy: http://[user:password@]host[:port], or "" for none [default: the environment's]
+    ///
+    /// In a user name or password write / as %2F, ? as %3F, # as %23 and % as %25.
     #[arg(short = 'x', long, value_name = "URL")]
     pub(crate) proxy: Option<ServerArg>,
 
-    /// Have the proxy open a tunnel (CONNECT), so that none of its caches can answer
+    /// Tunnel through the proxy (CONNECT), so that no cache on it can answer
     #[arg(short = 'p', long = "proxytunnel")]
     pub(crate) tunnel: bool,
 
-    /// What requests say in User-Agent; "" for nothing [default: httptime and its version]
-    #[arg(short = 'A', long, value_name = "TEXT")]
+    /// User-Agent of the requests; "" for none [default: httptime and its version]
+    #[arg(short = 'A', long, value_name = "TEXT", hide_short_help = true)]
     pub(crate) user_agent: Option<String>,
 
     #[command(flatten)]
     pub(crate) family: FamilyOptions,
 
-    /// Local address of all connections [default: the system's choice]
-    #[arg(long, value_name = "ADDR")]
+    /// Local address of all connections [default: chosen by the system]
+    #[arg(long, value_name = "ADDR", hide_short_help = true, value_parser = address)]
     pub(crate) source_address: Option<IpAddr>,
 
-    /// Network interface of all connections; Linux only [default: the system's choice]
-    #[arg(long, value_name = "NAME")]
+    /// Network interface of all connections, such as eth0; Linux only [default: chosen by the
+    /// system]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) interface: Option<String>,
 }
 
@@ -76,49 +86,126 @@ pub(crate) struct FamilyOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MeasureOptions {
-    /// How much to spend: polite (≤ 24 requests, one a second, 40 s), balanced (≤ 48, 10.5 s) or fast (≤ 64, 6 s)
-    #[arg(long, value_name = "NAME", default_value_t)]
+    /// How much to spend: polite (≤ 24 requests, one a second, 40 s), balanced (≤ 48, 10.5 s) or
+    /// fast (≤ 64, 6 s)
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = named::<Profile>)]
     profile: Profile,
 
-    /// Most requests to each server; of 18 or more up to 12 are checks [default: the profile's]
-    #[arg(short = 'n', long, value_name = "N")]
+    /// Most requests to each server, 1 to 1000 [default: the profile's]
+    ///
+    /// Of 18 or more, up to 12 are checks, whose answer is known in advance. One request alone
+    /// cannot show that the server's Date advances, and corrects no clock.
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     requests: Option<u32>,
 
-    /// Longest time to go on asking, in seconds [default: the profile's]
-    #[arg(short, long, value_name = "S")]
+    /// Send requests for this long, in seconds, up to 3600 [default: the profile's]
+    #[arg(short, long, value_name = "S", allow_negative_numbers = true)]
     duration: Option<Seconds>,
 
     /// Stop once the standard deviation is this small, in seconds [default: none]
-    #[arg(short, long, value_name = "S")]
+    #[arg(short, long, value_name = "S", allow_negative_numbers = true)]
     target: Option<Seconds>,
 
     /// Longest wait for a name, a connection or a response, in seconds [default: 5]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     timeout: Option<Seconds>,
 
-    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no Date GET
-    #[arg(long, value_name = "NAME", default_value_t)]
+    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no
+    /// Date GET
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value_t,
+        hide_short_help = true,
+        value_parser = named::<Method>
+    )]
     method: Method,
 
     /// How late the server's Date may be, in seconds [default: from the response, else 2.02]
-    #[arg(long, value_name = "S")]
+    ///
+    /// A smaller lag makes the bounds narrower. They are wrong if the server is later than this.
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     lag: Option<Seconds>,
 
-    /// How fast the two clocks may come apart, in parts per million [default: 300]
-    #[arg(long, value_name = "PPM")]
+    /// How fast the two clocks may drift apart, in parts per million, up to 10000 [default: 300]
+    #[arg(
+        long,
+        value_name = "PPM",
+        hide_short_help = true,
+        allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     drift_ppm: Option<u32>,
 
-    /// How to estimate the offset: `last_date`, midpoint, htpdate, intersection, symmetric or posterior
-    #[arg(long, value_name = "NAME", default_value_t)]
+    /// How to estimate the offset: `last_date`, midpoint, htpdate, intersection, symmetric or
+    /// posterior
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value_t,
+        hide_short_help = true,
+        value_parser = named::<EstimatorKind>
+    )]
     estimator: EstimatorKind,
 
     /// When to send requests: periodic, bisect, scan, htpdate or adaptive
-    #[arg(long, value_name = "NAME", default_value_t)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value_t,
+        hide_short_help = true,
+        value_parser = named::<ScheduleKind>
+    )]
     schedule: ScheduleKind,
 
-    /// Whose times of requests and responses to use: kernel (Linux), user, or auto, the kernel's where it gives them
-    #[arg(long, value_name = "WHO", default_value_t)]
+    /// Whose times of requests and responses to use: kernel (Linux), user, or auto, the kernel's
+    /// where it gives them
+    #[arg(
+        long,
+        value_name = "WHO",
+        default_value_t,
+        hide_short_help = true,
+        value_parser = named::<Timestamping>
+    )]
     timestamps: Timestamping,
+}
+
+/// Where the name of the proxy comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProxySource {
+    Option,
+    Configuration,
+    /// An environment variable.
+    Variable(&'static str),
+}
+
+/// The proxy that requests go through.
+#[derive(Debug, Clone)]
+pub(crate) struct Via {
+    pub(crate) proxy: Url,
+    pub(crate) source: ProxySource,
+}
+
+/// Settings that cannot be used. The message names the option, key or variable.
+#[derive(Debug)]
+pub(crate) struct Misuse {
+    pub(crate) error: Error,
+    by: Given,
+    /// Where a URL comes from, if it is not one of the servers.
+    about: Option<ProxySource>,
+}
+
+/// Who gives the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    CommandLine,
+    File,
 }
 
 /// A length of time, in seconds.
@@ -127,7 +214,7 @@ pub(crate) struct MeasureOptions {
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl Servers {
-    /// The configuration, to be changed further.
+    /// The configuration, for further changes.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let builder = self.measure_options.config().family(self.route.family.wanted());
         match self.min_servers {
@@ -136,21 +223,30 @@ impl Servers {
         }
     }
 
-    /// The client that asks them, and the proxy that it goes through, without credentials. The only place that reads the
-    /// environment's proxy.
-    pub(crate) fn client(&self, config: Config) -> Result<(Client, Option<Url>), Error> {
+    /// The client for these servers, and the proxy that it uses, without credentials. The only
+    /// place that reads the proxy from the environment.
+    pub(crate) fn client(
+        &self,
+        config: Config,
+        by: Given,
+    ) -> Result<(Client, Option<Via>), Misuse> {
+        let misuse = |error| Misuse { error, by, about: None };
         let urls: Vec<String> = self.urls.iter().map(ServerArg::url).collect();
         let Some((first, rest)) = urls.split_first() else {
-            return Err(Error::InvalidConfig { reason: "servers names none".into() });
+            let reason = "servers is empty; name at least one".into();
+            return Err(misuse(Error::InvalidConfig { reason }));
         };
         let mut builder = Client::builder(first)
             .servers(rest)
             .method(self.measure_options.method())
             .config(config);
         let mut via = None;
-        if let Some(proxy) = proxy(self.route.proxy.as_ref(), &urls)? {
+        if let Some((proxy, source)) =
+            proxy(self.route.proxy.as_ref(), &urls, by).map_err(misuse)?
+        {
+            let of_proxy = |error| Misuse { error, by, about: Some(source) };
+            via = Some(Via { proxy: Url::parse(&proxy.url()).map_err(of_proxy)?, source });
             builder = builder.proxy(proxy.url()).tunnel(self.route.tunnel);
-            via = Some(Url::parse(&proxy.url())?);
         }
         if let Some(user_agent) = &self.route.user_agent {
             builder = builder.user_agent(user_agent);
@@ -161,17 +257,108 @@ impl Servers {
         if let Some(interface) = &self.route.interface {
             builder = builder.interface(interface);
         }
-        Ok((builder.build()?, via))
+        Ok((builder.build().map_err(misuse)?, via))
+    }
+
+    /// As [`client`](Self::client), of a configuration that is not checked yet.
+    pub(crate) fn ready(
+        &self,
+        builder: ConfigBuilder,
+        by: Given,
+    ) -> Result<(Client, Option<Via>), Misuse> {
+        let config = builder.build().map_err(|error| Misuse::of(error, by))?;
+        self.client(config, by)
     }
 }
 
+impl Misuse {
+    pub(crate) const fn of(error: Error, by: Given) -> Self {
+        Self { error, by, about: None }
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = self.about {
+            write!(f, "{source}: ")?;
+        }
+        match &self.error {
+            Error::InvalidConfig { reason } => {
+                let (setting, rest) = reason.split_once(' ').unwrap_or((reason, ""));
+                let named = match (self.by, setting) {
+                    (Given::CommandLine, "servers") => "the command line".to_owned(),
+                    (Given::CommandLine, _) if SETTINGS.contains(&setting) => option(setting),
+                    (Given::File, _) if MEASURE.contains(&setting) => format!("measure.{setting}"),
+                    _ => setting.to_owned(),
+                };
+                write!(f, "{named} {rest}")
+            }
+            error => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ProxySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option => f.write_str("--proxy"),
+            Self::Configuration => f.write_str("proxy in the configuration"),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+        }
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "proxy {} (from {})", self.proxy, self.source)
+    }
+}
+
+impl Via {
+    /// An error of a server that is asked through this proxy. Connections go to the proxy alone, so
+    /// what happened before the first response is the proxy's failure.
+    pub(crate) fn explained(&self, error: &Error) -> String {
+        match error {
+            Error::Resolve { .. }
+            | Error::Connect { .. }
+            | Error::ProxyRefused { .. }
+            | Error::ProxyCredentials
+            | Error::Timeout { phase: Phase::Resolve | Phase::Connect | Phase::Tunnel, .. }
+            | Error::Io { phase: Phase::Connect | Phase::Tunnel, .. } => {
+                format!("{self} failed: {error}")
+            }
+            Error::Timeout { phase: Phase::Response, .. } => {
+                let text = error.to_string();
+                let what = text.split("; ").next().unwrap_or_default();
+                format!(
+                    "through {self}: {what}; the proxy or the server behind it is silent: raise \
+                     --timeout, or try another server or no proxy"
+                )
+            }
+            _ => format!("through {self}: {error}"),
+        }
+    }
+}
+
+/// The name of a setting as an option.
+fn option(setting: &str) -> String {
+    format!("--{}", setting.replace('_', "-"))
+}
+
+/// The settings of the library that have an option of the same name.
+const SETTINGS: &[&str] =
+    &["requests", "duration", "target", "timeout", "lag", "drift_ppm", "min_servers", "user_agent"];
+/// Those of them that are keys of the section `[measure]`.
+const MEASURE: &[&str] = &["requests", "duration", "target", "timeout", "lag", "drift_ppm"];
+
 impl MeasureOptions {
-    /// Which request the servers are sent.
+    /// The method of the requests.
     pub(crate) const fn method(&self) -> Method {
         self.method
     }
 
-    /// The configuration, to be changed further. What is not asked for keeps the library's defaults.
+    /// The configuration, for further changes. Options that are not given have the library's
+    /// defaults.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let mut builder = Config::builder()
             .profile(self.profile)
@@ -195,7 +382,7 @@ impl MeasureOptions {
         if let Some(ppm) = self.drift_ppm {
             builder = builder.drift_ppm(ppm);
         }
-        // The profile comes with an adaptive schedule of its own.
+        // The profile sets its own adaptive schedule.
         match self.schedule {
             ScheduleKind::Adaptive => builder,
             kind => builder.schedule(kind),
@@ -203,10 +390,18 @@ impl MeasureOptions {
     }
 }
 
-/// The proxy that is asked for ("" for none), else that of the environment.
-fn proxy(given: Option<&ServerArg>, urls: &[String]) -> Result<Option<ServerArg>, Error> {
+/// The given proxy ("" for none), or that of the environment.
+fn proxy(
+    given: Option<&ServerArg>,
+    urls: &[String],
+    by: Given,
+) -> Result<Option<(ServerArg, ProxySource)>, Error> {
     if let Some(given) = given {
-        return Ok(Some(given.clone()).filter(|proxy| !proxy.is_empty()));
+        let source = match by {
+            Given::CommandLine => ProxySource::Option,
+            Given::File => ProxySource::Configuration,
+        };
+        return Ok(Some((given.clone(), source)).filter(|(proxy, _)| !proxy.is_empty()));
     }
     let mut proxies = urls
         .iter()
@@ -214,10 +409,11 @@ fn proxy(given: Option<&ServerArg>, urls: &[String]) -> Result<Option<ServerArg>
         .collect::<Result<Vec<_>, Error>>()?;
     let last = proxies.pop().flatten();
     if proxies.iter().any(|proxy| *proxy != last) {
-        let reason = "no_proxy names some of the servers and not others; ask them in two runs";
+        let reason = "no_proxy in the environment exempts some of the servers and not others; \
+                      measure them separately, or set the proxy explicitly";
         return Err(Error::InvalidConfig { reason: reason.into() });
     }
-    Ok(last.map(ServerArg::from))
+    Ok(last.map(|(proxy, variable)| (ServerArg::from(proxy), ProxySource::Variable(variable))))
 }
 
 impl From<Family> for FamilyOptions {
@@ -240,7 +436,10 @@ impl TryFrom<f64> for Seconds {
     type Error = String;
 
     fn try_from(seconds: f64) -> Result<Self, String> {
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
+        let duration = Duration::try_from_secs_f64(seconds);
+        duration
+            .map(Self)
+            .map_err(|_| format!("{seconds} s; allowed: a number of seconds, 0 or more"))
     }
 }
 
@@ -248,7 +447,27 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
-        seconds.try_into()
+        let seconds =
+            text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        seconds
+            .map(Self)
+            .ok_or_else(|| "allowed: a number of seconds, 0 or more, such as 0.5".to_owned())
     }
+}
+
+/// A whole number on the command line.
+fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "allowed: a whole number, 0 or more".to_owned())
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "allowed: an IPv4 or IPv6 address of this machine".to_owned())
+}
+
+/// One of a few names on the command line. clap names the option and the value.
+fn named<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| {
+        let text = format!("{error}");
+        text.find("allowed: ").map_or(text.clone(), |at| text[at..].to_owned())
+    })
 }

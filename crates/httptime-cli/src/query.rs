@@ -3,10 +3,11 @@ use httptime::survey::Survey;
 
 use crate::args::{Output, Query};
 use crate::bar::Bar;
+use crate::measure_options::Given;
 use crate::{DONE, NOT_MEASURED, USAGE, report};
 
 pub(crate) fn run(query: &Query) -> u8 {
-    let ready = query.servers.config().build().and_then(|config| query.servers.client(config));
+    let ready = query.servers.ready(query.servers.config(), Given::CommandLine);
     let (client, via) = match ready {
         Ok(ready) => ready,
         Err(error) => {
@@ -15,7 +16,7 @@ pub(crate) fn run(query: &Query) -> u8 {
         }
     };
     let survey = survey(&client, &query.output);
-    match report::survey(&survey, &query.output) {
+    match report::survey(&survey, via.as_ref(), &query.output) {
         true => DONE,
         false => {
             report::via(via.as_ref(), &query.output);
@@ -24,7 +25,7 @@ pub(crate) fn run(query: &Query) -> u8 {
     }
 }
 
-/// Measures, showing how it goes on a terminal or under `--verbose`.
+/// Measures. Shows progress on a terminal or with `--verbose`.
 pub(crate) fn survey(client: &Client, output: &Output) -> Survey {
     let mut bar = Bar::new(client, output);
     let survey = client.survey(|update| bar.show(&update));

@@ -5,41 +5,43 @@ use std::time::Duration;
 use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::Survey;
-use httptime::{Assumptions, Error, Interval, Measurement, Offset, Url};
+use httptime::{Assumptions, Error, Interval, Measurement, Offset, Span};
 use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Output;
-use crate::bar::span;
-use crate::correction::{Failure, Report, decision};
+use crate::correction::{Failure, Report, decision, with_options};
+use crate::measure_options::{Misuse, ProxySource, Via};
+use crate::words::system;
 
-/// Prints what came of asking the servers; says whether there is a result.
-pub(crate) fn survey(survey: &Survey, output: &Output) -> bool {
+/// Prints the result of a survey. Returns whether there is one.
+pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
     if output.json {
-        print_json(survey);
+        print_json(survey, via);
         return survey.combined().is_ok();
     }
-    let measured = lines(survey, "", output);
+    let measured = lines(survey, via, "", output);
     if survey.combined().is_ok_and(|measurement| !measurement.has_date_advanced()) {
-        print(&format!("not to be corrected by: {}", Refusal::DateNotAdvanced));
+        let why = with_options(&Refusal::DateNotAdvanced.to_string());
+        print(&format!("do not correct a clock by this: {why}"));
     }
     measured
 }
 
-/// Prints what came of a correction.
-pub(crate) fn sync(report: &Report, output: &Output) {
+/// Prints the outcome of a correction.
+pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if output.json {
-        print_json(sync_json(report));
+        print_json(sync_json(report), via);
         return;
     }
-    if !lines(&report.before, "before: ", output) {
+    if !lines(&report.before, via, "before: ", output) {
         return;
     }
     if let Some(action) = report.action {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
-        let decided = decision(action);
+        let decided = with_options(&decision(action));
         match action {
             Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
@@ -51,14 +53,15 @@ pub(crate) fn sync(report: &Report, output: &Output) {
         None => {}
     }
     if let Some(after) = &report.after {
-        lines(after, "after: ", output);
+        lines(after, via, "after: ", output);
     }
 }
 
-/// Prints the outcome for people, the result's line after `label`; says whether there is a result.
-fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
+/// Prints the outcome for people, with the result's line after `label`. Returns whether there is a
+/// result.
+fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bool {
     if survey.servers().len() > 1 {
-        not_selected(survey).for_each(|line| print_error(&line));
+        not_selected(survey, via).for_each(|line| print_error(&line));
     }
     match survey.combined() {
         Ok(measurement) => {
@@ -68,13 +71,14 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
                 print(&exchanges(measurement));
             }
             if let EndReason::Lost(error) = measurement.end_reason() {
-                print_error(&format!("ended early: {error}"));
+                let error = explained(error, via);
+                print_error(&format!("stopped early, the result still holds: {error}"));
             }
             true
         }
         Err(error) => {
             match survey.servers() {
-                [only] => print_error(&format!("{}: {error}", only.url())),
+                [only] => print_error(&format!("{}: {}", only.url(), explained(error, via))),
                 _ => print_error(&format!("{error}{}", remedy(error))),
             }
             false
@@ -82,37 +86,52 @@ fn lines(survey: &Survey, label: &str, output: &Output) -> bool {
     }
 }
 
-/// A line for each server that is not part of the majority: what it said, or why it could not be measured.
-pub(crate) fn not_selected(survey: &Survey) -> impl Iterator<Item = String> {
-    let what = if survey.combined().is_ok() { "falseticker" } else { "measured, in no majority" };
+/// A line for each server outside the majority: its result, or the reason why it could not be
+/// measured.
+pub(crate) fn not_selected(survey: &Survey, via: Option<&Via>) -> impl Iterator<Item = String> {
+    let what = match survey.combined() {
+        Ok(_) => "falseticker, disagrees with the majority",
+        Err(_) => "measured, but in no majority",
+    };
     survey.servers().iter().filter(|server| !server.is_selected()).map(move |server| {
         let url = server.url();
         match server.result() {
             Ok(measurement) => {
                 format!(
-                    "{url}: {what} ({} s, bounds {})",
+                    "{url}: {what}: offset {:.6} s, bounds {:.6} s",
                     measurement.offset(),
                     measurement.bounds()
                 )
             }
-            Err(error) => format!("{url}: {error}"),
+            Err(error) => format!("{url}: {}", explained(error, via)),
         }
     })
 }
 
+/// An error of a server, and whether the proxy is to blame.
+fn explained(error: &Error, via: Option<&Via>) -> String {
+    via.map_or_else(|| error.to_string(), |via| via.explained(error))
+}
+
 /// Prints an error: the JSON object for it, or a line on stderr.
-pub(crate) fn failure(error: &Error, output: &Output) {
+pub(crate) fn failure(misuse: &Misuse, output: &Output) {
     if output.json {
-        print_json(json!({ "error": error }));
+        let (kind, message) = (misuse.error.kind(), misuse.to_string());
+        print_json(json!({ "error": { "kind": kind, "message": message } }), None);
     } else {
-        print_error(&error.to_string());
+        print_error(&misuse.to_string());
     }
 }
 
-/// Says after a failure that a proxy was asked: it may come from the environment, where nobody thinks of it.
-pub(crate) fn via(proxy: Option<&Url>, output: &Output) {
-    if let (Some(proxy), false) = (proxy, output.json) {
-        print_error(&format!("asked through the proxy {proxy}"));
+/// Reports after a failure that a proxy was used: it may come from the environment, where a user
+/// does not expect it.
+pub(crate) fn via(via: Option<&Via>, output: &Output) {
+    if let (Some(Via { source: source @ ProxySource::Variable(_), .. }), false) = (via, output.json)
+    {
+        print_error(&format!(
+            "the proxy comes from {source}; --proxy \"\" connects directly, no_proxy exempts a \
+             server"
+        ));
     }
 }
 
@@ -121,7 +140,7 @@ pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "httptime: {text}");
 }
 
-/// Prints the estimate beside the truth.
+/// Prints the estimate and the true offset.
 pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
     let error = measurement.offset().saturating_sub(skew);
     let direction = if skew >= Offset::ZERO { "ahead" } else { "behind" };
@@ -130,11 +149,11 @@ pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
     print(&format!(
         "truth: the server is set {} s {direction}; error {sign}{}; the truth is {inside} the bounds",
         unsigned(skew, 6),
-        span(error.abs())
+        Span::new(error.abs())
     ));
 }
 
-/// The answer in one line.
+/// The result in one line.
 fn sentence(measurement: &Measurement) -> String {
     let offset = measurement.offset();
     let digits = digits(measurement);
@@ -152,7 +171,7 @@ fn sentence(measurement: &Measurement) -> String {
     )
 }
 
-/// How many of several servers agree, and how many had to.
+/// How many of several servers agree, and how many were required.
 fn majority(survey: &Survey, measurement: &Measurement) -> String {
     let servers = survey.servers();
     if servers.len() == 1 {
@@ -164,7 +183,7 @@ fn majority(survey: &Survey, measurement: &Measurement) -> String {
     format!("; {selected} of {} servers {agree}, min_servers is {needed}", servers.len())
 }
 
-/// What to do where too few servers answered, though all that did agree.
+/// The advice when too few servers answered, although all of those agree.
 fn remedy(error: &Error) -> String {
     match error {
         Error::NoMajority { agreeing, answered, min_servers, .. }
@@ -179,17 +198,18 @@ fn remedy(error: &Error) -> String {
 fn assumptions(measurement: &Measurement) -> String {
     let assumed = measurement.assumptions();
     format!(
-        "server {}; assumed lag ≤ {} ({}), drift ≤ {} ppm; shortest round trip {}; farther bound {} away",
+        "server {}; assumed lag ≤ {} ({}), drift ≤ {} ppm; shortest round trip {}; the bounds \
+         reach up to {} from the estimate",
         measurement.server().unwrap_or("unnamed"),
-        span(assumed.lag()),
+        Span::new(assumed.lag()),
         lag_reason(&assumed),
         assumed.drift_ppm(),
-        span(measurement.round_trip_min()),
-        span(radius(measurement.bounds(), measurement.offset())),
+        Span::new(measurement.round_trip_min()),
+        Span::new(radius(measurement.bounds(), measurement.offset())),
     )
 }
 
-/// Why this lag is assumed, and what would make it smaller.
+/// The source of the assumed lag, and how to reduce it.
 fn lag_reason(assumed: &Assumptions) -> String {
     let source = assumed.lag_source();
     let caches = match assumed.caches() {
@@ -198,9 +218,9 @@ fn lag_reason(assumed: &Assumptions) -> String {
         caches => format!(", {caches} caches"),
     };
     let remedy = match source {
-        _ if source.is_provable() => ": try --method options, or state --lag",
+        _ if source.is_provable() => ": try --method options, or set --lag",
         LagSource::MayBeForwarded(_) | LagSource::Forwarded(_) | LagSource::SeveralServerFields => {
-            ": state --lag if you know it"
+            ": set --lag if you know it"
         }
         _ => "",
     };
@@ -217,19 +237,19 @@ fn exchanges(measurement: &Measurement) -> String {
         checks => format!("{checks} of the requests were checks"),
     };
     format!(
-        "{} responses{method}; {checks}; the kernel saw {} of the requests leave and {} of the responses come, the process the others",
+        "{} responses{method}; {checks}; kernel timestamps of {} requests and {} responses",
         measurement.observations(),
         measurement.sent_by_kernel(),
         measurement.received_by_kernel(),
     )
 }
 
-/// Microseconds, or nanoseconds where microseconds would show nothing of the deviation.
+/// Microseconds, or nanoseconds if the deviation is below a microsecond.
 fn digits(measurement: &Measurement) -> usize {
     if measurement.stddev().as_nanos() < 1_000 { 9 } else { 6 }
 }
 
-/// How far the farther end of the bounds is from the estimate.
+/// The distance of the farther bound from the estimate.
 fn radius(bounds: Interval, offset: Offset) -> Duration {
     let below = offset.saturating_sub(bounds.lower()).abs();
     below.max(bounds.upper().saturating_sub(offset).abs())
@@ -239,7 +259,7 @@ fn unsigned(offset: Offset, digits: usize) -> String {
     format!("{offset:.digits$}").trim_start_matches(['+', '-']).to_owned()
 }
 
-/// Bounds as printed still contain what the bounds contain.
+/// Rounds bounds outwards, so that the printed bounds contain the exact ones.
 fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     let unit = 10_i64.pow(9 - u32::try_from(digits).unwrap_or(9).min(9));
     let lower = bounds.lower().as_nanos().div_euclid(unit).saturating_mul(unit);
@@ -251,14 +271,16 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
 
 fn sync_json(report: &Report) -> Value {
     let decision = report.action.map(|action| {
-        let (name, by, reason) = match action {
+        let (name, by, refusal) = match action {
             Action::Leave => ("leave", None, None),
             Action::Step(by) => ("step", Some(by), None),
             Action::Slew(by) => ("slew", Some(by), None),
-            Action::Refuse(refusal) => ("refuse", None, Some(refusal.to_string())),
+            Action::Refuse(refusal) => ("refuse", None, Some(refusal)),
             _ => ("unknown", None, None),
         };
-        json!({ "action": name, "by_seconds": by, "reason": reason })
+        let kind = refusal.map(|refusal| refusal.kind());
+        let reason = refusal.map(|refusal| with_options(&refusal.to_string()));
+        json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
         Failure::ClockSet(error) => json!(error),
@@ -273,17 +295,27 @@ fn sync_json(report: &Report) -> Value {
     })
 }
 
-/// The object, after the version that it belongs to.
+/// The JSON object with its version.
 #[derive(Serialize)]
 struct Versioned<T> {
     schema: u32,
     #[serde(flatten)]
     object: T,
+    /// The proxy that was used, if any.
+    proxy: Option<Value>,
 }
 
 /// Prints the object.
-fn print_json(object: impl Serialize) {
-    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object });
+fn print_json(object: impl Serialize, via: Option<&Via>) {
+    let proxy = via.map(|via| {
+        let source = match via.source {
+            ProxySource::Option => "option",
+            ProxySource::Configuration => "configuration",
+            ProxySource::Variable(name) => name,
+        };
+        json!({ "url": via.proxy, "source": source })
+    });
+    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object, proxy });
     print(&text.expect("keys are texts and nothing fails to be written"));
 }
 
@@ -294,20 +326,21 @@ fn print(line: &str) {
     }
 }
 
-/// Complains that what was to be printed could not be, the first time. A reader that has gone away (`| head -0`) is no
-/// reason to.
+/// Reports once that the output could not be written. A reader that has exited (`| head -0`) is not
+/// an error.
 pub(crate) fn output_failed(error: &io::Error) {
     if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
-        print_error(&format!("cannot write to standard output: {error}"));
+        print_error(&format!("cannot write to standard output: {}", system(error)));
     }
 }
 
-/// Whether all that was printed was written.
+/// Whether all output was written.
 pub(crate) fn is_written() -> bool {
     !OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
-/// Not by way of [`io::stdout`], which says of a descriptor that is not open for writing that all is well.
+/// Does not use [`io::stdout`], which ignores the error of a descriptor that is not open for
+/// writing.
 fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         let written = retry_on_intr(|| rustix::io::write(io::stdout(), bytes))?;
@@ -318,5 +351,6 @@ fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
 
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// The version of the JSON object. Fields may be added to a version; none changes its meaning or goes.
+/// The version of the JSON object. Fields may be added in a version; none is removed or changes its
+/// meaning.
 const SCHEMA: u32 = 1;

@@ -1,5 +1,6 @@
-//! `httptime run`: stay, and keep the clock right.
+//! `httptime run`: the daemon that keeps the clock right.
 
+use std::io::ErrorKind;
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -8,16 +9,18 @@ use std::time::{Duration, Instant};
 use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{CrossTimestamp, Measurement};
-use log::{error, info, warn};
+use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
-use self::settings::Settings;
+use self::settings::{Loaded, Settings};
 use self::textfile::Metrics;
 use crate::args::Run;
+use crate::measure_options::Via;
+use crate::words::system;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
 mod correction_target;
@@ -27,31 +30,31 @@ mod settings;
 mod textfile;
 mod worker;
 
-/// What the loop waits for.
+/// An event of the main loop.
 enum Event {
-    /// The measurement of this number has ended.
+    /// The measurement with this number has ended.
     Measured(u64, Box<Survey>),
-    /// Its thread has panicked, with this message.
+    /// The thread of a measurement has panicked, with this message.
     Lost(u64, String),
-    /// The thread that waits for signals has panicked: no signal comes any more.
+    /// The thread that receives signals has panicked: no signal will be received.
     SignalsLost(String),
     Reload,
     End,
 }
 
-/// What the loop is doing.
+/// The state of the main loop.
 #[derive(Debug, Clone, Copy)]
 enum DaemonState {
     Waiting { until: Instant },
     Measuring { since: Instant, deadline: Duration },
 }
 
-/// Whether a configuration was taken over during the measurement under way.
+/// Whether the configuration was reloaded during the current measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReloadState {
     No,
     Unchanged,
-    /// The measurement may be one of a server that was taken out because it lies.
+    /// The measurement may have used a server that was removed because it lies.
     Changed,
 }
 
@@ -59,30 +62,32 @@ struct Daemon<'a> {
     args: &'a Run,
     settings: Settings,
     client: Client,
+    via: Option<Via>,
     correction_target: CorrectionTarget,
     poll_interval: PollInterval,
     metrics: Metrics,
     metrics_failures: FailureLog,
     events: SyncSender<Event>,
     state: DaemonState,
-    /// When the latest measurement was begun.
+    /// The start of the latest measurement.
     begun: Instant,
-    /// The number of the latest measurement. What comes of an earlier one that was given up is not used.
+    /// The number of the latest measurement. The result of an earlier one that was given up is not
+    /// used.
     number: u64,
-    /// Shared with each thread that measures, so that its count tells how many there are.
+    /// Shared with each measuring thread, so that its count is the number of threads.
     threads: Arc<()>,
     reloaded: ReloadState,
-    /// The wall clock as it was last known to be.
+    /// The last known state of the wall clock.
     cross_timestamp: CrossTimestamp,
-    /// Whether the latest measurement was begun before its time, as the clock had moved.
+    /// Whether the latest measurement was started early because the clock had moved.
     is_early_requested: bool,
-    /// When the service manager was last told that we live.
+    /// The time of the last watchdog notification to the service manager.
     alive: Instant,
     tick: Duration,
 }
 
 pub(crate) fn run(args: &Run) -> u8 {
-    let (settings, client) = match load(args) {
+    let (settings, client, via) = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
             report::print_error(&message);
@@ -92,10 +97,10 @@ pub(crate) fn run(args: &Run) -> u8 {
     if args.check {
         return DONE;
     }
-    // No more than one waits: signals that come faster than they are obeyed are one signal.
+    // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
-        report::print_error(&format!("cannot listen for signals: {error}"));
+        report::print_error(&format!("cannot listen for signals: {}", system(&error)));
         return NOT_MEASURED;
     }
     let correction_target = match CorrectionTarget::start(&settings) {
@@ -105,10 +110,10 @@ pub(crate) fn run(args: &Run) -> u8 {
             return if error.is_forbidden() { NO_PRIVILEGE } else { NOT_MEASURED };
         }
     };
-    Daemon::new(args, settings, client, correction_target, events).run(&arriving)
+    Daemon::new(args, settings, (client, via), correction_target, events).run(&arriving)
 }
 
-fn load(args: &Run) -> Result<(Settings, Client), String> {
+fn load(args: &Run) -> Result<Loaded, String> {
     Settings::load(&args.config).map_err(|error| error.to_string())
 }
 
@@ -116,7 +121,7 @@ fn poll_interval(settings: &Settings) -> PollInterval {
     PollInterval::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
 }
 
-/// Has signals come in as events, on a thread of its own.
+/// Receives signals as events in a separate thread.
 fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     worker::start("signals", events, Event::SignalsLost, move |events| {
@@ -133,7 +138,7 @@ impl<'a> Daemon<'a> {
     fn new(
         args: &'a Run,
         settings: Settings,
-        client: Client,
+        (client, via): (Client, Option<Via>),
         correction_target: CorrectionTarget,
         events: SyncSender<Event>,
     ) -> Self {
@@ -143,6 +148,7 @@ impl<'a> Daemon<'a> {
             poll_interval: poll_interval(&settings),
             settings,
             client,
+            via,
             correction_target,
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
@@ -160,29 +166,29 @@ impl<'a> Daemon<'a> {
     }
 
     fn run(mut self, arriving: &Receiver<Event>) -> u8 {
-        info!("started, {}", self.args.config.display());
+        info!("started with the configuration {}", self.args.config.display());
         self.write_metrics();
         service::ready();
         loop {
-            // `self` has a sender, too: there is always one.
+            // `self` also has a sender, so the channel is never closed.
             let ended =
                 arriving.recv_timeout(self.poll_timeout()).ok().and_then(|e| self.handle(e));
-            // After each event, too: a storm of them must not keep us from measuring.
+            // Also after each event: many events must not prevent a measurement.
             if let Some(status) = ended.or_else(|| self.poll_clock(Instant::now())) {
                 return status;
             }
         }
     }
 
-    /// Does what follows from an event. Returns the exit status if that is the end.
+    /// Handles an event. Returns the exit status if the program ends.
     fn handle(&mut self, event: Event) -> Option<u8> {
         let forbidden = match event {
             Event::End => {
-                info!("ending");
+                info!("stopping");
                 return Some(self.end(DONE));
             }
             Event::SignalsLost(message) => {
-                error!("no signal can be received any more: {message}; ending");
+                error!("cannot receive signals any more: {message}; stopping; please report it");
                 return Some(self.end(NOT_MEASURED));
             }
             Event::Reload => {
@@ -191,7 +197,7 @@ impl<'a> Daemon<'a> {
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
             Event::Measured(..) | Event::Lost(..) if self.reloaded == ReloadState::Changed => {
-                info!("measured with the old settings; not used");
+                info!("measurement discarded: it used the settings before the reload");
                 self.reloaded = ReloadState::No;
                 self.state = DaemonState::Waiting { until: self.begun + RELOAD_PAUSE };
                 false
@@ -220,7 +226,7 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Says that we live, but not at each event of many.
+    /// Sends a watchdog notification, but not for every one of many events.
     fn notify_watchdog(&mut self) {
         if self.alive.elapsed() >= self.tick / 2 {
             service::notify_watchdog();
@@ -228,8 +234,8 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Measures when it is time, or earlier when the clock was set or the machine slept; gives up a measurement that hangs.
-    /// Returns the exit status if that is the end.
+    /// Starts a measurement when it is due, or earlier if the clock was set or the machine slept.
+    /// Gives up a measurement that hangs. Returns the exit status if the program ends.
     fn poll_clock(&mut self, now: Instant) -> Option<u8> {
         self.notify_watchdog();
         match self.state {
@@ -239,10 +245,14 @@ impl<'a> Daemon<'a> {
             DaemonState::Measuring { .. } => None,
             DaemonState::Waiting { until } => {
                 let moved = self.cross_timestamp.stepped_by(httptime::net::cross_timestamp());
-                // Not twice in a row: whoever sets it again and again would have us measure without a pause.
+                // Not twice in a row: a clock that is set repeatedly would cause measurements
+                // without a pause.
                 let is_clock_set = moved.abs() > CLOCK_SET_THRESHOLD && !self.is_early_requested;
                 if is_clock_set {
-                    info!("the clock moved by {moved:.3} s: it was set, or the machine slept");
+                    info!(
+                        "the clock moved by {moved:.3} s: it was set, or the machine slept; \
+                         measuring now"
+                    );
                 }
                 if !is_clock_set && until > now {
                     return None;
@@ -253,22 +263,22 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Goes on without the measurement under way. Its thread cannot be ended and stays until it ends by itself, so there must
-    /// not be many: then the service manager has to start the program anew.
+    /// Continues without the current measurement. Its thread cannot be stopped and remains until it
+    /// ends by itself. If there are too many of them, the service manager must restart the program.
     fn give_up(&mut self, deadline: Duration) -> Option<u8> {
         self.number += 1;
         self.fail(&format!(
-            "the measurement has not ended after {:.0} s; it is given up",
+            "the measurement did not end within {:.0} s; abandoned",
             deadline.as_secs_f64()
         ));
         let hanging = Arc::strong_count(&self.threads) - 1;
         (hanging > MAX_HANGING_THREADS).then(|| {
-            error!("{hanging} measurements hang; ending");
+            error!("{hanging} abandoned measurements are still running; stopping, to be restarted");
             self.end(NOT_MEASURED)
         })
     }
 
-    /// Starts a measurement. Says whether that is forbidden.
+    /// Starts a measurement. Returns whether that is not permitted.
     fn measure(&mut self) -> bool {
         let expected = match self.correction_target.prepare() {
             Ok(expected) => expected,
@@ -283,10 +293,10 @@ impl<'a> Daemon<'a> {
         false
     }
 
-    /// Measures on a thread of its own.
+    /// Measures in a separate thread.
     fn start(&mut self, survey: impl FnOnce() -> Survey + Send + 'static) {
         self.begun = Instant::now();
-        // A measurement has a deadline of its own. One that outlives this one hangs.
+        // A measurement has its own deadline. One that exceeds this longer deadline hangs.
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
         self.state = DaemonState::Measuring { since: self.begun, deadline };
@@ -296,18 +306,18 @@ impl<'a> Daemon<'a> {
         let lost = move |message| Event::Lost(number, message);
         let started = worker::start("measurement", self.events.clone(), lost, move |events| {
             let _counted = counted;
-            // Nobody listens any more once the program ends.
+            // Nobody receives it when the program is ending.
             let _ = events.send(Event::Measured(number, Box::new(survey())));
         });
         if let Err(error) = started {
-            self.fail(&format!("cannot start a thread: {error}"));
+            self.fail(&format!("cannot start a thread: {}", system(&error)));
         }
     }
 
-    /// Says whether what follows from a measurement is forbidden.
+    /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        report::not_selected(survey).for_each(|line| warn!("{line}"));
+        report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         let forbidden = match survey.combined() {
             Ok(measurement) => self.correct(measurement),
             Err(error) => {
@@ -325,6 +335,10 @@ impl<'a> Daemon<'a> {
     }
 
     fn correct(&mut self, measurement: &Measurement) -> bool {
+        // Logged before what it causes, so that the log has the cause above the effect.
+        let measured =
+            format!("offset {:.6} s, bounds {:.6} s", measurement.offset(), measurement.bounds());
+        info!("{measured}");
         let correction = match self.correction_target.correct(measurement) {
             Ok(correction) => correction,
             Err(error) => return self.failed(&error),
@@ -334,15 +348,11 @@ impl<'a> Daemon<'a> {
         self.metrics.refusals += u64::from(correction.refused);
         self.metrics.frequency = correction.frequency;
         self.wait(Some(correction.interval));
-        let frequency = correction.frequency.map_or(String::new(), |f| format!(", frequency {f}"));
-        let said = format!(
-            "offset {:.6} s, bounds {:.6}{frequency}; next in {:.0} s",
-            measurement.offset(),
-            measurement.bounds(),
-            correction.interval.as_secs_f64()
-        );
-        info!("{said}");
-        service::status(&said);
+        let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
+        let next = correction.interval.as_secs_f64();
+        let done = format!("{}{frequency}; next measurement in {next:.0} s", correction.done);
+        log!(if correction.refused { Level::Warn } else { Level::Info }, "{done}");
+        service::status(&format!("{measured}; {done}"));
         false
     }
 
@@ -351,7 +361,7 @@ impl<'a> Daemon<'a> {
         error.is_forbidden()
     }
 
-    /// Counts a measurement that came to nothing, and has it repeated.
+    /// Counts a failed measurement and schedules the next try.
     fn fail(&mut self, why: &str) {
         error!("{why}");
         self.metrics.failures += 1;
@@ -360,21 +370,27 @@ impl<'a> Daemon<'a> {
         self.write_metrics();
     }
 
-    /// From the beginning of this measurement to the next one: this long, or longer after each failure.
+    /// Waits from the start of this measurement until the next one: this long, or longer after each
+    /// failure.
     fn wait(&mut self, interval: Option<Duration>) {
         let reloaded = mem::replace(&mut self.reloaded, ReloadState::No);
         let wait = match interval {
             Some(interval) => {
-                // We may have set it ourselves. After a failure it is held against what it was before: if it was set
-                // meanwhile, that is why, and the next measurement need not wait.
+                // The program may have set the clock itself. After a failure the old reading is
+                // kept: if the clock was set meanwhile, that explains the failure, and the next
+                // measurement need not wait.
                 self.cross_timestamp = httptime::net::cross_timestamp();
                 self.is_early_requested = false;
                 self.poll_interval.measured(interval)
             }
-            // With the settings as they were before a reload, or with what the operator has repaired before it.
+            // With the settings from before a reload, or with a problem that the operator has fixed
+            // before it.
             None if reloaded != ReloadState::No => RELOAD_PAUSE,
             None => self.poll_interval.failed(),
         };
+        if interval.is_none() {
+            info!("next attempt in {:.0} s", wait.as_secs_f64());
+        }
         self.metrics.interval_seconds = wait.as_secs_f64();
         let begun = match self.state {
             DaemonState::Measuring { since, .. } => since,
@@ -386,19 +402,23 @@ impl<'a> Daemon<'a> {
     fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
             let written = self.metrics.write(path);
-            self.metrics_failures.report(
-                written.map_err(|error| format!("cannot write {}: {error}", path.display())),
-            );
+            self.metrics_failures.report(written.map_err(|error| {
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => "; create its directory",
+                    _ => "",
+                };
+                format!("cannot write the textfile {}: {}{remedy}", path.display(), system(&error))
+            }));
         }
     }
 
     fn reload(&mut self) {
         service::reloading();
-        let reloaded = load(self.args).and_then(|(settings, client)| {
+        let reloaded = load(self.args).and_then(|(settings, client, via)| {
             self.correction_target.reload(&settings).map_err(|error| error.to_string())?;
             self.poll_interval = poll_interval(&settings);
             let changed = self.settings != settings;
-            (self.settings, self.client) = (settings, client);
+            (self.settings, self.client, self.via) = (settings, client, via);
             Ok(changed)
         });
         match reloaded {
@@ -406,12 +426,12 @@ impl<'a> Daemon<'a> {
                 info!("reloaded {}", self.args.config.display());
                 self.measure_soon(changed);
             }
-            Err(message) => error!("{message}; going on with the old settings"),
+            Err(message) => error!("{message}; keeping the old settings"),
         }
         service::ready();
     }
 
-    /// Whoever reloads wants to see what comes of it, however long the pause would be.
+    /// After a reload the operator expects a result soon, however long the pause would be.
     fn measure_soon(&mut self, changed: bool) {
         match &mut self.state {
             DaemonState::Waiting { until } => *until = (self.begun + RELOAD_PAUSE).min(*until),
@@ -424,13 +444,14 @@ impl<'a> Daemon<'a> {
     }
 }
 
-/// How often to look whether the clock was set.
+/// How often to check whether the clock was set.
 const TICK: Duration = Duration::from_secs(10);
-/// By how much the clock must have been moved to measure at once.
+/// The smallest movement of the clock that starts a measurement at once.
 const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
-/// From the beginning of a measurement to the next one after a reload, so that a storm of reloads is none of requests.
+/// The minimum time between the starts of two measurements after a reload: many reloads must not
+/// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
-/// Measurements given up whose threads may still be there.
+/// The maximum number of threads of measurements that were given up.
 const MAX_HANGING_THREADS: usize = 4;
 
 #[cfg(test)]
@@ -439,7 +460,8 @@ mod tests {
 
     use super::*;
 
-    /// A daemon that feeds chronyd by a socket that is not there, and what it is told. Its configuration is removed with it.
+    /// A daemon that feeds chronyd through a socket that does not exist, and its events. Dropping
+    /// it removes its configuration.
     struct Fixture {
         args: Run,
         arriving: Receiver<Event>,
@@ -456,7 +478,7 @@ mod tests {
             fixture
         }
 
-        /// Port 9 discards what comes, where somebody listens at all.
+        /// Port 9 discards all data if a server listens on it.
         fn configure(&self, requests: u32) {
             let text = format!(
                 "servers = ['http://127.0.0.1:9']\nproxy = ''\nmode = 'chrony'\n[measure]\n\
@@ -466,9 +488,9 @@ mod tests {
         }
 
         fn daemon(&self) -> Daemon<'_> {
-            let (settings, client) = load(&self.args).expect("a configuration");
+            let (settings, client, via) = load(&self.args).expect("a configuration");
             let correction_target = CorrectionTarget::start(&settings).expect("nothing is opened");
-            Daemon::new(&self.args, settings, client, correction_target, self.events.clone())
+            Daemon::new(&self.args, settings, (client, via), correction_target, self.events.clone())
         }
 
         fn next(&self) -> Event {
@@ -566,7 +588,7 @@ mod tests {
         assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
     }
 
-    /// The file may have been changed because a server in it lies.
+    /// The file may have been changed because one of its servers lies.
     #[test]
     fn what_was_measured_with_the_settings_before_a_reload_is_not_used() {
         for requests in [1, 2] {

@@ -1,19 +1,24 @@
-//! A server or a proxy as a user wrote it.
+//! A server or a proxy as the user wrote it.
 
 use std::fmt;
 
 use httptime::Url;
 use serde::Deserialize;
 
-/// A URL or a bare host as a user wrote it. `Debug` shows no password.
+/// A URL or a host name as the user wrote it. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ServerArg(String);
 
 impl ServerArg {
-    /// A bare host is one to be asked over HTTP.
+    /// A host name becomes an `http://` URL.
     pub(crate) fn url(&self) -> String {
-        if self.0.contains("://") { self.0.clone() } else { format!("http://{}", self.0) }
+        // "http:/host" is a scheme that is written wrong, and not a host called "http".
+        let (start, rest) = self.0.split_once(':').unwrap_or((&self.0, ""));
+        let is_broken = ["http", "https"].iter().any(|scheme| start.eq_ignore_ascii_case(scheme))
+            && rest.starts_with(|next: char| !next.is_ascii_digit());
+        let has_scheme = is_broken || self.0.contains("://");
+        if has_scheme { self.0.clone() } else { format!("http://{}", self.0) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

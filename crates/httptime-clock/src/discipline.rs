@@ -69,30 +69,31 @@ pub struct Discipline {
     longest: Duration,
     target_stddev: Duration,
     prior_stddev: f64,
-    /// How much larger than stated the variances have been; at least 1.
+    /// The factor e: how much larger than stated the variances have been; at least 1.
     excess: f64,
     filter: Option<Filter>,
     outliers: Outliers,
-    /// How often all was started anew since a reading last fitted.
+    /// The number of restarts since a reading last fitted.
     restarts: u32,
     interval: Duration,
 }
 
-/// What a measurement was to the discipline.
+/// The discipline's verdict on a measurement.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The first, or the first after all was given up.
+    /// The first measurement, or the first after a restart.
     First,
-    /// As predicted, within the uncertainty; it refines offset and frequency.
+    /// It fits the prediction and refines offset and frequency.
     Accepted,
-    /// Too far from the prediction; held back until the next one.
+    /// It is too far from the prediction and is held back until the next one.
     Outlier,
-    /// The offset has changed at once: the second reading in a row says so. The frequency is kept.
+    /// The offset has jumped, which two readings in a row show. The frequency is kept.
     OffsetJumped,
 }
 
-/// Offset and frequency in nanoseconds and nanoseconds per nanosecond, with their covariance.
+/// The state: offset in nanoseconds and frequency in nanoseconds per nanosecond, with their
+/// covariance.
 #[derive(Debug, Clone, Copy)]
 struct Filter {
     at: LocalInstant,
@@ -106,7 +107,7 @@ struct Filter {
     prior_variance: f64,
 }
 
-/// Readings in a row that did not fit.
+/// Consecutive readings that did not fit.
 #[derive(Debug, Clone, Copy, Default)]
 struct Outliers {
     count: u32,
@@ -114,7 +115,7 @@ struct Outliers {
 }
 
 impl Default for Discipline {
-    /// 64 s to an hour between measurements, 1 ms.
+    /// 64 s to an hour between measurements; an accuracy of 1 ms.
     fn default() -> Self {
         Self::new(Duration::from_secs(64), Duration::from_secs(3600), Duration::from_millis(1))
     }
@@ -172,7 +173,7 @@ impl Discipline {
         self.prior_stddev = aged.sqrt().min(initial);
     }
 
-    /// Takes in a measurement and says what it was.
+    /// Uses a measurement and returns the verdict on it.
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
@@ -224,7 +225,7 @@ impl Discipline {
         Verdict::Outlier
     }
 
-    /// The clock was turned or set by this much.
+    /// Reports that the clock was slewed or stepped by this much.
     pub fn corrected(&mut self, by: Offset) {
         let by = f64_of(by);
         if let Some(filter) = &mut self.filter {
@@ -235,7 +236,7 @@ impl Discipline {
         }
     }
 
-    /// The clock's frequency was changed by this much.
+    /// Reports that the clock's frequency was changed by this much.
     pub fn frequency_changed(&mut self, by: Frequency) {
         if let Some(filter) = &mut self.filter {
             filter.frequency -= by.as_ppm() * PPM;
@@ -274,7 +275,7 @@ impl Discipline {
         Some(Interval::between(offset, offset).widened(half))
     }
 
-    /// How long to wait for the next measurement.
+    /// The time to wait for the next measurement.
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval
@@ -287,7 +288,7 @@ impl Discipline {
         offset_variance: f64,
         verdict: Verdict,
     ) -> Verdict {
-        // What is known of the frequency stays as the guess; how well it is known does not.
+        // The old frequency remains the mean of the prior, but not its variance.
         let frequency = self.filter.map_or(0.0, |filter| filter.frequency);
         let frequency_variance = self.prior_stddev * self.prior_stddev;
         self.filter = Some(Filter {
@@ -336,7 +337,7 @@ impl Filter {
         let (on_offset, on_frequency) = (self.offset_variance / total, self.covariance / total);
         self.offset += on_offset * innovation;
         self.frequency += on_frequency * innovation;
-        // Rounding must not leave less than none.
+        // Rounding must not make the variance negative.
         self.frequency_variance =
             (self.frequency_variance - on_frequency * self.covariance).max(0.0);
         self.covariance *= 1.0 - on_offset;
@@ -369,7 +370,7 @@ const PPM: f64 = 1e-6;
 /// The furthest that a frequency can be from where it should be, in parts per million: from one end
 /// of the kernel's range to the other. Not a tuning constant.
 const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
-/// Doublings that lead there and beyond.
+/// The number of doublings that exceeds it.
 const MAX_DOUBLINGS: u32 = 8;
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! What can go wrong with a clock, each with a name and with what was attempted.
+//! The errors of a clock. Each has a name and the attempted operation.
 
 use std::fmt;
 use std::io;
 
-use httptime::Offset;
+use httptime::{IoError, Offset};
 
 use crate::frequency::Frequency;
 use crate::status::SyncStatus;
 
-/// What was to be done to a clock when it failed.
+/// The operation that failed.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -31,61 +31,71 @@ pub enum Operation {
 }
 
 impl fmt::Display for Operation {
-    /// Fits behind "cannot".
+    /// The text fits after "cannot".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadTime => f.write_str("read the clock"),
-            Self::ReadSlew => f.write_str("read what remains of the clock's slew"),
+            Self::ReadSlew => f.write_str("read the clock's remaining slew"),
             Self::ReadFrequency => f.write_str("read the clock's frequency"),
             Self::ReadStatus => f.write_str("read the clock's synchronisation status"),
-            Self::Step(by) => write!(f, "step the clock by {by} s"),
-            Self::Slew(by) => write!(f, "slew the clock by {by} s"),
+            Self::Step(by) => write!(f, "step the clock by {by:.6} s"),
+            Self::Slew(by) => write!(f, "slew the clock by {by:.6} s"),
             Self::SetFrequency(frequency) => write!(f, "set the clock's frequency to {frequency}"),
             Self::SetStatus(status) => write!(f, "mark the clock as {status}"),
         }
     }
 }
 
-/// Everything that keeps a clock from being read or changed.
+/// The reasons for which a clock cannot be read or changed.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
-    /// The process may not do this (`EPERM`): neither root nor `CAP_SYS_TIME`, or a container's seccomp profile forbids
-    /// the call.
+    /// The process has no permission (`EPERM`): it is neither root nor has `CAP_SYS_TIME`, or a
+    /// container's seccomp profile forbids the call.
     #[error(
-        "cannot {operation}: not permitted; it needs root or CAP_SYS_TIME, in a container also a seccomp profile \
-         that allows it"
+        "cannot {operation}: not permitted; run as root or with CAP_SYS_TIME, in a container also \
+         with a seccomp profile that allows it"
     )]
     NoPrivilege {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
     },
-    /// The clock cannot be changed from here (`EROFS`, `EACCES`): a sandbox or container shows it only.
-    #[error("cannot {operation}: the clock is read-only here ({})", io::Error::from_raw_os_error(*errno))]
+    /// The clock is read-only here (`EROFS`, `EACCES`), for example in a sandbox or container.
+    #[error(
+        "cannot {operation}: a sandbox or container makes the clock read-only ({}); run outside \
+         it, on the host",
+        system(*errno)
+    )]
     ReadOnly {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
         /// The system's error number.
         errno: i32,
     },
-    /// The clock does not go that far (`EINVAL`, or more than its fields hold).
-    #[error("cannot {operation}: out of the clock's range")]
+    /// The amount is out of the clock's range (`EINVAL`, or more than its fields can hold).
+    #[error(
+        "cannot {operation}: the result is outside what the system clock can show; check the \
+         server's clock"
+    )]
     OutOfRange {
-        /// What was to be done, with the amount.
+        /// The operation, with the amount.
         operation: Operation,
     },
-    /// This kernel has no such operation (`ENOSYS`, `EOPNOTSUPP`).
-    #[error("cannot {operation}: this system does not support it")]
+    /// This kernel does not have the operation (`ENOSYS`, `EOPNOTSUPP`).
+    #[error(
+        "cannot {operation}: this kernel does not support it; correct the clock by other means"
+    )]
     Unsupported {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
     },
     /// A system call failed with another error number.
-    #[error("cannot {operation}: {call}: {}", io::Error::from_raw_os_error(*errno))]
+    #[error("cannot {operation}: {call}: {}", system(*errno))]
     Other {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
         /// The system call.
         call: &'static str,
@@ -94,8 +104,14 @@ pub enum ClockError {
     },
 }
 
+/// The system's words for an error number.
+fn system(errno: i32) -> IoError {
+    io::Error::from_raw_os_error(errno).into()
+}
+
 impl ClockError {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -107,7 +123,7 @@ impl ClockError {
         }
     }
 
-    /// What was to be done.
+    /// The operation that failed.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match *self {
@@ -128,7 +144,7 @@ mod tests {
     fn a_message_says_what_was_attempted_and_what_it_needs() {
         let operation = Operation::Step(Offset::from_nanos(-38_116_000_000));
         let message = ClockError::NoPrivilege { operation }.to_string();
-        assert!(message.starts_with("cannot step the clock by -38.116000000 s: "), "{message}");
+        assert!(message.starts_with("cannot step the clock by -38.116000 s: "), "{message}");
         assert!(message.contains("CAP_SYS_TIME") && message.contains("seccomp"), "{message}");
         let operation = Operation::SetFrequency(Frequency::from_ppm(12.5));
         let other = ClockError::Other { operation, call: "clock_adjtime", errno: libc::EFAULT };
@@ -136,7 +152,7 @@ mod tests {
             other.to_string(),
             format!(
                 "cannot set the clock's frequency to +12.500 ppm: clock_adjtime: {}",
-                io::Error::from_raw_os_error(libc::EFAULT)
+                system(libc::EFAULT)
             )
         );
     }

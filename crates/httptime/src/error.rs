@@ -1,4 +1,4 @@
-//! What can go wrong, each with a name and the values seen.
+//! The errors. Each has a name and the observed values.
 
 use std::fmt;
 use std::io;
@@ -7,17 +7,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::time::{Interval, Offset, Timestamp};
+use crate::time::{Interval, Offset, Span, Timestamp};
 
-/// Where an exchange was when something ended it.
+/// The phase of an exchange in which it failed.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Turning a name into addresses.
+    /// Resolving the name.
     Resolve,
     /// Opening the TCP connection.
     Connect,
-    /// Asking a proxy for a tunnel.
+    /// Asking the proxy for a tunnel.
     Tunnel,
     /// Sending the request.
     Send,
@@ -28,261 +28,387 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Resolve => "resolving the name",
+            Self::Resolve => "looking up the name",
             Self::Connect => "connecting",
-            Self::Tunnel => "waiting for the proxy's tunnel",
+            Self::Tunnel => "opening a tunnel through the proxy",
             Self::Send => "sending the request",
             Self::Response => "waiting for the response",
         })
     }
 }
 
-/// Everything that keeps a measurement from succeeding.
+/// The reasons for which a measurement fails.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values. What the
-/// system reported is kept as it is: [`io`](Self::io) and [`source`](std::error::Error::source) give it. The message
-/// contains its text already.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values. An error of the system is kept: [`io`](Self::io) and
+/// [`source`](std::error::Error::source) return it. The message already contains its text.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The URL of a server or proxy cannot be used.
+    /// The URL of a server or proxy is not valid.
     #[error("cannot use URL {url:?}: {reason}")]
     InvalidUrl {
-        /// The URL as given, without any password.
+        /// The URL without credentials.
         url: String,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A setting is out of its range, or two contradict each other.
-    #[error("invalid configuration: {reason}")]
+    /// A setting is out of range, or two settings contradict each other.
+    #[error("invalid setting: {reason}")]
     InvalidConfig {
         /// What is wrong, with the value.
         reason: String,
     },
     /// The name of the server or proxy has no address.
-    #[error("cannot resolve {host:?}: {source}")]
+    #[error("cannot resolve the name {host:?}: {source}{}", after_lookup(source))]
     Resolve {
         /// The name.
         host: String,
-        /// The resolver's error; [`NotFound`](io::ErrorKind::NotFound) if no address is of the family.
+        /// The resolver's error. [`NotFound`](io::ErrorKind::NotFound) if no address has the
+        /// requested family.
         source: IoError,
     },
-    /// No address of the server or proxy took the connection.
-    #[error("cannot connect to {address}: {source}")]
+    /// No address of the server or proxy accepted the connection.
+    #[error("cannot connect to {address}: {source}{}", after_connect(source))]
     Connect {
-        /// The address tried last; one to which there was no way only if there was a way to none.
+        /// The last address that was tried. An address without a route is named only if none of
+        /// them has one.
         address: SocketAddr,
         /// The system's error.
         source: IoError,
     },
-    /// Nothing happened for too long.
-    #[error("timed out after {:?} while {phase}", rounded_for_display(*after))]
+    /// A deadline passed.
+    #[error("timed out after {} while {phase}{}", Span::new(waited(*after)), after_timeout(*phase))]
     Timeout {
-        /// What was waited for.
+        /// The operation that took too long.
         phase: Phase,
-        /// How long.
+        /// The time limit.
         after: Duration,
     },
-    /// The connection was closed before a whole response head had come.
-    #[error("the server closed the connection after {received} bytes of a response")]
+    /// The connection was closed before a complete response head was received.
+    #[error("{}", closed(*received))]
     Closed {
-        /// Bytes of the unfinished head.
+        /// The number of received bytes of the incomplete head.
         received: usize,
     },
-    /// The connection broke (a reset, for instance).
-    #[error("connection broke while {phase}: {source}")]
+    /// The connection broke, for example by a reset.
+    #[error(
+        "the connection broke while {phase}: {source}; if it happens again, a firewall on the \
+         path or the server resets connections"
+    )]
     Io {
-        /// What was going on.
+        /// The operation at that time.
         phase: Phase,
         /// The system's error.
         source: IoError,
     },
-    /// What came back is not HTTP/1.
-    #[error("the answer is not HTTP/1: it {looks_like}")]
+    /// The received data is not HTTP/1.
+    #[error(
+        "the answer is not HTTP/1: it {looks_like}; check the port, plain HTTP is usually on 80"
+    )]
     NotHttp {
-        /// What it looks like instead.
+        /// What the data looks like.
         looks_like: &'static str,
     },
-    /// The response head breaks the grammar of HTTP/1.
-    #[error("malformed response head: {reason}")]
+    /// The response head violates the grammar of HTTP/1.
+    #[error("the response head is malformed: {reason}; check the port, or use another server")]
     MalformedHead {
-        /// What the parser objected to.
+        /// The parser's reason.
         reason: &'static str,
     },
-    /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES) or has more than
-    /// [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
-    #[error("response head too large: more than {limit} {what}")]
+    /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES), or
+    /// has more than [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
+    #[error("the response head has more than {limit} {what}; use another path or another server")]
     HeadTooLarge {
-        /// The limit that was passed.
+        /// The limit that was exceeded.
         limit: usize,
-        /// What it counts.
+        /// The unit of the limit.
         what: &'static str,
     },
-    /// Interim (1xx) responses came without end.
-    #[error("more than {limit} interim (1xx) responses")]
+    /// There were too many interim (1xx) responses.
+    #[error(
+        "the server sent more than {limit} interim (1xx) responses and no final one; use another \
+         server"
+    )]
     EndlessInterim {
-        /// How many are put up with.
+        /// The number of interim responses that are accepted.
         limit: u32,
     },
     /// The response has no `Date`.
-    #[error("the response (status {status}) has no Date")]
+    #[error(
+        "the response (status {status}) has no Date header; use another path, method or server"
+    )]
     NoDate {
         /// Its status code.
         status: u16,
     },
-    /// The response has two `Date`s that differ.
-    #[error("the response has two different Dates: {first:?} and {second:?}")]
+    /// The response has two different `Date` fields.
+    #[error(
+        "the response has two Date headers that differ: {first:?} and {second:?}; use another \
+         server, or none of the proxies on the path"
+    )]
     ConflictingDates {
         /// The first one.
         first: String,
-        /// One that differs from it.
+        /// A different one.
         second: String,
     },
-    /// The `Date` is in none of the three forms of RFC 9110, section 5.6.7.
-    #[error("malformed Date: {value:?}")]
+    /// The `Date` has none of the three formats of RFC 9110, section 5.6.7.
+    #[error("the Date header is not an HTTP date: {value:?}; use another server")]
     MalformedDate {
         /// The field's value.
         value: String,
     },
     /// The `Date` is outside 1678–2262.
-    #[error("Date out of range: {value:?}")]
+    #[error(
+        "the Date header is outside the years 1678 to 2262: {value:?}; correct the server's clock \
+         or use another server"
+    )]
     DateOutOfRange {
         /// The field's value.
         value: String,
     },
-    /// The `Date` is before the floor: no correct clock shows it.
-    #[error("implausible Date: {date} is before {floor}")]
+    /// The `Date` is before the floor: the server's clock is wrong.
+    #[error(
+        "the server's Date is {date}, but no date before {floor} is accepted; correct the \
+         server's clock or use another server"
+    )]
     DateBeforeFloor {
         /// The date.
         date: Timestamp,
-        /// The earliest one taken for possible.
+        /// The earliest date that is accepted.
         floor: Timestamp,
     },
-    /// The response came out of a cache, which stamped nothing.
-    #[error("the response comes from a cache ({}), so its Date is old", age_text(*age))]
+    /// The response comes from a cache, so its `Date` is old.
+    #[error(
+        "the response comes from a cache ({}), so its Date is old; use a path that is not cached, \
+         or a tunnel through the proxy",
+        age_text(*age)
+    )]
     Cached {
-        /// How old the cache says it is; `None` when it only says that it had the response (`X-Cache: HIT` and the like).
+        /// The age according to the cache. `None` if the cache only reports that it had the
+        /// response (`X-Cache: HIT` and similar).
         age: Option<Duration>,
     },
-    /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
-    #[error("the server's Date stands still at {date}: {:?} have passed", rounded_for_display(*elapsed))]
+    /// The `Date` does not advance while the local clock does: a cached response, or a stopped
+    /// clock.
+    #[error(
+        "the server's Date stays at {date} although {} passed here: the server's clock stands \
+         still, or a cache answers; use another path or another server",
+        Span::new(*elapsed)
+    )]
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
-        /// Local time passed since it was first seen.
+        /// The local time since the date was first received.
         elapsed: Duration,
     },
     /// The `Date` of a later response is before that of an earlier one.
-    #[error("the server's Date went back from {from} to {to}")]
+    #[error(
+        "the server's Date went back from {from} to {to}: its clock was set, or several \
+         servers share the name; use the address of one server"
+    )]
     DateWentBack {
-        /// The later date, seen earlier.
+        /// The later date, which was received first.
         from: Timestamp,
-        /// The earlier date, seen later.
+        /// The earlier date, which was received afterwards.
         to: Timestamp,
     },
-    /// The responses contradict each other under the stated assumptions about lag and drift.
-    #[error("the server's Dates contradict each other by {:?}", rounded_for_display(*gap))]
+    /// The responses contradict each other under the assumptions about lag and drift.
+    #[error(
+        "the server's Dates contradict each other by {}: its lag or drift is larger than assumed, \
+         or several servers share the name; allow more lag, or use another server",
+        Span::new(*gap)
+    )]
     Inconsistent {
-        /// By how much the lower bound lies above the upper one.
+        /// By how much the lower bound exceeds the upper one.
         gap: Duration,
     },
-    /// The local clock was set during the measurement, or jumped when the machine woke.
+    /// The local wall clock was set during the measurement, or jumped when the machine woke.
     #[error(
-        "the local clock was stepped by {by} s during the measurement: it was set, or the machine slept"
+        "the local clock was stepped by {by:.3} s during the measurement: it was set, or the \
+         machine slept; measure again"
     )]
     ClockStepped {
-        /// By how much, forward positive.
+        /// The step. Positive: forward.
         by: Offset,
     },
-    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
-    #[error("not one clock: {what} by {:?}; take all instants and cross-timestamps from one clock", rounded_for_display(*by))]
+    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not
+    /// readings of the same clock.
+    #[error(
+        "the times come from different clocks: {what} by {}; take all instants and \
+         cross-timestamps from one clock",
+        Span::new(*by)
+    )]
     ClockMismatch {
-        /// What shows it.
+        /// The observation that shows it.
         what: &'static str,
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
-    /// The proxy did not open the tunnel, or did not get through to the server.
-    #[error("the proxy refused or failed with status {status}")]
+    /// The proxy did not open the tunnel, or did not reach the server.
+    #[error("the proxy answered with status {status}: {}", proxy_trouble(*status))]
     ProxyRefused {
         /// Its status code.
         status: u16,
     },
-    /// The proxy wants other credentials, or some at all (407).
-    #[error("the proxy asks for credentials (status 407)")]
-    ProxyCredentials,
-    /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
+    /// The proxy requires credentials, or rejected the given ones (status 407).
     #[error(
-        "no majority: {answered} of {configured} configured servers answered and {agreeing} {}",
-        majority_shortfall(*agreeing, *min_servers)
+        "the proxy wants a valid user name and password (status 407); give them in its URL: \
+         http://user:password@host:port"
+    )]
+    ProxyCredentials,
+    /// Too few servers agree: no more than half of those that answered, or fewer than
+    /// `min_servers`.
+    #[error(
+        "no majority: {answered} of {configured} servers answered and {agreeing} {}",
+        majority_shortfall(*answered, *agreeing, *min_servers)
     )]
     NoMajority {
-        /// How many were to be asked.
+        /// The number of configured servers.
         configured: usize,
-        /// How many gave an answer.
+        /// The number of servers that answered.
         answered: usize,
-        /// The most whose bounds have a point in common.
+        /// The largest number of servers whose bounds have a common point.
         agreeing: usize,
-        /// How many must answer and agree.
+        /// How many servers must answer and agree.
         min_servers: usize,
     },
-    /// Two majorities agree on different times; which of them is right cannot be told.
-    #[error("two majorities disagree: one within {first}, one within {second}")]
+    /// Two majorities agree on different times, and nothing shows which of them is right.
+    #[error(
+        "two majorities disagree: one has the offset within {first:.6} s, one within {second:.6} \
+         s; add servers, or remove the wrong ones"
+    )]
     AmbiguousMajority {
-        /// Common bounds of one.
+        /// The common bounds of one of them.
         first: Interval,
-        /// Common bounds of another.
+        /// The common bounds of the other.
         second: Interval,
     },
     /// None of several servers could be measured.
     #[error("none of {servers} servers could be measured; the last error: {last}")]
     AllFailed {
-        /// How many were asked.
+        /// The number of servers.
         servers: usize,
-        /// What the last one failed with.
+        /// The error of the last one.
         last: Box<Error>,
     },
-    /// An exchange was handed in whose times run backwards.
-    #[error("the response was received {by:?} before the request was sent")]
+    /// The driver reported an exchange that was received before it was sent.
+    #[error(
+        "the response was received {} before the request was sent; check the times that the \
+         caller gives",
+        Span::new(*by)
+    )]
     ReceivedBeforeSent {
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
-    /// The caller ended the measurement.
-    #[error("cancelled")]
+    /// The caller cancelled the measurement.
+    #[error("the measurement was cancelled")]
     Cancelled,
-    /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and it did not give both of
-    /// a response's.
-    #[error("the kernel did not say when the request left and the response came")]
+    /// Kernel timestamps were required ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and
+    /// the kernel did not provide both timestamps of a response.
+    #[error(
+        "the kernel gave no timestamps for the request and its response; use timestamps auto or \
+         user"
+    )]
     NoKernelTimestamps,
-    /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
-    #[error("nothing was measured")]
+    /// The measurement was finished before any exchange had succeeded, or the time was over before
+    /// the first request was due.
+    #[error(
+        "nothing was measured: the time was over before a response came; allow a longer duration"
+    )]
     NothingMeasured,
 }
 
-/// What keeps servers that agree from being a majority.
-fn majority_shortfall(agreeing: usize, min_servers: usize) -> String {
+/// What the agreeing servers lack for a majority.
+fn majority_shortfall(answered: usize, agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
-    if agreeing < min_servers {
-        format!("{agree}; min_servers is {min_servers}")
+    let rule = if agreeing < min_servers {
+        format!("min_servers is {min_servers}")
     } else {
-        format!("{agree}; more than half of those that answered must")
+        "more than half of those that answered must".to_owned()
+    };
+    let remedy = if agreeing < answered { "; add servers, or remove the wrong ones" } else { "" };
+    format!("{agree}; {rule}{remedy}")
+}
+
+/// What to do about a name that the resolver does not find. A resolver that lacks resources is
+/// another matter, and an address of the wrong family is named by the source.
+fn after_lookup(source: &IoError) -> &'static str {
+    match (source.kind(), source.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) => "; allow the other family, or use another name",
+        (_, None) => "; check the spelling and this machine's DNS, or use an address",
+        _ => "",
     }
 }
 
-/// A duration to show to people: milliseconds, or less if that is all there is.
-fn rounded_for_display(duration: Duration) -> Duration {
-    let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    if millis.is_zero() { duration } else { millis }
+/// What to do about a connection that was not made.
+fn after_connect(source: &IoError) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "; nothing listens on this port, or a firewall rejects it"
+        }
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            "; check this machine's routes and the address"
+        }
+        io::ErrorKind::AddrNotAvailable => "; the source address is not one of this machine's",
+        io::ErrorKind::TimedOut => "; check address and port, and the firewalls on the path",
+        io::ErrorKind::PermissionDenied => {
+            "; a local firewall, a sandbox or missing privileges forbid it"
+        }
+        // ENODEV, which has no kind.
+        _ if source.raw_os_error() == Some(19) => "; this machine has no such network interface",
+        _ => "",
+    }
 }
 
-/// What a cache says of the age of a response.
+/// How long was waited, to the tenth of a second: a busy machine notices a deadline some
+/// milliseconds late.
+fn waited(after: Duration) -> Duration {
+    let late = if after < Duration::from_secs(1) { 0 } else { after.subsec_nanos() % 100_000_000 };
+    after - Duration::from_nanos(late.into())
+}
+
+/// What to do about a deadline that passed.
+const fn after_timeout(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolve => "; check this machine's DNS, or use an address",
+        Phase::Connect => "; check address and port, and the firewalls on the path",
+        Phase::Tunnel => "; check that the proxy reaches the server",
+        Phase::Send | Phase::Response => {
+            "; the connection is open but silent: check that the port speaks plain HTTP"
+        }
+    }
+}
+
+fn closed(received: usize) -> String {
+    let after = match received {
+        0 => "without a response".to_owned(),
+        _ => format!("after {received} bytes of a response head"),
+    };
+    format!("the server closed the connection {after}; check that the port speaks plain HTTP")
+}
+
+/// What the status of a proxy's own response means.
+const fn proxy_trouble(status: u16) -> &'static str {
+    match status {
+        502..=504 => {
+            "it cannot reach the server; check the server's URL, or ask the proxy's operator"
+        }
+        400 | 405 | 501 => "it does not support this request; use another method or a tunnel",
+        _ => "it does not allow this server or port; ask the proxy's operator",
+    }
+}
+
+/// The age of a response according to its cache.
 fn age_text(age: Option<Duration>) -> String {
-    age.map_or("it says so, without an Age".to_owned(), |age| format!("Age: {} s", age.as_secs()))
+    age.map_or("marked as a hit".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 
 impl Error {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -326,7 +452,7 @@ impl Error {
         }
     }
 
-    /// The system's error, where one is behind this.
+    /// The underlying error of the system, if there is one.
     #[must_use]
     pub fn io(&self) -> Option<&IoError> {
         match self {
@@ -337,13 +463,17 @@ impl Error {
         }
     }
 
-    /// Whether the address refused the connection: the machine answers, and no server listens on the port.
+    /// Whether the address refused the connection: the machine answers, but no server listens on
+    /// the port.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+        match self {
+            Self::Connect { source, .. } => source.kind() == io::ErrorKind::ConnectionRefused,
+            _ => false,
+        }
     }
 
-    /// Whether a deadline passed, whatever was waited for.
+    /// Whether a deadline passed, in any phase.
     #[must_use]
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. })
@@ -358,7 +488,8 @@ impl Error {
 
 /// An [`io::Error`] that can be cloned and compared.
 ///
-/// Two are equal if kind, number and text are. The text is the system's, without Rust's "(os error 111)".
+/// Two errors are equal if kind, number and text are equal. The text is the system's, without
+/// Rust's "(os error 111)".
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -382,15 +513,15 @@ impl IoError {
         self.0.kind()
     }
 
-    /// The system's number (`errno`), if the system reported it.
+    /// The system's error number (`errno`), if the error comes from the system.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         self.0.raw_os_error()
     }
 }
 
-// `Error::source` shall give the `io::Error` itself, which callers downcast to. For that thiserror wants a type that
-// derefs to the source and is no error by itself.
+// `Error::source` must return the `io::Error` itself, to which callers downcast. For that,
+// thiserror requires a type that dereferences to the source and is not an error itself.
 impl Deref for IoError {
     type Target = io::Error;
 
@@ -446,7 +577,11 @@ mod tests {
     fn an_io_error_keeps_kind_number_and_text() {
         let error =
             Error::Connect { address: ([192, 0, 2, 1], 80).into(), source: refused().into() };
-        assert_eq!(error.to_string(), "cannot connect to 192.0.2.1:80: connection refused");
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to 192.0.2.1:80: connection refused; nothing listens on this port, or \
+             a firewall rejects it"
+        );
         assert_eq!((error.kind(), error.is_refused()), ("connection_refused", true));
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(io::Error::raw_os_error), refused().raw_os_error());
@@ -460,17 +595,17 @@ mod tests {
         assert_eq!(of("a"), of("a"));
         assert_ne!(of("a"), of("b"));
         assert_ne!(IoError::from(refused()), IoError::from(io::ErrorKind::ConnectionRefused));
-        // The words "(os error" in a message that is not the system's stay.
+        // The words "(os error" remain in a message that is not the system's.
         assert_eq!(of("A (os error 5)").to_string(), "A (os error 5)");
     }
 
     #[test]
     fn messages_show_no_nanoseconds_where_milliseconds_matter() {
-        let after = Duration::from_nanos(1_000_045_614);
+        let after = Duration::from_nanos(1_010_045_614);
         let error = Error::Timeout { phase: Phase::Connect, after };
-        assert!(error.to_string().starts_with("timed out after 1s while "), "{error}");
+        assert!(error.to_string().starts_with("timed out after 1 s while "), "{error}");
         let gap = Error::Inconsistent { gap: Duration::from_nanos(250) };
-        assert!(gap.to_string().ends_with(" by 250ns"), "{gap}");
+        assert!(gap.to_string().contains(" by 250 ns: "), "{gap}");
     }
 
     #[test]

@@ -10,13 +10,15 @@ use crate::error::Error;
 
 /// An `http://` URL of a server or a proxy.
 ///
-/// Narrower than RFC 3986 and wider in one place: an IPv6 literal may have a zone (`http://[fe80::1%25eth0]/`, RFC 6874;
-/// the bare `%eth0` of curl is understood too), which general URL parsers refuse.
+/// Narrower than RFC 3986 except in one case: an IPv6 literal may have a zone
+/// (`http://[fe80::1%25eth0]/`, RFC 6874; also the plain `%eth0` of curl), which general URL
+/// parsers refuse.
 ///
 /// # Passwords
-/// No message, `Display` or `Debug` shows anything before the last `@` of the text. A `/`, `?` or `#` in a user name or
-/// a password must be percent-encoded (`%2F`, `%3F`, `%23`). Otherwise the password would end there, and its rest
-/// would be a path. Therefore an `@` in a path or query must be `%40`.
+/// No message, `Display` or `Debug` shows anything before the last `@` of the text. A `/`, `?` or
+/// `#` in a user name or a password must be percent-encoded (`%2F`, `%3F`, `%23`). Otherwise the
+/// password would end there, and the rest of it would be a path. Therefore an `@` in a path or
+/// query must be written `%40`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     host: String,
@@ -27,16 +29,16 @@ pub struct Url {
 }
 
 impl Url {
-    /// Takes a URL apart.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] says what is wrong. Its message is [`redacted`](Self::redacted).
+    /// [`Error::InvalidUrl`] with the reason. Its message is [`redacted`](Self::redacted).
     pub fn parse(text: &str) -> Result<Self, Error> {
         Self::split_parts(text)
             .map_err(|reason| Error::InvalidUrl { url: Self::redacted(text).into_owned(), reason })
     }
 
-    /// A text that may be a URL, as it may be shown: nothing before its last `@`, which may be a password.
+    /// A text that may be a URL, without the part before its last `@`, which may be a password.
     ///
     /// ```
     /// assert_eq!(httptime::Url::redacted("http://user:pass/word@proxy:3128"), "***@proxy:3128");
@@ -52,21 +54,25 @@ impl Url {
 
     fn split_parts(text: &str) -> Result<Self, &'static str> {
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-            return Err(
-                "it contains spaces or control characters; percent-encode them (a space is %20)",
-            );
+            return Err("it contains a space or a control character; write a space as %20");
         }
         if !text.is_ascii() {
             return Err(
-                "it is not ASCII; write the name in its xn-- form, the path percent-encoded",
+                "it has a character outside ASCII; write the host in its xn-- form, the path \
+                 percent-encoded",
             );
         }
         let rest = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-                return Err("https is not supported, the Date of plain http is enough");
+                return Err(
+                    "https:// is not supported; use http://, or another server that has it",
+                );
             }
-            Some(_) => return Err("only http:// is supported"),
+            Some(_) => return Err("only http:// is supported; write http://host"),
+            None if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:")) => {
+                return Err("two slashes are missing after http:; write http://host");
+            }
             None => return Err("it does not begin with http://"),
         };
         if rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@')) {
@@ -84,19 +90,19 @@ impl Url {
         Ok(Self { host, literal, port, path, credentials })
     }
 
-    /// The name or address to resolve: without brackets, an IPv6 zone as `%eth0`.
+    /// The name or address to resolve: without brackets, with an IPv6 zone as `%eth0`.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, 80 unless given.
+    /// The port [default: 80].
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// The path and query, `/` unless given.
+    /// The path and query [default: `/`].
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -108,20 +114,21 @@ impl Url {
         self.credentials.as_deref()
     }
 
-    /// The credentials as `Proxy-Authorization` has them: `Basic` and base64 (RFC 7617).
+    /// The credentials in the format of `Proxy-Authorization`: `Basic` and base64 (RFC 7617).
     #[must_use]
     pub fn authorization(&self) -> Option<String> {
         self.credentials.as_ref().map(|user| format!("Basic {}", BASE64.encode(user)))
     }
 
-    /// Host and port as a `Host` field has them: IPv6 in brackets without its zone, no port 80.
+    /// Host and port in the format of a `Host` field: IPv6 in brackets without its zone, no port
+    /// 80.
     #[must_use]
     pub fn authority(&self) -> String {
         let name = self.host_in_brackets();
         if self.port == DEFAULT_PORT { name } else { format!("{name}:{}", self.port) }
     }
 
-    /// Host and port as `CONNECT` has them: always with a port.
+    /// Host and port in the format of `CONNECT`: always with a port.
     #[must_use]
     pub fn authority_with_port(&self) -> String {
         format!("{}:{}", self.host_in_brackets(), self.port)
@@ -164,19 +171,29 @@ impl fmt::Debug for Url {
 
 fn split_host_port(text: &str) -> Result<(String, bool, u16), &'static str> {
     let (host, literal, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (inside, after) = rest.split_once(']').ok_or("a bracket is not closed")?;
+        let (inside, after) = rest
+            .split_once(']')
+            .ok_or("the bracket of its IPv6 address is not closed: http://[::1]/")?;
         let (address, zone) = match inside.split_once('%') {
             Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
             None => (inside, None),
         };
-        address.parse::<Ipv6Addr>().map_err(|_| "no IPv6 address stands in the brackets")?;
+        address
+            .parse::<Ipv6Addr>()
+            .map_err(|_| "there is no IPv6 address in its brackets: http://[::1]/")?;
         if zone.is_some_and(|zone| zone.is_empty() || !zone.bytes().all(is_name_byte)) {
-            return Err("the zone of its IPv6 address is not a name or a number");
+            return Err(
+                "the zone of its IPv6 address is not a name or a number: http://[fe80::1%25eth0]/",
+            );
         }
         let host = zone.map_or(address.to_owned(), |zone| format!("{address}%{zone}"));
         let port = match after {
             "" => None,
-            _ => Some(after.strip_prefix(':').ok_or("something follows the bracket")?),
+            _ => Some(
+                after
+                    .strip_prefix(':')
+                    .ok_or("only a colon and a port may follow its bracket: http://[::1]:8080/")?,
+            ),
         };
         (host, true, port)
     } else {
@@ -185,25 +202,28 @@ fn split_host_port(text: &str) -> Result<(String, bool, u16), &'static str> {
             None => (text, None),
         };
         if host.contains(':') {
-            return Err("an IPv6 address stands in brackets: http://[::1]/");
+            return Err("an IPv6 address must be in brackets: http://[::1]/");
         }
         (host.to_ascii_lowercase(), false, port)
     };
     if host.is_empty() {
-        return Err("it has no host");
+        return Err("it has no host; write http://host");
     }
     if !literal {
         if host.len() > 253 {
             return Err("its host name is longer than 253 characters");
         }
         if host.parse::<IpAddr>().is_err() && !host.bytes().all(is_name_byte) {
-            return Err("its host is neither a name nor an address");
+            return Err(
+                "its host is neither a name nor an address: only letters, digits, -, . and _ are \
+                 allowed; give several URLs separately",
+            );
         }
     }
     let port = match port {
         None | Some("") => DEFAULT_PORT,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port != 0).ok_or("its port is not 1 to 65535")?
+            digits.parse().ok().filter(|port| *port != 0).ok_or("its port is not in 1 to 65535")?
         }
         Some(_) => return Err("its port is not a number"),
     };
@@ -216,7 +236,7 @@ const fn is_name_byte(byte: u8) -> bool {
 
 fn percent_decode(text: &str) -> Result<String, &'static str> {
     const BAD_ESCAPE: &str =
-        "a percent sign in its credentials is not followed by two hex digits; % itself is %25";
+        "a % in its user name or password is not followed by two hex digits; write % as %25";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -231,13 +251,13 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
         let (high, low) = (digit().ok_or(BAD_ESCAPE)?, digit().ok_or(BAD_ESCAPE)?);
         bytes.push(high << 4 | low);
     }
-    String::from_utf8(bytes).map_err(|_| "its credentials are not UTF-8")
+    String::from_utf8(bytes).map_err(|_| "its user name or password is not UTF-8")
 }
 
 const DEFAULT_PORT: u16 = 80;
-/// Whether the rest of a password or a path stands before the `@` cannot be told.
+/// Nothing shows whether the text before the `@` is the rest of a password or of a path.
 const LATE_AT_SIGN: &str = "an @ follows a /, ? or #; percent-encode these in a user name or password \
-     (/ is %2F, ? is %3F, # is %23), and @ in a path is %40";
+     (/ is %2F, ? is %3F, # is %23), and write @ in a path as %40";
 
 #[cfg(test)]
 mod tests {
@@ -288,23 +308,24 @@ mod tests {
         for (text, part) in [
             ("", "does not begin"),
             ("example.org", "does not begin"),
-            ("https://a/", "https is not"),
+            ("https://a/", "https:// is not"),
+            ("http:/a", "two slashes"),
             ("ftp://a/", "only http"),
             ("http://", "no host"),
             ("http://:80/", "no host"),
-            ("http://a:0/", "1 to 65535"),
+            ("http://a:0/", "in 1 to 65535"),
             ("http://a:65536/", "1 to 65535"),
             ("http://a:+1/", "not a number"),
             ("http://::1/", "in brackets"),
             ("http://[::1", "not closed"),
-            ("http://[::1]x/", "follows the bracket"),
+            ("http://[::1]x/", "follow its bracket"),
             ("http://[fe80::1%25]/", "zone"),
             ("http://[example]/", "no IPv6"),
-            ("http://a b/", "spaces"),
-            ("http://a/\r\nX: y", "spaces"),
+            ("http://a b/", "a space"),
+            ("http://a/\r\nX: y", "a space"),
             ("http://ä/", "ASCII"),
             ("http://a,b/", "neither"),
-            ("http://u%zz@a/", "percent"),
+            ("http://u%zz@a/", "hex digits"),
         ] {
             let error = Url::parse(text).expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
@@ -320,7 +341,7 @@ mod tests {
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 
-    /// Texts with `hunter2`, in every place before the last `@`.
+    /// Texts with `hunter2` in every place before the last `@`.
     const SECRETS: &[&str] = &[
         "http://user:hunter2/x@host:1",
         "http://user:x/hunter2@host:1",
@@ -367,7 +388,7 @@ mod tests {
             let text = format!("http://user:12{delimiter}34@host:1/");
             let error = Url::parse(&text).expect_err(&text).to_string();
             assert!(error.starts_with("cannot use URL \"***@host:1/\": "), "{error}");
-            for part in ["percent-encode", "/ is %2F", "? is %3F", "# is %23", "@ in a path is %40"]
+            for part in ["percent-encode", "/ is %2F", "? is %3F", "# is %23", "@ in a path as %40"]
             {
                 assert!(error.contains(part), "{error}");
             }

@@ -1,9 +1,9 @@
-//! What is done with a measurement: the clock is corrected, or chronyd is told.
+//! Uses a measurement: corrects the clock, or sends it to chronyd.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use httptime::{Error, Interval, Measurement, Offset};
+use httptime::{Error, Interval, Measurement, Offset, Span};
 use httptime_chrony::{ChronyError, Feed, Leap, Sample};
 use httptime_clock::controller::Controller;
 use httptime_clock::state::SavedState;
@@ -13,7 +13,6 @@ use thiserror::Error as ThisError;
 
 use super::failure_log::FailureLog;
 use super::settings::{Mode, Settings};
-use crate::bar::span;
 use crate::correction::{check_wall_clock, decision};
 
 /// Keeps the clock right by way of measurements.
@@ -23,42 +22,45 @@ pub(crate) enum CorrectionTarget {
     Chrony { feed: Feed, delay: Option<Duration>, advised: Duration },
 }
 
-/// What came of a measurement.
-#[derive(Debug, Clone, Copy)]
+/// The outcome of a measurement.
+#[derive(Debug, Clone)]
 pub(crate) struct Correction {
+    /// What was done.
+    pub(crate) done: String,
     pub(crate) interval: Duration,
     pub(crate) stepped: bool,
     pub(crate) refused: bool,
     pub(crate) frequency: Option<Frequency>,
 }
 
-/// Why a measurement came to nothing.
+/// The reason why a measurement was not used.
 #[derive(Debug, ThisError)]
 pub(crate) enum CorrectionError {
-    #[error("nothing is done with what was measured: {0}")]
+    #[error("measurement discarded: {0}")]
     ClockSet(Error),
     #[error(transparent)]
     Clock(#[from] ClockError),
     #[error(transparent)]
     Chrony(#[from] ChronyError),
     #[error(
-        "bounds of ±{} s are beyond what delay {} in chrony.conf tells chronyd; nothing is sent",
-        .farthest.as_secs_f64(), .delay.as_secs_f64()
+        "sample not sent to chronyd: its uncertainty is ±{}, more than half of chrony.delay ({}); \
+         raise chrony.delay and the delay in chrony.conf, or use a nearer server",
+        Span::new(*.farthest), Span::new(*.delay)
     )]
     Delay { farthest: Duration, delay: Duration },
-    #[error("{0}; nothing is sent to chronyd")]
+    #[error("sample not sent to chronyd: {0}")]
     Refused(Refusal),
 }
 
 impl CorrectionError {
-    /// Whether it can never succeed.
+    /// Whether every later try will also fail.
     pub(crate) const fn is_forbidden(&self) -> bool {
         matches!(self, Self::Clock(ClockError::NoPrivilege { .. } | ClockError::ReadOnly { .. }))
     }
 }
 
 impl CorrectionTarget {
-    /// Begins, where a former run left off.
+    /// Starts with the state of the previous run.
     pub(crate) fn start(settings: &Settings) -> Result<Self, CorrectionError> {
         if settings.mode == Mode::Chrony {
             let (feed, delay) = (settings.feed()?, settings.chrony_delay());
@@ -73,28 +75,29 @@ impl CorrectionTarget {
                 let resumed = controller.resume(&saved)?;
                 let stddev = saved.stddev.as_ppm();
                 info!(
-                    "frequency {} as saved, ± {stddev:.3} ppm then; \
-                     its age is unknown until the first measurement",
+                    "using the saved frequency {}, ± {stddev:.3} ppm when it was saved; \
+                     the first measurement shows how old it is",
                     saved.frequency
                 );
                 let file = state_file.display();
                 match resumed {
                     Action::Step(by) => warn!(
-                        "stepped by {by:.6} s to the time last saved; if that is wrong, delete {file}"
+                        "stepped the clock by {by:.6} s to the time saved in {file}; if that time \
+                         is wrong, delete the file"
                     ),
                     Action::Refuse(refusal) => {
-                        warn!("not stepped to the time last saved in {file}: {refusal}");
+                        warn!("did not step the clock to the time saved in {file}: {refusal}");
                     }
                     _ => {}
                 }
             }
-            Ok(None) => info!("no state saved in {} yet", state_file.display()),
-            Err(error) => warn!("{error}; starting without it"),
+            Ok(None) => info!("no state file {} yet", state_file.display()),
+            Err(error) => warn!("{error}; starting without the saved frequency"),
         }
         Ok(Self::Clock { controller, state_file, unsaved: FailureLog::default() })
     }
 
-    /// Takes over new settings. What is known of the clock is kept, if the clock is kept as before.
+    /// Applies new settings. The knowledge of the clock is kept if the mode is unchanged.
     pub(crate) fn reload(&mut self, settings: &Settings) -> Result<(), ChronyError> {
         match (&mut *self, settings.mode) {
             (Self::Clock { controller, state_file, .. }, Mode::Clock) => {
@@ -106,24 +109,24 @@ impl CorrectionTarget {
                 *feed = settings.feed()?;
                 *delay = settings.chrony_delay();
             }
-            (_, mode) => warn!("mode {mode:?} is taken over at the next start"),
+            (_, _) => warn!("mode has changed; restart httptime to apply it"),
         }
         Ok(())
     }
 
-    /// To be called before a measurement. Says where it should find the offset.
+    /// To be called before a measurement. Returns the expected interval of the offset.
     pub(crate) fn prepare(&mut self) -> Result<Option<Interval>, CorrectionError> {
         match self {
             Self::Clock { controller, .. } => {
                 controller.stop_slewing()?;
                 Ok(controller.expected(httptime::net::cross_timestamp().instant()))
             }
-            // chronyd does with the clock what it likes.
+            // chronyd controls the clock.
             Self::Chrony { .. } => Ok(None),
         }
     }
 
-    /// Does what follows from a measurement.
+    /// Uses a measurement.
     pub(crate) fn correct(
         &mut self,
         measurement: &Measurement,
@@ -132,14 +135,9 @@ impl CorrectionTarget {
         match self {
             Self::Clock { controller, state_file, unsaved } => {
                 let outcome = controller.absorb(&Reading::from(measurement))?;
-                let what = decision(outcome.action);
-                match outcome.action {
-                    Action::Refuse(_) => warn!("{what}"),
-                    Action::Leave => {}
-                    _ => info!("{what}"),
-                }
                 unsaved.report(save(controller, state_file));
                 Ok(Correction {
+                    done: decision(outcome.action),
                     interval: outcome.interval,
                     stepped: matches!(outcome.action, Action::Step(_)),
                     refused: matches!(outcome.action, Action::Refuse(_)),
@@ -159,21 +157,22 @@ impl CorrectionTarget {
                     None if farthest > *advised => {
                         *advised = 2 * farthest;
                         let line = feed.refclock_line(*advised, measurement.stddev());
-                        info!("bounds ±{}: for chrony.conf: {line}", span(farthest));
+                        info!("uncertainty ±{}; line for chrony.conf: {line}", Span::new(farthest));
                     }
                     _ => {}
                 }
                 let sample =
                     Sample::new(measurement.local_time(), measurement.offset(), Leap::None)?;
                 feed.send(&sample, httptime::net::cross_timestamp().wall())?;
-                // A little early, so that chronyd has one in each of its intervals.
+                // A little early, so that each of chronyd's intervals has one.
                 let interval = feed.poll().interval().mul_f64(0.95);
-                Ok(Correction { interval, stepped: false, refused: false, frequency: None })
+                let done = "sample sent to chronyd".to_owned();
+                Ok(Correction { done, interval, stepped: false, refused: false, frequency: None })
             }
         }
     }
 
-    /// Saves what is known of the clock.
+    /// Saves the state of the clock.
     pub(crate) fn end(&mut self) {
         if let Self::Clock { controller, state_file, unsaved } = self {
             unsaved.report(save(controller, state_file));
@@ -186,7 +185,7 @@ fn save(controller: &Controller<SystemClock>, state_file: &Path) -> Result<(), S
     state.map_or(Ok(()), |state| state.save(state_file)).map_err(|error| error.to_string())
 }
 
-/// How far the offset can be from the estimate.
+/// The largest possible distance of the offset from the estimate.
 fn max_error(measurement: &Measurement) -> Duration {
     let (offset, bounds) = (measurement.offset(), measurement.bounds());
     let distance = |bound: Offset| bound.saturating_sub(offset).abs();
@@ -216,7 +215,7 @@ mod tests {
                 socket.display()
             );
             let parsed = Settings::parse(Path::new("httptime.toml"), &text);
-            let (settings, client) = parsed.expect("a configuration");
+            let (settings, client, _) = parsed.expect("a configuration");
             let mut correction_target =
                 CorrectionTarget::start(&settings).expect("nothing is opened");
             let survey = client.survey(|_| {});

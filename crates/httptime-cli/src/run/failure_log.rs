@@ -1,25 +1,25 @@
-//! What fails again and again for the same reason is said once.
+//! Logs a repeated failure once.
 
 use log::{info, warn};
 
-/// Something that is done after each measurement and may fail each time.
+/// An operation after each measurement that can fail each time.
 #[derive(Debug, Default)]
 pub(crate) struct FailureLog {
     last_logged: Option<String>,
 }
 
 impl FailureLog {
-    /// Warns of a failure unless it was the last thing said, and says when there is none any more.
+    /// Warns about a failure unless it is the same as the last one. Logs when it has ended.
     pub(crate) fn report(&mut self, outcome: Result<(), String>) {
         match outcome {
             Err(why) if self.last_logged.as_ref() == Some(&why) => {}
             Err(why) => {
-                warn!("{why}; it is not said again until that changes");
+                warn!("{why}; further repeats suppressed");
                 self.last_logged = Some(why);
             }
             Ok(()) => {
                 if let Some(why) = self.last_logged.take() {
-                    info!("no longer: {why}");
+                    info!("resolved: {why}");
                 }
             }
         }

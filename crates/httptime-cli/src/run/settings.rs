@@ -1,12 +1,13 @@
 //! The configuration file of `httptime run`.
 
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use httptime::Client;
-use httptime::{Error, Family, Timestamp};
+use httptime::{Family, Span, Timestamp};
 use httptime_chrony::{ChronyError, Feed, Poll};
 use httptime_clock::Evidence;
 use httptime_clock::Policy;
@@ -15,10 +16,11 @@ use humantime::parse_rfc3339;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::measure_options::{MeasureOptions, Route, Seconds, Servers};
+use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via};
 use crate::server_arg::ServerArg;
+use crate::words::system;
 
-/// The file as it is written, every key with its default.
+/// The contents of the file, with a default for every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -46,14 +48,14 @@ pub(crate) struct Settings {
     chrony: Chrony,
 }
 
-/// Who corrects the clock.
+/// Which program corrects the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// This program.
     #[default]
     Clock,
-    /// chronyd, which is told.
+    /// chronyd, which gets the measurements.
     Chrony,
 }
 
@@ -97,21 +99,27 @@ struct Chrony {
     delay: Option<Seconds>,
 }
 
-/// A limit in seconds; `inf` is none.
+/// A limit in seconds; `inf`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "f64")]
 struct Limit(Option<Duration>);
 
-/// A day, from its beginning in UTC on.
+/// A day, from its beginning in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::value::Datetime")]
 struct Day(Timestamp);
 
+/// A configuration, the client that measures, and the proxy that it goes through.
+pub(crate) type Loaded = (Settings, Client, Option<Via>);
+
 /// Why a configuration cannot be used.
 #[derive(Debug, ThisError)]
 pub(crate) enum SettingsError {
-    #[error("cannot read {}: {source}", .path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error(
+        "cannot read the configuration {}: {}{}",
+        .path.display(), system(.source), remedy(.source)
+    )]
+    Unreadable { path: PathBuf, source: io::Error },
     /// The parser's message has the line in it.
     #[error("{}: {message}", .path.display())]
     Malformed { path: PathBuf, message: String },
@@ -132,10 +140,11 @@ impl TryFrom<toml::value::Datetime> for Day {
     type Error = String;
 
     fn try_from(datetime: toml::value::Datetime) -> Result<Self, String> {
-        let date = datetime.date.filter(|_| datetime.time.is_none()).ok_or("not a date")?;
+        let date = datetime.date.filter(|_| datetime.time.is_none());
+        let date = date.ok_or_else(|| format!("{datetime}; allowed: a date such as 2026-01-31"))?;
         let midnight = parse_rfc3339(&format!("{date}T00:00:00Z")).ok();
         let floor = midnight.and_then(Timestamp::from_system_time);
-        floor.map(Self).ok_or_else(|| format!("{date} is out of range"))
+        floor.map(Self).ok_or_else(|| format!("{date}; allowed: a date in 1970 to 2262"))
     }
 }
 
@@ -172,41 +181,53 @@ impl Polling {
 
 impl Settings {
     /// Reads and checks the file.
-    pub(crate) fn load(path: &Path) -> Result<(Self, Client), SettingsError> {
+    pub(crate) fn load(path: &Path) -> Result<Loaded, SettingsError> {
         let text = fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.into(), source })?;
         Self::parse(path, &text)
     }
 
-    /// Reads and checks what the file says; its name is for the errors.
-    pub(crate) fn parse(path: &Path, text: &str) -> Result<(Self, Client), SettingsError> {
+    /// Parses and checks the text. `path` is for the errors.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Loaded, SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
             message: parse_error_text(&error, text),
         })?;
         let unusable = |message: String| SettingsError::Malformed { path: path.into(), message };
-        let client = settings.client().map_err(|error| unusable(error.to_string()))?;
-        settings.feed().map_err(|error| unusable(error.to_string()))?;
-        if settings.poll.shortest.0 < SECOND || settings.poll.longest.0 > WEEK {
-            return Err(unusable(
-                "poll.shortest and poll.longest go from a second to a week".into(),
-            ));
+        let (client, via) = settings.client().map_err(|error| unusable(error.to_string()))?;
+        settings.feed().map_err(|error| match error {
+            ChronyError::InvalidPoll { .. } => unusable(format!("chrony.{error}")),
+            error => unusable(format!("chrony.socket: {error}")),
+        })?;
+        let Polling { shortest: Seconds(shortest), longest: Seconds(longest), .. } = settings.poll;
+        if shortest < SECOND {
+            let shortest = Span::new(shortest);
+            return Err(unusable(format!("poll.shortest is {shortest}; allowed: 1 s or more")));
         }
-        if settings.poll.longest.0 < settings.poll.shortest.0 {
-            return Err(unusable("poll.longest is shorter than poll.shortest".into()));
+        if longest > WEEK {
+            let longest = Span::new(longest);
+            return Err(unusable(format!(
+                "poll.longest is {longest}; allowed: up to 604800 s, which is a week"
+            )));
         }
-        Ok((settings, client))
+        if longest < shortest {
+            let (longest, shortest) = (Span::new(longest), Span::new(shortest));
+            return Err(unusable(format!(
+                "poll.longest is {longest}; allowed: poll.shortest ({shortest}) or more"
+            )));
+        }
+        Ok((settings, client, via))
     }
 
-    /// The client that measures.
-    fn client(&self) -> Result<Client, Error> {
+    /// The client that measures, and the proxy that it goes through.
+    fn client(&self) -> Result<(Client, Option<Via>), Misuse> {
         let servers = self.server_options();
-        // The policy has a floor of its own, and says so.
-        let (client, _) = servers.client(servers.config().floor(None).build()?)?;
-        Ok(client)
+        // The policy has its own floor and reports it.
+        servers.ready(servers.config().floor(None), Given::File)
     }
 
-    /// Whom to ask, which way and how, as the command line says it: an option that is added there must come from here.
+    /// Servers, route and settings in the form of the command line: an option that is added there
+    /// must also be set here.
     fn server_options(&self) -> Servers {
         Servers {
             urls: self.servers.clone(),
@@ -257,18 +278,18 @@ impl Settings {
         })
     }
 
-    /// The way to chronyd.
+    /// The feed to chronyd.
     pub(crate) fn feed(&self) -> Result<Feed, ChronyError> {
         Feed::new(&self.chrony.socket, Poll::new(self.chrony.poll)?)
     }
 
-    /// The `delay` of the line in `chrony.conf`, if the file says it.
+    /// The `delay` of the line in `chrony.conf`, if the file sets it.
     pub(crate) fn chrony_delay(&self) -> Option<Duration> {
         self.chrony.delay.map(|delay| delay.0)
     }
 
-    /// Where the state is kept: as the file says, else in the directory that the service manager gives, else in the usual
-    /// one.
+    /// The path of the state: from the file, otherwise in the service manager's directory,
+    /// otherwise the usual one.
     pub(crate) fn state_file(&self) -> PathBuf {
         self.state_file.clone().unwrap_or_else(|| {
             let directory = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
@@ -277,26 +298,82 @@ impl Settings {
     }
 }
 
-/// The parser's message, without a proxy's password: as the parser has it if no `@` follows in the file, else without
-/// the line itself, and nothing before an `@` that the message quotes.
+/// The parser's message without a proxy's password. It is unchanged if no `@` follows in the file.
+/// Otherwise it does not contain the line itself, nor the quoted text before an `@`.
 fn parse_error_text(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line =
-        text.as_bytes()[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    if !text.as_bytes()[line..].contains(&b'@') {
-        return error.to_string().trim_end().to_owned();
+    let before = text.get(..at).unwrap_or("");
+    let number = before.matches('\n').count() + 1;
+    let mut message = without_quotes(error.message()).replace('\n', ", ");
+    for (parser, ours) in WORDS {
+        message = message.replace(parser, ours);
     }
-    let number = text.as_bytes()[..line].iter().filter(|byte| **byte == b'\n').count() + 1;
-    format!(
-        "error at line {number} (not shown, as a password may follow): {}",
-        without_quotes(error.message())
-    )
+    let message = message.replace('`', "'");
+    if let Some(key) = message.strip_prefix("missing field ") {
+        return format!("the key {key} is missing");
+    }
+    match key_at(text, number) {
+        Some(key) if !message.starts_with("unknown key") => {
+            let name = key.rsplit('.').next().unwrap_or_default();
+            match message.strip_prefix(name).filter(|rest| rest.starts_with(" is ")) {
+                Some(rest) => format!("line {number}, {key}{rest}"),
+                None => format!("line {number}, {key}: {message}"),
+            }
+        }
+        _ => format!("line {number}: {message}"),
+    }
 }
 
-/// A message of the parser without what it quotes before the last `@`.
+/// The parser's names of types, and what an operator calls them.
+const WORDS: &[(&str, &str)] = &[
+    ("key with no value, expected `=`", "write a line as key = value"),
+    ("expected `'`", "a closing ' is missing"),
+    ("expected `\"`", "a closing \" is missing"),
+    ("expected a TOML datetime", "expected a date such as 2026-01-31"),
+    ("unknown field", "unknown key"),
+    ("unknown variant", "unknown value"),
+    ("expected f64", "expected a number of seconds"),
+    ("expected u32", "expected a whole number, 0 or more"),
+    ("expected usize", "expected a whole number, 0 or more"),
+    ("expected i8", "expected a small whole number"),
+    ("expected a sequence", "expected a list in brackets"),
+    ("expected path string", "expected a path in quotes"),
+    ("expected a string", "expected a text in quotes"),
+    ("expected a boolean", "expected true or false"),
+    ("invalid IP address syntax", "not an IPv4 or IPv6 address"),
+];
+
+/// The key on a line, after the section that it is in. Nothing where a text may go over several
+/// lines: it could be a password.
+fn key_at(text: &str, number: usize) -> Option<String> {
+    let is_name = |name: &&str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    if text.contains("\"\"\"") || text.contains("'''") {
+        return None;
+    }
+    let (key, _) = text.lines().nth(number - 1)?.split_once('=')?;
+    let key = Some(key.trim()).filter(is_name)?;
+    let above: Vec<&str> = text.lines().take(number - 1).map(str::trim).collect();
+    let section = above.iter().rev().find_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    Some(section.filter(is_name).map_or(key.to_owned(), |section| format!("{section}.{key}")))
+}
+
+/// What to do about a file that cannot be read.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; create it, or name another with --config",
+        io::ErrorKind::PermissionDenied => "; make it readable, or run as root",
+        io::ErrorKind::IsADirectory => "; name a file with --config",
+        io::ErrorKind::InvalidData => "; save it as UTF-8",
+        _ => "",
+    }
+}
+
+/// A message of the parser without the quoted text before the last `@`.
 fn without_quotes(message: &str) -> String {
     let Some(at) = message.rfind('@') else { return message.to_owned() };
-    // Before the first quotation mark the words are the parser's own.
+    // The text before the first quotation mark is the parser's own.
     let quoted = message[..at].find(['"', '`', '\'']).map_or(0, |mark| mark + 1);
     format!("{}***{}", &message[..quoted], &message[at..])
 }

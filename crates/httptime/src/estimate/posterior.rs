@@ -120,7 +120,7 @@ pub struct Posterior {
     samples: [Sample; MAX_ROUND_TRIPS],
     len: usize,
     trips: RoundTrips,
-    /// Latest reception, and the largest lag allowed for.
+    /// The latest reception, and the largest limit of the lag.
     now: f64,
     lag: f64,
     belief: Belief,
@@ -129,7 +129,7 @@ pub struct Posterior {
 /// The hard ends at one frequency and base, in nanoseconds from the origin.
 type Ends = Evidence<f64>;
 
-/// What offsets and times are counted from, so that floats keep every nanosecond.
+/// The origin of offsets and times, so that floats keep every nanosecond.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     offset: Offset,
@@ -152,14 +152,14 @@ struct Belief {
     stddev: f64,
 }
 
-/// One hypothesis to integrate over the offset.
+/// A hypothesis to integrate over the offset.
 #[derive(Debug, Clone, Copy)]
 struct Hypothesis {
     frequency: f64,
     lag: f64,
     low: f64,
     high: f64,
-    /// Moments are taken about this.
+    /// The centre of the moments.
     centre: f64,
 }
 
@@ -250,7 +250,7 @@ impl Belief {
     }
 }
 
-/// Observations and what they allow.
+/// Observations and the hard ends.
 impl Posterior {
     fn samples(&self) -> &[Sample] {
         &self.samples[..self.len]
@@ -283,7 +283,12 @@ impl Posterior {
         least.1
     }
 
-    /// By how much the offset at an observation differs from the one now.
+    /// The time from the earliest exchange to the latest.
+    fn span(&self) -> f64 {
+        self.now - self.samples().iter().map(|sample| sample.at).fold(self.now, f64::min)
+    }
+
+    /// The difference of the offset at an observation from the present one.
     fn shift(&self, sample: &Sample, frequency: f64) -> f64 {
         frequency * (sample.at - self.now)
     }
@@ -345,7 +350,7 @@ impl Posterior {
     }
 }
 
-/// The whole posterior.
+/// The complete posterior.
 impl Posterior {
     fn full_estimate(&self) -> Belief {
         let before_stamp = self.tuning.held_before_stamp_weight;
@@ -425,7 +430,7 @@ impl Posterior {
         route
     }
 
-    /// On one route.
+    /// The posterior for a single route.
     fn full_on_one_route(&self) -> Belief {
         let bases: Bases<10> = Bases::from_round_trips(&self.trips, &self.tuning);
         let queueing_probability = self.queueing_probabilities();
@@ -441,7 +446,8 @@ impl Posterior {
         self.add_frequencies(&mut others, centre, bases.min_base(), &coarse, &queueing_probability);
         self.add_lags(&mut others, ends, centre, &coarse, &queueing_probability);
         if ends.width() < 0.0 {
-            // Nothing fits: around the contradiction, with some exchanges wrong altogether.
+            // Nothing fits: integrate around the contradiction, with some exchanges completely
+            // wrong.
             let pad = 0.5 * -ends.width() + self.trips.queueing();
             let around = Ends::new(ends.upper - pad, ends.lower + pad);
             let contradicting = Hypothesis::plain(around, centre);
@@ -463,7 +469,7 @@ impl Posterior {
     ) {
         let PosteriorTuning { max_frequency, min_frequency_effect, plain_weight, .. } = self.tuning;
         let is_frequency_observable =
-            self.now * max_frequency > min_frequency_effect * self.trips.queueing();
+            self.span() * max_frequency > min_frequency_effect * self.trips.queueing();
         if self.len < 3 || !is_frequency_observable {
             return;
         }
@@ -522,7 +528,7 @@ impl Posterior {
         }
     }
 
-    /// For each exchange, the chance that its slack is queueing and nothing odd.
+    /// For each exchange, the probability that its slack is queueing.
     fn queueing_probabilities(&self) -> [f64; MAX_ROUND_TRIPS] {
         let queueing = self.trips.queueing();
         let PosteriorTuning { outlier_prior, outlier_decay, expected_excess, .. } = self.tuning;
@@ -586,14 +592,14 @@ impl Posterior {
                 let unexplained = 0.5 * (1.0 - queueing_probability) * plateau;
                 uninformative + informative * (queueing_probability * share + unexplained)
             };
-            // The stamp came before the end of its second …
+            // The stamp is before the end of its second.
             let full = sample.upper - shift - 0.5 * base + lag;
             if full < high + slack + lag {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
                     *value *= ramp(((full - offset) * per_slack).clamp(0.0, 1.0));
                 }
             }
-            // … and after its beginning.
+            // The stamp is after its beginning.
             let empty = sample.lower - shift + 0.5 * base + slack + lag;
             if empty > low {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
@@ -666,7 +672,7 @@ const SPLITS: u32 = 8;
 const FREQUENCIES: u32 = 8;
 /// Less evidence than this has lost its digits.
 const MIN_EVIDENCE: f64 = 1e-250;
-/// The golden section.
+/// The golden ratio.
 const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 
 #[cfg(test)]
@@ -680,7 +686,7 @@ mod tests {
     use crate::server::Lag;
     use crate::time::{CrossTimestamp, NANOS_PER_SECOND, Timestamp};
 
-    /// xorshift64: enough to draw delays.
+    /// xorshift64: good enough to draw delays.
     struct Random(u64);
 
     impl Random {
@@ -688,7 +694,7 @@ mod tests {
             Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
         }
 
-        /// Evenly over 0 to 1.
+        /// Uniform over 0 to 1.
         fn unit(&mut self) -> f64 {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -880,7 +886,7 @@ mod tests {
         for number in 1..=64 {
             ask(number, if number % 2 == 0 { 300_000 } else { -300_000 });
         }
-        // Both sides of a flip, within 20 µs, and then 100 that tell nothing.
+        // Both sides of a flip, within 20 µs, and then 100 without information.
         ask(65, -10);
         let known = ask(66, 10);
         let kept = (67..167).map(|number| ask(number, 400_000)).fold(0.0, f64::max);
@@ -913,7 +919,7 @@ mod tests {
         assert_eq!(counted.count_total, 0);
     }
 
-    /// Of every order of magnitude, up to what an `Observation` can hold.
+    /// Every order of magnitude, up to what an `Observation` can hold.
     fn any_nanos() -> impl Strategy<Value = i64> {
         prop_oneof![
             0_i64..1_000,
@@ -931,7 +937,7 @@ mod tests {
             ..ProptestConfig::default()
         })]
 
-        /// Those that no measurement would pass on, too: an estimator is public.
+        /// Also observations that no measurement would pass on: an estimator is public.
         #[test]
         fn any_observations_leave_a_mean_and_a_deviation_that_are_numbers(
             observations in prop::collection::vec(

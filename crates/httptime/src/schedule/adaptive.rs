@@ -57,11 +57,11 @@ pub struct Adaptive {
     gain: Gain,
 }
 
-/// Requests at the ends of where the offset is expected.
+/// Requests at the ends of the expected interval.
 #[derive(Debug, Clone, Copy, Default)]
 struct Probes {
     sent: u32,
-    /// Whether the request that is planned is one.
+    /// Whether the planned request is one.
     planned: bool,
 }
 
@@ -72,14 +72,14 @@ struct Burst {
     aimed: u32,
 }
 
-/// When the belief last became narrower.
+/// The last reduction of the standard deviation.
 #[derive(Clone, Copy)]
 struct Gain {
     stddev: f64,
     observations: u32,
 }
 
-/// Where the offset is believed to be. In nanoseconds but for the interval.
+/// The estimate of the offset. In nanoseconds, except for the interval.
 #[derive(Debug, Clone, Copy)]
 struct Belief {
     mean: Offset,
@@ -92,7 +92,7 @@ struct Belief {
 }
 
 impl Adaptive {
-    /// A schedule that spends as `profile` says.
+    /// A schedule with the parameters of `profile`.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         Self::from_valid(AdaptiveTuning::of(profile))
@@ -230,7 +230,7 @@ fn affordable_requests(view: &View<'_>, scanned_flips: u32) -> u32 {
 }
 
 impl Default for Adaptive {
-    /// With the default profile.
+    /// The schedule of the default profile.
     fn default() -> Self {
         Self::new(Profile::default())
     }
@@ -329,7 +329,7 @@ impl fmt::Debug for Adaptive {
 }
 
 impl fmt::Debug for Gain {
-    /// Without its float, whose formatting a small program would have to carry.
+    /// Without its float: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gain").field("observations", &self.observations).finish_non_exhaustive()
     }
@@ -357,7 +357,7 @@ mod tests {
     const MS: i64 = 1_000_000;
     const OFFSET_NS: i64 = 38_116_000_123;
 
-    /// A measurement in virtual time, and what it did.
+    /// A measurement in virtual time, and its requests.
     struct Run {
         measurement: Measurement,
         sent: Vec<i64>,
@@ -378,7 +378,7 @@ mod tests {
         }
     }
 
-    /// Each way takes half of the base and, evenly distributed, up to `jitter_ns` more.
+    /// Each direction takes half of the base plus a uniform delay of up to `jitter_ns`.
     fn run(config: &Config, base_ns: i64, jitter_ns: i64, seed: u64) -> Run {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut way = || {
@@ -393,13 +393,13 @@ mod tests {
             CrossTimestamp::new(at, wall.saturating_add(Offset::from_nanos(now)), Duration::ZERO)
         };
         let mut measure = Measure::new(config, cross_timestamp(0));
-        let (mut now, mut under_way, mut sent) = (0, Vec::new(), Vec::new());
+        let (mut now, mut in_flight, mut sent) = (0, Vec::new(), Vec::new());
         let mut most_outstanding = 0;
         loop {
             let next = measure.next(LocalInstant::from_nanos(now));
             let again = measure.next(LocalInstant::from_nanos(now));
             assert_eq!(next, again, "a plan that was not kept changes nothing");
-            let first = under_way.iter().copied().min_by_key(|(_, received, _)| *received);
+            let first = in_flight.iter().copied().min_by_key(|(_, received, _)| *received);
             match (next, first) {
                 (Next::SendAt(at), first)
                     if first.is_none_or(|(_, received, _)| at.as_nanos() <= received) =>
@@ -408,12 +408,12 @@ mod tests {
                     measure.sent(LocalInstant::from_nanos(now));
                     let stamped = now + way();
                     let server = wall.as_unix_nanos() + stamped + OFFSET_NS;
-                    under_way.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
+                    in_flight.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
                     sent.push(now);
-                    most_outstanding = most_outstanding.max(under_way.len());
+                    most_outstanding = most_outstanding.max(in_flight.len());
                 }
                 (_, Some(reply @ (left, received, seconds))) => {
-                    under_way.retain(|other| *other != reply);
+                    in_flight.retain(|other| *other != reply);
                     now = now.max(received);
                     let date = Timestamp::from_unix_seconds(seconds).expect("in range");
                     let (left, now) =
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_has_one_request_and_one_check_under_way_and_keeps_to_48_requests_and_12_seconds() {
+    fn balanced_has_one_request_and_one_check_in_flight_and_keeps_to_48_requests_and_12_seconds() {
         for seed in 1..50 {
             for base_ns in [MS / 5, 20 * MS, 100 * MS] {
                 let run = run(&of(Profile::Balanced), base_ns, base_ns / 10, seed);
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_has_several_requests_under_way_on_a_long_path_but_no_more_than_four_and_a_check() {
+    fn fast_has_several_requests_in_flight_on_a_long_path_but_no_more_than_four_and_a_check() {
         for seed in 1..50 {
             let run = run(&of(Profile::Fast), 100 * MS, 10 * MS, seed);
             assert!((2..=5).contains(&run.most_outstanding), "seed {seed}");
@@ -475,7 +475,7 @@ mod tests {
         }
     }
 
-    /// The offset is expected within a millisecond of one that is so far off the truth.
+    /// The offset is expected within a millisecond of a value that is this far from the truth.
     fn expecting(off_ns: i64, requests: u32) -> Config {
         let at = |nanos| Offset::from_nanos(OFFSET_NS + off_ns + nanos);
         let config = Config::builder().requests(requests).lag(Duration::ZERO).build();

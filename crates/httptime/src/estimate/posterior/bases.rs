@@ -1,7 +1,7 @@
 use super::PosteriorTuning;
 use crate::round_trips::{RoundTrips, f64_to_usize, usize_to_f64};
 
-/// Base round trips considered, `N` of them, with weights that add up to one.
+/// `N` base round trips, with weights that add up to one.
 pub(super) struct Bases<const N: usize> {
     pub(super) base: [f64; N],
     pub(super) weight: [f64; N],
@@ -38,7 +38,7 @@ impl<const N: usize> Bases<N> {
         bases
     }
 
-    /// The smallest base considered.
+    /// The smallest base.
     pub(super) fn min_base(&self) -> f64 {
         self.base.iter().copied().fold(f64::INFINITY, f64::min)
     }

@@ -12,7 +12,7 @@ pub(super) struct Mass {
 }
 
 impl Mass {
-    /// A cell of a density: its value times its width, at this distance from the centre.
+    /// Adds a cell of a density: its value times its width, at this distance from the centre.
     pub(super) fn add_cell(&mut self, mass: f64, at: f64) {
         let square = at * at;
         self.evidence += mass;
@@ -30,7 +30,7 @@ impl Mass {
         self.fourth += weight * other.fourth;
     }
 
-    /// Mean, and half of the width that holds what a normal's standard deviation does.
+    /// The mean, and half of the width that contains as much as ±1 σ of a normal distribution.
     ///
     /// What is still undecided is flat, and a flat density holds 58 % within its standard
     /// deviation, not 68 %. By how much it is flatter than the normal shows in the fourth moment
@@ -48,7 +48,7 @@ impl Mass {
     }
 }
 
-/// Evidence and unscaled moments about a centre close by: what planning needs, and no more.
+/// Evidence and unscaled moments about a centre close by, as far as planning needs them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Moments {
     pub(super) mass: f64,
@@ -85,7 +85,7 @@ impl Moments {
 
     pub(super) fn belief(&self, centre: f64) -> Belief {
         if self.mass == 0.0 {
-            // So far from the origin that floats cannot tell one cell from the next.
+            // So far from the origin that floats do not distinguish one cell from the next.
             return Belief { mean: centre, stddev: CLOCK_RESOLUTION_NS };
         }
         let mean = self.first / self.mass;

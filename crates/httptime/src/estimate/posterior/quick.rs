@@ -19,7 +19,7 @@ impl Posterior {
             ..
         } = self.tuning;
         let is_frequency_observable =
-            self.now * max_frequency > aim_min_frequency_effect * self.trips.queueing();
+            self.span() * max_frequency > aim_min_frequency_effect * self.trips.queueing();
         if self.len < MIN_EXCHANGES_FOR_FREQUENCY || !is_frequency_observable || frequency != 0.0 {
             return plain.belief(centre);
         }
@@ -63,13 +63,13 @@ impl Posterior {
             let full = sample.upper - shift - 0.5 * base;
             let empty = sample.lower - shift + 0.5 * base + slack;
             if full < high + slack {
-                // Before these cells it is certain.
+                // Before these cells the probability is one.
                 let falls = f64_to_usize((full - slack - low) * per_cell - 2.0).min(T);
                 for (value, offset) in density[falls..].iter_mut().zip(&offsets[falls..]) {
                     *value *= ((full - offset) * per_slack).max(least).min(1.0);
                 }
             } else if empty > low {
-                // And after these.
+                // After these, too.
                 let risen = f64_to_usize((empty - low) * per_cell + 2.0).min(T);
                 for (value, offset) in density[..risen].iter_mut().zip(&offsets[..risen]) {
                     *value *= (1.0 - (empty - offset) * per_slack).max(least).min(1.0);

@@ -9,7 +9,7 @@ use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, usize_to_f64};
 /// exchanges together would give a wrong offset with a small standard deviation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RouteChange {
-    /// Between the last exchange of the one route and the first of the other.
+    /// The time between the last exchange of one route and the first of the other.
     change: f64,
     /// Whether the longer route is the later one.
     later: bool,
