@@ -48,7 +48,7 @@ pub struct Tuning {
     /// Reason: a machine that was off is colder. The simulated week has no restarts, so `fit`
     /// cannot judge it.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds. The weeks have no restart.
+    /// Sensitivity: no change of 0.1 % or more. The weeks have no restart.
     pub restart_stddev_ppm: f64,
     /// How precisely a clock can be read at all: a standard deviation in ns. 1 to 10⁸.
     ///
@@ -74,13 +74,13 @@ pub struct Tuning {
     ///
     /// Reason: a standard deviation that is a thousand times too small is a defect, not noise.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub max_excess: f64,
     /// Outliers in a row after which the filter restarts. 2 to 16.
     ///
     /// Reason: two decide about an offset that changed, and two more let the wider frequency adapt.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub max_outliers: u32,
     /// What the first outlier adds to the standard deviation of the frequency (as variances), in
     /// ppm; each next one in a row adds twice as much. 0 to 100.

@@ -10,8 +10,8 @@ use crate::range::check_range;
 /// Sensitivities are what `cargo run --release -p httptime-benches --bin fit` measured with other
 /// values, compared with this one: changes of the median and the RMS error in plain worlds, in
 /// drifting, and in worlds with a hidden error. Also the share of the errors within one deviation
-/// (74.8 %) and of the unnoticed faults in broken worlds (11.6 % missed), where those change. Changes below
-/// 0.5 % are left out.
+/// (74.8 %) and of the unnoticed faults in broken worlds (11.6 % missed), where those change.
+/// Changes below 0.5 % are left out.
 ///
 /// Constants that only set a resolution are not here: the numbers of cells, of base round trips, of
 /// frequencies and of divisions. More of them take more time and change results little.
@@ -73,7 +73,7 @@ pub struct PosteriorTuning {
     ///
     /// Reason: a plain guess is enough there; outliers are several *q* away.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub expected_excess: f64,
     /// *M*: the largest difference of the frequencies, as a fraction (100e-6 is 100 ppm). 10⁻⁶ to
     /// 0.001.
@@ -89,7 +89,7 @@ pub struct PosteriorTuning {
     ///
     /// Reason: below, no frequency moves the offset by more than 0.02 *q*.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub min_frequency_effect: f64,
     /// Weight of the plain hypothesis in the mean. All frequencies together have the rest to one.
     /// 0.01 to 0.99.
@@ -149,13 +149,13 @@ pub struct PosteriorTuning {
     ///
     /// Reason: nginx and Apache are allowed 1 ms.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub min_lag_ns: f64,
     /// The largest lag that can change from response to response, in ns. 1000 to 10⁹.
     ///
     /// Reason: two kernel ticks at 100 Hz, with some room.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub max_lag_ns: f64,
     /// The smallest lag considered, in *q*. 0.1 to 20.
     ///
@@ -167,13 +167,13 @@ pub struct PosteriorTuning {
     ///
     /// Reason: a lag must explain the contradiction, and a little more.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub contradiction_margin: f64,
     /// Weight of the hypothesis that some exchanges are wrong. 10⁻⁶ to 1.
     ///
     /// Reason: it is considered only where no other fits, so it decides little.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub contradiction_weight: f64,
     /// The median round trip, divided by the shortest, from which the server holds requests back.
     /// 1.5 to 100.
@@ -187,7 +187,7 @@ pub struct PosteriorTuning {
     ///
     /// Reason: on a fast path, a client that wakes late has such ratios with less.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub min_held_ns: f64,
     /// Weight of the case that all of the hold is before the stamp. Each of the eight other
     /// divisions has 1. 0 to 1000.
@@ -202,7 +202,7 @@ pub struct PosteriorTuning {
     ///
     /// Reason: every place in the measurement is tried, and routes change seldom.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub max_step_probability: f64,
     /// Exchanges on each side of such a step, at least. 2 to 32.
     ///
@@ -236,14 +236,14 @@ pub struct PosteriorTuning {
     ///
     /// Reason: no response may exclude what all others show.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub aim_min_likelihood: f64,
     /// In aiming, how far below the shortest round trip *d* is when the ends contradict each other,
     /// in *q*/√n. 0 to 30.
     ///
     /// Reason: a base at the far end of what is probable leaves the ends most room.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub aim_base_reach: f64,
 }
 

@@ -61,25 +61,28 @@ pub struct AdaptiveTuning {
     ///
     /// Reason: one for each end, and as many again if those did not decide.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub max_probes: u32,
     /// How many times wider than the expectation the remaining uncertainty must be for that. 1 to
     /// 1000.
     ///
     /// Reason: two requests divide the uncertainty by four without any expectation.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub min_probe_ratio: u32,
     /// An end of the expectation is no longer probed once it is closer than so many *q* to the end
     /// of the remaining uncertainty, plus half of the width of the expectation. 0 to 100.
     ///
     /// Reason: queueing can be that large.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub probe_margin: f64,
     /// Flips that a scan is assumed to take, when requests are divided over the time. 1 to 16.
     ///
     /// Reason: found by simulation.
+    ///
+    /// Sensitivity: at 2, median −0.7 %, RMS −0.7 %, drifting median −0.7 %, drifting RMS −2.5 %;
+    /// at 8, median +2.7 %, RMS −0.7 %, drifting median −8.6 %, drifting RMS −4.4 %.
     pub scanned_flips: u32,
     /// The aim is m + this · σ q / (σ + q). 0 to 3.
     ///
@@ -123,7 +126,7 @@ pub struct AdaptiveTuning {
     ///
     /// Reason: below, only the reading of the clocks is left.
     ///
-    /// Sensitivity: no change of 0.1 % in the simulated worlds.
+    /// Sensitivity: no change of 0.1 % or more.
     pub min_stddev_ns: f64,
     /// The checks that the measurement adds.
     pub checks: CheckTuning,
