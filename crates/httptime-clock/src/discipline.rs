@@ -102,8 +102,7 @@ struct Filter {
     offset_variance: f64,
     covariance: f64,
     frequency_variance: f64,
-    /// What the variance of the frequency would be without any measurement since the filter
-    /// started.
+    /// The variance that the frequency would have without any measurement since the filter started.
     prior_variance: f64,
 }
 
@@ -122,8 +121,8 @@ impl Default for Discipline {
 }
 
 impl Discipline {
-    /// One that measures every `shortest` at first and every `longest` at most, as rarely as keeps
-    /// the predicted offset within a standard deviation of `target_stddev`.
+    /// A discipline that measures every `shortest` at first and at least every `longest`: as rarely
+    /// as possible while the predicted offset has a standard deviation of at most `hold`.
     #[must_use]
     pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
@@ -243,9 +242,9 @@ impl Discipline {
         }
     }
 
-    /// How much faster the clock should go (negative: slower), and the standard deviation of that;
-    /// `None` while no two measurements have made the frequency more certain than it would be
-    /// without them, and while one is held back.
+    /// The frequency correction (negative: slower) and its standard deviation. `None` until
+    /// measurements have made the frequency more certain than its prior, and while a reading is
+    /// held back.
     #[must_use]
     pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
         let filter = self.filter.as_ref().filter(|_| self.outliers.count == 0)?;
@@ -253,8 +252,8 @@ impl Discipline {
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))
     }
 
-    /// The standard deviation of the frequency at the latest measurement; of the prior, before the
-    /// first one.
+    /// The standard deviation of the frequency at the latest measurement; before the first one,
+    /// that of the prior.
     #[must_use]
     pub fn frequency_stddev(&self) -> Frequency {
         let stddev =
@@ -262,8 +261,8 @@ impl Discipline {
         Frequency::from_ppm(stddev / PPM)
     }
 
-    /// Where the offset should be at an instant, within four standard deviations; `None` when that
-    /// is in doubt.
+    /// The expected offset at an instant, with four standard deviations on either side. `None`
+    /// while a reading is held back.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;

@@ -1,38 +1,39 @@
 //! Checks: requests whose response can be predicted, which test the assumptions of the bounds.
 //!
-//! A schedule aims each request into the remaining uncertainty, where every answer is possible. Two
-//! clocks behind one name, a clock that runs too fast, a lag that changes: none of them contradicts
-//! such requests. So a share of the requests goes where the answer is known, just before the flip
-//! and just after it:
+//! A schedule aims each request into the remaining uncertainty, where every response is possible.
+//! So its requests never contradict two clocks behind one name, a clock that runs too fast, or a
+//! variable lag. Therefore a share of the requests is sent where the response can be predicted,
+//! just before the flip and just after it:
 //!
 //! ```text
 //!  local time ────────┬──────[ flip ]──────┬────────────▶
 //!             before ─┘                    └─ after
 //! ```
 //!
-//! How far from the flip: as near as an answer that puts the flip on the other side still
-//! contradicts the others (`Progress::decisive_distance`). The nearer, the closer together the
-//! clocks may be that are found.
+//! The distance from the flip is the smallest at which a response that puts the flip on the other
+//! side contradicts the other responses (`Progress::decisive_distance`). The smaller it is, the
+//! smaller the difference between two clocks that checks detect.
 //!
-//! - They come in pairs around a request that is aimed at the flip, late in the measurement, when
-//!   little is unknown. If two servers take turns to answer, the same one answers both of a pair,
-//!   and one of the two contradicts.
-//! - They go over a connection of their own, opened anew for each pair and to each address of the
-//!   name in turn, so that they meet the other servers behind it, and may be under way beside the
-//!   request in their middle.
-//! - Of three pairs, one lies nearer, within half a standard deviation of the flip: it meets what
-//!   has crept out of the belief (a drift between the clocks) and narrows it, as an aimed request
-//!   does, from another connection.
-//! - Where the schedule keeps a gap between requests, so do they: one to a flip, two before, two
-//!   after.
-//! - One of seven lies anywhere in the second, and finds what comes from a cache.
+//! - Checks are sent in pairs around a request that is aimed at the flip, late in the measurement,
+//!   when the uncertainty is small. If two servers answer in turn, the same server answers both
+//!   checks of a pair, and one of them contradicts.
+//! - Checks use a separate connection, which is opened again for each pair and to each address of
+//!   the name in turn. So they reach the other servers behind the name, and can be in flight
+//!   together with the request in their middle.
+//! - One of three pairs is nearer, within half a standard deviation of the flip. It detects a slow
+//!   change (a drift between the clocks) and narrows the distribution, as an aimed request does,
+//!   from another connection.
+//! - If the schedule keeps a gap between requests, so do the checks: one per flip, two before and
+//!   two after.
+//! - One of seven is anywhere in the second, and detects responses from a cache.
 //!
-//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag
-//! that changes, or servers drawn at random, where the requests have converged between them). Then
-//! n on each side miss it with probability (p (1 − p))ⁿ, on average over p 1/140 for n = 3.
+//! Let a response near the flip contradict with probability p before it and 1 − p after it. (This
+//! models a variable lag, or servers that are selected at random, with requests that have converged
+//! between them.) Then n checks on each side miss it with probability (p (1 − p))ⁿ; for n = 3 the
+//! average over p is 1/140.
 //!
-//! An answer that does not fit contradicts the bounds, or lies inside what they allow for (a lag)
-//! and widens the estimate.
+//! A response that does not fit contradicts the bounds. If it is within what they allow (a lag), it
+//! widens the estimate.
 
 use std::time::Duration;
 
@@ -201,8 +202,8 @@ pub(crate) struct Checks {
     /// Whether the schedule keeps a gap between requests.
     has_gaps: bool,
     sent: SentChecks,
-    /// When the latest one before a flip was to leave: for half a second there is a connection
-    /// apart.
+    /// When the latest one before a flip was due: for half a second a separate connection is
+    /// available.
     last_before_flip: Option<LocalInstant>,
 }
 
@@ -313,14 +314,14 @@ impl Checks {
         }
     }
 
-    /// Whether a measurement may end early, because its target is reached or nothing is left to
-    /// gain.
+    /// Whether a measurement may end early, because its target is reached or more requests would
+    /// not help.
     pub(crate) const fn has_enough(&self) -> bool {
         self.sent() >= self.wanted || self.sent() >= self.tuning.min_checks
     }
 
-    /// A check that fits beside what the schedule wants, if it is time for one; when that is
-    /// nothing, the next one possible.
+    /// A check that is due and fits beside the schedule's plan. If there is no plan: the next
+    /// possible check.
     pub(crate) fn plan(
         &self,
         view: &View<'_>,
@@ -339,7 +340,7 @@ impl Checks {
             && self
                 .last_before_flip
                 .is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
-        // Once one was sent before a flip, one after it follows: if servers take turns, the same
+        // After a check before a flip, one after it follows: if servers answer in turn, the same
         // one answers both.
         if !has_own_connection && !matches!(scheduled, Scheduled::Nothing) && !self.is_due(view) {
             return None;
@@ -355,8 +356,8 @@ impl Checks {
             return (has_own_connection && left > 0 && is_soon && is_next).then_some(after);
         }
         let round_trip = progress.round_trip_median()?;
-        // With a gap between requests, every check makes the next request later. One on a
-        // connection apart may still be under way when the next request leaves.
+        // With a gap between requests, every check delays the next request. A check on a separate
+        // connection may still be in flight when the next request leaves.
         let fits = |check: &Check| match scheduled {
             _ if !min_interval.is_zero() => self.is_turn_of(check.side),
             Scheduled::At(_) if check.side == Side::After && !has_own_connection => false,
@@ -389,8 +390,8 @@ impl Checks {
         ]
     }
 
-    /// Which side is next where checks do not come in pairs: two before and two after. If servers
-    /// take turns, each answers one of two.
+    /// Whether this side is next, if checks are not sent in pairs: two before and two after. If
+    /// servers answer in turn, each of them answers one of two.
     const fn is_turn_of(&self, side: Side) -> bool {
         match side {
             Side::Before => matches!(self.sent() % 6, 0 | 1 | 4),
@@ -399,8 +400,8 @@ impl Checks {
         }
     }
 
-    /// Whether the next one on this side is aimed at the belief. Not where there are gaps: checks
-    /// are few there, and each has to be decisive.
+    /// Whether the next check on this side is near the middle of the distribution. Not if there are
+    /// gaps: then checks are few, and each must be decisive.
     const fn is_aimed(&self, side: Side) -> bool {
         let sent = match side {
             Side::Before => self.sent.before,
@@ -410,8 +411,8 @@ impl Checks {
         !self.has_gaps && (sent + 1) % self.tuning.pairs_per_aimed == 0
     }
 
-    /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the
-    /// more they can tell.
+    /// Checks are sent late in the measurement, by requests or by time: the smaller the
+    /// uncertainty, the more they can detect.
     fn is_due(&self, view: &View<'_>) -> bool {
         let (progress, limits) = (view.progress(), view.limits());
         let per_mille = |part: u128, whole: u128| (part * 1000).checked_div(whole).unwrap_or(1000);
@@ -504,8 +505,8 @@ mod tests {
         LocalInstant::from_nanos(micros * 1_000)
     }
 
-    /// A server whose second begins 400 ms after ours, 10 ms away; answers around its flips leave a
-    /// round trip.
+    /// A server whose second begins 400 ms after ours, 10 ms away. Responses around its flips leave
+    /// an uncertainty of one round trip.
     fn known() -> (Progress, Midpoint) {
         let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
         let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);

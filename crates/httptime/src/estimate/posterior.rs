@@ -164,8 +164,7 @@ struct Hypothesis {
 }
 
 impl fmt::Debug for Posterior {
-    /// How many exchanges it holds. Without its floats, whose formatting a small program would have
-    /// to carry.
+    /// Only the number of exchanges: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Posterior").field("exchanges", &self.len).finish_non_exhaustive()
     }
@@ -268,8 +267,8 @@ impl Posterior {
         }
     }
 
-    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering. Where more
-    /// are equally fast than the quarter has room for, each of those may be given up.
+    /// The exchange outside the fastest quarter whose ends matter least. If more exchanges are
+    /// equally fast than the quarter can hold, each of those can be selected.
     fn least_informative(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
         let slower = self.trips.ascending()[KEPT_FASTEST];
@@ -309,8 +308,9 @@ impl Posterior {
         all.map(|ends| ends.shrunk(0.5 * base))
     }
 
-    /// The frequencies at which the ends do not contradict each other, if any. The width between
-    /// them is concave in the frequency: golden section to its top, bisection to either side.
+    /// The frequencies at which the ends do not contradict each other, if there are any. The width
+    /// between the ends is concave in the frequency: golden-section search finds its maximum,
+    /// bisection the limits on either side.
     fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
         let width = |frequency: f64| self.ends(frequency, base).width();
         let limit = self.tuning.max_frequency;
@@ -371,15 +371,15 @@ impl Posterior {
     }
 
     /// Whether most responses took so much longer than the fastest that no network explains it: the
-    /// server holds requests back.
+    /// server delays requests.
     fn is_holding_requests(&self) -> bool {
         let (usual, shortest) = (self.trips.median(), self.trips.shortest());
         let PosteriorTuning { min_held_ratio, min_held_ns, .. } = self.tuning;
         self.len >= 3 && usual > min_held_ratio * shortest && usual - shortest > min_held_ns
     }
 
-    /// As if no request had been held back, if this share of what each took longer than the fastest
-    /// lies before the stamp.
+    /// The exchanges as if no request had been delayed, if this share of each one's excess over the
+    /// fastest is before the stamp.
     fn without_hold(&self, share: f64) -> Self {
         let mut without_hold = Self { trips: RoundTrips::new(), ..self.clone() };
         let shortest = self.trips.shortest();
@@ -393,9 +393,9 @@ impl Posterior {
         without_hold
     }
 
-    /// Over the ways in which what is longer may split, each split as good as another, and all of
-    /// it before the stamp with the weight of so many. `remove_excess`: as if it were not longer,
-    /// with this share before the stamp. `None` when none fits.
+    /// The average over the splits of the excess with equal weights, and over the case that all of
+    /// it is before the stamp, with the weight `whole`. `remove_excess`: the exchanges without it,
+    /// for this share before the stamp. `None` if none fits.
     fn integrate_over_splits(
         &self,
         whole: f64,
@@ -490,8 +490,9 @@ impl Posterior {
         }
     }
 
-    /// A lag of its own for each response. A schedule that always asks inside what is left never
-    /// sees one, so it is never ruled out either where the server may have it.
+    /// Adds hypotheses of a separate lag for each response. A schedule that always sends within the
+    /// remaining uncertainty never sees such a lag, so it is never excluded if the server can have
+    /// it.
     fn add_lags(
         &self,
         sum: &mut Mass,
@@ -735,8 +736,7 @@ mod tests {
         .expect("in order")
     }
 
-    /// Exchanges that are each aimed where the posterior believes the flip to be, and the true
-    /// offset.
+    /// Exchanges that are each aimed at the posterior's mean for the flip, and the true offset.
     fn exchanges(path: Path, number: usize, seed: u64) -> (Vec<Observation>, i64) {
         let mut random = Random::seeded(seed);
         let offset_ns = f64_to_nanos((random.unit() - 0.5) * 60e9);
@@ -875,8 +875,8 @@ mod tests {
     #[test]
     fn of_equal_round_trips_the_one_that_tells_least_is_given_up() {
         let mut posterior = Posterior::default();
-        // Every round trip takes 2 ms, and the true offset is 0. Stamped so far before or after the
-        // flip:
+        // Every round trip takes 2 ms, and the true offset is 0. The arguments are the time of the
+        // stamp before or after the flip.
         let mut ask = |number: i64, after_flip_us: i64| {
             let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
             let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
@@ -952,12 +952,11 @@ mod tests {
             for (sent, round_trip, seconds, lag) in observations {
                 let sent = LocalInstant::from_nanos(sent);
                 let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
-                let seconds = Offset::from_nanos(seconds * NANOS_PER_SECOND);
-                let date = cross_timestamp.wall_at(sent).saturating_add(seconds);
+                let offset = Offset::from_nanos(seconds * NANOS_PER_SECOND);
+                let date = cross_timestamp.wall_at(sent).saturating_add(offset);
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
                 let exchange = Exchange::from_parts_unchecked(sent, received, date);
-                let observation = Observation::new(cross_timestamp, &exchange, lag);
-                posterior.absorb(&observation.expect("in order"));
+                posterior.absorb(&Observation::new(cross_timestamp, &exchange, lag).expect("in order"));
                 for belief in [posterior.belief, posterior.full_estimate()] {
                     prop_assert!(belief.mean.is_finite(), "{:?}", belief);
                     prop_assert!(belief.stddev.is_finite() && belief.stddev > 0.0, "{:?}", belief);

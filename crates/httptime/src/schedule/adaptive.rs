@@ -49,8 +49,7 @@ pub use self::tuning::AdaptiveTuning;
 pub struct Adaptive {
     tuning: AdaptiveTuning,
     sweep: Sweep,
-    /// The requests so far that were aimed at one flip, and those including the one that is
-    /// planned.
+    /// The requests so far that were aimed at one flip, and the same with the planned one.
     burst: Burst,
     planned: Burst,
     probes: Probes,
@@ -85,8 +84,8 @@ struct Belief {
     mean: Offset,
     stddev: f64,
     queueing: f64,
-    /// Half of the round trip's excess over one without queueing: an aim by the shortest seen is
-    /// this much early.
+    /// Half of the shortest round trip's excess over one without queueing: an aim that uses the
+    /// shortest round trip is early by this.
     early: f64,
     window: Option<Interval>,
 }

@@ -32,8 +32,8 @@ impl Mass {
 
     /// The mean, and half of the width that contains as much as ±1 σ of a normal distribution.
     ///
-    /// What is still undecided is flat, and a flat density holds 58 % within its standard
-    /// deviation, not 68 %. By how much it is flatter than the normal shows in the fourth moment
+    /// The undecided part of the distribution is flat, and a flat density contains 58 % within one
+    /// standard deviation, not 68 %. The fourth moment shows how much flatter than a normal it is
     /// (excess −1.2 for a uniform density: × 1.18; −0.6 for a triangle: × 1.07).
     pub(super) fn mean_and_stddev(self) -> (f64, f64) {
         let mean = self.first / self.evidence;
@@ -94,8 +94,8 @@ impl Moments {
     }
 }
 
-/// Half of the width, around the mean of the first of two normal parts, that holds 68.27 % of both.
-/// The second part lies `far` away and is `wide`.
+/// Half of the width, around the mean of the first of two normal parts, that contains 68.27 % of
+/// both. The second part is at the distance `far` and has the standard deviation `wide`.
 pub(super) fn mixture_stddev(share: f64, stddev: f64, far: f64, wide: f64) -> f64 {
     let held = |half: f64| {
         share * (normal_cdf(half / stddev) - normal_cdf(-half / stddev))

@@ -79,8 +79,8 @@ impl Posterior {
         Moments::of(&density, &offsets, centre)
     }
 
-    /// The ends at no frequency error; where those contradict each other, at the middle of the
-    /// frequencies that do not.
+    /// The ends without a frequency error. If they contradict each other: those at the middle of
+    /// the frequencies at which they do not.
     fn plausible_ends(&self, base: f64) -> (f64, Ends) {
         let ends = self.ends(0.0, base);
         if ends.width() > 0.0 {

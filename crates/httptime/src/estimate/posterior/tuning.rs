@@ -159,7 +159,7 @@ pub struct PosteriorTuning {
     pub max_lag_ns: f64,
     /// The smallest lag considered, in *q*. 0.1 to 20.
     ///
-    /// Reason: a smaller lag cannot be told from queueing.
+    /// Reason: a smaller lag cannot be distinguished from queueing.
     ///
     /// Sensitivity: every change below 0.5 %.
     pub first_lag: f64,

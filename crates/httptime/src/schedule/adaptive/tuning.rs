@@ -40,7 +40,7 @@ pub struct AdaptiveTuning {
     /// drifting RMS +1.2 %, hidden RMS +2.7 %, missed 11.9 %; at 0-0-0/12-10-8/48-32-16, RMS
     /// −2.9 %, drifting RMS −1.2 %, missed 11.8 %.
     pub scan: [u32; 3],
-    /// Requests under way at once, each on its own connection. 1 to 4.
+    /// Requests in flight at once, each on its own connection. 1 to 4.
     ///
     /// Reason: four is what a server accepts from one client without remark.
     ///
