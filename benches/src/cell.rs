@@ -4,7 +4,7 @@ use httptime::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime_sim::worlds::NamedWorld;
-use httptime_sim::{Verdict, clock_filter, shortest_delay};
+use httptime_sim::{Verdict, World, clock_filter, shortest_delay};
 
 use crate::row::{Row, Run};
 
@@ -117,14 +117,7 @@ impl Cell {
             let seed = seed.wrapping_add(u64::from(run));
             let world = self.world.world(seed);
             row.add(match self.method {
-                Method::Http { .. } => {
-                    let outcome = world.measure(&config, seed);
-                    match &outcome.result {
-                        _ if outcome.verdict() == Verdict::Caught => Run::Caught,
-                        Ok(measurement) => Run::measured(measurement, &outcome),
-                        Err(error) => panic!("{} with seed {seed}: {error}", self.world.name()),
-                    }
-                }
+                Method::Http { .. } => measure_once(self.world, &world, &config, seed),
                 Method::NtpFilter => {
                     Run::ntp(clock_filter(&world.ntp(8, NTP_APART, seed)), 8 * NTP_APART)
                 }
@@ -162,6 +155,34 @@ impl Cell {
             builder = builder.target(target);
         }
         builder.build().expect("within the limits")
+    }
+}
+
+/// Measures `runs` times with these settings, each in a world of its own.
+///
+/// # Panics
+/// When a measurement fails with an error that is no finding about the server.
+pub(crate) fn measure_with(
+    named: &'static NamedWorld,
+    config: &Config,
+    runs: u32,
+    seed: u64,
+) -> Row {
+    let mut row = Row::new([const { String::new() }; 4], runs);
+    for run in 0..runs {
+        let seed = seed.wrapping_add(u64::from(run));
+        row.add(measure_once(named, &named.world(seed), config, seed));
+    }
+    row.close();
+    row
+}
+
+fn measure_once(named: &NamedWorld, world: &World, config: &Config, seed: u64) -> Run {
+    let outcome = world.measure(config, seed);
+    match &outcome.result {
+        _ if outcome.verdict() == Verdict::Caught => Run::Caught,
+        Ok(measurement) => Run::measured(measurement, &outcome),
+        Err(error) => panic!("{} with seed {seed}: {error}", named.name()),
     }
 }
 

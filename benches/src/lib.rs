@@ -11,6 +11,7 @@
 
 mod cell;
 pub mod endure;
+pub mod fit;
 pub mod lag;
 pub mod load;
 pub mod plots;

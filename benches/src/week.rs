@@ -10,7 +10,7 @@ use std::time::Duration;
 use httptime::{Config, Measurement, Offset, Timestamp};
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::apply;
-use httptime_clock::discipline::Discipline;
+use httptime_clock::discipline::{Discipline, Tuning};
 use httptime_clock::{Action, Clock, Policy, Reading, SimulatedClock};
 use httptime_clock::{Evidence, History};
 use httptime_sim::worlds::NamedWorld;
@@ -59,12 +59,12 @@ impl ClockKeeper {
         }
     }
 
-    fn keep(self, machine: &mut Machine<'_>, config: &Config) -> SimulatedClock {
+    fn keep(self, machine: &mut Machine<'_>, config: &Config, tuning: Tuning) -> SimulatedClock {
         match self {
             Self::Nobody => free_run(machine),
             Self::Crontab => hourly(machine, |machine, clock| set_to_date(machine, clock, config)),
             Self::Sync => hourly(machine, |machine, clock| sync(machine, clock, config)),
-            Self::Run(evidence) => run(machine, config, evidence),
+            Self::Run(evidence) => run(machine, config, evidence, tuning),
         }
     }
 }
@@ -161,6 +161,20 @@ pub fn run_weeks(
     keepers: &[ClockKeeper],
     weeks: &Weeks,
 ) -> Vec<KeptClock> {
+    run_weeks_with(worlds, keepers, weeks, Tuning::default())
+}
+
+/// The same with other constants of the discipline.
+///
+/// # Panics
+/// When the library refuses the settings.
+#[must_use]
+pub fn run_weeks_with(
+    worlds: &[&'static NamedWorld],
+    keepers: &[ClockKeeper],
+    weeks: &Weeks,
+    tuning: Tuning,
+) -> Vec<KeptClock> {
     let cells: Vec<_> =
         worlds.iter().flat_map(|world| keepers.iter().map(|keeper| (*world, *keeper))).collect();
     on_all_processors(&cells, |&(world, keeper)| {
@@ -170,7 +184,7 @@ pub fn run_weeks(
         for week in 0..weeks.number {
             let seed = weeks.seed.wrapping_add(u64::from(week));
             let mut machine = Machine::new(world, weeks.calm, seed, &mut kept);
-            let clock = keeper.keep(&mut machine, &config);
+            let clock = keeper.keep(&mut machine, &config, tuning);
             machine.close(&clock);
         }
         kept.offsets.sort_unstable_by(f64::total_cmp);
@@ -229,9 +243,15 @@ fn sync(machine: &mut Machine<'_>, clock: &mut SimulatedClock, config: &Config) 
     }
 }
 
-fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> SimulatedClock {
+fn run(
+    machine: &mut Machine<'_>,
+    config: &Config,
+    evidence: Evidence,
+    tuning: Tuning,
+) -> SimulatedClock {
     let policy = policy().evidence(evidence);
-    let mut controller = Controller::new(machine.clock(), policy, Discipline::default());
+    let discipline = Discipline::default().with_tuning(tuning).expect("in range");
+    let mut controller = Controller::new(machine.clock(), policy, discipline);
     let mut failures = 0;
     // Number of sleeps up to the last measurement.
     let mut known = None;

@@ -23,8 +23,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use httptime::{Interval, LocalInstant, Offset, Timestamp};
-use httptime_clock::Reading;
 use httptime_clock::History;
+use httptime_clock::Reading;
 use libfuzzer_sys::fuzz_target;
 use settings::Settings;
 

@@ -7,12 +7,12 @@ mod input;
 
 use std::time::Duration;
 
-use httptime::estimate::EstimatorKind;
 use httptime::Next;
+use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::HeadMarks;
 use httptime::{
-    CrossTimestamp, Config, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
+    Config, CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;

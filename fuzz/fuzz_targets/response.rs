@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use httptime::http::{MAX_HEAD_BYTES, ResponseHead, ResponseReader};
-use httptime::{CrossTimestamp, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
+use httptime::{Config, CrossTimestamp, Error, Exchange, LocalInstant, Measure, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
 // The first byte is the number of following bytes that are the lengths of the pieces, used in turn

@@ -9,7 +9,7 @@ use std::time::Duration;
 use httptime::estimate::EstimatorKind;
 use httptime::select::{Quorum, combine, select};
 use httptime::{
-    CrossTimestamp, Config, Exchange, Interval, LocalInstant, Measure, Measurement, Timestamp,
+    Config, CrossTimestamp, Exchange, Interval, LocalInstant, Measure, Measurement, Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,8 @@
 //! Servers, route and settings: the options that the command line and the configuration file share.
-#![expect(
+#![allow(
     clippy::doc_markdown,
-    reason = "comments of options are the text of --help, which shows backticks as they are"
+    rustdoc::broken_intra_doc_links,
+    reason = "comments of options are the text of --help: no backticks, and brackets are optional parts"
 )]
 
 use std::fmt;

@@ -1,64 +1,70 @@
-//! Learns the frequency error of the clock from successive measurements. Pure: the caller changes
-//! the clock.
+//! Follows offset and frequency error of a clock from one measurement to the next. Pure: it returns
+//! what to do with the clock.
 
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Offset};
+use httptime::{Error, Interval, LocalInstant, Offset};
 
 use crate::frequency::Frequency;
 use crate::policy::Reading;
 
-/// Estimates the offset and the frequency error of a clock from measurements that are minutes to
+mod tuning;
+
+pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
+
+/// Follows the offset and the frequency error of a clock through measurements that are minutes to
 /// hours apart.
 ///
 /// # Model
-/// A Kalman filter (Kalman 1960; for clocks: Zucca and Tavella, "The clock model and its
-/// relationship with the Allan and related variances", IEEE Trans. UFFC 52, 2005). The state is the
-/// offset θ and the frequency error f, with covariance P. The frequency does a random walk of
-/// variance q per unit of time; √q is 0.3 ppm in an hour. After the time τ:
+/// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The
+/// clock model and its relationship with the Allan and related variances", IEEE Trans. UFFC 52,
+/// 2005). Numbers are the defaults of [`Tuning`].
 ///
 /// ```text
-/// θ ← θ + f τ
-/// P₁₁ ← P₁₁ + 2 τ P₁₂ + τ² P₂₂ + q τ³/3
-/// P₁₂ ← P₁₂ + τ P₂₂ + q τ²/2
-/// P₂₂ ← P₂₂ + q τ
+/// State        x = (θ, y): offset in ns, frequency error of the local clock in ns per ns
+/// Noise of y   random walk with variance Q per ns: dθ = y dt, dy = √Q dW;  Q = (0.3 ppm)² per hour
+/// Prediction   over τ, with F = (1 τ; 0 1):
+///              x⁻ = F x,  P⁻ = F P Fᵀ + Q (τ³/3 τ²/2; τ²/2 τ)
+/// Measurement  z = θ + v,  v ~ N(0, R),  R = e σ² + (10 µs)²
+/// Update       ν = z − θ⁻,  S = P⁻θθ + R,  K = (P⁻θθ, P⁻θy) / S
+///              x = x⁻ + K ν,  P = (I − K (1 0)) P⁻
+/// Excess       e ← min(max(e (1 + (ν²/S − 1) / 8), 1), 10⁶)
+/// Priors       θ: the first measurement, variance R;  y: 0, standard deviation 50 ppm;  e: 1
 /// ```
 ///
-/// A measurement of the offset z with the standard deviation σ has the variance R = e σ² + r²,
-/// where r = 10 µs is the resolution of reading a clock. With the innovation ν = z − θ and S =
-/// P₁₁ + R:
-///
-/// ```text
-/// θ ← θ + ν P₁₁/S        f ← f + ν P₁₂/S
-/// e ← e (1 + (ν²/S − 1)/8), at least 1 and at most 10⁶
-/// ```
-///
-/// The factor e is learnt: it is how much larger than stated the variances have been. So the first
-/// measurements find the frequency to a few parts per million, and later ones refine it as the time
-/// between them grows.
+/// σ is the standard deviation that the measurement states. The excess *e* is learnt: it grows when
+/// the measurements are further from the prediction than they state.
 ///
 /// # Outliers
-/// A reading with ν²/S > 5² is held back. If the next one fits the prediction, it was an outlier
-/// and is dropped. If the next one fits the held reading instead, the clock was stepped or slept,
-/// or the route has changed: the offset is set to the new reading, and the frequency is kept. Each
-/// held reading increases the variance of the frequency, so that a real change of the frequency is
-/// learnt. After four in a row the filter restarts. If that does not help, each further restart
-/// doubles the standard deviation of the frequency's prior, up to the kernel's whole range: so a
-/// frequency that was learnt from a lying server does not stay.
+/// A measurement with ν² > 5² S is an outlier and changes no state. The next measurement decides:
 ///
-/// # When it steers
-/// After a restart the frequency has a prior with the standard deviation
-/// [`INITIAL_FREQUENCY_STDDEV`], or that of [`start_from`](Self::start_from). Without measurements
-/// the variance would grow with the random walk, so the prior ages by the same walk. Measurements
-/// steer the clock once the variance P₂₂ is smaller than that of the aged prior. Noisy measurements
-/// would never beat a prior that did not age: for readings of 7 ms an hour apart the filter settles
-/// at 0.6 ppm, above a saved frequency's 0.5 ppm.
+/// - It agrees with the prediction: the outlier is forgotten.
+/// - It agrees with the outlier: the clock was stepped, the machine slept, or the route has
+///   changed. The offset restarts from the measurement; the frequency is kept.
+/// - It agrees with neither: it is an outlier too. Each outlier in a row increases the standard
+///   deviation of the frequency, by 1, 2 and then 4 ppm (added as variances), so that a frequency
+///   that really changed is learnt.
 ///
-/// # Interval
-/// The next measurement follows after the longest interval, at most twice the last one, for which
-/// the predicted standard deviation √P₁₁ of the offset is at most the required accuracy.
+/// After the fourth outlier in a row the filter restarts. It keeps the frequency, with a standard
+/// deviation of 50 ppm. If no measurement is accepted before the next restart, the deviation
+/// doubles, up to 1000 ppm, which is the whole range of the kernel. So the filter can leave any
+/// frequency that it learnt from a server whose clock was wrong.
+///
+/// # When it changes the frequency
+/// The prior of the frequency is [`INITIAL_FREQUENCY_STDDEV`], or what
+/// [`start_from`](Self::start_from) was given. [`frequency_correction`](Self::frequency_correction)
+/// returns a value once the measurements have made the frequency more certain than it would be
+/// without them. Without them the variance of the prior grows by *Q* with time. If the comparison
+/// left out this growth, noisy measurements could never pass it: for measurements of 7 ms an hour
+/// apart the filter settles at 0.6 ppm, above the 0.5 ppm of a saved frequency.
+///
+/// # When to measure again
+/// After the longest interval, at most twice the last one, in which the predicted standard
+/// deviation of the offset stays within the target. The target is `target_stddev`, or twice the
+/// standard deviation of the last measurement if that is larger.
 #[derive(Debug, Clone)]
 pub struct Discipline {
+    tuning: Tuning,
     shortest: Duration,
     longest: Duration,
     target_stddev: Duration,
@@ -120,10 +126,11 @@ impl Discipline {
     #[must_use]
     pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
+            tuning: Tuning::DEFAULT,
             shortest,
             longest: longest.max(shortest),
             target_stddev,
-            prior_stddev: INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM,
+            prior_stddev: Tuning::DEFAULT.initial_stddev(),
             excess: 1.0,
             filter: None,
             outliers: Outliers::default(),
@@ -132,44 +139,56 @@ impl Discipline {
         }
     }
 
-    /// Changes the limits, and keeps the state.
+    /// The same with other constants, for who changes or refits the model. Call it before the first
+    /// measurement.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names a constant that is out of its range.
+    pub fn with_tuning(self, tuning: Tuning) -> Result<Self, Error> {
+        tuning.check()?;
+        Ok(Self { tuning, prior_stddev: tuning.initial_stddev(), ..self })
+    }
+
+    /// Measures within these limits from here on, and keeps what was learnt.
     pub fn set_limits(&mut self, shortest: Duration, longest: Duration, target_stddev: Duration) {
         (self.shortest, self.longest, self.target_stddev) =
             (shortest, longest.max(shortest), target_stddev);
         self.interval = self.interval.clamp(self.shortest, self.longest);
     }
 
-    /// Starts with a frequency that had the standard deviation `stddev` `age` ago. The random walk
-    /// increases the deviation by the age. A frequency of unknown age (`None`) may have wandered
-    /// any distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
+    /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens
+    /// the deviation by the age; a frequency of unknown age (`None`) may have wandered any
+    /// distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
+        let initial = self.tuning.initial_stddev();
         let Some(age) = age else {
-            self.prior_stddev = INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM;
+            self.prior_stddev = initial;
             return;
         };
         let stddev = stddev.as_ppm() * PPM;
-        let aged = stddev * stddev
-            + RESTART_STDDEV * RESTART_STDDEV
-            + FREQUENCY_WANDER * age.as_secs_f64() * NANO;
-        self.prior_stddev = aged.sqrt().min(INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM);
+        let restart = self.tuning.restart_stddev_ppm * PPM;
+        let wander = self.tuning.wander() * age.as_secs_f64() * NANO;
+        let aged = stddev * stddev + restart * restart + wander;
+        self.prior_stddev = aged.sqrt().min(initial);
     }
 
     /// Uses a measurement and returns the verdict on it.
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
-        let variance =
-            self.excess * noise * noise + CLOCK_READING_STDDEV_NS * CLOCK_READING_STDDEV_NS;
+        let tuning = self.tuning;
+        let variance = self.excess * noise * noise + tuning.reading_ns * tuning.reading_ns;
+        let gate = tuning.outlier_gate * tuning.outlier_gate;
         let Some(filter) = &mut self.filter else {
             return self.restart(reading.at, offset, variance, Verdict::First);
         };
-        filter.predict(reading.at);
+        filter.predict(reading.at, tuning.wander());
         let innovation = offset - filter.offset;
         let surprise = innovation.powi(2) / (filter.offset_variance + variance);
-        if surprise <= OUTLIER_GATE * OUTLIER_GATE {
+        if surprise <= gate {
             filter.update(innovation, variance);
-            self.excess =
-                (self.excess * (1.0 + (surprise - 1.0) / EXCESS_MEMORY)).clamp(1.0, MAX_EXCESS);
+            let grown = self.excess * (1.0 + (surprise - 1.0) / tuning.excess_memory);
+            self.excess = grown.max(1.0).min(tuning.max_excess);
             self.outliers = Outliers::default();
             self.restarts = 0;
             self.lengthen(noise);
@@ -180,7 +199,7 @@ impl Discipline {
             let elapsed = nanos_between(at, reading.at);
             let expected = previous + filter.frequency * elapsed;
             let spread = 2.0 * variance + filter.frequency_variance * elapsed * elapsed;
-            (offset - expected).powi(2) <= OUTLIER_GATE * OUTLIER_GATE * spread
+            (offset - expected).powi(2) <= gate * spread
         });
         if agrees {
             filter.offset = offset;
@@ -191,14 +210,15 @@ impl Discipline {
         }
         self.outliers.count += 1;
         self.outliers.last = Some((reading.at, offset));
-        if self.outliers.count >= MAX_OUTLIERS {
-            let doubled = INITIAL_FREQUENCY_STDDEV.as_ppm()
-                * f64::from(1 << self.restarts.min(MAX_DOUBLINGS));
+        if self.outliers.count >= tuning.max_outliers {
+            let doublings = f64::from(1 << self.restarts.min(MAX_DOUBLINGS));
+            let doubled = tuning.initial_frequency_stddev_ppm * doublings;
             self.prior_stddev = doubled.min(MAX_FREQUENCY_ERROR_PPM) * PPM;
             self.restarts = self.restarts.saturating_add(1);
             return self.restart(reading.at, offset, variance, Verdict::First);
         }
-        let more = PPM * f64::from(1 << self.outliers.count) / 2.0;
+        let doublings = f64::from(1 << self.outliers.count);
+        let more = tuning.outlier_widening_ppm * PPM * doublings / 2.0;
         filter.frequency_variance += more * more;
         filter.prior_variance += more * more;
         Verdict::Outlier
@@ -246,8 +266,9 @@ impl Discipline {
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;
-        filter.predict(at);
-        let seconds = (4.0 * filter.offset_variance.sqrt() + CLOCK_READING_STDDEV_NS) / NANO;
+        filter.predict(at, self.tuning.wander());
+        let half = self.tuning.expected_stddevs * filter.offset_variance.sqrt();
+        let seconds = (half + self.tuning.reading_ns) / NANO;
         let half = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let offset = offset_of(filter.offset);
         Some(Interval::between(offset, offset).widened(half))
@@ -285,9 +306,11 @@ impl Discipline {
 
     fn lengthen(&mut self, noise: f64) {
         let Some(filter) = &self.filter else { return };
-        let allowed = (self.target_stddev.as_secs_f64() * NANO).max(2.0 * noise);
-        let mut interval = self.interval.saturating_mul(2).min(self.longest);
-        while interval > self.shortest && filter.uncertainty_after(interval) > allowed {
+        let allowed =
+            (self.target_stddev.as_secs_f64() * NANO).max(self.tuning.noise_accepted * noise);
+        let grown = self.interval.saturating_mul(self.tuning.interval_growth);
+        let (mut interval, wander) = (grown.min(self.longest), self.tuning.wander());
+        while interval > self.shortest && filter.uncertainty_after(interval, wander) > allowed {
             interval /= 2;
         }
         self.interval = interval.max(self.shortest);
@@ -295,17 +318,17 @@ impl Discipline {
 }
 
 impl Filter {
-    fn predict(&mut self, at: LocalInstant) {
+    /// `wander`: variance that the frequency gains in a nanosecond.
+    fn predict(&mut self, at: LocalInstant, wander: f64) {
         let elapsed = nanos_between(self.at, at);
         self.at = self.at.max(at);
         self.offset += self.frequency * elapsed;
         self.offset_variance += elapsed
             * (2.0 * self.covariance + elapsed * self.frequency_variance)
-            + FREQUENCY_WANDER * elapsed.powi(3) / 3.0;
-        self.covariance +=
-            elapsed * self.frequency_variance + FREQUENCY_WANDER * elapsed.powi(2) / 2.0;
-        self.frequency_variance += FREQUENCY_WANDER * elapsed;
-        self.prior_variance += FREQUENCY_WANDER * elapsed;
+            + wander * elapsed.powi(3) / 3.0;
+        self.covariance += elapsed * self.frequency_variance + wander * elapsed.powi(2) / 2.0;
+        self.frequency_variance += wander * elapsed;
+        self.prior_variance += wander * elapsed;
     }
 
     fn update(&mut self, innovation: f64, variance: f64) {
@@ -320,9 +343,9 @@ impl Filter {
         self.offset_variance *= 1.0 - on_offset;
     }
 
-    fn uncertainty_after(mut self, interval: Duration) -> f64 {
+    fn uncertainty_after(mut self, interval: Duration, wander: f64) -> f64 {
         let nanos = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
-        self.predict(LocalInstant::from_nanos(self.at.as_nanos().saturating_add(nanos)));
+        self.predict(LocalInstant::from_nanos(self.at.as_nanos().saturating_add(nanos)), wander);
         self.offset_variance.sqrt()
     }
 }
@@ -343,33 +366,11 @@ fn nanos_between(earlier: LocalInstant, later: LocalInstant) -> f64 {
 
 const NANO: f64 = 1e9;
 const PPM: f64 = 1e-6;
-/// The variance q of the frequency's random walk per nanosecond: 0.3 ppm in an hour. A crystal in a
-/// room has about that with the temperature.
-///
-/// A random walk of variance q per second has the Allan deviation √(q τ / 3) (Zucca and Tavella
-/// 2005). That is 0.11 ppm at 1500 s, where according to RFC 5905 (A.1.1, `ALLAN`) the wander of a
-/// computer clock exceeds the noise of measurements, and 0.85 ppm at a day. chrony assumes that a
-/// clock gains up to 1 ppm of frequency error between updates (`maxclockerror` [default: 1]).
-const FREQUENCY_WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
-/// The standard deviation of an unknown frequency: crystals are sold with ±100 ppm.
-pub const INITIAL_FREQUENCY_STDDEV: Frequency = Frequency::from_scaled_ppm(50 << 16);
-/// The largest possible frequency error in parts per million: from one end of the kernel's range to
-/// the other.
+/// The furthest that a frequency can be from where it should be, in parts per million: from one end
+/// of the kernel's range to the other. Not a tuning constant.
 const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
 /// The number of doublings that exceeds it.
 const MAX_DOUBLINGS: u32 = 8;
-/// The standard deviation of the frequency change by a restart and its temperature change.
-const RESTART_STDDEV: f64 = 0.5 * PPM;
-/// The resolution r of reading a clock, in nanoseconds.
-const CLOCK_READING_STDDEV_NS: f64 = 10_000.0;
-/// A reading that is further away than this number of standard deviations is held back.
-const OUTLIER_GATE: f64 = 5.0;
-/// The number of readings over which the factor e is averaged.
-const EXCESS_MEMORY: f64 = 8.0;
-/// The limit of e: standard deviations that are a thousand times too small.
-const MAX_EXCESS: f64 = 1e6;
-/// The number of consecutive readings that are held back before a restart.
-const MAX_OUTLIERS: u32 = 4;
 
 #[cfg(test)]
 mod tests {

@@ -37,13 +37,167 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::progress::Progress;
+use crate::range::check_range;
 use crate::schedule::View;
 use crate::time::{LocalInstant, duration_to_nanos};
+
+/// How many of a measurement's requests are checks, and when they are sent. A part of
+/// [`AdaptiveTuning`](crate::schedule::AdaptiveTuning), whose documentation explains the
+/// sensitivities.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckTuning {
+    /// One request of so many is a check. 1 to 1000.
+    ///
+    /// Reason: n checks on each side of the flip miss a lag that changes with probability (p (1 −
+    /// p))ⁿ.
+    ///
+    /// Sensitivity: at 2, below 0.5 %; at 8, RMS −1.6 %, drifting median +2 %, drifting RMS −1.5 %,
+    /// within one deviation 75.8 %, missed 12.1 %.
+    pub requests_per_check: u32,
+    /// The same if the schedule keeps a minimum interval between requests. 1 to 1000.
+    ///
+    /// Reason: checks cannot come in pairs around one flip there, so it needs more of them.
+    ///
+    /// Sensitivity: at 2, median +35.2 %, RMS +32.8 %, drifting median +14.9 %, drifting RMS
+    /// +11.9 %, hidden RMS +5.8 %; at 6, median −7.8 %, RMS −8 %, drifting median −13.4 %, drifting
+    /// RMS −9.9 %, hidden RMS −2.2 %, missed 11.9 %.
+    pub requests_per_check_with_gaps: u32,
+    /// Checks of a measurement that has any, at least; and those with which it may end early. 2 to
+    /// 500.
+    ///
+    /// Reason: three on each side of the flip miss a lag that changes once in 140 times.
+    ///
+    /// Sensitivity: at 3, below 0.5 %; at 12, median +35.2 %, RMS +32.8 %, drifting median +14.9 %,
+    /// drifting RMS +12 %, hidden RMS +5.8 %.
+    pub min_checks: u32,
+    /// Checks of a measurement, at most. At least [`min_checks`](Self::min_checks), up to 500.
+    ///
+    /// Reason: six on each side miss it once in 12,000 times.
+    ///
+    /// Sensitivity: at 6, median −8 %, RMS −9.6 %, drifting median −12.2 %, drifting RMS −11.4 %,
+    /// hidden RMS −2 %, missed 12.4 %; at 24, RMS −3.6 %, drifting median −2.5 %, drifting RMS
+    /// −1.5 %.
+    pub max_checks: u32,
+    /// A measurement with fewer requests has no checks. 2 to 1000.
+    ///
+    /// Reason: three times `min_checks`. Each aimed request halves the remaining uncertainty at
+    /// first.
+    ///
+    /// Sensitivity: at 9, below 0.5 %; at 36, median −21 %, RMS −21.5 %, drifting median −32 %,
+    /// drifting RMS −21.4 %, hidden RMS −6.1 %, within one deviation 73.8 %, missed 25.0 %. Every
+    /// profile has 24 requests or more: at 25, `polite` has no checks.
+    pub min_requests: u32,
+    /// One check of so many lies anywhere in the second. 2 to 1000.
+    ///
+    /// Reason: one is enough to find a response that comes from a cache.
+    ///
+    /// Sensitivity: at 4, median −6 %, RMS −7.2 %, drifting median −16.4 %, drifting RMS −9.1 %,
+    /// hidden RMS −2.1 %, within one deviation 73.7 %, missed 11.9 %; at 14, median −5 %, RMS
+    /// −4.9 %, drifting median −7.8 %, drifting RMS −5.4 %, hidden RMS −1.1 %, within one deviation
+    /// 73.8 %. No simulated world has the cache that such a check finds.
+    pub checks_per_anywhere: u32,
+    /// Of so many pairs of checks, one is aimed at the belief. 1 to 1000.
+    ///
+    /// Reason: an aimed check reduces the uncertainty and finds a drift between the clocks, but it
+    /// is not decisive.
+    ///
+    /// Sensitivity: at 2, median −4.6 %, RMS −6.2 %, drifting RMS −2.7 %, missed 12.1 %; at 6,
+    /// median +5.9 %, RMS +3.3 %, drifting median +1.6 %, drifting RMS +1.9 %, missed 11.5 %.
+    pub pairs_per_aimed: u32,
+    /// The share of the schedule's requests after which the first check is sent; the last one is
+    /// sent at the end. In thousandths. 0 to 1000.
+    ///
+    /// Reason: the smaller the remaining uncertainty, the smaller the fault that a check finds.
+    ///
+    /// Sensitivity: at 400, drifting median −9.9 %, drifting RMS −13.1 %, hidden RMS −1.5 %, within
+    /// one deviation 73.5 %, missed 12.0 %; at 560, median −1 %, RMS +1.3 %, drifting median
+    /// −8.2 %, drifting RMS −9.8 %, hidden RMS −0.8 %, within one deviation 73.7 %, missed 11.7 %.
+    pub first_at_requests: u32,
+    /// The same for the time, whichever comes first. In thousandths. 0 to 1000.
+    ///
+    /// Reason: with `balanced` the time ends before the requests do.
+    ///
+    /// Sensitivity: at 200, median −1.3 %, RMS −4.3 %, drifting median −8.6 %, drifting RMS −8.9 %,
+    /// hidden RMS −0.5 %, missed 12.0 %; at 800, median +2.1 %, RMS −2 %, drifting median +22.1 %,
+    /// drifting RMS +8.2 %, within one deviation 76.5 %, missed 15.1 %.
+    pub first_at_seconds: u32,
+    /// The share of the time by which the last check is sent. In thousandths. At least
+    /// [`first_at_seconds`](Self::first_at_seconds), up to 1000.
+    ///
+    /// Reason: the last check must have its answer before the time is up.
+    ///
+    /// Sensitivity: at 450, RMS +1.7 %, drifting median −16.3 %, drifting RMS −5.1 %, hidden RMS
+    /// −0.5 %, within one deviation 73.3 %, missed 12.4 %; at 630, median −0.5 %, RMS +1.6 %,
+    /// drifting median −17 %, drifting RMS −5.1 %, hidden RMS −0.5 %, within one deviation 73.3 %,
+    /// missed 12.4 %.
+    pub last_at_seconds: u32,
+    /// No checks while the remaining uncertainty is larger. 1 ms to 250 ms.
+    ///
+    /// Reason: with a quarter of a second no answer is known beforehand.
+    ///
+    /// Sensitivity: at 125ms, median −1.1 %, RMS −2.9 %; at 175ms, median −1.4 %, RMS −3 %.
+    pub max_uncertainty: Duration,
+    /// A check before the flip may be so late. 1 µs to 10 ms.
+    ///
+    /// Reason: a wait often ends a little late.
+    ///
+    /// Sensitivity: at 50µs, drifting median +3.6 %; at 200µs, drifting median −1.2 %, missed
+    /// 11.7 %.
+    pub max_lateness: Duration,
+}
+
+impl CheckTuning {
+    /// The values that the library uses.
+    pub const DEFAULT: Self = Self {
+        requests_per_check: 4,
+        requests_per_check_with_gaps: 3,
+        min_checks: 6,
+        max_checks: 12,
+        min_requests: 18,
+        checks_per_anywhere: 7,
+        pairs_per_aimed: 3,
+        first_at_requests: 800,
+        first_at_seconds: 400,
+        last_at_seconds: 900,
+        max_uncertainty: QUARTER_SECOND,
+        max_lateness: Duration::from_micros(100),
+    };
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let count = |name: &str, value: u32, least: u32, most: u32| {
+            check_range(name, value.into(), least.into()..=most.into())
+        };
+        let seconds = |name: &str, value: Duration, least: f64, most: f64| {
+            check_range(name, value.as_secs_f64(), least..=most)
+        };
+        count("requests_per_check", self.requests_per_check, 1, 1000)?;
+        count("requests_per_check_with_gaps", self.requests_per_check_with_gaps, 1, 1000)?;
+        count("min_checks", self.min_checks, 2, 500)?;
+        count("max_checks", self.max_checks, self.min_checks, 500)?;
+        count("min_requests", self.min_requests, 2, 1000)?;
+        count("checks_per_anywhere", self.checks_per_anywhere, 2, 1000)?;
+        count("pairs_per_aimed", self.pairs_per_aimed, 1, 1000)?;
+        count("first_at_requests", self.first_at_requests, 0, 1000)?;
+        count("first_at_seconds", self.first_at_seconds, 0, 1000)?;
+        count("last_at_seconds", self.last_at_seconds, self.first_at_seconds, 1000)?;
+        seconds("max_uncertainty", self.max_uncertainty, 1e-3, 0.25)?;
+        seconds("max_lateness", self.max_lateness, 1e-6, 1e-2)
+    }
+}
+
+impl Default for CheckTuning {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
 
 /// The checks of one measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Checks {
+    tuning: CheckTuning,
     wanted: u32,
     /// Whether the schedule keeps a gap between requests.
     has_gaps: bool,
@@ -107,27 +261,35 @@ enum Side {
 }
 
 impl Checks {
-    /// For a measurement with this limit of requests. With a gap between them, each check costs
+    /// For a measurement of at most so many requests. With a gap between them each check costs
     /// seconds and takes no request's place at the flip, so more are possible.
-    pub(crate) fn for_limits(requests: u32, min_interval: Duration) -> Self {
+    pub(crate) fn for_limits(requests: u32, min_interval: Duration, tuning: CheckTuning) -> Self {
+        let has_gaps = !min_interval.is_zero();
         let requests_per_check =
-            if min_interval.is_zero() { REQUESTS_PER_CHECK } else { REQUESTS_PER_CHECK_WITH_GAPS };
-        let wanted = if requests < MIN_REQUESTS {
+            if has_gaps { tuning.requests_per_check_with_gaps } else { tuning.requests_per_check };
+        let wanted = if requests < tuning.min_requests {
             0
         } else {
-            (requests / requests_per_check).clamp(MIN_CHECKS, MAX_CHECKS)
+            (requests / requests_per_check).max(tuning.min_checks).min(tuning.max_checks)
         };
-        Self { wanted, has_gaps: !min_interval.is_zero(), ..Self::none() }
+        Self { wanted, has_gaps, tuning, ..Self::none() }
     }
 
-    /// The same if the offset is expected: few requests will be aimed, and these are checks of the
-    /// expectation themselves.
-    pub(crate) fn for_expected_offset(requests: u32) -> Self {
-        Self { wanted: if requests < MIN_REQUESTS { 0 } else { MIN_CHECKS }, ..Self::none() }
+    /// The same where the offset is expected: few requests will be aimed, and they are checks of
+    /// the expectation themselves.
+    pub(crate) fn for_expected_offset(requests: u32, tuning: CheckTuning) -> Self {
+        let wanted = if requests < tuning.min_requests { 0 } else { tuning.min_checks };
+        Self { wanted, tuning, ..Self::none() }
     }
 
     pub(crate) fn none() -> Self {
-        Self { wanted: 0, has_gaps: false, sent: SentChecks::default(), last_before_flip: None }
+        Self {
+            tuning: CheckTuning::DEFAULT,
+            wanted: 0,
+            has_gaps: false,
+            sent: SentChecks::default(),
+            last_before_flip: None,
+        }
     }
 
     /// The number of checks that are still to be sent.
@@ -155,7 +317,7 @@ impl Checks {
     /// Whether a measurement may end early, because its target is reached or more requests would
     /// not help.
     pub(crate) const fn has_enough(&self) -> bool {
-        self.sent() >= self.wanted || self.sent() >= MIN_CHECKS
+        self.sent() >= self.wanted || self.sent() >= self.tuning.min_checks
     }
 
     /// A check that is due and fits beside the schedule's plan. If there is no plan: the next
@@ -218,7 +380,7 @@ impl Checks {
 
     /// The number of checks left on each side.
     fn remaining_by_side(&self) -> [(Side, u32); 3] {
-        let anywhere = self.wanted / 7;
+        let anywhere = self.wanted / self.tuning.checks_per_anywhere;
         let before = (self.wanted - anywhere).div_ceil(2);
         let after = self.wanted - anywhere - before;
         [
@@ -246,7 +408,7 @@ impl Checks {
             Side::After => self.sent.after,
             Side::Anywhere => return false,
         };
-        !self.has_gaps && sent % 3 == 2
+        !self.has_gaps && (sent + 1) % self.tuning.pairs_per_aimed == 0
     }
 
     /// Checks are sent late in the measurement, by requests or by time: the smaller the
@@ -261,7 +423,11 @@ impl Checks {
         let seconds = per_mille(spent.as_nanos(), limits.duration().as_nanos());
         let sent = u128::from(self.sent());
         let wanted = u128::from(self.wanted);
-        requests >= 800 + 200 * sent / wanted || seconds >= 400 + 500 * sent / wanted
+        let CheckTuning { first_at_requests, first_at_seconds, last_at_seconds, .. } = self.tuning;
+        let [from_requests, from_seconds, to_seconds] =
+            [first_at_requests, first_at_seconds, last_at_seconds].map(u128::from);
+        requests >= from_requests + (1000 - from_requests) * sent / wanted
+            || seconds >= from_seconds + (to_seconds - from_seconds) * sent / wanted
     }
 
     /// The first check on this side that can be sent from this time on; `None` while the
@@ -275,7 +441,7 @@ impl Checks {
     ) -> Option<Check> {
         let progress = view.progress();
         let unknown = progress.flip_interval()?;
-        if unknown.width() > MAX_UNCERTAINTY {
+        if unknown.width() > self.tuning.max_uncertainty {
             return None;
         }
         let mut near = progress.decisive_distance(from)?;
@@ -290,7 +456,7 @@ impl Checks {
         let (at, latest, connection) = match side {
             Side::Before => {
                 // A wait often ends a little late.
-                let slack = (near / 8).min(MAX_LATENESS);
+                let slack = (near / 8).min(self.tuning.max_lateness);
                 let at = progress.aim(flip.saturating_add((near + slack).into()), from);
                 (at, at.saturating_add(slack), CheckConnection::Fresh)
             }
@@ -321,18 +487,7 @@ fn part_of(progress: &Progress, room: Duration) -> Duration {
     Duration::from_nanos((duration_to_nanos(room).unsigned_abs() >> 20) * phase)
 }
 
-/// One of this number of requests is a check.
-const REQUESTS_PER_CHECK: u32 = 4;
-const REQUESTS_PER_CHECK_WITH_GAPS: u32 = 3;
-/// At least three on each side of the flip, and at most a third of the requests. A smaller
-/// measurement has no checks: each of its requests is needed to halve the uncertainty.
-const MIN_CHECKS: u32 = 6;
-const MIN_REQUESTS: u32 = 3 * MIN_CHECKS;
-const MAX_CHECKS: u32 = 12;
-/// With a larger uncertainty no response can be predicted.
-const MAX_UNCERTAINTY: Duration = QUARTER_SECOND;
 const QUARTER_SECOND: Duration = Duration::from_millis(250);
-const MAX_LATENESS: Duration = Duration::from_micros(100);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN_RATIO_64: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -376,7 +531,9 @@ mod tests {
 
     #[test]
     fn small_measurements_have_none_and_no_measurement_has_more_than_twelve() {
-        let wanted = |requests, min_interval| Checks::for_limits(requests, min_interval).wanted;
+        let wanted = |requests, min_interval| {
+            Checks::for_limits(requests, min_interval, CheckTuning::DEFAULT).wanted
+        };
         let shares = [1, 12, 17, 18, 24, 32, 48, 1000].map(|it| wanted(it, Duration::ZERO));
         assert_eq!(shares, [0, 0, 0, 6, 6, 8, 12, 12]);
         assert_eq!(wanted(24, Duration::from_secs(1)), 8);
@@ -386,7 +543,7 @@ mod tests {
     fn a_pair_lies_on_both_sides_of_the_flip_and_apart_from_the_request_in_its_middle() {
         let (mut progress, estimator) = known();
         let config = Config::default();
-        let mut checks = Checks::for_limits(24, Duration::ZERO);
+        let mut checks = Checks::for_limits(24, Duration::ZERO, CheckTuning::DEFAULT);
         let plan = |checks: &Checks, progress: &Progress, now| {
             let view = View::new(now, progress, &estimator, config.limits());
             checks.plan(&view, Scheduled::Nothing, Duration::ZERO)
@@ -409,7 +566,7 @@ mod tests {
     fn with_a_gap_between_requests_there_are_two_before_and_two_after() {
         let (mut progress, estimator) = known();
         let (config, min_interval) = (Config::default(), Duration::from_secs(1));
-        let mut checks = Checks::for_limits(24, min_interval);
+        let mut checks = Checks::for_limits(24, min_interval, CheckTuning::DEFAULT);
         let mut sides = Vec::new();
         let mut last = at(1_396_000);
         while let Some(check) = {

@@ -28,7 +28,7 @@ pub use self::htpdate::Htpdate;
 pub use self::intersection::Intersection;
 pub use self::last_date::LastDate;
 pub use self::midpoint::Midpoint;
-pub use self::posterior::Posterior;
+pub use self::posterior::{Posterior, PosteriorTuning};
 pub use self::symmetric::Symmetric;
 
 use crate::names::by_name;

@@ -73,6 +73,7 @@ mod names;
 pub mod net;
 mod observation;
 mod progress;
+mod range;
 mod round_trips;
 pub mod schedule;
 pub mod select;

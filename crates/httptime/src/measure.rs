@@ -98,10 +98,15 @@ impl Measure {
             received_by_kernel: 0,
             checks: match (config.has_checks(), config.expected()) {
                 (false, _) => Checks::none(),
-                (true, None) => {
-                    Checks::for_limits(config.limits().requests(), schedule.min_interval())
+                (true, None) => Checks::for_limits(
+                    config.limits().requests(),
+                    schedule.min_interval(),
+                    schedule.check_tuning(),
+                ),
+                (true, Some(_)) => {
+                    let requests = config.limits().requests();
+                    Checks::for_expected_offset(requests, schedule.check_tuning())
                 }
-                (true, Some(_)) => Checks::for_expected_offset(config.limits().requests()),
             },
             schedule,
             planned: None,

@@ -21,11 +21,12 @@ mod htpdate;
 mod periodic;
 mod scan;
 
-pub use self::adaptive::Adaptive;
+pub use self::adaptive::{Adaptive, AdaptiveTuning};
 pub use self::bisect::Bisect;
 pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
 pub use self::scan::Scan;
+pub use crate::checks::CheckTuning;
 
 use crate::estimate::{Estimate, Estimator};
 use crate::limits::Limits;
@@ -176,6 +177,11 @@ pub trait Schedule: fmt::Debug + Send + Sync {
     /// The minimum time between two requests. The checks that a measurement adds also observe it.
     fn min_interval(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// How many of a measurement's requests are checks, and when they are sent.
+    fn check_tuning(&self) -> CheckTuning {
+        CheckTuning::DEFAULT
     }
 
     /// Whether to reschedule a request that would leave late by `late`. The default is yes if the

@@ -2,31 +2,52 @@ use std::fmt;
 use std::time::Duration;
 
 use super::scan::{HALF_A_SECOND, Sweep, narrowed_by_base, requests_in_window};
-use super::{Plan, Profile, Schedule, View, is_off_target};
+use super::{CheckTuning, Plan, Profile, Schedule, View, is_off_target};
+use crate::error::Error;
 use crate::time::{
     Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
     nanos_to_f64,
 };
 
-/// Aims each request according to the estimator's distribution, as densely as its [`Profile`]
-/// permits.
+mod tuning;
+
+pub use self::tuning::AdaptiveTuning;
+
+/// Aims each request at what the estimator believes, as densely as its [`Profile`] allows.
 ///
-/// Let σ be the standard deviation of the estimate and q the mean queueing on the forward path.
+/// # Model
+/// Numbers are the defaults of [`AdaptiveTuning`], which has a field for each.
 ///
-/// - While σ ≥ 1.5 q, several requests are sent around one flip, evenly over the window in which it
-///   can be. They cost requests and save seconds. ([`Polite`](Profile::Polite) bisects instead.)
-/// - Afterwards each request is aimed at the estimate plus σ q / (σ + q), which compensates for
-///   queueing. (Probabilistic bisection; the aim was found by simulation.)
+/// ```text
+/// State     m, σ  mean and standard deviation of the offset, from Estimator::aim
+///           q     mean queueing of one path
+///           W     remaining uncertainty, less what the base round trip excludes
+///           F     where the offset is expected, if it is
+/// Fallback  if σ > 1.2 |W|/√12:  m = middle of W,  σ = |W|/√12
+/// Probe     if F is known and |W| ≥ 4 |F ∩ W|:  aim at the ends of F ∩ W, at most 4 times
+/// Scan      else if σ ≥ 1.5 q and the profile scans:  k requests through one flip, evenly over W
+/// Aim       else:  a = m + σ q / (σ + q)
+/// End       σ ≤ 500 ns, or 16 responses in a row without σ falling by a tenth
+/// ```
 ///
-/// If an offset is [expected](crate::config::Config::with_expected), the first requests are aimed
-/// at the two ends of that interval.
+/// To aim at *a* is to send the request so that it is stamped at a flip if the offset is *a* and
+/// nothing queues. The term σ q / (σ + q) makes up for the queueing on the forward path. It was
+/// found by simulation; without queueing the rule is probabilistic bisection.
 ///
-/// The schedule ends when σ is at the resolution of reading a clock, or when sixteen consecutive
-/// responses have not reduced it by a tenth. The latter happens with a model that does not fit, or
-/// with an estimator that does not learn.
-#[derive(Debug, Clone)]
+/// A scan costs requests and saves seconds. The profile sets k: 6, 5 and 4 requests through the
+/// first, the second and later flips with [`Balanced`](Profile::Balanced); 24, 16 and 8 with
+/// [`Fast`](Profile::Fast); no scan with [`Polite`](Profile::Polite), which bisects. Where the
+/// limits or the connections allow fewer, k is that.
+///
+/// A profile with several connections aims as many requests at one flip as it has connections, once
+/// σ < 1.5 q.
+///
+/// # When it ends
+/// When σ is as small as a clock can be read. And when many responses do not make it smaller: the
+/// model does not fit then, or the estimator does not learn.
+#[derive(Clone)]
 pub struct Adaptive {
-    tuning: Tuning,
+    tuning: AdaptiveTuning,
     sweep: Sweep,
     /// The requests so far that were aimed at one flip, and the same with the planned one.
     burst: Burst,
@@ -43,19 +64,7 @@ struct Probes {
     planned: bool,
 }
 
-/// The parameters that depend on the profile.
-#[derive(Debug, Clone, Copy)]
-struct Tuning {
-    /// Requests around the first flip, the second, and later ones while the uncertainty is large; 0
-    /// bisects.
-    scan: [u32; 3],
-    /// The number of requests in flight at once, each on its own connection.
-    connections: u32,
-    /// The minimum time between two requests.
-    min_interval: Duration,
-}
-
-/// Requests that are aimed at one flip at the same time.
+/// Requests aimed at one flip all at once.
 #[derive(Debug, Clone, Copy, Default)]
 struct Burst {
     at: Option<LocalInstant>,
@@ -85,8 +94,22 @@ impl Adaptive {
     /// A schedule with the parameters of `profile`.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
+        Self::from_valid(AdaptiveTuning::of(profile))
+    }
+
+    /// One with other constants, for who changes or refits the schedule. Begin with
+    /// [`AdaptiveTuning::of`] a profile.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names a constant that is out of its range.
+    pub fn with_tuning(tuning: AdaptiveTuning) -> Result<Self, Error> {
+        tuning.check()?;
+        Ok(Self::from_valid(tuning))
+    }
+
+    fn from_valid(tuning: AdaptiveTuning) -> Self {
         Self {
-            tuning: Tuning::of(profile),
+            tuning,
             sweep: Sweep::default(),
             burst: Burst::default(),
             planned: Burst::default(),
@@ -95,15 +118,16 @@ impl Adaptive {
         }
     }
 
-    /// Requests at the ends of the expected interval, while the uncertainty is much larger: two
-    /// responses as expected reduce it to that interval.
+    /// A request at an end of where the offset is expected, while the remaining uncertainty is much
+    /// wider. Two answers as expected leave no more than the expectation.
     fn probe(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Option<Plan> {
         let window = belief.window?;
         let inside = view.expected()?.intersection(window)?;
-        if self.probes.sent >= MAX_PROBES || window.width() < 4 * inside.width() {
+        let AdaptiveTuning { max_probes, min_probe_ratio, probe_margin, .. } = self.tuning;
+        if self.probes.sent >= max_probes || window.width() < min_probe_ratio * inside.width() {
             return None;
         }
-        let queueing = nanos_to_duration(f64_to_nanos(4.0 * belief.queueing));
+        let queueing = nanos_to_duration(f64_to_nanos(probe_margin * belief.queueing));
         let near = inside.widened(inside.width() / 2 + queueing);
         let ends = [
             (inside.upper(), window.upper() > near.upper()),
@@ -120,9 +144,9 @@ impl Adaptive {
         Some(Plan::SendAt(at))
     }
 
-    /// Requests evenly over the window in which the flip can be. Their number is limited by the
-    /// profile, by the remaining requests per second, and by what the connections can carry during
-    /// the window.
+    /// Requests evenly through the window in which the flip can come: as many as the profile scans
+    /// with, but no more than the limits leave for each second, and than the connections can carry
+    /// while the window lasts.
     fn scan(
         &mut self,
         view: &View<'_>,
@@ -130,7 +154,7 @@ impl Adaptive {
         window: Interval,
         from: LocalInstant,
     ) -> Plan {
-        let Tuning { scan, connections, .. } = self.tuning;
+        let AdaptiveTuning { scan, connections, scanned_flips, .. } = self.tuning;
         let aim = |offset, from| belief.aim(view, offset, from);
         let requests = |flips, width| {
             let wanted = match flips {
@@ -138,7 +162,9 @@ impl Adaptive {
                 1 => scan[1],
                 _ => scan[2],
             };
-            wanted.min(requests_in_window(view, width, connections)).min(affordable_requests(view))
+            wanted
+                .min(requests_in_window(view, width, connections))
+                .min(affordable_requests(view, scanned_flips))
         };
         match self.sweep.plan(view, &aim, window, from, connections, requests) {
             Some(plan) => {
@@ -149,8 +175,8 @@ impl Adaptive {
         }
     }
 
-    /// One request where its expected information is largest. If the noise of a single response
-    /// matters, as many as there are connections.
+    /// One request where its answer is most informative. Once noise limits it, as many as there are
+    /// connections.
     fn plan_aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
         let mut burst = Burst::default();
@@ -159,22 +185,30 @@ impl Adaptive {
                 self.burst.at.zip(progress.last_sent()).is_some_and(|(at, last)| {
                     last >= at && last.saturating_since(at) < HALF_A_SECOND
                 });
-            if !(same && self.burst.aimed < self.tuning.connections && belief.is_noise_limited()) {
+            if !(same
+                && self.burst.aimed < self.tuning.connections
+                && self.is_noise_limited(belief))
+            {
                 return Plan::AwaitReply;
             }
             burst = self.burst;
         }
         let Belief { stddev, queueing, .. } = *belief;
-        let lead = stddev * queueing / (stddev + queueing);
+        let lead = self.tuning.lead * (stddev * queueing / (stddev + queueing));
         let offset = belief.mean.saturating_add(Offset::from_nanos(f64_to_nanos(lead)));
         let at = belief.aim(view, offset, from);
         self.sweep.abort();
         self.planned = Burst { at: burst.at.or(Some(at)), aimed: burst.aimed + 1 };
         Plan::SendAt(at)
     }
+
+    /// Whether the queueing of a single exchange is about as large as the standard deviation.
+    fn is_noise_limited(&self, belief: &Belief) -> bool {
+        belief.stddev < self.tuning.noise_limit * belief.queueing
+    }
 }
 
-/// The remaining seconds, and so flips, of the time limit.
+/// Seconds, and so flips, that remain of the allowed time.
 fn remaining_flips(view: &View<'_>) -> u32 {
     let begun = view.progress().first_sent().unwrap_or(view.earliest());
     let spent = view.earliest().saturating_since(begun);
@@ -182,13 +216,13 @@ fn remaining_flips(view: &View<'_>) -> u32 {
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 
-/// The number of requests around a flip at which the remaining requests last until the time limit.
-/// There is a flip each second. Four flips are scanned, each on average half-way and one request
-/// further; the later ones take one request each.
-fn affordable_requests(view: &View<'_>) -> u32 {
+/// Requests to plan through a flip so that they last as long as the time does. A flip comes each
+/// second. The first few of the remaining flips are scanned, which takes half of the planned
+/// requests on average and one past the flip; each later flip takes one request.
+fn affordable_requests(view: &View<'_>, scanned_flips: u32) -> u32 {
     let (progress, limits) = (view.progress(), view.limits());
     let flips = remaining_flips(view);
-    let scanned = flips.min(4);
+    let scanned = flips.min(scanned_flips);
     let requests = limits.requests().saturating_sub(progress.requests());
     let spare = requests.saturating_sub(flips - scanned);
     (spare.saturating_mul(2) / scanned).saturating_sub(2)
@@ -216,18 +250,18 @@ impl Schedule for Adaptive {
         let from = progress.last_sent().map_or(view.earliest(), |last| {
             last.saturating_add(self.tuning.min_interval).max(view.earliest())
         });
-        let Some(belief) = Belief::from_view(view) else {
+        let Some(belief) = Belief::from_view(view, self.tuning.max_relative_stddev) else {
             let waiting = progress.scheduled_in_flight() > 0;
             return if waiting { Plan::AwaitReply } else { Plan::SendAt(from) };
         };
-        if self.gain.is_exhausted(belief.stddev, progress.observations()) {
+        if self.gain.is_exhausted(belief.stddev, progress.observations(), &self.tuning) {
             return Plan::Enough;
         }
         if let Some(plan) = self.probe(view, &belief, from) {
             return plan;
         }
         match belief.window {
-            Some(window) if self.tuning.scan[0] > 0 && !belief.is_noise_limited() => {
+            Some(window) if self.tuning.scan[0] > 0 && !self.is_noise_limited(&belief) => {
                 self.scan(view, &belief, window, from)
             }
             _ => self.plan_aimed(view, &belief, from),
@@ -238,15 +272,19 @@ impl Schedule for Adaptive {
         self.tuning.min_interval
     }
 
-    /// With several requests at once, seconds cost more than requests: the flip is missed in any
-    /// case, and the response may still be useful.
+    fn check_tuning(&self) -> CheckTuning {
+        self.tuning.checks
+    }
+
+    /// Not with several connections. There time is more valuable than requests: the flip is missed
+    /// in either case, and a late request may still be informative.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
         self.tuning.connections == 1 && is_off_target(view, late)
     }
 }
 
 impl Belief {
-    fn from_view(view: &View<'_>) -> Option<Self> {
+    fn from_view(view: &View<'_>, max_relative_stddev: f64) -> Option<Self> {
         let progress = view.progress();
         let estimate = view.aim()?;
         let unknown = progress.remaining_uncertainty()?;
@@ -261,25 +299,31 @@ impl Belief {
             early: nanos_to_f64(duration_to_nanos(shortest.saturating_sub(base))) / 2.0,
             window,
         };
-        // An estimator with a larger uncertainty than the window itself is not used.
+        // The window itself is better than an estimator with a wider standard deviation.
         let Some(window) = window else { return Some(belief) };
         let uniform = nanos_to_f64(duration_to_nanos(window.width())) / 12.0_f64.sqrt();
-        if stddev <= 1.2 * uniform {
+        if stddev <= max_relative_stddev * uniform {
             return Some(belief);
         }
         Some(Self { mean: window.midpoint(), stddev: uniform, ..belief })
     }
 
-    /// Whether the queueing of a single exchange matters compared with the uncertainty.
-    fn is_noise_limited(&self) -> bool {
-        self.stddev < 1.5 * self.queueing
-    }
-
-    /// When to send so that the stamp is on a flip, if the offset is `offset` and there is no
-    /// queueing.
+    /// When to send so that the stamp falls on a flip if the offset is `offset` and nothing queues.
     fn aim(&self, view: &View<'_>, offset: Offset, from: LocalInstant) -> LocalInstant {
         let early = Offset::from_nanos(f64_to_nanos(self.early));
         view.progress().aim(offset.saturating_sub(early), from)
+    }
+}
+
+impl fmt::Debug for Adaptive {
+    /// Without the tuning, whose floats a small program would have to carry the formatting of.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adaptive")
+            .field("sweep", &self.sweep)
+            .field("burst", &self.burst)
+            .field("probes", &self.probes)
+            .field("gain", &self.gain)
+            .finish_non_exhaustive()
     }
 }
 
@@ -291,37 +335,14 @@ impl fmt::Debug for Gain {
 }
 
 impl Gain {
-    fn is_exhausted(&mut self, stddev: f64, observations: u32) -> bool {
-        if stddev < 0.9 * self.stddev {
+    fn is_exhausted(&mut self, stddev: f64, observations: u32, tuning: &AdaptiveTuning) -> bool {
+        if stddev < tuning.min_gain_ratio * self.stddev {
             *self = Self { stddev, observations };
         }
-        stddev <= MIN_STDDEV_NS || observations - self.observations >= MAX_RESPONSES_WITHOUT_GAIN
+        let without_gain = observations - self.observations;
+        stddev <= tuning.min_stddev_ns || without_gain >= tuning.max_responses_without_gain
     }
 }
-
-impl Tuning {
-    /// Found by simulation on paths from 0.2 to 200 ms.
-    const fn of(profile: Profile) -> Self {
-        match profile {
-            Profile::Polite => Self { scan: [0; 3], connections: 1, min_interval: SECOND },
-            Profile::Balanced => {
-                Self { scan: [6, 5, 4], connections: 1, min_interval: Duration::ZERO }
-            }
-            Profile::Fast => {
-                Self { scan: [24, 16, 8], connections: 4, min_interval: Duration::ZERO }
-            }
-        }
-    }
-}
-
-const SECOND: Duration = Duration::from_secs(1);
-/// The standard deviation at which only the resolution of reading the clocks remains, in
-/// nanoseconds.
-const MIN_STDDEV_NS: f64 = 500.0;
-/// The limit of requests for an expected interval.
-const MAX_PROBES: u32 = 4;
-/// The limit of consecutive responses without an improvement.
-const MAX_RESPONSES_WITHOUT_GAIN: u32 = 16;
 
 #[cfg(test)]
 mod tests {

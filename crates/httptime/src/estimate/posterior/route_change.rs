@@ -1,12 +1,12 @@
-use super::Sample;
+use super::{PosteriorTuning, Sample};
 use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, usize_to_f64};
 
-/// A route change: from one exchange on, or up to it, all round trips are longer by the same
-/// amount.
+/// A route that changed: all round trips from one exchange on, or up to it, are longer by the same
+/// excess.
 ///
-/// Nothing shows how the excess splits into forward and return path, and the split is the same in
-/// each exchange. Queueing is different in each exchange: if the excess were treated as queueing,
-/// many exchanges would give one narrow and wrong distribution.
+/// How the excess divides into the two paths cannot be observed, but it is the same in every
+/// exchange. If it counted as queueing, each exchange would divide it differently, and many
+/// exchanges together would give a wrong offset with a small standard deviation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RouteChange {
     /// The time between the last exchange of one route and the first of the other.
@@ -25,9 +25,8 @@ struct Side {
 }
 
 impl RouteChange {
-    /// The change that differs most from the queueing on either side, if there is a significant
-    /// one.
-    pub(super) fn find(samples: &[Sample]) -> Option<Self> {
+    /// The change that stands out most from the queueing on either side, if one does.
+    pub(super) fn find(samples: &[Sample], tuning: &PosteriorTuning) -> Option<Self> {
         let mut trips = [(0.0, 0.0); MAX_ROUND_TRIPS];
         for (trip, sample) in trips.iter_mut().zip(samples) {
             *trip = (sample.at, sample.round_trip);
@@ -38,12 +37,13 @@ impl RouteChange {
         for rank in (0..trips.len()).rev() {
             after[rank] = after[rank + 1].with(trips[rank].1);
         }
+        let min_exchanges = usize::try_from(tuning.min_route_exchanges).unwrap_or(usize::MAX);
         let mut before = Side::EMPTY;
-        let mut best = (MAX_STEP_PROBABILITY.ln(), None);
+        let mut best = (tuning.max_step_probability.ln(), None);
         for rank in 1..trips.len() {
             before = before.with(trips[rank - 1].1);
             let after = after[rank];
-            if before.len.min(after.len) < MIN_EXCHANGES {
+            if before.len.min(after.len) < min_exchanges {
                 continue;
             }
             let step = after.shortest - before.shortest;
@@ -85,18 +85,12 @@ impl Side {
         }
     }
 
-    /// The excess of a round trip over the shortest is twice the mean queueing per direction, minus
-    /// the queueing of the shortest.
+    /// The mean excess over the shortest round trip is twice the mean queueing of one path, less
+    /// what the shortest queued.
     fn queueing(&self) -> f64 {
         (0.5 * (self.sum / usize_to_f64(self.len) - self.shortest)).max(CLOCK_RESOLUTION_NS)
     }
 }
-
-/// The minimum number of exchanges of a route on each side.
-const MIN_EXCHANGES: usize = 4;
-/// The probability that queueing alone looks like this: all exchanges on one side are beyond the
-/// step, each with a slack Gamma(2, q).
-const MAX_STEP_PROBABILITY: f64 = 1e-6;
 
 #[cfg(test)]
 mod tests {
@@ -112,12 +106,16 @@ mod tests {
         .collect()
     }
 
+    fn find(round_trips: &[f64]) -> Option<RouteChange> {
+        RouteChange::find(&seen(round_trips), &PosteriorTuning::DEFAULT)
+    }
+
     #[test]
     fn a_step_is_found_upwards_and_downwards_and_undone_on_its_side_only() {
         let up = [20e6, 21e6, 20.5e6, 22e6, 30e6, 31e6, 30.5e6, 33e6];
         let down: Vec<f64> = up.iter().rev().copied().collect();
         for (trips, later) in [(&up[..], true), (&down[..], false)] {
-            let route_change = RouteChange::find(&seen(trips)).expect("a step");
+            let route_change = find(trips).expect("a step");
             assert_eq!(
                 (route_change.change, route_change.later, route_change.excess),
                 (3.5, later, 10e6)
@@ -133,8 +131,8 @@ mod tests {
     fn queueing_and_bursts_are_no_step() {
         let queueing = [20e6, 24e6, 21e6, 29e6, 22e6, 23e6, 26e6, 21e6, 35e6, 22e6];
         let burst = [20e6, 21e6, 22e6, 20e6, 90e6, 210e6, 40e6, 150e6];
-        assert!(RouteChange::find(&seen(&queueing)).is_none());
-        assert!(RouteChange::find(&seen(&burst)).is_none());
-        assert!(RouteChange::find(&seen(&[20e6, 20e6, 20e6, 90e6, 90e6])).is_none(), "too few");
+        assert!(find(&queueing).is_none());
+        assert!(find(&burst).is_none());
+        assert!(find(&[20e6, 20e6, 20e6, 90e6, 90e6]).is_none(), "too few");
     }
 }
