@@ -1051,8 +1051,8 @@ httptime_status httptime_session_opened(struct httptime_session *session,
 // failed, and enables kernel timestamps if the system supports them and the options allow them.
 //
 // fd: the socket; it must stay open until its timestamps are freed. timestamps: set to a new
-// handle, which you must free with httptime_timestamps_free; NULL if the connection failed. came:
-// set to 1, or to -1 if the connection failed: close the socket.
+// handle, which you must free with httptime_timestamps_free; NULL if the connection failed.
+// outcome: set to 1, or to -1 if the connection failed: close the socket.
 httptime_status httptime_session_connected(struct httptime_session *session,
                                            uint32_t conn,
                                            int32_t fd,
@@ -1100,8 +1100,8 @@ httptime_status httptime_session_received(struct httptime_session *session,
 // Reads once from a connection and reports the outcome: httptime_session_received, _closed or
 // _failed.
 //
-// timestamps: those of the connection. came: set to 1; to 0 if there was nothing to read; or to -1
-// if the connection is closed: free its timestamps and close its socket.
+// timestamps: those of the connection. outcome: set to 1; to 0 if there was nothing to read; or
+// to -1 if the connection is closed: free its timestamps and close its socket.
 httptime_status httptime_session_receive(struct httptime_session *session,
                                          uint32_t conn,
                                          struct httptime_timestamps *timestamps,

@@ -286,8 +286,8 @@ pub unsafe extern "C" fn httptime_session_opened(
 /// failed, and enables kernel timestamps if the system supports them and the options allow them.
 ///
 /// fd: the socket; it must stay open until its timestamps are freed. timestamps: set to a new
-/// handle, which you must free with httptime_timestamps_free; NULL if the connection failed. came:
-/// set to 1, or to -1 if the connection failed: close the socket.
+/// handle, which you must free with httptime_timestamps_free; NULL if the connection failed.
+/// outcome: set to 1, or to -1 if the connection failed: close the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_connected(
     session: *mut httptime_session,
@@ -437,8 +437,8 @@ pub unsafe extern "C" fn httptime_session_received(
 /// Reads once from a connection and reports the outcome: httptime_session_received, _closed or
 /// _failed.
 ///
-/// timestamps: those of the connection. came: set to 1; to 0 if there was nothing to read; or to -1
-/// if the connection is closed: free its timestamps and close its socket.
+/// timestamps: those of the connection. outcome: set to 1; to 0 if there was nothing to read; or
+/// to -1 if the connection is closed: free its timestamps and close its socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_receive(
     session: *mut httptime_session,

@@ -75,7 +75,7 @@ pub const ALL: &[NamedWorld] = &[
     ),
     plain(
         "lossy",
-        "20 ms, queueing 2 ms; each way loses 1 %, sent again after 200 ms",
+        "20 ms, queueing 2 ms; each path loses 1 %, sent again after 200 ms",
         |clock, _| World::new(clock, Path::symmetric_ms(20.0, 2.0).loss(0.01), SimServer::exact()),
     ),
     plain("drifting", "2 ms, queueing 0.3 ms; clocks 50 ppm apart", |clock, random| {
@@ -112,11 +112,15 @@ pub const ALL: &[NamedWorld] = &[
     },
     NamedWorld {
         assumptions: Assumptions::BoundsHold,
-        ..plain("route-change", "20 ms, queueing 2 ms; after 4 s 10 ms more there", |clock, _| {
-            let at = LocalInstant::from_nanos(4_000_000_000);
-            let path = Path::symmetric_ms(20.0, 2.0).rerouted(at, Duration::from_millis(10));
-            World::new(clock, path, SimServer::exact())
-        })
+        ..plain(
+            "route-change",
+            "20 ms, queueing 2 ms; forward path 10 ms longer after 4 s",
+            |clock, _| {
+                let at = LocalInstant::from_nanos(4_000_000_000);
+                let path = Path::symmetric_ms(20.0, 2.0).rerouted(at, Duration::from_millis(10));
+                World::new(clock, path, SimServer::exact())
+            },
+        )
     },
     NamedWorld {
         assumptions: Assumptions::BoundsHold,
