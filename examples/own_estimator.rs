@@ -1,4 +1,4 @@
-//! Brings an estimator of one's own and holds it against the default one in a simulated world.
+//! Defines a custom estimator, and compares it with the default one in a simulated world.
 //!
 //! `cargo run --release -p httptime-examples --example own_estimator`
 #![forbid(unsafe_code)]
@@ -8,7 +8,7 @@ use httptime::estimate::{Estimate, Estimator, Posterior};
 use httptime::{Config, Interval, Offset};
 use httptime_sim::worlds;
 
-/// Reads each exchange as if its two ways had been alike, queueing and all.
+/// Assumes equal forward and return delays in each exchange, with their queueing.
 #[derive(Debug, Default)]
 struct Halves(Option<(Offset, Offset)>);
 

@@ -1,5 +1,6 @@
-//! Measures with plain sockets of your own. Retries, deadlines, stale connections, proxies and the choice among several
-//! servers come with the sessions: this program moves bytes and reads the clock.
+//! Measures with its own plain sockets. Retries, deadlines, stale connections, proxies and the
+//! selection among several servers are part of the sessions: this program only moves bytes and
+//! reads the clock.
 //!
 //! `[PROXY=URL] cargo run -p httptime-examples --example own_io -- URL...`
 #![forbid(unsafe_code)]
@@ -16,7 +17,7 @@ use httptime::survey::{Sessions, Targets};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-/// A socket, and whether its connection is open.
+/// A socket, and whether its connection is established.
 type Slot = Option<(TcpStream, bool)>;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             },
             Action::Transmit { conn } => {
                 let slot = &mut slots[conn.index()];
-                // What has come is reported first.
+                // Received data is reported first.
                 look(&mut sessions, conn, slot);
                 let (at, Some((socket, _))) = (now(), &mut *slot) else { continue };
                 match socket.write(sessions.output(conn)) {
@@ -62,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Begins to connect; [`look`] sees how it ends.
+/// Starts to connect; [`look`] reports the result.
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

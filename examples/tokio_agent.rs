@@ -1,4 +1,5 @@
-//! An agent on tokio that watches its clock: several servers, a deadline, events, and an end at Ctrl-C or by dropping it.
+//! An agent on tokio that monitors its clock: several servers, a deadline, events, and a clean stop
+//! at Ctrl-C or when it is dropped.
 //!
 //! `cargo run -p httptime-examples --example tokio_agent -- http://192.0.2.1/ http://192.0.2.2/ http://192.0.2.3/`
 #![forbid(unsafe_code)]
@@ -16,16 +17,16 @@ const INTERVAL: Duration = Duration::from_secs(600);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::builder().servers(std::env::args().skip(1)).build()?;
-    // The agent's other work goes on at the same time, on the same thread.
+    // The agent's other work runs at the same time, on the same thread.
     tokio::select! {
         () = watch(&client) => {}
-        // `watch` is dropped: its sockets are closed, and nothing of it is left running.
+        // `watch` is dropped: its sockets are closed and no task remains.
         result = tokio::signal::ctrl_c() => result?,
     }
     Ok(())
 }
 
-/// Measures now and then, for ever.
+/// Measures at intervals, without end.
 async fn watch(client: &Client) {
     loop {
         match measure(client).await {
@@ -36,7 +37,7 @@ async fn watch(client: &Client) {
     }
 }
 
-/// Measures once. What is known when the time is over counts.
+/// Measures once. A result that exists at the deadline is used.
 async fn measure(client: &Client) -> Result<Measurement, Error> {
     let mut running = client.start();
     let all = async {

@@ -1,1 +1,1 @@
-"""Set-ups of real HTTP servers whose clock is known, and what runs them (`.ci/servers`)."""
+"""Set-ups of real HTTP servers with known clocks, and the code that runs them (`.ci/servers`)."""

@@ -119,5 +119,6 @@ for ppm in (50, 300, 1000, 2000, 5000, -2000):
     setup(
         f"drift-{ppm}ppm" if ppm > 0 else f"drift-minus-{-ppm}ppm",
         f"nginx whose clock runs {abs(ppm)} ppm {'fast' if ppm > 0 else 'slow'}",
-        needs=NEEDS[1:], broken="7" if ppm in (300, 1000, 5000) else "", misses=0.0 if within else 0.05, meter=False,
+        needs=NEEDS[1:], broken="7" if ppm in (300, 1000, 5000) else "",
+        misses=0.0 if within else 0.05, meter=False,
     )(lambda place, ppm=ppm: drifting(place, ppm))

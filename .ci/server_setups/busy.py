@@ -1,4 +1,4 @@
-"""Servers that answer late, or whose clock stands still under load."""
+"""Servers that answer late, or whose clock stops under load."""
 
 from .harness import FILES, Skews, Target, setup
 
@@ -24,8 +24,9 @@ def timer_resolution_lag(place):
 )
 def frozen(place):
     port = place.port()
-    # Matching this takes the worker tens of ms, so others wait to be accepted when it is done. The responses are small: one
-    # that does not fit into the socket's buffer would wait for the event loop, and its client would ask no more.
+    # Matching this takes the worker tens of ms, so other connections wait to be accepted until it
+    # is done. The responses are small: one that does not fit into the socket's buffer would wait
+    # for the event loop, and its client would send no further request.
     place.nginx(
         f"""server {{
         listen 127.0.0.1:{port} deferred backlog=64; keepalive_timeout 0;

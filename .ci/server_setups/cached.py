@@ -1,16 +1,16 @@
-"""A cache answers, for up to a second with an `Age` of 0."""
+"""Caches: for up to a second their responses have an `Age` of 0."""
 
 from .harness import Target, setup
 from .plain import trafficserver_at
 
 ONE_SECOND = "sub vcl_backend_response { set beresp.ttl = 1s; set beresp.grace = 0s; set beresp.uncacheable = false; }"
 PASS = "sub vcl_recv { return (pass); }"
-# An origin's answer that caches keep for a second.
+# A response of the origin that caches keep for a second.
 FRESH = 'add_header Cache-Control "max-age=1";'
 
 
 def used_by_others(place, port, path):
-    """Others ask with GET now and then: most caches keep no answer to HEAD, and answer HEAD with what a GET left."""
+    """Adds GET requests of other clients: most caches answer HEAD from a stored GET only."""
     place.load(port, path, 1, pause=0.15)
     return Target(port, path=path)
 

@@ -1,6 +1,7 @@
-"""What every set-up needs: packages, processes, a scratch directory, the truth, and the measurements.
+"""Shared code of the set-ups: packages, processes, a scratch directory, the truth, measurements.
 
-A set-up is a function with `@setup(...)` that starts its servers and returns the port to ask, or a `Target`:
+A set-up is a function with `@setup(...)` that starts its servers and returns the port to measure,
+or a `Target`:
 
     @setup("nginx", needs=["apt:nginx-light"], how="default settings")
     def nginx(place):
@@ -8,8 +9,8 @@ A set-up is a function with `@setup(...)` that starts its servers and returns th
         place.nginx(f"server {{ listen 127.0.0.1:{port}; }}")
         return port
 
-All servers read this machine's clock, so the true offset is 0 s. Where libfaketime gives a server another clock, the `Target`
-says so: `truth=Skews(...)` or `truth=Drift(...)`.
+All servers read this machine's clock, so the true offset is 0 s. Where libfaketime gives a server
+another clock, the `Target` states it: `truth=Skews(...)` or `truth=Drift(...)`.
 """
 
 import concurrent.futures
@@ -37,29 +38,29 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SCRATCH = TARGET / "servers"
 VENV = SCRATCH / "venv"
 PROFILES = ("polite", "balanced", "fast")
-# Longest waits, in seconds.
+# Maximum waits, in seconds.
 START_TIMEOUT = 20.0
 QUERY_TIMEOUT = 60.0
 STOP_TIMEOUT = 3.0
-# The program ends this soon after its last exchange; a drifting clock moves meanwhile.
+# The time from the program's last exchange until its exit. A drifting clock moves meanwhile.
 EXIT_DELAY = 0.03
 
 SETUPS = {}
 
 
 class NotRun(Exception):
-    """The set-up needs something that is not here."""
+    """The set-up needs software that is not installed."""
 
 
 class StartFailed(Exception):
-    """The software is here, and the set-up does not work."""
+    """The software is installed, but the set-up does not work."""
 
 
 # What is asked, and the truth
 
 
 class Skews:
-    """One server or several behind one address, each with a constant offset from this machine's clock, in seconds."""
+    """Servers behind one address, each with a constant offset from this machine's clock, in s."""
 
     def __init__(self, *offsets):
         self.offsets = offsets or (0.0,)
@@ -72,10 +73,11 @@ class Skews:
 
 
 class Drift:
-    """A clock at `1 + ppm / 10^6` times the rate of this machine's, held against its own stamps.
+    """A clock at `1 + ppm / 10^6` times the rate of this machine's, compared with its own stamps.
 
-    libfaketime computes start + (now - start) * rate. The start is not known well enough, so it is taken from stamps:
-    each of them, with a resolution of 1 ms, was made between two readings of this machine's clock.
+    libfaketime computes start + (now - start) * rate. The start is not known well enough, so it is
+    taken from stamps: each of them, with a resolution of 1 ms, was made between two readings of
+    this machine's clock.
     """
 
     def __init__(self, ppm, port, path="/truth"):
@@ -85,7 +87,7 @@ class Drift:
         self.observe()
 
     def observe(self, count=60):
-        """Narrows what is known of the offset at the reference, or raises where stamps contradict the rate."""
+        """Narrows the offset's interval at the reference. Raises if stamps contradict the rate."""
         for _ in range(count):
             sent, received, head, _ = exchange(("127.0.0.1", self.port), "HEAD", self.path)
             stamp = re.search(rb"\r\nX-Harness-Msec: ([0-9.]+)\r\n", head, re.I)
@@ -112,7 +114,7 @@ class Drift:
 
 @dataclasses.dataclass
 class Target:
-    """Where a set-up is asked: an address, a path, and the proxy to go through."""
+    """What is measured of a set-up: an address, a path, and the proxy to use."""
 
     port: int
     path: str = "/"
@@ -133,22 +135,25 @@ class Target:
 
 @dataclasses.dataclass
 class Setup:
-    """One set-up: what it is called, what it needs, what starts it, and what may be expected of it."""
+    """One set-up: its name, its needs, the function that starts it, and what is expected of it."""
 
     name: str
     family: str
     how: str
     start: object
     needs: tuple = ()
-    # The fault that this set-up showed: it is one of those that `--broken` runs.
+    # The fault that this set-up showed. `--broken` runs the set-ups with one.
     broken: str = ""
-    # Why no client can see that the bounds are wrong here; empty where they must hold.
+    # The reason why no client can detect that the bounds are wrong here; empty if the bounds must
+    # hold.
     unseeable: str = ""
-    # The share of bounds that may miss the truth: 0, or 0.05 where a client can only find a contradiction by chance.
+    # The permitted share of bounds that miss the truth: 0, or 0.05 if a client can only find a
+    # contradiction by chance.
     misses: float = 0.0
-    # Servers of several clocks have no lag of their own to measure.
+    # Servers with several clocks have no single lag to measure.
     meter: bool = True
-    # What several clients at once would change: a limit on requests, a script that counts them.
+    # Whether several clients at once would change the result: a limit on requests, a script that
+    # counts them.
     alone: bool = False
 
     def versions(self):
@@ -162,7 +167,9 @@ def setup(name, how, needs=(), **more):
         if name in SETUPS:
             raise ValueError(f"two set-ups are called {name}")
         family = start.__module__.rsplit(".", 1)[-1]
-        SETUPS[name] = Setup(name=name, family=family, how=how, start=start, needs=tuple(needs), **more)
+        SETUPS[name] = Setup(
+            name=name, family=family, how=how, start=start, needs=tuple(needs), **more
+        )
         return start
 
     return register
@@ -172,7 +179,7 @@ def setup(name, how, needs=(), **more):
 
 
 def binary(name):
-    """The path of a program of the system's; "pip:NAME" is one of the virtual environment's."""
+    """The path of a program; "pip:NAME" is one of the virtual environment."""
     if name.startswith("pip:"):
         found = shutil.which(name[4:], path=f"{VENV}/bin")
     else:
@@ -202,7 +209,7 @@ def pip_version(package):
 
 
 def version(need):
-    """Name and version of what a set-up needs, or None for a library that the table does not name."""
+    """Name and version of a need of a set-up; None for a library that is not in the table."""
     kind, _, name = need.partition(":")
     if kind == "apt":
         if name.startswith("lib"):
@@ -211,7 +218,9 @@ def version(need):
     if kind == "pip":
         return f"{name.split('[')[0].split('=')[0]} {pip_version(name) or '?'}"
     if kind == "program":
-        done = subprocess.run([binary(name), "--version"], capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            [binary(name), "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
         number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
         return f"{name} {number[0] if number else '?'}"
     raise ValueError(need)
@@ -231,7 +240,7 @@ def missing(need):
 
 
 def install(setups, say):
-    """Installs what the set-ups need and is missing. What cannot be installed is left out, and its set-ups are not run."""
+    """Installs what the set-ups need. Set-ups whose software cannot be installed are not run."""
     wanted = {need for each in setups for need in each.needs if missing(need)}
     debs = sorted(need[4:] for need in wanted if need.startswith("apt:"))
     pips = sorted(need[4:] for need in wanted if need.startswith("pip:"))
@@ -250,18 +259,19 @@ def install_debs(packages, say):
         return
     created = not POLICY.exists()
     if created:
-        # No daemon that a package brings is started.
+        # Prevents that a daemon from a package is started.
         POLICY.write_text("#!/bin/sh\nexit 101\n")
         POLICY.chmod(0o755)
     try:
-        # What conflicts with an installed package is left out: nothing may be removed for it.
+        # Packages that conflict with an installed one are left out, so that nothing is removed.
         apt = ["apt-get", "-o", "DPkg::Lock::Timeout=600", "-q", "-y", "--no-install-recommends", "--no-remove"]
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         say(f"apt-get install {' '.join(packages)}")
 
         def attempt(names):
             done = subprocess.run(
-                [*apt, "install", *names], env=environment, timeout=900, capture_output=True, text=True, check=False
+                [*apt, "install", *names],
+                env=environment, timeout=900, capture_output=True, text=True, check=False,
             )
             return done.returncode == 0
 
@@ -278,7 +288,7 @@ def install_debs(packages, say):
 
 def install_pips(packages, say):
     if not (VENV / "bin/pip").exists():
-        # One that was left half made is made again.
+        # An environment that was left incomplete is created again.
         make = [sys.executable, "-m", "venv", "--clear", str(VENV)]
         made = subprocess.run(make, timeout=300, check=False, capture_output=True)
         if made.returncode != 0 or not (VENV / "bin/pip").exists():
@@ -288,7 +298,8 @@ def install_pips(packages, say):
     say(f"pip install {' '.join(packages)}")
 
     def attempt(names):
-        return subprocess.run([*pip, *names], timeout=900, capture_output=True, check=False).returncode == 0
+        done = subprocess.run([*pip, *names], timeout=900, capture_output=True, check=False)
+        return done.returncode == 0
 
     if not attempt(packages):
         for package in packages:
@@ -300,21 +311,21 @@ def install_pips(packages, say):
 
 
 class Place:
-    """The scratch directory of one set-up, and the servers that run in it."""
+    """The scratch directory of one set-up, and its running servers."""
 
-    # Ports given out by this process: two set-ups at a time must not be given the same one.
+    # Ports that this process has assigned: two set-ups at a time must not get the same one.
     _ports = set()
     _lock = threading.Lock()
 
     def __init__(self, name):
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.dir = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SCRATCH))
-        # Some servers give up root's rights before they open their files.
+        # Some servers drop root's privileges before they open their files.
         self.dir.chmod(0o777)
         self.processes = []
 
     def port(self):
-        """A free port, below those that the kernel gives to outgoing connections."""
+        """A free port, below those that the kernel assigns to outgoing connections."""
         with Place._lock:
             while True:
                 port = random.randrange(20_000, 32_000)
@@ -336,14 +347,15 @@ class Place:
 
     def run(self, *argv, timeout=30):
         done = subprocess.run(
-            [str(each) for each in argv], cwd=self.dir, capture_output=True, text=True, timeout=timeout, check=False
+            [str(each) for each in argv],
+            cwd=self.dir, capture_output=True, text=True, timeout=timeout, check=False,
         )
         if done.returncode != 0:
             raise StartFailed(f"{argv[0]}: {(done.stderr or done.stdout).strip()[-300:]}")
         return done.stdout
 
     def start(self, program, *arguments, port=None, env=None):
-        """Starts a server as a child, in a process group of its own, and waits until `port` accepts connections."""
+        """Starts a server in its own process group, and waits until `port` accepts connections."""
         log = self.dir / f"{len(self.processes)}-{Path(str(program)).name.removeprefix('pip:')}.log"
         environment = {
             "PATH": f"{os.environ.get('PATH', '')}:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -387,7 +399,7 @@ class Place:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def stop(self):
-        """Ends every server with its children, by process group."""
+        """Stops every server with its children, by process group."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in self.processes:
                 try:
@@ -404,7 +416,7 @@ class Place:
     # Servers that many set-ups use
 
     def nginx(self, http, port=None, main="", events="worker_connections 256;", workers=1, env=None):
-        """nginx in the foreground; `http` is what stands in its http block."""
+        """nginx in the foreground; `http` is the content of its http block."""
         number = len(self.processes)
         config = self.write(
             f"nginx-{number}.conf",
@@ -425,7 +437,7 @@ http {{
         self.start("nginx", "-c", config, "-p", self.dir, port=port or int(listens[1]), env=env)
 
     def origin(self, faketime=None, lines="", address="127.0.0.1", port=None):
-        """nginx that answers every path itself, its clock shifted by `faketime`; returns its port."""
+        """nginx that answers every path, with a clock shifted by `faketime`. Returns its port."""
         port = port or self.port()
         self.nginx(
             f"""server {{
@@ -440,14 +452,14 @@ http {{
         return port
 
     def apache(self, config, modules=(), port=None, env=None):
-        """Apache with the event MPM; `config` stands behind `Listen`. Returns its port."""
+        """Apache with the event MPM; `config` follows after `Listen`. Returns its port."""
         port = port or self.port()
         number = len(self.processes)
         loads = "".join(
             f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
             for name in ("mpm_event", "authz_core", *modules)
         )
-        # The package's files name a user and directories of its own.
+        # The package's files name a user and directories that do not exist here.
         path = self.write(
             f"apache-{number}.conf",
             f"""ServerRoot {self.dir}
@@ -477,7 +489,7 @@ StartServers 1
         return port
 
     def haproxy(self, config):
-        """HAProxy in front of others, in the foreground; `config` names the port as PORT. Returns it."""
+        """HAProxy in front of others; `config` has PORT as the port. Returns it."""
         port = self.port()
         path = self.write(
             f"haproxy-{len(self.processes)}.cfg",
@@ -512,7 +524,7 @@ StartServers 1
         return port
 
     def squid(self, config):
-        """squid; `config` stands behind its own port, which is returned."""
+        """squid; `config` follows after its own port, which is returned."""
         port = self.port()
         path = self.write(
             "squid.conf",
@@ -533,18 +545,18 @@ http_access allow localhost
         return port
 
     def load(self, port, path, clients, seconds=7200, pause=0):
-        """Keeps asking `path`, each of `clients` on new connections, while the set-up is measured."""
+        """Requests `path` during the measurement, from `clients` clients on new connections."""
         self.start("python3", FILES / "flood.py", port, path, clients, seconds, pause)
 
     def tool(self, name, *arguments, port, env=None):
-        """Starts one of the small servers in `files/`, with the virtual environment's Python if there is one."""
+        """Starts a server of `files/`, with the virtual environment's Python if there is one."""
         python = "pip:python3" if (VENV / "bin/python3").exists() else "python3"
         self.start(python, FILES / name, port, *arguments, port=port, env=env)
         return port
 
 
 def faketime_env(specification):
-    """The environment that has a server read another clock: "+0.05s", or "+0 x1.001" for 1000 ppm."""
+    """The environment that gives a server another clock: "+0.05s", or "+0 x1.001" for 1000 ppm."""
     libraries = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
     if not libraries:
         raise NotRun("libfaketime is not installed")
@@ -570,11 +582,11 @@ def read_head(connection):
 
 
 def exchange(address, method, path, connection=None, timeout=3.0):
-    """One request; returns the times around it, the head, and the connection, which is still open or None."""
+    """Sends a request; returns the times around it, the head, and the connection if it is open."""
     if connection is None:
         connection = socket.create_connection(address, timeout=timeout)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # The program's own fields: some caches obey no-cache, others do not.
+    # The program's own header fields: some caches obey no-cache, others do not.
     stay = "keep-alive" if method == "HEAD" else "close"
     fields = f"Accept: */*\r\nCache-Control: no-cache\r\nConnection: {stay}\r\n"
     request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{address[1]}\r\n{fields}\r\n".encode()
@@ -600,10 +612,13 @@ def date_of(head):
 
 
 def meter(target, offset, seconds, rng):
-    """How late the old `Date` is still served, in seconds: the most on a kept connection, and on the first request of one.
+    """How late the old `Date` is still served, in seconds.
 
-    Each is a lower bound of the lag: a response says `date` although the request left later than `date + 1 s`. Requests
-    are dense around the instant at which the `Date` advanced before, so what is missed is at most their distance.
+    Returns the maximum on a kept connection, and that on the first request of one.
+
+    Each is a lower bound of the lag: a response has `date` although the request left later than
+    `date + 1 s`. Requests are dense around the instant at which the `Date` advanced before, so the
+    bound is too low by at most their distance.
     """
     address = ("127.0.0.1", target.proxy or target.port)
     path = target.path if target.proxy is None else target.url
@@ -615,7 +630,7 @@ def meter(target, offset, seconds, rng):
         if connection:
             connection.close()
     except (OSError, ConnectionError):
-        # A server that ends its connections by a reset may lose one.
+        # A server that closes its connections with a reset may lose one.
         pass
     worst = {"kept": None, "first": None}
 
@@ -629,7 +644,8 @@ def meter(target, offset, seconds, rng):
         if date is None:
             return connection, None
         late = sent + offset - (date + 1.0)
-        # The age of a cached response is no lag: the client refuses it. What counts is what it would use.
+        # The age of a cached response is not a lag: the client refuses the response. Only responses
+        # that the client would use count.
         if re.search(rb"\r\nAge: *[1-9]", head, re.I):
             return connection, None
         if worst[kind] is None or late > worst[kind]:
@@ -662,7 +678,7 @@ def meter(target, offset, seconds, rng):
 
 @dataclasses.dataclass
 class Run:
-    """One measurement by the program, judged by the truth."""
+    """One measurement by the program, compared with the truth."""
 
     profile: str
     status: int
@@ -674,23 +690,28 @@ class Run:
     lag_source: str | None = None
     requests: int | None = None
     elapsed: float | None = None
-    # Whether the `Date` was seen to advance: without that, the program says that nothing shows that the clock is running.
+    # Whether the `Date` was seen to advance. If not, the program reports that nothing shows that
+    # the clock is running.
     date_advanced: bool | None = None
-    # Seconds between the estimate and the truth, and between the bounds and the truth: 0 when they contain it.
+    # Seconds between the estimate and the truth, and between the bounds and the truth: 0 if they
+    # contain it.
     wrong_by: float | None = None
     missed_by: float | None = None
     output: object = None
-    # How the bounds narrowed: what `-v` writes.
+    # How the bounds narrowed: the output of `-v`.
     log: str = ""
 
 
 def query(program, target, profile):
-    """One `httptime query --json`; returns how it went."""
+    """Runs `httptime query --json` once; returns the outcome."""
     command = [str(program), "query", "--json", "-v", "--profile", profile, *target.arguments()]
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=QUERY_TIMEOUT, env=environment, check=False
+            command,
+            capture_output=True, text=True, timeout=QUERY_TIMEOUT, env=environment, check=False,
         )
     except subprocess.TimeoutExpired:
         return Run(profile, -1, error=f"no end within {QUERY_TIMEOUT:.0f} s")
@@ -698,7 +719,8 @@ def query(program, target, profile):
     try:
         output = json.loads(done.stdout)
     except ValueError:
-        return Run(profile, done.returncode, error=(done.stderr or done.stdout).strip()[-200:] or "no output")
+        error = (done.stderr or done.stdout).strip()[-200:] or "no output"
+        return Run(profile, done.returncode, error=error)
     assumptions = output.get("assumptions") or {}
     if done.returncode != 0:
         error = (output.get("error") or {}).get("kind", "no error named")
@@ -725,10 +747,10 @@ def query(program, target, profile):
 
 @dataclasses.dataclass
 class Result:
-    """What came of one set-up."""
+    """The outcome of one set-up."""
 
     setup: Setup
-    # Why nothing was measured, or None.
+    # The reason why nothing was measured, or None.
     not_run: str | None = None
     failed: str | None = None
     versions: str = ""
@@ -739,7 +761,7 @@ class Result:
 
     @property
     def measured(self):
-        """Those with a result; one that says that the `Date` may stand still is none: `sync` refuses it."""
+        """Measurements with a result. Without an advancing `Date` it does not count."""
         return [run for run in self.runs if run.status == 0 and run.date_advanced is not False]
 
     @property
@@ -748,9 +770,10 @@ class Result:
 
     @property
     def understated(self):
-        """Whether the meter saw a larger lag than any measurement assumed: its bounds held by luck."""
+        """Whether the meter saw a larger lag than assumed: the bounds held by chance."""
         assumed = max((run.lag for run in self.measured if run.lag is not None), default=None)
-        metered = max((lag for lag in (self.lag_kept, self.lag_first) if lag is not None), default=None)
+        lags = [lag for lag in (self.lag_kept, self.lag_first) if lag is not None]
+        metered = max(lags, default=None)
         return assumed is not None and metered is not None and metered > assumed + 0.0005
 
     @property
@@ -769,7 +792,7 @@ class Result:
 
 
 def hold(each, seconds, stop):
-    """Starts one set-up, says where it is, and keeps it for people to look at."""
+    """Starts one set-up, prints its address, and keeps it running for inspection."""
     place = Place(each.name)
     try:
         target = each.start(place)
@@ -782,7 +805,10 @@ def hold(each, seconds, stop):
 
 
 def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=1):
-    """Starts one set-up, meters its lag, measures it `runs` times in each profile, `at_once` of them together, and stops it."""
+    """Starts one set-up, meters its lag, measures it `runs` times in each profile, and stops it.
+
+    Runs `at_once` measurements at the same time.
+    """
     rng = random.Random(f"{seed} {each.name}")
     began = time.monotonic()
     result = Result(each)
@@ -810,7 +836,9 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=
             return query(program, target, profile)
 
         with concurrent.futures.ThreadPoolExecutor(1 if each.alone else at_once) as pool:
-            planned = [(profile, rng.uniform(0.0, 1.0)) for _ in range(runs) for profile in profiles]
+            planned = [
+                (profile, rng.uniform(0.0, 1.0)) for _ in range(runs) for profile in profiles
+            ]
             for future in [pool.submit(measure, *each_run) for each_run in planned]:
                 result.runs.append(future.result())
         if isinstance(target.truth, Drift):
@@ -826,7 +854,7 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=
         result.failed = f"{type(reason).__name__}: {reason}"
     finally:
         place.stop()
-        # What a set-up that does not work left behind is there to be looked at.
+        # The files of a set-up that fails are kept for inspection.
         if not result.failed:
             place.remove()
         result.seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""One server that answers by itself."""
+"""A single server."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A front server passes on another one's answers, or stamps them itself."""
+"""Front servers that pass on an origin's responses, or stamp them themselves."""
 
 from .harness import FILES, Target, setup
 from .plain import envoy_at

@@ -1,4 +1,4 @@
-//! How fast: `cargo bench -p httptime-benches`. Ids are `group/case/implementation`.
+//! Benchmarks of speed: `cargo bench -p httptime-benches`. Ids are `group/case/implementation`.
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "criterion_group! makes a public function")]
 
@@ -97,7 +97,7 @@ fn plan(c: &mut Criterion) {
     group.finish();
 }
 
-/// A whole measurement in virtual time: all that is computed between the sockets.
+/// A whole measurement in virtual time: all computation between the sockets.
 fn measure(c: &mut Criterion) {
     let mut group = c.benchmark_group("measure/metro_24_requests");
     let world = worlds::named("metro").expect("listed").world(1);
@@ -115,7 +115,7 @@ fn measure(c: &mut Criterion) {
     group.finish();
 }
 
-/// A whole session in virtual time, with its connections, and what the simulator itself takes.
+/// A whole session in virtual time, with its connections. The time includes the simulator's own.
 fn session(c: &mut Criterion) {
     let mut group = c.benchmark_group("session");
     let kept = SimConnections::new().handshake();
@@ -139,8 +139,9 @@ fn session(c: &mut Criterion) {
     group.finish();
 }
 
-/// Observation `number` of a server whose clock agrees with the local one: the first stamped half a second before a
-/// flip, each later one on the other side of a flip and nearer to it, down to a millisecond.
+/// Observation `number` of a server whose clock agrees with the local one. The first request is
+/// stamped half a second before a flip. Each later one is stamped on the other side of a flip and
+/// nearer to it, down to a millisecond.
 fn bisected(number: u32) -> Observation {
     let distance_us = 1_000 + 500_000 / 2_u64.pow(number.min(9));
     let second = u64::from(number) + 1;

@@ -4,35 +4,35 @@ use httptime::Config;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime_sim::worlds::NamedWorld;
-use httptime_sim::{Verdict, clock_filter, shortest_delay};
+use httptime_sim::{Verdict, World, clock_filter, shortest_delay};
 
 use crate::row::{Row, Run};
 
 /// A world and a way to measure in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Cell {
-    /// Where.
+    /// The simulated world.
     pub world: &'static NamedWorld,
-    /// How.
+    /// The method.
     pub method: Method,
 }
 
-/// How to measure.
+/// A method of measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
     /// HTTP requests, as the library makes them.
     Http {
-        /// From observations to an offset.
+        /// Computes the offset from the observations.
         estimator: EstimatorKind,
-        /// When to ask. Adaptive as the profile has it.
+        /// Decides when to send requests. The adaptive schedule uses the profile's settings.
         schedule: ScheduleKind,
-        /// What to spend.
+        /// Limits on requests and time.
         profile: Profile,
-        /// Other than the profile's requests; the time then grows with them.
+        /// Replaces the profile's number of requests. The time limit grows with it.
         requests: Option<u32>,
-        /// Other than the profile's time, whatever the requests.
+        /// Replaces the profile's time limit, whatever the number of requests.
         duration: Option<Duration>,
-        /// When to stop.
+        /// Stops at this standard deviation.
         target: Option<Duration>,
     },
     /// NTP's clock filter over eight exchanges two seconds apart.
@@ -42,7 +42,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All defaults but for the profile.
+    /// All defaults except for the profile.
     #[must_use]
     pub const fn profile(profile: Profile) -> Self {
         Self::Http {
@@ -80,7 +80,7 @@ impl Method {
         Self::http(EstimatorKind::Posterior, ScheduleKind::Adaptive, requests)
     }
 
-    /// Estimator, schedule and what they may spend, as the table has them.
+    /// Names of the estimator, the schedule and the limits, as the table shows them.
     #[must_use]
     pub fn names(&self) -> [String; 3] {
         match self {
@@ -104,7 +104,7 @@ impl Method {
 }
 
 impl Cell {
-    /// Measures `runs` times, each in a world of its own; the same seed gives the same rows.
+    /// Measures `runs` times, each in its own world. The same seed gives the same rows.
     ///
     /// # Panics
     /// When the library refuses the settings.
@@ -117,14 +117,7 @@ impl Cell {
             let seed = seed.wrapping_add(u64::from(run));
             let world = self.world.world(seed);
             row.add(match self.method {
-                Method::Http { .. } => {
-                    let outcome = world.measure(&config, seed);
-                    match &outcome.result {
-                        _ if outcome.verdict() == Verdict::Caught => Run::Caught,
-                        Ok(measurement) => Run::measured(measurement, &outcome),
-                        Err(error) => panic!("{} with seed {seed}: {error}", self.world.name()),
-                    }
-                }
+                Method::Http { .. } => measure_once(self.world, &world, &config, seed),
                 Method::NtpFilter => {
                     Run::ntp(clock_filter(&world.ntp(8, NTP_APART, seed)), 8 * NTP_APART)
                 }
@@ -148,7 +141,7 @@ impl Cell {
         if schedule != ScheduleKind::Adaptive {
             builder = builder.schedule(schedule);
         }
-        // The others are compared as they were published: none sends checks.
+        // The other estimators are compared as they were published: none of them sends checks.
         let is_default =
             (estimator, schedule) == (EstimatorKind::default(), ScheduleKind::default());
         builder = builder.checks(is_default);
@@ -165,5 +158,33 @@ impl Cell {
     }
 }
 
-/// ntpd's iburst.
+/// Measures `runs` times with these settings, each in a world of its own.
+///
+/// # Panics
+/// When a measurement fails with an error that is no finding about the server.
+pub(crate) fn measure_with(
+    named: &'static NamedWorld,
+    config: &Config,
+    runs: u32,
+    seed: u64,
+) -> Row {
+    let mut row = Row::new([const { String::new() }; 4], runs);
+    for run in 0..runs {
+        let seed = seed.wrapping_add(u64::from(run));
+        row.add(measure_once(named, &named.world(seed), config, seed));
+    }
+    row.close();
+    row
+}
+
+fn measure_once(named: &NamedWorld, world: &World, config: &Config, seed: u64) -> Run {
+    let outcome = world.measure(config, seed);
+    match &outcome.result {
+        _ if outcome.verdict() == Verdict::Caught => Run::Caught,
+        Ok(measurement) => Run::measured(measurement, &outcome),
+        Err(error) => panic!("{} with seed {seed}: {error}", named.name()),
+    }
+}
+
+/// The interval of ntpd's iburst.
 const NTP_APART: Duration = Duration::from_secs(2);

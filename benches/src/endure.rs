@@ -1,4 +1,5 @@
-//! What one process shows that measures for an hour while its server is reloaded and restarted: `--bin endure`.
+//! Records of a process that measures for an hour while its server is reloaded and restarted:
+//! `--bin endure`.
 
 mod nginx;
 mod record;

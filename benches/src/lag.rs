@@ -1,32 +1,35 @@
-//! The arithmetic of the lag meter (`--bin lag`): when to ask, and what the answers tell about a server's lag.
+//! The arithmetic of the lag meter (`--bin lag`): when to send requests, and what the responses
+//! show about a server's lag.
 //!
-//! The local clock is assumed to be right, so local time is the server's time. An answer with `Date` d to a request that
-//! left at `sent`, received at `received`, shows
+//! The local clock is assumed to be correct, so local time is the server's time. A response with
+//! `Date` d to a request that left at `sent`, received at `received`, shows
 //!
 //! ```text
 //! early  =  d − received        when positive: the Date came early
-//! stale  =  sent − d − 1 s      lag ≥ stale: so late was this Date at least
+//! stale  =  sent − d − 1 s      lag ≥ stale: this Date was at least so late
 //! ```
 //!
-//! and two successive answers with d − 1 and d show when the `Date` flipped to d:
+//! Two successive responses with d − 1 and d show when the `Date` flipped to d:
 //!
 //! ```text
 //! sent(d − 1) − d  <  lag  ≤  received(d) − d
 //! ```
 //!
-//! A lag of 1.4 s and one of 0.4 s flip at the same phase of the second; d tells them apart.
+//! A lag of 1.4 s and one of 0.4 s flip at the same phase of the second; d distinguishes them.
 
 use std::fmt::Write as _;
 
 const SECOND_NS: i64 = 1_000_000_000;
-/// A window this wide contains a flip even when one comes a second after it should (lighttpd).
+/// A window this wide contains a flip even when the flip comes a second late (lighttpd).
 const WHOLE_NS: i64 = 2_100_000_000;
-/// The narrowest window is twice this: room for a lag that moves by some milliseconds from one window to the next.
+/// Half of the narrowest window: room for a lag that moves by some milliseconds from one window to
+/// the next.
 const MIN_MARGIN_NS: i64 = 5_000_000;
-/// A window without a flip makes the next one so much wider.
+/// The factor by which a window grows after one without a flip.
 const WIDEN_FACTOR: i64 = 4;
 
-/// An answer: the local wall clock before the request and after the response, since 1970, and the `Date`.
+/// A response: the local wall clock before the request and after the response, since 1970, and the
+/// `Date`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// Read before the request was written.
@@ -38,25 +41,25 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// How early the `Date` is at least; zero or less: not provably early.
+    /// A lower limit on how early the `Date` is. Zero or less: it is not provably early.
     #[must_use]
     pub const fn early_ns(&self) -> i64 {
         self.date_s * SECOND_NS - self.received_ns
     }
 
-    /// How late the `Date` is at least; zero or less: not provably late.
+    /// A lower limit on how late the `Date` is. Zero or less: it is not provably late.
     #[must_use]
     pub const fn stale_ns(&self) -> i64 {
         self.sent_ns - (self.date_s + 1) * SECOND_NS
     }
 }
 
-/// What one flip shows of the lag: it lies between the two.
+/// The interval that one flip proves for the lag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flip {
-    /// The last answer with the old `Date`: the lag is larger.
+    /// From the last response with the old `Date`: the lag is larger.
     pub low_ns: i64,
-    /// The first answer with the new `Date`: the lag is not larger.
+    /// From the first response with the new `Date`: the lag is not larger.
     pub high_ns: i64,
 }
 
@@ -70,8 +73,8 @@ impl Flip {
     }
 }
 
-/// The flips between successive answers, in the order in which they were asked for. What goes back and comes again (several
-/// workers) counts when it first appears.
+/// The flips between successive responses, in the order of the requests. A `Date` that goes back
+/// and then advances again (several workers) counts when it first appears.
 #[must_use]
 pub fn flips(answers: &[Answer]) -> Vec<Flip> {
     let mut newest = i64::MIN;
@@ -88,30 +91,31 @@ pub fn flips(answers: &[Answer]) -> Vec<Flip> {
     flips
 }
 
-/// How often the `Date` was older than in the answer before.
+/// The number of responses with an older `Date` than the response before.
 #[must_use]
 pub fn went_back(answers: &[Answer]) -> usize {
     answers.windows(2).filter(|pair| pair[1].date_s < pair[0].date_s).count()
 }
 
-/// Where the next flip is expected: narrower with each flip found, wider after each one missed.
+/// The window in which the next flip is expected: narrower after each flip found, wider after each
+/// one missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Aim {
     middle_ns: i64,
     margin_ns: i64,
 }
 
-/// When to ask.
+/// When to send requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Of the first request, since 1970.
+    /// Time of the first request, since 1970.
     pub start_ns: i64,
-    /// From one request to the next.
+    /// Interval between requests.
     pub spacing_ns: i64,
 }
 
 impl Aim {
-    /// Anywhere in the second.
+    /// A window that covers any phase of the second.
     #[must_use]
     pub const fn unknown() -> Self {
         Self { middle_ns: SECOND_NS / 2, margin_ns: WHOLE_NS / 2 }
@@ -126,7 +130,7 @@ impl Aim {
         Window { start_ns: earliest_ns + wait_ns, spacing_ns: 2 * self.margin_ns / gaps }
     }
 
-    /// What the window showed: its flip, or none.
+    /// Updates the window with the flip that it contained, or with none.
     pub fn learn(&mut self, flip: Option<Flip>) {
         match flip {
             Some(flip) => {
@@ -138,25 +142,25 @@ impl Aim {
     }
 }
 
-/// The lags of several flips, in milliseconds: the middle of what each one shows.
+/// The lags of several flips, in milliseconds: of each flip, the middle of its interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lags {
-    /// How many flips.
+    /// Number of flips.
     pub boundaries: usize,
     /// The smallest.
     pub min_ms: f64,
     /// The median.
     pub median_ms: f64,
-    /// 95 of 100 are no larger.
+    /// 95th percentile.
     pub p95_ms: f64,
     /// The largest.
     pub max_ms: f64,
-    /// Each lag is known to plus or minus this at worst.
+    /// The largest half-width of an interval: the uncertainty of each lag at worst.
     pub resolution_ms: f64,
 }
 
 impl Lags {
-    /// `None` without a flip.
+    /// `None` if there is no flip.
     #[must_use]
     pub fn of(flips: &[Flip]) -> Option<Self> {
         let mut middles: Vec<i64> = flips.iter().map(|flip| flip.middle_ns()).collect();
@@ -182,7 +186,7 @@ impl Lags {
     }
 }
 
-/// Milliseconds with as many digits as make sense.
+/// Milliseconds with as many digits as are significant.
 #[must_use]
 pub fn figure(ms: f64) -> String {
     match ms.abs() {
@@ -204,7 +208,8 @@ pub fn millis(ns: i64) -> f64 {
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Of the final head in these bytes; interim (1xx) heads before it are skipped. `None` when there is none.
+    /// The fields of the final head in these bytes. Interim (1xx) heads before it are skipped.
+    /// `None` if there is no final head.
     #[must_use]
     pub fn parse(mut bytes: &[u8]) -> Option<Self> {
         loop {
@@ -223,7 +228,7 @@ impl Fields {
         }
     }
 
-    /// The names in their order: it differs from one server's software to another's.
+    /// The field names in their order. The order identifies the server's software.
     #[must_use]
     pub fn order(&self) -> String {
         let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
@@ -238,7 +243,8 @@ impl Fields {
     }
 }
 
-/// Nothing a server sends may steer a terminal or end a cell of the table.
+/// Replaces control characters and the column separator: a server must not control a terminal or
+/// end a cell of the table.
 fn printable(bytes: &[u8]) -> String {
     let clean = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '?' };
     bytes.iter().take(128).map(clean).collect()
@@ -267,7 +273,8 @@ mod tests {
         Flip { low_ns: low_ms * 1_000_000, high_ns: high_ms * 1_000_000 }
     }
 
-    /// A server of constant lag, asked in a window; each answer takes a millisecond and is stamped in its middle.
+    /// A server of constant lag, with the requests of one window. Each exchange takes a millisecond
+    /// and is stamped in its middle.
     fn ask(window: Window, count: i64, lag_ns: i64) -> Vec<Answer> {
         let mut answers = Vec::new();
         for number in 0..count {

@@ -1,7 +1,7 @@
-//! What the benches share: simulated measurements by the thousand, and what became of them.
+//! Shared code of the benches: thousands of simulated measurements and their outcomes.
 //!
-//! `cargo run --release -p httptime-benches --bin accuracy` writes the tables and plots; `tests/accuracy.rs` holds a
-//! short version against `accuracy.csv`.
+//! `cargo run --release -p httptime-benches --bin accuracy` writes the tables and plots;
+//! `tests/accuracy.rs` compares a short version with `accuracy.csv`.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::exhaustive_structs,
@@ -11,6 +11,7 @@
 
 mod cell;
 pub mod endure;
+pub mod fit;
 pub mod lag;
 pub mod load;
 pub mod plots;

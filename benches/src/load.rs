@@ -1,4 +1,4 @@
-//! What else a machine does while it measures.
+//! Load on the machine during a measurement.
 
 use std::fmt;
 use std::io;
@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::thread;
 
-/// What else the machine does.
+/// A kind of load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// Nothing.
+    /// No load.
     Idle,
     /// A process of equal priority spins for each processor.
     Spinners,
@@ -17,12 +17,12 @@ pub enum Load {
     Stops,
 }
 
-/// A load, until it is dropped.
+/// A running load. Dropping it stops it.
 #[derive(Debug)]
 pub struct Running(Vec<Child>);
 
 impl Load {
-    /// Begins.
+    /// Starts the load.
     ///
     /// # Errors
     /// When a process cannot be started.
@@ -35,7 +35,7 @@ impl Load {
             Self::Stops => STOP.replace("PID", &std::process::id().to_string()),
         };
         for _ in 0..count {
-            // Ends by itself when this process does not end it.
+            // Stops by itself if this process does not stop it.
             let child = Command::new("timeout")
                 .args(["3600", "bash", "-c", &script])
                 .stdin(Stdio::null())
@@ -72,7 +72,7 @@ impl fmt::Display for Load {
 impl Drop for Running {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // SIGTERM, which `timeout` hands on.
+            // SIGTERM, which `timeout` passes on.
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let _ = child.wait();
         }
@@ -80,7 +80,8 @@ impl Drop for Running {
 }
 
 const SPIN: &str = "while :; do :; done";
-/// Ends with the process it stops, or when it is told to: never in between.
+/// Stops together with the process that it stops and continues, or when it is told to. It never
+/// exits while that process is stopped.
 const STOP: &str = "\
 trap 'kill -CONT PID; exit' TERM
 pause() { sleep $(printf '0.%03d' $((5 + RANDOM % 46))); }

@@ -1,4 +1,4 @@
-//! Plots: what requests and seconds buy, and one measurement step by step.
+//! Plots: the error as a function of requests and seconds, and one measurement step by step.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,11 +7,11 @@ mod chart;
 mod errors;
 mod narrowing;
 
-/// Writes `error-requests.svg`, `error-seconds.svg` and `narrowing.svg` to `dir`, with `runs` measurements for each
-/// point of a curve; the same seed gives the same files.
+/// Writes `error-requests.svg`, `error-seconds.svg` and `narrowing.svg` to `dir`, with `runs`
+/// measurements for each point of a curve. The same seed gives the same files.
 ///
 /// # Errors
-/// Those of writing the files, and that of the measurement which `narrowing.svg` shows.
+/// Errors of writing the files, and of the measurement which `narrowing.svg` shows.
 pub fn write(dir: &Path, runs: u32, seed: u64) -> Result<(), Box<dyn Error>> {
     errors::against_requests(&dir.join("error-requests.svg"), runs, seed)?;
     errors::against_seconds(&dir.join("error-seconds.svg"), runs, seed)?;

@@ -3,14 +3,14 @@ use std::time::Duration;
 use httptime::Measurement;
 use httptime_sim::{NtpSample, Outcome};
 
-/// What became of the measurements of one cell.
+/// The results of one cell.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// World, estimator, schedule and limits.
     pub names: [String; 4],
-    /// Measurements made.
+    /// Number of measurements.
     pub runs: u32,
-    /// Their errors, in milliseconds, ascending, without sign.
+    /// Absolute errors in milliseconds, ascending.
     errors: Vec<f64>,
     squares: f64,
     widths: Vec<f64>,
@@ -20,8 +20,8 @@ pub struct Row {
     within_two: u32,
     /// Measurements whose bounds contained no clock of the server.
     pub violations: u32,
-    /// Measurements that ended with an error that says that the `Date` cannot be believed, or with
-    /// a result that says that it never advanced ([`Verdict::Caught`]).
+    /// Measurements that ended with an error that rejects the
+    /// `Date`, or with a result that reports a `Date` that never advanced ([`Verdict::Caught`]).
     ///
     /// [`Verdict::Caught`]: httptime_sim::Verdict::Caught
     pub caught: u32,
@@ -107,13 +107,13 @@ impl Row {
         }
     }
 
-    /// The error below which this share of the measurements lies, in milliseconds.
+    /// The quantile of the absolute error at this share, in milliseconds.
     #[must_use]
     pub fn error(&self, share: f64) -> f64 {
         quantile(&self.errors, share)
     }
 
-    /// Root of the mean square of the errors, in milliseconds.
+    /// Root mean square of the errors, in milliseconds.
     #[must_use]
     pub fn rms(&self) -> f64 {
         (self.squares / length(&self.errors)).sqrt()
@@ -125,7 +125,7 @@ impl Row {
         quantile(&self.widths, 0.5)
     }
 
-    /// Median time that a measurement took.
+    /// Median duration of a measurement.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         quantile(&self.seconds, 0.5)
@@ -137,14 +137,14 @@ impl Row {
         quantile(&self.requests, 0.5)
     }
 
-    /// The share of errors within one standard deviation, and within two.
+    /// The shares of errors within one and within two standard deviations.
     #[must_use]
     pub fn within(&self) -> (f64, f64) {
         let of = |count: u32| f64::from(count) / length(&self.widths);
         (of(self.within_one), of(self.within_two))
     }
 
-    /// Whether this is a measurement by HTTP, with bounds and a standard deviation.
+    /// Whether the measurement is by HTTP, and so has bounds and a standard deviation.
     #[must_use]
     pub fn has_bounds(&self) -> bool {
         !self.widths.is_empty() || self.caught > 0
@@ -165,7 +165,7 @@ pub(crate) fn length(values: &[f64]) -> f64 {
     f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX))
 }
 
-/// Nearest rank.
+/// Quantile by nearest rank.
 pub(crate) fn quantile(ascending: &[f64], share: f64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,

@@ -10,18 +10,18 @@ use httptime_sim::worlds;
 
 use crate::{Cell, Method, Row};
 
-/// What to compare.
+/// Which cells to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// Every estimator and schedule, and NTP beside them, where those are compared; the defaults
-    /// where a server has a fault.
+    /// Every estimator and schedule, and NTP, in the worlds in which they are compared; only the
+    /// defaults where a server has a fault.
     Full,
-    /// Every world; the defaults, and htpdate and NTP where those are compared.
+    /// Every world with the defaults; htpdate and NTP in the worlds in which they are compared.
     Short,
 }
 
 impl Suite {
-    /// What belongs to it.
+    /// The cells of this suite.
     #[must_use]
     pub fn cells(self) -> Vec<Cell> {
         let mut cells = Vec::new();
@@ -57,10 +57,11 @@ impl Suite {
     }
 }
 
-/// Numbers of requests at which estimators are compared: too few for checks, polite's, and as many as NTP's best-of has.
+/// Numbers of requests at which estimators are compared: too few for checks, the number of polite,
+/// and the number of NTP's best-of.
 pub const EQUAL_REQUESTS: &[u32] = &[12, 24, 32];
 
-/// A standard deviation of a millisecond, as soon as may be.
+/// Stops at a standard deviation of a millisecond, as fast as possible.
 const fn to_a_millisecond() -> Method {
     Method::Http {
         estimator: EstimatorKind::Posterior,
@@ -72,7 +73,8 @@ const fn to_a_millisecond() -> Method {
     }
 }
 
-/// Estimators and schedules beside the defaults. htpdate's schedule asks where its own estimator says.
+/// Estimators and schedules other than the defaults. htpdate's schedule asks its own estimator when
+/// to send.
 fn pairs() -> impl Iterator<Item = (EstimatorKind, ScheduleKind)> {
     let pairs = EstimatorKind::ALL.iter().flat_map(|e| ScheduleKind::ALL.iter().map(|s| (*e, *s)));
     pairs.filter(|pair| {
@@ -81,16 +83,16 @@ fn pairs() -> impl Iterator<Item = (EstimatorKind, ScheduleKind)> {
     })
 }
 
-/// Measures each cell `runs` times, on all processors; the rows come in the cells' order.
+/// Measures each cell `runs` times, on all processors. The rows are in the order of the cells.
 ///
 /// # Panics
-/// When a cell does.
+/// When a cell panics.
 #[must_use]
 pub fn run(cells: &[Cell], runs: u32, seed: u64) -> Vec<Row> {
     on_all_processors(cells, |cell| cell.measure(runs, seed))
 }
 
-/// What `work` makes of each item, in the items' order.
+/// Applies `work` to each item on all processors. The results are in the order of the items.
 pub(crate) fn on_all_processors<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> R + Sync,

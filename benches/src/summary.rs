@@ -1,4 +1,4 @@
-//! What the table comes to, as Markdown: `docs/accuracy.md` quotes it.
+//! A summary of the table as Markdown, which `docs/accuracy.md` quotes.
 
 use std::io::{self, Write};
 
@@ -8,10 +8,10 @@ use httptime_sim::worlds::{self, Assumptions, NamedWorld};
 
 use crate::{EQUAL_REQUESTS, Row};
 
-/// Ratios and shares from the rows of the full suite.
+/// Writes ratios and shares from the rows of the full suite.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub fn write(rows: &[Row], mut out: impl Write) -> io::Result<()> {
     against_ntp(rows, &mut out)?;
     against_htpdate(rows, &mut out)?;
@@ -57,7 +57,8 @@ fn against_htpdate(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
             let ours = median("posterior", "adaptive");
             line += &format!(" {:.2} |", median("htpdate", "htpdate") / ours);
             if world.assumptions() == Assumptions::BoundsHold {
-                // What is hidden is common to all: who is nearer is chance.
+                // All estimators have the same hidden error here, so the difference between them is
+                // chance.
                 continue;
             }
             let others =
@@ -149,7 +150,7 @@ fn faults(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
         let (caught, neither) = (share(row.caught), share(row.violations));
         let [world, _, _, limits] = &row.names;
         let (one, two) = row.within();
-        // A standard deviation says nothing where an assumption is false.
+        // A standard deviation has no meaning where an assumption is false.
         let within = |share: f64| match assumptions(row) {
             Assumptions::Violated => String::new(),
             Assumptions::AllHold | Assumptions::BoundsHold => format!("{:.1} %", 100.0 * share),
@@ -180,5 +181,5 @@ fn find<'a>(rows: &'a [Row], world: &NamedWorld, method: [&str; 3]) -> Option<&'
 }
 
 const BEST_32: [&str; 3] = ["posterior", "adaptive", "32"];
-/// Two medians of 2000 that are nearer to each other than this are taken for equal.
+/// Two medians of 2000 measurements count as equal when their ratio is above this.
 const NOTICED: f64 = 0.96;

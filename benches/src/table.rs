@@ -1,10 +1,10 @@
-//! The table, for people and for programs.
+//! The table, as text and as CSV.
 
 use std::io::{self, Write};
 
 use crate::Row;
 
-/// Names of the columns. Times are in milliseconds unless the name says otherwise.
+/// Names of the columns. Times are in milliseconds unless the name has another unit.
 pub const COLUMNS: [&str; 16] = [
     "world",
     "estimator",
@@ -24,7 +24,7 @@ pub const COLUMNS: [&str; 16] = [
     "runs",
 ];
 
-/// One row's fields.
+/// The fields of one row.
 #[must_use]
 pub fn fields(row: &Row) -> Vec<String> {
     let runs = f64::from(row.runs);
@@ -51,18 +51,18 @@ pub fn fields(row: &Row) -> Vec<String> {
     fields
 }
 
-/// With commas.
+/// Writes CSV.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub fn write_csv(rows: &[Row], out: impl Write) -> io::Result<()> {
     write_csv_records(&COLUMNS, rows.iter().map(fields), out)
 }
 
-/// Aligned, a blank line between worlds.
+/// Writes aligned columns, with a blank line between worlds.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub fn write_text(rows: &[Row], out: impl Write) -> io::Result<()> {
     let records: Vec<_> = rows.iter().map(fields).collect();
     write_text_records(&COLUMNS, 4, &records, out)
@@ -115,7 +115,8 @@ pub(crate) fn write_text_records(
     Ok(())
 }
 
-/// Four digits; nothing where there is no value, as where every measurement was caught.
+/// Four significant digits. Empty if there is no value, for example when every measurement was
+/// caught.
 pub(crate) fn significant(value: f64) -> String {
     if value.is_nan() {
         return String::new();

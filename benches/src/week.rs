@@ -1,8 +1,8 @@
-//! How right a clock is kept for a week in which nothing is left out: an oscillator that wanders, outages, sleep, loss and
-//! a new route; beside what else is done about clocks.
+//! How well a clock is kept for a week that contains everything: a wandering oscillator, outages,
+//! sleep, loss and a route change. The same week is simulated for the usual alternatives.
 //!
-//! `cargo run --release -p httptime-benches --bin week` writes the table; `tests/week.rs` holds a short version against
-//! `week.csv`.
+//! `cargo run --release -p httptime-benches --bin week` writes the table;
+//! `tests/week.rs` compares a short version with `week.csv`.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use httptime::{Config, Measurement, Offset, Timestamp};
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::apply;
-use httptime_clock::discipline::Discipline;
+use httptime_clock::discipline::{Discipline, Tuning};
 use httptime_clock::{Action, Clock, Policy, Reading, SimulatedClock};
 use httptime_clock::{Evidence, History};
 use httptime_sim::worlds::NamedWorld;
@@ -24,21 +24,21 @@ use crate::table;
 mod disturbances;
 mod machine;
 
-/// Who looks after the clock.
+/// The method by which the clock is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockKeeper {
-    /// Nobody; it was right at the beginning.
+    /// None. The clock was right at the beginning.
     Nobody,
     /// `0 * * * * date -s "$(curl -sI … | grep Date)"`
     Crontab,
     /// `httptime sync` every hour.
     Sync,
-    /// `httptime run`, which asks at once when the machine wakes.
+    /// `httptime run`, which measures as soon as the machine wakes.
     Run(Evidence),
 }
 
 impl ClockKeeper {
-    /// All of them, the worst first.
+    /// All methods, the worst first.
     pub const ALL: [Self; 5] = [
         Self::Nobody,
         Self::Crontab,
@@ -47,7 +47,7 @@ impl ClockKeeper {
         Self::Run(Evidence::Estimate),
     ];
 
-    /// As the table has it.
+    /// The name in the table.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,26 +59,26 @@ impl ClockKeeper {
         }
     }
 
-    fn keep(self, machine: &mut Machine<'_>, config: &Config) -> SimulatedClock {
+    fn keep(self, machine: &mut Machine<'_>, config: &Config, tuning: Tuning) -> SimulatedClock {
         match self {
             Self::Nobody => free_run(machine),
             Self::Crontab => hourly(machine, |machine, clock| set_to_date(machine, clock, config)),
             Self::Sync => hourly(machine, |machine, clock| sync(machine, clock, config)),
-            Self::Run(evidence) => run(machine, config, evidence),
+            Self::Run(evidence) => run(machine, config, evidence, tuning),
         }
     }
 }
 
-/// How right a clock was kept, over all weeks.
+/// How well a clock was kept, over all weeks.
 #[derive(Debug, Clone)]
 pub struct KeptClock {
-    /// Where.
+    /// The simulated world.
     pub world: &'static NamedWorld,
-    /// By whom.
+    /// The method.
     pub keeper: ClockKeeper,
-    /// How many weeks.
+    /// Number of weeks.
     pub weeks: u32,
-    /// Measurements begun.
+    /// Measurements started.
     pub measurements: u32,
     /// Measurements without a result.
     pub failed: u32,
@@ -86,9 +86,10 @@ pub struct KeptClock {
     pub requests: u32,
     /// Steps.
     pub steps: u32,
-    /// Steps of `run` on any measurement but the first since the start or since the machine woke.
+    /// Steps of `run` at any measurement other than the first after its start or after the machine
+    /// woke.
     pub unprovoked: u32,
-    /// Offsets at regular instants, in milliseconds, without sign, ascending.
+    /// Absolute offsets at regular instants, in milliseconds, ascending.
     offsets: Vec<f64>,
     offset_squares: f64,
     frequency_squares: f64,
@@ -118,39 +119,39 @@ impl KeptClock {
         self.frequency_squares += frequency_error_ppm.powi(2);
     }
 
-    /// The offset below which the clock was for this share of the time, in milliseconds.
+    /// The quantile of the absolute offset at this share of the time, in milliseconds.
     #[must_use]
     pub fn offset(&self, share: f64) -> f64 {
         quantile(&self.offsets, share)
     }
 
-    /// Root of the mean square of the offset, in milliseconds.
+    /// Root mean square of the offset, in milliseconds.
     #[must_use]
     pub fn rms(&self) -> f64 {
         (self.offset_squares / length(&self.offsets)).sqrt()
     }
 
-    /// Root of the mean square of the frequency error, in ppm.
+    /// Root mean square of the frequency error, in ppm.
     #[must_use]
     pub fn rms_ppm(&self) -> f64 {
         (self.frequency_squares / length(&self.offsets)).sqrt()
     }
 }
 
-/// Which weeks to live through.
+/// Which weeks to simulate.
 #[derive(Debug, Clone, Copy)]
 pub struct Weeks {
-    /// How many.
+    /// Number of weeks.
     pub number: u32,
-    /// The same seed gives the same weeks, to each keeper and in each world.
+    /// The same seed gives the same weeks, for each method and in each world.
     pub seed: u64,
-    /// Nothing happens in them but that the oscillator wanders.
+    /// Whether the oscillator's wander is the only disturbance.
     pub calm: bool,
-    /// How late a server's `Date` may be as far as the keepers know, where the world does not say more.
+    /// The assumed limit of a server's lag, where the world does not define a larger one.
     pub lag: Duration,
 }
 
-/// Lets each keeper keep a clock in each world, on all processors.
+/// Simulates each method in each world, on all processors.
 ///
 /// # Panics
 /// When the library refuses the settings.
@@ -159,6 +160,20 @@ pub fn run_weeks(
     worlds: &[&'static NamedWorld],
     keepers: &[ClockKeeper],
     weeks: &Weeks,
+) -> Vec<KeptClock> {
+    run_weeks_with(worlds, keepers, weeks, Tuning::default())
+}
+
+/// The same with other constants of the discipline.
+///
+/// # Panics
+/// When the library refuses the settings.
+#[must_use]
+pub fn run_weeks_with(
+    worlds: &[&'static NamedWorld],
+    keepers: &[ClockKeeper],
+    weeks: &Weeks,
+    tuning: Tuning,
 ) -> Vec<KeptClock> {
     let cells: Vec<_> =
         worlds.iter().flat_map(|world| keepers.iter().map(|keeper| (*world, *keeper))).collect();
@@ -169,7 +184,7 @@ pub fn run_weeks(
         for week in 0..weeks.number {
             let seed = weeks.seed.wrapping_add(u64::from(week));
             let mut machine = Machine::new(world, weeks.calm, seed, &mut kept);
-            let clock = keeper.keep(&mut machine, &config);
+            let clock = keeper.keep(&mut machine, &config, tuning);
             machine.close(&clock);
         }
         kept.offsets.sort_unstable_by(f64::total_cmp);
@@ -186,8 +201,8 @@ fn free_run(machine: &mut Machine<'_>) -> SimulatedClock {
     clock
 }
 
-/// Does something at each full hour that the clock shows, as cron does it: not twice in the same hour, and not for hours in
-/// which the machine slept.
+/// Runs a job at each full hour of the clock, as cron does: not twice in the same hour, and not for
+/// hours in which the machine slept.
 fn hourly(
     machine: &mut Machine<'_>,
     mut job: impl FnMut(&mut Machine<'_>, &mut SimulatedClock),
@@ -195,7 +210,7 @@ fn hourly(
     let mut clock = machine.clock();
     let shown = |clock: &SimulatedClock| clock.now().expect("readable").as_unix_nanos();
     let mut done = shown(&clock).div_euclid(HOUR_NS);
-    // Whoever sets this up runs it once.
+    // An administrator who sets this up runs it once.
     job(machine, &mut clock);
     while !Machine::is_over(&clock) {
         let due = done.max(shown(&clock).div_euclid(HOUR_NS)) + 1;
@@ -209,17 +224,17 @@ fn hourly(
     clock
 }
 
-/// One request; the clock is set to the `Date` when that has come.
+/// Sends one request, and sets the clock to the `Date` when the response arrives.
 fn set_to_date(machine: &mut Machine<'_>, clock: &mut SimulatedClock, config: &Config) {
     let one = Config::builder().requests(1).lag(config.lag().unwrap_or_default());
     let one = one.build().expect("within the limits");
     if let Some(measurement) = machine.measure(clock, &one) {
-        // The lower end of a single response's bounds is its date less when it came.
+        // The lower bound of a single response is its date minus its time of arrival.
         clock.step(measurement.bounds().lower()).expect("may be set");
     }
 }
 
-/// What the program does, but for the few requests with which it looks at the result.
+/// Does what the program does, without the few requests that check the result.
 fn sync(machine: &mut Machine<'_>, clock: &mut SimulatedClock, config: &Config) {
     if let Some(measurement) = machine.measure(clock, config) {
         let reading = reading(&measurement, clock);
@@ -228,11 +243,17 @@ fn sync(machine: &mut Machine<'_>, clock: &mut SimulatedClock, config: &Config) 
     }
 }
 
-fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> SimulatedClock {
+fn run(
+    machine: &mut Machine<'_>,
+    config: &Config,
+    evidence: Evidence,
+    tuning: Tuning,
+) -> SimulatedClock {
     let policy = policy().evidence(evidence);
-    let mut controller = Controller::new(machine.clock(), policy, Discipline::default());
+    let discipline = Discipline::default().with_tuning(tuning).expect("in range");
+    let mut controller = Controller::new(machine.clock(), policy, discipline);
     let mut failures = 0;
-    // Sleeps up to the last measurement.
+    // Number of sleeps up to the last measurement.
     let mut known = None;
     while !Machine::is_over(controller.clock()) {
         controller.stop_slewing().expect("may be set");
@@ -256,18 +277,18 @@ fn run(machine: &mut Machine<'_>, config: &Config, evidence: Evidence) -> Simula
                 MIN_RETRY_INTERVAL * (1 << (failures - 1).min(MAX_DOUBLINGS))
             }
         };
-        // What remains after sleep is not waited for.
+        // The rest of the wait is dropped after a sleep.
         machine.advance(controller.clock_mut(), wait);
     }
     controller.clock().clone()
 }
 
-/// The default, but for the floor: the day of the build, which may be later than the week.
+/// The default policy without its floor: the day of the build may be later than the simulated week.
 fn policy() -> Policy {
     Policy::default().floor(Timestamp::from_unix_nanos(0))
 }
 
-/// The measurement, as the simulated clock has it.
+/// The measurement in terms of the simulated clock.
 fn reading(measurement: &Measurement, clock: &SimulatedClock) -> Reading {
     Reading {
         at: clock.monotonic(),
@@ -276,7 +297,7 @@ fn reading(measurement: &Measurement, clock: &SimulatedClock) -> Reading {
     }
 }
 
-/// Names of the columns. What is counted is per week.
+/// Names of the columns. Counts are per week.
 pub const COLUMNS: [&str; 11] = [
     "world",
     "keeper",
@@ -291,7 +312,7 @@ pub const COLUMNS: [&str; 11] = [
     "steps",
 ];
 
-/// One row's fields.
+/// The fields of one row.
 #[must_use]
 pub fn fields(kept: &KeptClock) -> Vec<String> {
     let counted = |count: u32| format!("{:.1}", f64::from(count) / f64::from(kept.weeks));
@@ -302,32 +323,33 @@ pub fn fields(kept: &KeptClock) -> Vec<String> {
     fields
 }
 
-/// With commas.
+/// Writes CSV.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub fn write_csv(rows: &[KeptClock], out: impl Write) -> io::Result<()> {
     table::write_csv_records(&COLUMNS, rows.iter().map(fields), out)
 }
 
-/// Aligned, a blank line between worlds.
+/// Writes aligned columns, with a blank line between worlds.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub fn write_text(rows: &[KeptClock], out: impl Write) -> io::Result<()> {
     let records: Vec<_> = rows.iter().map(fields).collect();
     table::write_text_records(&COLUMNS, 2, &records, out)
 }
 
-/// What is not scored: the first of a clock that is up to a minute wrong and of unknown frequency.
+/// The time that is not scored: at first the clock is wrong by up to a minute and its frequency is
+/// unknown.
 pub const SETTLING: Duration = Duration::from_secs(3600);
-/// The time between two instants at which offset and frequency error are taken.
+/// The interval at which offset and frequency error are sampled.
 pub const SCORED_EACH: Duration = Duration::from_secs(10);
 const HOUR_NS: i64 = 3_600_000_000_000;
-/// How long cron, a shell and curl take until the request leaves.
+/// The time that cron, a shell and curl need until the request leaves.
 const MIN_START: Duration = Duration::from_millis(20);
 const MAX_START: Duration = Duration::from_millis(60);
-/// After a failure, twice as long each time.
+/// The wait after the first failure. It doubles with each further one.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(64);
-/// As in the program's pace.
+/// The same as in the program.
 const MAX_DOUBLINGS: u32 = 4;

@@ -1,7 +1,7 @@
-//! A short version of the accuracy table, held against the one in `accuracy.csv`.
+//! A short version of the accuracy table, compared with `accuracy.csv`.
 //!
-//! After a change that is meant to change it: `UPDATE=1 cargo test -p httptime-benches --test accuracy`, and say why in
-//! the commit.
+//! After a change that is meant to change the table:
+//! `UPDATE=1 cargo test -p httptime-benches --test accuracy`. Give the reason in the commit.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -13,9 +13,10 @@ use httptime_sim::worlds::{self, Assumptions};
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/accuracy.csv");
 const SEED: u64 = 20_261_124;
 const RUNS: u32 = 500;
-/// Other mathematical libraries round other last digits, which can turn a request the other way.
+/// Other mathematical libraries round the last digits differently, which can change the aim of a
+/// request.
 const TOLERANCE: f64 = 1.05;
-/// The same for the share of measurements that miss the truth.
+/// The same for the share of measurements whose bounds miss the truth.
 const NOISE: f64 = 0.02;
 
 #[test]
@@ -41,8 +42,8 @@ fn accuracy_is_not_lost_and_bounds_hold_where_their_assumptions_do() {
         let names = row.names.join(" ");
         let world = worlds::named(&row.names[0]).expect("listed");
         if world.assumptions() == Assumptions::Violated && row.has_bounds() {
-            // How large an error is that nobody is told of matters less than how often there is
-            // one. Where every measurement was caught, the table has no coverage.
+            // The number of unreported errors matters more than their size. Where every measurement
+            // was caught, the table has no coverage.
             let most = if missed.is_nan() { 0.0 } else { missed } + NOISE;
             assert!(row.missed() <= most, "{names}: missed {}, was {missed}", row.missed());
             continue;

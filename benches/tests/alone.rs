@@ -1,4 +1,4 @@
-//! Estimators as they are by themselves, without the bounds that a measurement keeps them in.
+//! Estimators without the bounds to which a measurement limits them.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use httptime_sim::worlds;
 const SEED: u64 = 20_261_124;
 const RUNS: u64 = 4000;
 
-/// Another estimator, and where its latest estimate is left.
+/// Wraps another estimator, and stores its latest estimate.
 #[derive(Debug)]
 struct RecordingEstimator {
     inner: Box<dyn Estimator>,
@@ -34,8 +34,8 @@ impl Estimator for RecordingEstimator {
     }
 }
 
-/// An error that is evenly spread over a second cannot do better: whatever standard deviation holds the 68 % that one is to hold,
-/// twice as much holds all, where it is to hold 95 %.
+/// An error that is uniform over a second cannot do better: if the standard deviation is such that
+/// ±1 σ contains 68 %, then ±2 σ contains all, not 95 %.
 #[test]
 fn the_errors_of_a_single_date_are_even_and_two_deviations_hold_them_all() {
     println!("seed {SEED}");

@@ -1,4 +1,4 @@
-//! Plots.
+//! The plots are written.
 #![forbid(unsafe_code)]
 
 use std::error::Error;

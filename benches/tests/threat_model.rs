@@ -1,4 +1,5 @@
-//! docs/threat-model.md names a test for each attack. Those are there, and are tests.
+//! docs/threat-model.md names a test for each attack. This test checks that each of them exists and
+//! is a test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ fn every_attack_has_its_tests_and_each_of_them_exists() {
     assert!(attacks >= 40, "only {attacks} rows were understood");
 }
 
-/// Whether a function of that name has the attribute of a test.
+/// Whether a function of that name has a test attribute.
 fn is_test(source: &str, name: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let declaration = format!("fn {name}(");

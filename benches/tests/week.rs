@@ -1,7 +1,7 @@
-//! Four weeks in two worlds, held against the one in `week.csv`.
+//! Four weeks in two worlds, compared with `week.csv`.
 //!
-//! After a change that is meant to change it: `UPDATE=1 cargo test -p httptime-benches --test week`, and say why in the
-//! commit.
+//! After a change that is meant to change the table:
+//! `UPDATE=1 cargo test -p httptime-benches --test week`. Give the reason in the commit.
 #![forbid(unsafe_code)]
 
 use std::fs::File;
@@ -13,7 +13,8 @@ use httptime_sim::worlds;
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/week.csv");
 const WEEKS: Weeks =
     Weeks { number: 4, seed: 20_261_124, calm: false, lag: Duration::from_millis(1) };
-/// Other mathematical libraries round other last digits, which can turn a request the other way.
+/// Other mathematical libraries round the last digits differently, which can change the aim of a
+/// request.
 const TOLERANCE: f64 = 0.05;
 
 #[test]

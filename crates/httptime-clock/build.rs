@@ -1,4 +1,4 @@
-//! Notes the day of the build, before which no correction sets a clock.
+//! Records the day of the build. No correction sets a clock to an earlier day.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! Gives the shared library its SONAME. A major version, or a minor one while that is 0, may change the ABI: see docs/c-api.md.
+//! Sets the SONAME of the shared library. A major version, or a minor one while the major one is 0,
+//! may change the ABI: see docs/c-api.md.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,7 +1,9 @@
 /*
- * Measures by exchanges of its own: the library says when to send and is told what came. For programs whose HTTP library takes
- * responses apart. One with sockets only has it much shorter, with retry, deadlines and proxies: session_poll.c,
- * session_libevent.c. eventloop 192.0.2.1 80
+ * Measures with its own HTTP requests: eventloop 192.0.2.1 80
+ *
+ * The library decides when to send, and the program reports the responses. This is for programs
+ * whose HTTP library parses the responses. With plain sockets a program is much shorter, and gets
+ * retries, deadlines and proxies: see session_poll.c and session_libevent.c.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <httptime.h>
@@ -18,7 +20,7 @@
 
 #define TIMEOUT_NS INT64_C(5000000000)
 
-/* Everything that the loop keeps between two turns. */
+/* The state of the loop. */
 struct session {
     httptime_measure *measure;
     httptime_reader *reader;
@@ -26,7 +28,7 @@ struct session {
     char request[1024];
     size_t length;
     int socket;      /* -1: none */
-    int64_t sent_ns; /* when the request under way left; 0: none is */
+    int64_t sent_ns; /* when the pending request left; 0: none is */
 };
 
 static int64_t now_ns(clockid_t clock)
@@ -36,11 +38,15 @@ static int64_t now_ns(clockid_t clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The wall clock between two readings of the monotonic one. */
+/* A cross-timestamp: the wall clock between two readings of the monotonic clock. */
 static httptime_cross_timestamp read_clocks(void)
 {
-    int64_t before = now_ns(CLOCK_MONOTONIC), wall = now_ns(CLOCK_REALTIME), after = now_ns(CLOCK_MONOTONIC);
-    httptime_cross_timestamp cross_timestamp = { sizeof cross_timestamp, 0, before + (after - before) / 2, wall, after - before + 1 };
+    int64_t before = now_ns(CLOCK_MONOTONIC);
+    int64_t wall = now_ns(CLOCK_REALTIME);
+    int64_t after = now_ns(CLOCK_MONOTONIC);
+    httptime_cross_timestamp cross_timestamp = {
+        sizeof cross_timestamp, 0, before + (after - before) / 2, wall, after - before + 1,
+    };
     return cross_timestamp;
 }
 
@@ -62,7 +68,7 @@ static void drop(struct session *session)
     httptime_reader_clear(session->reader);
 }
 
-/* Gives up on what is under way; the measurement may go on without it. */
+/* Gives up on the pending request; the measurement may continue without it. */
 static httptime_status lose(struct session *session, httptime_status why)
 {
     int was_sent = session->sent_ns != 0;
@@ -75,21 +81,23 @@ static httptime_status send_request(struct session *session, int64_t due)
 {
     int32_t is_missed = 0;
     if (session->socket < 0) {
-        /* A real loop would connect without blocking, ahead of the instant. */
+        /* A real loop would connect without blocking, before the instant. */
         session->socket = socket(session->address->ai_family, SOCK_STREAM, 0);
         if (session->socket < 0)
             return HTTPTIME_ERROR_SYSTEM;
         if (connect(session->socket, session->address->ai_addr, session->address->ai_addrlen) != 0)
-            return lose(session, errno == ECONNREFUSED ? HTTPTIME_ERROR_CONNECTION_REFUSED : HTTPTIME_ERROR_CONNECT);
+            return lose(session, errno == ECONNREFUSED ? HTTPTIME_ERROR_CONNECTION_REFUSED
+                                                       : HTTPTIME_ERROR_CONNECT);
         fcntl(session->socket, F_SETFL, O_NONBLOCK);
-        return HTTPTIME_OK; /* now that it is open, httptime_measure_next says when to send */
+        return HTTPTIME_OK; /* it is open now; httptime_measure_next returns the time to send */
     }
     int64_t now = now_ns(CLOCK_MONOTONIC);
     httptime_status status = httptime_measure_is_missed(session->measure, due, now, &is_missed);
     if (status != HTTPTIME_OK || is_missed)
-        return status; /* too late to tell much: httptime_measure_next gives another instant */
-    if (send(session->socket, session->request, session->length, MSG_NOSIGNAL) != (ssize_t)session->length) {
-        drop(session); /* closed while idle: another one */
+        return status; /* too late to be useful: httptime_measure_next gives another instant */
+    if (send(session->socket, session->request, session->length, MSG_NOSIGNAL) !=
+        (ssize_t)session->length) {
+        drop(session); /* closed while idle: open another one */
         return HTTPTIME_OK;
     }
     session->sent_ns = now;
@@ -102,12 +110,13 @@ static httptime_status read_response(struct session *session)
     httptime_head head = { .struct_size = sizeof head };
     int32_t found = 0;
     ssize_t count = recv(session->socket, bytes, sizeof bytes, 0);
-    /* After each read: what counts is the time of the one that completes the head. */
+    /* Read after each recv: the time of the one that completes the head counts. */
     int64_t received = now_ns(CLOCK_MONOTONIC);
     if (count < 0)
-        return errno == EAGAIN || errno == EINTR ? HTTPTIME_OK : lose(session, HTTPTIME_ERROR_CONNECTION_BROKE);
+        return errno == EAGAIN || errno == EINTR ? HTTPTIME_OK
+                                                 : lose(session, HTTPTIME_ERROR_CONNECTION_BROKE);
     if (session->sent_ns == 0) {
-        drop(session); /* nothing was asked: it is the end, or rubbish */
+        drop(session); /* no request is pending: the connection closed, or sent garbage */
         return HTTPTIME_OK;
     }
     if (count == 0)
@@ -133,7 +142,10 @@ static httptime_status read_response(struct session *session)
     return httptime_measure_absorb(session->measure, &exchange);
 }
 
-/* One turn: does what is due, then waits for the socket or the next instant. Returns 0 when the measurement is done. */
+/*
+ * One iteration of the loop: does what is due, then waits for the socket or the next instant.
+ * Returns 0 when the measurement is done.
+ */
 static int turn(struct session *session, httptime_status *status)
 {
     int32_t next;
@@ -151,7 +163,7 @@ static int turn(struct session *session, httptime_status *status)
         *status = lose(session, HTTPTIME_ERROR_TIMEOUT_RESPONSE);
         return *status == HTTPTIME_OK;
     }
-    /* A timer wakes late: the last millisecond is spent asking. */
+    /* A timer wakes late: poll during the last millisecond. */
     struct pollfd wanted = { .fd = session->socket, .events = POLLIN };
     int ms = (int)((at - now) / 1000000) - 1;
     if (poll(&wanted, 1, ms > 0 ? ms : 0) > 0)
@@ -173,7 +185,8 @@ int main(int argc, char **argv)
         return 2;
     }
     snprintf(url, sizeof url, "http://%s:%s/", argv[1], argv[2]);
-    if (is_failure(httptime_request(url, session.request, sizeof session.request, &session.length)) ||
+    if (is_failure(
+            httptime_request(url, session.request, sizeof session.request, &session.length)) ||
         is_failure(httptime_reader_new(&session.reader)) ||
         is_failure(httptime_measure_new(NULL, &begin, &session.measure)))
         return 1;
@@ -184,7 +197,8 @@ int main(int argc, char **argv)
         status = httptime_measure_finish(session.measure, &end, &m);
     if (!is_failure(status))
         printf("%+.6f s, bounds %+.6f to %+.6f, %u requests in %.1f s\n", (double)m.offset_ns / 1e9,
-               (double)m.lower_ns / 1e9, (double)m.upper_ns / 1e9, (unsigned)m.requests, (double)m.elapsed_ns / 1e9);
+               (double)m.lower_ns / 1e9, (double)m.upper_ns / 1e9, (unsigned)m.requests,
+               (double)m.elapsed_ns / 1e9);
     drop(&session);
     freeaddrinfo(session.address);
     httptime_measure_free(session.measure);

@@ -1,4 +1,4 @@
-/* How far is the local clock from a server's? query http://192.0.2.1/ */
+/* Prints the offset of the local clock from a server's: query http://192.0.2.1/ */
 #include <httptime.h>
 #include <stdio.h>
 
@@ -6,7 +6,8 @@ int main(int argc, char **argv)
 {
     httptime_measurement m;
     m.struct_size = sizeof m;
-    httptime_status status = httptime_query((const char *const *)argv + 1, (size_t)(argc - 1), NULL, &m);
+    httptime_status status =
+        httptime_query((const char *const *)argv + 1, (size_t)(argc - 1), NULL, &m);
     if (status != HTTPTIME_OK) {
         char message[256];
         httptime_error_message(message, sizeof message);

@@ -1,5 +1,6 @@
 /* Measures in a libevent loop: session_libevent http://192.0.2.1/ http://192.0.2.2/ http://192.0.2.3/
- * HTTPTIME_PROXY=http://192.0.2.9:3128 goes through a proxy. The session decides; here are its sockets and a timer. */
+ * HTTPTIME_PROXY=http://192.0.2.9:3128 uses a proxy. The session makes the decisions; this program
+ * has its sockets and a timer. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <event2/dns.h>
@@ -12,10 +13,10 @@
 static httptime_session *session;
 static struct event_base *base;
 static struct evdns_base *names;
-static struct event *turn; /* polls the session: when an instant has come, and after anything has happened */
+static struct event *turn; /* polls the session at its next instant and after every event */
 static struct connection {
     struct event *readable, *writable;
-    httptime_timestamps *timestamps; /* NULL: not open yet */
+    httptime_timestamps *timestamps; /* NULL: not connected yet */
 } connections[HTTPTIME_MAX_CONNECTIONS];
 
 static void drop(struct connection *c)
@@ -60,7 +61,8 @@ static void start(struct connection *c, const httptime_session_action *a)
 
 static void on_resolved(int error, struct evutil_addrinfo *found, void *data)
 {
-    httptime_session_resolved(session, (uint32_t)(uintptr_t)data, found, evutil_gai_strerror(error), httptime_now());
+    httptime_session_resolved(session, (uint32_t)(uintptr_t)data, found,
+                              evutil_gai_strerror(error), httptime_now());
     if (found != NULL)
         evutil_freeaddrinfo(found);
     event_active(turn, EV_TIMEOUT, 0);
@@ -70,20 +72,24 @@ static void on_turn(evutil_socket_t fd, short what, void *data)
 {
     httptime_session_action a = { .struct_size = sizeof a };
     const struct evutil_addrinfo hints = { .ai_socktype = SOCK_STREAM };
-    while (httptime_session_poll(session, httptime_now(), &a) == HTTPTIME_OK && a.kind != HTTPTIME_SESSION_DONE) {
+    while (httptime_session_poll(session, httptime_now(), &a) == HTTPTIME_OK &&
+           a.kind != HTTPTIME_SESSION_DONE) {
         struct connection *c = &connections[a.conn];
         int32_t came = a.kind == HTTPTIME_SESSION_CLOSE ? -1 : 0;
         if (a.kind == HTTPTIME_SESSION_RESOLVE) {
-            evdns_getaddrinfo(names, a.host, a.port, &hints, on_resolved, (void *)(uintptr_t)a.server);
+            evdns_getaddrinfo(names, a.host, a.port, &hints, on_resolved,
+                              (void *)(uintptr_t)a.server);
         } else if (a.kind == HTTPTIME_SESSION_OPEN) {
             start(c, &a);
         } else if (a.kind == HTTPTIME_SESSION_TRANSMIT) {
             httptime_session_transmit(session, a.conn, c->timestamps, &came);
             if (httptime_session_is_waiting_to_write(session, a.conn))
                 event_add(c->writable, NULL);
-        } else if (a.kind == HTTPTIME_SESSION_WAIT) { /* a timer is late: before a precise instant the loop turns */
+        } else if (a.kind == HTTPTIME_SESSION_WAIT) {
+            /* A timer wakes late: before a precise instant the loop polls instead. */
             int64_t us = (a.until_ns - httptime_now()) / 1000 - (a.precise ? 2000 : 0);
-            event_add(turn, &(struct timeval){ us > 0 ? us / 1000000 : 0, us > 0 ? us % 1000000 : 0 });
+            us = us > 0 ? us : 0;
+            event_add(turn, &(struct timeval){ us / 1000000, us % 1000000 });
             return;
         }
         if (came < 0 && c->readable != NULL)
@@ -103,7 +109,8 @@ int main(int argc, char **argv)
     base = event_base_new();
     names = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS);
     turn = event_new(base, -1, 0, on_turn, NULL);
-    httptime_status status = httptime_session_new((const char **)argv + 1, (size_t)argc - 1, &options, NULL, &session);
+    httptime_status status = httptime_session_new((const char **)argv + 1, (size_t)argc - 1,
+                                                  &options, NULL, &session);
     if (status == HTTPTIME_OK) {
         event_active(turn, EV_TIMEOUT, 0);
         event_base_dispatch(base);

@@ -1,5 +1,6 @@
-/* Measures with sockets and a poll() of its own: session_poll http://192.0.2.1/ http://192.0.2.2/ http://192.0.2.3/
- * HTTPTIME_PROXY=http://192.0.2.9:3128 goes through a proxy. The session decides; here are its sockets. */
+/* Measures with its own sockets and poll(): session_poll http://192.0.2.1/ http://192.0.2.2/
+ * HTTPTIME_PROXY=http://192.0.2.9:3128 uses a proxy. The session makes the decisions; this program
+ * has its sockets. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 
 static httptime_session *session;
 static struct pollfd sockets[HTTPTIME_MAX_CONNECTIONS];                /* fd -1: none */
-static httptime_timestamps *timestamps[HTTPTIME_MAX_CONNECTIONS]; /* NULL: not open yet */
+static httptime_timestamps *timestamps[HTTPTIME_MAX_CONNECTIONS]; /* NULL: not connected yet */
 
 static void drop(uint32_t conn)
 {
@@ -39,10 +40,11 @@ static void on_ready(uint32_t conn)
 
 static void wait_until(int64_t instant, int precise)
 {
-    /* A timer wakes late: before a precise instant it is set 2 ms early, and the loop turns until the instant has come. */
+    /* A timer wakes late: before a precise instant it is set 2 ms early, then the loop polls. */
     int64_t ms = (instant - httptime_now()) / 1000000 - (precise ? 2 : -1);
     for (uint32_t conn = 0; conn < HTTPTIME_MAX_CONNECTIONS; conn++) {
-        int is_writing = timestamps[conn] == NULL || httptime_session_is_waiting_to_write(session, conn);
+        int is_writing =
+            timestamps[conn] == NULL || httptime_session_is_waiting_to_write(session, conn);
         sockets[conn].events = is_writing ? POLLIN | POLLOUT : POLLIN;
         sockets[conn].revents = 0;
     }
@@ -63,7 +65,8 @@ static void start(uint32_t conn, const struct sockaddr *address, socklen_t lengt
     }
 }
 
-static void resolve(uint32_t server, const char *host, const char *port) /* blocks: an event loop asks elsewhere */
+/* Blocks: an event loop would resolve names in another thread. */
+static void resolve(uint32_t server, const char *host, const char *port)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
     int error = getaddrinfo(host, port, &hints, &found);

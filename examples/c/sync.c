@@ -1,6 +1,6 @@
 /*
  * Measures, decides, and with --apply corrects the clock: sync [--apply] http://192.0.2.1/ ...
- * Without --apply it says what it would do and changes nothing. Ctrl-C ends it at once.
+ * Without --apply it prints what it would do and changes nothing. Ctrl-C stops it at once.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <httptime.h>
@@ -36,7 +36,8 @@ int main(int argc, char **argv)
     httptime_decision decision = { .struct_size = sizeof decision };
     httptime_cross_timestamp now = { .struct_size = sizeof now };
 
-    if (failed(httptime_options_init(&options, sizeof options)) || failed(httptime_canceller_new(&canceller)))
+    if (failed(httptime_options_init(&options, sizeof options)) ||
+        failed(httptime_canceller_new(&canceller)))
         return 1;
     options.canceller = canceller;
     sigaction(SIGINT, &(struct sigaction){ .sa_handler = interrupted }, NULL);
@@ -62,5 +63,6 @@ int main(int argc, char **argv)
     }
     if (!apply)
         return 0;
-    return failed(httptime_cross_timestamp_now(&now)) || failed(httptime_clock_apply(&measurement, &decision, &now));
+    return failed(httptime_cross_timestamp_now(&now)) ||
+           failed(httptime_clock_apply(&measurement, &decision, &now));
 }

@@ -1,2 +1,2 @@
-//! Holds nothing: the examples are the files beside this crate's manifest.
+//! Empty: the examples are the files beside this crate's manifest.
 #![forbid(unsafe_code)]

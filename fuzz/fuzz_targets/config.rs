@@ -1,8 +1,9 @@
-//! No text makes the configuration file's parser panic, nor what is built from a configuration that it takes.
+//! The parser of the configuration file does not panic on any text, and neither does what is built
+//! from an accepted configuration.
 #![no_main]
 
 #[path = "../../crates/httptime-cli/src/run/settings.rs"]
-#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
+#[expect(dead_code, reason = "a file of the program, of which only a part is used here")]
 mod settings;
 
 #[path = "../../crates/httptime-cli/src/measure_options.rs"]
@@ -22,8 +23,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use httptime::{Interval, LocalInstant, Offset, Timestamp};
-use httptime_clock::Reading;
 use httptime_clock::History;
+use httptime_clock::Reading;
 use libfuzzer_sys::fuzz_target;
 use settings::Settings;
 

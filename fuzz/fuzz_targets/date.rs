@@ -1,5 +1,5 @@
-//! No bytes make `parse_date` panic, and a date it takes is shown as a date that it takes for the same, whatever the day of the
-//! week and with another name of the zone.
+//! `parse_date` does not panic on any bytes. A date that it accepts is formatted as a date that it
+//! reads as the same instant, whatever the day of the week and with another name of the time zone.
 #![no_main]
 
 use httptime::http::parse_date;

@@ -1,9 +1,11 @@
-//! Whatever a C program hands to the functions of the header, in whatever order: NULL, structures of any size and content,
-//! numbers that nothing means. No crash and no panic inside; what is written is written on success alone and within what the
-//! caller has (each place is as large as it says, so that the sanitizer sees a byte too many).
+//! Calls the functions of the header as any C program could, in any order: with NULL, structures of
+//! any size and content, and undefined numbers. Nothing crashes or panics. Outputs are written only
+//! on success and only within the caller's memory. Each buffer is exactly as large as its stated
+//! size, so that the sanitizer detects an excess of one byte.
 //!
-//! Nothing that opens a socket or changes a clock is called. What makes each unsafe block sound is that the header's rules are
-//! kept: a pointer is NULL, or of the size it says; a handle is NULL or lives.
+//! No function that opens a socket or changes a clock is called. Each unsafe block is sound because
+//! the header's rules are kept: a pointer is NULL or has the stated size; a handle is NULL or
+//! valid.
 #![no_main]
 
 #[expect(dead_code, reason = "it serves several targets")]
@@ -20,7 +22,7 @@ use input::Input;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    // The library's panic hook writes to its log: this shows what failed here, too.
+    // The library's panic hook writes to its log. This hook also prints the failure here.
     static ONCE: Once = Once::new();
     ONCE.call_once(|| assert_eq!(unsafe { httptime_set_log(Some(show), ptr::null_mut(), 1) }, 0));
     let mut input = Input(data);
@@ -37,7 +39,7 @@ unsafe extern "C" fn show(_: i32, _: *const c_char, message: *const c_char, _: *
     eprintln!("{}", unsafe { shown(message) });
 }
 
-/// The handles of a C program, NULL until made.
+/// The handles of a C program. NULL until they are created.
 struct Program {
     reader: *mut httptime_reader,
     measure: *mut httptime_measure,
@@ -141,7 +143,7 @@ impl Program {
         }
     }
 
-    /// None of these URLs can be used, so nothing is opened.
+    /// None of these URLs is usable, so no socket is opened.
     fn refused_query(&mut self, input: &mut Input<'_>) {
         let url = c_text([b"gopher:".to_vec(), some_bytes(input)].concat());
         let urls = [url.as_ptr().cast::<c_char>(); HTTPTIME_MAX_SERVERS];
@@ -168,7 +170,7 @@ impl Program {
         });
     }
 
-    /// As a driver does.
+    /// Sends a request as a driver does.
     fn ask(&mut self, input: &mut Input<'_>) {
         let earliest = input.nanos();
         let (mut next, mut at) = (Number::new(7, input), Number::new(7_i64, input));
@@ -193,12 +195,12 @@ impl Program {
 
     fn lost(&mut self, input: &mut Input<'_>) {
         let (was_sent, why) = (number(input), number(input));
-        // It is given back as it is, and these are what nothing here may ever say by itself.
+        // The status is returned unchanged. The library never produces these two by itself.
         let is_odd = ["other", "panic"].contains(&unsafe { shown(httptime_status_name(why)) });
         let why = if is_odd { HTTPTIME_ERROR_CLOSED_EARLY } else { why };
         let status = unsafe { httptime_measure_lost(self.measure, was_sent, why) };
         check(status);
-        // What was final once is said again by every later call.
+        // Every later call returns the same final status.
         let again = unsafe { httptime_measure_lost(self.measure, was_sent, why) };
         let is_final = ![HTTPTIME_OK, HTTPTIME_ERROR_INVALID_ARGUMENT].contains(&status);
         assert!(!is_final || again == status, "{status}, then {again}");
@@ -275,7 +277,7 @@ impl Program {
     }
 }
 
-/// A handle given back, and another one in its stead: NULL if that fails.
+/// Frees a handle and creates another one; NULL if that fails.
 fn renew<T>(
     handle: &mut *mut T,
     input: &mut Input<'_>,
@@ -305,7 +307,7 @@ fn texts(input: &mut Input<'_>) {
         let text = CStr::from_bytes_until_nul(&buffer).expect("it ends");
         let kept = text.to_str().expect("UTF-8").len();
         assert!(kept <= whole);
-        // A character of four bytes does not fit into three.
+        // A four-byte character does not fit into three bytes.
         assert!(kept == whole || kept + 4 >= buffer.len());
     }
 }
@@ -338,7 +340,7 @@ fn parse_date(input: &mut Input<'_>) {
 
 fn init<T>(input: &mut Input<'_>, init: unsafe extern "C" fn(*mut T, u32) -> httptime_status) {
     let place = Place::any::<T>(input);
-    // It need not be initialised, so its size is no more than what is said now.
+    // The structure need not be initialised, so its size is at most the size stated now.
     let size = place.said();
     place.put(0, 0xEEEE_EEEE_u32);
     let before = place.contents();
@@ -380,7 +382,8 @@ fn select(input: &mut Input<'_>) {
     assert!(common_lower.value <= common_upper.value);
     assert!(2 * survivors.iter().filter(|survives| **survives == 1).count() > count);
     for (index, survives) in survivors.iter().enumerate() {
-        // The bounds reach from the first to the last point that more than half have in common.
+        // The bounds reach from the first to the last point that is common to more than half of the
+        // servers.
         let overlaps = lower[index] <= common_upper.value && common_lower.value <= upper[index];
         assert!(*survives <= 1 && (*survives == 0 || overlaps));
     }
@@ -446,7 +449,7 @@ fn odds(input: &mut Input<'_>) {
     }
 }
 
-/// One that the library takes, more often than not.
+/// A cross-timestamp, which the library accepts more often than not.
 fn cross_timestamp(input: &mut Input<'_>) -> Place {
     if input.byte() == u8::MAX {
         return Place::any::<httptime_cross_timestamp>(input);
@@ -459,7 +462,7 @@ fn cross_timestamp(input: &mut Input<'_>) -> Place {
     place
 }
 
-/// With pointers that are NULL or texts.
+/// An exchange, with pointers that are NULL or point to texts.
 fn exchange(input: &mut Input<'_>, server: &[u8]) -> Place {
     let place = if input.byte() == u8::MAX {
         Place::any::<httptime_exchange>(input)
@@ -486,7 +489,7 @@ fn exchange(input: &mut Input<'_>, server: &[u8]) -> Place {
     place
 }
 
-/// Near the numbers of the header, and sometimes any.
+/// A number near those of the header, and sometimes any number.
 fn number(input: &mut Input<'_>) -> i32 {
     match input.byte() {
         u8::MAX => i32::from_le_bytes(std::array::from_fn(|_| input.byte())),
@@ -505,19 +508,19 @@ fn some_bytes(input: &mut Input<'_>) -> Vec<u8> {
     bytes(input, count).into_vec()
 }
 
-/// With a NUL at its end at the latest.
+/// Ends the text with a NUL at the latest.
 fn c_text(mut text: Vec<u8>) -> Box<[u8]> {
     text.push(0);
     text.into_boxed_slice()
 }
 
 /// # Safety
-/// It is a text with a NUL at its end that lives long enough.
+/// The text must end with a NUL and must stay valid for the lifetime.
 unsafe fn shown<'a>(text: *const c_char) -> &'a str {
     unsafe { CStr::from_ptr(text) }.to_str().expect("UTF-8")
 }
 
-/// Every status is one of the header's, and nothing panicked.
+/// Checks that the status is one of the header's and that nothing panicked.
 fn check(status: httptime_status) {
     let name = unsafe { shown(httptime_status_name(status)) };
     assert!(name != "unknown" && name != "panic" && name != "other", "{status}");
@@ -532,7 +535,7 @@ fn check_fails(status: httptime_status) {
     assert_ne!(status, HTTPTIME_OK);
 }
 
-/// A number to be written, or NULL.
+/// A number as an output, or NULL.
 struct Number<T> {
     value: T,
     before: T,
@@ -558,22 +561,22 @@ impl<T: Copy + PartialEq + std::fmt::Debug> Number<T> {
     }
 }
 
-/// Where a structure stands that begins with its size: exactly as many bytes, on the heap.
+/// A structure that begins with its size, in a heap allocation of exactly that size.
 struct Place {
     memory: *mut u8,
     layout: Layout,
-    /// From the beginning of the memory: not 0 for a structure that is not aligned.
+    /// The distance from the start of the allocation: not 0 for a structure that is not aligned.
     skew: usize,
-    /// Bytes that are there. What they say may be more, if no structure can be so large.
+    /// The bytes that exist. The stated size may be larger only where no structure can be so large.
     size: usize,
     before: Vec<u8>,
-    /// What the library knows.
+    /// The size that the library knows.
     known: usize,
     missing: bool,
 }
 
 impl Place {
-    /// Of any size, with anything in it, and sometimes none at all.
+    /// A structure of any size and any content, and sometimes NULL.
     fn any<T>(input: &mut Input<'_>) -> Self {
         let choice = input.byte();
         let said = match choice % 8 {
@@ -596,7 +599,7 @@ impl Place {
         place
     }
 
-    /// Zero but for its size.
+    /// A structure of zeros, except for its size.
     fn of_size<T>(size: usize) -> Self {
         let place = Self::new::<T>(size, 0);
         place.put(0, u32::try_from(size).expect("small"));
@@ -619,7 +622,7 @@ impl Place {
         self.field(0)
     }
 
-    /// Puts a value there, if there is room for it.
+    /// Writes a value at this offset, if it fits.
     fn put<V>(&self, at: usize, value: V) {
         if at + size_of::<V>() <= self.size {
             unsafe { self.memory.add(self.skew + at).cast::<V>().write_unaligned(value) }
@@ -641,7 +644,8 @@ impl Place {
         text.to_str().expect("UTF-8").to_owned()
     }
 
-    /// As an output: untouched on failure; else its size is as it was, and what the library does not know is zero.
+    /// Checks an output: on failure it is unchanged; on success its size is unchanged and the bytes
+    /// that the library does not know are zero.
     fn check(&self, status: httptime_status) {
         check(status);
         let after = self.contents();
@@ -654,13 +658,13 @@ impl Place {
         }
     }
 
-    /// Whether these numbers go up.
+    /// Checks that these numbers ascend.
     fn check_order(&self, fields: &[usize]) {
         let numbers: Vec<i64> = fields.iter().map(|at| self.field(*at)).collect();
         assert!(numbers.is_sorted(), "{numbers:?}");
     }
 
-    /// As an input, which stays as it is.
+    /// Checks an input, which must be unchanged.
     fn check_input(&self, status: httptime_status) {
         check(status);
         if status == HTTPTIME_OK {
@@ -677,5 +681,5 @@ impl Drop for Place {
     }
 }
 
-/// Larger than any structure of the header will ever be.
+/// Larger than any structure of the header.
 const MAX_SIZE: usize = 4096;

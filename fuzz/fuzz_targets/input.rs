@@ -1,4 +1,4 @@
-//! Bytes as what a target needs. Where they end, zeros go on.
+//! Turns bytes into the values that a target needs. Zeros follow after the last byte.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Input<'_> {
         byte
     }
 
-    /// One of these.
+    /// One of these values.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::from(self.byte()) % of.len()]
     }
@@ -30,7 +30,7 @@ impl Input<'_> {
         u16::from_le_bytes([self.byte(), self.byte()])
     }
 
-    /// A byte for the unit, two for the number; or eight, in nanoseconds.
+    /// One byte for the unit and two for the number; or eight bytes, in nanoseconds.
     pub fn nanos(&mut self) -> i64 {
         let unit = match self.byte() {
             u8::MAX => return i64::from_le_bytes(std::array::from_fn(|_| self.byte())),
@@ -56,7 +56,7 @@ impl Input<'_> {
     }
 }
 
-/// From a nanosecond to a year, and the numbers of a second that tell a flip.
+/// From a nanosecond to a year, and the numbers around a second, where a flip is.
 const UNITS: [i64; 8] = [
     1,
     1_000,

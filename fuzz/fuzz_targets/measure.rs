@@ -1,17 +1,18 @@
-//! Whatever a driver tells a measurement, in whatever order and with whatever clocks: it does not panic, spends no more than
-//! allowed when it is asked before each request, and what it says lies in its bounds.
+//! A driver reports anything to a measurement, in any order and with any clocks. The measurement
+//! does not panic. If it is asked before each request, it does not exceed its limits. Its estimate
+//! is within its bounds.
 #![no_main]
 
 mod input;
 
 use std::time::Duration;
 
-use httptime::estimate::EstimatorKind;
 use httptime::Next;
+use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::HeadMarks;
 use httptime::{
-    CrossTimestamp, Config, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
+    Config, CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
             break;
         }
         if run.turn(&mut input).is_err() {
-            // The measurement is at an end and proves nothing. To go on all the same must do no harm.
+            // The measurement has ended without evidence. Further calls must do no harm.
             assert_eq!(run.measure.next(run.now), Next::Done);
             if input.bit() {
                 return;
@@ -73,9 +74,9 @@ struct Run {
     cross_timestamp: CrossTimestamp,
     now: LocalInstant,
     most: u32,
-    /// Whether all that was sent was asked for.
+    /// Whether every request was sent when the measurement asked for it.
     orderly: bool,
-    /// Server less local clock, for a server that is right.
+    /// Server clock − local clock, for a server that is right.
     truth: Offset,
 }
 
@@ -113,7 +114,7 @@ impl Run {
         Ok(())
     }
 
-    /// An answer to nothing, from anywhere.
+    /// A response without a request, with any values.
     fn unsolicited_response(&mut self, input: &mut Input<'_>) -> Result<(), Error> {
         let sent = LocalInstant::from_nanos(input.nanos());
         let received = LocalInstant::from_nanos(input.nanos());
@@ -130,7 +131,8 @@ impl Run {
         Ok(())
     }
 
-    /// As a driver does it, of a server that is right; each way takes what it takes. The kernel's times are any.
+    /// Sends a request as a driver does, to a server that is right, with any delay per direction.
+    /// The kernel's timestamps are arbitrary.
     fn ask(
         &mut self,
         input: &mut Input<'_>,
@@ -141,8 +143,8 @@ impl Run {
         assert!(at >= self.now);
         let stamped = at.saturating_add(input.duration());
         self.now = stamped.saturating_add(input.duration());
-        let server = self.cross_timestamp.wall_at(stamped).saturating_add(self.truth).as_unix_nanos();
-        let date = Timestamp::from_unix_seconds(server.div_euclid(SECOND_NS));
+        let server = self.cross_timestamp.wall_at(stamped).saturating_add(self.truth);
+        let date = Timestamp::from_unix_seconds(server.as_unix_nanos().div_euclid(SECOND_NS));
         self.measure.sent(at);
         let Some(date) = date else {
             return self.measure.lost(true, Error::Closed { received: 0 });

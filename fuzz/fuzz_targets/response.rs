@@ -1,15 +1,16 @@
-//! A response in pieces is read like the same response in one piece: same heads, same error, the same left over; and so by a
-//! reader that was used before. What it says is taken in by a measurement or refused, never more.
+//! A response in pieces is read like the same response in one piece: same heads, same error, same
+//! remaining bytes. The same holds for a reader that was used before. A measurement either uses the
+//! values of a head or refuses them.
 #![no_main]
 
 use std::time::Duration;
 
 use httptime::http::{MAX_HEAD_BYTES, ResponseHead, ResponseReader};
-use httptime::{CrossTimestamp, Config, Error, Exchange, LocalInstant, Measure, Timestamp};
+use httptime::{Config, CrossTimestamp, Error, Exchange, LocalInstant, Measure, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
-// The first byte is how many follow that are the lengths of the pieces, taken in turn (none: one byte each); the rest is what
-// the server sends.
+// The first byte is the number of following bytes that are the lengths of the pieces, used in turn
+// (none: one byte each). The rest is sent by the server.
 fuzz_target!(|data: &[u8]| {
     let Some((&count, data)) = data.split_first() else { return };
     let (lengths, mut bytes) = data.split_at(usize::from(count).min(data.len()));
@@ -30,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(read(&mut reader, pieces, fill), whole);
 });
 
-/// As a driver does that reads from a socket.
+/// Fills the reader as a driver does that reads from a socket.
 fn fill(reader: &mut ResponseReader, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let space = reader.space();
@@ -41,13 +42,14 @@ fn fill(reader: &mut ResponseReader, mut bytes: &[u8]) {
     }
 }
 
-/// What each head said, and the error that ended it: of the response, or of the connection that ends there.
+/// The values of each head, and the error that ended the response or the connection.
 fn read<'a>(
     reader: &mut ResponseReader,
     pieces: impl Iterator<Item = &'a [u8]>,
     mut take: impl FnMut(&mut ResponseReader, &'a [u8]),
 ) -> (Vec<String>, Error) {
-    let cross_timestamp = CrossTimestamp::new(at(0), Timestamp::from_unix_nanos(WALL_NS), Duration::ZERO);
+    let wall = Timestamp::from_unix_nanos(WALL_NS);
+    let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
     let mut measure = Measure::new(&Config::default(), cross_timestamp);
     let mut heads = Vec::new();
     for piece in pieces {
@@ -71,7 +73,7 @@ fn read<'a>(
     (heads, reader.eof())
 }
 
-/// As a driver does, a second after the one before.
+/// Reports the head as a driver does, a second after the one before.
 fn absorb(measure: &mut Measure, index: usize, head: &ResponseHead<'_>) -> Result<(), Error> {
     let sent = at(1_000_000_000 * i64::try_from(index).expect("few"));
     let received = sent.saturating_add(Duration::from_millis(1));

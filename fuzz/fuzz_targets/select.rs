@@ -1,5 +1,5 @@
-//! Whatever several servers' bounds are: who is selected is a majority with a point in common, and the combined estimate lies
-//! in the combined bounds.
+//! For any bounds of several servers: the selected servers are a majority with a common point, and
+//! the combined estimate is within the combined bounds.
 #![no_main]
 
 mod input;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use httptime::estimate::EstimatorKind;
 use httptime::select::{Quorum, combine, select};
 use httptime::{
-    CrossTimestamp, Config, Exchange, Interval, LocalInstant, Measure, Measurement, Timestamp,
+    Config, CrossTimestamp, Exchange, Interval, LocalInstant, Measure, Measurement, Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;
@@ -61,7 +61,7 @@ fn measurements_agree(measured: &[Measurement]) {
     }
 }
 
-/// Of a few exchanges, with an estimator that is cheap.
+/// A measurement of a few exchanges, with a fast estimator.
 fn measurement(input: &mut Input<'_>) -> Option<Measurement> {
     let config = Config::builder()
         .estimator(input.pick(&[EstimatorKind::Intersection, EstimatorKind::Midpoint]))

@@ -1,4 +1,5 @@
-//! No file makes `SavedState::load` panic; a state is saved and read as it is; and a controller can go on from it.
+//! `SavedState::load` does not panic on any file. A state that is saved is read unchanged, and a
+//! controller can continue from it.
 #![no_main]
 
 use std::path::PathBuf;

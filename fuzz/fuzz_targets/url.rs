@@ -1,17 +1,19 @@
-//! No text makes `Url::parse` panic, what it takes it gives back, and a request for it is one request: nothing in a URL or a
-//! proxy's credentials ends a line. No message shows what comes before the last `@`. A
-//! `no_proxy` list that names a host holds it, whatever else stands there.
+//! `Url::parse` does not panic on any text. An accepted URL is formatted as it was. A request for
+//! it is a single request: nothing in a URL or in a proxy's credentials ends a line. No message
+//! shows the text before the last `@`. A `no_proxy` list that names a host matches it, whatever
+//! else the list contains.
 #![no_main]
 
 #[path = "../../crates/httptime-cli/src/environment.rs"]
-#[expect(dead_code, reason = "the program's own file, of which this uses a part")]
+#[expect(dead_code, reason = "a file of the program, of which only a part is used here")]
 mod environment;
 
 use httptime::http::Request;
 use httptime::{Client, Error, Url};
 use libfuzzer_sys::fuzz_target;
 
-// A server's URL, and each after a line break a proxy's and a `no_proxy` list.
+// The URL of a server. After the first line break follows a proxy's URL, and after the second a
+// `no_proxy` list.
 fuzz_target!(|text: &str| {
     let (server, rest) = text.split_once('\n').unwrap_or((text, ""));
     let (proxy, exempt) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -39,7 +41,7 @@ fn check(text: &str) -> Option<Url> {
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(error) => {
-            // A message for one line of a log.
+            // A message fits on one line of a log.
             assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
             let Error::InvalidUrl { url: shown, .. } = &error else { panic!("{error:?}") };
             match text.rsplit_once('@') {
@@ -57,7 +59,7 @@ fn check(text: &str) -> Option<Url> {
         "{text:?}"
     );
     assert_eq!(again.credentials(), None, "the printed form has no password");
-    // What comes before the last @ is shown nowhere: without it the same is shown.
+    // No message shows the text before the last @: the message is the same without it.
     if let Some((_, rest)) = text.rsplit_once('@') {
         let bare = Url::parse(&format!("http://{rest}")).expect("a host remains");
         assert_eq!((bare.to_string(), format!("{bare:?}")), (url.to_string(), format!("{url:?}")));
@@ -79,7 +81,7 @@ fn check_exempt(list: &str, host: &str) {
 
 fn assert_is_one(request: &Request, begins: &str) {
     let text = std::str::from_utf8(request.as_bytes()).expect("ASCII");
-    let head = text.strip_suffix("\r\n\r\n").expect("an empty line ends it");
+    let head = text.strip_suffix("\r\n\r\n").expect("an empty line at the end");
     assert!(text.starts_with(begins), "{text:?}");
     for line in head.split("\r\n") {
         assert!(!line.is_empty() && !line.contains(['\r', '\n', '\0']), "{text:?}");

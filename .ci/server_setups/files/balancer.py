@@ -1,4 +1,7 @@
-"""A TCP balancer: PORT ORIGIN..., each connection to the next origin; "random" as first origin: to any of them."""
+"""A TCP balancer: PORT ORIGIN..., each connection to the next origin.
+
+"random" as first origin: each connection to any of them.
+"""
 
 import asyncio
 import itertools

@@ -1,11 +1,14 @@
-"""Load: PORT PATH CLIENTS SECONDS PAUSE. Each client asks again PAUSE after it was answered, on a new connection each time."""
+"""Load: PORT PATH CLIENTS SECONDS PAUSE. Each client repeats its request PAUSE after the response,
+on a new connection each time.
+"""
 
 import socket
 import sys
 import threading
 import time
 
-PORT, PATH, CLIENTS, SECONDS, PAUSE = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])
+PORT, PATH, CLIENTS = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+SECONDS, PAUSE = float(sys.argv[4]), float(sys.argv[5])
 REQUEST = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n".encode()
 END = time.monotonic() + SECONDS
 

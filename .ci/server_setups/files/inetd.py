@@ -10,7 +10,10 @@ listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 
 def serve(connection):
     with connection:
-        subprocess.run(sys.argv[2:], stdin=connection, stdout=connection, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            sys.argv[2:],
+            stdin=connection, stdout=connection, stderr=subprocess.DEVNULL, check=False,
+        )
 
 
 while True:

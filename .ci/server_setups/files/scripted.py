@@ -1,12 +1,12 @@
-"""A server that misbehaves in a way that real ones were seen to: PORT WHAT [SECONDS].
+"""A server with a fault that real servers have shown: PORT WHAT [SECONDS].
 
 freeze    reads its clock every SECONDS only, like a worker that does not leave its accept loop
-stall     its clock stands still, SECONDS behind, and it stops answering after eight answers, until 8 s are over: a worker
-          that others keep busy
+stall     its clock stops, SECONDS behind, and it stops answering after eight responses, until 8 s
+          have passed: a worker that other clients keep busy
 delay     waits a random time of up to SECONDS before it stamps, like a queue in front of a worker
-early     waits as long after it stamped, like a slow application behind a stamp
-drop-head closes at a HEAD without an answer
-head-501  answers a HEAD with 501 and no Date, like OpenWrt's uhttpd to what it does not know
+early     waits as long after it stamped, like a slow application after the stamp
+drop-head closes at a HEAD without a response
+head-501  answers a HEAD with 501 and no Date, like OpenWrt's uhttpd for unknown methods
 jump      its clock is set back by SECONDS every 7 s, like two machines behind one address
 """
 
@@ -20,7 +20,7 @@ from email.utils import formatdate
 PORT, WHAT, SECONDS = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 BEGAN = time.time()
 rng = random.Random(7)
-# stall: when the present 8 s began, and how many answers were given since.
+# stall: when the present 8 s began, and how many responses were sent since.
 window = [0.0, 0]
 
 

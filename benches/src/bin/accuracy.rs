@@ -1,4 +1,5 @@
-//! How accurate: `cargo run --release -p httptime-benches --bin accuracy -- --help`.
+//! Accuracy in simulated worlds:
+//! `cargo run --release -p httptime-benches --bin accuracy -- --help`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -9,13 +10,13 @@ use std::path::PathBuf;
 use clap::Parser;
 use httptime_benches::{Suite, plots, run, summary, table};
 
-/// Compares estimators and schedules, and NTP beside them, in simulated worlds.
+/// Compares estimators and schedules with each other and with NTP in simulated worlds.
 #[derive(Debug, Parser)]
 struct Args {
     /// Measurements per cell
     #[arg(long, default_value_t = 2000, value_name = "N")]
     runs: u32,
-    /// The same seed gives the same table
+    /// Seed: the same seed gives the same table
     #[arg(long, default_value_t = 20_261_124, value_name = "N")]
     seed: u64,
     /// Only the defaults, htpdate and NTP
@@ -24,10 +25,10 @@ struct Args {
     /// Only this world
     #[arg(long, value_name = "NAME")]
     world: Option<String>,
-    /// Write the table with commas to this file
+    /// Write the table as CSV to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Print what it comes to, as Markdown, instead of the table
+    /// Print a summary as Markdown instead of the table
     #[arg(long)]
     summary: bool,
     /// Write error-requests.svg, error-seconds.svg and narrowing.svg to this directory

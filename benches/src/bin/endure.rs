@@ -1,8 +1,10 @@
-//! The long run: one process begins ten measurements a second against nginx with a known skew, for an hour, while nginx is
-//! reloaded or restarted every few seconds: `cargo run --release -p httptime-benches --bin endure`.
+//! The long run: one process starts ten measurements a second for an hour against nginx with a
+//! known skew, while nginx is reloaded or restarted every few seconds:
+//! `cargo run --release -p httptime-benches --bin endure`.
 //!
-//! It fails when a measurement fails or is cut short for any other reason than that the server was away, when bounds do not
-//! contain the truth, when a descriptor or thread is left over, or when memory rises. Needs nginx and libfaketime.
+//! It fails in these cases: a measurement fails or ends early for any reason other than the
+//! server's absence; bounds do not contain the true offset; a descriptor or thread leaks; memory
+//! grows. Needs nginx and libfaketime.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -20,25 +22,28 @@ use httptime_benches::endure::{
     GRACE, MAX_RISE_KIB, Nginx, Outage, Outcome, Record, ResourceUsage, Run,
 };
 
-/// Measures a server that is reloaded and restarted every few seconds, again and again, tens of measurements at once.
+/// Measures a server that is reloaded and restarted every few seconds, with tens of measurements at
+/// once
 #[derive(Debug, Parser)]
 struct Args {
-    /// For how long measurements are begun, in seconds
-    #[arg(long, default_value_t = 3600, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    /// How long to start measurements, in seconds
+    #[arg(long, default_value_t = 3600, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
-    /// How many are begun every second
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Measurements started per second
+    #[arg(long, default_value_t = 10, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_second: u32,
-    /// Most requests in each
+    /// Maximum requests per measurement
     #[arg(long, default_value_t = 16, value_name = "N")]
     requests: u32,
-    /// Longest time for each, in seconds
+    /// Maximum time per measurement, in seconds
     #[arg(long, default_value_t = 4, value_name = "S")]
     duration: u64,
-    /// Of when measurements are begun, and of what becomes of the server when
+    /// Seed for the start times, and for the reloads and restarts
     #[arg(long, default_value_t = 20_261_125)]
     seed: u64,
-    /// Writes every measurement and every restart to this file
+    /// Write every measurement and every restart to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
@@ -72,7 +77,7 @@ fn endure(
     let config = Config::builder().requests(args.requests).duration(limit).build()?;
     let client = Client::builder(nginx.url()).config(config).build()?;
     let truth = Offset::from(Duration::try_from_secs_f64(SKEW)?);
-    // Written to once from end to end, so that what is to come is resident already.
+    // Written once from end to end, so that the memory is resident before the run.
     let count = args.seconds * args.per_second;
     let records: Vec<OnceLock<Record>> = (0..count).map(|_| OnceLock::new()).collect();
     let mut disturber_random = random.fork();
@@ -90,7 +95,7 @@ fn endure(
             let slot = Duration::from_secs(1) / args.per_second;
             let due = slot * index + slot.mul_f64(random.f64());
             thread::sleep(due.saturating_sub(begun.elapsed()));
-            // Before it is told to: nginx does not do as it is told.
+            // The thread ends before `stopped` only if a command to nginx failed.
             if disturber.is_finished() {
                 break;
             }
@@ -125,7 +130,8 @@ fn endure(
     })
 }
 
-/// What the process holds when all threads are gone, which they are a moment after they were waited for.
+/// The process's resources after all threads are gone. A thread can exist for a moment after it was
+/// joined.
 fn wait_until_released(begun: Instant, before: ResourceUsage) -> io::Result<ResourceUsage> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -149,7 +155,7 @@ fn progress(elapsed: Duration, records: &[OnceLock<Record>], sample: Option<&Res
     eprintln!("{:.0} s: {measured} measured, {failed} failed, {sample:?}", elapsed.as_secs_f64());
 }
 
-/// What was done to the server.
+/// Reloads and restarts of the server.
 #[derive(Debug, Default)]
 struct Disturbances {
     outages: Vec<Outage>,
@@ -211,5 +217,5 @@ fn write_csv(run: &Run, file: &PathBuf) -> Result<(), Box<dyn Error>> {
     Ok(out.flush()?)
 }
 
-/// By how much the server's clock is ahead, in seconds.
+/// How far the server's clock is ahead, in seconds.
 const SKEW: f64 = 38.116;

@@ -1,7 +1,9 @@
-//! How late a server's `Date` flips: `cargo run --release -p httptime-benches --bin lag -- http://127.0.0.1:8080/`.
+//! Measures how late a server's `Date` flips: `cargo run --release -p httptime-benches --bin lag --
+//! http://127.0.0.1:8080/`.
 //!
-//! Run it on the server itself, or near it on a machine whose clock is right: what that clock is wrong by is added to every
-//! lag. The arithmetic is in `httptime_benches::lag`; docs/servers.md says how to read and send in the result.
+//! Run it on the server itself, or on a machine near it whose clock is correct. An error of that
+//! clock is added to every lag. The arithmetic is in `httptime_benches::lag`. docs/servers.md
+//! describes how to read the result and how to send it in.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -18,18 +20,21 @@ use httptime::http::{Request, ResponseReader};
 use httptime_benches::lag::{self, Aim, Answer, Fields, Flip, Lags};
 use httptime_clock::{Clock, SystemClock};
 
-/// Measures how late a server's Date flips after the second of this machine's clock, which is assumed to be right. Asks
-/// around second boundaries, on new and on kept connections in turn, at most 20 requests a second and 50 more with
-/// --burst.
+/// Measures how late a server's Date flips after the second of this machine's clock, which is
+/// assumed to be correct. Sends requests around second boundaries, on new and on kept connections
+/// in turn: at most 20 requests a second, and 50 more with --burst.
 #[derive(Debug, Parser)]
 struct Args {
     /// The server: http:// only
     url: String,
-    /// How long to ask
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(8..=600), value_name = "S")]
+    /// How long to measure
+    #[arg(long, default_value_t = 60, value_name = "S",
+        value_parser = clap::value_parser!(u64).range(8..=600))]
     seconds: u64,
-    /// Also measure right after this many requests in a row, 50 at most [default: after silence only]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(0..=50), value_name = "N")]
+    /// Also measure right after this many requests in a row, at most 50 [default: only after
+    /// silence]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(0..=50))]
     burst: u32,
 }
 
@@ -70,7 +75,7 @@ fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
         series
             .extend([Series::new(Kind::First, args.burst), Series::new(Kind::Reused, args.burst)]);
     }
-    // The first answer decides whether there is anything to measure.
+    // The first response decides whether there is anything to measure.
     meter.ask()?;
     let begun = (Instant::now(), wall_ns());
     let end = begun.0 + Duration::from_secs(args.seconds);
@@ -89,7 +94,7 @@ fn measure(args: &Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the kernel says of the local clock.
+/// The kernel's report on the local clock.
 fn clock() -> String {
     match SystemClock::new().status() {
         Ok(status) => format!("According to the kernel: {status}."),
@@ -97,7 +102,7 @@ fn clock() -> String {
     }
 }
 
-/// Asks in windows, each series in turn, until the end or a reason to stop.
+/// Measures in windows, each series in turn, until the end or a reason to stop.
 fn run(meter: &mut Meter, series: &mut [Series], end: Instant) -> Option<String> {
     loop {
         for series in &mut *series {
@@ -134,7 +139,7 @@ enum Kind {
     Reused,
 }
 
-/// What is measured in one manner: on new or kept connections, after silence or after a burst.
+/// Measurements of one kind: on new or kept connections, after silence or after a burst.
 struct Series {
     kind: Kind,
     burst: u32,
@@ -163,7 +168,7 @@ impl Series {
         matches!(self.kind, Kind::Reused) && self.windows >= 2 && self.tally.answers == 0
     }
 
-    /// Asks around one flip.
+    /// Sends requests around one flip.
     fn window(&mut self, meter: &mut Meter) -> Result<(), StopReason> {
         let earliest_ns = wall_ns() + if self.burst > 0 { BURST_LEAD_NS } else { LEAD_NS };
         let window = self.aim.window(earliest_ns, i64::from(PROBES));
@@ -202,7 +207,8 @@ impl Series {
         let flip = lag::flips(&answers).first().copied();
         self.aim.learn(flip);
         self.tally.went_back += lag::went_back(&answers);
-        // The first windows of a series are wider than what they are to show.
+        // The first windows of a series only search for the flip. They are wider than the lag to be
+        // measured.
         if self.windows >= AIMING_WINDOWS {
             self.missed += u32::from(flip.is_none());
             self.flips.extend(flip);
@@ -232,7 +238,7 @@ impl Series {
     }
 }
 
-/// What single answers show.
+/// Counts over single responses.
 struct Tally {
     answers: u32,
     early: u32,
@@ -277,7 +283,7 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// Why no more is asked.
+/// The reason to stop.
 enum StopReason {
     Refused(u16),
     Failed(Box<dyn Error>),
@@ -298,7 +304,7 @@ impl From<StopReason> for Box<dyn Error> {
     }
 }
 
-/// The connection to the server, and what all its answers have in common.
+/// The connection to the server, and what all its responses have in common.
 struct Meter {
     address: SocketAddr,
     request: Request,
@@ -339,10 +345,11 @@ impl Meter {
         }
     }
 
-    /// One request and its answer, on the connection if there is one.
+    /// One request and its response, on the open connection if there is one.
     fn ask(&mut self) -> Result<(Answer, Kind), StopReason> {
         if let Some(connection) = self.connection.take() {
-            // A kept connection may have been closed meanwhile. That is no failure: a new one is opened.
+            // The server may have closed a kept connection in the meantime. That is no failure: a
+            // new one is opened.
             if let Ok(answer) = self.ask_on(connection)? {
                 return Ok((answer, Kind::Reused));
             }
@@ -357,7 +364,7 @@ impl Meter {
         Ok((answer, Kind::First))
     }
 
-    /// The inner error: the connection broke before an answer.
+    /// The inner error: the connection broke before a response.
     fn ask_on(&mut self, mut connection: Connection) -> Result<io::Result<Answer>, StopReason> {
         self.reader.clear();
         self.raw.clear();
@@ -397,7 +404,7 @@ impl Meter {
         Ok(Ok(Answer { sent_ns, received_ns, date_s }))
     }
 
-    /// Keeps what tells the software.
+    /// Keeps the header fields that identify the software.
     fn record_software(&mut self) {
         let Some(fields) = Fields::parse(&self.raw) else { return };
         *self.orders.entry(fields.order()).or_default() += 1;
@@ -472,19 +479,19 @@ fn sleep_until(at_ns: i64) {
     }
 }
 
-/// Requests around one boundary, at most.
+/// Maximum requests around one boundary.
 const PROBES: u32 = 20;
-/// Asked after a flip all the same: a `Date` that goes back shows only then.
+/// Requests sent after a flip has been seen: only they show a `Date` that goes back.
 const PROBES_AFTER_FLIP: u32 = 4;
-/// Windows of each series that only find out where the flip is.
+/// Windows of each series that only search for the flip.
 const AIMING_WINDOWS: u32 = 4;
-/// From the opening of a connection that is to be kept to the window.
+/// Time from the opening of a kept connection to the window.
 const LEAD_NS: i64 = 50_000_000;
-/// From the beginning of a burst to the window.
+/// Time from the start of a burst to the window.
 const BURST_LEAD_NS: i64 = 300_000_000;
 const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_FAILURES: u32 = 5;
-/// What a clock that is slewed moves by in a second, at most (500 ppm).
+/// The most that a slewed clock moves in a second (500 ppm).
 const MAX_SLEW_NS: i64 = 500_000;
-/// Servers, orders of fields and marks that are shown.
+/// Maximum number of servers, field orders and marks that are shown.
 const MAX_SHOWN: usize = 4;

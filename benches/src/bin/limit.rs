@@ -1,10 +1,13 @@
-//! How accurate at best: what an oracle makes of one-bit answers that knows the path exactly, beside the best of as many
-//! NTP exchanges. `cargo run --release -p httptime-benches --bin limit [REQUESTS [QUEUEING_MS]]`; 32 requests in the world lan
-//! (0.05 ms) unless told; a minute. With `two` behind these, the oracle also looks two requests ahead: five minutes.
+//! The limit of accuracy: the error of an oracle that knows the path exactly and receives one bit
+//! per response, compared with the best of as many NTP exchanges.
+//! `cargo run --release -p httptime-benches --bin limit [REQUESTS [QUEUEING_MS]]` [default: 32
+//! requests, 0.05 ms as in the world lan]. It takes a minute. With `two` as the third argument the
+//! oracle also looks two requests ahead: five minutes.
 //!
-//! The oracle knows the base round trip and the mean queueing, has lost nothing on the way to about 40 times the queueing
-//! with its first requests, keeps the exact posterior, and aims each request where the variance to be expected
-//! after it is the smallest. A client has to find out the former while it measures.
+//! The oracle knows the base round trip and the mean queueing. Its first requests halve the
+//! interval to about 40 times the mean queueing without any loss. Then it keeps the exact posterior
+//! and aims each request where the expected variance is smallest. A client must estimate base round
+//! trip and queueing while it measures.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::cast_precision_loss,
@@ -17,10 +20,12 @@ use fastrand::Rng;
 
 const RUNS: u32 = 4000;
 const EXCHANGES: u32 = 100_000;
-/// What is left after the requests in which nothing is lost, in units of the mean queueing on each way.
+/// Width of the interval after the requests in which nothing is lost, in units of the mean queueing
+/// per direction.
 const LEFT: f64 = 39.0;
 const CELLS: usize = 192;
-/// For looking two requests ahead: aims, counted as in [`Belief::best_aim`], and even quantiles of the slack.
+/// Candidates for looking two requests ahead: aims, counted as in [`Belief::best_aim`], and even
+/// quantiles of the slack.
 const COARSE_AIMS: [i32; 9] = [-2, 0, 1, 2, 3, 4, 5, 6, 8];
 const COARSE_SLACKS: [f64; 4] = [0.609, 1.305, 2.118, 3.607];
 const SEED: u64 = 20_261_124;
@@ -69,7 +74,7 @@ fn oracle(random: &mut Rng, slacks: &[f64], second: f64, requests: u32, two_ahea
     let width = second / f64::from(1_u32 << halvings);
     let truth = width * (random.f64() - 0.5);
     let mut belief = Belief::even(-width / 2.0, width / 2.0);
-    // The first request tells the second.
+    // The first request determines the second.
     for number in halvings + 1..requests {
         let last = number + 1 == requests;
         let at = if two_ahead && !last { belief.best_of_two() } else { belief.best_aim(slacks) };
@@ -79,7 +84,7 @@ fn oracle(random: &mut Rng, slacks: &[f64], second: f64, requests: u32, two_ahea
     belief.moments(|_| 1.0).1 - truth
 }
 
-/// A density over when the flip comes.
+/// A density over the instant of the flip.
 struct Belief {
     low: f64,
     step: f64,
@@ -95,7 +100,7 @@ impl Belief {
         self.low + self.step * (cell as f64 + 0.5)
     }
 
-    /// Mass, mean and variance, each place weighed by `likelihood`.
+    /// Mass, mean and variance, each place weighted by `likelihood`.
     fn moments(&self, likelihood: impl Fn(f64) -> f64) -> (f64, f64, f64) {
         let (mut mass, mut first, mut second) = (0.0, 0.0, 0.0);
         for (cell, density) in self.density.iter().enumerate() {
@@ -110,8 +115,8 @@ impl Belief {
         (mass, self.low + self.step * mean, variance * self.step * self.step)
     }
 
-    /// Where the variance to be expected is the smallest, of 31 places over two and a quarter standard deviations before
-    /// the mean to as much after it and twice as much again.
+    /// The aim with the smallest expected variance, of 31 places from 4.5 standard deviations
+    /// before the mean to 2.25 after it.
     fn best_aim(&self, slacks: &[f64]) -> f64 {
         let (_, mean, variance) = self.moments(|_| 1.0);
         let aims = (-10..=20).map(|rank| mean - f64::from(rank) * 0.225 * variance.sqrt());
@@ -128,7 +133,8 @@ impl Belief {
             .map_or(mean, |best| best.1)
     }
 
-    /// Where the variance to be expected after this request and the next is the smallest, both over coarser slacks and aims.
+    /// The aim with the smallest expected variance after this request and the next, both over
+    /// coarser slacks and aims.
     fn best_of_two(&self) -> f64 {
         let (_, mean, variance) = self.moments(|_| 1.0);
         let aims = |mean: f64, variance: f64| {
@@ -183,7 +189,7 @@ impl Belief {
         *self = zoomed;
     }
 
-    /// The density at a place, straight between the middles of cells.
+    /// The density at a place, interpolated linearly between the centres of cells.
     fn between(&self, place: f64) -> f64 {
         let along = ((place - self.low) / self.step - 0.5).clamp(0.0, (CELLS - 1) as f64);
         let below = (along as usize).min(CELLS - 2);
@@ -192,8 +198,8 @@ impl Belief {
     }
 }
 
-/// The chance that the answer has the new second, for a request that would be stamped at `at` if nothing queued, with this
-/// slack: an even split over the two ways.
+/// The probability that the response has the new second, for a request that would be stamped at
+/// `at` without queueing, with this slack divided evenly between the two directions.
 fn new_second_probability(at: f64, slack: f64, flip: f64) -> f64 {
     (1.0 - (flip - at) / slack).clamp(0.0, 1.0)
 }

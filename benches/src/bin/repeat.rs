@@ -1,5 +1,5 @@
-//! How accurate against a real server whose clock is known to be off by so much, by the kernel's times and by the process's,
-//! on an idle machine and on a busy one:
+//! Accuracy against a real server of known skew, with kernel timestamps and with timestamps of the
+//! process, on an idle machine and on a busy one:
 //! `cargo run --release -p httptime-benches --bin repeat -- http://127.0.0.1:8080/ --skew 38.116 --load spinners`.
 #![forbid(unsafe_code)]
 
@@ -11,32 +11,33 @@ use httptime::schedule::Profile;
 use httptime::{Client, Config, Offset, Timestamping};
 use httptime_benches::load::Load;
 
-/// Measures a server of known skew again and again, one measurement after the other, by each kind of times in turn.
+/// Measures a server of known skew repeatedly, one measurement after the other, with each kind of
+/// timestamps in turn
 #[derive(Debug, Parser)]
 struct Args {
     /// The servers, measured in turn
     #[arg(required = true)]
     urls: Vec<String>,
-    /// By how much its clock is ahead of this one, in seconds
+    /// How far its clock is ahead of this one, in seconds
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     skew: f64,
-    /// Measurements by each kind of times
+    /// Measurements with each kind of timestamps
     #[arg(long, default_value_t = 30, value_name = "N")]
     runs: u32,
-    /// What to spend: polite, balanced or fast
+    /// Profile: polite, balanced or fast
     #[arg(long, value_name = "PROFILE")]
     profile: Option<Profile>,
-    /// Most requests in each [default: 16; with --profile, the profile's]
+    /// Maximum requests per measurement [default: 16; with --profile, the profile's]
     #[arg(long, value_name = "N")]
     requests: Option<u32>,
-    /// Longest time for each, in seconds [default: 20; with --profile, the profile's]
+    /// Maximum time per measurement, in seconds [default: 20; with --profile, the profile's]
     #[arg(long, value_name = "S")]
     duration: Option<u64>,
-    /// Whose times: auto, kernel or user; several in turn
+    /// Timestamps: auto, kernel or user; several are used in turn
     #[arg(long, value_delimiter = ',', default_value = "auto,user", value_name = "WHO")]
     timestamps: Vec<Timestamping>,
-    /// What else the machine does: idle, spinners (one of equal priority for each processor) or stops (this process is
-    /// stopped and continued every 5 to 50 ms)
+    /// Load on the machine: idle, spinners (one of equal priority for each processor) or stops
+    /// (this process is stopped and continued every 5 to 50 ms)
     #[arg(long, default_value = "idle", value_name = "LOAD")]
     load: Load,
 }
@@ -89,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The measurements by one kind of times.
+/// The measurements with one kind of timestamps.
 struct Series {
     url: String,
     whose: Timestamping,
@@ -136,14 +137,14 @@ impl Series {
     }
 }
 
-/// About the mean.
+/// Standard deviation about the mean.
 fn stddev(values: &[f64]) -> f64 {
     let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
     let mean = values.iter().sum::<f64>() / count;
     (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
 }
 
-/// Sorts.
+/// Median. Sorts the values.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

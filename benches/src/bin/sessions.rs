@@ -1,4 +1,5 @@
-//! A million sessions in virtual time: `cargo run --release -p httptime-benches --bin sessions -- --count 1000000`.
+//! A million sessions in virtual time:
+//! `cargo run --release -p httptime-benches --bin sessions -- --count 1000000`.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -8,13 +9,13 @@ use std::time::Instant;
 use clap::Parser;
 use httptime_sim::trials::Trial;
 
-/// Measures random servers and networks that misbehave, and checks what has to hold each time.
+/// Measures random servers and faulty networks, and checks the invariants after each measurement
 #[derive(Debug, Parser)]
 struct Args {
-    /// How many sessions
+    /// Number of sessions
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     count: u64,
-    /// The first one: each has a number of its own, which is its seed
+    /// Number of the first session: the number of a session is its seed
     #[arg(long, default_value_t = 0, value_name = "N")]
     from: u64,
 }
@@ -52,5 +53,5 @@ fn main() -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Failures that are shown in full.
+/// Number of failures that are shown in full.
 const SHOWN: u32 = 5;

@@ -1,4 +1,5 @@
-//! How right a clock is kept for a week: `cargo run --release -p httptime-benches --bin week -- --help`.
+//! How well a clock is kept for a week:
+//! `cargo run --release -p httptime-benches --bin week -- --help`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -11,13 +12,15 @@ use clap::Parser;
 use httptime_benches::week::{self, ClockKeeper, SCORED_EACH, SETTLING, Weeks};
 use httptime_sim::worlds;
 
-/// Keeps simulated clocks for weeks of outages, sleep and temperature, beside free running and hourly stepping.
+/// Simulates clocks for weeks with outages, sleep and temperature changes: kept by httptime, free
+/// running, and stepped every hour
 #[derive(Debug, Parser)]
 struct Args {
-    /// Weeks, each with disturbances of its own
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Weeks, each with its own disturbances
+    #[arg(long, default_value_t = 20, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..))]
     weeks: u32,
-    /// The same seed gives the same table
+    /// Seed: the same seed gives the same table
     #[arg(long, default_value_t = 20_261_124, value_name = "N")]
     seed: u64,
     /// Only these worlds
@@ -26,11 +29,11 @@ struct Args {
     /// Without outages, sleep, loss and the new route
     #[arg(long)]
     calm: bool,
-    /// How late the server's Date may be, as far as is known, in seconds: 0.001 for nginx and Apache, 2.02 for an
+    /// The assumed limit of the server's lag, in seconds: 0.001 for nginx and Apache, 2.02 for an
     /// unknown server
     #[arg(long, default_value_t = 0.001, value_name = "S")]
     lag: f64,
-    /// Write the table with commas to this file
+    /// Write the table as CSV to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }

@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// nginx on a loopback port, its clock off by so much, as often stopped and started as one likes. Ends with the value.
+/// nginx on a loopback port with a known skew. It can be stopped and started any number of times.
+/// Dropping the value stops it.
 #[derive(Debug)]
 pub struct Nginx {
     skew: String,
@@ -16,10 +17,11 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it, its clock off by `skew` as libfaketime writes it (`+38.116s`), on a port chosen by `random`.
+    /// Starts nginx with a clock that differs by `skew`, in libfaketime's syntax (`+38.116s`), on a
+    /// port chosen by `random`.
     ///
     /// # Errors
-    /// When a file cannot be written, there is no port, or nginx does not come up.
+    /// When a file cannot be written, when no port is free, or when nginx does not start.
     pub fn start(skew: &str, random: &mut fastrand::Rng) -> io::Result<Self> {
         let address = free_address(random)?;
         let directory =
@@ -31,7 +33,7 @@ impl Nginx {
         Ok(nginx)
     }
 
-    /// Its workers' environment is empty but for what `env` names.
+    /// nginx passes only the variables named by `env` to its workers.
     fn configuration(&self) -> String {
         let (place, address) = (self.directory.display(), self.address);
         format!(
@@ -54,10 +56,10 @@ impl Nginx {
         command
     }
 
-    /// Starts it after [`stop`](Self::stop), and returns when it accepts connections.
+    /// Starts nginx after [`stop`](Self::stop), and returns when it accepts connections.
     ///
     /// # Errors
-    /// When it ends, or does not accept any within ten seconds.
+    /// When nginx exits, or does not accept a connection within ten seconds.
     pub fn start_again(&mut self) -> io::Result<()> {
         let process = self
             .command()
@@ -81,18 +83,19 @@ impl Nginx {
         Ok(())
     }
 
-    /// `nginx -s reload`: new workers, and the old ones end as soon as their connections are idle.
+    /// `nginx -s reload`: starts new workers. The old ones exit as soon as their connections are
+    /// idle.
     ///
     /// # Errors
-    /// When nginx cannot be told.
+    /// When the command cannot be run.
     pub fn reload(&self) -> io::Result<()> {
         self.signal("reload")
     }
 
-    /// `nginx -s stop`: all connections end at once. Returns when it has ended.
+    /// `nginx -s stop`: closes all connections at once. Returns when nginx has exited.
     ///
     /// # Errors
-    /// When nginx cannot be told.
+    /// When the command cannot be run.
     pub fn stop(&mut self) -> io::Result<()> {
         let signalled = self.signal("stop");
         let Some(mut process) = self.process.take() else { return signalled };
@@ -113,7 +116,7 @@ impl Nginx {
         Err(io::Error::other(format!("nginx -s {what}: {status}")))
     }
 
-    /// Where it listens.
+    /// The address on which nginx listens.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
@@ -129,8 +132,9 @@ impl Drop for Nginx {
     }
 }
 
-/// A port that nobody gets by chance: below those that Linux hands out by itself. From among them, somebody else would have it
-/// while the server is away; or a client that asks for it meanwhile, from the same port: TCP then connects it to itself.
+/// A port below the range from which Linux assigns ports by itself. A port in that range could be
+/// assigned to another process while the server is away. It could also be assigned to a client that
+/// connects to this same port: TCP would then connect the client to itself.
 fn free_address(random: &mut fastrand::Rng) -> io::Result<SocketAddr> {
     let mut result = Err(io::Error::other("no port"));
     for _ in 0..100 {

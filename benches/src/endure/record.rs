@@ -3,21 +3,21 @@ use std::time::Duration;
 use httptime::{EndReason, Measurement};
 use httptime::{Error, Offset};
 
-/// One measurement and when it was. Times are since the run began.
+/// One measurement and its times since the start of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// When it was begun.
+    /// Start.
     pub begun: Duration,
-    /// When its result was there.
+    /// End, with a result or an error.
     pub ended: Duration,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of a measurement.
+/// The outcome of a measurement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It has a result.
+    /// The measurement has a result.
     Measured {
         /// Offset − true offset, in µs.
         error_us: f64,
@@ -25,26 +25,26 @@ pub enum Outcome {
         held: bool,
         /// Width of its bounds, in µs.
         width_us: f64,
-        /// How many answers it rests on.
+        /// Number of responses used.
         responses: u32,
-        /// What it was ended by before its time, if the server could no longer be asked.
+        /// The error that ended the measurement early, if the server could no longer be reached.
         cut_short: Option<&'static str>,
     },
-    /// It has none, for this reason.
+    /// The measurement has no result, for this reason.
     Failed(&'static str),
 }
 
-/// Once the server was not there.
+/// A period in which the server was away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outage {
-    /// When it was told to stop.
+    /// When the server was told to stop.
     pub down: Duration,
-    /// When it was seen to accept connections again.
+    /// When the server was seen to accept connections again.
     pub up: Duration,
 }
 
 impl Outcome {
-    /// What a measurement of a server came to that is `truth` ahead.
+    /// The outcome of a measurement of a server that is ahead by `truth`.
     #[must_use]
     pub fn new(result: Result<Measurement, Error>, truth: Offset) -> Self {
         match result {
@@ -64,13 +64,14 @@ impl Outcome {
 }
 
 impl Record {
-    /// Whether the server was away, or had come back less than `grace` ago, at some time during the measurement.
+    /// Whether the server was away at some time during the measurement, or had been back for less
+    /// than `grace`.
     #[must_use]
     pub fn was_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| self.begun <= outage.up + grace && self.ended >= outage.down)
     }
 
-    /// Whether that was so when it ended.
+    /// Whether that was so when the measurement ended.
     #[must_use]
     pub fn has_ended_in_outage(&self, outages: &[Outage], grace: Duration) -> bool {
         outages.iter().any(|outage| (outage.down..=outage.up + grace).contains(&self.ended))

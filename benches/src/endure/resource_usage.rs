@@ -2,12 +2,12 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// What this process holds at one moment, as Linux counts it.
+/// Resources of this process at one instant, as Linux counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceUsage {
-    /// When, since the run began.
+    /// Time since the start of the run.
     pub at: Duration,
-    /// Open descriptors, the one that counts them included.
+    /// Open descriptors, including the one that is used for counting.
     pub descriptors: usize,
     /// Threads.
     pub threads: u32,
@@ -16,7 +16,7 @@ pub struct ResourceUsage {
 }
 
 impl ResourceUsage {
-    /// What it holds now.
+    /// Reads the current values.
     ///
     /// # Errors
     /// When `/proc` cannot be read.
@@ -32,8 +32,8 @@ impl ResourceUsage {
         Ok(Self { at, descriptors, threads, resident_kib })
     }
 
-    /// By how much the resident memory rises from the first to the last of `samples`, in KiB, by the straight line with the
-    /// least squares.
+    /// Growth of the resident memory from the first to the last of `samples`, in KiB, along the
+    /// least-squares line.
     #[must_use]
     pub fn rise_kib(samples: &[Self]) -> f64 {
         let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return 0.0 };

@@ -4,45 +4,46 @@ use std::time::Duration;
 
 use super::{Outage, Outcome, Record, ResourceUsage};
 
-/// How long after the server is back a failure is still put down to its absence: until the process that met it has run.
+/// How long after the server's return a failure is still attributed to its absence: the process
+/// that met the failure may run later.
 pub const GRACE: Duration = Duration::from_millis(250);
-/// By how much the resident memory may rise from the end of the warming up to the end of the run, in KiB.
+/// Maximum growth of the resident memory from the end of the warm-up to the end of the run, in KiB.
 pub const MAX_RISE_KIB: f64 = 1024.0;
 
-/// All that was seen.
+/// All records of a run.
 #[derive(Debug)]
 pub struct Run {
-    /// The measurements, in the order in which they were begun.
+    /// The measurements, in the order in which they were started.
     pub records: Vec<Record>,
-    /// When the server was away.
+    /// The periods in which the server was away.
     pub outages: Vec<Outage>,
-    /// When it was told to reload.
+    /// The times at which it was told to reload.
     pub reloads: Vec<Duration>,
-    /// What the process held before the first measurement.
+    /// The resources before the first measurement.
     pub before: ResourceUsage,
-    /// What it held meanwhile, without the time in which it warms up.
+    /// The resources during the run, without the warm-up.
     pub meanwhile: Vec<ResourceUsage>,
-    /// What it held after the last.
+    /// The resources after the last measurement.
     pub after: ResourceUsage,
 }
 
-/// Quantiles of the errors' sizes, in µs.
+/// Quantiles of the absolute errors, in µs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sizes {
-    /// Of how many measurements.
+    /// Number of measurements.
     pub count: usize,
-    /// Half are no larger.
+    /// Median.
     pub median: f64,
-    /// 95 % are no larger.
+    /// 95th percentile.
     pub p95: f64,
-    /// 99 % are no larger.
+    /// 99th percentile.
     pub p99: f64,
-    /// None is larger.
+    /// Maximum.
     pub largest: f64,
 }
 
 impl Sizes {
-    /// Of errors in µs, whatever their sign.
+    /// From errors in µs of any sign.
     #[must_use]
     pub fn of(errors_us: impl Iterator<Item = f64>) -> Self {
         let mut sizes: Vec<f64> = errors_us.map(f64::abs).collect();
@@ -62,7 +63,7 @@ impl Sizes {
 }
 
 impl Run {
-    /// What must not be, in words; nothing if all is well.
+    /// Violations, in words; empty if there is none.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         let mut violations = Vec::new();
@@ -103,7 +104,7 @@ impl Run {
         violations
     }
 
-    /// Errors of the measurements that `wanted` picks.
+    /// Errors of the measurements that `wanted` selects.
     fn sizes(&self, wanted: impl Fn(&Record) -> bool) -> Sizes {
         Sizes::of(self.records.iter().filter(|record| wanted(record)).filter_map(|record| {
             match record.outcome {
@@ -117,7 +118,7 @@ impl Run {
         self.reloads.iter().any(|at| (record.begun..=record.ended).contains(at))
     }
 
-    /// How many of what `pick` names, by name.
+    /// Counts by the name that `pick` returns.
     fn counts(&self, pick: impl Fn(&Outcome) -> Option<&'static str>) -> String {
         let mut counts = BTreeMap::new();
         for name in self.records.iter().filter_map(|record| pick(&record.outcome)) {
@@ -134,7 +135,7 @@ impl Run {
     }
 }
 
-/// As Markdown: `docs/accuracy.md` quotes it.
+/// Markdown, which `docs/accuracy.md` quotes.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let met = |record: &Record| record.was_in_outage(&self.outages, GRACE);
@@ -221,7 +222,7 @@ mod tests {
         Record { begun: ms(begun), ended: ms(ended), outcome }
     }
 
-    /// Away from 10 s to 11 s.
+    /// The server is away from 10 s to 11 s.
     fn run(records: Vec<Record>) -> Run {
         Run {
             records,
@@ -249,7 +250,8 @@ mod tests {
         assert!(!has_violations(vec![measured(8_000, 12_000)]));
         assert!(!has_violations(vec![failed(10_500, 10_501)]));
         assert!(!has_violations(vec![failed(8_000, 11_200)]));
-        // Before it went, after it came back, and long after it came back in a measurement that had met the absence.
+        // Before the server went away; after it came back; and long after it came back, in a
+        // measurement that had met the absence.
         assert!(has_violations(vec![failed(9_000, 9_990)]));
         assert!(has_violations(vec![failed(11_260, 11_270)]));
         assert!(has_violations(vec![failed(8_000, 11_300)]));

@@ -8,14 +8,14 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
-/// A file to draw in: a row for the legend, and panels side by side below it.
+/// A drawing area in a file: a row for the legend, and panels side by side below it.
 pub(super) struct Figure<'a> {
     root: Area<'a>,
     legend: Area<'a>,
     panels: Vec<Area<'a>>,
 }
 
-/// One end to the other, and where the labels are.
+/// An axis: its range and the places of its labels.
 #[derive(Debug, Clone)]
 pub(super) struct Axis {
     pub(super) name: &'static str,
@@ -24,16 +24,16 @@ pub(super) struct Axis {
     pub(super) ticks: Vec<f64>,
 }
 
-/// How values lie along an axis.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scale {
     Linear,
     Logarithmic,
-    /// Logarithmic to both sides, linear within this of zero.
+    /// Logarithmic on both sides, linear within this distance of zero.
     Symmetric(f64),
 }
 
-/// A curve's name and how it looks.
+/// A curve's name and its style.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style {
     pub(super) name: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Style {
     pub(super) mark: Mark,
 }
 
-/// What stands in the legend, and in the plot.
+/// The symbol in the legend and in the plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     /// A line through points.
@@ -65,7 +65,7 @@ impl<'a> Figure<'a> {
         Ok(Self { root, legend, panels: rest.split_evenly((1, panels)) })
     }
 
-    /// Above the plots, where it can hide nothing.
+    /// Draws the legend above the plots, where it hides nothing.
     pub(super) fn legend(&self, styles: &[Style]) -> Result<(), Box<dyn Error>> {
         let middle = LEGEND / 2 + 4;
         let mut left = LEFT;
@@ -111,7 +111,7 @@ impl<'a> Figure<'a> {
 }
 
 impl Axis {
-    /// Whole decades, around all of these.
+    /// Whole decades around all of these values.
     pub(super) fn decades(name: &'static str, values: impl Iterator<Item = f64>) -> Self {
         let (least, most) = values.fold((f64::INFINITY, 0.0_f64), |(least, most), value| {
             (least.min(value), most.max(value))
@@ -197,7 +197,7 @@ impl Style {
 pub(super) const DOT: u32 = 3;
 /// Length of a dash, and of the gap after it.
 pub(super) const DASH: (u32, u32) = (6, 4);
-// Okabe and Ito's palette: told apart by the colour-blind too.
+// Okabe and Ito's palette, which colour-blind people can distinguish.
 pub(super) const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 pub(super) const VERMILION: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 pub(super) const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
@@ -207,7 +207,7 @@ const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 const AXIS: RGBColor = RGBColor(0x55, 0x55, 0x55);
 const SIZE: (u32, u32) = (900, 420);
 const FAMILY: &str = "sans-serif";
-/// The SVG backend writes a fifth less.
+/// The SVG backend writes the font a fifth smaller.
 const FONT: i32 = 16;
 /// Height of the legend, its left edge and the width of a sample.
 const LEGEND: i32 = 32;

@@ -71,7 +71,7 @@ fn by_seconds() -> [Family; 3] {
         methods: seconds.iter().map(|seconds| within(profile, *seconds)).collect(),
     };
     [
-        // In one second it makes one request, which takes no time to speak of.
+        // One second allows one request only, whose own time is negligible.
         family(Profile::Polite, GREEN, &SECONDS[1..]),
         family(Profile::Balanced, BLUE, &SECONDS),
         family(Profile::Fast, VERMILION, &SECONDS),
@@ -89,7 +89,8 @@ fn within(profile: Profile, seconds: u64) -> Method {
     }
 }
 
-/// The curves of each world. All cells are measured at once, so that no processor waits for a world to end.
+/// The curves of each world. All cells are measured at once, so that no processor waits for one
+/// world to finish.
 fn measured(
     families: &[Family],
     runs: u32,
@@ -121,13 +122,13 @@ fn both() -> Result<[&'static NamedWorld; 2], Box<dyn Error>> {
     Ok([named("lan")?, named("regional")?])
 }
 
-/// One axis for both panels, so that they compare.
+/// One axis for both panels, so that they can be compared.
 fn errors(panels: &[Vec<Curve>]) -> Axis {
     let points = panels.iter().flatten().flat_map(|curve| &curve.points);
     Axis::decades("median error, ms", points.map(|(_, error)| *error))
 }
 
-/// What as many bits leave unknown, down to where the plot ends.
+/// The remaining uncertainty after as many bits, down to the lower end of the plot.
 fn one_bit(least: f64) -> Vec<(f64, f64)> {
     let last = (1000.0 / least).log2() - 1.0;
     let first = f64::from(REQUESTS[0]);
@@ -141,7 +142,7 @@ fn draw(file: &Path, x: &Axis, y: &Axis, panels: &[Vec<Curve>]) -> Result<(), Bo
     for (number, (world, curves)) in both()?.iter().zip(panels).enumerate() {
         let title = format!("{}: round trip {}", world.name(), world.description());
         let mut chart = figure.panel(number, &title, x, y)?;
-        // What comes first in the legend lies on top.
+        // The first entry of the legend is drawn on top.
         for curve in curves.iter().rev() {
             draw_curve(&mut chart, curve)?;
         }

@@ -10,7 +10,7 @@ use plotters::prelude::*;
 use super::chart::{Axis, BLUE, Chart, DASH, DOT, Figure, GREY, Mark, ORANGE, Scale, Style};
 use crate::{Cell, Method};
 
-/// What is known after one response: milliseconds from the truth.
+/// State after one response, in milliseconds from the true offset.
 struct Step {
     lower: f64,
     upper: f64,
@@ -34,7 +34,7 @@ pub(super) fn write(file: &Path, seed: u64) -> Result<(), Box<dyn Error>> {
     figure.finish()
 }
 
-/// Of many measurements the one with the median error, lest the plot show luck, good or bad.
+/// The measurement with the median error of many: a single one could be unusually good or bad.
 fn typical(world: &'static NamedWorld, seed: u64) -> Result<Vec<Step>, httptime::Error> {
     let config = Cell { world, method: Method::profile(Profile::Balanced) }.config();
     let mut measured = Vec::new();

@@ -6,21 +6,22 @@ use httptime::{LocalInstant, Offset};
 use httptime_clock::Frequency;
 use httptime_sim::Path;
 
-/// What happens to one machine in one week, by true time since its beginning. The same for whoever keeps its clock.
+/// The events of one machine in one week, by true time since its beginning. They are the same for
+/// every method.
 #[derive(Debug)]
 pub(crate) struct Disturbances {
     /// The offset at the beginning.
     pub(crate) offset: Offset,
-    /// The nights in which the machine sleeps, in their order.
+    /// The nights in which the machine sleeps, in order.
     pub(crate) sleeps: Vec<Sleep>,
     constant_ppm: f64,
-    /// When the daily wave is at its zero.
+    /// The time at which the daily wave crosses zero.
     dawn: Duration,
-    /// The random walk, minute by minute.
+    /// The random walk, one value per minute.
     walk_ppm: Vec<f64>,
     outages: Vec<Range<Duration>>,
     loss: Range<Duration>,
-    /// By how much the way there becomes longer in the middle of the week.
+    /// The increase of the forward delay from the middle of the week on.
     detour: Option<Duration>,
 }
 
@@ -28,12 +29,12 @@ pub(crate) struct Disturbances {
 pub(crate) struct Sleep {
     pub(crate) at: Duration,
     pub(crate) lasts: Duration,
-    /// The clock is this much slower afterwards than it was before.
+    /// How much slower the clock is after the sleep than before it.
     pub(crate) off_by: Offset,
 }
 
 impl Disturbances {
-    /// `calm`: nothing but the oscillator.
+    /// `calm`: no disturbance other than the oscillator.
     pub(crate) fn new(seed: u64, calm: bool) -> Self {
         let mut random = Rng::with_seed(seed ^ WEEK_OF);
         let mut walk = 0.0;
@@ -73,7 +74,7 @@ impl Disturbances {
         disturbances
     }
 
-    /// By how much the oscillator is too fast.
+    /// The frequency error of the oscillator. Positive: too fast.
     pub(crate) fn oscillator(&self, at: Duration) -> Frequency {
         let days = (at.as_secs_f64() - self.dawn.as_secs_f64()) / DAY.as_secs_f64();
         let wave = WAVE_PPM * (days * std::f64::consts::TAU).sin();
@@ -87,7 +88,7 @@ impl Disturbances {
         self.outages.iter().any(|outage| outage.contains(&at))
     }
 
-    /// What has become of a path.
+    /// The path after the events up to this time.
     pub(crate) fn of_path(&self, at: Duration, path: Path) -> Path {
         let path = if self.loss.contains(&at) { path.loss(0.2) } else { path };
         match self.detour.filter(|_| at >= WEEK / 2) {
@@ -97,20 +98,20 @@ impl Disturbances {
     }
 }
 
-/// Twelve uniform draws less six: as good as normal.
+/// The sum of twelve uniform draws minus six: close enough to a normal distribution.
 fn normal(random: &mut Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// How long it all lasts.
+/// The simulated duration.
 pub(crate) const WEEK: Duration = Duration::from_secs(7 * 86_400);
-/// The daily temperature.
+/// Amplitude of the frequency change by the daily temperature.
 const WAVE_PPM: f64 = 1.0;
-/// 0.3 ppm in an hour, for a minute.
+/// Step of the random walk per minute: 0.3 ppm in an hour.
 const WANDER_PPM: f64 = 0.038_729_833;
 const OUTAGE: Duration = Duration::from_secs(6 * 3600);
 const DETOUR: Duration = Duration::from_millis(2);
-/// Keeps these draws apart from those of the worlds and the measurements.
+/// Separates these draws from those of the worlds and the measurements.
 const WEEK_OF: u64 = 0x7d5e_ed00_0000_0007;

@@ -9,12 +9,12 @@ use httptime_sim::{SimClock, World};
 use super::disturbances::{Disturbances, Sleep, WEEK};
 use super::{KeptClock, SCORED_EACH, SETTLING};
 
-/// A machine whose week goes by, and what is written down of it.
+/// A machine during its week, and the records of it.
 pub(crate) struct Machine<'a> {
     disturbances: Disturbances,
     world: World,
     random: Rng,
-    /// Sleeps so far.
+    /// Number of sleeps so far.
     slept: usize,
     kept: &'a mut KeptClock,
 }
@@ -30,7 +30,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The machine's clock, as wrong as it is at the beginning.
+    /// The machine's clock, with its error at the beginning.
     pub(crate) fn clock(&self) -> SimulatedClock {
         SimulatedClock::new(
             BEGINNING,
@@ -43,12 +43,12 @@ impl<'a> Machine<'a> {
         elapsed(clock) >= WEEK
     }
 
-    /// How often it slept.
+    /// The number of sleeps so far.
     pub(crate) const fn slept(&self) -> usize {
         self.slept
     }
 
-    /// Lets time go by. Returns early when the machine has slept, with what remains.
+    /// Advances the time. Returns early when the machine has slept, with the remaining time.
     pub(crate) fn advance(&mut self, clock: &mut SimulatedClock, time: Duration) -> Duration {
         let mut remains = time;
         while !remains.is_zero() {
@@ -73,7 +73,8 @@ impl<'a> Machine<'a> {
         Duration::ZERO
     }
 
-    /// Measures over the network as it is now; takes the time that it takes. `None`: no answer, or no good one.
+    /// Measures over the network in its present state, and advances the time by the duration of the
+    /// measurement. `None`: no result.
     pub(crate) fn measure(
         &mut self,
         clock: &mut SimulatedClock,
@@ -114,17 +115,17 @@ impl<'a> Machine<'a> {
         Some(measurement)
     }
 
-    /// Up to so much, at random: how long a process takes to start, say.
+    /// A random duration in this range, for example the start-up time of a process.
     pub(crate) fn random_duration(&mut self, min: Duration, max: Duration) -> Duration {
         min + (max - min).mul_f64(self.random.f64())
     }
 
-    /// A step that nothing but a measurement called for.
+    /// Records a step that only a measurement called for.
     pub(crate) const fn count_unprovoked_step(&mut self) {
         self.kept.unprovoked += 1;
     }
 
-    /// Adds what the clock itself has counted.
+    /// Adds the counters of the clock itself.
     pub(crate) fn close(self, clock: &SimulatedClock) {
         self.kept.steps += clock.steps();
     }
@@ -136,7 +137,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// By how much the clock goes too fast when it is not being turned.
+/// The frequency error of the clock while it is not slewed, in ppm. Positive: too fast.
 fn frequency_error_ppm(clock: &SimulatedClock) -> f64 {
     let set = clock.frequency().expect("a simulated clock can be read");
     clock.oscillator_error().saturating_add(set).as_ppm()

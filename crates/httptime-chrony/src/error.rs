@@ -1,4 +1,4 @@
-//! Why a sample does not reach chronyd, each reason with a name and the values seen.
+//! The errors of passing a sample to chronyd. Each has a name and the observed values.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use httptime::{IoError, Offset, Span, Timestamp};
 
-/// Everything that keeps a sample from chronyd.
+/// The reasons for which a sample does not reach chronyd.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChronyError {
-    /// The socket's path cannot stand in `chrony.conf`.
+    /// The path of the socket cannot be written in `chrony.conf`.
     #[error("cannot use the socket path {}: {reason}", path.display())]
     InvalidPath {
         /// The path as given.
@@ -29,13 +30,13 @@ pub enum ChronyError {
         /// The exponent as given.
         poll: i8,
     },
-    /// The leap status is none of chronyd's.
+    /// chronyd does not have this leap status.
     #[error("leap status is {value}; allowed: 0 to 2")]
     InvalidLeap {
         /// The number as given.
         value: i32,
     },
-    /// The offset is more than chronyd takes.
+    /// The offset is larger than chronyd accepts.
     #[error(
         "chronyd would drop the offset {offset:.3} s: it accepts less than 4294967296 s either \
          way; check the server's clock"
@@ -44,26 +45,27 @@ pub enum ChronyError {
         /// The offset.
         offset: Offset,
     },
-    /// The sample's time, or the right one that its offset leads to, is out of chronyd's range.
+    /// The time of the sample, or the correct time that follows from its offset, is outside
+    /// chronyd's range.
     #[error(
         "chronyd would drop the sample of {taken_at} with offset {offset:.3} s: the time is out of \
          its range; check the server's clock and this machine's"
     )]
     TimeOutOfRange {
-        /// When the sample was taken, by the system clock.
+        /// The time of the sample, by the system clock.
         taken_at: Timestamp,
         /// Its offset.
         offset: Offset,
     },
-    /// The sample is too old by now.
+    /// The sample is too old now.
     #[error(
         "chronyd would drop the sample: it is {} old, and the limit is {}; measure again",
         Span::new(*age), Span::new(*limit)
     )]
     TooOld {
-        /// How old it is.
+        /// Its age.
         age: Duration,
-        /// How old it may be.
+        /// The limit of the age.
         limit: Duration,
     },
     /// The sample was taken later than now: the system clock was set back meanwhile.
@@ -73,7 +75,7 @@ pub enum ChronyError {
         Span::new(*by)
     )]
     FromTheFuture {
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
     /// There is no socket.
@@ -83,16 +85,16 @@ pub enum ChronyError {
         path.display()
     )]
     SocketMissing {
-        /// Where it should be.
+        /// Its expected path.
         path: PathBuf,
     },
-    /// Nobody reads from the socket: it is what a chronyd that is gone left behind.
+    /// No process reads from the socket: a chronyd that has exited left it behind.
     #[error("nothing reads from the socket {}: chronyd is not running; start it", path.display())]
     Refused {
         /// The socket.
         path: PathBuf,
     },
-    /// The process may not write to the socket.
+    /// The process has no permission to write to the socket.
     #[error(
         "no permission to write to the socket {}; run as root or as chronyd's user",
         path.display()
@@ -101,7 +103,7 @@ pub enum ChronyError {
         /// The socket.
         path: PathBuf,
     },
-    /// chronyd has not read the samples sent before: it hangs or is stopped.
+    /// chronyd has not read the previous samples: it hangs or is stopped.
     #[error(
         "the queue of the socket {} is full: chronyd does not read from it; restart chronyd",
         path.display()
@@ -124,7 +126,8 @@ pub enum ChronyError {
 }
 
 impl ChronyError {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Where samples go, and how chronyd is told of it.
+//! Sends samples to chronyd, and formats the line that configures chronyd for them.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -10,10 +10,11 @@ use httptime::{Offset, Timestamp};
 use crate::error::ChronyError;
 use crate::sample::Sample;
 
-/// The way to one `refclock SOCK` of chronyd.
+/// The connection to one `refclock SOCK` of chronyd.
 ///
-/// The socket is opened anew for each sample: chronyd makes a new one when it restarts, and an old connection would go on
-/// failing. So a feed can be made before chronyd runs, and outlives it.
+/// The socket is opened again for each sample: chronyd creates a new one when it restarts, and an
+/// old connection would fail. So a feed can be created before chronyd runs, and remains usable when
+/// chronyd restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feed {
     path: PathBuf,
@@ -21,12 +22,12 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Samples go to the socket `path`; `poll` is that of chronyd's `refclock` line. Nothing is opened yet.
+    /// A feed to the socket `path`. `poll` is that of chronyd's `refclock` line. Opens nothing yet.
     ///
     /// # Errors
     ///
-    /// [`ChronyError::InvalidPath`] when `path` is relative, too long for a socket, not UTF-8, or has characters (white
-    /// space, `:`) that divide it in `chrony.conf`.
+    /// [`ChronyError::InvalidPath`] if `path` is relative, too long for a socket, not UTF-8, or has
+    /// characters that separate fields in `chrony.conf` (white space, `:`).
     pub fn new(path: impl Into<PathBuf>, poll: Poll) -> Result<Self, ChronyError> {
         let path = path.into();
         match invalid_path_reason(&path) {
@@ -47,35 +48,39 @@ impl Feed {
         self.poll
     }
 
-    /// Sends one sample, `now` being what the system clock shows. Never waits.
+    /// Sends a sample; `now` is the time of the system clock. Never waits.
     ///
-    /// One sample for each polling interval is right: with the [`refclock_line`](Self::refclock_line) given here, chronyd
-    /// keeps only the last of several.
+    /// Send one sample per polling interval: with the line of
+    /// [`refclock_line`](Self::refclock_line) chronyd keeps only the last of several.
     ///
     /// # Errors
     ///
-    /// - [`ChronyError::FromTheFuture`], [`ChronyError::TooOld`]: chronyd would drop the sample; nothing is sent.
+    /// - [`ChronyError::FromTheFuture`], [`ChronyError::TooOld`]: chronyd would drop the sample;
+    ///   nothing is sent.
     /// - [`ChronyError::SocketMissing`], [`ChronyError::Refused`], [`ChronyError::NoPermission`],
-    ///   [`ChronyError::Full`], [`ChronyError::Io`]: it could not be sent.
+    ///   [`ChronyError::Full`], [`ChronyError::Io`]: the sample could not be sent.
     pub fn send(&self, sample: &Sample, now: Timestamp) -> Result<(), ChronyError> {
         self.check_age(sample, now)?;
         self.deliver(&sample.encode()).map_err(|error| self.send_error(&error))
     }
 
-    /// The line of `chrony.conf` that makes chronyd listen here and believe no more than was measured.
+    /// The line of `chrony.conf` for this feed. With it chronyd claims no smaller error than was
+    /// measured.
     ///
-    /// `max_error` is how far the farther of a measurement's bounds lies from its offset, and `standard_deviation`
-    /// that of its estimate. The line is fixed while measurements vary, so use the worst expected. It says:
-    /// - `delay`: 2 × `max_error`. chronyd takes the root distance of the source, the error it admits to in source
-    ///   selection and to its own NTP clients, as delay ÷ 2 + dispersion; so offset ± root distance covers the
-    ///   bounds. (Where the offset is in their middle, this is their width.) The default is a nanosecond, a claim
-    ///   that no measurement over HTTP bears out. chronyd does not select a source whose root distance is more than
-    ///   its `maxdistance`, 3 s by default.
+    /// `max_error` is the distance of the offset from the farther bound, and `standard_deviation`
+    /// that of the estimate. The line is fixed while measurements vary, so pass the worst expected
+    /// values. The options are:
+    /// - `delay`: 2 × `max_error`. chronyd computes the root distance of the source as delay ÷ 2 +
+    ///   dispersion. It uses it as the error in source selection and reports it to its NTP clients.
+    ///   So offset ± root distance covers the bounds. (If the offset is their middle, `delay` is
+    ///   their width.) The default is a nanosecond, which no measurement over HTTP achieves.
+    ///   chronyd does not select a source whose root distance exceeds its `maxdistance` [default: 3
+    ///   s].
     /// - `precision`: `standard_deviation`, which chronyd adds to the dispersion of each sample.
     /// - `poll`: that of this feed.
-    /// - `filter 1`: one sample makes a reading. By default chronyd takes the median of up to 64 in each polling
-    ///   interval, and its older versions say nothing at all until they have four.
-    /// - `refid HTTP`: its name in `chronyc sources`.
+    /// - `filter 1`: one sample makes a reading. By default chronyd uses the median of up to 64
+    ///   samples per polling interval, and older versions use none until they have four.
+    /// - `refid HTTP`: the name in `chronyc sources`.
     ///
     /// ```
     /// use httptime_chrony::{Feed, Poll};
@@ -102,7 +107,7 @@ impl Feed {
         )
     }
 
-    /// chronyd's `valid_sample_time`, against the clock that it reads itself a moment later.
+    /// chronyd's `valid_sample_time`, with a clock reading that is a moment earlier than chronyd's.
     fn check_age(&self, sample: &Sample, now: Timestamp) -> Result<(), ChronyError> {
         let age = Offset::between(sample.taken_at(), now);
         let limit = self.poll.age_limit();
@@ -139,17 +144,19 @@ impl Feed {
 pub struct Poll(i8);
 
 impl Poll {
-    /// 1 s. chronyd also takes fractions of a second, in which no measurement over HTTP is done.
+    /// 1 s. chronyd also accepts fractions of a second, which are too short for a measurement over
+    /// HTTP.
     pub const MIN: i8 = 0;
 
-    /// 194 days, the most that chronyd takes for its other sources (`MAX_POLL`).
+    /// 194 days, the maximum that chronyd accepts for its other sources (`MAX_POLL`).
     pub const MAX: i8 = 24;
 
     /// The interval of 2^`exponent` seconds.
     ///
     /// # Errors
     ///
-    /// [`ChronyError::InvalidPoll`] when `exponent` is not in [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    /// [`ChronyError::InvalidPoll`] when `exponent` is not in [`MIN`](Self::MIN) to
+    /// [`MAX`](Self::MAX).
     pub const fn new(exponent: i8) -> Result<Self, ChronyError> {
         if exponent < Self::MIN || exponent > Self::MAX {
             return Err(ChronyError::InvalidPoll { poll: exponent });
@@ -157,19 +164,19 @@ impl Poll {
         Ok(Self(exponent))
     }
 
-    /// The number behind `poll`.
+    /// The exponent, as in the option `poll`.
     #[must_use]
     pub const fn exponent(self) -> i8 {
         self.0
     }
 
-    /// From one reading of chronyd to the next.
+    /// The time between two readings of chronyd.
     #[must_use]
     pub const fn interval(self) -> Duration {
         Duration::from_secs(1 << self.0)
     }
 
-    /// How old a sample may be when chronyd gets it: twice the interval.
+    /// The maximum age of a sample when chronyd receives it: twice the interval.
     #[must_use]
     pub const fn age_limit(self) -> Duration {
         Duration::from_secs(2 << self.0)
@@ -177,13 +184,13 @@ impl Poll {
 }
 
 impl Default for Poll {
-    /// chronyd's own: 4, which is 16 s.
+    /// chronyd's default: 4, which is 16 s.
     fn default() -> Self {
         Self(4)
     }
 }
 
-/// What is wrong with a path for a socket that stands in `chrony.conf`.
+/// The reason why a socket's path cannot be used in `chrony.conf`, if there is one.
 fn invalid_path_reason(path: &Path) -> Option<&'static str> {
     let Some(text) = path.to_str() else { return Some("it is not UTF-8") };
     if !path.is_absolute() {
@@ -197,16 +204,17 @@ fn invalid_path_reason(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Seconds in decimals, exactly.
+/// Seconds as an exact decimal number.
 fn seconds(duration: Duration) -> String {
     format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos())
 }
 
-/// `sun_path` less the zero at its end.
+/// The size of `sun_path` without the NUL at its end.
 const MAX_PATH_BYTES: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
-/// What the BSDs answer when a queue is full, and Linux when memory is; the standard library has no name for it.
+/// The error of the BSDs when a queue is full, and of Linux when memory is. The standard library
+/// has no name for it.
 const ENOBUFS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 105 } else { 55 };
 
 #[cfg(test)]

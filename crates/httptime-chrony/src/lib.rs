@@ -1,6 +1,6 @@
-//! Feeds a running chronyd with what [`httptime`] measures, through its `SOCK` reference clock.
+//! Sends the measurements of [`httptime`] to a running chronyd, through its `SOCK` reference clock.
 //!
-//! chronyd then keeps the clock right, and serves NTP to machines that HTTP does not reach.
+//! chronyd then corrects the clock and serves NTP to machines that HTTP does not reach.
 //!
 //! ```no_run
 //! use httptime::{Offset, Timestamp};
@@ -17,18 +17,20 @@
 //! }
 //! ```
 //!
-//! An [`Offset`](httptime::Offset) is true time − local clock, as in `httptime` and as chronyd wants it.
+//! An [`Offset`](httptime::Offset) is true time − local clock, as in `httptime` and in chronyd's
+//! format.
 //!
-//! # What chronyd says to a sample
+//! # What chronyd reports about a sample
 //!
-//! Nothing. It drops what it does not like without a word, so [`Sample`] and [`Feed`] refuse what they know it would
-//! drop, each with an error of its own. That a sample was sent means that it lies in chronyd's queue; `chronyc sources`
-//! shows what became of it.
+//! Nothing: chronyd silently drops samples that it does not accept. So [`Sample`] and [`Feed`]
+//! refuse samples that chronyd is known to drop, each with a separate error. A sample that was sent
+//! is in chronyd's queue; `chronyc sources` shows whether chronyd uses it.
 //!
-//! # In scope, and out of it
+//! # Scope
 //!
-//! In: samples for `refclock SOCK`, which ntpd-rs reads too, and the line of `chrony.conf` for it. Out: measuring,
-//! `SHM` and the other reference clocks, chronyd's command protocol, setting any clock.
+//! In scope: samples for `refclock SOCK`, which ntpd-rs also reads, and the line of `chrony.conf`
+//! for it. Out of scope: measuring, `SHM` and the other reference clocks, chronyd's command
+//! protocol, setting any clock.
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 

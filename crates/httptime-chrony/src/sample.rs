@@ -1,12 +1,13 @@
-//! One sample and its bytes.
+//! A sample and its binary format.
 
 use httptime::{Offset, Timestamp};
 
 use crate::error::ChronyError;
 
-/// What chronyd is told: at one moment of the system clock, true time was so much ahead of it.
+/// A sample for chronyd: the offset of true time from the system clock at one moment.
 ///
-/// Holds nothing that chronyd is known to drop for what it says; whether it is too old only shows when it is sent.
+/// A sample has no content for which chronyd is known to drop it. Whether it is too old is checked
+/// when it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
     taken_at: Timestamp,
@@ -16,17 +17,21 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The system clock showed `taken_at` when true time was `offset` ahead of it (behind, when negative).
+    /// The system clock showed `taken_at` when true time was `offset` ahead of it (behind, if
+    /// negative).
     ///
-    /// `taken_at` is rounded down to a microsecond, which is all the format holds; the offset keeps its nanoseconds.
+    /// `taken_at` is rounded down to a microsecond, the resolution of the format. The offset keeps
+    /// its nanoseconds.
     ///
     /// # Errors
     ///
-    /// What chronyd would drop without a word:
-    /// - [`ChronyError::OffsetTooLarge`]: `offset` is 2³² s (136 years) or more either way.
-    /// - [`ChronyError::TimeOutOfRange`]: true time is before 1970, or `taken_at` does not fit into this system's
-    ///   `time_t`. chronyd also drops true times outside the 136 years of NTP time that it was built for, which cannot
-    ///   be told from here (it usually begins 50 years before chronyd was built).
+    /// For samples that chronyd would silently drop:
+    /// - [`ChronyError::OffsetTooLarge`]: `offset` is 2³² s (136 years) or more in either
+    ///   direction.
+    /// - [`ChronyError::TimeOutOfRange`]: true time is before 1970, or `taken_at` does not fit into
+    ///   this system's `time_t`. chronyd also drops true times outside the 136 years of NTP time
+    ///   that it was built for. This crate cannot know these; they usually begin 50 years before
+    ///   chronyd was built.
     pub fn new(taken_at: Timestamp, offset: Offset, leap: Leap) -> Result<Self, ChronyError> {
         if offset.abs().as_secs() >= 1 << 32 {
             return Err(ChronyError::OffsetTooLarge { offset });
@@ -40,7 +45,7 @@ impl Sample {
         Ok(Self { taken_at, offset, leap, wire })
     }
 
-    /// What the system clock showed.
+    /// The time of the system clock.
     #[must_use]
     pub const fn taken_at(&self) -> Timestamp {
         self.taken_at
@@ -52,22 +57,24 @@ impl Sample {
         self.offset
     }
 
-    /// The leap second announced.
+    /// The announced leap second.
     #[must_use]
     pub const fn leap(&self) -> Leap {
         self.leap
     }
 
-    /// The datagram: `struct sock_sample` of chrony's `refclock_sock.c`, in this machine's byte order.
+    /// The datagram: `struct sock_sample` of chrony's `refclock_sock.c`, in this machine's byte
+    /// order.
     #[must_use]
     pub const fn encode(&self) -> [u8; SAMPLE_BYTES] {
         self.wire
     }
 }
 
-/// A leap second at the end of the UTC day. HTTP announces none, so a sample from it says [`None`](Self::None).
+/// A leap second at the end of the UTC day. HTTP announces none, so its samples have
+/// [`None`](Self::None).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[expect(clippy::exhaustive_enums, reason = "a sample can announce nothing else")]
+#[expect(clippy::exhaustive_enums, reason = "the format of a sample has no other value")]
 pub enum Leap {
     /// No leap second.
     #[default]
@@ -102,12 +109,12 @@ impl From<Leap> for i32 {
     }
 }
 
-/// Length of a sample: 40 bytes, or 32 where `time_t` has 32 bits.
+/// The length of a sample: 40 bytes, or 32 where `time_t` has 32 bits.
 ///
-/// chronyd counts the bytes. Since 4.4 one on 32-bit glibc takes either length.
+/// chronyd checks the length. Since version 4.4, chronyd on 32-bit glibc accepts both.
 pub const SAMPLE_BYTES: usize = 2 * TIME_BYTES + 24;
 
-/// `None` when the time does not fit into its fields.
+/// `None` if the time does not fit into its fields.
 fn encode<const TIME: usize, const LENGTH: usize>(
     taken_at: Timestamp,
     offset: Offset,
@@ -134,7 +141,7 @@ fn encode<const TIME: usize, const LENGTH: usize>(
     Some(wire)
 }
 
-/// The number in so many bytes of this machine's order, or `None` when it needs more.
+/// The number in this number of bytes in this machine's byte order; `None` if it needs more.
 fn integer<const BYTES: usize>(value: i64) -> Option<[u8; BYTES]> {
     let spare_bits = u32::try_from(BYTES).ok().and_then(|bytes| 64_u32.checked_sub(8 * bytes))?;
     if (value << spare_bits) >> spare_bits != value {
@@ -145,8 +152,8 @@ fn integer<const BYTES: usize>(value: i64) -> Option<[u8; BYTES]> {
     bytes.get(start..)?.first_chunk().copied()
 }
 
-/// Width of `time_t`, and of the microseconds beside it. Of 32-bit systems, x32, RISC-V and musl (since 1.2) have 64-bit
-/// time as well.
+/// The size of `time_t`, and of the microseconds after it. Of the 32-bit systems, x32, RISC-V and
+/// musl (since 1.2) also have a 64-bit time.
 const TIME_BYTES: usize = if cfg!(all(
     target_pointer_width = "32",
     not(any(target_arch = "x86_64", target_arch = "riscv32", target_env = "musl"))
@@ -156,7 +163,7 @@ const TIME_BYTES: usize = if cfg!(all(
     8
 };
 
-/// The sample tells the whole time, not only where a second begins.
+/// The sample has the complete time, not only the start of a second.
 const NO_PULSE: i32 = 0;
 
 const PADDING: i32 = 0;

@@ -1,4 +1,4 @@
-//! Samples through a real socket, with this test in chronyd's place.
+//! Samples through a real socket, with this test in the place of chronyd.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -11,7 +11,7 @@ use httptime_chrony::{ChronyError, Feed, Leap, Poll, Sample};
 /// 2026-11-23T09:37:12Z.
 const NOW: Timestamp = Timestamp::from_unix_nanos(1_795_426_632_000_000_000);
 
-/// A directory that is gone when the test is.
+/// A directory that is removed when the test ends.
 struct Directory(PathBuf);
 
 impl Directory {

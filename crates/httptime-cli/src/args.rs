@@ -144,7 +144,8 @@ pub(crate) struct Run {
 )]
 pub(crate) struct Demo {
     /// How far the server's clock is ahead of the local one, in seconds; negative: behind
-    #[arg(long, value_name = "S", default_value = "38.116", allow_negative_numbers = true, value_parser = offset)]
+    #[arg(long, value_name = "S", default_value = "38.116", allow_negative_numbers = true,
+        value_parser = offset)]
     pub(crate) skew: Offset,
 
     /// One-way delay of requests and of responses, in seconds

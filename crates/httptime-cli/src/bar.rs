@@ -1,4 +1,4 @@
-//! How a measurement goes on, on stderr.
+//! The progress of a measurement on stderr.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -13,15 +13,16 @@ use rustix::termios::tcgetwinsize;
 
 use crate::args::Output;
 
-/// Shows how what is unknown narrows, and what was lost: a line for each answer and each loss under `--verbose`, else one line
-/// that is rewritten, and only on a terminal.
+/// Shows how the uncertainty shrinks and which requests were lost. With `--verbose` there is a line
+/// for each response and each loss. Otherwise there is one line that is rewritten, and only on a
+/// terminal.
 #[derive(Debug)]
 pub(crate) struct Bar {
     mode: Mode,
-    /// The most requests to all servers together.
+    /// The limit of requests to all servers together.
     limit: u32,
     servers: Vec<Server>,
-    /// What the line shows now.
+    /// The text that the line shows now.
     line: String,
     /// Of the terminal, if there is one.
     columns: Option<usize>,
@@ -34,13 +35,13 @@ enum Mode {
     Lines,
 }
 
-/// What was seen of one server.
+/// The state of one server.
 #[derive(Debug, Clone, Default)]
 struct Server {
     requests: u32,
     answers: u32,
     unknown: Option<Duration>,
-    /// What keeps it from answering now.
+    /// The reason why it does not answer now.
     last_failure: Option<String>,
 }
 
@@ -72,7 +73,7 @@ impl Bar {
         if self.mode == Mode::Progress && text == self.line {
             return;
         }
-        // Nobody reads a progress line that cannot be written.
+        // A progress line that cannot be written is not an error.
         let _ = io::stderr().write_all(text.as_bytes());
         self.line = text;
     }
@@ -83,7 +84,7 @@ impl Bar {
         }
     }
 
-    /// What to write after this event.
+    /// The text to write after this event.
     fn text(
         &mut self,
         server: usize,
@@ -96,7 +97,7 @@ impl Bar {
         let Some(seen) = self.servers.get_mut(server) else { return String::new() };
         seen.requests = progress.requests();
         seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
-        // Whether it is retried is known by the next event only.
+        // Only the next event shows whether the request is retried.
         let lost = seen.last_failure.take();
         match event {
             Event::Answered { .. } => seen.answers += 1,
@@ -125,7 +126,7 @@ impl Bar {
         }
     }
 
-    /// One line about all servers. The latest trouble is that of `server`, if it has one.
+    /// One line about all servers. The latest error is that of `server`, if it has one.
     fn line(&self, server: usize) -> String {
         let requests: u32 = self.servers.iter().map(|server| server.requests).sum();
         let mut line = format!("{requests}/{} requests", self.limit);
@@ -137,13 +138,13 @@ impl Bar {
         if let Some(last_failure) = failures.find_map(|server| server.last_failure.as_ref()) {
             line += &format!("; {last_failure}");
         }
-        // A line that a terminal wraps would stay on it.
+        // A line that the terminal wraps could not be erased.
         let room = self.columns.unwrap_or(USUAL_COLUMNS).saturating_sub(1);
         let line: String = line.chars().take(room).collect();
         format!("{REWRITE}{line}")
     }
 
-    /// A line for what is over: an answer, or a loss that did not end the session.
+    /// A line for a finished event: a response, or a loss that did not end the session.
     fn lines(
         seen: &Server,
         server: usize,
@@ -155,7 +156,7 @@ impl Bar {
     ) -> String {
         let ended = matches!(event, Event::Ended { error: Some(_) });
         let mut text = match (lost, &seen.last_failure) {
-            // The result says so of the only server.
+            // With a single server the result reports it.
             (_, Some(given_up)) if ended && several => format!("{given_up}\n"),
             (Some(lost), _) if !ended => format!("{lost}\n"),
             _ => String::new(),
@@ -182,8 +183,7 @@ impl Bar {
     }
 }
 
-/// The system's words where there are some: the result has the address. What to do about it is left
-/// to the result, too.
+/// The system's text if there is one: the result contains the address.
 fn cause(error: &Error) -> String {
     let whole = error.io().map_or_else(|| error.to_string(), ToString::to_string);
     whole.split("; ").next().unwrap_or_default().to_owned()
@@ -210,7 +210,7 @@ fn columns() -> Option<usize> {
     stated.or_else(asked).filter(|columns| *columns > 0)
 }
 
-/// Back to the beginning of the line, which is emptied.
+/// Returns to the beginning of the line and erases it.
 const REWRITE: &str = "\r\x1b[K";
 /// Of a terminal that does not say how wide it is.
 const USUAL_COLUMNS: usize = 80;

@@ -1,4 +1,4 @@
-//! What a correction of the clock was and what came of it.
+//! A correction of the clock and its outcome.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use httptime::{CrossTimestamp, Error, Measurement, Span};
 use httptime_clock::controller::slew_duration;
 use httptime_clock::{Action, ClockError};
 
-/// What was done and what came of it, to be printed.
+/// A correction and its outcome, for output.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) dry_run: bool,
@@ -18,15 +18,15 @@ pub(crate) struct Report {
     pub(crate) after: Option<Survey>,
 }
 
-/// Why the clock was not changed although it was to be.
+/// The reason why a correction was not made.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It is not the clock that was measured any more.
+    /// The clock is no longer the one that was measured.
     ClockSet(Error),
     Clock(ClockError),
 }
 
-/// What was decided, in words.
+/// The decision in words.
 pub(crate) fn decision(action: Action) -> String {
     match action {
         Action::Leave => "nothing to do: the clock is correct within the uncertainty".into(),
@@ -51,7 +51,7 @@ pub(crate) fn with_options(text: &str) -> String {
 /// Whether the wall clock still is the one that was measured.
 ///
 /// # Errors
-/// [`Error::ClockStepped`] when somebody has set it since.
+/// [`Error::ClockStepped`] if it was set since the measurement.
 pub(crate) fn check_wall_clock(measurement: &Measurement) -> Result<(), Error> {
     let measured = CrossTimestamp::new(measurement.at(), measurement.local_time(), Duration::ZERO);
     let now = cross_timestamp();
@@ -61,5 +61,5 @@ pub(crate) fn check_wall_clock(measurement: &Measurement) -> Result<(), Error> {
     if by.abs() > allowed { Err(Error::ClockStepped { by }) } else { Ok(()) }
 }
 
-/// What the wall clock may differ from the monotonic one without having been set.
+/// The largest difference between wall clock and monotonic clock that does not count as a step.
 const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);

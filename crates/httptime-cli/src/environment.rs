@@ -1,8 +1,8 @@
 use std::env;
 
-/// The proxy that the environment names for `host`, as curl reads it: `http_proxy` (lower case only, since a web server
-/// turns a client's `Proxy` header into `HTTP_PROXY`), else `all_proxy` in either case, unless `no_proxy` in either case
-/// lists the host. With the name of the variable.
+/// The proxy that the environment names for `host`, with curl's rules: `http_proxy` (lower case
+/// only, because a web server turns a client's `Proxy` header into `HTTP_PROXY`), otherwise
+/// `all_proxy` in either case, unless `no_proxy` in either case lists the host.
 pub(crate) fn proxy_for(host: &str) -> Option<(String, &'static str)> {
     let first = |names: &[&'static str]| {
         let mut values = names.iter().filter_map(|name| Some((env::var(name).ok()?, *name)));
@@ -13,7 +13,8 @@ pub(crate) fn proxy_for(host: &str) -> Option<(String, &'static str)> {
     (!exempt).then_some(proxy)
 }
 
-/// Whether a `no_proxy` list holds `host`: by its name, by a domain it is in, or by `*`.
+/// Whether a `no_proxy` list contains `host`: by its name, by a domain to which it belongs, or by
+/// `*`.
 pub(crate) fn is_listed(list: &str, host: &str) -> bool {
     let bare = |name: &str| name.trim_matches(['[', ']', '.']).to_ascii_lowercase();
     let host = bare(host);

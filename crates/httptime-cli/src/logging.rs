@@ -6,12 +6,14 @@ use std::io::Write;
 use env_logger::{Builder, Env};
 use log::Level;
 
-/// Starts it: warnings and worse for one that is run by hand, more for one that stays. `HTTPTIME_LOG` says otherwise.
+/// Starts the log: warnings and errors for a command that is run by hand, more for a daemon
+/// (`stays`). `HTTPTIME_LOG` overrides it.
 pub(crate) fn start(is_daemon: bool) {
     let usual = if is_daemon { "info" } else { "off" };
     let mut builder = Builder::from_env(Env::new().filter_or("HTTPTIME_LOG", usual));
     if env::var_os("JOURNAL_STREAM").is_some() {
-        // The journal takes time and program from elsewhere, and the level from this prefix (sd-daemon(3)).
+        // The journal adds time and program itself, and reads the level from this prefix
+        // (sd-daemon(3)).
         builder.format(|line, record| {
             let level = match record.level() {
                 Level::Error => 3,

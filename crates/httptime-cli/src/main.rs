@@ -1,4 +1,5 @@
-//! `httptime`: how far this machine's clock is from a server's, over plain HTTP, and correcting it.
+//! `httptime`: measures the offset of this machine's clock from a server's over plain HTTP, and
+//! corrects the clock.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -24,19 +25,19 @@ mod words;
 
 use args::{Args, Command};
 
-/// Exit codes, as `httptime --help` names them. A broken command line is clap's 2, a Ctrl-C is 130.
+/// Exit codes, as in `httptime --help`. clap uses 2 for a wrong command line; Ctrl-C gives 130.
 const DONE: u8 = 0;
 const NOT_MEASURED: u8 = 1;
 const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 const NO_PRIVILEGE: u8 = 4;
-/// What would have been [`DONE`], but for the output.
+/// [`DONE`], except that the output could not be written.
 const OUTPUT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
     let status = match Args::try_parse() {
         Ok(args) => run_command(&args),
-        // Help and version come this way, too.
+        // clap returns help and version here, too.
         Err(answer) => {
             let answer = usage::redacted(answer);
             let shown = answer.print();

@@ -1,8 +1,8 @@
-//! Which servers to ask, on which path and how: the options that the command line and the
-//! configuration file share, and the client that follows from them.
-#![expect(
+//! Servers, route and settings: the options that the command line and the configuration file share.
+#![allow(
     clippy::doc_markdown,
-    reason = "comments of options are the text of --help, which shows backticks as they are"
+    rustdoc::broken_intra_doc_links,
+    reason = "comments of options are the text of --help: no backticks, and brackets are optional parts"
 )]
 
 use std::fmt;
@@ -87,10 +87,8 @@ pub(crate) struct FamilyOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MeasureOptions {
-    /// How much to spend: polite (24 requests, 40 s), balanced (48, 10.5 s) or fast (64, 6 s)
-    ///
-    /// The numbers are limits. polite sends one request a second, fast has up to four under way at
-    /// once.
+    /// How much to spend: polite (≤ 24 requests, one a second, 40 s), balanced (≤ 48, 10.5 s) or
+    /// fast (≤ 64, 6 s)
     #[arg(long, value_name = "NAME", default_value_t, value_parser = named::<Profile>)]
     profile: Profile,
 
@@ -119,10 +117,8 @@ pub(crate) struct MeasureOptions {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     timeout: Option<Seconds>,
 
-    /// Which request to send: head, get, options or auto
-    ///
-    /// auto sends HEAD, and GET if the response to HEAD has no Date. options sends OPTIONS *, which
-    /// most reverse proxies answer themselves.
+    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no
+    /// Date GET
     #[arg(
         long,
         value_name = "NAME",
@@ -148,7 +144,7 @@ pub(crate) struct MeasureOptions {
     )]
     drift_ppm: Option<u32>,
 
-    /// How to estimate the offset: last_date, midpoint, htpdate, intersection, symmetric or
+    /// How to estimate the offset: `last_date`, midpoint, htpdate, intersection, symmetric or
     /// posterior
     #[arg(
         long,
@@ -169,7 +165,8 @@ pub(crate) struct MeasureOptions {
     )]
     schedule: ScheduleKind,
 
-    /// Source of timestamps: kernel (Linux), user, or auto: the kernel's where it gives them
+    /// Whose times of requests and responses to use: kernel (Linux), user, or auto, the kernel's
+    /// where it gives them
     #[arg(
         long,
         value_name = "WHO",
@@ -220,7 +217,7 @@ pub(crate) enum Given {
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl Servers {
-    /// The configuration, to be changed further.
+    /// The configuration, for further changes.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let builder = self.measure_options.config().family(self.route.family.wanted());
         match self.min_servers {
@@ -229,8 +226,8 @@ impl Servers {
         }
     }
 
-    /// The client that asks them, and the proxy that it goes through, without credentials. The only place that reads the
-    /// environment's proxy.
+    /// The client for these servers, and the proxy that it uses, without credentials. The only
+    /// place that reads the proxy from the environment.
     pub(crate) fn client(
         &self,
         config: Config,
@@ -399,12 +396,13 @@ const SETTINGS: &[&str] = &[
 const MEASURE: &[&str] = &["requests", "duration", "target", "timeout", "lag", "drift_ppm"];
 
 impl MeasureOptions {
-    /// Which request the servers are sent.
+    /// The method of the requests.
     pub(crate) const fn method(&self) -> Method {
         self.method
     }
 
-    /// The configuration, to be changed further. What is not asked for keeps the library's defaults.
+    /// The configuration, for further changes. Options that are not given have the library's
+    /// defaults.
     pub(crate) fn config(&self) -> ConfigBuilder {
         let mut builder = Config::builder()
             .profile(self.profile)
@@ -428,7 +426,7 @@ impl MeasureOptions {
         if let Some(ppm) = self.drift_ppm {
             builder = builder.drift_ppm(ppm);
         }
-        // The profile comes with an adaptive schedule of its own.
+        // The profile sets its own adaptive schedule.
         match self.schedule {
             ScheduleKind::Adaptive => builder,
             kind => builder.schedule(kind),
@@ -436,7 +434,7 @@ impl MeasureOptions {
     }
 }
 
-/// The proxy that is asked for ("" for none), else that of the environment.
+/// The given proxy ("" for none), or that of the environment.
 fn proxy(
     given: Option<&ServerArg>,
     urls: &[String],

@@ -25,7 +25,7 @@ pub(crate) fn run(query: &Query) -> u8 {
     }
 }
 
-/// Measures, showing how it goes on a terminal or under `--verbose`.
+/// Measures. Shows progress on a terminal or with `--verbose`.
 pub(crate) fn survey(client: &Client, output: &Output) -> Survey {
     let mut bar = Bar::new(client, output);
     let survey = client.survey(|update| bar.show(&update));

@@ -16,7 +16,7 @@ use crate::correction::{Failure, Report, decision, with_options};
 use crate::measure_options::{Misuse, ProxySource, Via};
 use crate::words::system;
 
-/// Prints what came of asking the servers; says whether there is a result.
+/// Prints the result of a survey. Returns whether there is one.
 pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
     if output.json {
         print_json(survey, via);
@@ -30,7 +30,7 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
     measured
 }
 
-/// Prints what came of a correction.
+/// Prints the outcome of a correction.
 pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if output.json {
         print_json(sync_json(report), via);
@@ -57,7 +57,8 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     }
 }
 
-/// Prints the outcome for people, the result's line after `label`; says whether there is a result.
+/// Prints the outcome for people, with the result's line after `label`. Returns whether there is a
+/// result.
 fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bool {
     if survey.servers().len() > 1 {
         not_selected(survey, via).for_each(|line| print_error(&line));
@@ -85,7 +86,8 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
     }
 }
 
-/// A line for each server that is not part of the majority: what it said, or why it could not be measured.
+/// A line for each server outside the majority: its result, or the reason why it could not be
+/// measured.
 pub(crate) fn not_selected(survey: &Survey, via: Option<&Via>) -> impl Iterator<Item = String> {
     let what = match survey.combined() {
         Ok(_) => "falseticker, disagrees with the majority",
@@ -121,8 +123,8 @@ pub(crate) fn failure(misuse: &Misuse, output: &Output) {
     }
 }
 
-/// After a failure, how to go without a proxy that the environment names: nobody thinks of that
-/// one.
+/// Reports after a failure that a proxy was used: it may come from the environment, where a user
+/// does not expect it.
 pub(crate) fn via(via: Option<&Via>, output: &Output) {
     if let (Some(Via { source: source @ ProxySource::Variable(_), .. }), false) = (via, output.json)
     {
@@ -138,7 +140,7 @@ pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "httptime: {text}");
 }
 
-/// Prints the estimate beside the truth.
+/// Prints the estimate and the true offset.
 pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
     let error = measurement.offset().saturating_sub(skew);
     let direction = if skew >= Offset::ZERO { "ahead" } else { "behind" };
@@ -151,7 +153,7 @@ pub(crate) fn truth(skew: Offset, measurement: &Measurement) {
     ));
 }
 
-/// The answer in one line.
+/// The result in one line.
 fn sentence(measurement: &Measurement) -> String {
     let offset = measurement.offset();
     let digits = digits(measurement);
@@ -169,7 +171,7 @@ fn sentence(measurement: &Measurement) -> String {
     )
 }
 
-/// How many of several servers agree, and how many had to.
+/// How many of several servers agree, and how many were required.
 fn majority(survey: &Survey, measurement: &Measurement) -> String {
     let servers = survey.servers();
     if servers.len() == 1 {
@@ -181,7 +183,7 @@ fn majority(survey: &Survey, measurement: &Measurement) -> String {
     format!("; {selected} of {} servers {agree}, min_servers is {needed}", servers.len())
 }
 
-/// What to do where too few servers answered, though all that did agree.
+/// The advice when too few servers answered, although all of those agree.
 fn remedy(error: &Error) -> String {
     match error {
         Error::NoMajority { agreeing, answered, min_servers, .. }
@@ -207,7 +209,7 @@ fn assumptions(measurement: &Measurement) -> String {
     )
 }
 
-/// Why this lag is assumed, and what would make it smaller.
+/// The source of the assumed lag, and how to reduce it.
 fn lag_reason(assumed: &Assumptions) -> String {
     let source = assumed.lag_source();
     let caches = match assumed.caches() {
@@ -242,12 +244,12 @@ fn exchanges(measurement: &Measurement) -> String {
     )
 }
 
-/// Microseconds, or nanoseconds where microseconds would show nothing of the deviation.
+/// Microseconds, or nanoseconds if the deviation is below a microsecond.
 fn digits(measurement: &Measurement) -> usize {
     if measurement.stddev().as_nanos() < 1_000 { 9 } else { 6 }
 }
 
-/// How far the farther end of the bounds is from the estimate.
+/// The distance of the farther bound from the estimate.
 fn radius(bounds: Interval, offset: Offset) -> Duration {
     let below = offset.saturating_sub(bounds.lower()).abs();
     below.max(bounds.upper().saturating_sub(offset).abs())
@@ -257,7 +259,7 @@ fn unsigned(offset: Offset, digits: usize) -> String {
     format!("{offset:.digits$}").trim_start_matches(['+', '-']).to_owned()
 }
 
-/// Bounds as printed still contain what the bounds contain.
+/// Rounds bounds outwards, so that the printed bounds contain the exact ones.
 fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     let unit = 10_i64.pow(9 - u32::try_from(digits).unwrap_or(9).min(9));
     let lower = bounds.lower().as_nanos().div_euclid(unit).saturating_mul(unit);
@@ -293,7 +295,7 @@ fn sync_json(report: &Report) -> Value {
     })
 }
 
-/// The object, after the version that it belongs to.
+/// The JSON object with its version.
 #[derive(Serialize)]
 struct Versioned<T> {
     schema: u32,
@@ -324,20 +326,21 @@ fn print(line: &str) {
     }
 }
 
-/// Complains that what was to be printed could not be, the first time. A reader that has gone away (`| head -0`) is no
-/// reason to.
+/// Reports once that the output could not be written. A reader that has exited (`| head -0`) is not
+/// an error.
 pub(crate) fn output_failed(error: &io::Error) {
     if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
         print_error(&format!("cannot write to standard output: {}", system(error)));
     }
 }
 
-/// Whether all that was printed was written.
+/// Whether all output was written.
 pub(crate) fn is_written() -> bool {
     !OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
-/// Not by way of [`io::stdout`], which says of a descriptor that is not open for writing that all is well.
+/// Does not use [`io::stdout`], which ignores the error of a descriptor that is not open for
+/// writing.
 fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         let written = retry_on_intr(|| rustix::io::write(io::stdout(), bytes))?;
@@ -348,5 +351,6 @@ fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
 
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// The version of the JSON object. Fields may be added to a version; none changes its meaning or goes.
+/// The version of the JSON object. Fields may be added in a version; none is removed or changes its
+/// meaning.
 const SCHEMA: u32 = 1;

@@ -1,4 +1,4 @@
-//! `httptime run`: stay, and keep the clock right.
+//! `httptime run`: the daemon that keeps the clock right.
 
 use std::io::ErrorKind;
 use std::mem;
@@ -30,31 +30,31 @@ mod settings;
 mod textfile;
 mod worker;
 
-/// What the loop waits for.
+/// An event of the main loop.
 enum Event {
-    /// The measurement of this number has ended.
+    /// The measurement with this number has ended.
     Measured(u64, Box<Survey>),
-    /// Its thread has panicked, with this message.
+    /// The thread of a measurement has panicked, with this message.
     Lost(u64, String),
-    /// The thread that waits for signals has panicked: no signal comes any more.
+    /// The thread that receives signals has panicked: no signal will be received.
     SignalsLost(String),
     Reload,
     End,
 }
 
-/// What the loop is doing.
+/// The state of the main loop.
 #[derive(Debug, Clone, Copy)]
 enum DaemonState {
     Waiting { until: Instant },
     Measuring { since: Instant, deadline: Duration },
 }
 
-/// Whether a configuration was taken over during the measurement under way.
+/// Whether the configuration was reloaded during the current measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReloadState {
     No,
     Unchanged,
-    /// The measurement may be one of a server that was taken out because it lies.
+    /// The measurement may have used a server that was removed because it lies.
     Changed,
 }
 
@@ -69,18 +69,19 @@ struct Daemon<'a> {
     metrics_failures: FailureLog,
     events: SyncSender<Event>,
     state: DaemonState,
-    /// When the latest measurement was begun.
+    /// The start of the latest measurement.
     begun: Instant,
-    /// The number of the latest measurement. What comes of an earlier one that was given up is not used.
+    /// The number of the latest measurement. The result of an earlier one that was given up is not
+    /// used.
     number: u64,
-    /// Shared with each thread that measures, so that its count tells how many there are.
+    /// Shared with each measuring thread, so that its count is the number of threads.
     threads: Arc<()>,
     reloaded: ReloadState,
-    /// The wall clock as it was last known to be.
+    /// The last known state of the wall clock.
     cross_timestamp: CrossTimestamp,
-    /// Whether the latest measurement was begun before its time, as the clock had moved.
+    /// Whether the latest measurement was started early because the clock had moved.
     is_early_requested: bool,
-    /// When the service manager was last told that we live.
+    /// The time of the last watchdog notification to the service manager.
     alive: Instant,
     tick: Duration,
 }
@@ -96,7 +97,7 @@ pub(crate) fn run(args: &Run) -> u8 {
     if args.check {
         return DONE;
     }
-    // No more than one waits: signals that come faster than they are obeyed are one signal.
+    // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
         report::print_error(&format!("cannot listen for signals: {}", system(&error)));
@@ -120,7 +121,7 @@ fn poll_interval(settings: &Settings) -> PollInterval {
     PollInterval::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
 }
 
-/// Has signals come in as events, on a thread of its own.
+/// Receives signals as events in a separate thread.
 fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     worker::start("signals", events, Event::SignalsLost, move |events| {
@@ -169,17 +170,17 @@ impl<'a> Daemon<'a> {
         self.write_metrics();
         service::ready();
         loop {
-            // `self` has a sender, too: there is always one.
+            // `self` also has a sender, so the channel is never closed.
             let ended =
                 arriving.recv_timeout(self.poll_timeout()).ok().and_then(|e| self.handle(e));
-            // After each event, too: a storm of them must not keep us from measuring.
+            // Also after each event: many events must not prevent a measurement.
             if let Some(status) = ended.or_else(|| self.poll_clock(Instant::now())) {
                 return status;
             }
         }
     }
 
-    /// Does what follows from an event. Returns the exit status if that is the end.
+    /// Handles an event. Returns the exit status if the program ends.
     fn handle(&mut self, event: Event) -> Option<u8> {
         let forbidden = match event {
             Event::End => {
@@ -225,7 +226,7 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Says that we live, but not at each event of many.
+    /// Sends a watchdog notification, but not for every one of many events.
     fn notify_watchdog(&mut self) {
         if self.alive.elapsed() >= self.tick / 2 {
             service::notify_watchdog();
@@ -233,8 +234,8 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Measures when it is time, or earlier when the clock was set or the machine slept; gives up a measurement that hangs.
-    /// Returns the exit status if that is the end.
+    /// Starts a measurement when it is due, or earlier if the clock was set or the machine slept.
+    /// Gives up a measurement that hangs. Returns the exit status if the program ends.
     fn poll_clock(&mut self, now: Instant) -> Option<u8> {
         self.notify_watchdog();
         match self.state {
@@ -244,7 +245,8 @@ impl<'a> Daemon<'a> {
             DaemonState::Measuring { .. } => None,
             DaemonState::Waiting { until } => {
                 let moved = self.cross_timestamp.stepped_by(httptime::net::cross_timestamp());
-                // Not twice in a row: whoever sets it again and again would have us measure without a pause.
+                // Not twice in a row: a clock that is set repeatedly would cause measurements
+                // without a pause.
                 let is_clock_set = moved.abs() > CLOCK_SET_THRESHOLD && !self.is_early_requested;
                 if is_clock_set {
                     info!(
@@ -261,8 +263,8 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Goes on without the measurement under way. Its thread cannot be ended and stays until it ends by itself, so there must
-    /// not be many: then the service manager has to start the program anew.
+    /// Continues without the current measurement. Its thread cannot be stopped and remains until it
+    /// ends by itself. If there are too many of them, the service manager must restart the program.
     fn give_up(&mut self, deadline: Duration) -> Option<u8> {
         self.number += 1;
         self.fail(&format!(
@@ -276,7 +278,7 @@ impl<'a> Daemon<'a> {
         })
     }
 
-    /// Starts a measurement. Says whether that is forbidden.
+    /// Starts a measurement. Returns whether that is not permitted.
     fn measure(&mut self) -> bool {
         let expected = match self.correction_target.prepare() {
             Ok(expected) => expected,
@@ -291,10 +293,10 @@ impl<'a> Daemon<'a> {
         false
     }
 
-    /// Measures on a thread of its own.
+    /// Measures in a separate thread.
     fn start(&mut self, survey: impl FnOnce() -> Survey + Send + 'static) {
         self.begun = Instant::now();
-        // A measurement has a deadline of its own. One that outlives this one hangs.
+        // A measurement has its own deadline. One that exceeds this longer deadline hangs.
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
         self.state = DaemonState::Measuring { since: self.begun, deadline };
@@ -304,7 +306,7 @@ impl<'a> Daemon<'a> {
         let lost = move |message| Event::Lost(number, message);
         let started = worker::start("measurement", self.events.clone(), lost, move |events| {
             let _counted = counted;
-            // Nobody listens any more once the program ends.
+            // Nobody receives it when the program is ending.
             let _ = events.send(Event::Measured(number, Box::new(survey())));
         });
         if let Err(error) = started {
@@ -312,7 +314,7 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Says whether what follows from a measurement is forbidden.
+    /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
         report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
@@ -333,7 +335,7 @@ impl<'a> Daemon<'a> {
     }
 
     fn correct(&mut self, measurement: &Measurement) -> bool {
-        // Before what it causes: whoever reads the log looks for the cause above the effect.
+        // Logged before what it causes, so that the log has the cause above the effect.
         let measured =
             format!("offset {:.6} s, bounds {:.6} s", measurement.offset(), measurement.bounds());
         info!("{measured}");
@@ -359,7 +361,7 @@ impl<'a> Daemon<'a> {
         error.is_forbidden()
     }
 
-    /// Counts a measurement that came to nothing, and has it repeated.
+    /// Counts a failed measurement and schedules the next try.
     fn fail(&mut self, why: &str) {
         error!("{why}");
         self.metrics.failures += 1;
@@ -368,18 +370,21 @@ impl<'a> Daemon<'a> {
         self.write_metrics();
     }
 
-    /// From the beginning of this measurement to the next one: this long, or longer after each failure.
+    /// Waits from the start of this measurement until the next one: this long, or longer after each
+    /// failure.
     fn wait(&mut self, interval: Option<Duration>) {
         let reloaded = mem::replace(&mut self.reloaded, ReloadState::No);
         let wait = match interval {
             Some(interval) => {
-                // We may have set it ourselves. After a failure it is held against what it was before: if it was set
-                // meanwhile, that is why, and the next measurement need not wait.
+                // The program may have set the clock itself. After a failure the old reading is
+                // kept: if the clock was set meanwhile, that explains the failure, and the next
+                // measurement need not wait.
                 self.cross_timestamp = httptime::net::cross_timestamp();
                 self.is_early_requested = false;
                 self.poll_interval.measured(interval)
             }
-            // With the settings as they were before a reload, or with what the operator has repaired before it.
+            // With the settings from before a reload, or with a problem that the operator has fixed
+            // before it.
             None if reloaded != ReloadState::No => RELOAD_PAUSE,
             None => self.poll_interval.failed(),
         };
@@ -426,7 +431,7 @@ impl<'a> Daemon<'a> {
         service::ready();
     }
 
-    /// Whoever reloads wants to see what comes of it, however long the pause would be.
+    /// After a reload the operator expects a result soon, however long the pause would be.
     fn measure_soon(&mut self, changed: bool) {
         match &mut self.state {
             DaemonState::Waiting { until } => *until = (self.begun + RELOAD_PAUSE).min(*until),
@@ -439,13 +444,14 @@ impl<'a> Daemon<'a> {
     }
 }
 
-/// How often to look whether the clock was set.
+/// How often to check whether the clock was set.
 const TICK: Duration = Duration::from_secs(10);
-/// By how much the clock must have been moved to measure at once.
+/// The smallest movement of the clock that starts a measurement at once.
 const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
-/// From the beginning of a measurement to the next one after a reload, so that a storm of reloads is none of requests.
+/// The minimum time between the starts of two measurements after a reload: many reloads must not
+/// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
-/// Measurements given up whose threads may still be there.
+/// The maximum number of threads of measurements that were given up.
 const MAX_HANGING_THREADS: usize = 4;
 
 #[cfg(test)]
@@ -454,7 +460,8 @@ mod tests {
 
     use super::*;
 
-    /// A daemon that feeds chronyd by a socket that is not there, and what it is told. Its configuration is removed with it.
+    /// A daemon that feeds chronyd through a socket that does not exist, and its events. Dropping
+    /// it removes its configuration.
     struct Fixture {
         args: Run,
         arriving: Receiver<Event>,
@@ -471,7 +478,7 @@ mod tests {
             fixture
         }
 
-        /// Port 9 discards what comes, where somebody listens at all.
+        /// Port 9 discards all data if a server listens on it.
         fn configure(&self, requests: u32) {
             let text = format!(
                 "servers = ['http://127.0.0.1:9']\nproxy = ''\nmode = 'chrony'\n[measure]\n\
@@ -581,7 +588,7 @@ mod tests {
         assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
     }
 
-    /// The file may have been changed because a server in it lies.
+    /// The file may have been changed because one of its servers lies.
     #[test]
     fn what_was_measured_with_the_settings_before_a_reload_is_not_used() {
         for requests in [1, 2] {

@@ -1,17 +1,17 @@
-//! A server or a proxy as a user wrote it.
+//! A server or a proxy as the user wrote it.
 
 use std::fmt;
 
 use httptime::Url;
 use serde::Deserialize;
 
-/// A URL or a bare host as a user wrote it. `Debug` shows no password.
+/// A URL or a host name as the user wrote it. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ServerArg(String);
 
 impl ServerArg {
-    /// A bare host is one to be asked over HTTP.
+    /// A host name becomes an `http://` URL.
     pub(crate) fn url(&self) -> String {
         // "http:/host" is a scheme that is written wrong, and not a host called "http".
         let (start, rest) = self.0.split_once(':').unwrap_or((&self.0, ""));

@@ -1,4 +1,4 @@
-//! What a service manager wants to hear (`sd_notify`). Without one, nothing is said.
+//! Notifications to the service manager (`sd_notify`). Without a manager, nothing is sent.
 
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ pub(crate) fn status(status: &str) {
     send_states(&[NotifyState::Status(status)]);
 }
 
-/// How often the manager wants a sign of life, if at all.
+/// The interval of the watchdog, if it is enabled.
 pub(crate) fn watchdog() -> Option<Duration> {
     watchdog_enabled()
 }
 
-/// A manager that has gone away is no reason to stop.
+/// If the manager does not exist any more, the program continues.
 fn send_states(states: &[NotifyState<'_>]) {
     let _ = notify(states);
 }

@@ -8,15 +8,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
 
-/// Makes Ctrl-C and SIGTERM end the program at once, with the status a shell gives them (130, 143). A measurement has
-/// nothing to tidy up: it changes nothing.
+/// Makes Ctrl-C and SIGTERM end the program at once, with a shell's exit status (130, 143). A
+/// measurement needs no clean-up: it changes nothing.
 pub(crate) fn end_at_once() {
     if io::stderr().is_terminal() && end_on_a_fresh_line().is_ok() {
         return;
     }
     let always = Arc::new(AtomicBool::new(true));
     for signal in [SIGINT, SIGTERM] {
-        // Where it cannot be registered, the system's own way to end stays in place.
+        // If it cannot be registered, the system's default action ends the program.
         let _ = register_conditional_shutdown(signal, status(signal), Arc::clone(&always));
     }
 }

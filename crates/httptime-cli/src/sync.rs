@@ -15,7 +15,7 @@ use crate::measure_options::Given;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
-    // The policy has a floor of its own, and says so.
+    // The policy has its own floor and reports it.
     let ready = sync.servers.ready(sync.servers.config().floor(None), Given::CommandLine);
     let (client, via) = match ready {
         Ok(ready) => ready,
@@ -55,7 +55,7 @@ fn act(action: Action, measurement: &Measurement) -> Result<(), Failure> {
     apply(&mut SystemClock::new(), action, &Reading::from(measurement)).map_err(Failure::Clock)
 }
 
-/// Measures again with a few requests, which are aimed at where the offset should be now.
+/// Measures again with a few requests, which are aimed at the expected offset.
 fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Survey {
     let (expected, slew_ppm) = match action {
         Action::Slew(by) => (Interval::between(Offset::ZERO, by), SLEW_RATE_PPM),
@@ -67,7 +67,7 @@ fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Su
     let builder = sync.servers.config().floor(None);
     let config = match builder.requests(requests).drift_ppm(drift_ppm).build() {
         Ok(config) => config.with_expected(expected.widened(4 * reading.stddev + MILLISECOND)),
-        // Out of range: as it was measured before.
+        // Out of range: uses the same settings as before.
         Err(_) => config.clone(),
     };
     let quiet = Output { json: true, verbose: false };
@@ -93,8 +93,8 @@ fn exit_code(report: &Report) -> u8 {
     }
 }
 
-/// Requests that verify a correction.
+/// The number of requests that verify a correction.
 const VERIFY_REQUESTS: u32 = 8;
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// How fast the kernel turns a clock.
+/// The rate at which the kernel slews a clock.
 const SLEW_RATE_PPM: u32 = 500;

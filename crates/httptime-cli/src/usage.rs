@@ -1,10 +1,10 @@
-//! Errors of the command line, without passwords: clap quotes the argument that it cannot use.
+//! Errors of the command line without passwords: clap quotes invalid arguments.
 
 use clap::Error;
 use clap::error::{ContextKind, ContextValue};
 use httptime::Url;
 
-/// The error with each argument that it quotes as it may be shown.
+/// The error with every quoted argument redacted.
 pub(crate) fn redacted(mut error: Error) -> Error {
     let quoting: Vec<(ContextKind, ContextValue)> = error
         .context()
@@ -16,7 +16,7 @@ pub(crate) fn redacted(mut error: Error) -> Error {
     error
 }
 
-/// What to show instead of a value that quotes something with an `@`.
+/// The replacement for a value that quotes text with an `@`.
 fn without_password(value: &ContextValue) -> Option<ContextValue> {
     let redacted = |text: &String| Url::redacted(text).into_owned();
     match value {

@@ -1,4 +1,4 @@
-//! What there is to do with a clock.
+//! The operations on a clock.
 
 use httptime::{Offset, Timestamp};
 
@@ -8,74 +8,78 @@ use crate::status::SyncStatus;
 
 /// A clock that can be read, set and steered.
 ///
-/// The methods mean what the Linux kernel does; where another kernel differs, its [`SystemClock`](crate::SystemClock)
-/// says so. Only those that take `&mut self` change anything.
+/// The methods have the semantics of the Linux kernel. [`SystemClock`](crate::SystemClock)
+/// documents the differences of other kernels. Only methods that take `&mut self` change the clock.
 pub trait Clock {
-    /// What the clock shows.
+    /// The time of the clock.
     ///
     /// # Errors
     ///
-    /// [`ClockError::OutOfRange`] when it shows a date outside 1678–2262.
+    /// [`ClockError::OutOfRange`] if it is outside 1678–2262.
     fn now(&self) -> Result<Timestamp, ClockError>;
 
-    /// Sets the clock at once, `by` forward (back, when negative).
+    /// Sets the clock at once, forward by `by` (back, if negative).
     ///
-    /// On Linux this also cancels a [`slew`](Self::slew) under way and marks the clock as not synchronised, its errors as
-    /// 16 s; the frequency stays. So [`set_status`](Self::set_status) belongs after a step, not before it.
+    /// On Linux this also cancels a running [`slew`](Self::slew), marks the clock as not
+    /// synchronised, and sets its errors to 16 s. The frequency does not change. So call
+    /// [`set_status`](Self::set_status) after a step, not before it.
     ///
     /// # Errors
     ///
-    /// A [`ClockError`]; the clock is then as it was. [`ClockError::OutOfRange`] when it would show a date before 1970.
+    /// A [`ClockError`]; the clock is then unchanged. [`ClockError::OutOfRange`] if the new time
+    /// would be before 1970.
     fn step(&mut self, by: Offset) -> Result<(), ClockError>;
 
-    /// Turns the clock gradually until it is `by` further ahead (behind, when negative). It never goes back.
+    /// Corrects the clock gradually until it is further ahead by `by` (behind, if negative). The
+    /// clock never goes back.
     ///
-    /// Replaces an earlier slew that is still under way: what remained of that is not done any more, and
-    /// [`Offset::ZERO`] only cancels. The kernel counts in microseconds, so `by` is rounded to the nearest, and it goes at
-    /// 500 ppm: a second takes 33 minutes. Returns at once.
+    /// Replaces an earlier slew that is still running: its remainder is dropped, and
+    /// [`Offset::ZERO`] only cancels. `by` is rounded to a microsecond, the kernel's unit. The rate
+    /// is 500 ppm: a second takes 33 minutes. Returns at once.
     ///
     /// # Errors
     ///
-    /// A [`ClockError`]; the clock is then as it was.
+    /// A [`ClockError`]; the clock is then unchanged.
     fn slew(&mut self, by: Offset) -> Result<(), ClockError>;
 
-    /// What is still to be done of the last [`slew`](Self::slew).
+    /// The remainder of the last [`slew`](Self::slew).
     ///
     /// # Errors
     ///
-    /// A [`ClockError`] where the kernel does not tell.
+    /// A [`ClockError`] if the kernel does not report it.
     fn remaining_slew(&self) -> Result<Offset, ClockError>;
 
-    /// How much faster than its oscillator the clock is made to go.
+    /// The frequency correction: how much faster than its oscillator the clock runs.
     ///
     /// # Errors
     ///
-    /// A [`ClockError`] where the kernel does not tell.
+    /// A [`ClockError`] if the kernel does not report it.
     fn frequency(&self) -> Result<Frequency, ClockError>;
 
-    /// Makes the clock go `frequency` faster than its oscillator, until it is set to something else. The kernel goes no
-    /// further than ±500 ppm; beyond that, `frequency` is [clamped](Frequency::clamped).
+    /// Makes the clock run faster than its oscillator by `frequency`, until the next call. The
+    /// kernel's limit is ±500 ppm; a larger `frequency` is [clamped](Frequency::clamped).
     ///
     /// # Errors
     ///
-    /// A [`ClockError`]; the frequency is then as it was.
+    /// A [`ClockError`]; the frequency is then unchanged.
     fn set_frequency(&mut self, frequency: Frequency) -> Result<(), ClockError>;
 
-    /// What the kernel tells those who ask whether the clock is right.
+    /// The synchronisation status that the kernel reports to programs.
     ///
     /// # Errors
     ///
-    /// A [`ClockError`] where the kernel does not tell.
+    /// A [`ClockError`] if the kernel does not report it.
     fn status(&self) -> Result<SyncStatus, ClockError>;
 
-    /// Tells the kernel whether, and how well, the clock is synchronised.
+    /// Tells the kernel whether the clock is synchronised, and its error.
     ///
-    /// Also takes the kernel's own disciplines out of use: phase- and frequency-locked loop, pulse per second, leap
-    /// second. Whoever calls this steers the clock, and a loop that another program left behind would steer against it.
+    /// Also disables the kernel's own disciplines: phase- and frequency-locked loop, pulse per
+    /// second, leap second. The caller steers the clock, and a loop that another program left
+    /// enabled would steer against it.
     ///
     /// # Errors
     ///
-    /// A [`ClockError`]; the status is then as it was.
+    /// A [`ClockError`]; the status is then unchanged.
     fn set_status(&mut self, status: SyncStatus) -> Result<(), ClockError>;
 }
 
@@ -113,5 +117,5 @@ impl<C: Clock + ?Sized> Clock for &mut C {
     }
 }
 
-/// How fast [`Clock::slew`] turns the clock on Linux (`MAX_TICKADJ` in `kernel/time/ntp.c`: 500 µs a second).
+/// The rate of [`Clock::slew`] on Linux (`MAX_TICKADJ` in `kernel/time/ntp.c`: 500 µs per second).
 pub const SLEW_RATE: Frequency = Frequency::MAX;

@@ -1,4 +1,4 @@
-//! Policy, discipline and clock tied together: what a daemon does with each measurement.
+//! Combines policy, discipline and clock: what a daemon does with each measurement.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::policy::{Action, Evidence, History, Policy, Reading};
 use crate::state::SavedState;
 use crate::status::SyncStatus;
 
-/// Keeps a clock right: takes in one measurement after another, and steps, slews and steers the clock.
+/// Keeps a clock right: uses one measurement after another, and steps, slews and steers the clock.
 ///
-/// Reads no other clock, opens no socket and waits for nothing, so the same code keeps a simulated clock right for a year in
-/// a second.
+/// It reads no other clock, opens no socket and never waits, so the same code can keep a simulated
+/// clock for a year within a second.
 #[derive(Debug, Clone)]
 pub struct Controller<C> {
     clock: C,
@@ -23,37 +23,38 @@ pub struct Controller<C> {
     discipline: Discipline,
     history: History,
     slewing: Offset,
-    /// `None` before anything was measured or resumed.
+    /// `None` before the first measurement and before a state was resumed.
     saved_frequency: Option<SavedFrequency>,
-    /// Resumed and not measured since: how old the saved frequency is cannot be told yet.
+    /// Whether a state was resumed and nothing was measured since: the age of the saved frequency
+    /// is not known yet.
     is_age_unknown: bool,
 }
 
-/// How well the clock's frequency was known, and when.
+/// The standard deviation of the clock's frequency, and its time.
 #[derive(Debug, Clone, Copy)]
 struct SavedFrequency {
     stddev: Frequency,
     at: Timestamp,
 }
 
-/// What came of a measurement.
+/// The outcome of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// What was done about the offset.
+    /// The action for the offset.
     pub action: Action,
-    /// What the measurement was to the discipline.
+    /// The discipline's verdict on the measurement.
     pub verdict: Verdict,
-    /// The frequency that the clock now has; how much faster than its oscillator it is made to go.
+    /// The clock's frequency correction now: how much faster than its oscillator it runs.
     pub frequency: Frequency,
-    /// The standard deviation of that, grown by the oscillator's wander up to this measurement.
+    /// The standard deviation of that, including the oscillator's wander up to this measurement.
     pub frequency_stddev: Frequency,
-    /// How long to wait for the next measurement.
+    /// The time to wait for the next measurement.
     pub interval: Duration,
 }
 
 impl<C: Clock> Controller<C> {
-    /// Leaves the clock as it is until there is a measurement.
+    /// A controller that leaves the clock unchanged until the first measurement.
     #[must_use]
     pub fn new(clock: C, policy: Policy, discipline: Discipline) -> Self {
         let history = History::default();
@@ -68,14 +69,16 @@ impl<C: Clock> Controller<C> {
         }
     }
 
-    /// Goes on where a former run left off: with its frequency, and no earlier than it ended. Returns what had to be done about
-    /// the time for that: to leave it, to step it, or to refuse, since the policy's limits hold for this step too.
+    /// Continues from the state of a previous run: sets its frequency, and steps the clock to the
+    /// time of that state if it shows an earlier one. Returns the action for the time: leave, step,
+    /// or refuse, because the policy's limits also apply to this step.
     ///
-    /// How old the frequency is, the clock cannot tell: without an RTC it starts at the time of some file, however long the
-    /// machine was off. So the age is unknown until the first measurement, which gives the true time and with it the age.
+    /// The clock does not show the age of the saved frequency: without an RTC it starts at the time
+    /// of some file, however long the machine was off. So the age is unknown until the first
+    /// measurement, which gives the true time and thus the age.
     ///
     /// # Errors
-    /// A [`ClockError`]; what was done before it stays done.
+    /// A [`ClockError`]; changes made before it remain.
     pub fn resume(&mut self, saved: &SavedState) -> Result<Action, ClockError> {
         let behind = Offset::between(self.clock.now()?, saved.saved_at);
         self.clock.set_frequency(saved.frequency)?;
@@ -93,8 +96,9 @@ impl<C: Clock> Controller<C> {
         Ok(Action::Step(behind))
     }
 
-    /// Ends a slew that is under way. To be called before a measurement: a clock that is being turned drifts faster than a
-    /// measurement's bounds allow for. What remains of the slew, the measurement will find.
+    /// Cancels a running slew. Call this before a measurement: a clock that is being slewed drifts
+    /// faster than the drift allowance of the bounds. The measurement includes the remainder of the
+    /// slew.
     ///
     /// # Errors
     /// A [`ClockError`]
@@ -109,16 +113,17 @@ impl<C: Clock> Controller<C> {
         Ok(())
     }
 
-    /// Where a measurement at this instant should find the offset, for it to be aimed there.
+    /// The interval in which a measurement at this instant should find the offset, for aiming its
+    /// requests.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         self.discipline.expected(at)
     }
 
-    /// Takes in a measurement and does what follows from it.
+    /// Uses a measurement.
     ///
     /// # Errors
-    /// A [`ClockError`]; what was done before it stays done.
+    /// A [`ClockError`]; changes made before it remain.
     pub fn absorb(&mut self, reading: &Reading) -> Result<Outcome, ClockError> {
         if std::mem::take(&mut self.is_age_unknown) {
             self.age_saved_frequency(reading);
@@ -127,7 +132,7 @@ impl<C: Clock> Controller<C> {
         self.correct_frequency()?;
         let interval = self.discipline.interval();
         let history = History { horizon: Some(interval), ..self.history };
-        // A reading that may be a freak is believed as far as its bounds go.
+        // A reading that may be an outlier is used only as far as its bounds prove it.
         let action = match verdict {
             Verdict::Outlier => {
                 self.policy.clone().evidence(Evidence::Bounds).decide(reading, &history)
@@ -136,7 +141,7 @@ impl<C: Clock> Controller<C> {
         };
         self.act(action, reading)?;
         let stddev = self.discipline.frequency_stddev();
-        // A clock whose correction was refused shows a time that no later age can be counted from.
+        // After a refused correction, the time of the clock is not a basis for a later age.
         if self.saved_frequency.is_none() || !matches!(action, Action::Refuse(_)) {
             self.saved_frequency = Some(SavedFrequency { stddev, at: self.clock.now()? });
         }
@@ -149,7 +154,8 @@ impl<C: Clock> Controller<C> {
         })
     }
 
-    /// What is known of the clock, to be saved; `None` before anything was measured or resumed.
+    /// The state of the clock, to be saved; `None` before the first measurement if no state was
+    /// resumed.
     ///
     /// # Errors
     /// A [`ClockError`]
@@ -162,29 +168,31 @@ impl<C: Clock> Controller<C> {
         Ok(Some(SavedState { frequency, stddev, measured_at, saved_at }))
     }
 
-    /// New rules from here on.
+    /// Sets the rules from now on.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
-    /// The discipline, for other limits.
+    /// The discipline, to change its limits.
     pub const fn discipline_mut(&mut self) -> &mut Discipline {
         &mut self.discipline
     }
 
-    /// The clock, to be read.
+    /// The clock, for reading.
     #[must_use]
     pub const fn clock(&self) -> &C {
         &self.clock
     }
 
-    /// The clock, to be changed behind the controller's back, as a simulation does when time goes on.
+    /// The clock, for changes outside the controller, for example when a simulation advances the
+    /// time.
     pub const fn clock_mut(&mut self) -> &mut C {
         &mut self.clock
     }
 
-    /// Ages the saved frequency by the true time that a first measurement shows, the latest that its bounds allow. A measurement
-    /// that the policy refuses, or that lies before the frequency was saved, shows no age.
+    /// Ages the saved frequency by the true time of a first measurement, the latest that its bounds
+    /// permit. A measurement that the policy refuses, or whose time is before the saved one, gives
+    /// no age.
     fn age_saved_frequency(&mut self, reading: &Reading) {
         let Some(SavedFrequency { stddev, at }) = self.saved_frequency else { return };
         let refused = matches!(self.policy.decide(reading, &self.history), Action::Refuse(_));
@@ -194,7 +202,7 @@ impl<C: Clock> Controller<C> {
         self.discipline.start_from(stddev, age);
     }
 
-    /// Gives the clock the frequency that it should have.
+    /// Sets the clock's frequency.
     fn correct_frequency(&mut self) -> Result<(), ClockError> {
         if let Some((by, _)) = self.discipline.frequency_correction() {
             let before = self.clock.frequency()?;
@@ -224,10 +232,11 @@ impl<C: Clock> Controller<C> {
     }
 }
 
-/// Does to the clock what a policy has decided, and tells the kernel how right the clock is then. A refusal changes nothing.
+/// Applies a policy's decision to the clock, and tells the kernel the clock's error afterwards. A
+/// refusal changes nothing.
 ///
 /// # Errors
-/// A [`ClockError`]; what was done before it stays done.
+/// A [`ClockError`]; changes made before it remain.
 pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Result<(), ClockError> {
     let corrected = match action {
         Action::Step(by) => {
@@ -247,7 +256,7 @@ pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Resul
     clock.set_status(SyncStatus::synchronised(maximum, estimated))
 }
 
-/// When a clock that is being turned will be right, from the rate at which kernels turn it.
+/// The time at which a slewed clock will be right, from the kernel's slew rate.
 #[must_use]
 pub fn slew_duration(by: Offset) -> Duration {
     by.abs().saturating_mul(2000)

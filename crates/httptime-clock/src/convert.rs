@@ -1,4 +1,4 @@
-//! Offsets and durations in the units of the kernels' structures, and back.
+//! Converts offsets and durations to the units of the kernels' structures, and back.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ pub(crate) const fn nearest_micros(offset: Offset) -> i64 {
     nanos / NANOS_PER_MICRO + carry
 }
 
-/// Microseconds, rounded up because an error must not be told smaller than it is, and no more than the kernel counts to.
+/// Microseconds, rounded up because an error must not become smaller, up to the kernel's limit.
 pub(crate) fn error_micros(error: Duration) -> i64 {
     let limited = error.min(MAXIMUM_ERROR_LIMIT);
     let micros = limited.as_nanos().div_ceil(1_000);
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
-/// An error of so many microseconds; less than none is none.
+/// An error from microseconds; zero for a negative number.
 pub(crate) fn error_of_micros(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }

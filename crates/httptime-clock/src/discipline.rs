@@ -1,68 +1,99 @@
-//! How fast the clock goes wrong, learnt from one measurement to the next. Pure: what to do with the clock is returned.
+//! Follows offset and frequency error of a clock from one measurement to the next. Pure: it returns
+//! what to do with the clock.
 
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Offset};
+use httptime::{Error, Interval, LocalInstant, Offset};
 
 use crate::frequency::Frequency;
 use crate::policy::Reading;
 
-/// Follows the offset and the frequency error of a clock through measurements that are minutes to hours apart.
+mod tuning;
+
+pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
+
+/// Follows the offset and the frequency error of a clock through measurements that are minutes to
+/// hours apart.
 ///
 /// # Model
-/// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The clock model and its relationship
-/// with the Allan and related variances", IEEE Trans. UFFC 52, 2005): the frequency does a random walk of
-/// 0.3 ppm in an hour, each measurement has the variance it states, times a factor learnt from how well the last ones were
-/// predicted. So the first measurements find the frequency to a few
-/// parts per million, and later ones refine it as the time between them grows.
+/// A Kalman filter over offset and frequency (Kalman 1960; for clocks: Zucca and Tavella, "The
+/// clock model and its relationship with the Allan and related variances", IEEE Trans. UFFC 52,
+/// 2005). Numbers are the defaults of [`Tuning`].
 ///
-/// # What must not poison it
-/// A reading further from the prediction than five standard deviations is held back. If the next one agrees with the
-/// prediction, it was a freak and is forgotten; if it agrees with the one held, the clock was stepped, slept, or the
-/// route has changed: the offset starts anew and the frequency is kept. Each reading held makes the frequency itself more
-/// doubtful, so that one that really changed is learnt; after four in a row all starts anew. If that helps nothing either, the
-/// next start takes a frequency for possible that is twice as far off, up to all that a kernel can be told: so one learnt from a
-/// server that lied does not stay.
+/// ```text
+/// State        x = (θ, y): offset in ns, frequency error of the local clock in ns per ns
+/// Noise of y   random walk with variance Q per ns: dθ = y dt, dy = √Q dW;  Q = (0.3 ppm)² per hour
+/// Prediction   over τ, with F = (1 τ; 0 1):
+///              x⁻ = F x,  P⁻ = F P Fᵀ + Q (τ³/3 τ²/2; τ²/2 τ)
+/// Measurement  z = θ + v,  v ~ N(0, R),  R = e σ² + (10 µs)²
+/// Update       ν = z − θ⁻,  S = P⁻θθ + R,  K = (P⁻θθ, P⁻θy) / S
+///              x = x⁻ + K ν,  P = (I − K (1 0)) P⁻
+/// Excess       e ← min(max(e (1 + (ν²/S − 1) / 8), 1), 10⁶)
+/// Priors       θ: the first measurement, variance R;  y: 0, standard deviation 50 ppm;  e: 1
+/// ```
 ///
-/// # When it steers
-/// After a restart the frequency is uncertain by a prior: [`INITIAL_FREQUENCY_STDDEV`], or what [`start_from`](Self::start_from) was told. Without
-/// measurements that uncertainty would grow with the random walk, so the prior ages by the same walk. Measurements steer the
-/// clock once they leave the frequency less uncertain than the aged prior. A prior that did not age would never be beaten by
-/// noisy measurements: for readings of 7 ms an hour apart the filter settles at 0.6 ppm, above a saved frequency's 0.5 ppm.
+/// σ is the standard deviation that the measurement states. The excess *e* is learnt: it grows when
+/// the measurements are further from the prediction than they state.
 ///
-/// # When to ask again
-/// The longest interval, at most twice the last one, after which the predicted offset is uncertain by no more than the
-/// accuracy asked for.
+/// # Outliers
+/// A measurement with ν² > 5² S is an outlier and changes no state. The next measurement decides:
+///
+/// - It agrees with the prediction: the outlier is forgotten.
+/// - It agrees with the outlier: the clock was stepped, the machine slept, or the route has
+///   changed. The offset restarts from the measurement; the frequency is kept.
+/// - It agrees with neither: it is an outlier too. Each outlier in a row increases the standard
+///   deviation of the frequency, by 1, 2 and then 4 ppm (added as variances), so that a frequency
+///   that really changed is learnt.
+///
+/// After the fourth outlier in a row the filter restarts. It keeps the frequency, with a standard
+/// deviation of 50 ppm. If no measurement is accepted before the next restart, the deviation
+/// doubles, up to 1000 ppm, which is the whole range of the kernel. So the filter can leave any
+/// frequency that it learnt from a server whose clock was wrong.
+///
+/// # When it changes the frequency
+/// The prior of the frequency is [`INITIAL_FREQUENCY_STDDEV`], or what
+/// [`start_from`](Self::start_from) was given. [`frequency_correction`](Self::frequency_correction)
+/// returns a value once the measurements have made the frequency more certain than it would be
+/// without them. Without them the variance of the prior grows by *Q* with time. If the comparison
+/// left out this growth, noisy measurements could never pass it: for measurements of 7 ms an hour
+/// apart the filter settles at 0.6 ppm, above the 0.5 ppm of a saved frequency.
+///
+/// # When to measure again
+/// After the longest interval, at most twice the last one, in which the predicted standard
+/// deviation of the offset stays within the target. The target is `target_stddev`, or twice the
+/// standard deviation of the last measurement if that is larger.
 #[derive(Debug, Clone)]
 pub struct Discipline {
+    tuning: Tuning,
     shortest: Duration,
     longest: Duration,
     target_stddev: Duration,
     prior_stddev: f64,
-    /// How much larger than stated the variances have been; at least 1.
+    /// The factor e: how much larger than stated the variances have been; at least 1.
     excess: f64,
     filter: Option<Filter>,
     outliers: Outliers,
-    /// How often all was started anew since a reading last fitted.
+    /// The number of restarts since a reading last fitted.
     restarts: u32,
     interval: Duration,
 }
 
-/// What a measurement was to the discipline.
+/// The discipline's verdict on a measurement.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The first, or the first after all was given up.
+    /// The first measurement, or the first after a restart.
     First,
-    /// As predicted, within the uncertainty; it refines offset and frequency.
+    /// It fits the prediction and refines offset and frequency.
     Accepted,
-    /// Too far from the prediction; held back until the next one.
+    /// It is too far from the prediction and is held back until the next one.
     Outlier,
-    /// The offset has changed at once: the second reading in a row says so. The frequency is kept.
+    /// The offset has jumped, which two readings in a row show. The frequency is kept.
     OffsetJumped,
 }
 
-/// Offset and frequency in nanoseconds and nanoseconds per nanosecond, with their covariance.
+/// The state: offset in nanoseconds and frequency in nanoseconds per nanosecond, with their
+/// covariance.
 #[derive(Debug, Clone, Copy)]
 struct Filter {
     at: LocalInstant,
@@ -71,11 +102,11 @@ struct Filter {
     offset_variance: f64,
     covariance: f64,
     frequency_variance: f64,
-    /// What the variance of the frequency would be without any measurement since the filter started.
+    /// The variance that the frequency would have without any measurement since the filter started.
     prior_variance: f64,
 }
 
-/// Readings in a row that did not fit.
+/// Consecutive readings that did not fit.
 #[derive(Debug, Clone, Copy, Default)]
 struct Outliers {
     count: u32,
@@ -83,28 +114,39 @@ struct Outliers {
 }
 
 impl Default for Discipline {
-    /// 64 s to an hour between measurements, 1 ms.
+    /// 64 s to an hour between measurements; an accuracy of 1 ms.
     fn default() -> Self {
         Self::new(Duration::from_secs(64), Duration::from_secs(3600), Duration::from_millis(1))
     }
 }
 
 impl Discipline {
-    /// One that measures every `shortest` at first and every `longest` at most, as rarely as keeps the predicted offset
-    /// within a standard deviation of `target_stddev`.
+    /// A discipline that measures every `shortest` at first and at least every `longest`: as rarely
+    /// as possible while the predicted offset has a standard deviation of at most `hold`.
     #[must_use]
     pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
+            tuning: Tuning::DEFAULT,
             shortest,
             longest: longest.max(shortest),
             target_stddev,
-            prior_stddev: INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM,
+            prior_stddev: Tuning::DEFAULT.initial_stddev(),
             excess: 1.0,
             filter: None,
             outliers: Outliers::default(),
             restarts: 0,
             interval: shortest,
         }
+    }
+
+    /// The same with other constants, for who changes or refits the model. Call it before the first
+    /// measurement.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names a constant that is out of its range.
+    pub fn with_tuning(self, tuning: Tuning) -> Result<Self, Error> {
+        tuning.check()?;
+        Ok(Self { tuning, prior_stddev: tuning.initial_stddev(), ..self })
     }
 
     /// Measures within these limits from here on, and keeps what was learnt.
@@ -114,36 +156,39 @@ impl Discipline {
         self.interval = self.interval.clamp(self.shortest, self.longest);
     }
 
-    /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens the deviation by the age;
-    /// a frequency of unknown age (`None`) may have wandered any distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
+    /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens
+    /// the deviation by the age; a frequency of unknown age (`None`) may have wandered any
+    /// distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
+        let initial = self.tuning.initial_stddev();
         let Some(age) = age else {
-            self.prior_stddev = INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM;
+            self.prior_stddev = initial;
             return;
         };
         let stddev = stddev.as_ppm() * PPM;
-        let aged = stddev * stddev
-            + RESTART_STDDEV * RESTART_STDDEV
-            + FREQUENCY_WANDER * age.as_secs_f64() * NANO;
-        self.prior_stddev = aged.sqrt().min(INITIAL_FREQUENCY_STDDEV.as_ppm() * PPM);
+        let restart = self.tuning.restart_stddev_ppm * PPM;
+        let wander = self.tuning.wander() * age.as_secs_f64() * NANO;
+        let aged = stddev * stddev + restart * restart + wander;
+        self.prior_stddev = aged.sqrt().min(initial);
     }
 
-    /// Takes in a measurement and says what it was.
+    /// Uses a measurement and returns the verdict on it.
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
-        let variance =
-            self.excess * noise * noise + CLOCK_READING_STDDEV_NS * CLOCK_READING_STDDEV_NS;
+        let tuning = self.tuning;
+        let variance = self.excess * noise * noise + tuning.reading_ns * tuning.reading_ns;
+        let gate = tuning.outlier_gate * tuning.outlier_gate;
         let Some(filter) = &mut self.filter else {
             return self.restart(reading.at, offset, variance, Verdict::First);
         };
-        filter.predict(reading.at);
+        filter.predict(reading.at, tuning.wander());
         let innovation = offset - filter.offset;
         let surprise = innovation.powi(2) / (filter.offset_variance + variance);
-        if surprise <= OUTLIER_GATE * OUTLIER_GATE {
+        if surprise <= gate {
             filter.update(innovation, variance);
-            self.excess =
-                (self.excess * (1.0 + (surprise - 1.0) / EXCESS_MEMORY)).clamp(1.0, MAX_EXCESS);
+            let grown = self.excess * (1.0 + (surprise - 1.0) / tuning.excess_memory);
+            self.excess = grown.max(1.0).min(tuning.max_excess);
             self.outliers = Outliers::default();
             self.restarts = 0;
             self.lengthen(noise);
@@ -154,7 +199,7 @@ impl Discipline {
             let elapsed = nanos_between(at, reading.at);
             let expected = previous + filter.frequency * elapsed;
             let spread = 2.0 * variance + filter.frequency_variance * elapsed * elapsed;
-            (offset - expected).powi(2) <= OUTLIER_GATE * OUTLIER_GATE * spread
+            (offset - expected).powi(2) <= gate * spread
         });
         if agrees {
             filter.offset = offset;
@@ -165,20 +210,21 @@ impl Discipline {
         }
         self.outliers.count += 1;
         self.outliers.last = Some((reading.at, offset));
-        if self.outliers.count >= MAX_OUTLIERS {
-            let doubled = INITIAL_FREQUENCY_STDDEV.as_ppm()
-                * f64::from(1 << self.restarts.min(MAX_DOUBLINGS));
+        if self.outliers.count >= tuning.max_outliers {
+            let doublings = f64::from(1 << self.restarts.min(MAX_DOUBLINGS));
+            let doubled = tuning.initial_frequency_stddev_ppm * doublings;
             self.prior_stddev = doubled.min(MAX_FREQUENCY_ERROR_PPM) * PPM;
             self.restarts = self.restarts.saturating_add(1);
             return self.restart(reading.at, offset, variance, Verdict::First);
         }
-        let more = PPM * f64::from(1 << self.outliers.count) / 2.0;
+        let doublings = f64::from(1 << self.outliers.count);
+        let more = tuning.outlier_widening_ppm * PPM * doublings / 2.0;
         filter.frequency_variance += more * more;
         filter.prior_variance += more * more;
         Verdict::Outlier
     }
 
-    /// The clock was turned or set by this much.
+    /// Reports that the clock was slewed or stepped by this much.
     pub fn corrected(&mut self, by: Offset) {
         let by = f64_of(by);
         if let Some(filter) = &mut self.filter {
@@ -189,15 +235,16 @@ impl Discipline {
         }
     }
 
-    /// The clock's frequency was changed by this much.
+    /// Reports that the clock's frequency was changed by this much.
     pub fn frequency_changed(&mut self, by: Frequency) {
         if let Some(filter) = &mut self.filter {
             filter.frequency -= by.as_ppm() * PPM;
         }
     }
 
-    /// How much faster the clock should go (negative: slower), and the standard deviation of that; `None` while no two
-    /// measurements have made the frequency more certain than it would be without them, and while one is held back.
+    /// The frequency correction (negative: slower) and its standard deviation. `None` until
+    /// measurements have made the frequency more certain than its prior, and while a reading is
+    /// held back.
     #[must_use]
     pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
         let filter = self.filter.as_ref().filter(|_| self.outliers.count == 0)?;
@@ -205,7 +252,8 @@ impl Discipline {
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))
     }
 
-    /// The standard deviation of the frequency at the latest measurement; of the prior, before the first one.
+    /// The standard deviation of the frequency at the latest measurement; before the first one,
+    /// that of the prior.
     #[must_use]
     pub fn frequency_stddev(&self) -> Frequency {
         let stddev =
@@ -213,18 +261,20 @@ impl Discipline {
         Frequency::from_ppm(stddev / PPM)
     }
 
-    /// Where the offset should be at an instant, within four standard deviations; `None` when that is in doubt.
+    /// The expected offset at an instant, with four standard deviations on either side. `None`
+    /// while a reading is held back.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;
-        filter.predict(at);
-        let seconds = (4.0 * filter.offset_variance.sqrt() + CLOCK_READING_STDDEV_NS) / NANO;
+        filter.predict(at, self.tuning.wander());
+        let half = self.tuning.expected_stddevs * filter.offset_variance.sqrt();
+        let seconds = (half + self.tuning.reading_ns) / NANO;
         let half = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let offset = offset_of(filter.offset);
         Some(Interval::between(offset, offset).widened(half))
     }
 
-    /// How long to wait for the next measurement.
+    /// The time to wait for the next measurement.
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval
@@ -237,7 +287,7 @@ impl Discipline {
         offset_variance: f64,
         verdict: Verdict,
     ) -> Verdict {
-        // What is known of the frequency stays as the guess; how well it is known does not.
+        // The old frequency remains the mean of the prior, but not its variance.
         let frequency = self.filter.map_or(0.0, |filter| filter.frequency);
         let frequency_variance = self.prior_stddev * self.prior_stddev;
         self.filter = Some(Filter {
@@ -256,9 +306,11 @@ impl Discipline {
 
     fn lengthen(&mut self, noise: f64) {
         let Some(filter) = &self.filter else { return };
-        let allowed = (self.target_stddev.as_secs_f64() * NANO).max(2.0 * noise);
-        let mut interval = self.interval.saturating_mul(2).min(self.longest);
-        while interval > self.shortest && filter.uncertainty_after(interval) > allowed {
+        let allowed =
+            (self.target_stddev.as_secs_f64() * NANO).max(self.tuning.noise_accepted * noise);
+        let grown = self.interval.saturating_mul(self.tuning.interval_growth);
+        let (mut interval, wander) = (grown.min(self.longest), self.tuning.wander());
+        while interval > self.shortest && filter.uncertainty_after(interval, wander) > allowed {
             interval /= 2;
         }
         self.interval = interval.max(self.shortest);
@@ -266,17 +318,17 @@ impl Discipline {
 }
 
 impl Filter {
-    fn predict(&mut self, at: LocalInstant) {
+    /// `wander`: variance that the frequency gains in a nanosecond.
+    fn predict(&mut self, at: LocalInstant, wander: f64) {
         let elapsed = nanos_between(self.at, at);
         self.at = self.at.max(at);
         self.offset += self.frequency * elapsed;
         self.offset_variance += elapsed
             * (2.0 * self.covariance + elapsed * self.frequency_variance)
-            + FREQUENCY_WANDER * elapsed.powi(3) / 3.0;
-        self.covariance +=
-            elapsed * self.frequency_variance + FREQUENCY_WANDER * elapsed.powi(2) / 2.0;
-        self.frequency_variance += FREQUENCY_WANDER * elapsed;
-        self.prior_variance += FREQUENCY_WANDER * elapsed;
+            + wander * elapsed.powi(3) / 3.0;
+        self.covariance += elapsed * self.frequency_variance + wander * elapsed.powi(2) / 2.0;
+        self.frequency_variance += wander * elapsed;
+        self.prior_variance += wander * elapsed;
     }
 
     fn update(&mut self, innovation: f64, variance: f64) {
@@ -284,16 +336,16 @@ impl Filter {
         let (on_offset, on_frequency) = (self.offset_variance / total, self.covariance / total);
         self.offset += on_offset * innovation;
         self.frequency += on_frequency * innovation;
-        // Rounding must not leave less than none.
+        // Rounding must not make the variance negative.
         self.frequency_variance =
             (self.frequency_variance - on_frequency * self.covariance).max(0.0);
         self.covariance *= 1.0 - on_offset;
         self.offset_variance *= 1.0 - on_offset;
     }
 
-    fn uncertainty_after(mut self, interval: Duration) -> f64 {
+    fn uncertainty_after(mut self, interval: Duration, wander: f64) -> f64 {
         let nanos = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
-        self.predict(LocalInstant::from_nanos(self.at.as_nanos().saturating_add(nanos)));
+        self.predict(LocalInstant::from_nanos(self.at.as_nanos().saturating_add(nanos)), wander);
         self.offset_variance.sqrt()
     }
 }
@@ -314,32 +366,11 @@ fn nanos_between(earlier: LocalInstant, later: LocalInstant) -> f64 {
 
 const NANO: f64 = 1e9;
 const PPM: f64 = 1e-6;
-/// Random walk of the frequency: 0.3 ppm in an hour, as variance per nanosecond. A crystal in a room does about that with
-/// the temperature.
-///
-/// A random walk of variance q a second has the Allan deviation √(q τ / 3) (Zucca and Tavella 2005): 0.11 ppm at 1500 s, where
-/// RFC 5905 (A.1.1, `ALLAN`) has a computer clock's wander overtake the noise of measurements, and 0.85 ppm at a day. chrony
-/// assumes that a clock gains up to 1 ppm of frequency error between updates (`maxclockerror` [default: 1]).
-const FREQUENCY_WANDER: f64 = 0.3 * 0.3 * PPM * PPM / 3.6e12;
-/// Standard deviation of a frequency of which nothing is known: crystals are sold to ±100 ppm.
-pub const INITIAL_FREQUENCY_STDDEV: Frequency = Frequency::from_scaled_ppm(50 << 16);
-/// The farthest that a frequency can be from where it should be, in parts per million: from one end of the kernel's range to the
-/// other.
+/// The furthest that a frequency can be from where it should be, in parts per million: from one end
+/// of the kernel's range to the other. Not a tuning constant.
 const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
-/// Doublings that lead there and beyond.
+/// The number of doublings that exceeds it.
 const MAX_DOUBLINGS: u32 = 8;
-/// What a restart and its temperature change of a known frequency.
-const RESTART_STDDEV: f64 = 0.5 * PPM;
-/// How well a clock can be read at all, in nanoseconds.
-const CLOCK_READING_STDDEV_NS: f64 = 10_000.0;
-/// Standard deviations beyond which a reading is held back.
-const OUTLIER_GATE: f64 = 5.0;
-/// Readings over which the stated variances are compared with what is seen.
-const EXCESS_MEMORY: f64 = 8.0;
-/// Stated variances are never taken for more wrong than this: deviations a thousand times larger.
-const MAX_EXCESS: f64 = 1e6;
-/// Readings in a row that may be held back.
-const MAX_OUTLIERS: u32 = 4;
 
 #[cfg(test)]
 mod tests {

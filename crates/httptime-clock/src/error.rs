@@ -1,4 +1,4 @@
-//! What can go wrong with a clock, each with a name and with what was attempted.
+//! The errors of a clock. Each has a name and the attempted operation.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use httptime::{IoError, Offset};
 use crate::frequency::Frequency;
 use crate::status::SyncStatus;
 
-/// What was to be done to a clock when it failed.
+/// The operation that failed.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -31,7 +31,7 @@ pub enum Operation {
 }
 
 impl fmt::Display for Operation {
-    /// Fits behind "cannot".
+    /// The text fits after "cannot".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadTime => f.write_str("read the clock"),
@@ -46,55 +46,56 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Everything that keeps a clock from being read or changed.
+/// The reasons for which a clock cannot be read or changed.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
-    /// The process may not do this (`EPERM`): neither root nor `CAP_SYS_TIME`, or a container's seccomp profile forbids
-    /// the call.
+    /// The process has no permission (`EPERM`): it is neither root nor has `CAP_SYS_TIME`, or a
+    /// container's seccomp profile forbids the call.
     #[error(
         "cannot {operation}: not permitted; run as root or with CAP_SYS_TIME, in a container also \
          with a seccomp profile that allows it"
     )]
     NoPrivilege {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
     },
-    /// The clock cannot be changed from here (`EROFS`, `EACCES`): a sandbox or container shows it only.
+    /// The clock is read-only here (`EROFS`, `EACCES`), for example in a sandbox or container.
     #[error(
         "cannot {operation}: a sandbox or container makes the clock read-only ({}); run outside \
          it, on the host",
         system(*errno)
     )]
     ReadOnly {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
         /// The system's error number.
         errno: i32,
     },
-    /// The clock does not go that far (`EINVAL`, or more than its fields hold).
+    /// The amount is out of the clock's range (`EINVAL`, or more than its fields can hold).
     #[error(
         "cannot {operation}: the result is outside what the system clock can show; check the \
          server's clock"
     )]
     OutOfRange {
-        /// What was to be done, with the amount.
+        /// The operation, with the amount.
         operation: Operation,
     },
-    /// This kernel has no such operation (`ENOSYS`, `EOPNOTSUPP`).
+    /// This kernel does not have the operation (`ENOSYS`, `EOPNOTSUPP`).
     #[error(
         "cannot {operation}: this kernel does not support it; correct the clock by other means"
     )]
     Unsupported {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
     },
     /// A system call failed with another error number.
     #[error("cannot {operation}: {call}: {}", system(*errno))]
     Other {
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
         /// The system call.
         call: &'static str,
@@ -109,7 +110,8 @@ fn system(errno: i32) -> IoError {
 }
 
 impl ClockError {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -121,7 +123,7 @@ impl ClockError {
         }
     }
 
-    /// What was to be done.
+    /// The operation that failed.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match *self {

@@ -1,11 +1,12 @@
-//! How much faster one clock is than another.
+//! The relative frequency of two clocks.
 
 use std::fmt;
 
 /// A relative frequency. **Positive makes the clock faster.**
 ///
-/// A whole number of 2⁻¹⁶ ppm, the unit of the kernels' `timex.freq` (1.3 µs a day), so that what is set is what is read.
-/// Holds up to ±32,767 ppm; a kernel's clock takes ±500 ppm.
+/// A whole number of 2⁻¹⁶ ppm, the unit of the kernels' `timex.freq` (1.3 µs a day), so that the
+/// value that is set is the value that is read. The range is ±32,767 ppm; a kernel's clock accepts
+/// ±500 ppm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Frequency(i32);
 
@@ -13,10 +14,11 @@ impl Frequency {
     /// No faster and no slower.
     pub const ZERO: Self = Self(0);
 
-    /// The fastest a kernel makes its clock: +500 ppm, 43 s a day (`MAXFREQ` in Linux's `include/linux/timex.h`).
+    /// The maximum of a kernel: +500 ppm, 43 s a day (`MAXFREQ` in Linux's
+    /// `include/linux/timex.h`).
     pub const MAX: Self = Self(500 * SCALE);
 
-    /// The slowest a kernel makes its clock: −500 ppm.
+    /// The minimum of a kernel: −500 ppm.
     pub const MIN: Self = Self(-500 * SCALE);
 
     /// A frequency in units of 2⁻¹⁶ ppm.
@@ -31,7 +33,7 @@ impl Frequency {
         self.0
     }
 
-    /// Parts per million, rounded to 2⁻¹⁶. Saturates; what is not a number is zero.
+    /// Parts per million, rounded to 2⁻¹⁶. Saturates; NaN becomes zero.
     #[must_use]
     pub fn from_ppm(ppm: f64) -> Self {
         #[expect(
@@ -49,7 +51,7 @@ impl Frequency {
         f64::from(self.0) / f64::from(SCALE)
     }
 
-    /// The nearest frequency that a kernel takes.
+    /// The nearest frequency that a kernel accepts.
     #[must_use]
     pub fn clamped(self) -> Self {
         self.clamp(Self::MIN, Self::MAX)
@@ -69,10 +71,10 @@ impl Frequency {
 }
 
 impl fmt::Display for Frequency {
-    /// With a sign, to a thousandth unless a precision is asked for: `+12.500 ppm`.
+    /// With a sign [default precision: 3 digits]: `+12.500 ppm`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(3);
-        // In integers: whoever links this into a small program does not want the formatting of floats.
+        // In integers: formatting floats would make small programs larger.
         let unit = 10_u64.pow(u32::try_from(digits).unwrap_or(9).min(9));
         let scale = u64::from(SCALE.unsigned_abs());
         let rounded = (u64::from(self.0.unsigned_abs()) * unit + scale / 2) / scale;
@@ -85,7 +87,7 @@ impl fmt::Display for Frequency {
     }
 }
 
-/// Units of [`Frequency`] to one ppm (`timex.freq` in adjtimex(2)).
+/// Units of [`Frequency`] per ppm (`timex.freq` in adjtimex(2)).
 const SCALE: i32 = 1 << 16;
 
 #[cfg(test)]

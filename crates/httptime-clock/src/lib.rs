@@ -1,5 +1,5 @@
-//! Sets the clock that [`httptime`] measures: steps it, slews it, steers its frequency, and tells the kernel whether it
-//! is synchronised.
+//! Corrects the clock that [`httptime`] measures: steps it, slews it, steers its frequency, and
+//! tells the kernel whether it is synchronised.
 //!
 //! ```no_run
 //! use httptime::Offset;
@@ -16,20 +16,22 @@
 //! }
 //! ```
 //!
-//! [`Clock`] is what there is to do with a clock. [`SystemClock`] does it to the kernel's, which needs root or
-//! `CAP_SYS_TIME`; [`SimulatedClock`] to one in memory, which behaves as Linux does and whose true error is known, so that
-//! what steers a clock can be tried for a simulated week in a moment.
+//! [`Clock`] has the operations. [`SystemClock`] applies them to the kernel's clock, which needs
+//! root or `CAP_SYS_TIME`. [`SimulatedClock`] applies them to a clock in memory that behaves as
+//! Linux does and whose true error is known. With it, code that steers a clock can be tested for a
+//! simulated week in a moment.
 //!
-//! An [`Offset`](httptime::Offset) is true time − local clock, as in `httptime`: it is what must be added to the
-//! clock. Positive moves the clock forward.
+//! An [`Offset`](httptime::Offset) is true time − local clock, as in `httptime`: the amount to add
+//! to the clock. Positive moves the clock forward.
 //!
-//! # In scope, and out of it
+//! # Scope
 //!
-//! In: Linux (glibc, musl); macOS, FreeBSD, NetBSD, OpenBSD and `DragonFly` BSD as far as their kernels go; elsewhere the
-//! clock can only be read. Out: measuring (that is `httptime`), the hardware clock (the Linux kernel sets it by itself
-//! once the clock is synchronised), leap seconds (nothing in HTTP announces one), time zones.
+//! In scope: Linux (glibc, musl); macOS, FreeBSD, NetBSD, OpenBSD and `DragonFly` BSD within the
+//! limits of their kernels. On other systems the clock can only be read. Out of scope: measuring
+//! (see `httptime`), the hardware clock (the Linux kernel sets it by itself once the clock is
+//! synchronised), leap seconds (HTTP does not announce them), time zones.
 //!
-//! Nothing here changes a clock but an explicit call of one of [`Clock`]'s methods that take `&mut self`.
+//! A clock is changed only by an explicit call of a method of [`Clock`] that takes `&mut self`.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod clock;

@@ -1,4 +1,4 @@
-//! What may be done to a clock on the strength of a measurement. Pure: a dry run is the same function.
+//! Decides what to do with a clock after a measurement. Pure: a dry run calls the same function.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use httptime::{Interval, LocalInstant, Measurement, Offset, Span, Timestamp};
 use thiserror::Error;
 
-/// What a decision looks at: a finished measurement, or whatever else has an offset and bounds.
+/// The input of a decision: a finished measurement, or any other source of an offset with bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_structs,
-    reason = "callers make it, and a field more is a question more to them"
+    reason = "callers create it, and a new field is a new decision for them"
 )]
 pub struct Reading {
     /// The best single offset: server clock − local clock, positive when the local clock is slow.
     pub offset: Offset,
     /// Its standard deviation. Not a bound.
     pub stddev: Duration,
-    /// Where the offset certainly lies, if the assumptions of the measurement hold.
+    /// The bounds: they contain the true offset if the assumptions of the measurement are true.
     pub bounds: Interval,
-    /// The server's `Date` may be late by this much: what no measurement can see (Λ).
+    /// The limit of the server's lag (Λ), which no measurement can observe.
     pub lag: Duration,
-    /// Whether the server's `Date` was seen to advance: if not, it may stand still.
+    /// Whether the server's `Date` was seen to advance. If not, the server's clock may be stopped.
     pub date_advanced: bool,
     /// The instant to which offset and bounds refer.
     pub at: LocalInstant,
-    /// What the local clock showed at that instant.
+    /// The local clock at that instant.
     pub local_time: Timestamp,
 }
 
@@ -43,36 +43,37 @@ impl From<&Measurement> for Reading {
     }
 }
 
-/// What has been done to the clock so far, as far as a [`Policy`] has to know.
+/// The earlier corrections, as far as a [`Policy`] needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(
     clippy::exhaustive_structs,
-    reason = "callers make it, and a field more is a question more to them"
+    reason = "callers create it, and a new field is a new decision for them"
 )]
 pub struct History {
-    /// Whether the clock was brought right once since the start; until then the start-up limits hold.
+    /// Whether the clock has been corrected since the start. Until then the start-up limits apply.
     pub settled: bool,
-    /// The sizes of all steps since the start.
+    /// The sum of the sizes of all steps since the start.
     pub stepped: Duration,
-    /// Until the next decision, if one comes: how long a slew has. `None` when nobody will look again.
+    /// The time until the next decision, which is the time for a slew. `None` if there is no next
+    /// decision.
     pub horizon: Option<Duration>,
 }
 
-/// What is to be done.
+/// The decision.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing: the measurement does not show that the clock is wrong by much.
+    /// Nothing: the measurement does not show a significant error.
     Leave,
-    /// Turn the clock gradually by this much; positive: forward.
+    /// Slew the clock by this much; positive: forward.
     Slew(Offset),
-    /// Set the clock at once by this much; positive: forward.
+    /// Step the clock by this much; positive: forward.
     Step(Offset),
-    /// Nothing, and somebody should look at it.
+    /// Nothing, and an operator should look at it.
     Refuse(Refusal),
 }
 
-/// Why a clock that seems wrong is left alone.
+/// The reason why a clock that seems wrong is not corrected.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
@@ -82,12 +83,12 @@ pub enum Refusal {
          answer; allow at least 2 requests and 2 s"
     )]
     DateNotAdvanced,
-    /// The bounds leave more open than would be mended.
+    /// The bounds are wider than the error that would be corrected.
     #[error("{}", too_wide(*error, *width))]
     BoundsTooWide {
         /// The width of the bounds.
         width: Duration,
-        /// The error as estimated.
+        /// The estimated error.
         error: Duration,
     },
     /// The clock would show a time before the floor.
@@ -96,22 +97,22 @@ pub enum Refusal {
          correct the server's clock or use another server"
     )]
     BeforeFloor {
-        /// The time to be set.
+        /// The time to set.
         server: Timestamp,
-        /// No time before this is believed.
+        /// The earliest accepted time.
         floor: Timestamp,
     },
-    /// More than may be corrected at once in this direction.
+    /// The correction exceeds the limit for one correction in this direction.
     #[error("{}", check_direction_limit(*by, *limit, *direction))]
     TooFar {
         /// The correction.
         by: Offset,
-        /// The limit for it.
+        /// The limit.
         limit: Duration,
-        /// Forward or backward, at the start or later.
+        /// The kind of the limit.
         direction: Direction,
     },
-    /// The steps since the start come to more than is allowed in all.
+    /// The sum of the steps since the start would exceed its limit.
     #[error(
         "would step the clock by {by:.3} s after steps of {} in total; max_accumulated is {}",
         Span::new(*stepped),
@@ -120,24 +121,24 @@ pub enum Refusal {
     Accumulated {
         /// The correction.
         by: Offset,
-        /// The steps so far.
+        /// The sum of the steps so far.
         stepped: Duration,
-        /// The limit for their sum.
+        /// The limit of the sum.
         limit: Duration,
     },
 }
 
-/// Which limit a correction is held against.
+/// The limit that applies to a correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a policy has these four limits")]
 pub enum Direction {
-    /// Forward, later than the first correction.
+    /// Forward, after the first correction.
     Forward,
-    /// Backward, later than the first correction.
+    /// Backward, after the first correction.
     Backward,
-    /// Forward, the first since the start.
+    /// Forward, first correction since the start.
     StartupForward,
-    /// Backward, the first since the start.
+    /// Backward, first correction since the start.
     StartupBackward,
 }
 
@@ -227,28 +228,30 @@ fn seconds(duration: Duration, digits: usize) -> String {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Evidence {
-    /// The bounds: nothing is mended that they do not prove wrong.
+    /// The bounds: only an error that they prove is corrected.
     #[default]
     Bounds,
-    /// The estimate, as an NTP client does it: the ways there and back are taken for alike. Slews what exceeds two standard
-    /// deviations and the lag allowed for. Only what the bounds prove is stepped.
+    /// The estimate, as in an NTP client: the forward and return paths are assumed to be equal. An
+    /// error is slewed if it exceeds two standard deviations plus the limit of the lag. Only an
+    /// error that the bounds prove is stepped.
     Estimate,
 }
 
 /// The rules for correcting a clock.
 ///
-/// | rule | default | after |
+/// | rule | default | source |
 /// |---|---|---|
 /// | step threshold: larger errors are stepped, smaller ones slewed | 128 ms | ntpd |
-/// | forward, backward: more at once is refused | 1000 s | ntpd's panic threshold; `single-step-panic-threshold` of ntpd-rs |
+/// | forward, backward: a larger correction is refused | 1000 s | ntpd's panic threshold; `single-step-panic-threshold` of ntpd-rs |
 /// | the same for the first correction since the start | forward unlimited, backward 1800 s | `startup-step-panic-threshold` of ntpd-rs |
-/// | accumulated: steps since the start, summed up | unlimited | `accumulated-step-panic-threshold` of ntpd-rs |
+/// | accumulated: sum of the steps since the start | unlimited | `accumulated-step-panic-threshold` of ntpd-rs |
 /// | floor: no earlier time is set | day of the build | the `Date` of a server whose clock was never set |
-/// | slew rate | 500 ppm | what `adjtime` does on Linux; chrony's `maxslewrate` is what lowers it there |
+/// | slew rate | 500 ppm | `adjtime` on Linux; chrony lowers it there with `maxslewrate` |
 ///
-/// And whatever the settings: nothing is done by a `Date` that was not seen to advance; no correction when zero is among the offsets that the bounds allow, and none when the bounds are
-/// wider than the error. For an error that would be stepped, the latter is a refusal: somebody should state the server's lag, or
-/// find one that is nearer.
+/// Independently of the settings, a clock is not corrected in these cases: the `Date` was not seen
+/// to advance; zero is within the bounds; the bounds are wider than the error. In the last case an
+/// error that would be stepped is a refusal: the operator should state the server's lag, or use a
+/// nearer server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     step_threshold: Option<Duration>,
@@ -280,63 +283,66 @@ impl Default for Policy {
 
 /// The settings. A limit of `None` is no limit.
 impl Policy {
-    /// Errors larger than this are stepped; `None`: everything is slewed, however long it takes.
+    /// The step threshold: larger errors are stepped. `None`: every error is slewed, however long
+    /// it takes.
     #[must_use]
     pub const fn step_threshold(mut self, threshold: Option<Duration>) -> Self {
         self.step_threshold = threshold;
         self
     }
 
-    /// The most to correct forward at once.
+    /// The limit of one forward correction.
     #[must_use]
     pub const fn max_forward(mut self, limit: Option<Duration>) -> Self {
         self.forward = limit;
         self
     }
 
-    /// The most to correct backward at once.
+    /// The limit of one backward correction.
     #[must_use]
     pub const fn max_backward(mut self, limit: Option<Duration>) -> Self {
         self.backward = limit;
         self
     }
 
-    /// The most to correct forward for the first time since the start, and to step up to the time of a saved state.
+    /// The limit of the first forward correction since the start, and of a step to the time of a
+    /// saved state.
     #[must_use]
     pub const fn max_startup_forward(mut self, limit: Option<Duration>) -> Self {
         self.startup_forward = limit;
         self
     }
 
-    /// The most to correct backward for the first time since the start.
+    /// The limit of the first backward correction since the start.
     #[must_use]
     pub const fn max_startup_backward(mut self, limit: Option<Duration>) -> Self {
         self.startup_backward = limit;
         self
     }
 
-    /// The most to step in all since the start, both directions added up.
+    /// The limit of the sum of all steps since the start, in both directions.
     #[must_use]
     pub const fn max_accumulated(mut self, limit: Option<Duration>) -> Self {
         self.accumulated = limit;
         self
     }
 
-    /// No time before this is set.
+    /// The floor: no earlier time is set.
     #[must_use]
     pub const fn floor(mut self, floor: Timestamp) -> Self {
         self.floor = floor;
         self
     }
 
-    /// How fast the clock may be turned on average, in parts per million; up to 500, which is what a kernel does.
+    /// The limit of the average slew rate in parts per million, at most 500, which is the kernel's
+    /// rate.
     #[must_use]
     pub fn slew_ppm(mut self, ppm: u32) -> Self {
         self.slew_ppm = ppm.clamp(1, MAX_SLEW_PPM);
         self
     }
 
-    /// What a correction must be able to rely on.
+    /// The evidence that a correction requires.
     #[must_use]
     pub const fn evidence(mut self, evidence: Evidence) -> Self {
         self.evidence = evidence;
@@ -345,7 +351,7 @@ impl Policy {
 }
 
 impl Policy {
-    /// Decides what to do about a clock that has `history`.
+    /// Decides what to do with a clock that has this `history`.
     #[must_use]
     pub fn decide(&self, reading: &Reading, history: &History) -> Action {
         if !reading.date_advanced {
@@ -357,8 +363,8 @@ impl Policy {
         let small = self.step_threshold.is_none_or(|threshold| error <= threshold);
         let wrong = !reading.bounds.contains(Offset::ZERO);
         let proved = wrong && width <= error;
-        let doubt = reading.stddev.saturating_mul(2).saturating_add(reading.lag);
-        let estimated = self.evidence == Evidence::Estimate && error > doubt;
+        let uncertainty = reading.stddev.saturating_mul(2).saturating_add(reading.lag);
+        let estimated = self.evidence == Evidence::Estimate && error > uncertainty;
         if !(proved || estimated) {
             let refusal = Refusal::BoundsTooWide { width, error };
             return if wrong && !small { Action::Refuse(refusal) } else { Action::Leave };
@@ -379,7 +385,8 @@ impl Policy {
         self.check_direction_limit(by, history, small)
     }
 
-    /// Why a clock is not turned or set by this much, whatever says so; `small`: it would not be stepped.
+    /// The reason why a correction by this much is refused, whatever the evidence is. `small`: it
+    /// would not be stepped.
     pub(crate) fn check_direction_limit(
         &self,
         by: Offset,
@@ -401,7 +408,7 @@ impl Policy {
         Some(Refusal::Accumulated { by, stepped, limit })
     }
 
-    /// As much of a correction as the slew rate allows until the next decision.
+    /// The part of a correction that the slew rate permits until the next decision.
     fn limit_to_slew_rate(&self, by: Offset, horizon: Option<Duration>) -> Offset {
         let Some(horizon) = horizon else { return by };
         let most = Offset::from(horizon.saturating_mul(self.slew_ppm) / 1_000_000);
@@ -409,7 +416,8 @@ impl Policy {
     }
 }
 
-/// Midnight, UTC, of the day on which this library was built (of `SOURCE_DATE_EPOCH`, where that was set).
+/// Midnight, UTC, of the day on which this library was built (of `SOURCE_DATE_EPOCH` if that was
+/// set).
 #[must_use]
 pub fn build_day() -> Timestamp {
     let seconds = env!("HTTPTIME_BUILD_DAY").parse().ok();
@@ -426,7 +434,8 @@ mod tests {
     const MS: i64 = 1_000_000;
     const S: i64 = 1_000_000_000;
 
-    /// Bounds `radius` to either side of `offset`, in nanoseconds; a minute after the build.
+    /// Bounds at a distance of `radius` on either side of `offset`, in nanoseconds; a minute after
+    /// the build.
     fn reading(offset: i64, radius: i64) -> Reading {
         let at = |nanos| Offset::from_nanos(nanos);
         Reading {
@@ -581,7 +590,7 @@ mod tests {
             ),
             ("before the floor", policy(), early, SETTLED, before),
             (
-                "floor of one's own",
+                "custom floor",
                 policy().floor(Timestamp::from_unix_nanos(5 * S)),
                 early,
                 SETTLED,
@@ -597,14 +606,14 @@ mod tests {
             ),
             ("slew rate, in time", policy(), reading(30 * MS, MS), horizon(64), slew(30 * MS)),
             (
-                "estimate, within doubt",
+                "estimate, within its uncertainty",
                 estimating(),
                 reading(3 * MS, 10 * MS),
                 SETTLED,
                 Action::Leave,
             ),
             (
-                "estimate, beyond doubt",
+                "estimate, beyond its uncertainty",
                 estimating(),
                 reading(3 * MS + 1, 10 * MS),
                 SETTLED,
@@ -619,7 +628,7 @@ mod tests {
                 step(5 * S),
             ),
             (
-                "estimate, too wide and in doubt",
+                "estimate, too wide and uncertain",
                 estimating(),
                 Reading { lag: Duration::from_secs(9), ..reading(5 * S, 3 * S) },
                 SETTLED,

@@ -10,15 +10,15 @@ use crate::error::{ClockError, Operation};
 use crate::frequency::Frequency;
 use crate::status::{MAXIMUM_ERROR_GROWTH_PER_SECOND, MAXIMUM_ERROR_LIMIT, SyncStatus};
 
-/// A clock in memory that behaves as the Linux kernel's does. True time goes on when the caller says so.
+/// A clock in memory that behaves like the Linux kernel's. The caller advances the true time.
 ///
-/// Its oscillator is wrong by a frequency of its own, on top of which come the frequency set and a slew at 500 ppm. Integer
-/// arithmetic with the fractions of a nanosecond kept: however a stretch of time is divided among calls of
-/// [`advance`](Self::advance), the clock ends at the same nanosecond, and one call costs the same for a second as for
-/// a year.
+/// Its oscillator has a frequency error, to which the set frequency and a slew of 500 ppm are
+/// added. It uses integer arithmetic and keeps the fractions of a nanosecond: however a period is
+/// divided among calls of [`advance`](Self::advance), the clock ends at the same nanosecond. A call
+/// takes the same time for a second as for a year.
 ///
-/// One thing is smoother than the kernel's: that one takes up to 500 µs off the remaining slew at the beginning of each
-/// second and spreads them over the second; here both happen as time goes on.
+/// There is one difference from the kernel, which takes up to 500 µs off the remaining slew at the
+/// beginning of each second and spreads them over the second. Here both are continuous.
 ///
 /// ```
 /// use httptime::{Offset, Timestamp};
@@ -44,11 +44,11 @@ pub struct SimulatedClock {
     monotonic: LocalInstant,
     oscillator_error: Frequency,
     frequency: Frequency,
-    /// Parts of a nanosecond by which the oscillator is further than its whole nanoseconds, 0 to [`PARTS`] − 1.
+    /// The fraction of the oscillator's time below a nanosecond, 0 to [`PARTS`] − 1.
     oscillator_parts: i128,
-    /// The same of the clock.
+    /// The same for the clock.
     clock_parts: i128,
-    /// What remains of the slew, in parts of a nanosecond.
+    /// The remainder of the slew, in parts of a nanosecond.
     slew_parts: i128,
     synchronised: bool,
     maximum_error: Duration,
@@ -59,8 +59,8 @@ pub struct SimulatedClock {
 }
 
 impl SimulatedClock {
-    /// A clock just booted at `true_time`: `offset` slow, its oscillator faster than it should be by `oscillator_error`
-    /// (slower, when negative), not synchronised.
+    /// A clock that was just booted at `true_time`: slow by `offset`, with an oscillator that is
+    /// too fast by `oscillator_error` (too slow, if negative), not synchronised.
     #[must_use]
     pub const fn new(true_time: Timestamp, offset: Offset, oscillator_error: Frequency) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl SimulatedClock {
         }
     }
 
-    /// Lets `by` of true time go by. Saturates at the year 2262.
+    /// Advances the true time by `by`. Saturates at the year 2262.
     pub fn advance(&mut self, by: Duration) {
         let by = Offset::from(by);
         self.true_time = self.true_time.saturating_add(by);
@@ -107,11 +107,12 @@ impl SimulatedClock {
         self.grow_maximum_error(before);
     }
 
-    /// Lets the machine sleep for `by` of true time and wake with its clock `off_by` slower than it was, or faster where that
-    /// is negative: sleep is counted with a clock of whole seconds. The monotonic clock stands still meanwhile.
+    /// The machine sleeps for `by` of true time and wakes with a clock that is slower than before
+    /// by `off_by` (faster, if negative), because sleep is measured with a clock of whole seconds.
+    /// The monotonic clock stops during sleep.
     ///
-    /// As in `timekeeping_inject_sleeptime64` (`kernel/time/timekeeping.c`): the frequency stays, a slew is at an
-    /// end, and the clock is no longer synchronised. Saturates at the year 2262.
+    /// As in `timekeeping_inject_sleeptime64` (`kernel/time/timekeeping.c`): the frequency is kept,
+    /// a slew is cancelled, and the clock is no longer synchronised. Saturates at the year 2262.
     pub fn sleep(&mut self, by: Duration, off_by: Offset) {
         let by = Offset::from(by);
         self.true_time = self.true_time.saturating_add(by);
@@ -119,56 +120,60 @@ impl SimulatedClock {
         self.clear_ntp_state();
     }
 
-    /// Makes the oscillator faster than it should be by `error` from now on: another temperature.
+    /// Sets the frequency error of the oscillator from now on, for example for another temperature.
+    /// Positive: too fast.
     pub const fn set_oscillator_error(&mut self, error: Frequency) {
         self.oscillator_error = error;
     }
 
-    /// By how much the oscillator is faster than it should be.
+    /// The frequency error of the oscillator. Positive: too fast.
     #[must_use]
     pub const fn oscillator_error(&self) -> Frequency {
         self.oscillator_error
     }
 
-    /// The right time.
+    /// The true time.
     #[must_use]
     pub const fn true_time(&self) -> Timestamp {
         self.true_time
     }
 
-    /// True time − what the clock shows. Positive: the clock is slow.
+    /// True time − clock. Positive: the clock is slow.
     #[must_use]
     pub const fn true_offset(&self) -> Offset {
         Offset::between(self.wall, self.true_time)
     }
 
-    /// The monotonic clock (`CLOCK_MONOTONIC`), zero at the beginning: frequency and slews move it, steps do not.
+    /// The monotonic clock (`CLOCK_MONOTONIC`), zero at the beginning. Frequency and slews change
+    /// it, steps do not.
     #[must_use]
     pub const fn monotonic(&self) -> LocalInstant {
         self.monotonic
     }
 
-    /// How many steps were done.
+    /// The number of steps.
     #[must_use]
     pub const fn steps(&self) -> u32 {
         self.steps
     }
 
-    /// How many slews were begun, those that only cancelled included.
+    /// The number of slews, including those that only cancelled one.
     #[must_use]
     pub const fn slews(&self) -> u32 {
         self.slews
     }
 
-    /// From now on every change fails with the error that `failure` makes of it, and changes nothing. Reading goes on, as
-    /// it does for a process without privileges.
+    /// From now on every change fails with the error that `failure` returns for it, and changes
+    /// nothing. Reading still succeeds, as for a process without privileges.
     ///
     /// ```
     /// # use httptime::{Offset, Timestamp};
     /// # use httptime_clock::{Clock, ClockError, Frequency, SimulatedClock};
-    /// # let mut clock = SimulatedClock::new(Timestamp::from_unix_nanos(0), Offset::ZERO, Frequency::ZERO);
+    /// # let start = Timestamp::from_unix_nanos(0);
+    /// # let mut clock = SimulatedClock::new(start, Offset::ZERO, Frequency::ZERO);
     /// clock.fail_with(|operation| ClockError::NoPrivilege { operation });
-    /// assert_eq!(clock.step(Offset::from_nanos(1)).map_err(|error| error.kind()), Err("no_privilege"));
+    /// let stepped = clock.step(Offset::from_nanos(1));
+    /// assert_eq!(stepped.map_err(|error| error.kind()), Err("no_privilege"));
     /// ```
     pub const fn fail_with(&mut self, failure: fn(Operation) -> ClockError) {
         self.failure = Some(failure);
@@ -179,8 +184,8 @@ impl SimulatedClock {
         self.failure = None;
     }
 
-    /// What Linux does at each beginning of a second of the clock (`second_overflow` in `kernel/time/ntp.c`), for all
-    /// those since it showed `before`.
+    /// The kernel's action at each beginning of a second of the clock (`second_overflow` in
+    /// `kernel/time/ntp.c`), for all seconds since `before`.
     fn grow_maximum_error(&mut self, before: Timestamp) {
         let second = |time: Timestamp| time.as_unix_nanos().div_euclid(1_000_000_000);
         let seconds = u32::try_from(second(self.wall) - second(before)).unwrap_or(u32::MAX);
@@ -192,7 +197,7 @@ impl SimulatedClock {
         }
     }
 
-    /// What Linux does whenever the clock is set (`ntp_clear` in `kernel/time/ntp.c`).
+    /// The kernel's action whenever the clock is set (`ntp_clear` in `kernel/time/ntp.c`).
     const fn clear_ntp_state(&mut self) {
         self.slew_parts = 0;
         self.synchronised = false;
@@ -264,7 +269,8 @@ fn saturating_nanos(nanos: i128) -> i64 {
     i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Parts of a nanosecond in which a clock that is wrong by one unit of [`Frequency`] (2⁻¹⁶ ppm) gains one part in each.
+/// Parts per nanosecond: a clock with a frequency error of one unit of [`Frequency`] (2⁻¹⁶ ppm)
+/// gains one part in each nanosecond.
 const PARTS: i128 = 65_536 * 1_000_000;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What survives a restart: the frequency, how well it was known and when, and the time of saving.
+//! The state that survives a restart: the frequency, its standard deviation and its time, and the
+//! time of saving.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,22 +11,23 @@ use thiserror::Error;
 
 use crate::frequency::Frequency;
 
-/// What survives a restart.
+/// The state that survives a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers make it from what they stored")]
+#[expect(clippy::exhaustive_structs, reason = "callers create it from stored values")]
 pub struct SavedState {
-    /// How much faster than its oscillator the clock was made to go.
+    /// The frequency correction: how much faster than its oscillator the clock ran.
     pub frequency: Frequency,
     /// The standard deviation of that, at [`measured_at`](Self::measured_at).
     pub stddev: Frequency,
-    /// What the clock showed at the latest measurement. The frequency ages from here: a state that is saved again without a
-    /// measurement in between is no younger for it.
+    /// The clock at the latest measurement. The frequency ages from here: saving the state again
+    /// without a new measurement does not change this.
     pub measured_at: Timestamp,
-    /// What the clock showed. It will never again show less, unless somebody sets it back.
+    /// The clock when the state was saved. It never shows an earlier time again, unless someone
+    /// sets it back.
     pub saved_at: Timestamp,
 }
 
-/// Why a state could not be read or written.
+/// The reason why a state could not be read or written.
 #[non_exhaustive]
 #[derive(Debug, Error)]
 pub enum StateError {
@@ -34,7 +36,7 @@ pub enum StateError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The file cannot be written.
@@ -42,10 +44,10 @@ pub enum StateError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file is not a saved state.
     #[error("the state file {} is malformed: {reason}; delete it", .path.display())]
     Malformed {
         /// The file.
@@ -75,7 +77,7 @@ struct Record {
 }
 
 impl SavedState {
-    /// Reads the state that [`save`](Self::save) wrote; `None` where there is no such file.
+    /// Reads a state that [`save`](Self::save) wrote; `None` if there is no such file.
     ///
     /// # Errors
     /// [`StateError::Read`], [`StateError::Malformed`].
@@ -107,7 +109,8 @@ impl SavedState {
         }))
     }
 
-    /// Writes the state so that there is always a whole file, the old or the new, whenever the machine stops.
+    /// Writes the state. There is always a complete file, the old one or the new one, whenever the
+    /// machine stops.
     ///
     /// # Errors
     /// [`StateError::Write`]
@@ -124,14 +127,16 @@ impl SavedState {
     }
 }
 
-/// Replaces a file as one step: it is written beside the old one, flushed to the disk, and renamed over it.
+/// Replaces a file atomically: writes a new file beside the old one, flushes it to the disk, and
+/// renames it over the old one.
 ///
-/// The name beside it is always the same, `.NAME.new`, so that a process that is killed leaves no litter. What lies there is
-/// removed and never written to: where others may write, it can be a link to anywhere. Nothing is left there after a failure: on
-/// a full disk half a file would be in everybody's way.
+/// The temporary name is always `.NAME.new`, so that a killed process leaves at most one such file.
+/// An existing file of that name is removed and never written to: in a directory where others may
+/// write, it can be a link to any file. After a failure the temporary file is removed, so that it
+/// does not use space on a full disk.
 ///
 /// # Errors
-/// What the system says; the old file is then still there.
+/// The system's error; the old file is then still there.
 pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let folder = match path.parent() {
@@ -143,7 +148,7 @@ pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
-    // The rename itself is on the disk once the folder is. Some file systems do not offer that.
+    // The rename is on the disk once the directory is. Some file systems do not support that.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
@@ -153,7 +158,7 @@ fn write_new_file(path: &Path, contents: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // O_EXCL: a link laid there since is an error.
+    // O_EXCL: a link that was created there in the meantime is an error.
     let mut file = File::create_new(path)?;
     file.write_all(contents)?;
     file.sync_all()

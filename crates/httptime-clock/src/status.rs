@@ -1,21 +1,21 @@
-//! What the kernel tells programs about the clock.
+//! The kernel's report to programs about the clock.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What the kernel tells programs that ask whether the clock is right.
+/// The kernel's report to programs that ask whether the clock is right.
 ///
-/// The kernel keeps three values for that, and all of them count:
-/// - `STA_UNSYNC`, not synchronised. While it is set, `adjtimex` returns `TIME_ERROR`, which is what `node_exporter`'s
-///   `node_timex_sync_status` shows, and the kernel does not write its time to the hardware clock. While it is clear,
-///   it does so every 11 minutes.
-/// - `maxerror`, a bound of the error. `timedatectl` calls the clock synchronised while it is below 16 s, whatever
-///   `STA_UNSYNC` says. The kernel adds 500 µs each second, and sets `STA_UNSYNC` once that takes it past 16 s: after
-///   nearly 9 hours in which nobody has set it anew.
-/// - `esterror`, an estimate of the error. The kernel only passes it on (`node_exporter`'s
+/// The kernel has three values for this, and all of them matter:
+/// - `STA_UNSYNC`: not synchronised. While it is set, `adjtimex` returns `TIME_ERROR`, which
+///   `node_exporter` shows as `node_timex_sync_status`, and the kernel does not write its time to
+///   the hardware clock. While it is clear, the kernel does so every 11 minutes.
+/// - `maxerror`: a bound of the error. `timedatectl` reports the clock as synchronised while it is
+///   below 16 s, whatever `STA_UNSYNC` is. The kernel adds 500 µs each second, and sets
+///   `STA_UNSYNC` when it exceeds 16 s: after nearly 9 hours in which no program has set it.
+/// - `esterror`: an estimate of the error. The kernel only passes it on (`node_exporter`'s
 ///   `node_timex_estimated_error_seconds`).
 ///
-/// Both errors are counted in microseconds (rounded up here) and limited to 16 s.
+/// Both errors are in microseconds (rounded up here) and limited to 16 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SyncStatus {
     synchronised: bool,
@@ -24,29 +24,31 @@ pub struct SyncStatus {
 }
 
 impl SyncStatus {
-    /// Nobody keeps the clock right, as after the boot of the kernel or a step.
+    /// No program keeps the clock right, as after the kernel has booted or after a step.
     pub const UNSYNCHRONISED: Self = Self {
         synchronised: false,
         maximum_error: MAXIMUM_ERROR_LIMIT,
         estimated_error: MAXIMUM_ERROR_LIMIT,
     };
 
-    /// The clock is right to within `maximum_error` (a bound); `estimated_error` is its likely error (a standard
-    /// deviation).
+    /// The clock's error is at most `maximum_error` (a bound); `estimated_error` is its standard
+    /// deviation.
     ///
-    /// From [`MAXIMUM_ERROR_LIMIT`] on, the kernel takes the clock for not synchronised within a second.
+    /// From [`MAXIMUM_ERROR_LIMIT`] on, the kernel considers the clock not synchronised within a
+    /// second.
     #[must_use]
     pub const fn synchronised(maximum_error: Duration, estimated_error: Duration) -> Self {
         Self { synchronised: true, maximum_error, estimated_error }
     }
 
-    /// Not synchronised, with these errors: what may be known of a clock that is no longer looked after.
+    /// Not synchronised, with these errors: what may be known about a clock that no program
+    /// corrects any more.
     #[must_use]
     pub const fn unsynchronised(maximum_error: Duration, estimated_error: Duration) -> Self {
         Self { synchronised: false, maximum_error, estimated_error }
     }
 
-    /// Whether somebody keeps the clock right.
+    /// Whether a program keeps the clock right.
     #[must_use]
     pub const fn is_synchronised(self) -> bool {
         self.synchronised
@@ -58,7 +60,7 @@ impl SyncStatus {
         self.maximum_error
     }
 
-    /// The clock's likely error, a standard deviation.
+    /// The standard deviation of the clock's error.
     #[must_use]
     pub const fn estimated_error(self) -> Duration {
         self.estimated_error
@@ -77,10 +79,10 @@ impl fmt::Display for SyncStatus {
     }
 }
 
-/// The largest error the kernel counts to (`NTP_PHASE_LIMIT` in Linux's `include/linux/timex.h`). A clock whose maximum
-/// error grows past it is not synchronised any more.
+/// The kernel's limit of the maximum error (`NTP_PHASE_LIMIT` in Linux's `include/linux/timex.h`).
+/// A clock whose maximum error exceeds it is no longer synchronised.
 pub const MAXIMUM_ERROR_LIMIT: Duration = Duration::from_secs(16);
 
-/// What the kernel adds to the maximum error at each second of the clock (`MAXFREQ` in Linux's
+/// The increase of the maximum error at each second of the clock (`MAXFREQ` in Linux's
 /// `include/linux/timex.h`: 500 ppm).
 pub const MAXIMUM_ERROR_GROWTH_PER_SECOND: Duration = Duration::from_micros(500);

@@ -38,20 +38,20 @@ mod kernel;
 
 mod field;
 
-/// The kernel's clock: the time that every program on the machine sees.
+/// The kernel's clock: the time that every program on the machine reads.
 ///
-/// Reading needs no privileges; changing needs root, on Linux `CAP_SYS_TIME`.
+/// Reading needs no privileges. Changing needs root, on Linux `CAP_SYS_TIME`.
 ///
 /// | system | step | slew | frequency, status |
 /// |---|---|---|---|
 /// | Linux | at once and by exactly the amount (`ADJ_SETOFFSET`) | 500 ppm | yes |
-/// | macOS | by reading, adding and setting: late by the time in between, about a microsecond | yes; what remains is not told | yes |
+/// | macOS | reads, adds and sets: late by the time in between, about a microsecond | yes; the remainder is not reported | yes |
 /// | FreeBSD, `DragonFly` BSD, NetBSD | as macOS | yes | yes |
 /// | OpenBSD | as macOS; the kernel refuses to go back under a securelevel | yes | no |
 ///
-/// On Linux a step makes the clock count as not synchronised and cancels a slew; elsewhere it leaves both as they are.
-/// Another program that steers the clock (chronyd, ntpd, systemd-timesyncd) will undo what is done here, and is
-/// undone by it.
+/// On Linux a step marks the clock as not synchronised and cancels a slew. On other systems both
+/// are unchanged. If another program steers the clock (chronyd, ntpd, systemd-timesyncd), the two
+/// undo each other's corrections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SystemClock {
     _private: (),
@@ -105,7 +105,7 @@ impl Clock for SystemClock {
 mod tests {
     use super::*;
 
-    // Only what reads is called here: what changes the clock is tried in a virtual machine.
+    // Only reading is tested here; changes of the clock are tested in a virtual machine.
     #[test]
     fn the_system_clock_shows_the_systems_time() -> Result<(), ClockError> {
         let before = SystemTime::now();

@@ -1,5 +1,6 @@
-//! What somebody in full control of every answer can do to a clock that is kept: he knows the clock, the limits and when he is
-//! asked, and says what he likes with the best of deviations and bounds. In virtual time; nothing is drawn at random.
+//! What an attacker in full control of every response can do to a clock that is kept. The attacker
+//! knows the clock, the limits and the times of the requests, and can return any offset with the
+//! best deviation and bounds. The tests run in virtual time; nothing is random.
 
 use std::time::Duration;
 
@@ -14,18 +15,20 @@ const S: i64 = 1_000_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
-/// What the attacker says.
+/// The offset that the attacker reports.
 #[derive(Debug, Clone, Copy)]
 enum FalseOffset {
-    /// The clock is off by so many nanoseconds, each time.
+    /// This offset in nanoseconds, each time.
     Always(i64),
-    /// The same, until it has been refused; from then on only what is slewed.
+    /// The same until it is refused; from then on only as much as is slewed.
     OnceRefusedOnlySlewed(i64),
-    /// By a clock that is right at first and goes wrong by more and more, up to so many parts per million after a day.
+    /// The offset of a clock that is right at first and then drifts, by up to this many parts per
+    /// million after a day.
     Drift(f64),
 }
 
-/// A clock that is right, with a frequency that is, a day after the earliest time that the policy lets it show.
+/// A clock with the right time and frequency, a day after the earliest time that the policy
+/// permits.
 struct AttackedClock {
     controller: Controller<SimulatedClock>,
     begun: LocalInstant,
@@ -70,7 +73,7 @@ impl AttackedClock {
             }
             FalseOffset::Drift(ppm) => ppm,
         };
-        // The integral of a rate that grows for a day and stays.
+        // The integral of a rate that grows for a day and then stays constant.
         let clock = self.controller.clock();
         let seconds = clock.monotonic().saturating_since(self.begun).as_secs_f64();
         let day = DAY.as_secs_f64();
@@ -114,8 +117,8 @@ impl FalseOffset {
     }
 }
 
-/// What docs/threat-model.md promises: steps up to `max_accumulated`, and 1000 ppm of the time, half by slewing and half by the
-/// frequency.
+/// The limits in docs/threat-model.md: steps of up to `max_accumulated`, and 1000 ppm of the time,
+/// half by slewing and half by the frequency.
 #[test]
 fn an_attacker_in_full_control_for_a_week_moves_a_clock_no_further_than_the_limits_say() {
     let minute = Some(Duration::from_secs(60));
@@ -125,7 +128,7 @@ fn an_attacker_in_full_control_for_a_week_moves_a_clock_no_further_than_the_limi
         .max_forward(minute)
         .max_backward(minute)
         .max_accumulated(Some(Duration::from_secs(600)));
-    // The last interval reaches past the end of the week.
+    // The last interval ends after the end of the week.
     let limit = 600.0 + (WEEK.as_secs_f64() + 3600.0) * 1000e-6;
     let mut worst: f64 = 0.0;
     for false_offset in
@@ -143,7 +146,7 @@ fn an_attacker_in_full_control_for_a_week_moves_a_clock_no_further_than_the_limi
 
 #[test]
 fn with_the_default_limits_only_the_floor_and_a_thousand_seconds_a_minute_bound_the_damage() {
-    // Each is asked for every 64 s at most.
+    // At most one measurement per 64 s.
     let most = WEEK.as_secs_f64() / 64.0 * 1000.0 + 1000.0;
     let mut forward: f64 = 0.0;
     for false_offset in FALSE_OFFSETS {
@@ -161,7 +164,7 @@ fn with_the_default_limits_only_the_floor_and_a_thousand_seconds_a_minute_bound_
         assert!(back.shown() >= build_day(), "{false_offset:?}: {}", back.shown());
     }
     assert!(forward > 0.99 * most - 2000.0, "{forward} s of {most}");
-    // And the first correction goes as far forward as he likes.
+    // The first correction may go forward by any amount.
     let mut attacked = AttackedClock::new(Policy::default());
     let years = Offset::from_nanos(10 * 365 * 86_400 * S);
     assert_eq!(attacked.absorb_offset(years).action, Action::Step(years));
@@ -181,7 +184,7 @@ fn a_clock_led_far_ahead_is_not_led_back_by_an_honest_server() {
 }
 
 #[test]
-fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_is_heard() {
+fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_answers() {
     for false_offset in [FalseOffset::Drift(400.0), FalseOffset::Drift(-400.0)] {
         let mut attacked = AttackedClock::new(Policy::default());
         attacked.attacked(2 * DAY, false_offset);
@@ -195,7 +198,7 @@ fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_is_heard() {
         );
         let saved = attacked.controller.state().expect("readable").expect("learnt");
         assert_eq!(saved.frequency.as_ppm().abs(), frequency(&attacked), "a restart keeps it");
-        // Alone, it goes wrong by the learnt frequency.
+        // Without a server the clock drifts by the learnt frequency.
         let before = attacked.behind();
         attacked.controller.stop_slewing().expect("stopped");
         attacked.controller.clock_mut().advance(DAY);
@@ -215,6 +218,9 @@ fn a_frequency_learnt_from_an_attacker_stays_until_an_honest_server_is_heard() {
             );
         }
         let took = attacked.controller.clock().monotonic().saturating_since(begun);
-        println!("{false_offset:?}: {drifted:.1} s in a day alone, mended in {} s", took.as_secs());
+        println!(
+            "{false_offset:?}: {drifted:.1} s in a day alone, corrected in {} s",
+            took.as_secs()
+        );
     }
 }

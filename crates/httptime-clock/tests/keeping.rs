@@ -15,7 +15,7 @@ use httptime_clock::{Action, Clock, ClockError, Frequency, Policy, Reading, Simu
 const MS: i64 = 1_000_000;
 const S: i64 = 1_000_000_000;
 
-/// Now, well after the build.
+/// A time well after the build.
 fn today() -> Timestamp {
     Timestamp::from_unix_nanos(1_900_000_000 * S)
 }
@@ -24,7 +24,7 @@ fn clock(offset_ns: i64, error_ppm: f64) -> SimulatedClock {
     SimulatedClock::new(today(), Offset::from_nanos(offset_ns), Frequency::from_ppm(error_ppm))
 }
 
-/// A machine that is measured now and then, with this much noise.
+/// A machine with regular measurements of this noise.
 struct Machine {
     controller: Controller<SimulatedClock>,
     noise_ns: f64,
@@ -37,7 +37,7 @@ impl Machine {
         Self { controller, noise_ns: 0.1e6, random: Rng::with_seed(seed) }
     }
 
-    /// A measurement that is out by `error_ns` beside its noise.
+    /// A measurement with an error of `error_ns` in addition to its noise.
     fn reading(&mut self, error_ns: i64) -> Reading {
         let normal = normal(&mut self.random);
         #[expect(clippy::cast_possible_truncation, reason = "a few milliseconds")]
@@ -67,7 +67,8 @@ impl Machine {
         self.controller.clock_mut().advance(time);
     }
 
-    /// Measures as often as it is told to, for this long; returns the last outcome.
+    /// Measures at the intervals that the controller requests, for this long. Returns the last
+    /// outcome.
     fn run(&mut self, time: Duration) -> Outcome {
         let end = self.controller.clock().true_time().saturating_add(time.into());
         loop {
@@ -83,7 +84,7 @@ impl Machine {
         self.controller.clock().true_offset().abs()
     }
 
-    /// By how much the clock still goes too fast.
+    /// The remaining frequency error of the clock. Positive: too fast.
     fn frequency_error_ppm(&self) -> f64 {
         let clock = self.controller.clock();
         clock.oscillator_error().as_ppm() + clock.frequency().expect("readable").as_ppm()
@@ -144,9 +145,9 @@ fn a_freak_is_held_back_and_forgotten() {
     assert!((before.as_ppm() - after.as_ppm()).abs() < 1.0, "{before} {after}");
 }
 
-/// Somebody sets the clock, or it slept and woke with another time.
+/// Someone sets the clock, or the machine slept and woke with another time.
 #[test]
-fn a_step_from_outside_is_mended_and_the_frequency_kept() {
+fn a_step_from_outside_is_corrected_and_the_frequency_kept() {
     for by in [-3 * S, S / 2] {
         let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 3);
         machine.run(2 * HOUR);
@@ -162,7 +163,8 @@ fn a_step_from_outside_is_mended_and_the_frequency_kept() {
     }
 }
 
-/// All offsets are wrong by the same from here on: half of what the new route is longer one way.
+/// All offsets have the same error from here on: half of the additional delay of the new route,
+/// which is in one direction.
 #[test]
 fn a_new_route_moves_the_offset_and_not_the_frequency() {
     let policy = Policy::default().evidence(Evidence::Estimate);
@@ -185,7 +187,7 @@ fn a_new_route_moves_the_offset_and_not_the_frequency() {
 }
 
 #[test]
-fn a_frequency_that_changes_is_learnt_anew() {
+fn a_frequency_that_changes_is_learnt_again() {
     for change in [5.0, -40.0] {
         let mut machine = Machine::new(clock(0, 20.0), Policy::default(), Discipline::default(), 5);
         machine.run(2 * HOUR);
@@ -196,7 +198,8 @@ fn a_frequency_that_changes_is_learnt_anew() {
     }
 }
 
-/// No crystal is that far off. A frequency learnt from a server that lied is, and a kernel whose tick somebody has changed.
+/// No crystal has such an error. A frequency that was learnt from a lying server can have it, and
+/// so can a kernel whose tick someone has changed.
 #[test]
 fn a_frequency_far_beyond_a_crystals_is_learnt_too() {
     for ppm in [-450.0, -300.0, 300.0, 450.0] {
@@ -248,7 +251,7 @@ fn a_corrected_clock_is_called_synchronised_with_the_bounds_as_its_largest_error
     assert!(largest >= machine.offset() && largest < Duration::from_millis(2), "{largest:?}");
 }
 
-/// A saved frequency, known to within 0.1 ppm when it was saved.
+/// A saved frequency with a standard deviation of 0.1 ppm when it was saved.
 fn saved(frequency_ppm: f64) -> SavedState {
     SavedState {
         frequency: Frequency::from_ppm(frequency_ppm),
@@ -258,13 +261,13 @@ fn saved(frequency_ppm: f64) -> SavedState {
     }
 }
 
-/// Twelve uniform draws less six: as good as normal, with a variance of 1.
+/// The sum of twelve uniform draws minus six: close to a normal distribution with a variance of 1.
 fn normal(random: &mut Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }
 
-/// The root mean square frequency error in 90 days of a machine that resumed with 0.1 ppm, whose oscillator does the random
-/// walk that the discipline assumes: 0.3 ppm in an hour.
+/// The root mean square frequency error over 90 days of a machine that resumed with 0.1 ppm. Its
+/// oscillator follows the random walk that the discipline assumes: 0.3 ppm in an hour.
 fn frequency_error_after_resume(noise_ms: f64, seed: u64) -> f64 {
     let mut machine = Machine::new(clock(0, -10.0), Policy::default(), Discipline::default(), seed);
     machine.noise_ns = noise_ms * 1e6;
@@ -285,8 +288,8 @@ fn frequency_error_after_resume(noise_ms: f64, seed: u64) -> f64 {
     (squares / hours).sqrt()
 }
 
-/// The steady state of the filter is 0.57 ppm for readings of 7 ms and 0.8 ppm for 30 ms: more than the 0.51 ppm of a frequency
-/// that was saved at 0.1 ppm and has just restarted.
+/// The steady state of the filter is 0.57 ppm for readings of 7 ms and 0.8 ppm for 30 ms. A
+/// frequency that was saved at 0.1 ppm and has just restarted has 0.51 ppm.
 #[test]
 fn a_frequency_that_was_saved_as_well_known_is_steered_by_noisy_readings() {
     for (noise_ms, ppm) in [(0.1, 0.5), (7.0, 1.0), (30.0, 1.5)] {
@@ -298,7 +301,8 @@ fn a_frequency_that_was_saved_as_well_known_is_steered_by_noisy_readings() {
     }
 }
 
-/// Without an RTC the clock starts at the time of a file: before the time saved, at it, or a little later.
+/// Without an RTC the clock starts at the time of a file: before the saved time, at it, or a little
+/// later.
 #[test]
 fn without_an_rtc_the_age_of_a_saved_frequency_is_what_the_first_measurement_shows() {
     let off = Offset::from_nanos(400 * 86_400 * S);
@@ -310,7 +314,7 @@ fn without_an_rtc_the_age_of_a_saved_frequency_is_what_the_first_measurement_sho
         let first = machine.absorb(0);
         assert!(matches!(first.action, Action::Step(_)), "{first:?}");
         let stddev = first.frequency_stddev.as_ppm();
-        // 0.3 ppm times the root of 9600 hours.
+        // 0.3 ppm times the square root of 9600 hours.
         assert!((29.0..30.0).contains(&stddev), "{shown} s: {stddev} ppm");
         machine.wait(first.interval);
         machine.run(Duration::from_secs(600));
@@ -319,7 +323,8 @@ fn without_an_rtc_the_age_of_a_saved_frequency_is_what_the_first_measurement_sho
     }
 }
 
-/// A daemon that is restarted each day and measures once at each start, or not at all, learns nothing of the frequency.
+/// A daemon that is restarted each day and measures once at each start, or not at all, learns
+/// nothing about the frequency.
 #[test]
 fn a_frequency_that_is_saved_again_is_no_younger_for_it() {
     let mut state = saved(10.0);
@@ -339,7 +344,7 @@ fn a_frequency_that_is_saved_again_is_no_younger_for_it() {
     assert!((8.4..8.6).contains(&stddev), "{stddev} ppm");
 }
 
-/// What the policy refuses to set the clock by says nothing about how long the machine was off.
+/// A refused correction is no evidence of how long the machine was off.
 #[test]
 fn a_refused_measurement_and_one_before_the_time_saved_show_no_age() {
     for (ahead, max_backward, measured) in [(7200, 3600, -3600), (7200, 86_400, 3600)] {
@@ -375,7 +380,7 @@ fn a_restart_goes_on_with_the_frequency_and_never_before_the_time_saved() {
     assert_eq!(controller.clock().now().expect("readable"), saved.saved_at);
     assert_eq!(controller.clock().frequency().expect("readable"), saved.frequency);
 
-    // One that kept its time is not touched.
+    // A clock that kept its time is not changed.
     let ahead = clock(0, 30.0);
     let mut controller = Controller::new(ahead, Policy::default(), Discipline::default());
     let earlier = SavedState { saved_at: Timestamp::from_unix_nanos(0), ..saved };
@@ -383,7 +388,8 @@ fn a_restart_goes_on_with_the_frequency_and_never_before_the_time_saved() {
     assert_eq!(controller.clock().steps(), 0);
 }
 
-/// Whoever can write the file has the clock stepped up to what it says: within the limits, like every other step.
+/// Anyone who can write the file can step the clock up to the time in it: within the limits, like
+/// every other step.
 #[test]
 fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
     let minute = Duration::from_secs(60);
@@ -409,7 +415,7 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
     let policy = Policy::default().max_accumulated(Some(minute));
     let (mut controller, action) = resumed(policy, 50);
     assert_eq!(action, Action::Step(Offset::from_nanos(50 * S)));
-    // 50 s too far now; to go back would make it 100 in all.
+    // The clock is now 50 s ahead. A step back would make it 100 s in total.
     let (at, local_time) =
         (controller.clock().monotonic(), controller.clock().now().expect("shown"));
     let offset = controller.clock().true_offset();

@@ -1,6 +1,8 @@
-//! What holds for every input: the policy's limits, what a discipline says, a simulated clock, a saved state.
+//! Invariants for every input: the limits of the policy, the values of a discipline, a simulated
+//! clock, a saved state.
 //!
-//! The seed is fixed, so that a run says the same everywhere. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look elsewhere and longer.
+//! The seed is fixed, so that every run is the same everywhere. `PROPTEST_RNG_SEED` and
+//! `PROPTEST_CASES` change the seed and the number of cases.
 
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ fn of(cases: u32) -> ProptestConfig {
     config
 }
 
-/// Of every order of magnitude, and the ends of the range.
+/// Every order of magnitude, and the ends of the range.
 fn any_nanos() -> impl Strategy<Value = i64> {
     let size = prop_oneof![
         1 => Just(0_i64),
@@ -56,7 +58,7 @@ fn any_frequency() -> impl Strategy<Value = Frequency> {
     prop_oneof![-600 << 16..600 << 16, any::<i32>()].prop_map(Frequency::from_scaled_ppm)
 }
 
-/// The estimate lies in the bounds, as every measurement's does.
+/// The estimate is within the bounds, as in every measurement.
 fn any_reading() -> impl Strategy<Value = Reading> {
     let near = prop_oneof![4 => -100 * 86_400 * S..100 * 86_400 * S, 1 => any::<i64>()];
     (
@@ -85,7 +87,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         })
 }
 
-/// The settings of a policy, to be held against what it does.
+/// The settings of a policy, to compare with its decisions.
 #[derive(Debug, Clone)]
 struct Rules {
     threshold: Option<Duration>,
@@ -200,7 +202,7 @@ proptest! {
     }
 }
 
-/// One thing that happens to a discipline.
+/// One event of a discipline.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Reading(Reading),
@@ -222,8 +224,8 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What a discipline may say at any time: an interval within its limits, a deviation that is one. Not a number that is none
-/// would be shown as zero.
+/// Whether the values of a discipline are valid: an interval within its limits, and a standard
+/// deviation. NaN would be shown as zero.
 fn is_sane(discipline: &Discipline, shortest: Duration, longest: Duration) -> bool {
     let interval = discipline.interval();
     let frequency_correction = discipline.frequency_correction();

@@ -1,4 +1,4 @@
-//! Addresses as the system's socket functions have them.
+//! Converts the addresses of the system's socket functions.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub struct addrinfo {
 /// The internet addresses of a list, in its order.
 ///
 /// # Safety
-/// `list` is NULL or what getaddrinfo gives.
+/// `list` must be NULL or a result of getaddrinfo.
 pub(crate) unsafe fn addresses(list: *const addrinfo) -> Result<Vec<SocketAddr>, Failure> {
     let mut found = Vec::new();
     let mut next = list.cast::<libc::addrinfo>();
@@ -35,9 +35,9 @@ pub(crate) unsafe fn addresses(list: *const addrinfo) -> Result<Vec<SocketAddr>,
         if !next.is_aligned() {
             return Err(Failure::argument("addresses is not aligned"));
         }
-        // SAFETY: neither NULL nor misaligned; the rest as the caller says.
+        // SAFETY: neither NULL nor misaligned; the rest as the caller guarantees.
         let entry = unsafe { &*next };
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         found.extend(unsafe { address(entry) });
         next = entry.ai_next;
     }
@@ -45,26 +45,28 @@ pub(crate) unsafe fn addresses(list: *const addrinfo) -> Result<Vec<SocketAddr>,
 }
 
 /// # Safety
-/// As many bytes as the entry says can be read at its address, if that is not NULL.
+/// The number of bytes in the entry must be readable at its address, if that is not NULL.
 unsafe fn address(entry: &libc::addrinfo) -> Option<SocketAddr> {
     let length = usize::try_from(entry.ai_addrlen).ok()?;
     if entry.ai_addr.is_null() || length > size_of::<libc::sockaddr_storage>() {
         return None;
     }
     let copy = |storage: *mut socket2::SockAddrStorage, size: *mut libc::socklen_t| {
-        // SAFETY: the storage is no smaller than `length` bytes, and the caller says that so many can be read.
+        // SAFETY: the storage is no smaller than `length` bytes, and the caller guarantees that so
+        // many can be read.
         unsafe {
             storage.cast::<u8>().copy_from_nonoverlapping(entry.ai_addr.cast::<u8>(), length);
             size.write(entry.ai_addrlen);
         }
         io::Result::Ok(())
     };
-    // SAFETY: the storage begins as zeros, which are valid, and holds an address of the system's beyond that.
+    // SAFETY: the storage begins as zeros, which are valid, and holds an address of the system's
+    // beyond that.
     let (_, address) = unsafe { SockAddr::try_init(copy) }.ok()?;
     address.as_socket()
 }
 
-/// More than any name has; a list that never ends has no more.
+/// More than any name has. A circular list never ends.
 const MAX_ADDRESSES: usize = 256;
 
 #[cfg(test)]

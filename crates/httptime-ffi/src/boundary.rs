@@ -1,4 +1,4 @@
-//! What every function has in common: arguments in, results out, no panic across.
+//! Shared code of every function: converts arguments and results, and catches panics.
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -14,10 +14,12 @@ use crate::status::{
     HTTPTIME_ERROR_INVALID_CONFIG, HTTPTIME_ERROR_PANIC, HTTPTIME_OK, httptime_status,
 };
 
-/// Runs the body of a function of the C interface: failures become a status and a message, and so do panics.
+/// Runs the body of a function of the C interface. Failures and panics become a status and a
+/// message.
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> httptime_status {
     hook::install();
-    // Whatever the panic left half done is only reached through handles that the header says are not to be used any more.
+    // A panic can leave data in an inconsistent state. It is reachable only through handles that,
+    // according to the header, must not be used any more.
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => HTTPTIME_OK,
         Ok(Err(failure)) => remember(failure),
@@ -35,14 +37,14 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> httptime_stat
     }
 }
 
-/// As [`guard`], for functions that return something else; `fallback` stands for a panic.
+/// As [`guard`], for functions with another return type. Returns `fallback` after a panic.
 pub(crate) fn guard_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     hook::install();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
 }
 
-/// A panic is reported to the log and not on the program's stderr. The hook is that of this library's own copy of the
-/// standard library.
+/// Reports a panic to the log and not to the program's stderr. The hook belongs to this library's
+/// own copy of the standard library.
 mod hook {
     #[cfg(not(test))]
     pub(super) fn install() {
@@ -50,7 +52,7 @@ mod hook {
         ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| log::error!("{panic}"))));
     }
 
-    /// The tests' own panics are to be seen.
+    /// Panics of the tests must be visible.
     #[cfg(test)]
     pub(super) const fn install() {}
 }
@@ -58,25 +60,27 @@ mod hook {
 /// A structure of the header that begins with its size.
 ///
 /// # Safety
-/// The type is `repr(C)`, begins with a `u32`, has no padding, and any bytes make a valid value.
+/// The type must be `repr(C)`, must begin with a `u32` and have no padding, and any bytes must be a
+/// valid value.
 pub(crate) unsafe trait Versioned: Copy {
-    /// The size below which no header ever had it.
+    /// The smallest size that a header ever had.
     const MIN_SIZE: usize;
 
-    /// What fields mean that an older header does not have.
+    /// The values of fields that an older header does not have.
     fn initial() -> Self;
 }
 
-/// Takes in a structure, of whatever version of the header.
+/// Reads a structure of any version of the header.
 ///
 /// # Safety
-/// `from` is NULL or points to a structure of the size that its first field says.
+/// `from` must be NULL or point to a structure of the size in its first field.
 pub(crate) unsafe fn read<T: Versioned>(from: *const T, name: &str) -> Result<T, Failure> {
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     let (from, size) = unsafe { sized(from.cast_mut(), name) }?;
     let mut value = T::initial();
     let known = size.min(size_of::<T>());
-    // SAFETY: `size` bytes can be read, `size_of::<T>()` written, `known` is no more than either; any bytes make a `T`.
+    // SAFETY: `size` bytes can be read, `size_of::<T>()` written, `known` is no more than either;
+    // any bytes make a `T`.
     unsafe {
         from.cast::<u8>().as_ptr().copy_to_nonoverlapping((&raw mut value).cast::<u8>(), known);
     }
@@ -91,7 +95,7 @@ pub(crate) unsafe fn read<T: Versioned>(from: *const T, name: &str) -> Result<T,
     Ok(value)
 }
 
-/// Where a structure is to be written to, of whatever version of the header. Checked before the work is done.
+/// The place for a structure of any version of the header. It is checked before the work is done.
 #[derive(Debug)]
 pub(crate) struct Output<T> {
     to: NonNull<T>,
@@ -101,22 +105,23 @@ pub(crate) struct Output<T> {
 
 impl<T: Versioned> Output<T> {
     /// # Safety
-    /// `to` is NULL, or points to a structure of the size that its first field says for as long as the output lives.
+    /// `to` must be NULL, or point to a structure of the size in its first field for as long as the
+    /// output exists.
     pub(crate) unsafe fn new(to: *mut T, name: &str) -> Result<Self, Failure> {
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         let (to, size) = unsafe { sized(to, name) }?;
         Ok(Self { to, size, _type: PhantomData })
     }
 
-    /// As much of `value` as the caller's structure has room for, its size left as it is; what the caller has beyond
-    /// that becomes zero.
+    /// Writes as much of `value` as the caller's structure can hold. Does not change its size. The
+    /// rest of the caller's structure becomes zero.
     pub(crate) fn write(&self, value: &T) {
         let header = size_of::<u32>();
         let known = self.size.min(size_of::<T>());
         let from = (&raw const *value).cast::<u8>();
         let to = self.to.cast::<u8>().as_ptr();
-        // SAFETY: `known` bytes can be read from `value`, which has no padding; `self.size` can be written, and are no
-        // less than `known`.
+        // SAFETY: `known` bytes can be read from `value`, which has no padding; `self.size` can be
+        // written, and are no less than `known`.
         unsafe {
             to.add(header).copy_from_nonoverlapping(from.add(header), known - header);
             to.add(known).write_bytes(0, self.size - known);
@@ -133,7 +138,7 @@ unsafe fn sized<T: Versioned>(pointer: *mut T, name: &str) -> Result<(NonNull<T>
     Ok((pointer, checked_size::<T>(given, name)?))
 }
 
-/// The size of a structure, if it can be one.
+/// The size of a structure, if it is valid.
 pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize, Failure> {
     let size = usize::try_from(given).unwrap_or(usize::MAX);
     if (T::MIN_SIZE..=MAX_SIZE).contains(&size) && size % ALIGNMENT == 0 {
@@ -144,12 +149,13 @@ pub(crate) fn checked_size<T: Versioned>(given: u32, name: &str) -> Result<usize
     )))
 }
 
-/// No field crosses a multiple of this, so that a structure of any size ends with a whole field.
+/// No field crosses a multiple of this, so that a structure of any such size ends with a complete
+/// field.
 const ALIGNMENT: usize = 8;
-/// Larger than any structure will ever be: beyond this, the size was never set.
+/// Larger than any structure: a larger size was never initialised.
 const MAX_SIZE: usize = 4096;
 
-/// The size of a structure, as its first field has it.
+/// The size of a structure, for its first field.
 pub(crate) const fn size<T>() -> u32 {
     const { assert!(size_of::<T>() <= MAX_SIZE && size_of::<T>() % ALIGNMENT == 0) };
     #[expect(clippy::cast_possible_truncation, reason = "compared above")]
@@ -161,24 +167,24 @@ pub(crate) const fn size<T>() -> u32 {
 /// A handle or another pointer that must not be NULL.
 ///
 /// # Safety
-/// `pointer` is NULL, or valid and not written to for `'a`.
+/// `pointer` must be NULL, or valid and not written to for `'a`.
 pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Failure> {
     let pointer = target(pointer.cast_mut(), name)?;
-    // SAFETY: not NULL and aligned; the rest as the caller says.
+    // SAFETY: not NULL and aligned; the rest as the caller guarantees.
     Ok(unsafe { pointer.as_ref() })
 }
 
 /// A handle that is changed.
 ///
 /// # Safety
-/// `pointer` is NULL, or valid and used by nobody else for `'a`.
+/// `pointer` must be NULL, or valid and not used by anyone else for `'a`.
 pub(crate) unsafe fn exclusive<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T, Failure> {
     let mut pointer = target(pointer, name)?;
-    // SAFETY: not NULL and aligned; the rest as the caller says.
+    // SAFETY: not NULL and aligned; the rest as the caller guarantees.
     Ok(unsafe { pointer.as_mut() })
 }
 
-/// Where something is, or is to be written to, which need not be initialised: not NULL, and aligned.
+/// A place for input or output, which need not be initialised: not NULL, and aligned.
 pub(crate) fn target<T>(pointer: *mut T, name: &str) -> Result<NonNull<T>, Failure> {
     let pointer = NonNull::new(pointer).ok_or_else(|| Failure::null(name))?;
     if !pointer.is_aligned() {
@@ -188,7 +194,7 @@ pub(crate) fn target<T>(pointer: *mut T, name: &str) -> Result<NonNull<T>, Failu
 }
 
 /// # Safety
-/// `pointer` is NULL, or `count` elements can be read there for `'a`.
+/// `pointer` must be NULL, or `count` elements must be readable there for `'a`.
 pub(crate) unsafe fn slice<'a, T>(
     pointer: *const T,
     count: usize,
@@ -200,14 +206,16 @@ pub(crate) unsafe fn slice<'a, T>(
             "{name} has {count} elements, which is more than memory holds"
         )));
     }
-    // SAFETY: not NULL, aligned, not larger than memory, and `count` elements long as the caller says.
+    // SAFETY: not NULL, aligned, not larger than memory, and `count` elements long as the caller
+    // guarantees.
     Ok(unsafe { std::slice::from_raw_parts(pointer.as_ptr(), count) })
 }
 
-/// Bytes to be written to; they are made zero first, so that they need not be initialised.
+/// Bytes for output. They are set to zero first, so that they need not be initialised.
 ///
 /// # Safety
-/// `pointer` is NULL, or `count` bytes can be written there and are used by nobody else for `'a`.
+/// `pointer` must be NULL, or `count` bytes must be writable there and not used by anyone else for
+/// `'a`.
 pub(crate) unsafe fn slice_mut<'a>(
     pointer: *mut u8,
     count: usize,
@@ -219,7 +227,8 @@ pub(crate) unsafe fn slice_mut<'a>(
             "{name} has {count} bytes, which is more than memory holds"
         )));
     }
-    // SAFETY: not NULL, not larger than memory, initialised here, and `count` bytes long as the caller says.
+    // SAFETY: not NULL, not larger than memory, initialised here, and `count` bytes long as the
+    // caller guarantees.
     Ok(unsafe {
         pointer.as_ptr().write_bytes(0, count);
         std::slice::from_raw_parts_mut(pointer.as_ptr(), count)
@@ -227,7 +236,7 @@ pub(crate) unsafe fn slice_mut<'a>(
 }
 
 /// # Safety
-/// `pointer` is NULL, or points to a text with a NUL at its end that lives for `'a`.
+/// `pointer` must be NULL, or point to a text with a NUL at its end that is valid for `'a`.
 pub(crate) unsafe fn text<'a>(
     pointer: *const c_char,
     name: impl fmt::Display,
@@ -235,25 +244,25 @@ pub(crate) unsafe fn text<'a>(
     if pointer.is_null() {
         return Err(Failure::argument(format!("{name} is NULL")));
     }
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     unsafe { CStr::from_ptr(pointer) }
         .to_str()
         .map_err(|_| Failure::argument(format!("{name} is not UTF-8")))
 }
 
-/// Gives a handle out, to be freed by the caller.
+/// Returns a handle to the caller, who must free it.
 pub(crate) fn hand_over<T>(value: T, to: NonNull<*mut T>) {
-    // SAFETY: the caller of the interface says that a pointer can be written there.
+    // SAFETY: the caller of the interface guarantees that a pointer can be written there.
     unsafe { to.write(Box::into_raw(Box::new(value))) }
 }
 
-/// Takes a handle back and drops it; NULL is none.
+/// Takes a handle back and drops it; NULL does nothing.
 ///
 /// # Safety
-/// `handle` is NULL, or from [`hand_over`] and used by nobody any more.
+/// `handle` must be NULL, or from [`hand_over`] and not used any more.
 pub(crate) unsafe fn free_handle<T>(handle: *mut T) {
     if !handle.is_null() {
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         let owned = unsafe { Box::from_raw(handle) };
         guard_or((), || drop(owned));
     }
@@ -264,7 +273,7 @@ pub(crate) fn nanos(duration: Duration) -> i64 {
     Offset::from(duration).as_nanos()
 }
 
-/// Nanoseconds that may not be negative.
+/// Nanoseconds, which must not be negative.
 pub(crate) fn duration(nanos: i64, name: &str) -> Result<Duration, Failure> {
     u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| {
         Failure::new(
@@ -274,7 +283,7 @@ pub(crate) fn duration(nanos: i64, name: &str) -> Result<Duration, Failure> {
     })
 }
 
-/// The start of `text` that takes at most `most` bytes and ends with a whole character.
+/// The longest prefix of `text` of at most `most` bytes that ends with a complete character.
 pub(crate) fn truncated(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
@@ -283,7 +292,7 @@ pub(crate) fn truncated(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// A text in a fixed array, cut off to fit, the rest zero.
+/// A text in a fixed array: truncated to fit, followed by zeros.
 pub(crate) fn array<const N: usize>(text: &str) -> [c_char; N] {
     let mut array = [0; N];
     let kept = truncated(text, N - 1);
@@ -353,7 +362,7 @@ mod tests {
     fn what_is_not_aligned_is_refused_and_not_read() {
         let numbers = [0_i64; 3];
         let skewed = numbers.as_ptr().wrapping_byte_add(4);
-        // SAFETY: what is not aligned is not used, as this shows.
+        // SAFETY: unaligned pointers are not used, as this shows.
         let failures = unsafe {
             [
                 slice(skewed, 2, "numbers").unwrap_err(),

@@ -4,15 +4,15 @@ use crate::boundary::{free_handle, guard, hand_over, target};
 use crate::failure::Failure;
 use crate::status::{HTTPTIME_ERROR_SYSTEM, httptime_status};
 
-/// Ends a measurement under way, from another thread or from a signal handler. Named in httptime_options. It serves once:
-/// what is begun with a used one ends at once.
+/// Stops a running measurement from another thread or from a signal handler. It is set in
+/// httptime_options. It can be used once: a measurement that starts with a used one ends at once.
 #[derive(Debug)]
 pub struct httptime_canceller(pub(crate) Canceller);
 
-/// Makes a canceller. It holds two file descriptors.
+/// Creates a canceller. It has two file descriptors.
 ///
-/// canceller: set to the new handle, which is yours: httptime_canceller_free. Fails with HTTPTIME_ERROR_SYSTEM when there
-/// are no descriptors left. Any thread.
+/// canceller: set to the new handle, which you must free with httptime_canceller_free. Fails with
+/// HTTPTIME_ERROR_SYSTEM if there are no free descriptors. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_canceller_new(
     canceller: *mut *mut httptime_canceller,
@@ -26,25 +26,26 @@ pub unsafe extern "C" fn httptime_canceller_new(
     })
 }
 
-/// Cancels: every call that was given this canceller returns at once with HTTPTIME_ERROR_CANCELLED, or its surveys say so. A
-/// second time changes nothing.
+/// Cancels: every call with this canceller returns at once with HTTPTIME_ERROR_CANCELLED, or its
+/// survey has that status. A second call changes nothing.
 ///
-/// canceller: NULL does nothing. Any thread, any number of them; also from a signal handler: it neither locks nor allocates
-/// and leaves errno as it is (on Linux).
+/// canceller: NULL does nothing. Any number of threads; also a signal handler: the call takes no
+/// lock, allocates nothing, and does not change errno (on Linux).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_canceller_cancel(canceller: *const httptime_canceller) {
-    // No guard: what that does is not for a signal handler, and nothing here can panic.
-    // SAFETY: the header says: NULL, or a handle that is not freed meanwhile.
+    // No guard: its work is not allowed in a signal handler, and nothing here can panic. SAFETY:
+    // the header requires NULL or a handle that is not freed meanwhile.
     if let Some(httptime_canceller(canceller)) = unsafe { canceller.as_ref() } {
         canceller.cancel();
     }
 }
 
-/// Frees a canceller. No call that was given it may still be running.
+/// Frees a canceller. No call with it may still be running.
 ///
 /// canceller: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_canceller_free(canceller: *mut httptime_canceller) {
-    // SAFETY: the header says: NULL, or a handle of httptime_canceller_new that nobody uses any more.
+    // SAFETY: the header requires NULL, or a handle of httptime_canceller_new that is not used any
+    // more.
     unsafe { free_handle(canceller) }
 }

@@ -13,34 +13,35 @@ use crate::measurement::httptime_measurement;
 use crate::options::{initialise, unknown};
 use crate::status::{HTTPTIME_ERROR_CLOCK_STEPPED, httptime_status};
 
-/// Act only on what the bounds prove.
+/// Correct only an error that the bounds prove.
 pub const HTTPTIME_EVIDENCE_BOUNDS: i32 = 0;
-/// Below the step threshold act on the estimate, as an NTP client does.
+/// Below the step threshold use the estimate, as an NTP client does.
 pub const HTTPTIME_EVIDENCE_ESTIMATE: i32 = 1;
 
-/// Nothing is to be done: the measurement does not show that the clock is wrong.
+/// Do nothing: the measurement does not show that the clock is wrong.
 pub const HTTPTIME_ACTION_LEAVE: i32 = 0;
-/// Turn the clock gradually.
+/// Correct the clock gradually.
 pub const HTTPTIME_ACTION_SLEW: i32 = 1;
 /// Set the clock at once.
 pub const HTTPTIME_ACTION_STEP: i32 = 2;
-/// Do nothing, and somebody should look at it.
+/// Do nothing; an operator should look at it.
 pub const HTTPTIME_ACTION_REFUSE: i32 = 3;
 
 /// Not refused.
 pub const HTTPTIME_REFUSAL_NONE: i32 = 0;
-/// The bounds leave more open than would be mended.
+/// The bounds are wider than the error that would be corrected.
 pub const HTTPTIME_REFUSAL_BOUNDS_TOO_WIDE: i32 = 1;
 /// The clock would show a time before the floor.
 pub const HTTPTIME_REFUSAL_BEFORE_FLOOR: i32 = 2;
-/// More than may be corrected at once in this direction.
+/// The correction exceeds the limit for one correction in this direction.
 pub const HTTPTIME_REFUSAL_TOO_FAR: i32 = 3;
-/// The steps since the start come to more than is allowed in all.
+/// The sum of the steps since the start would exceed its limit.
 pub const HTTPTIME_REFUSAL_ACCUMULATED: i32 = 4;
 /// The server's Date was not seen to advance.
 pub const HTTPTIME_REFUSAL_DATE_NOT_ADVANCED: i32 = 5;
 
-/// The rules for correcting a clock. Filled by httptime_policy_init, then changed where wanted. A negative limit is none.
+/// The rules for correcting a clock. Filled by httptime_policy_init; then change what you need. A
+/// negative limit means no limit.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_policy {
@@ -50,17 +51,18 @@ pub struct httptime_policy {
     pub evidence: i32,
     /// Larger errors are stepped, smaller ones slewed. Default: 128 ms. Negative: all are slewed.
     pub step_threshold_ns: i64,
-    /// The most to correct forward at once. Default: 1000 s.
+    /// The limit of one forward correction. Default: 1000 s.
     pub max_forward_ns: i64,
-    /// The most to correct backward at once. Default: 1000 s.
+    /// The limit of one backward correction. Default: 1000 s.
     pub max_backward_ns: i64,
-    /// The same for the first correction since the start. Default: unlimited.
+    /// The limit of the first forward correction since the start. Default: unlimited.
     pub max_startup_forward_ns: i64,
-    /// The same for the first correction since the start. Default: 1800 s.
+    /// The limit of the first backward correction since the start. Default: 1800 s.
     pub max_startup_backward_ns: i64,
-    /// The most to step in all since the start. Default: unlimited.
+    /// The limit of the sum of all steps since the start. Default: unlimited.
     pub max_accumulated_ns: i64,
-    /// No time before this is set: ns since 1970. Default: the day on which the library was built.
+    /// The earliest time that is set: ns since 1970. Default: the day on which the library was
+    /// built.
     pub floor_ns: i64,
 }
 
@@ -84,17 +86,18 @@ unsafe impl Versioned for httptime_policy {
     }
 }
 
-/// What has been done to the clock so far. All of it zero: nothing yet, and nobody will look again.
+/// The earlier corrections of the clock. All zero: there were none, and there will be no further
+/// decision.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_history {
     /// sizeof(httptime_history), set by the caller.
     pub struct_size: u32,
-    /// Whether the clock was brought right once since the start; until then the start-up limits hold.
+    /// Whether the clock has been corrected since the start. Until then the start-up limits apply.
     pub settled: i32,
-    /// The sizes of all steps since the start, added up.
+    /// The sum of the sizes of all steps since the start.
     pub stepped_ns: i64,
-    /// How long until the next decision: a slew gets no larger than that allows. 0: there is none.
+    /// The time until the next decision, which limits the size of a slew. 0: there is none.
     pub horizon_ns: i64,
 }
 
@@ -107,7 +110,7 @@ unsafe impl Versioned for httptime_history {
     }
 }
 
-/// What is to be done to the clock. Written by httptime_policy_decide; set struct_size before.
+/// The decision about the clock. Written by httptime_policy_decide; set struct_size before.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_decision {
@@ -115,13 +118,13 @@ pub struct httptime_decision {
     pub struct_size: u32,
     /// HTTPTIME_ACTION_*.
     pub action: i32,
-    /// By how much to slew or step; positive: forward. Else 0.
+    /// The size of the slew or step; positive: forward. Otherwise 0.
     pub by_ns: i64,
-    /// Why it is refused: HTTPTIME_REFUSAL_*.
+    /// The reason of a refusal: HTTPTIME_REFUSAL_*.
     pub refusal: i32,
     /// 0.
     pub reserved: u32,
-    /// The refusal in words, with the values, ended by a NUL. Else empty.
+    /// The refusal in words, with the values, ended by a NUL. Otherwise empty.
     pub reason: [c_char; 192],
 }
 
@@ -141,7 +144,7 @@ unsafe impl Versioned for httptime_decision {
     }
 }
 
-/// Fills in the default rules, struct_size too.
+/// Sets the default rules, including struct_size.
 ///
 /// policy: need not be initialised. struct_size: sizeof(httptime_policy). Any thread.
 #[unsafe(no_mangle)]
@@ -149,14 +152,15 @@ pub unsafe extern "C" fn httptime_policy_init(
     policy: *mut httptime_policy,
     struct_size: u32,
 ) -> httptime_status {
-    // SAFETY: the header says that `struct_size` bytes can be written there.
+    // SAFETY: the header requires that `struct_size` bytes can be written there.
     guard(|| unsafe { initialise(policy, struct_size, "policy") })
 }
 
-/// Decides what to do about the clock on the strength of a measurement. Changes nothing: a dry run is this function.
+/// Decides what to do with the clock after a measurement. Changes nothing: use this function for a
+/// dry run.
 ///
-/// policy: NULL for the defaults. history: NULL for none. decision: its struct_size set by the caller; written only on
-/// HTTPTIME_OK, which a refusal is too. Any thread.
+/// policy: NULL for the defaults. history: NULL for none. decision: its struct_size set by the
+/// caller; written only on HTTPTIME_OK, which is also the status of a refusal. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_policy_decide(
     policy: *const httptime_policy,
@@ -165,7 +169,7 @@ pub unsafe extern "C" fn httptime_policy_decide(
     decision: *mut httptime_decision,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (policy, history, reading, output) = unsafe {
             (
                 self::policy(policy)?,
@@ -179,12 +183,13 @@ pub unsafe extern "C" fn httptime_policy_decide(
     })
 }
 
-/// CHANGES THE SYSTEM'S CLOCK: does what was decided, and tells the kernel how right the clock is then. A refusal changes
-/// nothing. What was done before a failure stays done.
+/// CHANGES THE SYSTEM'S CLOCK: applies a decision, and tells the kernel the clock's error
+/// afterwards. A refusal changes nothing. Changes made before a failure remain.
 ///
-/// measurement, decision: of httptime_policy_decide. now: both clocks as they are now, on the monotonic clock of the
-/// measurement (httptime_cross_timestamp_now for one of httptime_query). Fails with HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock has
-/// been set since the measurement, and with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
+/// measurement, decision: of httptime_policy_decide. now: both clocks now, on the monotonic clock
+/// of the measurement (httptime_cross_timestamp_now for one of httptime_query). Fails with
+/// HTTPTIME_ERROR_CLOCK_STEPPED if the wall clock was set since the measurement, and with 70 to 74.
+/// Needs root or CAP_SYS_TIME. One thread at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_clock_apply(
     measurement: *const httptime_measurement,
@@ -192,7 +197,7 @@ pub unsafe extern "C" fn httptime_clock_apply(
     now: *const httptime_cross_timestamp,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (reading, decision, now) = unsafe {
             (reading(measurement)?, read(decision, "decision")?, cross_timestamp(now, "now")?)
         };
@@ -210,45 +215,48 @@ pub unsafe extern "C" fn httptime_clock_apply(
     })
 }
 
-/// CHANGES THE SYSTEM'S CLOCK: sets it at once. On Linux the clock counts as not synchronised afterwards:
-/// httptime_clock_set_synchronised.
+/// CHANGES THE SYSTEM'S CLOCK: sets it at once. On Linux the clock is marked as not synchronised
+/// afterwards: call httptime_clock_set_synchronised.
 ///
-/// by_ns: how much forward; negative: back. Fails with 70 to 74; the clock is then as it was. Needs root or CAP_SYS_TIME. One
-/// thread at a time.
+/// by_ns: how much forward; negative: back. Fails with 70 to 74; the clock is then unchanged. Needs
+/// root or CAP_SYS_TIME. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn httptime_clock_step(by_ns: i64) -> httptime_status {
     guard(|| Ok(SystemClock::new().step(Offset::from_nanos(by_ns))?))
 }
 
-/// CHANGES THE SYSTEM'S CLOCK: turns it gradually, at 500 ppm: a second takes 33 minutes. Replaces a slew under way; 0 ends
-/// it. Returns at once.
+/// CHANGES THE SYSTEM'S CLOCK: slews it, at 500 ppm: a second takes 33 minutes. Replaces a running
+/// slew; 0 cancels it. Returns at once.
 ///
-/// by_ns: how much forward; negative: back (the clock never runs backward); rounded to a microsecond. Fails with 70 to 74; the
-/// clock is then as it was. Needs root or CAP_SYS_TIME. One thread at a time.
+/// by_ns: how much forward; negative: back (the clock never runs backward); rounded to a
+/// microsecond. Fails with 70 to 74; the clock is then unchanged. Needs root or CAP_SYS_TIME. One
+/// thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn httptime_clock_slew(by_ns: i64) -> httptime_status {
     guard(|| Ok(SystemClock::new().slew(Offset::from_nanos(by_ns))?))
 }
 
-/// What is still to be done of the last slew. Changes nothing, needs no privileges.
+/// The remainder of the last slew. Changes nothing and needs no privileges.
 ///
-/// by_ns: set to how much forward. Fails with HTTPTIME_ERROR_UNSUPPORTED where the kernel does not tell. Any thread.
+/// by_ns: set to how much forward. Fails with HTTPTIME_ERROR_UNSUPPORTED if the kernel does not
+/// report it. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_clock_remaining_slew(by_ns: *mut i64) -> httptime_status {
     guard(|| {
         let place = target(by_ns, "by_ns")?;
         let remaining = SystemClock::new().remaining_slew()?.as_nanos();
-        // SAFETY: the header says that a number can be written there.
+        // SAFETY: the header requires that a number can be written there.
         unsafe { place.write(remaining) };
         Ok(())
     })
 }
 
-/// CHANGES WHAT THE SYSTEM SAYS OF ITS CLOCK: tells the kernel that the clock is right, as timedatectl and node_exporter
-/// show it; from then on the kernel also writes it to the hardware clock.
+/// CHANGES THE STATUS OF THE SYSTEM'S CLOCK: tells the kernel that the clock is synchronised, as
+/// timedatectl and node_exporter show it. From then on the kernel also writes the time to the
+/// hardware clock.
 ///
-/// maximum_error_ns: a bound of the clock's error. estimated_error_ns: its standard deviation. Neither may be negative. Fails
-/// with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
+/// maximum_error_ns: a bound of the clock's error. estimated_error_ns: its standard deviation.
+/// Neither may be negative. Fails with 70 to 74; needs root or CAP_SYS_TIME. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn httptime_clock_set_synchronised(
     maximum_error_ns: i64,
@@ -288,12 +296,12 @@ impl From<Action> for httptime_decision {
 }
 
 /// # Safety
-/// `policy` is NULL or points to one.
+/// `policy` must be NULL or point to one.
 unsafe fn policy(policy: *const httptime_policy) -> Result<Policy, Failure> {
     let policy = if policy.is_null() {
         httptime_policy::initial()
     } else {
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         unsafe { read(policy, "policy") }?
     };
     let limit = |nanos: i64| (nanos >= 0).then(|| Offset::from_nanos(nanos).abs());
@@ -313,12 +321,12 @@ unsafe fn policy(policy: *const httptime_policy) -> Result<Policy, Failure> {
 }
 
 /// # Safety
-/// `history` is NULL or points to one.
+/// `history` must be NULL or point to one.
 unsafe fn history(history: *const httptime_history) -> Result<History, Failure> {
     if history.is_null() {
         return Ok(History::default());
     }
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     let history = unsafe { read(history, "history") }?;
     let horizon = duration(history.horizon_ns, "horizon_ns")?;
     Ok(History {
@@ -329,9 +337,9 @@ unsafe fn history(history: *const httptime_history) -> Result<History, Failure> 
 }
 
 /// # Safety
-/// `measurement` is NULL or points to one.
+/// `measurement` must be NULL or point to one.
 unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, Failure> {
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     let measurement = unsafe { read(measurement, "measurement") }?;
     if usize::try_from(measurement.struct_size).is_ok_and(|size| size < UP_TO_DATE_ADVANCED) {
         return Err(Failure::argument("measurement does not reach to its date_advanced"));
@@ -347,8 +355,8 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
     })
 }
 
-/// Whether the wall clock is still the one that was measured: it goes on as the monotonic one does, but for what a slew may
-/// have turned it.
+/// Whether the wall clock is still the one that was measured: it advances as the monotonic clock
+/// does, except for a possible slew.
 fn check_wall_clock(reading: &Reading, now: CrossTimestamp) -> Result<(), Failure> {
     let measured = CrossTimestamp::new(reading.at, reading.local_time, Duration::ZERO);
     let by = measured.stepped_by(now);
@@ -362,12 +370,12 @@ fn check_wall_clock(reading: &Reading, now: CrossTimestamp) -> Result<(), Failur
     Ok(())
 }
 
-/// What a decision is made from ends with this field.
+/// A decision needs the fields up to this one.
 const UP_TO_DATE_ADVANCED: usize =
     std::mem::offset_of!(httptime_measurement, date_advanced) + size_of::<i32>();
-/// What the wall clock may differ from the monotonic one without having been set.
+/// The largest difference between wall clock and monotonic clock that does not count as a step.
 const WALL_CLOCK_TOLERANCE: Duration = Duration::from_millis(1);
-/// A slew turns the clock by one part in so many.
+/// A slew changes the clock by one part in this number.
 const SLEW_RATE_DIVISOR: u32 = 2000;
 
 #[cfg(test)]

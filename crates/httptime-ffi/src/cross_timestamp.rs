@@ -2,8 +2,8 @@ use crate::boundary::{Output, Versioned, duration, guard, guard_or, nanos, read,
 use crate::failure::Failure;
 use crate::status::httptime_status;
 
-/// Both local clocks, read at one moment. It turns instants of the monotonic clock into wall time; a second one shows
-/// whether the wall clock was set in between.
+/// A reading of both local clocks at one moment. It converts instants of the monotonic clock into
+/// wall time. A second one shows whether the wall clock was set in between.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_cross_timestamp {
@@ -15,7 +15,7 @@ pub struct httptime_cross_timestamp {
     pub instant_ns: i64,
     /// The wall clock: ns since 1970-01-01T00:00:00Z.
     pub wall_ns: i64,
-    /// How far apart the two readings may have been made.
+    /// The largest possible time between the two readings.
     pub uncertainty_ns: i64,
 }
 
@@ -34,8 +34,8 @@ unsafe impl Versioned for httptime_cross_timestamp {
     }
 }
 
-/// The monotonic clock now, in ns. On Unix that is CLOCK_MONOTONIC itself: a program may as well call clock_gettime. All
-/// instants of this library count on it.
+/// The monotonic clock now, in ns. On Unix it is CLOCK_MONOTONIC, so a program may also call
+/// clock_gettime. All instants of this library are readings of it.
 ///
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -43,7 +43,7 @@ pub extern "C" fn httptime_now() -> i64 {
     guard_or(0, || httptime::net::now().as_nanos())
 }
 
-/// Reads both local clocks at one moment, as closely as several tries make it.
+/// Reads both local clocks at one moment. Uses the narrowest of several tries.
 ///
 /// cross_timestamp: its struct_size set by the caller; written only on HTTPTIME_OK. Any thread.
 #[unsafe(no_mangle)]
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn httptime_cross_timestamp_now(
     cross_timestamp: *mut httptime_cross_timestamp,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let output = unsafe { Output::new(cross_timestamp, "cross_timestamp") }?;
         let now = httptime::net::cross_timestamp();
         output.write(&httptime_cross_timestamp {
@@ -65,12 +65,12 @@ pub unsafe extern "C" fn httptime_cross_timestamp_now(
 }
 
 /// # Safety
-/// `cross_timestamp` is NULL, or points to one.
+/// `cross_timestamp` must be NULL, or point to one.
 pub(crate) unsafe fn cross_timestamp(
     cross_timestamp: *const httptime_cross_timestamp,
     name: &str,
 ) -> Result<httptime::CrossTimestamp, Failure> {
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     let cross_timestamp = unsafe { read(cross_timestamp, name) }?;
     if cross_timestamp.reserved != 0 {
         return Err(Failure::argument(format!("{name}.reserved is not 0")));
@@ -82,7 +82,7 @@ pub(crate) unsafe fn cross_timestamp(
     ))
 }
 
-/// As [`cross_timestamp`]; NULL stands for now.
+/// As [`cross_timestamp`]; NULL means now.
 ///
 /// # Safety
 /// As for [`cross_timestamp`].
@@ -93,6 +93,6 @@ pub(crate) unsafe fn cross_timestamp_or_now(
     if cross_timestamp.is_null() {
         return Ok(httptime::net::cross_timestamp());
     }
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     unsafe { self::cross_timestamp(cross_timestamp, name) }
 }

@@ -7,30 +7,37 @@ use crate::boundary::{Versioned, array, nanos, size};
 use crate::failure::Failure;
 use crate::status::{HTTPTIME_OK, httptime_status};
 
-/// The name has addresses.
+/// The name has been resolved.
 pub const HTTPTIME_EVENT_RESOLVED: i32 = 1;
-/// A connection can take requests. text is the address, duration_ns how long opening it took.
+/// A connection is ready for requests. text is the address, duration_ns the time that opening it
+/// took.
 pub const HTTPTIME_EVENT_OPENED: i32 = 2;
-/// A connection was closed while no request was under way on it.
+/// A connection was closed while no request was in flight on it.
 pub const HTTPTIME_EVENT_DROPPED: i32 = 3;
 /// A request has left, at at_ns or a little later.
 pub const HTTPTIME_EVENT_SENT: i32 = 4;
-/// A request could not leave in time and is rescheduled. duration_ns is how late it would have been.
+/// A request could not leave in time and is rescheduled. duration_ns is how late it would have
+/// been.
 pub const HTTPTIME_EVENT_RESCHEDULED: i32 = 5;
-/// A response was used. It came at at_ns, after a round trip of duration_ns, and gives lower_ns and upper_ns.
+/// A response was used. It arrived at at_ns, after a round trip of duration_ns, and gives lower_ns
+/// and upper_ns.
 pub const HTTPTIME_EVENT_ANSWERED: i32 = 6;
-/// A request or a connection was lost, for the reason in status and text. Nothing is sent before at_ns.
+/// A request or a connection was lost, for the reason in status and text. No request is sent before
+/// at_ns.
 pub const HTTPTIME_EVENT_LOST: i32 = 7;
-/// The server is done. status and text say why it failed; HTTPTIME_OK if it has a result.
+/// The server is done. status and text are the reason why it failed; HTTPTIME_OK if it has a
+/// result.
 pub const HTTPTIME_EVENT_ENDED: i32 = 8;
-/// An address of a name does not answer, for the reason in status and text, and the next one is tried.
+/// An address of a name does not answer, for the reason in status and text, and the next one is
+/// tried.
 pub const HTTPTIME_EVENT_NEXT_ADDRESS: i32 = 9;
-/// Something that this version of the library has no number for.
+/// An event for which this version of the library has no number.
 pub const HTTPTIME_EVENT_OTHER: i32 = 10;
-/// The first request came to nothing, for the reason in status and text, and the server is asked by GET from now on.
+/// The first request failed, for the reason in status and text. GET is used from now on.
 pub const HTTPTIME_EVENT_FALLBACK: i32 = 11;
 
-/// Something that happened in a session: for progress displays and logs. Written by the library; set struct_size before.
+/// An event of a session, for progress displays and logs. Written by the library; set struct_size
+/// before.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_event {
@@ -38,19 +45,21 @@ pub struct httptime_event {
     pub struct_size: u32,
     /// HTTPTIME_EVENT_*.
     pub kind: i32,
-    /// Which server, from 0 in the order of the URLs.
+    /// The number of the server, from 0 in the order of the URLs.
     pub server: u32,
-    /// Why, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS, HTTPTIME_EVENT_FALLBACK and HTTPTIME_EVENT_ENDED; else HTTPTIME_OK.
+    /// The reason, for HTTPTIME_EVENT_LOST, HTTPTIME_EVENT_NEXT_ADDRESS, HTTPTIME_EVENT_FALLBACK
+    /// and HTTPTIME_EVENT_ENDED; otherwise HTTPTIME_OK.
     pub status: httptime_status,
-    /// An instant, where the kind has one; else 0.
+    /// An instant, if the kind has one; otherwise 0.
     pub at_ns: i64,
-    /// A duration, where the kind has one; else 0.
+    /// A duration, if the kind has one; otherwise 0.
     pub duration_ns: i64,
-    /// For HTTPTIME_EVENT_ANSWERED: the offset is no less than this, according to this response alone. Else 0.
+    /// For HTTPTIME_EVENT_ANSWERED: the lower bound of the offset according to this response alone.
+    /// Otherwise 0.
     pub lower_ns: i64,
-    /// The offset is no more than this.
+    /// The upper bound of the offset.
     pub upper_ns: i64,
-    /// The address or the reason, ended by a NUL; else empty.
+    /// The address or the reason, ended by a NUL; otherwise empty.
     pub text: [c_char; 192],
 }
 

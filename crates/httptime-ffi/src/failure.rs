@@ -2,7 +2,7 @@ use std::cell::RefCell;
 
 use crate::status::{HTTPTIME_ERROR_INVALID_ARGUMENT, httptime_status, status_of_kind, text};
 
-/// Why a call failed: its status, and what there is to say beyond the status's own text.
+/// The failure of a call: its status, and a message that adds details to the status's own text.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) status: httptime_status,
@@ -36,10 +36,10 @@ impl From<httptime_clock::ClockError> for Failure {
     }
 }
 
-/// Keeps the message for [`httptime_error_message`].
+/// Keeps the message for [`httptime_error_message`](crate::httptime_error_message).
 pub(crate) fn remember(failure: Failure) -> httptime_status {
     let message = failure.message.unwrap_or_else(|| text(failure.status).to_owned());
-    // A thread that is ending has no room for it any more.
+    // A thread that is ending can no longer store it.
     let _ = MESSAGE.try_with(|last| last.replace(message));
     failure.status
 }

@@ -10,11 +10,13 @@ use crate::boundary::{
 use crate::failure::Failure;
 use crate::status::{HTTPTIME_ERROR_BUFFER_TOO_SMALL, httptime_status};
 
-/// Writes the request for a date, to be sent to the server of a URL as it is, as often as wanted, over one connection.
+/// Writes the request for a date. Send it to the server of the URL unchanged, any number of times,
+/// over one connection.
 ///
-/// url: "http://host:port/path", port and path only if needed. buffer: size bytes, written only on HTTPTIME_OK, with a NUL behind the request; the
-/// length of the URL and 512 more are always enough. length: set to the length without the NUL. Fails with
-/// HTTPTIME_ERROR_INVALID_URL and HTTPTIME_ERROR_BUFFER_TOO_SMALL. Any thread.
+/// url: "http://host:port/path", port and path only if needed. buffer: size bytes, written only on
+/// HTTPTIME_OK, with a NUL after the request; the length of the URL plus 512 is always enough.
+/// length: set to the length without the NUL. Fails with HTTPTIME_ERROR_INVALID_URL and
+/// HTTPTIME_ERROR_BUFFER_TOO_SMALL. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_request(
     url: *const c_char,
@@ -23,7 +25,7 @@ pub unsafe extern "C" fn httptime_request(
     length: *mut usize,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let url = Url::parse(unsafe { text(url, "url") }?)?;
         let (buffer, length) = (target(buffer, "buffer")?, target(length, "length")?);
         let request = Request::head(&url.authority(), url.path())?;
@@ -32,7 +34,8 @@ pub unsafe extern "C" fn httptime_request(
             let needed = format!("the request needs {} bytes, not {size}", bytes.len() + 1);
             return Err(Failure::new(HTTPTIME_ERROR_BUFFER_TOO_SMALL, needed));
         }
-        // SAFETY: the header says that `size` bytes can be written to the buffer; these and the NUL are no more.
+        // SAFETY: the header requires that `size` bytes can be written to the buffer; these and the
+        // NUL are no more.
         unsafe {
             buffer.cast::<u8>().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
             buffer.add(bytes.len()).write(0);
@@ -42,11 +45,11 @@ pub unsafe extern "C" fn httptime_request(
     })
 }
 
-/// Reads the value of a Date field ("Mon, 23 Nov 2026 09:37:12 GMT", or one of the two older forms), for programs that
-/// have the head of a response taken apart already, as with curl.
+/// Parses the value of a Date field ("Mon, 23 Nov 2026 09:37:12 GMT", or one of the two older
+/// formats), for programs whose HTTP library has parsed the head of a response, such as curl.
 ///
-/// value: length bytes, no NUL needed. date_ns: set to ns since 1970. Fails with HTTPTIME_ERROR_MALFORMED_DATE and
-/// HTTPTIME_ERROR_DATE_OUT_OF_RANGE. Any thread.
+/// value: length bytes, no NUL needed. date_ns: set to ns since 1970. Fails with
+/// HTTPTIME_ERROR_MALFORMED_DATE and HTTPTIME_ERROR_DATE_OUT_OF_RANGE. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_parse_date(
     value: *const c_char,
@@ -54,39 +57,42 @@ pub unsafe extern "C" fn httptime_parse_date(
     date_ns: *mut i64,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let value = unsafe { slice(value.cast::<u8>(), length, "value") }?;
         let place = target(date_ns, "date_ns")?;
         let date = parse_date(value)?;
-        // SAFETY: the header says that a number can be written there.
+        // SAFETY: the header requires that a number can be written there.
         unsafe { place.write(date.as_unix_nanos()) };
         Ok(())
     })
 }
 
-/// Turns the bytes that come on one connection into heads of responses. For one thread at a time, whichever.
+/// Turns the bytes that are received on one connection into heads of responses. One thread at a
+/// time.
 #[derive(Debug)]
 pub struct httptime_reader(ResponseReader);
 
-/// The head of a response, as far as it matters for the time. Written by the library; set struct_size before.
+/// The head of a response: the fields that matter for the time. Written by the library; set
+/// struct_size before.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_head {
     /// sizeof(httptime_head), set by the caller.
     pub struct_size: u32,
-    /// The status code, 200-999: any will do, a 404 has a good Date.
+    /// The status code, 200-999. Any code is usable: a 404 has a correct Date.
     pub http_status: u32,
     /// The Date: ns since 1970.
     pub date_ns: i64,
     /// The Age, if has_age.
     pub age_ns: i64,
-    /// Whether there is an Age: the response came through a cache.
+    /// Whether there is an Age, which means that the response came through a cache.
     pub has_age: i32,
-    /// Whether the server means to keep the connection open. If not, open another one for the next request.
+    /// Whether the server keeps the connection open. If not, open another one for the next request.
     pub persistent: i32,
-    /// Whether more bytes had come behind the head: then drop the connection, nothing on it can be relied on.
+    /// Whether more bytes were received after the head. Then close the connection: its data cannot
+    /// be trusted.
     pub has_trailing_bytes: i32,
-    /// What the head shows of the servers that it passed: for httptime_exchange.marks.
+    /// The marks of the servers that the response passed: for httptime_exchange.marks.
     pub marks: u32,
     /// The first Server field, ended by a NUL; empty for none.
     pub server: [c_char; 136],
@@ -94,7 +100,7 @@ pub struct httptime_head {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_head {
-    /// Up to the Date and the Age, without which a stored response would count.
+    /// Up to the Date and the Age: without the Age a stored response would be used.
     const MIN_SIZE: usize = 32;
 
     fn initial() -> Self {
@@ -112,9 +118,9 @@ unsafe impl Versioned for httptime_head {
     }
 }
 
-/// Makes a reader for a new connection.
+/// Creates a reader for a new connection.
 ///
-/// reader: set to the new handle, which is yours: httptime_reader_free.
+/// reader: set to the new handle, which you must free with httptime_reader_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_new(reader: *mut *mut httptime_reader) -> httptime_status {
     guard(|| {
@@ -123,7 +129,7 @@ pub unsafe extern "C" fn httptime_reader_new(reader: *mut *mut httptime_reader) 
     })
 }
 
-/// Takes in bytes that came on the connection, in whatever pieces.
+/// Adds bytes that were received on the connection, in pieces of any size.
 ///
 /// bytes: length bytes, copied.
 #[unsafe(no_mangle)]
@@ -133,7 +139,7 @@ pub unsafe extern "C" fn httptime_reader_feed(
     length: usize,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (reader, bytes) =
             unsafe { (exclusive(reader, "reader")?, slice(bytes.cast::<u8>(), length, "bytes")?) };
         reader.0.feed(bytes);
@@ -141,10 +147,11 @@ pub unsafe extern "C" fn httptime_reader_feed(
     })
 }
 
-/// The head of the next response, once it has come. Interim (1xx) responses are skipped.
+/// The head of the next response, when it is complete. Interim (1xx) responses are skipped.
 ///
-/// head: its struct_size set by the caller; written when found. found: set to 1, or to 0 when more bytes are needed. Fails with
-/// 30 to 37; after 30 to 33 nothing more can be read on this connection. On failure neither is written.
+/// head: its struct_size set by the caller; written if found. found: set to 1, or to 0 if more
+/// bytes are needed. Fails with 30 to 37; after 30 to 33 nothing more can be read on this
+/// connection. On failure neither is written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_next(
     reader: *mut httptime_reader,
@@ -152,7 +159,7 @@ pub unsafe extern "C" fn httptime_reader_next(
     found: *mut i32,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (reader, output) =
             unsafe { (exclusive(reader, "reader")?, Output::new(head, "head")?) };
         let found = target(found, "found")?;
@@ -170,28 +177,29 @@ pub unsafe extern "C" fn httptime_reader_next(
                 ..httptime_head::initial()
             });
         }
-        // SAFETY: the header says that a number can be written there.
+        // SAFETY: the header requires that a number can be written there.
         unsafe { found.write(i32::from(head.is_some())) };
         Ok(())
     })
 }
 
-/// What it means that the connection ends here: HTTPTIME_ERROR_EMPTY_REPLY or HTTPTIME_ERROR_CLOSED_EARLY. Changes nothing.
+/// The error for a connection that closes now: HTTPTIME_ERROR_EMPTY_REPLY or
+/// HTTPTIME_ERROR_CLOSED_EARLY. Changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_end(reader: *const httptime_reader) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let reader = unsafe { crate::boundary::reference(reader, "reader") }?;
         Err(reader.0.eof().into())
     })
 }
 
-/// Forgets everything, for a new connection.
+/// Resets the reader for a new connection.
 ///
 /// reader: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_clear(reader: *mut httptime_reader) {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     let reader = unsafe { reader.as_mut() };
     guard_or((), || reader.map_or((), |reader| reader.0.clear()));
 }
@@ -201,6 +209,7 @@ pub unsafe extern "C" fn httptime_reader_clear(reader: *mut httptime_reader) {
 /// reader: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_reader_free(reader: *mut httptime_reader) {
-    // SAFETY: the header says: NULL, or a handle of httptime_reader_new that nobody uses any more.
+    // SAFETY: the header requires NULL, or a handle of httptime_reader_new that is not used any
+    // more.
     unsafe { free_handle(reader) }
 }

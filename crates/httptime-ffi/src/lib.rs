@@ -1,23 +1,23 @@
 //! `libhttptime`: [`httptime`] for programs in C.
 //!
-//! The header is `include/httptime.h`, made from this source by cbindgen: what is written at an item here is what a C
-//! programmer reads there. `docs/c-api.md` is the guide.
+//! cbindgen makes the header `include/httptime.h` from this source: the documentation of an item
+//! here is what a C programmer reads there. `docs/c-api.md` is the guide.
 //!
-//! Inside, every function is the same three steps: take the arguments in (`boundary.rs`), do it with the library, hand
-//! the result out only if all went well. A panic on the way becomes [`HTTPTIME_ERROR_PANIC`].
+//! Every function has the same three steps: it converts the arguments (`boundary.rs`), calls the
+//! library, and writes the result only on success. A panic becomes [`HTTPTIME_ERROR_PANIC`].
 #![deny(unsafe_op_in_unsafe_fn)]
 #![expect(non_camel_case_types, reason = "the names are those of the header")]
 #![expect(
     clippy::exhaustive_structs,
-    reason = "C sees every field; struct_size tells versions apart"
+    reason = "C programs access every field; struct_size distinguishes versions"
 )]
 #![expect(
     clippy::missing_safety_doc,
-    reason = "what holds for every pointer is said once, at the top of the header"
+    reason = "the rules for pointers are at the top of the header"
 )]
 #![expect(
     clippy::doc_markdown,
-    reason = "the documentation of items is also the header's comments, where backticks are noise"
+    reason = "rustdoc becomes the comments of the C header, which have no backticks"
 )]
 
 mod address;
@@ -28,7 +28,7 @@ mod failure;
 
 mod urls;
 
-// In the order in which the header has them.
+// In the order of the header.
 mod version;
 
 mod status;
@@ -87,9 +87,9 @@ pub use crate::survey::*;
 pub use crate::timestamps::*;
 pub use crate::version::*;
 
-/// Panics inside, which gives [`HTTPTIME_ERROR_PANIC`].
+/// Panics, which gives [`HTTPTIME_ERROR_PANIC`].
 #[cfg(feature = "test-hooks")]
-#[expect(clippy::missing_panics_doc, reason = "the panic does not come out")]
+#[expect(clippy::missing_panics_doc, reason = "the panic is caught")]
 #[unsafe(no_mangle)]
 pub extern "C" fn httptime_test_panic() -> httptime_status {
     boundary::guard(|| panic!("forced by a test"))

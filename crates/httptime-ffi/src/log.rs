@@ -9,22 +9,22 @@ use crate::status::httptime_status;
 
 /// Log nothing.
 pub const HTTPTIME_LOG_OFF: i32 = 0;
-/// Errors inside the library alone.
+/// Only errors inside the library.
 pub const HTTPTIME_LOG_ERROR: i32 = 1;
-/// ... and what is unusual.
+/// ... and unusual events.
 pub const HTTPTIME_LOG_WARN: i32 = 2;
-/// ... and what goes on.
+/// ... and normal events.
 pub const HTTPTIME_LOG_INFO: i32 = 3;
 /// ... and connections that fail or close.
 pub const HTTPTIME_LOG_DEBUG: i32 = 4;
 /// ... and every observation.
 pub const HTTPTIME_LOG_TRACE: i32 = 5;
 
-/// Takes in a line of the log. Called on whichever thread has something to say, several at once, with no lock held: it may
-/// call this library, httptime_set_log too. It must return (no longjmp, no C++ exception).
+/// Receives a line of the log. Called on any thread, on several at once, with no lock held: it may
+/// call this library, including httptime_set_log. It must return (no longjmp, no C++ exception).
 ///
-/// level: HTTPTIME_LOG_ERROR to HTTPTIME_LOG_TRACE. target, message: UTF-8 without a line end, gone when it returns.
-/// user_data: as given to httptime_set_log.
+/// level: HTTPTIME_LOG_ERROR to HTTPTIME_LOG_TRACE. target, message: UTF-8 without a line end,
+/// valid during the call. user_data: as passed to httptime_set_log.
 pub type httptime_log_callback = Option<
     unsafe extern "C" fn(
         level: i32,
@@ -34,11 +34,13 @@ pub type httptime_log_callback = Option<
     ),
 >;
 
-/// Sends the library's log to callback, for the whole process. Without it there is none: the library never prints.
+/// Sends the library's log to callback, for the whole process. By default there is no log: the
+/// library never prints.
 ///
-/// callback: NULL for none, whatever the level. user_data: handed to callback; must be usable from every thread that calls
-/// this library. level: the most talkative lines wanted, HTTPTIME_LOG_OFF to HTTPTIME_LOG_TRACE. Any thread. A line that is
-/// under way on another thread may still reach the former callback shortly after this has returned.
+/// callback: NULL for none, whatever the level. user_data: passed to callback; must be usable from
+/// every thread that calls this library. level: the most detailed level, HTTPTIME_LOG_OFF to
+/// HTTPTIME_LOG_TRACE. Any thread. A line that another thread is writing may still reach the
+/// previous callback shortly after this function has returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_set_log(
     callback: httptime_log_callback,
@@ -60,7 +62,8 @@ pub unsafe extern "C" fn httptime_set_log(
             }
         };
         static ONCE: Once = Once::new();
-        // It can only fail in a Rust program that links this crate and has set a logger: then its own stands.
+        // It can only fail in a Rust program that links this crate and has set a logger. Then that
+        // logger stays.
         ONCE.call_once(|| drop(log::set_logger(&LOGGER)));
         let sink = callback.map(|callback| Sink { callback, user_data });
         log::set_max_level(if sink.is_some() { filter } else { LevelFilter::Off });
@@ -75,7 +78,8 @@ struct Sink {
     user_data: *mut c_void,
 }
 
-// SAFETY: the header demands that `user_data` can be used from every thread; here it is only handed on.
+// SAFETY: the header requires that `user_data` can be used from every thread; it is only passed on
+// here.
 unsafe impl Send for Sink {}
 // SAFETY: as above.
 unsafe impl Sync for Sink {}
@@ -90,7 +94,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // Copied out, so that the lock is free again while the callback runs.
+        // Copied, so that the lock is free while the callback runs.
         let Some(sink) = *self.0.read().unwrap_or_else(PoisonError::into_inner) else { return };
         let c_text =
             |text: String| CString::new(text.replace(['\0', '\n'], " ")).unwrap_or_default();
@@ -103,7 +107,8 @@ impl Log for Logger {
             log::Level::Debug => HTTPTIME_LOG_DEBUG,
             log::Level::Trace => HTTPTIME_LOG_TRACE,
         };
-        // SAFETY: the caller of `httptime_set_log` says that it can be called so, from any thread.
+        // SAFETY: the caller of `httptime_set_log` guarantees that it can be called like this from
+        // any thread.
         unsafe { (sink.callback)(level, target.as_ptr(), message.as_ptr(), sink.user_data) }
     }
 

@@ -26,21 +26,23 @@ use crate::status::{
     HTTPTIME_ERROR_TIMEOUT_CONNECT, HTTPTIME_ERROR_TIMEOUT_RESPONSE, httptime_status, is_error,
 };
 
-/// Send a request at the instant given, or at once if it has passed.
+/// Send a request at the given instant, or at once if it has passed.
 pub const HTTPTIME_NEXT_SEND: i32 = 1;
-/// Wait for a response that is under way.
+/// Wait for a response.
 pub const HTTPTIME_NEXT_AWAIT: i32 = 2;
-/// Send no more: httptime_measure_finish.
+/// Send no more and call httptime_measure_finish.
 pub const HTTPTIME_NEXT_DONE: i32 = 3;
 
-/// The response was not the first one on its connection, and the connection goes to the server and not to a proxy.
+/// The response was not the first one on its connection, and the connection goes to the server and
+/// not to a proxy.
 pub const HTTPTIME_EXCHANGE_REUSED_CONNECTION: u32 = 1;
-/// The request was one that a front server answers by itself (OPTIONS *), so that the Date is its own.
+/// A front server answers the request by itself (OPTIONS *), so it made the Date.
 pub const HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT: u32 = 2;
-/// The path of the request ends without a file name extension ("/" or "/status", not "/index.html").
+/// The path of the request has no file name extension ("/" or "/status", not "/index.html").
 pub const HTTPTIME_EXCHANGE_NO_FILE_EXTENSION: u32 = 4;
 
-/// One request and the head of its response, as whoever moved the bytes saw them. Begin with all of it zero.
+/// One request and the head of its response, with the times at which the program sent and received
+/// them. Begin with all of it zero.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_exchange {
@@ -48,21 +50,23 @@ pub struct httptime_exchange {
     pub struct_size: u32,
     /// Whether the response had an Age. If so and it is not zero, the response is refused.
     pub has_age: i32,
-    /// When the request's first byte left, or a little before: the monotonic clock, read before the write.
+    /// The time at which the request's first byte left, or a little before: the monotonic clock,
+    /// read before the write.
     pub sent_ns: i64,
-    /// When the whole head of the response had come: the same clock, read after the read that completed the head. An earlier
-    /// time, that of the first bytes, gives bounds that need not hold.
+    /// The time at which the complete head of the response had been received: the same clock, read
+    /// after the read that completed the head. With an earlier time, for example that of the first
+    /// bytes, the bounds can be wrong.
     pub received_ns: i64,
     /// The Date: ns since 1970.
     pub date_ns: i64,
     /// The Age, if has_age.
     pub age_ns: i64,
-    /// The Server field, or NULL for none. Read during the call and not kept.
+    /// The Server field, or NULL for none. Used only during the call.
     pub server: *const c_char,
-    /// httptime_head.marks of the response. 0, if nothing is known of its other fields and their order: a Server field that names a
-    /// front server does not count then.
+    /// httptime_head.marks of the response. 0 if its other fields and their order are not known:
+    /// then a Server field that names a front server does not count.
     pub marks: u32,
-    /// Zero or more of HTTPTIME_EXCHANGE_*, or'ed.
+    /// Zero or more of HTTPTIME_EXCHANGE_*, combined with |.
     pub flags: u32,
 }
 
@@ -85,18 +89,20 @@ unsafe impl Versioned for httptime_exchange {
     }
 }
 
-/// The measurement of one server by a program with an HTTP library of its own, which takes responses apart (curl). A program
-/// that only has sockets uses httptime_session. Nothing here reads a clock, opens a socket or blocks. For one thread at a time,
-/// whichever.
+/// The measurement of one server by a program whose HTTP library parses the responses (curl). A
+/// program with plain sockets uses httptime_session. The functions read no clock, open no socket
+/// and never block. One thread at a time.
 ///
-/// Until httptime_measure_next says HTTPTIME_NEXT_DONE: send when it says so and call httptime_measure_sent; with the response,
-/// httptime_measure_absorb; without one, httptime_measure_lost. Then httptime_measure_finish. Instants are ns on
-/// CLOCK_MONOTONIC (httptime_now), cross-timestamps included: another clock is HTTPTIME_ERROR_CLOCK_MISMATCH where it shows.
+/// Until httptime_measure_next returns HTTPTIME_NEXT_DONE: send at the instants that it returns,
+/// and call httptime_measure_sent; after a response call httptime_measure_absorb, without one
+/// httptime_measure_lost. Then call httptime_measure_finish. Instants are ns on CLOCK_MONOTONIC
+/// (httptime_now), also in cross-timestamps. Another clock causes HTTPTIME_ERROR_CLOCK_MISMATCH if
+/// it is detected.
 #[derive(Debug)]
 pub struct httptime_measure {
-    /// Until it is finished.
+    /// `None` after it is finished.
     measure: Option<Measure>,
-    /// What the caller said had ended it for good.
+    /// The caller's reason that ended it.
     lost_reason: Option<httptime_status>,
 }
 
@@ -106,11 +112,11 @@ impl httptime_measure {
     }
 }
 
-/// Begins a measurement.
+/// Starts a measurement.
 ///
-/// options: NULL for the defaults; of these, profile, estimator, schedule, requests, drift_ppm and the numbers in ns but
-/// timeout_ns have a meaning here. begin: both clocks as
-/// they are now. measure: set to the new handle, which is yours: httptime_measure_free.
+/// options: NULL for the defaults; only profile, estimator, schedule, requests, drift_ppm and the
+/// numbers in ns except timeout_ns are used here. begin: both clocks now. measure: set to the new
+/// handle, which you must free with httptime_measure_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_new(
     options: *const httptime_options,
@@ -118,7 +124,7 @@ pub unsafe extern "C" fn httptime_measure_new(
     measure: *mut *mut httptime_measure,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (settings, begin) =
             unsafe { (Settings::of(options)?, cross_timestamp(begin, "begin")?) };
         let place = target(measure, "measure")?;
@@ -133,11 +139,12 @@ pub unsafe extern "C" fn httptime_measure_new(
     })
 }
 
-/// What to do next.
+/// Decides what to do next.
 ///
-/// earliest_ns: when a request can leave: now, or when a connection will be open. next: set to HTTPTIME_NEXT_*. at_ns: set to
-/// when to send if it is HTTPTIME_NEXT_SEND, else to earliest_ns. Ask again after each of the calls below, and when the
-/// instant could not be kept.
+/// earliest_ns: when a request can leave: now, or when a connection will be open. next: set to
+/// HTTPTIME_NEXT_*. at_ns: set to the time to send for HTTPTIME_NEXT_SEND, otherwise to
+/// earliest_ns. Call it again after each of the calls below, and when the request missed its
+/// instant.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_next(
     measure: *mut httptime_measure,
@@ -146,7 +153,7 @@ pub unsafe extern "C" fn httptime_measure_next(
     at_ns: *mut i64,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let measure = unsafe { exclusive(measure, "measure") }?;
         let (next, at) = (target(next, "next")?, target(at_ns, "at_ns")?);
         let (number, instant) = match measure.running()?.next(LocalInstant::from_nanos(earliest_ns))
@@ -155,7 +162,7 @@ pub unsafe extern "C" fn httptime_measure_next(
             Next::AwaitReply => (HTTPTIME_NEXT_AWAIT, earliest_ns),
             _ => (HTTPTIME_NEXT_DONE, earliest_ns),
         };
-        // SAFETY: the header says that numbers can be written there.
+        // SAFETY: the header requires that numbers can be written there.
         unsafe {
             next.write(number);
             at.write(instant);
@@ -164,11 +171,11 @@ pub unsafe extern "C" fn httptime_measure_next(
     })
 }
 
-/// Whether a request is too late to be sent: it would tell little, and the next call of httptime_measure_next reschedules it.
-/// Ask right before sending.
+/// Whether a request is too late to be sent: it would yield little information, and the next call
+/// of httptime_measure_next reschedules it. Call this right before sending.
 ///
-/// due_ns: what httptime_measure_next gave. now_ns: the monotonic clock now. missed: set to 1 or 0. After three in a row it is
-/// 0.
+/// due_ns: as returned by httptime_measure_next. now_ns: the monotonic clock now. missed: set to 1
+/// or 0. After three in a row it is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_is_missed(
     measure: *const httptime_measure,
@@ -177,45 +184,46 @@ pub unsafe extern "C" fn httptime_measure_is_missed(
     missed: *mut i32,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let measure = unsafe { reference(measure, "measure") }?;
         let missed = target(missed, "missed")?;
         let measure = measure.measure.as_ref().ok_or_else(finished)?;
         let (due, now) = (LocalInstant::from_nanos(due_ns), LocalInstant::from_nanos(now_ns));
         let is_missed = measure.is_missed(due, now);
-        // SAFETY: the header says that a number can be written there.
+        // SAFETY: the header requires that a number can be written there.
         unsafe { missed.write(i32::from(is_missed)) };
         Ok(())
     })
 }
 
-/// A request has left.
+/// Reports that a request has left.
 ///
-/// at_ns: when its first byte was handed to the system, or a little before.
+/// at_ns: when its first byte was passed to the system, or a little before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_sent(
     measure: *mut httptime_measure,
     at_ns: i64,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let measure = unsafe { exclusive(measure, "measure") }?;
         measure.running()?.sent(LocalInstant::from_nanos(at_ns));
         Ok(())
     })
 }
 
-/// Takes in the answer to a request.
+/// Uses the response to a request.
 ///
-/// exchange: not kept. Fails with 38 to 42, 54 and 57: each ends the measurement for good, and it proves nothing. Then
-/// httptime_measure_next says HTTPTIME_NEXT_DONE and httptime_measure_finish fails the same way.
+/// exchange: used only during the call. Fails with 38 to 42, 54 and 57: each ends the measurement
+/// without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
+/// httptime_measure_finish fails with the same status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_absorb(
     measure: *mut httptime_measure,
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (measure, exchange) =
             unsafe { (exclusive(measure, "measure")?, self::exchange(exchange)?) };
         measure.running()?.absorb(&exchange)?;
@@ -223,12 +231,13 @@ pub unsafe extern "C" fn httptime_measure_absorb(
     })
 }
 
-/// A request could not be sent, or its answer did not come.
+/// Reports that a request could not be sent, or that its response did not arrive.
 ///
-/// was_sent: whether httptime_measure_sent was called for it. reason: an HTTPTIME_ERROR_* (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the
-/// result of httptime_reader_end). Returns reason when nothing has been measured yet: that is final. Otherwise HTTPTIME_OK: the
-/// measurement goes on, and ends after three failures in a row with what it has. Requests lost that were under way at the same time
-/// are one failure.
+/// was_sent: whether httptime_measure_sent was called for it. reason: an HTTPTIME_ERROR_*
+/// (HTTPTIME_ERROR_TIMEOUT_RESPONSE, the result of httptime_reader_end). Returns reason if there is
+/// no evidence yet: that is final. Otherwise HTTPTIME_OK: the measurement continues, and ends after
+/// three consecutive failures with the evidence that it has. Lost requests that were in flight at
+/// the same time are one failure.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_lost(
     measure: *mut httptime_measure,
@@ -236,7 +245,7 @@ pub unsafe extern "C" fn httptime_measure_lost(
     reason: httptime_status,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let measure = unsafe { exclusive(measure, "measure") }?;
         if !is_error(reason) {
             return Err(Failure::argument(format!(
@@ -255,7 +264,7 @@ pub unsafe extern "C" fn httptime_measure_lost(
     })
 }
 
-/// An error of the library for a status of the caller's, to be kept and to be shown.
+/// The library's error for the caller's status, to be stored and shown.
 fn error(reason: httptime_status) -> Error {
     let after = Duration::ZERO;
     match reason {
@@ -270,17 +279,17 @@ fn error(reason: httptime_status) -> Error {
     }
 }
 
-/// What has been sent and learnt so far.
+/// The requests and the evidence so far.
 ///
-/// progress: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with HTTPTIME_ERROR_NOTHING_MEASURED before
-/// the first answer.
+/// progress: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with
+/// HTTPTIME_ERROR_NOTHING_MEASURED before the first response.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_progress(
     measure: *const httptime_measure,
     progress: *mut httptime_progress,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (measure, output) =
             unsafe { (reference(measure, "measure")?, Output::new(progress, "progress")?) };
         let measure = measure.measure.as_ref().ok_or_else(finished)?;
@@ -290,13 +299,14 @@ pub unsafe extern "C" fn httptime_measure_progress(
     })
 }
 
-/// Ends the measurement. The handle is still to be freed and good for nothing else, whether this succeeds or fails.
+/// Ends the measurement and computes the result. Afterwards the handle can only be freed, also
+/// after a failure.
 ///
-/// end: both clocks as they are now. measurement: its struct_size set by the caller; written only on HTTPTIME_OK; its at_ns is
-/// on the caller's clock. Fails with what ended the measurement for good, if something did; with
-/// HTTPTIME_ERROR_CLOCK_MISMATCH when end is older than the last request or answer, or begin younger than the first; with
-/// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set since the beginning, and with
-/// HTTPTIME_ERROR_NOTHING_MEASURED.
+/// end: both clocks now. measurement: its struct_size set by the caller; written only on
+/// HTTPTIME_OK; its at_ns is on the caller's clock. Fails with the error that ended the
+/// measurement, if there is one; with HTTPTIME_ERROR_CLOCK_MISMATCH if end is older than the last
+/// request or response, or begin younger than the first; with HTTPTIME_ERROR_CLOCK_STEPPED if the
+/// wall clock was set since the beginning; and with HTTPTIME_ERROR_NOTHING_MEASURED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_finish(
     measure: *mut httptime_measure,
@@ -304,7 +314,7 @@ pub unsafe extern "C" fn httptime_measure_finish(
     measurement: *mut httptime_measurement,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (measure, end, output) = unsafe {
             (
                 exclusive(measure, "measure")?,
@@ -327,12 +337,14 @@ pub unsafe extern "C" fn httptime_measure_finish(
 /// measure: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
-    // SAFETY: the header says: NULL, or a handle of httptime_measure_new that nobody uses any more.
+    // SAFETY: the header requires NULL, or a handle of httptime_measure_new that is not used any
+    // more.
     unsafe { free_handle(measure) }
 }
 
-/// From exchanges to the one best offset, for programs that decide themselves when to send. It has no bounds and refuses no
-/// date but a stored response's: httptime_measure does. For one thread at a time, whichever.
+/// Computes the one best offset from exchanges, for programs that decide themselves when to send.
+/// It computes no bounds, and refuses no date except that of a stored response; httptime_measure
+/// does more. One thread at a time.
 #[derive(Debug)]
 pub struct httptime_estimator {
     estimator: Box<dyn Estimator>,
@@ -340,10 +352,10 @@ pub struct httptime_estimator {
     lag: Option<Duration>,
 }
 
-/// Makes an estimator.
+/// Creates an estimator.
 ///
-/// kind: HTTPTIME_ESTIMATOR_*. begin: both clocks as they are now. lag_ns: as httptime_options.lag_ns. estimator: set to the
-/// new handle, which is yours: httptime_estimator_free.
+/// kind: HTTPTIME_ESTIMATOR_*. begin: both clocks now. lag_ns: as httptime_options.lag_ns.
+/// estimator: set to the new handle, which you must free with httptime_estimator_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_new(
     kind: i32,
@@ -352,7 +364,7 @@ pub unsafe extern "C" fn httptime_estimator_new(
     estimator: *mut *mut httptime_estimator,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let cross_timestamp = unsafe { cross_timestamp(begin, "begin") }?;
         let place = target(estimator, "estimator")?;
         let lag = (lag_ns >= 0).then(|| Offset::from_nanos(lag_ns).abs());
@@ -364,17 +376,17 @@ pub unsafe extern "C" fn httptime_estimator_new(
     })
 }
 
-/// Takes in one more exchange, in the order in which they were made.
+/// Adds an exchange. Add them in the order in which they were made.
 ///
-/// exchange: not kept. Fails with HTTPTIME_ERROR_CACHED for an Age above zero and with
-/// HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; nothing is taken in then.
+/// exchange: used only during the call. Fails with HTTPTIME_ERROR_CACHED for an Age above zero and
+/// with HTTPTIME_ERROR_RECEIVED_BEFORE_SENT; the exchange is then not used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_absorb(
     estimator: *mut httptime_estimator,
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (estimator, exchange) =
             unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange)?) };
         let lag = estimator.lag.map_or_else(|| exchange.lag(), Lag::stated);
@@ -386,8 +398,9 @@ pub unsafe extern "C" fn httptime_estimator_absorb(
 
 /// The estimate from all exchanges so far.
 ///
-/// offset_ns: set to server - local; positive: the local clock is slow. stddev_ns: set to the standard deviation of its error;
-/// not a bound. Fails with HTTPTIME_ERROR_NOTHING_MEASURED before the first exchange.
+/// offset_ns: set to server - local; positive: the local clock is slow. stddev_ns: set to the
+/// standard deviation of its error; not a bound. Fails with HTTPTIME_ERROR_NOTHING_MEASURED before
+/// the first exchange.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_estimate(
     estimator: *const httptime_estimator,
@@ -395,11 +408,11 @@ pub unsafe extern "C" fn httptime_estimator_estimate(
     stddev_ns: *mut i64,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let estimator = unsafe { reference(estimator, "estimator") }?;
         let (offset, stddev) = (target(offset_ns, "offset_ns")?, target(stddev_ns, "stddev_ns")?);
         let estimate = estimator.estimator.estimate().ok_or(NOTHING)?;
-        // SAFETY: the header says that numbers can be written there.
+        // SAFETY: the header requires that numbers can be written there.
         unsafe {
             offset.write(estimate.offset().as_nanos());
             stddev.write(nanos(estimate.stddev()));
@@ -413,16 +426,18 @@ pub unsafe extern "C" fn httptime_estimator_estimate(
 /// estimator: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_estimator_free(estimator: *mut httptime_estimator) {
-    // SAFETY: the header says: NULL, or a handle of httptime_estimator_new that nobody uses any more.
+    // SAFETY: the header requires NULL, or a handle of httptime_estimator_new that is not used any
+    // more.
     unsafe { free_handle(estimator) }
 }
 
-/// Finds the majority among the bounds of several servers (RFC 5905, section 11.2.1). They must refer to about the same
-/// instant: widen the older ones by the drift allowance.
+/// Finds the majority among the bounds of several servers (RFC 5905, section 11.2.1). The bounds
+/// must refer to about the same instant: widen the older ones by the drift allowance.
 ///
-/// lower_ns, upper_ns: count numbers each. count: 1 to 1024. common_lower_ns, common_upper_ns: set to what more than half of
-/// the bounds have in common, which holds the truth if more than half of them do. survivors: count bytes, each set to 1 or, for a falseticker, 0. Fails with
-/// HTTPTIME_ERROR_NO_MAJORITY and HTTPTIME_ERROR_AMBIGUOUS_MAJORITY. Any thread.
+/// lower_ns, upper_ns: count numbers each. count: 1 to 1024. common_lower_ns, common_upper_ns: set
+/// to the interval that more than half of the bounds have in common; it contains the true offset if
+/// more than half of them do. survivors: count bytes, each set to 1 or, for a falseticker, 0. Fails
+/// with HTTPTIME_ERROR_NO_MAJORITY and HTTPTIME_ERROR_AMBIGUOUS_MAJORITY. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_select(
     lower_ns: *const i64,
@@ -437,7 +452,7 @@ pub unsafe extern "C" fn httptime_select(
             let reason = format!("count is {count}; allowed: 1 to {MAX_INTERVALS}");
             return Err(Failure::argument(reason));
         }
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (lower, upper) =
             unsafe { (slice(lower_ns, count, "lower_ns")?, slice(upper_ns, count, "upper_ns")?) };
         let common_lower = target(common_lower_ns, "common_lower_ns")?;
@@ -449,7 +464,7 @@ pub unsafe extern "C" fn httptime_select(
             .map(|(lower, upper)| interval(*lower, *upper))
             .collect::<Result<Vec<_>, _>>()?;
         let selection = httptime::select::select(&intervals, Quorum::majority_of(count))?;
-        // SAFETY: the header says that two numbers and `count` bytes can be written there.
+        // SAFETY: the header requires that two numbers and `count` bytes can be written there.
         unsafe {
             common_lower.write(selection.bounds().lower().as_nanos());
             common_upper.write(selection.bounds().upper().as_nanos());
@@ -472,9 +487,9 @@ pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure
 }
 
 /// # Safety
-/// `exchange` is NULL, or points to one whose server is NULL or a text, for `'a`.
+/// `exchange` must be NULL, or point to one whose server is NULL or a text that is valid for `'a`.
 unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a>, Failure> {
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     let given = unsafe { read(exchange, "exchange") }?;
     if given.flags & !EXCHANGE_FLAGS != 0 {
         return Err(Failure::argument(format!("exchange.flags is {}", given.flags)));
@@ -482,7 +497,7 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
     let server = if given.server.is_null() {
         None
     } else {
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         Some(unsafe { text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;

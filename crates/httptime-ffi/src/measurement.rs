@@ -7,86 +7,89 @@ use httptime::server::LagSource;
 use crate::boundary::{Versioned, array, nanos, size};
 use crate::options::{HTTPTIME_METHOD_AUTO, method_number};
 
-/// The standard deviation asked for was reached.
+/// The target standard deviation was reached.
 pub const HTTPTIME_END_REASON_TARGET: i32 = 1;
-/// There was nothing more to gain.
+/// More requests would not help.
 pub const HTTPTIME_END_REASON_ENOUGH: i32 = 2;
-/// The requests allowed were used up.
+/// The limit of requests was reached.
 pub const HTTPTIME_END_REASON_REQUESTS: i32 = 3;
-/// The time allowed was used up.
+/// The time limit was reached.
 pub const HTTPTIME_END_REASON_DURATION: i32 = 4;
-/// The server could no longer be asked. What it had answered before still holds.
+/// The server became unreachable. Its earlier responses are used.
 pub const HTTPTIME_END_REASON_LOST: i32 = 5;
 
-/// The caller stated the lag.
+/// The caller stated the limit of the lag.
 pub const HTTPTIME_LAG_STATED: i32 = 1;
-/// The software named in the Server field made the Date: its figure.
+/// The software in the Server field made the Date, and the limit is that of the software.
 pub const HTTPTIME_LAG_PRODUCT: i32 = 2;
 /// The software is unknown: 2.02 s.
 pub const HTTPTIME_LAG_UNKNOWN: i32 = 3;
-/// The order of the fields shows that the software named in the Server field did not make the Date, or that a proxy has sorted
-/// them: 2.02 s.
+/// The order of the fields shows that the software in the Server field did not make the Date, or
+/// that a proxy has sorted them: 2.02 s.
 pub const HTTPTIME_LAG_FORWARDED: i32 = 4;
-/// The software named in the Server field can pass on the Date of another server, and nothing shows whether it did: 2.02 s.
+/// The software in the Server field can pass on the Date of another server, and nothing shows
+/// whether it did: 2.02 s.
 pub const HTTPTIME_LAG_MAY_BE_FORWARDED: i32 = 5;
 /// There are several Server fields: 2.02 s.
 pub const HTTPTIME_LAG_SEVERAL_SERVER_FIELDS: i32 = 6;
 
-/// How far the local clock is from a server's. Written by the library; set struct_size before.
+/// The offset of the local clock from a server's. Written by the library; set struct_size before.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_measurement {
     /// sizeof(httptime_measurement), set by the caller.
     pub struct_size: u32,
-    /// Why no more requests were sent: HTTPTIME_END_REASON_*.
+    /// The reason why no more requests were sent: HTTPTIME_END_REASON_*.
     pub end_reason: i32,
     /// The best single offset: server - local. Positive: the local clock is slow.
     pub offset_ns: i64,
-    /// The standard deviation of the offset's error, given that the server's lag is small and the two ways of a round trip
-    /// are alike. Not a bound.
+    /// The standard deviation of the offset's error, if the server's lag is small and the forward
+    /// and return paths are equal. Not a bound.
     pub stddev_ns: i64,
-    /// The offset is no less than this, if the assumptions below hold.
+    /// The lower bound of the offset, if the assumptions below are true.
     pub lower_ns: i64,
-    /// The offset is no more than this, if the assumptions below hold.
+    /// The upper bound of the offset, if the assumptions below are true.
     pub upper_ns: i64,
     /// The instant to which offset and bounds refer, on the monotonic clock: see httptime_now.
     pub at_ns: i64,
-    /// What the local wall clock showed at that instant: ns since 1970-01-01T00:00:00Z.
+    /// The local wall clock at that instant: ns since 1970-01-01T00:00:00Z.
     pub local_time_ns: i64,
-    /// From the first request sent to the last response used.
+    /// The time from the first request sent to the last response used.
     pub elapsed_ns: i64,
     /// The shortest round trip.
     pub round_trip_min_ns: i64,
-    /// Assumed: the server's Date is late by no more than this.
+    /// Assumption: the server's Date is late by at most this.
     pub lag_ns: i64,
-    /// Where that comes from: HTTPTIME_LAG_*.
+    /// The source of that limit: HTTPTIME_LAG_*.
     pub lag_source: i32,
-    /// Assumed: the two clocks come apart no faster than this, in parts per million.
+    /// Assumption: the frequencies of the two clocks differ by at most this, in parts per million.
     pub drift_ppm: u32,
-    /// Requests sent, answered or not.
+    /// Requests sent, with or without a response.
     pub requests: u32,
     /// Responses used.
     pub observations: u32,
-    /// Of these, how many left at a time that the kernel gave.
+    /// How many of these have the kernel's timestamp of the request.
     pub sent_by_kernel: u32,
-    /// Of these, how many came at a time that the kernel gave.
+    /// How many of these have the kernel's timestamp of the response.
     pub received_by_kernel: u32,
-    /// Of the requests, how many were checks, whose answer was known before they were sent.
+    /// How many of the requests were checks, whose response could be predicted.
     pub checks: u32,
-    /// Whether the server's Date was seen to advance: 1 or 0. If not, it may stand still, and no clock is corrected by it.
+    /// Whether the server's Date was seen to advance: 1 or 0. If not, the server's clock may be
+    /// stopped: do not correct a clock with it.
     pub date_advanced: i32,
-    /// The Server field of the last response that had one, ended by a NUL; empty for none, and for several servers.
+    /// The Server field of the last response that had one, ended by a NUL; empty for none, and for
+    /// several servers.
     pub server: [c_char; 136],
-    /// How the server was asked: HTTPTIME_METHOD_*. HTTPTIME_METHOD_AUTO for several servers that were asked by different methods, and
-    /// when the requests were not the library's.
+    /// The method of the requests: HTTPTIME_METHOD_*. HTTPTIME_METHOD_AUTO for several servers with
+    /// different methods, and if the requests were not the library's.
     pub method: i32,
-    /// For how many caches on the way the lag includes 1.02 s each.
+    /// The number of caches on the path for which the lag includes 1.02 s each.
     pub caches: u32,
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_measurement {
-    /// Up to the bounds: an offset without them is not handed out.
+    /// Up to the bounds: an offset is not returned without them.
     const MIN_SIZE: usize = 40;
 
     fn initial() -> Self {

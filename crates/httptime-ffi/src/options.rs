@@ -15,136 +15,151 @@ use crate::failure::Failure;
 use crate::progress::httptime_progress;
 use crate::status::{HTTPTIME_ERROR_INVALID_CONFIG, httptime_status};
 
-/// At most 48 requests and about ten seconds, on one connection; up to 12 are checks, on another one.
+/// At most 48 requests and about ten seconds, on one connection; up to 12 are checks, on another
+/// one.
 pub const HTTPTIME_PROFILE_BALANCED: i32 = 0;
-/// At most one request a second and 24 in all, 8 of them checks.
+/// At most one request a second and 24 in total, 8 of them checks.
 pub const HTTPTIME_PROFILE_POLITE: i32 = 1;
-/// At most 64 requests and six seconds, up to four under way at once and a check; up to 12 are checks.
+/// At most 64 requests and six seconds, up to four requests and a check in flight at once; up to 12
+/// are checks.
 pub const HTTPTIME_PROFILE_FAST: i32 = 2;
 
-/// How likely each offset is, given how round trips split. The most precise.
+/// The likelihood of each offset, given how round trips split. The most precise.
 pub const HTTPTIME_ESTIMATOR_POSTERIOR: i32 = 0;
-/// The middle of what all exchanges allow (Marzullo).
+/// The middle of the intersection of all exchanges' intervals (Marzullo).
 pub const HTTPTIME_ESTIMATOR_INTERSECTION: i32 = 1;
-/// The same, with half of the shortest round trip known on each way.
+/// The same; each direction takes at least half of the shortest round trip.
 pub const HTTPTIME_ESTIMATOR_SYMMETRIC: i32 = 2;
 /// htpdate's bisection.
 pub const HTTPTIME_ESTIMATOR_HTPDATE: i32 = 3;
 /// The middle of the best single exchange (Cristian).
 pub const HTTPTIME_ESTIMATOR_MIDPOINT: i32 = 4;
-/// The last Date as it came.
+/// The last Date as received.
 pub const HTTPTIME_ESTIMATOR_LAST_DATE: i32 = 5;
 
-/// As the profile has it.
+/// The profile's schedule.
 pub const HTTPTIME_SCHEDULE_PROFILE: i32 = 0;
-/// Evenly over the time allowed.
+/// At equal intervals over the whole time.
 pub const HTTPTIME_SCHEDULE_PERIODIC: i32 = 1;
-/// Each request at the middle of what is still unknown.
+/// Each request at the middle of the remaining uncertainty.
 pub const HTTPTIME_SCHEDULE_BISECT: i32 = 2;
-/// Several through one second's beginning, then closer.
+/// Several requests around the beginning of a second, and again at smaller intervals.
 pub const HTTPTIME_SCHEDULE_SCAN: i32 = 3;
 /// The schedule of htpdate -p, for the estimator of that name.
 pub const HTTPTIME_SCHEDULE_HTPDATE: i32 = 4;
 
-/// Whatever addresses the resolver gives, in its order.
+/// Every address of the resolver, in its order.
 pub const HTTPTIME_FAMILY_ANY: i32 = 0;
 /// IPv4 only.
 pub const HTTPTIME_FAMILY_IPV4: i32 = 4;
 /// IPv6 only.
 pub const HTTPTIME_FAMILY_IPV6: i32 = 6;
 
-/// The kernel's times of requests and responses where it gives them, else the program's, request by request.
+/// Kernel timestamps of requests and responses where they exist, otherwise the program's, for each
+/// request.
 pub const HTTPTIME_TIMESTAMPING_AUTO: i32 = 0;
-/// The kernel's times. A response without both of them is not used; without any, the measurement fails with
-/// HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS.
+/// Kernel timestamps. A response without both of them is not used; without any, the measurement
+/// fails with HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS.
 pub const HTTPTIME_TIMESTAMPING_KERNEL: i32 = 1;
-/// The program's times. The kernel is not asked.
+/// The program's timestamps. Kernel timestamps are not requested.
 pub const HTTPTIME_TIMESTAMPING_USER: i32 = 2;
 
-/// HEAD; where the first answer to it has no Date, or the server closes the connection without any, GET from then on.
+/// HEAD. If the first response to it has no Date, or if the server closes the connection without a
+/// response, GET from then on.
 pub const HTTPTIME_METHOD_AUTO: i32 = 0;
 /// HEAD.
 pub const HTTPTIME_METHOD_HEAD: i32 = 1;
-/// GET. A body is not read beyond 64 KiB: the connection is closed after one that is longer or of unknown length.
+/// GET. At most 64 KiB of a body are read: after a longer one, or one of unknown length, the
+/// connection is closed.
 pub const HTTPTIME_METHOD_GET: i32 = 2;
-/// OPTIONS *, which most servers in front of others answer by themselves. The path of the URL is not sent.
+/// OPTIONS *, which most front servers answer by themselves. The path of the URL is not sent.
 pub const HTTPTIME_METHOD_OPTIONS: i32 = 3;
 
-/// For httptime_options.floor_ns: any Date is taken for possible.
+/// For httptime_options.floor_ns: any Date is accepted.
 pub const HTTPTIME_NO_FLOOR: i64 = i64::MIN;
 
-/// The most servers that one call asks.
+/// The maximum number of servers in one call.
 pub const HTTPTIME_MAX_SERVERS: usize = 16;
 
-/// Shown what has been learnt, after each exchange. Called on the thread that called the library, with no lock held; it may
-/// call the library. It must return (no longjmp, no C++ exception).
+/// Called after each exchange with the evidence so far, on the thread that called the library, with
+/// no lock held; it may call the library. It must return (no longjmp, no C++ exception).
 ///
-/// progress: gone when it returns; its struct_size is the library's. user_data: httptime_options.progress_data.
+/// progress: valid during the call; its struct_size is the library's. user_data:
+/// httptime_options.progress_data.
 pub type httptime_progress_callback =
     Option<unsafe extern "C" fn(progress: *const httptime_progress, user_data: *mut c_void)>;
 
-/// How to measure. Filled by httptime_options_init, then changed where wanted. It is read during the call that it is given
-/// to and not kept: it may be on the stack and shared by threads.
+/// The settings of a measurement. Filled by httptime_options_init; then change what you need. They
+/// are used only during the call: they may be on the stack and shared by threads.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_options {
     /// sizeof(httptime_options). httptime_options_init sets it.
     pub struct_size: u32,
-    /// What to spend: HTTPTIME_PROFILE_*. Default: HTTPTIME_PROFILE_BALANCED.
+    /// The profile: HTTPTIME_PROFILE_*. Default: HTTPTIME_PROFILE_BALANCED.
     pub profile: i32,
     /// HTTPTIME_ESTIMATOR_*. Default: HTTPTIME_ESTIMATOR_POSTERIOR.
     pub estimator: i32,
     /// HTTPTIME_SCHEDULE_*. Default: HTTPTIME_SCHEDULE_PROFILE.
     pub schedule: i32,
-    /// Which addresses of a name to use: HTTPTIME_FAMILY_*. Default: HTTPTIME_FAMILY_ANY.
+    /// The address family: HTTPTIME_FAMILY_*. Default: HTTPTIME_FAMILY_ANY.
     pub family: i32,
-    /// The most requests to send to one server, up to 1000. 0, the default: as many as the profile has.
+    /// The limit of requests to one server, up to 1000. 0, the default: the profile's.
     pub requests: u32,
-    /// The two clocks come apart no faster than this, in parts per million; up to 10,000. Default: 300.
+    /// The limit of the frequency difference of the two clocks, in parts per million; up to 10,000.
+    /// Default: 300.
     pub drift_ppm: u32,
-    /// Through the proxy: not 0 has it open a tunnel (CONNECT) instead of forwarding requests. Default: 0.
+    /// With a proxy: not 0 makes it open a tunnel (CONNECT) instead of forwarding requests.
+    /// Default: 0.
     pub tunnel: i32,
-    /// Whose times of requests and responses to use: HTTPTIME_TIMESTAMPING_*. Default: HTTPTIME_TIMESTAMPING_AUTO.
+    /// The source of the timestamps of requests and responses: HTTPTIME_TIMESTAMPING_*. Default:
+    /// HTTPTIME_TIMESTAMPING_AUTO.
     pub timestamping: i32,
-    /// How many servers must answer and agree, up to their number. 0, the default: more than half of them.
+    /// How many servers must answer and agree, up to their number. 0, the default: more than half
+    /// of them.
     pub min_servers: u32,
-    /// How long after the first request another one may be sent, up to an hour. 0, the default: as the profile has it.
+    /// The time from the first request until the last one may be sent, up to an hour. 0, the
+    /// default: the profile's.
     pub duration_ns: i64,
-    /// The longest wait for a name, a connection or a response: 1 ms to an hour. Default: 5 s. A call takes no longer than
-    /// twice this and the duration together.
+    /// The longest wait for a name, a connection or a response: 1 ms to an hour. Default: 5 s. A
+    /// call takes at most twice this plus the duration.
     pub timeout_ns: i64,
-    /// Stop as soon as the standard deviation is no larger. 0, the default: never for that reason.
+    /// Stop as soon as the standard deviation is at most this. 0, the default: never for this
+    /// reason.
     pub target_ns: i64,
-    /// The server's Date is late by no more than this, whatever its software; up to an hour. Negative, the default:
-    /// derived from the response, 2.02 s for unknown software.
+    /// The limit of the server's lag, which is how late its Date is, whatever its software; up to
+    /// an hour. Negative, the default: derived from the response, 2.02 s for unknown software.
     pub lag_ns: i64,
-    /// The earliest Date taken for possible, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR takes any.
+    /// The earliest Date that is accepted, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR
+    /// accepts any.
     pub floor_ns: i64,
-    /// "http://user:password@host:port", the password and the port only if needed, or NULL, the default, for none. The
-    /// environment is not looked at. In user and password, / is %2F, ? is %3F, # is %23 and % is %25.
+    /// "http://user:password@host:port", the password and the port only if needed, or NULL, the
+    /// default, for none. The environment is not read. In user and password, / is %2F, ? is %3F, #
+    /// is %23 and % is %25.
     pub proxy: *const c_char,
-    /// The local address of every connection ("192.0.2.7", "2001:db8::7"), or NULL, the default, for the system's choice.
+    /// The local address of every connection ("192.0.2.7", "2001:db8::7"), or NULL, the default,
+    /// for the system's choice.
     pub source_address: *const c_char,
-    /// The network interface of every connection ("eth0"), or NULL, the default, for the system's choice. Linux only; elsewhere
-    /// connections fail.
+    /// The network interface of every connection ("eth0"), or NULL, the default, for the system's
+    /// choice. Linux only; on other systems connections fail.
     pub interface: *const c_char,
-    /// Ends the call from elsewhere, or NULL, the default.
+    /// Stops the call from another thread, or NULL, the default.
     pub canceller: *const httptime_canceller,
     /// Called after each exchange, or NULL, the default.
     pub progress: httptime_progress_callback,
-    /// Handed to it.
+    /// Passed to it.
     pub progress_data: *mut c_void,
-    /// What requests say in User-Agent: up to 256 characters of printable ASCII; "" for nothing. NULL, the default: httptime and
-    /// its version.
+    /// The value of User-Agent: up to 256 characters of printable ASCII; "" for no such field.
+    /// NULL, the default: httptime and its version.
     pub user_agent: *const c_char,
-    /// Which request the server is sent: HTTPTIME_METHOD_*. Default: HTTPTIME_METHOD_AUTO.
+    /// The method of the requests: HTTPTIME_METHOD_*. Default: HTTPTIME_METHOD_AUTO.
     pub method: i32,
     /// 0.
     pub reserved: i32,
 }
 
-// SAFETY: integers, pointers and a function pointer that may be NULL, all of which may have any bits; each field begins
-// where the one before it ends.
+// SAFETY: integers, pointers and a function pointer that may be NULL, all of which may have any
+// bits; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_options {
     const MIN_SIZE: usize = 16;
 
@@ -179,21 +194,22 @@ unsafe impl Versioned for httptime_options {
     }
 }
 
-/// Fills in the defaults, struct_size too.
+/// Sets the defaults, including struct_size.
 ///
-/// options: need not be initialised. struct_size: sizeof(httptime_options), by which the library knows the caller's header.
-/// Fails with HTTPTIME_ERROR_INVALID_ARGUMENT for NULL and for a size that none of the headers had. Any thread.
+/// options: need not be initialised. struct_size: sizeof(httptime_options), from which the library
+/// knows the version of the caller's header. Fails with HTTPTIME_ERROR_INVALID_ARGUMENT for NULL
+/// and for a size that no version of the header had. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_options_init(
     options: *mut httptime_options,
     struct_size: u32,
 ) -> httptime_status {
-    // SAFETY: the header says that `struct_size` bytes can be written there.
+    // SAFETY: the header requires that `struct_size` bytes can be written there.
     guard(|| unsafe { initialise(options, struct_size, "options") })
 }
 
 /// # Safety
-/// `to` is NULL, or `struct_size` bytes can be written there.
+/// `to` must be NULL, or `struct_size` bytes must be writable there.
 pub(crate) unsafe fn initialise<T: Versioned>(
     to: *mut T,
     struct_size: u32,
@@ -201,7 +217,8 @@ pub(crate) unsafe fn initialise<T: Versioned>(
 ) -> Result<(), Failure> {
     let place = target(to, name)?;
     checked_size::<T>(struct_size, name)?;
-    // SAFETY: a structure begins with its size; it is as large as the caller says, and an output is told so.
+    // SAFETY: a structure begins with its size; it is as large as the caller guarantees, and an
+    // output gets that size.
     let output = unsafe {
         place.cast::<u32>().write(struct_size);
         Output::new(to, name)
@@ -210,7 +227,7 @@ pub(crate) unsafe fn initialise<T: Versioned>(
     Ok(())
 }
 
-/// What options come to. Without `Debug`: the proxy's text may hold a password.
+/// The checked options. Without `Debug`: the proxy's text may contain a password.
 pub(crate) struct Settings<'a> {
     pub(crate) config: Config,
     pub(crate) proxy: Option<&'a str>,
@@ -231,15 +248,16 @@ pub(crate) struct ProgressCallback {
 
 impl<'a> Settings<'a> {
     /// # Safety
-    /// `options` is NULL, which stands for the defaults, or points to options whose pointers are NULL or valid for `'a`.
+    /// `options` must be NULL, which means the defaults, or point to options whose pointers are
+    /// NULL or valid for `'a`.
     pub(crate) unsafe fn of(options: *const httptime_options) -> Result<Self, Failure> {
         let options = if options.is_null() {
             httptime_options::initial()
         } else {
-            // SAFETY: as the caller says.
+            // SAFETY: as the caller guarantees.
             unsafe { read(options, "options") }?
         };
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         let (proxy, user_agent, source_address, interface) = unsafe {
             (
                 optional(options.proxy, "options.proxy")?,
@@ -251,7 +269,7 @@ impl<'a> Settings<'a> {
         let canceller = if options.canceller.is_null() {
             None
         } else {
-            // SAFETY: as the caller says.
+            // SAFETY: as the caller guarantees.
             Some(&unsafe { reference(options.canceller, "options.canceller") }?.0)
         };
         Ok(Self {
@@ -271,12 +289,12 @@ impl<'a> Settings<'a> {
 }
 
 /// # Safety
-/// `pointer` is NULL, or points to a text with a NUL at its end that lives for `'a`.
+/// `pointer` must be NULL, or point to a text with a NUL at its end that is valid for `'a`.
 unsafe fn optional<'a>(pointer: *const c_char, name: &str) -> Result<Option<&'a str>, Failure> {
     if pointer.is_null() {
         return Ok(None);
     }
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     unsafe { text(pointer, name) }.map(Some)
 }
 
@@ -288,7 +306,8 @@ fn address(text: &str) -> Result<IpAddr, Failure> {
 }
 
 impl httptime_options {
-    /// What a number of the header stands for is in the tables below; what may be set to what is in `ConfigBuilder`.
+    /// The tables below have the meaning of the header's numbers; `ConfigBuilder` checks the
+    /// values.
     fn config(&self) -> Result<Config, Failure> {
         let mut builder = Config::builder()
             .profile(from_table("profile", self.profile, PROFILES)?)
@@ -325,7 +344,7 @@ pub(crate) fn estimator(number: i32) -> Result<EstimatorKind, Failure> {
     from_table("estimator", number, ESTIMATORS)
 }
 
-/// What a number of the header stands for.
+/// The meaning of a number of the header.
 fn from_table<T: Copy>(what: &str, number: i32, table: &[(i32, T)]) -> Result<T, Failure> {
     let found = table.iter().find(|(known, _)| *known == number);
     found.map(|(_, value)| *value).ok_or_else(|| unknown(what, number))
@@ -356,7 +375,7 @@ const ESTIMATORS: &[(i32, EstimatorKind)] = &[
     (HTTPTIME_ESTIMATOR_LAST_DATE, EstimatorKind::LastDate),
 ];
 
-/// The adaptive one is that of the profile.
+/// The adaptive schedule is that of the profile.
 const SCHEDULES: &[(i32, Option<ScheduleKind>)] = &[
     (HTTPTIME_SCHEDULE_PROFILE, None),
     (HTTPTIME_SCHEDULE_PERIODIC, Some(ScheduleKind::Periodic)),

@@ -3,15 +3,15 @@ use httptime::estimate::Estimate;
 
 use crate::boundary::{Versioned, nanos, size};
 
-/// What has been sent and learnt so far. Written by the library.
+/// The requests and the evidence so far. Written by the library.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_progress {
     /// sizeof(httptime_progress), set by the caller; in a callback, by the library.
     pub struct_size: u32,
-    /// Which server, from 0 in the order of the URLs.
+    /// The number of the server, from 0 in the order of the URLs.
     pub server: u32,
-    /// Requests sent, answered or not.
+    /// Requests sent, with or without a response.
     pub requests: u32,
     /// Responses used.
     pub observations: u32,
@@ -19,9 +19,9 @@ pub struct httptime_progress {
     pub offset_ns: i64,
     /// Its standard deviation. Not a bound.
     pub stddev_ns: i64,
-    /// The offset is no less than this.
+    /// The lower bound of the offset.
     pub lower_ns: i64,
-    /// The offset is no more than this.
+    /// The upper bound of the offset.
     pub upper_ns: i64,
     /// The latest round trip.
     pub round_trip_ns: i64,

@@ -14,13 +14,14 @@ use crate::status::httptime_status;
 use crate::survey::httptime_survey;
 use crate::urls::urls;
 
-/// Measures one server, or several and selects among them. Blocks until it is done. Never touches a clock.
+/// Measures one server, or several and selects among them. Blocks until the result exists. Never
+/// changes a clock.
 ///
-/// urls: count texts, "http://host:port/path", port and path only if needed. count: 1 to HTTPTIME_MAX_SERVERS; with several,
-/// the majority decides.
-/// options: NULL for the defaults. measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with
-/// HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL, _INVALID_CONFIG before anything is sent, and with 4 to 55. Any thread,
-/// several at once.
+/// urls: count texts, "http://host:port/path", port and path only if needed. count: 1 to
+/// HTTPTIME_MAX_SERVERS; with several, the majority decides. options: NULL for the defaults.
+/// measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with
+/// HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL, _INVALID_CONFIG before anything is sent, and with
+/// 4 to 55. Any thread, several at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_query(
     urls: *const *const c_char,
@@ -29,7 +30,8 @@ pub unsafe extern "C" fn httptime_query(
     measurement: *mut httptime_measurement,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to, and that it stays for the call.
+        // SAFETY: the header defines what the pointers point to, and that it stays valid during the
+        // call.
         let (urls, settings, output) = unsafe {
             (
                 self::urls(urls, count)?,
@@ -43,10 +45,11 @@ pub unsafe extern "C" fn httptime_query(
     })
 }
 
-/// As httptime_query, and keeps what became of each server. HTTPTIME_OK only says that they were asked: what came of it
-/// is httptime_survey_combined's status.
+/// As httptime_query, and keeps the result of each server. HTTPTIME_OK only means that they were
+/// measured: the status of httptime_survey_combined is that of the result.
 ///
-/// survey: set to the new handle, which is yours: httptime_survey_free. The rest as for httptime_query.
+/// survey: set to the new handle, which you must free with httptime_survey_free. The rest as for
+/// httptime_query.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_survey_run(
     urls: *const *const c_char,
@@ -55,7 +58,8 @@ pub unsafe extern "C" fn httptime_survey_run(
     survey: *mut *mut httptime_survey,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to, and that it stays for the call.
+        // SAFETY: the header defines what the pointers point to, and that it stays valid during the
+        // call.
         let (urls, settings) = unsafe { (self::urls(urls, count)?, Settings::of(options)?) };
         let place = target(survey, "survey")?;
         hand_over(httptime_survey::from(&self::survey(&urls, settings)?), place);
@@ -104,7 +108,7 @@ fn survey(urls: &[&str], settings: Settings<'_>) -> Result<Survey, Failure> {
         let server = u32::try_from(update.server()).unwrap_or(u32::MAX);
         let progress = httptime_progress::new(server, update.progress(), update.estimate());
         if let Some(progress) = progress {
-            // SAFETY: the header says what it is called with, and that the caller's pointer is handed on.
+            // SAFETY: the header defines the arguments, and that the caller's pointer is passed on.
             unsafe { callback(&raw const progress, user_data) }
         }
     };

@@ -23,25 +23,27 @@ use crate::survey::httptime_survey;
 use crate::timestamps::{httptime_timestamps, take_error};
 use crate::urls::urls;
 
-/// The numbers of connections are below this.
+/// The limit of the connections' numbers, which are below it.
 pub const HTTPTIME_MAX_CONNECTIONS: usize = 64;
 
-/// Find the addresses of host, and call httptime_session_resolved.
+/// Resolve host, and call httptime_session_resolved.
 pub const HTTPTIME_SESSION_RESOLVE: i32 = 1;
-/// Begin to open a TCP connection to address, without blocking. When the socket is writable, httptime_session_connected; or, by
-/// hand, httptime_session_opened. If it fails at once, httptime_session_failed.
+/// Start to open a TCP connection to address, without blocking. When the socket is writable, call
+/// httptime_session_connected; or, by hand, httptime_session_opened. If it fails at once, call
+/// httptime_session_failed.
 pub const HTTPTIME_SESSION_OPEN: i32 = 2;
-/// Call httptime_session_transmit. Or, by hand: read what has come on this connection, and report that if there is anything. If
-/// there is nothing: read the clock, write httptime_session_output once, and call httptime_session_sent.
+/// Call httptime_session_transmit. Or, by hand: read the data that has arrived on this connection,
+/// and report it if there is any. If there is none: read the clock, write httptime_session_output
+/// once, and call httptime_session_sent.
 pub const HTTPTIME_SESSION_TRANSMIT: i32 = 3;
 /// Close the socket of this connection.
 pub const HTTPTIME_SESSION_CLOSE: i32 = 4;
-/// Wait until a socket is ready or until_ns has come, then call httptime_session_poll again.
+/// Wait until a socket is ready or until until_ns, then call httptime_session_poll again.
 pub const HTTPTIME_SESSION_WAIT: i32 = 5;
-/// There is nothing more to do: httptime_session_finish.
+/// There is nothing more to do: call httptime_session_finish.
 pub const HTTPTIME_SESSION_DONE: i32 = 6;
 
-/// What the program is to do next. Written by httptime_session_poll; set struct_size before.
+/// What the program must do next. Written by httptime_session_poll; set struct_size before.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct httptime_session_action {
@@ -49,23 +51,26 @@ pub struct httptime_session_action {
     pub struct_size: u32,
     /// HTTPTIME_SESSION_*.
     pub kind: i32,
-    /// Which server, from 0 in the order of the URLs. 0 for WAIT and DONE.
+    /// The number of the server, from 0 in the order of the URLs. 0 for WAIT and DONE.
     pub server: u32,
-    /// Which connection, for OPEN, TRANSMIT and CLOSE: a number below HTTPTIME_MAX_CONNECTIONS; else 0. The program has a socket
-    /// for each.
+    /// The connection, for OPEN, TRANSMIT and CLOSE: a number below HTTPTIME_MAX_CONNECTIONS;
+    /// otherwise 0. The program has one socket for each.
     pub conn: u32,
-    /// For WAIT: until when; else 0.
+    /// For WAIT: the end of the wait; otherwise 0.
     pub until_ns: i64,
-    /// For WAIT: whether a request leaves at until_ns. A timer wakes too late for that: set it to some milliseconds earlier, then
-    /// poll without waiting until the instant has come.
+    /// For WAIT: whether a request leaves at until_ns. A timer is too late for that: set it some
+    /// milliseconds earlier, then poll without waiting until the instant.
     pub precise: i32,
-    /// For OPEN: the size of address in bytes; else 0.
+    /// For OPEN: the size of address in bytes; otherwise 0.
     pub address_length: u32,
-    /// For OPEN: where to, for socket() and connect(). Lives until the next call with this session. Else NULL.
+    /// For OPEN: the address for socket() and connect(). Valid until the next call with this
+    /// session. Otherwise NULL.
     pub address: *const sockaddr,
-    /// For RESOLVE: the name of the server or the proxy, for getaddrinfo(). Lives as long as the session. Else NULL.
+    /// For RESOLVE: the name of the server or the proxy, for getaddrinfo(). Valid as long as the
+    /// session. Otherwise NULL.
     pub host: *const c_char,
-    /// For RESOLVE: its port in digits, for getaddrinfo(). Lives as long as the session. Else NULL.
+    /// For RESOLVE: its port in digits, for getaddrinfo(). Valid as long as the session. Otherwise
+    /// NULL.
     pub port: *const c_char,
     /// NULL.
     pub reserved: *const c_void,
@@ -92,23 +97,25 @@ unsafe impl Versioned for httptime_session_action {
     }
 }
 
-/// The measurement of one server or several by a program with an event loop (libevent, libuv, poll). The session decides: when to
-/// connect and to send, what to retry, what a proxy's answer means, when to stop, which servers agree. The program owns sockets,
-/// timers and clocks. Nothing here opens a socket or blocks. For one thread at a time, whichever.
+/// The measurement of one server or several by a program with an event loop (libevent, libuv,
+/// poll). The session makes the decisions: when to connect and to send, what to retry, what a
+/// proxy's response means, when to stop, which servers agree. The program owns sockets, timers and
+/// clocks. The functions open no socket and never block. One thread at a time.
 ///
-/// Call httptime_session_poll until it says WAIT or DONE, and do what it says in between. Whenever a socket can be read from, call
-/// httptime_session_receive. Or, by hand: read once, read the clock after that, and call httptime_session_received; at the end of
-/// the stream close the socket and call httptime_session_closed, after an error httptime_session_failed. Poll again after each of
-/// these. Instants are ns on CLOCK_MONOTONIC: httptime_now.
+/// Call httptime_session_poll until it returns WAIT or DONE, and do what each call returns.
+/// Whenever a socket is readable, call httptime_session_receive. Or, by hand: read once, then read
+/// the clock, and call httptime_session_received; at the end of the stream close the socket and
+/// call httptime_session_closed, after an error httptime_session_failed. Call httptime_session_poll
+/// again after each of these. Instants are ns on CLOCK_MONOTONIC: httptime_now.
 #[derive(Debug)]
 pub struct httptime_session {
-    /// Until it is finished.
+    /// `None` after it is finished.
     sessions: Option<Sessions>,
     /// Host and port of each server, or of the proxy.
     hops: Vec<(CString, CString)>,
-    /// Whether the kernel is asked for timestamps.
+    /// Whether kernel timestamps are requested.
     is_stamped: bool,
-    /// Of the latest OPEN.
+    /// The address of the latest OPEN.
     address: Option<Box<SockAddr>>,
 }
 
@@ -158,11 +165,12 @@ impl httptime_session {
     }
 }
 
-/// Begins the measurement of some servers.
+/// Starts the measurement of some servers.
 ///
-/// urls, count: as for httptime_query. options: NULL for the defaults; source_address, interface, canceller and progress have no
-/// meaning here. begin: both clocks as they are now, or NULL: then the library reads them. session: set to the new handle, which is yours:
-/// httptime_session_free. Fails with HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL and _INVALID_CONFIG.
+/// urls, count: as for httptime_query. options: NULL for the defaults; source_address, interface,
+/// canceller and progress are not used here. begin: both clocks now, or NULL: then the library
+/// reads them. session: set to the new handle, which you must free with httptime_session_free.
+/// Fails with HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL and _INVALID_CONFIG.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_new(
     urls: *const *const c_char,
@@ -172,7 +180,8 @@ pub unsafe extern "C" fn httptime_session_new(
     session: *mut *mut httptime_session,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to, and that it stays for the call.
+        // SAFETY: the header defines what the pointers point to, and that it stays valid during the
+        // call.
         let (urls, settings, begin) = unsafe {
             (
                 self::urls(urls, count)?,
@@ -207,9 +216,10 @@ pub unsafe extern "C" fn httptime_session_new(
     })
 }
 
-/// What to do next.
+/// Decides what to do next.
 ///
-/// now_ns: the monotonic clock now. action: its struct_size set by the caller; written only on HTTPTIME_OK.
+/// now_ns: the monotonic clock now. action: its struct_size set by the caller; written only on
+/// HTTPTIME_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_poll(
     session: *mut httptime_session,
@@ -217,7 +227,7 @@ pub unsafe extern "C" fn httptime_session_poll(
     action: *mut httptime_session_action,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (session, output) =
             unsafe { (exclusive(session, "session")?, Output::new(action, "action")?) };
         let action = session.running()?.poll(LocalInstant::from_nanos(now_ns));
@@ -226,10 +236,12 @@ pub unsafe extern "C" fn httptime_session_poll(
     })
 }
 
-/// The addresses of a name, or why there are none. The session uses those of the family in the options.
+/// Reports the addresses of a name, or the resolver's error. The session uses the addresses of the
+/// family in the options.
 ///
-/// server: of HTTPTIME_SESSION_RESOLVE. addresses: what getaddrinfo, evdns_getaddrinfo or uv_getaddrinfo gives (ai_addr,
-/// ai_addrlen and ai_next are read), or NULL; not kept. error: if addresses is NULL, why, in words (gai_strerror), or NULL.
+/// server: of HTTPTIME_SESSION_RESOLVE. addresses: the result of getaddrinfo, evdns_getaddrinfo or
+/// uv_getaddrinfo (ai_addr, ai_addrlen and ai_next are read), or NULL; used only during the call.
+/// error: if addresses is NULL, the error in words (gai_strerror), or NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_resolved(
     session: *mut httptime_session,
@@ -239,11 +251,11 @@ pub unsafe extern "C" fn httptime_session_resolved(
     now_ns: i64,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (session, addresses) =
             unsafe { (exclusive(session, "session")?, self::addresses(addresses)?) };
         let found = if addresses.is_empty() && !error.is_null() {
-            // SAFETY: the header says what the pointer points to.
+            // SAFETY: the header defines what the pointer points to.
             Err(io::Error::other(unsafe { text(error, "error") }?))
         } else {
             Ok(addresses)
@@ -254,14 +266,14 @@ pub unsafe extern "C" fn httptime_session_resolved(
     })
 }
 
-/// A TCP connection is open.
+/// Reports that a TCP connection is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_opened(
     session: *mut httptime_session,
     conn: u32,
     now_ns: i64,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     unsafe {
         report(session, conn, |sessions, conn| {
             sessions.opened(conn, LocalInstant::from_nanos(now_ns));
@@ -270,11 +282,12 @@ pub unsafe extern "C" fn httptime_session_opened(
     }
 }
 
-/// A socket that was connecting is writable: reports that the connection is open, or has failed, and has the kernel take
-/// timestamps where it can and the options want them.
+/// Call this when a connecting socket is writable. Reports that the connection is open or has
+/// failed, and enables kernel timestamps if the system supports them and the options allow them.
 ///
-/// fd: the socket; it stays open until its timestamps are freed. timestamps: set to a new handle, which is yours:
-/// httptime_timestamps_free; NULL if the connection failed. outcome: set to 1, or to -1 when the connection failed: close the socket.
+/// fd: the socket; it must stay open until its timestamps are freed. timestamps: set to a new
+/// handle, which you must free with httptime_timestamps_free; NULL if the connection failed.
+/// outcome: set to 1, or to -1 if the connection failed: close the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_connected(
     session: *mut httptime_session,
@@ -284,7 +297,7 @@ pub unsafe extern "C" fn httptime_session_connected(
     outcome: *mut i32,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let session = unsafe { exclusive(session, "session") }?;
         let (timestamps, outcome) =
             (target(timestamps, "timestamps")?, target(outcome, "outcome")?);
@@ -293,7 +306,7 @@ pub unsafe extern "C" fn httptime_session_connected(
         let conn = connection(conn, sessions)?;
         if let Some(error) = take_error(fd)? {
             sessions.failed(conn, error, httptime::net::now());
-            // SAFETY: the header says that a number and a pointer can be written there.
+            // SAFETY: the header requires that a number and a pointer can be written there.
             unsafe {
                 timestamps.write(ptr::null_mut());
                 outcome.write(CONNECTION_GONE);
@@ -302,7 +315,7 @@ pub unsafe extern "C" fn httptime_session_connected(
         }
         hand_over(httptime_timestamps::new(fd, is_asked)?, timestamps);
         sessions.opened(conn, httptime::net::now());
-        // SAFETY: the header says that a number can be written there.
+        // SAFETY: the header requires that a number can be written there.
         unsafe { outcome.write(RECEIVED_SOME) };
         Ok(())
     })
@@ -310,7 +323,8 @@ pub unsafe extern "C" fn httptime_session_connected(
 
 /// The bytes to write to a connection.
 ///
-/// bytes, length: set to them. They live until the next call with this session other than this one.
+/// bytes, length: set to them. They are valid until the next call with this session other than this
+/// one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_output(
     session: *const httptime_session,
@@ -319,11 +333,11 @@ pub unsafe extern "C" fn httptime_session_output(
     length: *mut usize,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let sessions = unsafe { reference(session, "session") }?.shared()?;
         let (bytes, length) = (target(bytes, "bytes")?, target(length, "length")?);
         let output = sessions.output(connection(conn, sessions)?);
-        // SAFETY: the header says that a pointer and a number can be written there.
+        // SAFETY: the header requires that a pointer and a number can be written there.
         unsafe {
             bytes.write(output.as_ptr().cast());
             length.write(output.len());
@@ -332,9 +346,10 @@ pub unsafe extern "C" fn httptime_session_output(
     })
 }
 
-/// Bytes of httptime_session_output were written.
+/// Reports that bytes of httptime_session_output were written.
 ///
-/// count: how many; 0 when the write would have blocked. at_ns: the monotonic clock, read before the write.
+/// count: how many; 0 if the write would have blocked. at_ns: the monotonic clock, read before the
+/// write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_sent(
     session: *mut httptime_session,
@@ -342,7 +357,7 @@ pub unsafe extern "C" fn httptime_session_sent(
     count: usize,
     at_ns: i64,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     unsafe {
         report(session, conn, |sessions, conn| {
             let length = sessions.output(conn).len();
@@ -356,14 +371,14 @@ pub unsafe extern "C" fn httptime_session_sent(
     }
 }
 
-/// Whether httptime_session_writable is to be called when this connection takes bytes again: 1 or 0. 0 for NULL and for a
-/// number that is none.
+/// Whether httptime_session_writable must be called when this connection is writable again: 1 or 0.
+/// 0 for NULL and for an invalid number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_is_waiting_to_write(
     session: *const httptime_session,
     conn: u32,
 ) -> i32 {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     let session = unsafe { session.as_ref() };
     guard_or(0, || {
         let Some(sessions) = session.and_then(|session| session.sessions.as_ref()) else {
@@ -374,13 +389,13 @@ pub unsafe extern "C" fn httptime_session_is_waiting_to_write(
     })
 }
 
-/// A connection takes bytes again.
+/// Reports that a connection is writable again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_writable(
     session: *mut httptime_session,
     conn: u32,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     unsafe {
         report(session, conn, |sessions, conn| {
             sessions.writable(conn);
@@ -389,11 +404,12 @@ pub unsafe extern "C" fn httptime_session_writable(
     }
 }
 
-/// Bytes were read from a connection. Each read is reported on its own: the time of a response is that of the read that
-/// completes its head.
+/// Reports bytes that were read from a connection. Report each read separately: the time of a
+/// response is that of the read that completes its head.
 ///
-/// bytes: length bytes, copied. at_ns: the monotonic clock, read after the read. timestamps: those of this connection, by
-/// which the bytes were read (httptime_timestamps_read), or NULL if it has none.
+/// bytes: length bytes, copied. at_ns: the monotonic clock, read after the bytes. timestamps: those
+/// of this connection, with which the bytes were read (httptime_timestamps_read), or NULL if it has
+/// none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_received(
     session: *mut httptime_session,
@@ -403,7 +419,7 @@ pub unsafe extern "C" fn httptime_session_received(
     at_ns: i64,
     timestamps: *mut httptime_timestamps,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointers point to.
+    // SAFETY: the header defines what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
             let bytes = slice(bytes.cast::<u8>(), length, "bytes")?;
@@ -418,10 +434,11 @@ pub unsafe extern "C" fn httptime_session_received(
     }
 }
 
-/// Reads once from a connection and reports what came: httptime_session_received, _closed or _failed.
+/// Reads once from a connection and reports the outcome: httptime_session_received, _closed or
+/// _failed.
 ///
-/// timestamps: those of the connection. outcome: set to 1, to 0 when there was nothing to read, or to -1 when the connection is
-/// gone: free its timestamps and close its socket.
+/// timestamps: those of the connection. outcome: set to 1; to 0 if there was nothing to read; or
+/// to -1 if the connection is closed: free its timestamps and close its socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_receive(
     session: *mut httptime_session,
@@ -429,7 +446,7 @@ pub unsafe extern "C" fn httptime_session_receive(
     timestamps: *mut httptime_timestamps,
     outcome: *mut i32,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointers point to.
+    // SAFETY: the header defines what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
             let (timestamps, place) =
@@ -440,7 +457,7 @@ pub unsafe extern "C" fn httptime_session_receive(
     }
 }
 
-/// Does what HTTPTIME_SESSION_TRANSMIT asks for: reports what has come, or writes once.
+/// Executes HTTPTIME_SESSION_TRANSMIT: reports received data, or writes once.
 ///
 /// timestamps: those of the connection. outcome: as for httptime_session_receive.
 #[unsafe(no_mangle)]
@@ -450,7 +467,7 @@ pub unsafe extern "C" fn httptime_session_transmit(
     timestamps: *mut httptime_timestamps,
     outcome: *mut i32,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointers point to.
+    // SAFETY: the header defines what the pointers point to.
     unsafe {
         report(session, conn, |sessions, conn| {
             let (timestamps, place) =
@@ -461,14 +478,14 @@ pub unsafe extern "C" fn httptime_session_transmit(
     }
 }
 
-/// The other end closed a connection. The program has closed the socket.
+/// Reports that the other end closed a connection. The program has closed the socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_closed(
     session: *mut httptime_session,
     conn: u32,
     now_ns: i64,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     unsafe {
         report(session, conn, |sessions, conn| {
             sessions.closed(conn, LocalInstant::from_nanos(now_ns));
@@ -477,7 +494,8 @@ pub unsafe extern "C" fn httptime_session_closed(
     }
 }
 
-/// A connection could not be opened, or it broke. The program has closed the socket.
+/// Reports that a connection could not be opened, or that it broke. The program has closed the
+/// socket.
 ///
 /// error: the errno of socket(), connect(), send() or recv(), or the value of SO_ERROR.
 #[unsafe(no_mangle)]
@@ -487,7 +505,7 @@ pub unsafe extern "C" fn httptime_session_failed(
     error: i32,
     now_ns: i64,
 ) -> httptime_status {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     unsafe {
         report(session, conn, |sessions, conn| {
             let error = io::Error::from_raw_os_error(error);
@@ -497,9 +515,10 @@ pub unsafe extern "C" fn httptime_session_failed(
     }
 }
 
-/// The oldest event that was not taken yet. A server keeps its latest 16.
+/// The oldest event that has not been read. A server keeps its latest 16.
 ///
-/// event: its struct_size set by the caller; written when found. found: set to 1, or to 0 when there is none.
+/// event: its struct_size set by the caller; written if found. found: set to 1, or to 0 if there is
+/// none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_next_event(
     session: *mut httptime_session,
@@ -507,12 +526,12 @@ pub unsafe extern "C" fn httptime_session_next_event(
     found: *mut i32,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (session, output) =
             unsafe { (exclusive(session, "session")?, Output::new(event, "event")?) };
         let found = target(found, "found")?;
         let next = session.running()?.next_event();
-        // SAFETY: the header says that a number can be written there.
+        // SAFETY: the header requires that a number can be written there.
         unsafe { found.write(i32::from(next.is_some())) };
         if let Some((server, event)) = next {
             output.write(&httptime_event::new(server, event));
@@ -521,10 +540,10 @@ pub unsafe extern "C" fn httptime_session_next_event(
     })
 }
 
-/// What has been sent to one server and learnt from it so far.
+/// The requests to one server and the evidence from it so far.
 ///
-/// server: from 0, in the order of the URLs. progress: its struct_size set by the caller; written only on HTTPTIME_OK. Fails
-/// with HTTPTIME_ERROR_NOTHING_MEASURED before the first response.
+/// server: from 0, in the order of the URLs. progress: its struct_size set by the caller; written
+/// only on HTTPTIME_OK. Fails with HTTPTIME_ERROR_NOTHING_MEASURED before the first response.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_progress(
     session: *const httptime_session,
@@ -532,7 +551,7 @@ pub unsafe extern "C" fn httptime_session_progress(
     progress: *mut httptime_progress,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (session, output) =
             unsafe { (reference(session, "session")?, Output::new(progress, "progress")?) };
         let one = &session.shared()?.sessions()[numbered(server, session.hops.len())?];
@@ -543,36 +562,39 @@ pub unsafe extern "C" fn httptime_session_progress(
     })
 }
 
-/// Ends every server that is not done; what was measured counts. Then poll until DONE, or httptime_session_finish.
+/// Ends every server that is not done. The results are computed from the evidence so far. Then poll
+/// until DONE, or call httptime_session_finish.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_stop(session: *mut httptime_session) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         unsafe { exclusive(session, "session") }?.running()?.stop();
         Ok(())
     })
 }
 
-/// Ends every server that is not done with HTTPTIME_ERROR_CANCELLED, and so the whole. Then poll until DONE, or
-/// httptime_session_finish.
+/// Ends every server that is not done with HTTPTIME_ERROR_CANCELLED, which is then also the status
+/// of the survey. Then poll until DONE, or call httptime_session_finish.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_cancel(
     session: *mut httptime_session,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         unsafe { exclusive(session, "session") }?.running()?.cancel();
         Ok(())
     })
 }
 
-/// What became of each server, and what they say together. Servers that are not done are stopped. The session is still to be
-/// freed and good for nothing else; sockets that are still open are the program's to close.
+/// Computes the result of each server and the combined result. Servers that are not done are
+/// stopped. Afterwards the session can only be freed; the program must close sockets that are still
+/// open.
 ///
-/// end: both clocks as they are now, or NULL: then the library reads them. survey: set to a new handle, which is yours: httptime_survey_free.
-/// HTTPTIME_OK only says that there is one: httptime_survey_combined has the status of the measurement. It is
-/// HTTPTIME_ERROR_CLOCK_MISMATCH when end is older than the last request or response, or begin younger than the first, and
-/// HTTPTIME_ERROR_CLOCK_STEPPED when the wall clock was set in between.
+/// end: both clocks now, or NULL: then the library reads them. survey: set to a new handle, which
+/// you must free with httptime_survey_free. HTTPTIME_OK only means that there is one: the status of
+/// httptime_survey_combined is that of the measurement. It is HTTPTIME_ERROR_CLOCK_MISMATCH if end
+/// is older than the last request or response, or begin younger than the first, and
+/// HTTPTIME_ERROR_CLOCK_STEPPED if the wall clock was set in between.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_finish(
     session: *mut httptime_session,
@@ -580,7 +602,7 @@ pub unsafe extern "C" fn httptime_session_finish(
     survey: *mut *mut httptime_survey,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (session, end) =
             unsafe { (exclusive(session, "session")?, cross_timestamp_or_now(end, "end")?) };
         let place = target(survey, "survey")?;
@@ -595,28 +617,29 @@ pub unsafe extern "C" fn httptime_session_finish(
 /// session: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_session_free(session: *mut httptime_session) {
-    // SAFETY: the header says: NULL, or a handle of httptime_session_new that nobody uses any more.
+    // SAFETY: the header requires NULL, or a handle of httptime_session_new that is not used any
+    // more.
     unsafe { free_handle(session) }
 }
 
-/// Hands on what happened to a connection.
+/// Reports an event of a connection.
 ///
 /// # Safety
-/// `session` is NULL, or a handle that nobody else uses.
+/// `session` must be NULL, or a handle that is not used by anyone else.
 unsafe fn report(
     session: *mut httptime_session,
     conn: u32,
     what: impl FnOnce(&mut Sessions, ConnectionId) -> Result<(), Failure>,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         let sessions = unsafe { exclusive(session, "session") }?.running()?;
         let conn = connection(conn, sessions)?;
         what(sessions, conn)
     })
 }
 
-/// Reads once; what came of it is as httptime_session_receive says.
+/// Reads once. The outcome is that of httptime_session_receive.
 fn receive(
     sessions: &mut Sessions,
     conn: ConnectionId,
@@ -635,7 +658,7 @@ fn receive(
     CONNECTION_GONE
 }
 
-/// What has come is reported first; then the session decides again.
+/// Received data is reported first; then the session decides again.
 fn transmit(
     sessions: &mut Sessions,
     conn: ConnectionId,

@@ -1,81 +1,83 @@
 use std::ffi::{CStr, c_char};
 
-/// How a call ended: HTTPTIME_OK, or an HTTPTIME_ERROR_* number. The numbers are frozen: none is ever given another meaning,
-/// and a newer library may return one that this header does not have.
+/// The status of a call: HTTPTIME_OK, or an HTTPTIME_ERROR_* number. The numbers are frozen: the
+/// meaning of a number never changes, and a newer library may return one that this header does not
+/// have.
 pub type httptime_status = i32;
 
-/// It went well.
+/// Success.
 pub const HTTPTIME_OK: i32 = 0;
-/// A pointer is NULL, a struct_size cannot be, a number is none of the header's, a text is not UTF-8, or a handle
-/// was used out of order.
+/// A pointer is NULL, a struct_size is impossible, a number is not one of the header's, a text is
+/// not UTF-8, or a handle was used in the wrong order.
 pub const HTTPTIME_ERROR_INVALID_ARGUMENT: i32 = 1;
-/// The URL of a server or proxy cannot be used.
+/// The URL of a server or proxy is not valid.
 pub const HTTPTIME_ERROR_INVALID_URL: i32 = 2;
-/// A setting is out of its range, or two contradict each other.
+/// A setting is out of range, or two settings contradict each other.
 pub const HTTPTIME_ERROR_INVALID_CONFIG: i32 = 3;
-/// A canceller ended it.
+/// A canceller stopped the call.
 pub const HTTPTIME_ERROR_CANCELLED: i32 = 4;
-/// A bug in the library. The process goes on; free the handles involved and do not use them otherwise.
+/// A bug in the library. The process continues. Free the handles involved and do not use them
+/// otherwise.
 pub const HTTPTIME_ERROR_PANIC: i32 = 5;
-/// The system gave no file descriptors or threads.
+/// The system has no free file descriptors or threads.
 pub const HTTPTIME_ERROR_SYSTEM: i32 = 6;
 /// The buffer is too small.
 pub const HTTPTIME_ERROR_BUFFER_TOO_SMALL: i32 = 7;
-/// An error that this version of the library has no number for.
+/// An error for which this version of the library has no number.
 pub const HTTPTIME_ERROR_OTHER: i32 = 9;
 /// The name of the server or proxy has no address.
 pub const HTTPTIME_ERROR_RESOLVE: i32 = 10;
-/// No address took the connection.
+/// No address accepted the connection.
 pub const HTTPTIME_ERROR_CONNECT: i32 = 11;
 /// The connection was refused.
 pub const HTTPTIME_ERROR_CONNECTION_REFUSED: i32 = 12;
-/// Nothing happened for too long while resolving the name.
+/// Resolving the name took too long.
 pub const HTTPTIME_ERROR_TIMEOUT_RESOLVE: i32 = 13;
-/// ... while connecting.
+/// Connecting took too long.
 pub const HTTPTIME_ERROR_TIMEOUT_CONNECT: i32 = 14;
-/// ... while waiting for the proxy's tunnel.
+/// Opening the proxy's tunnel took too long.
 pub const HTTPTIME_ERROR_TIMEOUT_TUNNEL: i32 = 15;
-/// ... while sending the request.
+/// Sending the request took too long.
 pub const HTTPTIME_ERROR_TIMEOUT_SEND: i32 = 16;
-/// ... while waiting for the response.
+/// The response took too long.
 pub const HTTPTIME_ERROR_TIMEOUT_RESPONSE: i32 = 17;
-/// The server closed the connection without an answer.
+/// The server closed the connection without a response.
 pub const HTTPTIME_ERROR_EMPTY_REPLY: i32 = 18;
 /// The server closed the connection within the head of a response.
 pub const HTTPTIME_ERROR_CLOSED_EARLY: i32 = 19;
-/// The connection broke (a reset, for instance).
+/// The connection broke, for example by a reset.
 pub const HTTPTIME_ERROR_CONNECTION_BROKE: i32 = 20;
-/// The proxy did not open the tunnel, or did not get through to the server.
+/// The proxy did not open the tunnel, or did not reach the server.
 pub const HTTPTIME_ERROR_PROXY_REFUSED: i32 = 21;
-/// The proxy wants other credentials, or some at all.
+/// The proxy requires credentials, or rejected the given ones.
 pub const HTTPTIME_ERROR_PROXY_CREDENTIALS: i32 = 22;
-/// What came back is not HTTP/1.
+/// The received data is not HTTP/1.
 pub const HTTPTIME_ERROR_NOT_HTTP: i32 = 30;
-/// The response head breaks the grammar of HTTP/1.
+/// The response head violates the grammar of HTTP/1.
 pub const HTTPTIME_ERROR_MALFORMED_HEAD: i32 = 31;
 /// The response head is too large or has too many fields.
 pub const HTTPTIME_ERROR_HEAD_TOO_LARGE: i32 = 32;
-/// Interim (1xx) responses came without end.
+/// There were too many interim (1xx) responses.
 pub const HTTPTIME_ERROR_ENDLESS_INTERIM: i32 = 33;
 /// The response has no Date.
 pub const HTTPTIME_ERROR_NO_DATE: i32 = 34;
-/// The response has two Dates that differ.
+/// The response has two different Date fields.
 pub const HTTPTIME_ERROR_CONFLICTING_DATES: i32 = 35;
-/// The Date is in none of the three forms of RFC 9110.
+/// The Date has none of the three formats of RFC 9110.
 pub const HTTPTIME_ERROR_MALFORMED_DATE: i32 = 36;
 /// The Date is outside 1678-2262.
 pub const HTTPTIME_ERROR_DATE_OUT_OF_RANGE: i32 = 37;
-/// The Date is before the floor: no correct clock shows it.
+/// The Date is before the floor: the server's clock is wrong.
 pub const HTTPTIME_ERROR_DATE_BEFORE_FLOOR: i32 = 38;
-/// The response came out of a cache, which stamped nothing.
+/// The response comes from a cache, so its Date is old.
 pub const HTTPTIME_ERROR_CACHED: i32 = 39;
-/// The Date stands still while the local clock goes on.
+/// The Date does not advance while the local clock does.
 pub const HTTPTIME_ERROR_DATE_FROZEN: i32 = 40;
 /// The Date of a later response is before that of an earlier one.
 pub const HTTPTIME_ERROR_DATE_WENT_BACK: i32 = 41;
-/// The responses contradict each other under the stated assumptions.
+/// The responses contradict each other under the assumptions about lag and drift.
 pub const HTTPTIME_ERROR_INCONSISTENT: i32 = 42;
-/// The local clock was set meanwhile.
+/// The local wall clock was set during the measurement.
 pub const HTTPTIME_ERROR_CLOCK_STEPPED: i32 = 50;
 /// No majority of the servers agrees.
 pub const HTTPTIME_ERROR_NO_MAJORITY: i32 = 51;
@@ -83,27 +85,27 @@ pub const HTTPTIME_ERROR_NO_MAJORITY: i32 = 51;
 pub const HTTPTIME_ERROR_AMBIGUOUS_MAJORITY: i32 = 52;
 /// None of several servers could be measured.
 pub const HTTPTIME_ERROR_ALL_FAILED: i32 = 53;
-/// An exchange was handed in whose times run backwards.
+/// The program reported an exchange that was received before it was sent.
 pub const HTTPTIME_ERROR_RECEIVED_BEFORE_SENT: i32 = 54;
-/// Nothing has been measured (yet).
+/// There is no evidence (yet).
 pub const HTTPTIME_ERROR_NOTHING_MEASURED: i32 = 55;
-/// The kernel did not say when the request left and the response came, and only its times were wanted.
+/// Kernel timestamps were required, and the kernel did not provide both timestamps of a response.
 pub const HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS: i32 = 56;
-/// Cross-timestamps and instants are not readings of one clock.
+/// Cross-timestamps and instants are not readings of the same clock.
 pub const HTTPTIME_ERROR_CLOCK_MISMATCH: i32 = 57;
-/// The process may not change the clock: it needs root or CAP_SYS_TIME.
+/// The process has no permission to change the clock: it needs root or CAP_SYS_TIME.
 pub const HTTPTIME_ERROR_NO_PRIVILEGE: i32 = 70;
-/// The clock cannot be changed from here (a container, a sandbox).
+/// The clock is read-only here, for example in a container or a sandbox.
 pub const HTTPTIME_ERROR_READ_ONLY: i32 = 71;
-/// The clock does not go that far.
+/// The amount is out of the clock's range.
 pub const HTTPTIME_ERROR_OUT_OF_RANGE: i32 = 72;
-/// This kernel has no such operation.
+/// This kernel does not have the operation.
 pub const HTTPTIME_ERROR_UNSUPPORTED: i32 = 73;
 /// The system call failed with another error number.
 pub const HTTPTIME_ERROR_CLOCK_FAILED: i32 = 74;
 
-/// What a status means, in English ("the response has no Date header"). Static: not to be freed. A
-/// number that is no status gives a text that says so; never NULL.
+/// The meaning of a status, in English ("the response has no Date"). Static: do not free it. For a
+/// number that is not a status, a text that reports this; never NULL.
 ///
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -111,8 +113,9 @@ pub extern "C" fn httptime_strerror(status: httptime_status) -> *const c_char {
     entry(status).map_or(c"unknown status", |entry| entry.text).as_ptr()
 }
 
-/// The name of a status for machines ("no_date"; "ok" for HTTPTIME_OK), the same as in the JSON of the program httptime.
-/// Static: not to be freed. A number that is no status gives "unknown"; never NULL.
+/// The name of a status for programs ("no_date"; "ok" for HTTPTIME_OK), the same as in the JSON of
+/// the program httptime. Static: do not free it. "unknown" for a number that is not a status; never
+/// NULL.
 ///
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -120,7 +123,7 @@ pub extern "C" fn httptime_status_name(status: httptime_status) -> *const c_char
     entry(status).map_or(c"unknown", |entry| entry.kind).as_ptr()
 }
 
-/// The status of an error of the library, by the name that both have.
+/// The status of a library error, which has the same name.
 pub(crate) fn status_of_kind(kind: &str) -> httptime_status {
     let found = ENTRIES.iter().find(|entry| entry.kind.to_bytes() == kind.as_bytes());
     found.map_or(HTTPTIME_ERROR_OTHER, |entry| entry.status)
@@ -287,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_numbers_are_frozen() {
-        // What was released, and what may be added to but not changed.
+        // Released numbers, to which more may be added, but which must not change.
         let released = "0 ok 1 invalid_argument 2 invalid_url 3 invalid_config 4 cancelled 5 panic 6 system \
             7 buffer_too_small 9 other 10 resolve 11 connect 12 connection_refused 13 timeout_resolve \
             14 timeout_connect 15 timeout_tunnel 16 timeout_send 17 timeout_response 18 empty_reply \
@@ -306,10 +309,10 @@ mod tests {
 
     #[test]
     fn no_error_of_the_library_or_the_clock_is_without_a_status() {
-        // The names as they stand in the sources: one that is added there and not here would come out as "other".
+        // The names in the sources: one that is missing here would become "other".
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
         if !crates.join("httptime").exists() {
-            // A package of its own, without the sources beside it.
+            // A package without the sources beside it.
             return;
         }
         let sources = ["httptime", "httptime-clock"].map(|name| {

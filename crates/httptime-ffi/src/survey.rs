@@ -9,7 +9,8 @@ use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
 use crate::status::httptime_status;
 
-/// What became of each server, and what they say together. It does not change: any number of threads may read it at once.
+/// The result of each server, and the combined result. It does not change: any number of threads
+/// may read it at once.
 #[derive(Debug)]
 pub struct httptime_survey {
     combined: Result<httptime_measurement, Failure>,
@@ -37,17 +38,18 @@ impl From<&Survey> for httptime_survey {
     }
 }
 
-/// What the selected servers say together; with one server, what that one says.
+/// The combined result of the selected servers. With one server, its result.
 ///
-/// measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with the error of the only server, with
-/// HTTPTIME_ERROR_ALL_FAILED, _NO_MAJORITY, _AMBIGUOUS_MAJORITY or _CANCELLED.
+/// measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with the
+/// error of the only server, with HTTPTIME_ERROR_ALL_FAILED, _NO_MAJORITY, _AMBIGUOUS_MAJORITY or
+/// _CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_survey_combined(
     survey: *const httptime_survey,
     measurement: *mut httptime_measurement,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (survey, output) =
             unsafe { (reference(survey, "survey")?, Output::new(measurement, "measurement")?) };
         output.write(survey.combined.as_ref().map_err(Clone::clone)?);
@@ -55,18 +57,19 @@ pub unsafe extern "C" fn httptime_survey_combined(
     })
 }
 
-/// How many servers were asked; 0 for NULL.
+/// The number of servers; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_survey_count(survey: *const httptime_survey) -> usize {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     let survey = unsafe { survey.as_ref() };
     guard_or(0, || survey.map_or(0, |survey| survey.servers.len()))
 }
 
-/// What one server says.
+/// The result of one server.
 ///
-/// index: from 0, in the order of the URLs. measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails
-/// with why this server could not be measured; httptime_error_message has the values.
+/// index: from 0, in the order of the URLs. measurement: its struct_size set by the caller; written
+/// only on HTTPTIME_OK. Fails with the reason why this server could not be measured;
+/// httptime_error_message has the values.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_survey_server(
     survey: *const httptime_survey,
@@ -74,7 +77,7 @@ pub unsafe extern "C" fn httptime_survey_server(
     measurement: *mut httptime_measurement,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (survey, output) =
             unsafe { (reference(survey, "survey")?, Output::new(measurement, "measurement")?) };
         let server = survey.servers.get(index).ok_or_else(|| {
@@ -85,14 +88,14 @@ pub unsafe extern "C" fn httptime_survey_server(
     })
 }
 
-/// Whether a server is part of the majority: 1 or 0. Measured and not selected: a falseticker, or there is no majority. 0 for
-/// NULL and for an index that is none.
+/// Whether a server is part of the majority: 1 or 0. A server that was measured but not selected is
+/// a falseticker, or there is no majority. 0 for NULL and for an invalid index.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_survey_is_selected(
     survey: *const httptime_survey,
     index: usize,
 ) -> i32 {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     let survey = unsafe { survey.as_ref() };
     guard_or(0, || {
         let server = survey.and_then(|survey| survey.servers.get(index));
@@ -100,14 +103,14 @@ pub unsafe extern "C" fn httptime_survey_is_selected(
     })
 }
 
-/// The URL of a server, as understood and without credentials. Lives as long as the survey. NULL for NULL and for an index
-/// that is none.
+/// The URL of a server, normalised and without credentials. Valid as long as the survey. NULL for
+/// NULL and for an invalid index.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_survey_url(
     survey: *const httptime_survey,
     index: usize,
 ) -> *const c_char {
-    // SAFETY: the header says what the pointer points to.
+    // SAFETY: the header defines what the pointer points to.
     let survey = unsafe { survey.as_ref() };
     guard_or(ptr::null(), || {
         let server = survey.and_then(|survey| survey.servers.get(index));
@@ -120,6 +123,7 @@ pub unsafe extern "C" fn httptime_survey_url(
 /// survey: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_survey_free(survey: *mut httptime_survey) {
-    // SAFETY: the header says: NULL, or a handle of httptime_survey_run or httptime_session_finish that nobody uses any more.
+    // SAFETY: the header requires NULL, or a handle of httptime_survey_run or
+    // httptime_session_finish that is not used any more.
     unsafe { free_handle(survey) }
 }

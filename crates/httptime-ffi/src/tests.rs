@@ -1,5 +1,6 @@
-//! The functions of the header, called from Rust: what the C tests do with NULL and with structures of other sizes, where Miri
-//! can see it. Each structure has exactly as much memory as its size says. No socket is opened and no clock changed.
+//! Calls the functions of the header from Rust, with NULL and with structures of other sizes, as
+//! the C tests do, so that Miri checks them. Each structure has exactly as much memory as its size.
+//! No socket is opened and no clock changed.
 
 use std::alloc::{self, Layout};
 use std::ffi::{CStr, c_char};
@@ -11,7 +12,7 @@ use crate::*;
 
 const WALL_NS: i64 = 1_795_392_000_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
-/// Cheap; nothing here depends on which it is.
+/// Fast; the tests do not depend on the estimator.
 const ESTIMATOR: i32 = HTTPTIME_ESTIMATOR_MIDPOINT;
 
 /// Memory for a structure: its size, then zeros.
@@ -72,10 +73,10 @@ fn new_measure() -> *mut httptime_measure {
     measure
 }
 
-/// With one exchange.
+/// A measurement with one exchange.
 fn begun_measure() -> *mut httptime_measure {
     let measure = new_measure();
-    // SAFETY: a handle that lives, and a structure on the stack.
+    // SAFETY: a valid handle, and a structure on the stack.
     unsafe {
         assert_eq!(httptime_measure_sent(measure, 0), HTTPTIME_OK);
         assert_eq!(httptime_measure_absorb(measure, &exchange(0)), HTTPTIME_OK);
@@ -112,7 +113,7 @@ fn null_is_refused_by_what_measures() {
     let mut survey = null_mut();
     let (urls, most) = (urls.as_ptr(), HTTPTIME_MAX_SERVERS);
     let out = &raw mut measurement;
-    // SAFETY: NULL, or what the header says, on the stack.
+    // SAFETY: NULL, or as the header defines, on the stack.
     unsafe {
         refused(&[
             httptime_options_init(null_mut(), 128),
@@ -148,7 +149,7 @@ fn null_is_refused_by_what_reads_and_writes_http() {
     let mut head = httptime_head::initial();
     let (url, to) = (c"http://127.0.0.1/".as_ptr(), (&raw mut buffer).cast::<c_char>());
     let reader = new_reader();
-    // SAFETY: NULL, or what the header says, on the stack; the reader lives until it is freed.
+    // SAFETY: NULL, or as the header defines, on the stack; the reader is valid until it is freed.
     unsafe {
         refused(&[
             httptime_request(null(), to, 600, &raw mut length),
@@ -180,7 +181,7 @@ fn null_is_refused_by_the_measurement_without_sockets() {
     let mut measurement = httptime_measurement::initial();
     let (mut place, out, begin) = (null_mut(), &raw mut measurement, cross_timestamp(0));
     let measure = new_measure();
-    // SAFETY: NULL, or what the header says, on the stack; the measure lives until it is freed.
+    // SAFETY: NULL, or as the header defines, on the stack; the measure is valid until it is freed.
     unsafe {
         refused(&[
             httptime_measure_new(null(), null(), &raw mut place),
@@ -221,11 +222,11 @@ fn new_session(urls: &[*const c_char], options: &httptime_options) -> *mut httpt
     session
 }
 
-/// The request that a session with these options sends first.
+/// The first request of a session with these options.
 fn first_request(options: &httptime_options) -> String {
     let session = new_session(&[c"http://192.0.2.1/".as_ptr()], options);
     let conn = poll(session, 0).conn;
-    // SAFETY: a handle that lives until the end, and places on the stack.
+    // SAFETY: a handle that is valid until the end, and places on the stack.
     unsafe {
         assert_eq!(httptime_session_opened(session, conn, 0), HTTPTIME_OK);
         assert_eq!(poll(session, 0).kind, HTTPTIME_SESSION_TRANSMIT);
@@ -265,7 +266,7 @@ fn the_method_of_the_options_is_used() {
 
 fn poll(session: *mut httptime_session, now_ns: i64) -> httptime_session_action {
     let mut action = httptime_session_action::initial();
-    // SAFETY: a handle that lives, and a structure on the stack.
+    // SAFETY: a valid handle, and a structure on the stack.
     let status = unsafe { httptime_session_poll(session, now_ns, &raw mut action) };
     assert_eq!(status, HTTPTIME_OK);
     action
@@ -286,7 +287,7 @@ fn null_and_numbers_that_are_none_are_refused_by_a_session() {
     let (mut buffer, mut count) = ([0_u8; 8], 79_i64);
     let (room, stamps) = (buffer.as_mut_ptr().cast(), &raw mut timestamps);
     let (begin, gone) = (&raw const begin, null_mut());
-    // SAFETY: NULL, or what the header says, on the stack; the session lives until it is freed.
+    // SAFETY: NULL, or as the header defines, on the stack; the session is valid until it is freed.
     unsafe {
         refused(&[
             httptime_session_new(null(), 1, null(), begin, &raw mut place),
@@ -342,10 +343,11 @@ fn null_and_numbers_that_are_none_are_refused_by_a_session() {
     assert_eq!((bytes, length, found, count), (url, 77, 78, 79));
 }
 
-/// Drives a session of one server in virtual time: each answer takes 2 ms, and every connection closes after one.
+/// Drives a session with one server in virtual time: each response takes 2 ms, and every connection
+/// closes after one.
 fn drive(session: *mut httptime_session) -> i64 {
     let mut now = 0;
-    // SAFETY: a handle that lives, and what the header says on the stack.
+    // SAFETY: a valid handle, and what the header defines on the stack.
     unsafe {
         loop {
             let action = poll(session, now);
@@ -389,7 +391,7 @@ fn survey_of(
     end: httptime_cross_timestamp,
 ) -> *mut httptime_survey {
     let mut survey = null_mut();
-    // SAFETY: a handle that lives, a structure and a place on the stack.
+    // SAFETY: a valid handle, a structure and a place on the stack.
     unsafe {
         assert_eq!(httptime_session_finish(session, &raw const end, &raw mut survey), HTTPTIME_OK);
         refused(&[httptime_session_finish(session, &raw const end, &raw mut survey)]);
@@ -407,7 +409,7 @@ fn a_session_measures_in_virtual_time_and_tells_what_happens() {
     let mut progress = httptime_progress::initial();
     let mut measurement = httptime_measurement::initial();
     let (mut kinds, mut found) = (Vec::new(), 1);
-    // SAFETY: handles that live, and structures on the stack.
+    // SAFETY: valid handles, and structures on the stack.
     unsafe {
         while found == 1 {
             let status = httptime_session_next_event(session, &raw mut event, &raw mut found);
@@ -427,14 +429,15 @@ fn a_session_measures_in_virtual_time_and_tells_what_happens() {
     assert!(measurement.upper_ns - measurement.lower_ns < 4 * SECOND_NS);
 }
 
-/// One exchange of which the head comes in two pieces, 0.6 s apart; the Date is made right before the second. The program
-/// says that the second piece came at `reported_ns`. Returns the bounds; the truth is 0.
+/// One exchange whose head arrives in two pieces, 0.6 s apart; the Date is made right before the
+/// second. The program reports the second piece at `reported_ns`. Returns the bounds; the true
+/// offset is 0.
 fn bounds_of_a_head_in_pieces(reported_ns: i64) -> (i64, i64) {
     let options = httptime_options { lag_ns: 0, ..httptime_options::initial() };
     let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
     let mut measurement = httptime_measurement::initial();
     let conn = poll(session, 0).conn;
-    // SAFETY: handles that live, and what the header says on the stack.
+    // SAFETY: valid handles, and what the header defines on the stack.
     unsafe {
         assert_eq!(httptime_session_opened(session, conn, 0), HTTPTIME_OK);
         let at = poll(session, 0).until_ns;
@@ -463,7 +466,7 @@ const SECOND_PIECE_NS: i64 = FIRST_NS + 600_000_000;
 fn of_a_head_in_pieces_the_time_of_the_last_read_gives_bounds_that_hold() {
     let (lower, upper) = bounds_of_a_head_in_pieces(SECOND_PIECE_NS);
     assert!(lower <= 0 && 0 <= upper, "[{lower}, {upper}]");
-    // The time of the first bytes gives others.
+    // The time of the first bytes gives wrong bounds.
     let (lower, _) = bounds_of_a_head_in_pieces(FIRST_NS);
     assert!(lower > 0, "{lower}");
 }
@@ -472,14 +475,14 @@ fn of_a_head_in_pieces_the_time_of_the_last_read_gives_bounds_that_hold() {
 fn an_old_cross_timestamp_is_an_error_of_a_session_and_of_a_measurement() {
     let urls = [c"http://192.0.2.1/".as_ptr()];
     let options = httptime_options { estimator: ESTIMATOR, ..httptime_options::initial() };
-    // Another origin looks like this: the two clocks agree, and the instant is far from those of the requests.
+    // Another origin: the two clocks agree, but the instant is far from those of the requests.
     let origin = |instant_ns| httptime_cross_timestamp {
         instant_ns,
         wall_ns: WALL_NS,
         ..cross_timestamp(0)
     };
     let mut measurement = httptime_measurement::initial();
-    // SAFETY: handles that live, and structures on the stack.
+    // SAFETY: valid handles, and structures on the stack.
     unsafe {
         let session = new_session(&urls, &options);
         drive(session);
@@ -517,7 +520,7 @@ fn a_response_without_the_kernels_times_is_not_used_when_only_those_are_wanted()
     let now = drive(session);
     let mut measurement = httptime_measurement::initial();
     let survey = survey_of(session, cross_timestamp(now));
-    // SAFETY: a handle that lives, and a structure on the stack.
+    // SAFETY: a valid handle, and a structure on the stack.
     unsafe {
         let status = httptime_survey_server(survey, 0, &raw mut measurement);
         assert_eq!(status, HTTPTIME_ERROR_NO_KERNEL_TIMESTAMPS);
@@ -529,7 +532,7 @@ fn a_response_without_the_kernels_times_is_not_used_when_only_those_are_wanted()
 fn a_request_that_is_due_is_not_missed_and_one_that_is_late_may_be() {
     let measure = new_measure();
     let (mut next, mut at, mut missed) = (0, 0, 9);
-    // SAFETY: a handle that lives, and numbers on the stack.
+    // SAFETY: a valid handle, and numbers on the stack.
     unsafe {
         for sent in [0, 300_000_000, 600_000_000] {
             assert_eq!(httptime_measure_sent(measure, sent), HTTPTIME_OK);
@@ -557,7 +560,8 @@ fn null_is_refused_by_estimators_and_the_selection() {
     let (one, other, who) = (&raw mut a, &raw mut b, survivors.as_mut_ptr());
     let (mut place, begin) = (null_mut(), cross_timestamp(0));
     let estimator = new_estimator();
-    // SAFETY: NULL, or what the header says, on the stack; the estimator lives until it is freed.
+    // SAFETY: NULL, or as the header defines, on the stack; the estimator is valid until it is
+    // freed.
     unsafe {
         refused(&[
             httptime_estimator_new(0, null(), -1, &raw mut place),
@@ -587,7 +591,8 @@ fn null_is_refused_by_estimators_and_the_selection() {
 fn null_is_refused_by_what_decides_about_the_clock() {
     let measurement = httptime_measurement::initial();
     let mut decision = httptime_decision::initial();
-    // SAFETY: NULL, or what the header says, on the stack. Nothing is done to a clock without its arguments.
+    // SAFETY: NULL, or as the header defines, on the stack. Nothing is done to a clock without its
+    // arguments.
     unsafe {
         refused(&[
             httptime_policy_init(null_mut(), 128),
@@ -601,7 +606,7 @@ fn null_is_refused_by_what_decides_about_the_clock() {
     }
 }
 
-/// Has a function take a structure of each size up to a newer header's.
+/// Passes a structure of each size to a function, up to that of a newer header.
 fn in_every_size<T: Versioned>(smallest: usize, call: impl Fn(*mut T) -> httptime_status) {
     for size in (4..=size_of::<T>() + 24).step_by(4) {
         let memory = Memory::of(size);
@@ -614,7 +619,8 @@ fn in_every_size<T: Versioned>(smallest: usize, call: impl Fn(*mut T) -> httptim
 #[test]
 fn a_structure_of_another_size_is_filled_within_what_it_has() {
     let measure = begun_measure();
-    // SAFETY: the structure is as large as it says; handles live until they are freed; the rest is on the stack.
+    // SAFETY: the structure is as large as its size field; handles are valid until they are freed;
+    // the rest is on the stack.
     unsafe {
         in_every_size::<httptime_options>(0, |to| {
             httptime_options_init(to, to.cast::<u32>().read())
@@ -655,7 +661,8 @@ fn a_structure_of_another_size_is_filled_within_what_it_has() {
 
 #[test]
 fn of_a_structure_of_another_size_no_more_is_read_than_it_has() {
-    // SAFETY: the structure is as large as it says; handles live until they are freed; the rest is on the stack.
+    // SAFETY: the structure is as large as its size field; handles are valid until they are freed;
+    // the rest is on the stack.
     unsafe {
         let begin = |options: *const httptime_options, begin: *const httptime_cross_timestamp| {
             let mut measure = null_mut();
@@ -680,7 +687,7 @@ fn rules_history_and_decision_may_have_another_size() {
     let measurement = httptime_measurement::initial();
     let up_to_advanced = offset_of!(httptime_measurement, date_advanced) + size_of::<i32>();
     let decision = || httptime_decision::initial();
-    // SAFETY: the structure is as large as it says; the rest is on the stack.
+    // SAFETY: the structure is as large as its size field; the rest is on the stack.
     unsafe {
         in_every_size::<httptime_policy>(0, |to| httptime_policy_init(to, to.cast::<u32>().read()));
         in_every_size::<httptime_policy>(0, |policy| {
@@ -701,7 +708,7 @@ fn rules_history_and_decision_may_have_another_size() {
 #[test]
 fn a_message_is_cut_to_the_buffer_and_ends_there() {
     let mut date = 0;
-    // SAFETY: what is read and written is on the stack, and as long as is said.
+    // SAFETY: what is read and written is on the stack, and as long as stated.
     unsafe {
         let status = httptime_parse_date(c"never".as_ptr(), 5, &raw mut date);
         assert_eq!(status, HTTPTIME_ERROR_MALFORMED_DATE);
@@ -727,7 +734,7 @@ fn a_message_shows_no_password() {
     let mut buffer = [0_u8; 1024];
     let mut length = 0;
     let request = buffer.as_mut_ptr().cast();
-    // SAFETY: what is read and written is on the stack, and as long as is said.
+    // SAFETY: what is read and written is on the stack, and as long as stated.
     let hidden = |status: httptime_status| unsafe {
         assert_eq!(status, HTTPTIME_ERROR_INVALID_URL);
         let mut message = [0_u8; 1024];
@@ -745,7 +752,7 @@ fn a_message_shows_no_password() {
 
 #[test]
 fn a_request_fits_exactly_or_is_not_written() {
-    // SAFETY: what is read and written is on the heap and the stack, and as long as is said.
+    // SAFETY: what is read and written is on the heap and the stack, and as long as stated.
     let write = |size: usize| unsafe {
         let mut buffer = vec![0x5A_u8; size].into_boxed_slice();
         let mut length = 0;
@@ -767,7 +774,7 @@ fn a_measurement_goes_through_with_times_of_the_callers() {
     let (mut next, mut at, mut sent) = (0, 0, 0);
     let mut measurement = httptime_measurement::initial();
     let measure = new_measure();
-    // SAFETY: a handle that lives until it is freed, and structures on the stack.
+    // SAFETY: a handle that is valid until it is freed, and structures on the stack.
     unsafe {
         loop {
             let status = httptime_measure_next(measure, sent, &raw mut next, &raw mut at);
@@ -795,7 +802,7 @@ fn a_measurement_goes_through_with_times_of_the_callers() {
 #[cfg_attr(miri, ignore = "Miri has no socket pair that does not block")]
 fn a_canceller_is_made_used_and_freed() {
     let mut canceller = null_mut();
-    // SAFETY: a place on the stack, then a handle that lives until it is freed.
+    // SAFETY: a place on the stack, then a handle that is valid until it is freed.
     unsafe {
         assert_eq!(httptime_canceller_new(&raw mut canceller), HTTPTIME_OK);
         httptime_canceller_cancel(canceller);
@@ -813,7 +820,7 @@ fn length() -> usize {
 
 #[test]
 fn selection_hands_out_bounds_that_one_overlapping_liar_cannot_break() {
-    // The truth is 3; the last one lies.
+    // The true offset is 3; the last server is a falseticker.
     let (lower, upper) = ([0_i64, 2, 9], [10_i64, 12, 11]);
     let (mut common_lower, mut common_upper, mut survivors) = (0_i64, 0_i64, [0_u8; 3]);
     // SAFETY: three numbers, two numbers and three bytes.
@@ -840,7 +847,7 @@ fn an_answer_that_proves_nothing_ends_a_measurement_in_c_too() {
     };
     let mut measure = null_mut();
     let (mut next, mut at, mut result) = (0, 0, httptime_measurement::initial());
-    // SAFETY: each points to what the header says.
+    // SAFETY: each points to what the header defines.
     unsafe {
         assert_eq!(
             httptime_measure_new(null(), &cross_timestamp(0), &raw mut measure),

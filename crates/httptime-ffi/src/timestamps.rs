@@ -11,18 +11,19 @@ use crate::boundary::{exclusive, free_handle, guard, hand_over, slice_mut, targe
 use crate::failure::Failure;
 use crate::status::httptime_status;
 
-/// A TCP connection of the program's, and what the kernel says about it: when bytes left and when they came (SO_TIMESTAMPING,
-/// Linux only; elsewhere the times of the program are all there is). On a busy machine the times of a program contain the wait
-/// for a CPU; the kernel's do not. For one thread at a time, whichever.
+/// A TCP connection of the program and its kernel timestamps: when bytes left and when they arrived
+/// (SO_TIMESTAMPING, Linux only; on other systems only the program's own times exist). On a busy
+/// machine the times of a program include the wait for a CPU; kernel timestamps do not. One thread
+/// at a time.
 #[derive(Debug)]
 pub struct httptime_timestamps {
     fd: i32,
-    /// `None` where the system cannot do it.
+    /// `None` if the system has no kernel timestamps.
     kernel: Option<SocketTimestamps>,
 }
 
 impl httptime_timestamps {
-    /// `is_asked`: whether to ask the kernel.
+    /// `is_asked`: whether to enable kernel timestamps.
     pub(crate) fn new(fd: i32, is_asked: bool) -> Result<Self, Failure> {
         check(fd)?;
         let kernel = is_asked.then(|| SocketTimestamps::enable(socket(fd)));
@@ -32,13 +33,13 @@ impl httptime_timestamps {
         Ok(Self { fd, kernel: kernel.and_then(Result::ok) })
     }
 
-    /// What the kernel said about the latest request and the latest read. Reads both clocks.
+    /// The kernel timestamps of the latest request and the latest read. Reads both clocks.
     pub(crate) fn times(&mut self) -> Option<KernelTimestamps> {
         let socket = socket(self.fd);
         self.kernel.as_mut().map(|kernel| kernel.times(socket))
     }
 
-    /// Reads once; `None` when there was nothing to read.
+    /// Reads once; `None` if there was nothing to read.
     pub(crate) fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         let socket = socket(self.fd);
         let count = match &mut self.kernel {
@@ -48,13 +49,13 @@ impl httptime_timestamps {
         nothing_is_no_error(count)
     }
 
-    /// When what was just read arrived.
+    /// The arrival of the bytes that were just read.
     pub(crate) fn arrival(&mut self) -> Arrival {
         let at = httptime::net::now();
         Arrival::new(at, self.times())
     }
 
-    /// Writes what fits.
+    /// Writes as much as fits.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let socket = socket(self.fd);
         let count = SockRef::from(&socket).send_with_flags(bytes, libc::MSG_NOSIGNAL);
@@ -71,11 +72,13 @@ impl httptime_timestamps {
     }
 }
 
-/// Has the kernel take timestamps of a connection, where it can. Call it when the connection is open, before anything is
-/// written; not with HTTPTIME_TIMESTAMPING_USER. httptime_session_connected does it.
+/// Enables kernel timestamps of a connection if the system supports them. Call it when the
+/// connection is open, before anything is written; not with HTTPTIME_TIMESTAMPING_USER.
+/// httptime_session_connected does it.
 ///
-/// fd: a TCP socket that does not block; it stays open until the handle is freed. timestamps: set to the new handle, which is
-/// yours: httptime_timestamps_free. Where the system has no such timestamps the handle works all the same and gives none.
+/// fd: a non-blocking TCP socket; it must stay open until the handle is freed. timestamps: set to
+/// the new handle, which you must free with httptime_timestamps_free. If the system has no such
+/// timestamps, the handle is still valid and returns none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_timestamps_enable(
     fd: i32,
@@ -88,11 +91,11 @@ pub unsafe extern "C" fn httptime_timestamps_enable(
     })
 }
 
-/// Reads from the connection, instead of recv(). Call it when the socket is ready: for reading, or for an error, which is how the
-/// kernel reports its timestamps.
+/// Reads from the connection, instead of recv(). Call it when the socket is ready: for reading, or
+/// for an error, with which the kernel reports its timestamps.
 ///
-/// buffer: size bytes, at least 1. count: set to the number of bytes read, to 0 at the end of the stream, or to an error number,
-/// negated: -EAGAIN when there is nothing to read.
+/// buffer: size bytes, at least 1. count: set to the number of bytes read, to 0 at the end of the
+/// stream, or to a negated error number: -EAGAIN if there is nothing to read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_timestamps_read(
     timestamps: *mut httptime_timestamps,
@@ -101,7 +104,7 @@ pub unsafe extern "C" fn httptime_timestamps_read(
     count: *mut i64,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointers point to.
+        // SAFETY: the header defines what the pointers point to.
         let (timestamps, buffer) = unsafe {
             (exclusive(timestamps, "timestamps")?, slice_mut(buffer.cast::<u8>(), size, "buffer")?)
         };
@@ -111,13 +114,13 @@ pub unsafe extern "C" fn httptime_timestamps_read(
             Ok(None) => -i64::from(libc::EAGAIN),
             Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         };
-        // SAFETY: the header says that a number can be written there.
+        // SAFETY: the header requires that a number can be written there.
         unsafe { place.write(count) };
         Ok(())
     })
 }
 
-/// Bytes were written to the connection. Call it after each send().
+/// Reports that bytes were written to the connection. Call it after each send().
 ///
 /// count: how many were written. length: how many were to be written.
 #[unsafe(no_mangle)]
@@ -127,7 +130,7 @@ pub unsafe extern "C" fn httptime_timestamps_wrote(
     length: usize,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header says what the pointer points to.
+        // SAFETY: the header defines what the pointer points to.
         let timestamps = unsafe { exclusive(timestamps, "timestamps") }?;
         timestamps.wrote(count, length);
         Ok(())
@@ -139,11 +142,12 @@ pub unsafe extern "C" fn httptime_timestamps_wrote(
 /// timestamps: NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_timestamps_free(timestamps: *mut httptime_timestamps) {
-    // SAFETY: the header says: NULL, or a handle of httptime_timestamps_enable that nobody uses any more.
+    // SAFETY: the header requires NULL, or a handle of httptime_timestamps_enable that is not used
+    // any more.
     unsafe { free_handle(timestamps) }
 }
 
-/// Why a socket that was connecting is not open, if it is not.
+/// The error of a connecting socket, if there is one.
 pub(crate) fn take_error(fd: i32) -> Result<Option<io::Error>, Failure> {
     check(fd)?;
     Ok(SockRef::from(&socket(fd)).take_error().unwrap_or_else(Some))
@@ -155,8 +159,9 @@ fn check(fd: i32) -> Result<(), Failure> {
 
 /// The caller's socket, for one call. `fd` is not negative.
 fn socket<'a>(fd: i32) -> BorrowedFd<'a> {
-    // SAFETY: not -1; the header says that it stays open until the handle is freed, and all uses lie before that. A number that
-    // is no open descriptor gives errors of the system and nothing worse.
+    // SAFETY: not -1. The header requires that it stays open until the handle is freed, and all
+    // uses are before that. A number that is not an open descriptor gives errors of the system and
+    // nothing worse.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::options::HTTPTIME_MAX_SERVERS;
 
 /// # Safety
-/// `urls` is NULL, or `count` texts are there for `'a`.
+/// `urls` must be NULL, or `count` texts must be there for `'a`.
 pub(crate) unsafe fn urls<'a>(
     urls: *const *const c_char,
     count: usize,
@@ -14,11 +14,11 @@ pub(crate) unsafe fn urls<'a>(
         let reason = format!("{count} URLs; allowed: 1 to {HTTPTIME_MAX_SERVERS}");
         return Err(Failure::argument(reason));
     }
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller guarantees.
     let urls = unsafe { slice(urls, count, "urls") }?;
     urls.iter()
         .enumerate()
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller guarantees.
         .map(|(index, url)| unsafe { text(*url, format_args!("urls[{index}]")) })
         .collect()
 }

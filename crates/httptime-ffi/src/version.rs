@@ -1,10 +1,10 @@
 use std::ffi::c_char;
 
-/// The version of this header as a number that can be compared: major * 65536 + minor * 256 + patch.
+/// The version of this header as a number for comparison: major * 65536 + minor * 256 + patch.
 pub const HTTPTIME_VERSION_NUMBER: u32 = 0x0000_0100;
 
-/// The version of the library that runs, as HTTPTIME_VERSION_NUMBER is that of the header. A library that is older than
-/// the header may not know all that the header says; a newer one does.
+/// The version of the running library, in the format of HTTPTIME_VERSION_NUMBER. A library that is
+/// older than the header may lack parts of it; a newer one has everything.
 ///
 /// Any thread, at any time.
 #[unsafe(no_mangle)]
@@ -12,7 +12,7 @@ pub extern "C" fn httptime_version_number() -> u32 {
     HTTPTIME_VERSION_NUMBER
 }
 
-/// The version of the library that runs, as text ("0.1.0"). Static: not to be freed.
+/// The version of the running library as text ("0.1.0"). Static: do not free it.
 ///
 /// Any thread, at any time.
 #[unsafe(no_mangle)]

@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use crate::path::exponential;
 
-/// How promptly the machine that measures runs the process that does.
+/// How promptly the measuring process runs on its machine.
 #[derive(Debug, Clone, Copy)]
 pub struct SimClient {
     share: f64,
@@ -12,30 +12,33 @@ pub struct SimClient {
 }
 
 impl SimClient {
-    /// Always at once.
+    /// The process always runs at once.
     #[must_use]
     pub const fn idle() -> Self {
         Self { share: 0.0, mean: Duration::ZERO }
     }
 
-    /// This share of wake-ups is late, by `mean` on average. A process that runs loses the processor more rarely: it is
-    /// ten times less likely to stop between reading the clock and sending.
+    /// Delays this share of wake-ups, by `mean` on average. A running process loses the processor
+    /// less often: the probability that it stops between reading the clock and sending is ten times
+    /// smaller.
     #[must_use]
     pub const fn overloaded(share: f64, mean: Duration) -> Self {
         Self { share, mean }
     }
 
-    /// From the instant for which the process asked to be woken, or a response came, until it runs.
+    /// The delay from the requested wake-up, or from the arrival of a response, until the process
+    /// runs.
     pub(crate) fn wake_up(&self, random: &mut Rng) -> Duration {
         self.late(self.share, random)
     }
 
-    /// From reading the clock until the request is handed to the system.
+    /// The delay from reading the clock until the request is passed to the system.
     pub(crate) fn stop(&self, random: &mut Rng) -> Duration {
         self.late(self.share / 10.0, random)
     }
 
-    /// Draws nothing where nothing is late, so that idle worlds give the same numbers with and without.
+    /// Draws no random number if the share is zero, so that idle worlds give the same numbers with
+    /// and without this setting.
     fn late(&self, share: f64, random: &mut Rng) -> Duration {
         if share > 0.0 && random.f64() < share {
             exponential(self.mean, random)

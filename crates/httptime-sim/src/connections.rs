@@ -5,10 +5,12 @@ use httptime::LocalInstant;
 
 use crate::path::exponential;
 
-/// How connections to a server behave: how they open and close, what they lose, and what lies in between.
+/// How connections to a server behave: how they open, close and lose data, and what is between
+/// client and server.
 ///
-/// The default is a network that never stands in the way: connections open at once and stay open. Every draw comes from a stream of
-/// its own, so that a world gives the same delays with and without.
+/// The default is an ideal network: connections open at once and stay open. The random numbers of
+/// each setting come from a separate stream, so that a world has the same delays with and without
+/// it.
 ///
 /// ```
 /// use httptime::Config;
@@ -45,15 +47,15 @@ pub struct SimConnections {
     pub(crate) proxy: Option<SimProxy>,
 }
 
-/// How the server's name (the proxy's, if there is one) resolves.
+/// How the name of the server resolves, or that of the proxy if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct SimName {
     pub(crate) hosts: Vec<SimHost>,
-    /// `None`: the resolver never answers.
+    /// The duration of the look-up. `None`: the resolver never answers.
     pub(crate) takes: Option<Duration>,
 }
 
-/// What is behind one of the addresses of a name.
+/// What is at one of the addresses of a name.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SimHost {
@@ -61,9 +63,9 @@ pub enum SimHost {
     Server,
     /// A machine that refuses connections.
     Refuses,
-    /// Nothing that answers.
+    /// Nothing: packets are dropped.
     Silent,
-    /// There is no route.
+    /// There is no route to it.
     Unreachable,
 }
 
@@ -77,25 +79,25 @@ pub struct SimProxy {
 }
 
 impl SimProxy {
-    /// One that forwards requests in absolute form.
+    /// A proxy that forwards requests in absolute form.
     #[must_use]
     pub const fn forwarding() -> Self {
         Self { tunnel: false, delay: Duration::ZERO, refusing: 0.0, status: 502 }
     }
 
-    /// One that opens tunnels (`CONNECT`).
+    /// A proxy that opens tunnels (`CONNECT`).
     #[must_use]
     pub const fn tunnelling() -> Self {
         Self { tunnel: true, ..Self::forwarding() }
     }
 
-    /// Each request that it forwards, or each tunnel, takes this much longer on average.
+    /// Adds a delay to each forwarded request or each tunnel, of this mean.
     #[must_use]
     pub const fn slow(self, mean: Duration) -> Self {
         Self { delay: mean, ..self }
     }
 
-    /// It answers with this status instead, with this probability.
+    /// The proxy answers with this status instead, with this probability.
     #[must_use]
     pub const fn refusing(self, probability: f64, status: u16) -> Self {
         Self { refusing: probability, status, ..self }
@@ -129,35 +131,36 @@ impl SimConnections {
         }
     }
 
-    /// Opening takes a round trip of the path.
+    /// Opening a connection takes a round trip of the path.
     #[must_use]
     pub const fn handshake(mut self) -> Self {
         self.has_handshake = true;
         self
     }
 
-    /// Opening takes this much longer on average.
+    /// Opening a connection takes longer, by this time on average.
     #[must_use]
     pub const fn accept_delay(mut self, mean: Duration) -> Self {
         self.accept_delay = mean;
         self
     }
 
-    /// The server closes each connection after so many responses, and says so in the last one.
+    /// The server closes each connection after this number of responses, and announces it in the
+    /// last one.
     #[must_use]
     pub const fn closing_after(mut self, responses: u32) -> Self {
         self.closing_after = Some(responses);
         self
     }
 
-    /// It does not say so.
+    /// The server closes them without this announcement.
     #[must_use]
     pub const fn closing_without_notice(mut self) -> Self {
         self.is_closing_without_notice = true;
         self
     }
 
-    /// The server closes a connection that has been idle for so long.
+    /// The server closes a connection that has been idle for this long.
     #[must_use]
     pub const fn closing_idle(mut self, after: Duration) -> Self {
         self.idle = Some(after);
@@ -171,7 +174,7 @@ impl SimConnections {
         self
     }
 
-    /// The server restarts: at `from` all connections break, and until `until` new ones are refused.
+    /// The server restarts: at `from` all connections break, and until `until` it refuses new ones.
     #[must_use]
     pub fn restarting(mut self, from: LocalInstant, until: LocalInstant) -> Self {
         self.restarting.push((from, until));
@@ -192,14 +195,14 @@ impl SimConnections {
         self
     }
 
-    /// A request is answered by a reset with this probability.
+    /// A request is answered with a reset with this probability.
     #[must_use]
     pub const fn resetting(mut self, probability: f64) -> Self {
         self.resetting = probability;
         self
     }
 
-    /// The server closes within a response head with this probability.
+    /// The server closes the connection within a response head with this probability.
     #[must_use]
     pub const fn truncating(mut self, probability: f64) -> Self {
         self.truncating = probability;
@@ -213,14 +216,15 @@ impl SimConnections {
         self
     }
 
-    /// Responses to `HEAD` have no `Date`; those to `GET` have.
+    /// Responses to `HEAD` have no `Date`; those to `GET` have one.
     #[must_use]
     pub const fn dateless_head(mut self) -> Self {
         self.has_dateless_head = true;
         self
     }
 
-    /// Responses come in pieces, cut anywhere, each this much later than the one before on average.
+    /// Responses arrive in pieces, cut at random places. Each piece arrives later than the one
+    /// before, by this time on average.
     #[must_use]
     pub const fn segmented(mut self, mean: Duration) -> Self {
         self.segmented = mean;
@@ -234,28 +238,31 @@ impl SimConnections {
         self
     }
 
-    /// A body, which an answer to `HEAD` has not, follows the head with this probability.
+    /// A body follows the head with this probability, which is an error after `HEAD`.
     #[must_use]
     pub const fn with_unexpected_body(mut self, probability: f64) -> Self {
         self.with_unexpected_body = probability;
         self
     }
 
-    /// A write takes only some of the bytes, or none, with this probability; a round trip later the socket is writable.
+    /// A write accepts only some of the bytes, or none, with this probability. The socket is
+    /// writable again a round trip later.
     #[must_use]
     pub const fn blocking(mut self, probability: f64) -> Self {
         self.blocking = probability;
         self
     }
 
-    /// The server has a name with these addresses, in this order. Resolving it takes so long; `None` is for ever.
+    /// The server has a name with these addresses, in this order. The look-up takes this long;
+    /// `None`: it never ends.
     #[must_use]
     pub fn named(mut self, hosts: Vec<SimHost>, takes: Option<Duration>) -> Self {
         self.name = Some(SimName { hosts, takes });
         self
     }
 
-    /// The server is reached through a proxy: all that is said of connections is then about those to the proxy.
+    /// The server is reached through a proxy. All settings of connections then apply to those to
+    /// the proxy.
     #[must_use]
     pub const fn through(mut self, proxy: SimProxy) -> Self {
         self.proxy = Some(proxy);
@@ -266,7 +273,7 @@ impl SimConnections {
         self.restarting.iter().any(|(from, until)| *from <= at && at < *until)
     }
 
-    /// When a connection that is open at `at` breaks.
+    /// The time at which a connection that is open at `at` breaks.
     pub(crate) fn next_restart(&self, at: LocalInstant) -> Option<LocalInstant> {
         self.restarting.iter().map(|(from, _)| *from).filter(|from| *from > at).min()
     }
@@ -278,12 +285,12 @@ impl Default for SimConnections {
     }
 }
 
-/// Whether something of this probability happens. Draws nothing for what never does.
+/// Whether an event of this probability happens. Draws no random number if the probability is zero.
 pub(crate) fn has_chance(probability: f64, random: &mut Rng) -> bool {
     probability > 0.0 && random.f64() < probability
 }
 
-/// An exponentially distributed time; draws nothing for none.
+/// A time with an exponential distribution. Draws no random number if the mean is zero.
 pub(crate) fn exponential_time(mean: Duration, random: &mut Rng) -> Duration {
     if mean.is_zero() { Duration::ZERO } else { exponential(mean, random) }
 }
@@ -303,7 +310,7 @@ mod tests {
         Config::builder().profile(profile).lag(Duration::ZERO).build().expect("in range")
     }
 
-    /// The median of the errors, and that of the standard deviations, in milliseconds.
+    /// The median error and the median standard deviation, in milliseconds.
     fn errors(
         world: &dyn Fn(u64) -> World,
         profile: Profile,
@@ -361,7 +368,7 @@ mod tests {
         }
     }
 
-    /// 20 ms, nothing queues.
+    /// A round trip of 20 ms without queueing.
     fn measure(connections: SimConnections, config: &Config, seed: u64) -> Outcome {
         let path = Path::symmetric_ms(20.0, 0.0);
         let seed_ns = i64::try_from(seed).expect("small") * 7_654_321;
@@ -391,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_timeout_said_on_an_idle_connection_is_a_closed_connection() {
-        // It is opened 80 ms ahead.
+        // The connection is opened 80 ms in advance.
         let idle = SimConnections::new().handshake().closing_idle(Duration::from_millis(50));
         let config = config(Profile::Polite);
         for seed in 0..RUNS {
@@ -409,7 +416,7 @@ mod tests {
         }
     }
 
-    /// A request every 25 ms, the first almost a second after the beginning.
+    /// A request every 25 ms; the first one almost a second after the beginning.
     #[derive(Debug)]
     struct LateAndSteady;
 
@@ -444,7 +451,11 @@ mod tests {
                 .expect("in range");
             let measurement = measured(SimConnections::new().handshake(), &config, seed);
             assert_eq!(measurement.end_reason(), &EndReason::Duration, "seed {seed}");
-            assert_eq!(measurement.requests(), measurement.observations(), "seed {seed}: in vain");
+            assert_eq!(
+                measurement.requests(),
+                measurement.observations(),
+                "seed {seed}: a lost request"
+            );
         }
     }
 

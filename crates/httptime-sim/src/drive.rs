@@ -1,4 +1,5 @@
-//! The driver of virtual time: it moves bytes between sessions and simulated servers, and decides nothing.
+//! The driver of virtual time. It moves bytes between sessions and simulated servers. It makes no
+//! decisions.
 
 use std::time::Duration;
 
@@ -9,36 +10,38 @@ use httptime::{Config, Error, LocalInstant};
 use crate::remote::{ConnectAttempt, NANOSECOND, Pending, Remote, RemoteEvent};
 use crate::world::World;
 
-/// What a simulated measurement took.
+/// The effort of a simulated measurement.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DriverStats {
-    /// How long it lasted in virtual time.
+    /// Duration in virtual time.
     pub elapsed: Duration,
-    /// How often the driver asked what to do.
+    /// How often the driver polled the session.
     pub polls: u32,
-    /// How often in the busiest second of virtual time, counted from the beginning.
+    /// The number of polls in the busiest second of virtual time, counted from the beginning.
     pub max_polls_per_second: u32,
-    /// The most waits in a row that were over when they began, while nothing happened.
+    /// The largest number of consecutive waits that had expired before they began, while nothing
+    /// happened.
     pub empty_waits: u32,
-    /// Connections that began to open.
+    /// Connections that were opened or attempted.
     pub opened: u32,
 }
 
-/// Sessions under way, and their servers.
+/// Running sessions and their servers.
 #[derive(Debug)]
 pub(crate) struct Simulation {
     remotes: Vec<Remote>,
     pending: Vec<Pending>,
     now: LocalInstant,
     stats: DriverStats,
-    /// Of the present second, and which one it is.
+    /// The number of polls in the present second, and the number of that second.
     polls: (u32, u64),
     empty_waits: u32,
 }
 
 impl Simulation {
-    /// Servers, each in a world of its own, on one machine: its clocks and its client are the first world's.
+    /// Creates servers, each in its own world, on one machine: its clocks and its client are those
+    /// of the first world.
     pub(crate) fn new(worlds: &[World], seed: u64) -> Self {
         let seeds = (0..).map(|server: u64| seed ^ server.wrapping_mul(SERVER));
         let remotes =
@@ -74,7 +77,8 @@ impl Simulation {
         DriverStats { elapsed, ..self.stats }
     }
 
-    /// Runs the sessions to their ends; `watch` is shown each after each response. Gives up on those that do not end.
+    /// Runs the sessions until they end. `watch` is called with each one after each response. Gives
+    /// up on sessions that do not end.
     pub(crate) fn run(
         &mut self,
         sessions: &mut Sessions,
@@ -82,7 +86,8 @@ impl Simulation {
     ) {
         while self.stats.polls < MAX_POLLS {
             self.count_poll();
-            // What has come before now is seen before the next decision, but not by a request that leaves late.
+            // Data that arrived before now is reported before the next decision, except when a
+            // request leaves late.
             let until = match sessions.poll(self.now) {
                 Action::Resolve { server } => {
                     self.remotes[server].resolve(server, self.now, &mut self.pending);
@@ -126,7 +131,7 @@ impl Simulation {
     }
 
     fn transmit(&mut self, sessions: &mut Sessions, conn: ConnectionId) {
-        // What has come is reported first; then the session decides again.
+        // Received data is reported first; then the session decides again.
         let late = self.now.saturating_add(NANOSECOND);
         let has_come = self.first(|it| it.conn == conn && it.at < late);
         if let Some(has_come) = has_come {
@@ -139,7 +144,7 @@ impl Simulation {
         sessions.sent(conn, count, self.now);
     }
 
-    /// Lets time pass; returns what to see next: all that happens before then.
+    /// Advances the time. Returns the instant before which events are to be reported next.
     fn wait(&mut self, until: LocalInstant, precise: bool) -> Option<LocalInstant> {
         let next = self.pending.iter().map(|it| it.at).min().filter(|next| *next < until);
         if next.is_none() && until <= self.now {
@@ -176,14 +181,14 @@ impl Simulation {
         self.first(|it| it.at < until)
     }
 
-    /// The first of those pending; of several at one instant, the one that was announced first.
+    /// The first pending event. If several have the same instant: the one that was announced first.
     fn first(&mut self, which: impl Fn(&Pending) -> bool) -> Option<Pending> {
         let numbered = self.pending.iter().enumerate().filter(|(_, it)| which(it));
         let (index, _) = numbered.min_by_key(|(_, it)| it.at)?;
         Some(self.pending.remove(index))
     }
 
-    /// The socket is gone.
+    /// The socket is closed: removes its events.
     fn forget(&mut self, conn: ConnectionId) {
         self.pending.retain(|it| it.conn != conn);
     }
@@ -211,7 +216,7 @@ impl Simulation {
     }
 }
 
-/// Tells the servers of one simulation apart; the first has the seed itself.
+/// Separates the servers of one simulation. The first server uses the seed itself.
 const SERVER: u64 = 0x9e37_79b9_7f4a_7c15;
-/// More than any measurement needs: what goes on for longer does not end.
+/// More than any measurement needs: a session with more polls does not end.
 const MAX_POLLS: u32 = 1_000_000;

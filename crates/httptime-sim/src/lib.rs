@@ -1,12 +1,13 @@
-//! Worlds to measure in: simulated clocks, paths and servers in virtual time, and a real server on the loopback
-//! interface with a known skew.
+//! Simulated worlds to measure in: clocks, paths and servers in virtual time; and a real server on
+//! the loopback interface with a known skew.
 //!
 //! ```
 //! use httptime::Config;
 //! use httptime_sim::{Path, SimClock, SimServer, World};
 //!
 //! # fn main() -> Result<(), httptime::Error> {
-//! let world = World::new(SimClock::new(38_116_000_000), Path::symmetric_ms(20.0, 2.0), SimServer::exact());
+//! let clock = SimClock::new(38_116_000_000);
+//! let world = World::new(clock, Path::symmetric_ms(20.0, 2.0), SimServer::exact());
 //! let outcome = world.measure(&Config::default(), 1);
 //! let measurement = outcome.result?;
 //! assert!(measurement.bounds().contains(outcome.truth));
@@ -14,7 +15,8 @@
 //! # }
 //! ```
 //!
-//! [`worlds`] has worlds with names, to compare in. [`loopback`] has the real server, which `httptime demo` measures.
+//! [`worlds`] contains named worlds for comparisons. [`loopback`] contains the real server, which
+//! `httptime demo` measures.
 #![forbid(unsafe_code)]
 
 mod client;

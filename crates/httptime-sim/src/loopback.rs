@@ -1,4 +1,5 @@
-//! A real HTTP server on a loopback port, with a known clock error and known delays. `httptime demo` measures it.
+//! A real HTTP server on a loopback port, with a known clock error and known delays.
+//! `httptime demo` measures it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -13,8 +14,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It behaves as good servers do. [`Responder`] is the place for other behaviour, and [`Service`] the accept loop for other
-//! services. Threads and blocking sockets throughout. Dropping a server closes its sockets and joins its threads.
+//! By default it behaves correctly. [`Responder`] replaces its responses, and [`Service`] is the
+//! accept loop for other services. It uses threads and blocking sockets. Dropping a server closes
+//! its sockets and joins its threads.
 
 use std::fmt;
 use std::io;
@@ -45,12 +47,12 @@ pub struct LoopbackServer {
 }
 
 impl LoopbackServer {
-    /// The settings of a server that behaves, with a correct clock and no delays.
+    /// The settings of a server that behaves correctly, with a correct clock and no delays.
     pub fn builder() -> LoopbackServerBuilder {
         LoopbackServerBuilder::default()
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.service.address()
@@ -62,20 +64,20 @@ impl LoopbackServer {
         format!("http://{}/", self.address())
     }
 
-    /// The truth, now: server clock minus host clock, drift included and lag not.
+    /// The true offset now: server clock minus host clock. It includes the drift but not the lag.
     #[must_use]
     pub fn offset_now(&self) -> Offset {
         let clock = &self.server().clock;
         clock.offset_at(clock.host_now())
     }
 
-    /// The truth when the host's clock shows `host`.
+    /// The true offset when the host's clock shows `host`.
     #[must_use]
     pub fn offset_at(&self, host: Timestamp) -> Offset {
         self.server().clock.offset_at(host)
     }
 
-    /// What the server's clock shows when the host's shows `host`.
+    /// The server's clock when the host's clock shows `host`.
     #[must_use]
     pub fn server_time_at(&self, host: Timestamp) -> Timestamp {
         self.server().clock.time_at(host)
@@ -99,15 +101,16 @@ impl LoopbackServer {
         self.service.accepted()
     }
 
-    /// Connections that the server has open now. One that it closes is not counted from just before its client
-    /// can see the end.
+    /// Connections that are open at the server. A connection that the server closes is not counted
+    /// from just before its client can see the end.
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.service.open()
     }
 
-    /// A function that tells whether a thread of this server still runs or its listener is still open. It outlives
-    /// the server, so a test can ask after the drop.
+    /// Returns a function that tests whether a thread of this server still runs or its listener is
+    /// still open. The function remains valid after the server is dropped, so that a test can check
+    /// the drop.
     pub fn running_probe(&self) -> impl Fn() -> bool + use<> {
         self.service.running_probe()
     }
@@ -160,13 +163,14 @@ impl Default for LoopbackServerBuilder {
 }
 
 impl LoopbackServerBuilder {
-    /// Server clock minus host clock at the start. Nothing touches the host's clock.
+    /// Server clock minus host clock at the start. The host's clock is never changed.
     pub fn skew(mut self, skew: Offset) -> Self {
         self.skew = skew;
         self
     }
 
-    /// The server's clock is fast by so many µs per second of the host's clock, from the start on.
+    /// The frequency error of the server's clock from the start on, in µs per second of the host's
+    /// clock. Positive: the server's clock is fast.
     pub fn drift_ppm(mut self, ppm: f64) -> Self {
         self.drift_ppm = ppm;
         self
@@ -178,33 +182,34 @@ impl LoopbackServerBuilder {
         self
     }
 
-    /// Waits for `before` from the request to reading the clock, and for `after` from there to the answer, as if
-    /// these were the two ways of the path. Exact to some 20 µs on an idle machine.
+    /// Waits for `before` from the request to reading the clock, and for `after` from there to the
+    /// response, as if these were the delays of the forward and the return path. Exact to some 20
+    /// µs on an idle machine.
     pub fn delays(mut self, before: Duration, after: Duration) -> Self {
         self.settings.before = before;
         self.settings.after = after;
         self
     }
 
-    /// The value of `Server`, `httptime-sim` by default. `None` sends none.
+    /// The value of `Server` [default: `httptime-sim`]. `None` sends no such field.
     pub fn server_header(mut self, value: Option<String>) -> Self {
         self.settings.server_header = value;
         self
     }
 
-    /// Replaces how requests are answered.
+    /// Replaces the responses.
     pub fn responder(mut self, answers: impl Responder) -> Self {
         self.answers = Box::new(answers);
         self
     }
 
-    /// Closes each connection after so many answers; 0, the default, never does.
+    /// Closes each connection after this number of responses [default: 0, never].
     pub fn requests_per_connection(mut self, requests: usize) -> Self {
         self.settings.requests_per_connection = requests;
         self
     }
 
-    /// Whether the last answer says `Connection: close`. It does by default.
+    /// Whether the last response contains `Connection: close` [default: true].
     pub fn announce_close(mut self, announce: bool) -> Self {
         self.settings.announce_close = announce;
         self
@@ -216,7 +221,8 @@ impl LoopbackServerBuilder {
         self
     }
 
-    /// Listens on this port: where a server was that has been dropped, which then is back. 0, the default, is a free one.
+    /// Listens on this port, for example to restart a server that was dropped [default: 0, any free
+    /// port].
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -225,8 +231,8 @@ impl LoopbackServerBuilder {
     /// Starts to listen.
     ///
     /// # Errors
-    /// When the system gives no port or no thread, and [`io::ErrorKind::InvalidInput`] when the server's `Date`
-    /// would be outside 1970–2262 or the drift is not a finite number.
+    /// When the system assigns no port or thread. [`io::ErrorKind::InvalidInput`] when the server's
+    /// `Date` would be outside 1970–2262 or the drift is not a finite number.
     pub fn start(self) -> io::Result<LoopbackServer> {
         let started = Timestamp::from_system_time(SystemTime::now());
         let date = started.and_then(|started| {
@@ -252,19 +258,19 @@ impl LoopbackServerBuilder {
     }
 }
 
-/// How a [`LoopbackServer`] answers. The methods that are there behave as a good HTTP/1.1 server does.
+/// How a [`LoopbackServer`] responds. The default methods behave as a correct HTTP/1.1 server does.
 pub trait Responder: fmt::Debug + Send + Sync + 'static {
-    /// What the server sends on a new connection without waiting for a request; then it only reads. `now` is the
-    /// server's time.
+    /// Bytes that the server sends on a new connection without waiting for a request; then it only
+    /// reads. `now` is the server's time.
     fn unsolicited(&self, now: Timestamp) -> Option<Vec<u8>> {
         let _ = now;
         None
     }
 
-    /// Answers one request.
+    /// Responds to one request.
     ///
     /// # Errors
-    /// Any error ends the connection.
+    /// Any error closes the connection.
     fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<ConnectionEnd>> {
         let stamp = request.stamp()?;
         let response = request.response(200, stamp.date, BODY);
@@ -295,14 +301,14 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Stamp {
-    /// What the `Date` says, the lag included.
+    /// The time for the `Date`, including the lag.
     pub date: Timestamp,
-    /// When the clock was read.
+    /// The instant at which the clock was read.
     pub read: Instant,
 }
 
 impl Request<'_> {
-    /// The connection that it came on.
+    /// The connection on which it arrived.
     #[must_use]
     pub fn connection(&self) -> &Connection<'_> {
         self.connection
@@ -320,14 +326,15 @@ impl Request<'_> {
     /// When the server stops first.
     pub fn stamp(&self) -> io::Result<Stamp> {
         pause(self.connection, self.received, self.settings.before)?;
-        // The clock is read here and nowhere else; what follows takes some microseconds.
+        // The clock is read only here; the rest takes some microseconds.
         let clock = self.clock.time_at(self.clock.host_now());
         let read = Instant::now();
         let lag = Offset::ZERO.saturating_sub(Offset::from(self.settings.lag));
         Ok(Stamp { date: clock.saturating_add(lag), read })
     }
 
-    /// The response of a server that behaves: `Server`, `Date`, the length of the body, and whether the connection ends.
+    /// The response of a correct server: `Server`, `Date`, the length of the body, and whether the
+    /// connection closes.
     #[must_use]
     pub fn response(&self, status: u16, date: Timestamp, body: &[u8]) -> Response {
         let mut response = Response::new(status, body);
@@ -341,7 +348,7 @@ impl Request<'_> {
         response
     }
 
-    /// Whether the response to this request brings a body, when it has this status.
+    /// Whether a response with this status to this request has a body.
     #[must_use]
     pub fn should_have_body(&self, status: u16) -> bool {
         self.head.word(0) != "HEAD" && has_body(status)
@@ -406,12 +413,12 @@ fn pause(connection: &Connection<'_>, since: Instant, by: Duration) -> io::Resul
     if by.is_zero() { Ok(()) } else { connection.stop().sleep_until(since.checked_add(by)) }
 }
 
-/// A time as the value of `Date`; 1970 when it is earlier.
+/// The time as the value of `Date`. Earlier times become 1970.
 #[must_use]
 pub fn http_date(time: Timestamp) -> String {
     let time = time.to_system_time().unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
     HttpDate::from(time).to_string()
 }
 
-/// What [`LoopbackServer`] sends after the head of its answer to `GET`.
+/// The body that [`LoopbackServer`] sends in response to `GET`.
 pub const BODY: &[u8] = b"This server tells the time in its head.\n";

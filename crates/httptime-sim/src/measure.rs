@@ -4,57 +4,59 @@ use httptime::{Config, Error, Interval, Measurement, Offset};
 use crate::drive::{DriverStats, Simulation};
 use crate::world::World;
 
-/// What a simulated measurement said, and the truth.
+/// The result of a simulated measurement, and the true offset.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// What the library said.
+    /// The library's result.
     pub result: Result<Measurement, Error>,
-    /// The offset at the instant to which the result refers; at the end, if there is none. Of the
-    /// first clock, where a server has several.
+    /// The true offset at the instant to which the result refers; at the end, if there is no
+    /// result. If a server has several clocks, that of the first one.
     pub truth: Offset,
-    /// The offset of each clock of the server at that instant; the first is [`truth`](Self::truth).
+    /// The true offset of each clock of the server at that instant. The first is
+    /// [`truth`](Self::truth).
     pub truths: Vec<Offset>,
-    /// Whether the client saw a `Date` that was later than the first.
+    /// Whether the client saw a `Date` later than the first one.
     pub has_advanced: bool,
-    /// What it took.
+    /// The effort of the measurement.
     pub stats: DriverStats,
 }
 
-/// What a simulated measurement is worth.
+/// The verdict on a simulated measurement.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The bounds contain the offset of one of the server's clocks at least.
+    /// The bounds contain the offset of at least one of the server's clocks.
     Held,
-    /// The bounds contain none: wrong, and nobody was told.
+    /// The bounds contain none of the offsets, and no error reports it: silently wrong.
     Missed,
-    /// An error says that the server's `Date` cannot be believed.
+    /// An error reports that the server's `Date` cannot be trusted.
     Caught,
-    /// Another error: nothing was learned.
+    /// Another error: there is no result.
     Failed,
 }
 
 impl Outcome {
-    /// Whether one of the server's clocks lies within these bounds.
+    /// Whether these bounds contain the offset of one of the server's clocks.
     #[must_use]
     pub fn is_held_by(&self, bounds: Interval) -> bool {
         self.truths.iter().any(|truth| bounds.contains(*truth))
     }
 
-    /// The error of this offset: its distance from the nearest of the server's clocks.
+    /// The error of this offset: its distance from the offset of the nearest of the server's
+    /// clocks.
     #[must_use]
     pub fn error(&self, offset: Offset) -> Offset {
         let errors = self.truths.iter().map(|truth| offset.saturating_sub(*truth));
         errors.min_by_key(|error| error.abs()).unwrap_or_else(|| offset.saturating_sub(self.truth))
     }
 
-    /// What the result is worth.
+    /// The verdict on the result.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match &self.result {
             Ok(measurement) if self.is_held_by(measurement.bounds()) => Verdict::Held,
-            // The result says so, and no clock is corrected by it.
+            // The result reports it, and no clock is corrected with it.
             Ok(measurement) if !measurement.has_date_advanced() => Verdict::Caught,
             Ok(_) => Verdict::Missed,
             Err(error) if DETECTED_KINDS.contains(&error.kind()) => Verdict::Caught,
@@ -63,19 +65,21 @@ impl Outcome {
     }
 }
 
-/// The kinds of error that say that a server's `Date` cannot be believed, or that it falls silent. A new one belongs here
-/// too: the accuracy table takes any other error in its worlds for a fault of the simulation.
+/// The kinds of error that report that a server's `Date` cannot be trusted, or that the server
+/// stops answering. Add each new kind here: the accuracy table treats any other error in its worlds
+/// as a fault of the simulation.
 const DETECTED_KINDS: &[&str] =
     &["cached", "date_frozen", "date_went_back", "inconsistent", "timeout_response"];
 
 impl World {
-    /// Runs one measurement; the same seed gives the same one.
+    /// Runs one measurement. The same seed gives the same measurement.
     #[must_use]
     pub fn measure(&self, config: &Config, seed: u64) -> Outcome {
         self.measure_watched(config, seed, |_, _| ())
     }
 
-    /// The same, shown to `watch` as it stands after each response, with the true offset at that instant.
+    /// Runs one measurement, and calls `watch` after each response with the measurement and the
+    /// true offset at that instant.
     #[must_use]
     pub fn measure_watched(
         &self,
@@ -127,7 +131,7 @@ mod tests {
         Config::builder().lag(lag).build().expect("in range")
     }
 
-    /// A time between these, evenly on a logarithmic scale, in milliseconds.
+    /// A random time in this range with a log-uniform distribution, in milliseconds.
     fn log_uniform_ms(random: &mut Rng, least: f64, most: f64) -> f64 {
         least * (most / least).powf(random.f64())
     }
@@ -173,7 +177,7 @@ mod tests {
             assert!(bounds.contains(measurement.offset()), "run {run}");
             narrowest = narrowest.min(bounds.width());
         }
-        // Bounds that say nothing would contain everything.
+        // Infinitely wide bounds would contain everything.
         assert!(narrowest < Duration::from_millis(2), "{narrowest:?}");
     }
 
@@ -264,7 +268,7 @@ mod tests {
         assert_ne!(run(1).offset(), run(2).offset());
     }
 
-    /// Two requests at a time, both at once.
+    /// Sends two requests at a time.
     #[derive(Debug)]
     struct Pairs;
 

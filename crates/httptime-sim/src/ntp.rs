@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use httptime::Offset;
 
-/// What one four-timestamp exchange says: the yardstick to hold against HTTP on the same path.
+/// The result of one four-timestamp exchange: NTP on the same path, for comparison with HTTP.
 ///
-/// RFC 5905, section 8: offset = ((T2 − T1) + (T3 − T4)) / 2, delay = (T4 − T1) − (T3 − T2). The server answers at once,
-/// so T2 = T3.
+/// RFC 5905, section 8: offset = ((T2 − T1) + (T3 − T4)) / 2, delay = (T4 − T1) − (T3 − T2). The
+/// server answers at once, so T2 = T3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NtpSample {
@@ -13,17 +13,18 @@ pub struct NtpSample {
     pub offset: Offset,
     /// The round trip.
     pub delay: Duration,
-    /// By how much `offset` is wrong at the end of the last exchange.
+    /// The error of `offset` at the end of the last exchange.
     pub error: Offset,
 }
 
-/// The sample with the shortest delay of the last eight: the offset of RFC 5905's clock filter (section 10).
+/// The sample with the shortest delay of the last eight: the offset of the clock filter of RFC 5905
+/// (section 10).
 #[must_use]
 pub fn clock_filter(samples: &[NtpSample]) -> Option<NtpSample> {
     shortest_delay(&samples[samples.len().saturating_sub(STAGES)..])
 }
 
-/// The sample with the shortest delay of all.
+/// The sample with the shortest delay.
 #[must_use]
 pub fn shortest_delay(samples: &[NtpSample]) -> Option<NtpSample> {
     samples.iter().copied().min_by_key(|sample| sample.delay)

@@ -3,8 +3,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use httptime::LocalInstant;
 
-/// A network path: a fixed delay split over two ways, exponential queueing on each, and what goes wrong beyond that:
-/// retransmissions, bursts that fill a buffer, a route that changes.
+/// A network path: a fixed delay divided between the two directions, exponential queueing in each,
+/// and disturbances: retransmissions, bursts that fill a buffer, and a route change.
 #[derive(Debug, Clone, Copy)]
 pub struct Path {
     base: Duration,
@@ -15,7 +15,7 @@ pub struct Path {
     rerouted: Option<(LocalInstant, Duration)>,
 }
 
-/// Times of quiet and of full buffers in turn, both of exponential length.
+/// Alternating periods of empty and of full buffers, both of exponential length.
 #[derive(Debug, Clone, Copy)]
 struct Bursts {
     quiet: Duration,
@@ -26,7 +26,8 @@ struct Bursts {
 }
 
 impl Path {
-    /// A path with this round trip when nothing queues, in milliseconds, and this mean queueing on each way.
+    /// A path with this round trip without queueing and this mean queueing per direction, both in
+    /// milliseconds.
     #[must_use]
     pub fn symmetric_ms(round_trip: f64, queueing: f64) -> Self {
         let base = Duration::from_secs_f64(round_trip / 1e3);
@@ -40,22 +41,24 @@ impl Path {
         }
     }
 
-    /// The share of the fixed delay that lies on the way to the server; a half is symmetric.
+    /// The share of the fixed delay that belongs to the forward path. 0.5 is symmetric.
     #[must_use]
     pub const fn forward_share(mut self, share: f64) -> Self {
         self.forward_share = share;
         self
     }
 
-    /// The probability that a segment is lost; TCP sends it again 200 ms later (Linux's least retransmission timeout).
+    /// The probability that a segment is lost. TCP sends it again 200 ms later (the minimum
+    /// retransmission timeout of Linux).
     #[must_use]
     pub const fn loss(mut self, probability: f64) -> Self {
         self.loss = probability;
         self
     }
 
-    /// Somebody's download fills a buffer on the way back for `full` on average, after `quiet` on average: up to `max`
-    /// more delay, anew for each response.
+    /// Fills a buffer on the return path for `full` on average, after `quiet` on average, as a
+    /// download does. While it is full, each response has an additional random delay of at most
+    /// `most`.
     #[must_use]
     pub const fn bursts(mut self, quiet: Duration, full: Duration, max: Duration) -> Self {
         let until = LocalInstant::from_nanos(0);
@@ -63,14 +66,14 @@ impl Path {
         self
     }
 
-    /// From `at` on, the way to the server is longer by `more`, and the way back as before.
+    /// The forward path is longer by `more` from `at` on. The return path does not change.
     #[must_use]
     pub const fn rerouted(mut self, at: LocalInstant, more: Duration) -> Self {
         self.rerouted = Some((at, more));
         self
     }
 
-    /// The delays of the next exchange, which leaves at `at`: to the server, and back.
+    /// The delays of the next exchange, which leaves at `at`: forward path, return path.
     pub(crate) fn draw(&mut self, at: LocalInstant, random: &mut Rng) -> (Duration, Duration) {
         let there = self.base.mul_f64(self.forward_share);
         let mut way = |fixed: Duration| {
@@ -100,7 +103,7 @@ impl Bursts {
     }
 }
 
-/// An exponentially distributed time with this mean.
+/// A time with an exponential distribution of this mean.
 pub(crate) fn exponential(mean: Duration, random: &mut Rng) -> Duration {
     mean.mul_f64(-(1.0 - random.f64()).ln())
 }

@@ -1,4 +1,5 @@
-//! The far end of a session's connections: what becomes of what is sent, and when.
+//! The remote end of a session's connections: the events that follow from the sent bytes, and their
+//! times.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,37 +18,37 @@ use crate::world::World;
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) world: World,
-    /// The delays and the server.
+    /// Random numbers for the delays and the server.
     pub(crate) random: Rng,
-    /// The connections: another stream, so that they change no delay.
+    /// Random numbers for the connections: a separate stream, so that they do not change any delay.
     faults: Rng,
     links: [Link; MAX_CONNECTIONS],
-    /// Connections that began to open.
+    /// Connections that were opened or attempted.
     opened: usize,
-    /// The `Date` of each response, and when the client sees it.
+    /// The `Date` of each response, and when the client receives it.
     dates: Vec<(LocalInstant, Timestamp)>,
 }
 
 /// The server's side of a connection.
 #[derive(Debug, Default)]
 struct Link {
-    /// What has come of a request.
+    /// The received part of a request.
     request: Vec<u8>,
     is_tunnel: bool,
-    /// How many connections were opened before it.
+    /// The number of connections that were opened before it.
     number: usize,
-    /// Which of the addresses of the name it goes to.
+    /// The index of its address in the list of addresses of the name.
     address: usize,
     responses: u32,
-    /// The server's end is closed from then on.
+    /// The server closes its end at this time.
     ends: Option<LocalInstant>,
-    /// The server closes then, unless a request comes before.
+    /// The server closes the connection at this time if no request arrives before.
     idle_until: Option<LocalInstant>,
-    /// When the last bytes come: what is sent after them comes after them.
+    /// The arrival of the last bytes so far. Bytes that are sent later arrive later.
     last: Option<LocalInstant>,
 }
 
-/// Something that will happen to a connection.
+/// A future event of a connection.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) at: LocalInstant,
@@ -57,18 +58,18 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 pub(crate) enum RemoteEvent {
-    /// The name of the connection's server is resolved, to these addresses.
+    /// The name of the connection's server has been resolved to these addresses.
     Resolved(Vec<SocketAddr>),
     Opened,
     Failed(ErrorKind),
     Bytes(Vec<u8>),
     Writable,
     Closed,
-    /// Closed after it was idle, perhaps with a response that nobody asked for.
+    /// Closed after it was idle, possibly with an unsolicited response.
     TimedOut(Option<Vec<u8>>),
 }
 
-/// What becomes of an attempt to connect.
+/// The outcome of an attempt to connect.
 pub(crate) enum ConnectAttempt {
     Opened,
     Failed(ErrorKind),
@@ -87,14 +88,14 @@ impl Remote {
         }
     }
 
-    /// Whether the client saw a `Date` later than an earlier one by `end`.
+    /// Whether the client has received, by `end`, a `Date` later than an earlier one.
     pub(crate) fn has_advanced(&self, end: LocalInstant) -> bool {
         let seen = || self.dates.iter().filter(|(at, _)| *at <= end);
         let first = seen().min_by_key(|(at, _)| *at);
         first.is_some_and(|(_, first)| seen().any(|(_, date)| date > first))
     }
 
-    /// How server number `server` of a simulation is reached.
+    /// The target of the server with number `server` of a simulation.
     pub(crate) fn target(&self, server: usize) -> Result<Arc<Target>, Error> {
         static PLAIN: OnceLock<Arc<Target>> = OnceLock::new();
         let connections = &self.world.connections;
@@ -118,7 +119,7 @@ impl Remote {
         Ok(if is_plain { Arc::clone(PLAIN.get_or_init(|| target)) } else { target })
     }
 
-    /// The addresses of the name, and when they are known.
+    /// Resolves the name: the addresses, and the time at which they are known.
     pub(crate) fn resolve(&mut self, server: usize, now: LocalInstant, pending: &mut Vec<Pending>) {
         let Some(name) = &self.world.connections.name else { return };
         let Some(takes) = name.takes else { return };
@@ -135,7 +136,7 @@ impl Remote {
         &mut self.links[conn.index() % MAX_CONNECTIONS]
     }
 
-    /// A connection begins to open.
+    /// Starts to open a connection.
     pub(crate) fn open(
         &mut self,
         conn: ConnectionId,
@@ -203,7 +204,8 @@ impl Remote {
         }
     }
 
-    /// The server has nothing to do on this connection from `since` on; nothing that it does is seen before `after`.
+    /// The server is idle on this connection from `since` on. None of its actions is seen before
+    /// `after`.
     fn begin_to_idle(
         &mut self,
         conn: ConnectionId,
@@ -215,13 +217,13 @@ impl Remote {
         let until = since.saturating_add(idle);
         let (_, back) = self.world.path.draw(since, &mut self.faults);
         let date = self.world.clock.server_time_at(until);
-        let says = self.world.connections.sends_408.then(|| timeout_head(date));
+        let response = self.world.connections.sends_408.then(|| timeout_head(date));
         self.link(conn).idle_until = Some(until);
         let at = until.saturating_add(back).max(after).saturating_add(NANOSECOND);
-        pending.push(Pending { at, conn, what: RemoteEvent::TimedOut(says) });
+        pending.push(Pending { at, conn, what: RemoteEvent::TimedOut(response) });
     }
 
-    /// The client writes `output`; returns how many bytes of it the system takes.
+    /// The client writes `output`. Returns the number of bytes that the system accepts.
     pub(crate) fn write(
         &mut self,
         conn: ConnectionId,
@@ -251,7 +253,7 @@ impl Remote {
         count
     }
 
-    /// A proxy is asked for a tunnel.
+    /// Asks a proxy for a tunnel.
     fn tunnel(&mut self, conn: ConnectionId, sent: LocalInstant, pending: &mut Vec<Pending>) {
         let Some(proxy) = self.world.connections.proxy else { return };
         let is_asked = self.link(conn).request.starts_with(b"CONNECT ");
@@ -273,7 +275,7 @@ impl Remote {
         self.deliver(conn, bytes, at, pending);
     }
 
-    /// A request is on its way.
+    /// Sends a request.
     fn exchange(&mut self, conn: ConnectionId, sent: LocalInstant, pending: &mut Vec<Pending>) {
         let (mut stamped, mut at) = self.travel(sent);
         let proxy = self.world.connections.proxy.filter(|proxy| !proxy.tunnel);
@@ -284,7 +286,7 @@ impl Remote {
         }
         let is_over = |end: Option<LocalInstant>, at| end.is_some_and(|end| at >= end);
         if is_over(self.link(conn).idle_until, stamped) {
-            // That it is closed is under way already.
+            // The close is already pending.
             return;
         }
         let held = self.world.server.delay(stamped, &mut self.random);
@@ -323,7 +325,7 @@ impl Remote {
         let World { clock, server, .. } = &mut self.world;
         let (mut date, age) = server.respond(clock, request, &mut self.random);
         if status != 200 {
-            // The proxy's own, which nobody may believe.
+            // The date of the proxy itself, which must not be used.
             date = date.saturating_add(WRONG);
         }
         self.dates.push((at, date));
@@ -333,11 +335,11 @@ impl Remote {
         let responses = link.responses;
         let connections = &self.world.connections;
         let closes = connections.closing_after.is_some_and(|most| responses >= most);
-        let says = closes && !connections.is_closing_without_notice;
+        let announces_close = closes && !connections.is_closing_without_notice;
         let has_interim = has_chance(connections.interim, &mut self.faults);
         let has_body = has_chance(connections.with_unexpected_body, &mut self.faults);
         let date = Some(date).filter(|_| !(is_head && connections.has_dateless_head));
-        let mut bytes = head(status, date, age, fields, says);
+        let mut bytes = head(status, date, age, fields, announces_close);
         if !is_head {
             let end = bytes.len() - b"\r\n".len();
             bytes.splice(end..end, format!("Content-Length: {}\r\n", BODY.len()).into_bytes());
@@ -362,7 +364,7 @@ impl Remote {
         }
     }
 
-    /// Bytes that begin to come at `at`, perhaps in pieces; returns when the last of them come.
+    /// Delivers bytes from `at` on, possibly in pieces. Returns the arrival of the last one.
     fn deliver(
         &mut self,
         conn: ConnectionId,
@@ -381,7 +383,7 @@ impl Remote {
         if !bytes.is_empty() {
             pending.push(Pending { at: last, conn, what: RemoteEvent::Bytes(bytes) });
         }
-        // What the server sent before it broke comes before the break.
+        // The bytes that the server sent before it broke the connection arrive before the break.
         let breaks = |it: &&mut Pending| {
             let is_break = matches!(it.what, RemoteEvent::Closed | RemoteEvent::Failed(_));
             it.conn == conn && is_break
@@ -393,7 +395,8 @@ impl Remote {
         last
     }
 
-    /// When the server stamps what is sent at `sent`, and when the client sees the answer.
+    /// When the server stamps a message that is sent at `sent`, and when the client receives the
+    /// response.
     pub(crate) fn travel(&mut self, sent: LocalInstant) -> (LocalInstant, LocalInstant) {
         self.world.travel(sent, &mut self.random)
     }
@@ -425,11 +428,11 @@ fn timeout_head(date: Timestamp) -> Vec<u8> {
 }
 
 pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
-/// Keeps the draws of connections apart from those of delays.
+/// Separates the draws for connections from those for delays.
 const FAULTS: u64 = 0xc0_4e_c7_10_45_fa_17_5e;
 const INTERIM: &[u8] =
     b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
 const BODY: &[u8] = b"<html><body>a body that an answer to HEAD has not</body></html>\r\n";
-/// How long a server that closes may take to do so.
+/// The longest time that a server takes to close a connection.
 const LINGER: Duration = Duration::from_micros(300);
 const WRONG: Offset = Offset::from_nanos(300_000_000_000);

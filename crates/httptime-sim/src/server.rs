@@ -5,8 +5,8 @@ use httptime::{LocalInstant, Offset, Timestamp};
 
 use crate::clock::SimClock;
 
-/// How a simulated server comes by its `Date`: which clocks there are, how late they are read, and
-/// how long a request waits before the server stamps it.
+/// How a simulated server produces its `Date`: which clocks it has, how late it reads them, and how
+/// long a request waits before the server stamps it.
 ///
 /// ```
 /// use httptime::Offset;
@@ -38,7 +38,7 @@ enum Kind {
     FirstLate { phase: Duration, idle: Duration, turned: Option<Timestamp> },
 }
 
-/// What a request waits for before it is stamped.
+/// The reasons for which a request waits before it is stamped.
 #[derive(Debug, Clone, Copy)]
 enum Delay {
     Nothing,
@@ -47,15 +47,15 @@ enum Delay {
     Stall { from: LocalInstant, until: LocalInstant },
 }
 
-/// A cache that adds `Age` to all that it sends.
+/// A cache that adds `Age` to every response.
 #[derive(Debug, Clone, Copy)]
 struct Cache {
     ttl: Duration,
-    /// The `Date`, and when it was stored on the server's clock.
+    /// The `Date`, and when it was stored according to the server's clock.
     stored: Option<(Timestamp, Timestamp)>,
 }
 
-/// One of the processes or machines that answer for a server, with a clock of its own.
+/// One of the processes or machines that answer for a server, with its own clock.
 #[derive(Debug, Clone, Copy)]
 pub struct SimWorker {
     ahead: Offset,
@@ -75,14 +75,14 @@ impl SimWorker {
         Self { ahead, ..self }
     }
 
-    /// Its clock stands still from `from` until `until`, then jumps to where it should be. `from`
-    /// may lie before virtual time zero.
+    /// Its clock stops from `from` until `until`, then jumps to the correct time. `from` may be
+    /// before virtual time zero.
     #[must_use]
     pub const fn frozen(self, from: LocalInstant, until: LocalInstant) -> Self {
         Self { frozen: Some((from, until)), ..self }
     }
 
-    /// What its clock shows.
+    /// The time of its clock.
     const fn shows(&self, clock: &SimClock, at: LocalInstant) -> Timestamp {
         let read = match self.frozen {
             Some((from, until))
@@ -96,32 +96,32 @@ impl SimWorker {
     }
 }
 
-/// Which of several workers answers.
+/// Selects the worker that answers.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SimBalance {
-    /// One after the other, by request.
+    /// In turn, by request.
     RoundRobin,
-    /// Any of them, drawn for each request.
+    /// At random, by request.
     Random,
-    /// One after the other, by connection: all requests of a connection go to the same worker.
+    /// In turn, by connection: all requests of a connection go to the same worker.
     Connections,
-    /// Any of them, drawn for each connection.
+    /// At random, by connection.
     RandomConnections,
-    /// Each has an address of the server's name to itself, in the order of the addresses.
+    /// By address: the server's name has one address for each worker, in the same order.
     Addresses,
 }
 
-/// A request as the server sees it.
+/// A request at the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     /// When the server stamps the response.
     pub(crate) at: LocalInstant,
-    /// How many connections were opened before this one.
+    /// The number of connections that were opened before this one.
     pub(crate) connection: usize,
-    /// Which of the addresses of the server's name the connection goes to.
+    /// The index of the connection's address in the list of addresses of the server's name.
     pub(crate) address: usize,
-    /// Whether nothing was answered on this connection before.
+    /// Whether it is the first request on its connection.
     pub(crate) is_first: bool,
 }
 
@@ -132,28 +132,27 @@ impl SimServer {
         Self::lagging(Duration::ZERO, Duration::ZERO)
     }
 
-    /// Each `Date` is late by something between `min` and `max`.
+    /// Each `Date` is late by a random time between `least` and `most`.
     #[must_use]
     pub const fn lagging(min: Duration, max: Duration) -> Self {
         Self::of(Kind::Lagging { min, max })
     }
 
-    /// The `Date` is kept and refreshed by a timer, `phase` after each whole `period`, like actix and Envoy.
+    /// A timer updates a stored `Date`, `phase` after each whole `period`, as in actix and Envoy.
     #[must_use]
     pub const fn ticking(period: Duration, phase: Duration) -> Self {
         Self::of(Kind::Ticking { period, phase })
     }
 
-    /// A caching proxy that keeps a response for `ttl` and says so with `Age`.
+    /// A caching proxy that stores a response for `ttl` and reports it with `Age`.
     #[must_use]
     pub const fn caching(ttl: Duration) -> Self {
         Self::of(Kind::Caching { ttl, stored: None })
     }
 
     /// Like lighttpd: the `Date` changes `phase` after each whole second, but the first response of
-    /// a connection gets the
-    /// `Date` of the last turn of the server's loop. The loop turns for each request, and `idle`
-    /// after each whole second.
+    /// a connection has the `Date` of the last iteration of the server's event loop. The loop
+    /// iterates at each request, and `idle` after each whole second.
     #[must_use]
     pub const fn first_late(phase: Duration, idle: Duration) -> Self {
         Self::of(Kind::FirstLate { phase, idle, turned: None })
@@ -172,64 +171,63 @@ impl SimServer {
         }
     }
 
-    /// The same, answered by these workers in place of one exact worker.
+    /// Replaces the single exact worker by these.
     #[must_use]
     pub fn workers(self, workers: &[SimWorker], balance: SimBalance) -> Self {
         Self { workers: workers.to_vec(), balance, ..self }
     }
 
-    /// The same behind a cache that keeps responses for `ttl` and adds `Age` to all of them, like
-    /// Varnish.
+    /// Adds a cache that stores responses for `ttl` and adds `Age` to all of them, as Varnish does.
     #[must_use]
     pub const fn behind_cache(mut self, ttl: Duration) -> Self {
         self.cache = Some(Cache { ttl, stored: None });
         self
     }
 
-    /// The same behind a rate limit, like nginx's `limit_req`: one request passes in `every`,
-    /// others wait before they are stamped. Those that would have to wait for longer than `max`
-    /// are refused at once, with a good `Date`.
+    /// Adds a rate limit, as nginx's `limit_req`: one request passes per `every`, and others wait
+    /// before they are stamped. Requests that would wait longer than `most` are refused at once,
+    /// with a correct `Date`.
     #[must_use]
     pub const fn rate_limited(mut self, every: Duration, max: Duration) -> Self {
         self.delay = Delay::RateLimit { every, max, free: None };
         self
     }
 
-    /// The same with an event loop that is busy for this share of the time, in pieces of `max`: a
-    /// request that comes meanwhile is stamped when the piece is done.
+    /// Adds an event loop that is busy for this share of the time, in periods of `most`. A request
+    /// that arrives in such a period is stamped at its end.
     #[must_use]
     pub const fn busy(mut self, share: f64, max: Duration) -> Self {
         self.delay = Delay::Busy { share, max };
         self
     }
 
-    /// The same, but what comes from `from` on is stamped and answered at `until`.
+    /// Requests that arrive from `from` on are stamped and answered at `until`.
     #[must_use]
     pub const fn stalled(mut self, from: LocalInstant, until: LocalInstant) -> Self {
         self.delay = Delay::Stall { from, until };
         self
     }
 
-    /// The same with these header fields in each response, each with its line end.
+    /// Adds these header fields to each response. Each includes its line end.
     #[must_use]
     pub const fn fields(mut self, fields: &'static str) -> Self {
         self.fields = fields;
         self
     }
 
-    /// The header fields beside `Date` and `Age`.
+    /// The header fields other than `Date` and `Age`.
     pub(crate) const fn other_fields(&self) -> &'static str {
         self.fields
     }
 
-    /// How far the clock of each worker is ahead of the server's.
+    /// The offset of each worker's clock from the server's clock.
     pub(crate) fn clocks(&self) -> impl Iterator<Item = Offset> + '_ {
         let only_clock = self.workers.is_empty().then_some(Offset::ZERO);
         only_clock.into_iter().chain(self.workers.iter().map(|worker| worker.ahead))
     }
 
-    /// How long a request that arrives at `arrived` waits before it is stamped. Draws nothing where
-    /// nothing waits.
+    /// How long a request that arrives at `arrived` waits before it is stamped. Draws no random
+    /// number if requests do not wait.
     pub(crate) fn delay(&mut self, arrived: LocalInstant, random: &mut Rng) -> Duration {
         match &mut self.delay {
             Delay::Nothing => Duration::ZERO,
@@ -269,7 +267,7 @@ impl SimServer {
             }
             _ => {
                 let (date, _) = self.stamp(clock, request, random);
-                // A request that was sent earlier may arrive later.
+                // A request that was sent earlier can arrive later.
                 if stored.is_none_or(|(_, since)| since <= now) {
                     self.cache = Some(Cache { ttl, stored: Some((date, now)) });
                 }
@@ -310,14 +308,15 @@ impl SimServer {
                 let idle = last_tick(now, SECOND, *idle);
                 let turn = turned.map_or(idle, |turned| turned.max(idle));
                 *turned = Some(now.max(turn));
-                // A request that was sent earlier may arrive later.
+                // A request that was sent earlier can arrive later.
                 let read = if request.is_first { turn.min(now) } else { now };
                 (whole_second(last_tick(read, SECOND, *phase)), None)
             }
         }
     }
 
-    /// The worker that answers the next request. Draws nothing where nothing is random.
+    /// The worker that answers the next request. Draws no random number if the selection is not
+    /// random.
     fn choose(&mut self, request: Request, random: &mut Rng) -> SimWorker {
         let Request { connection, address, .. } = request;
         let workers = self.workers.len();
@@ -379,7 +378,7 @@ mod tests {
         Offset::between(CLOCK.server_time_at(at_ms(0)), date).as_nanos() / 1_000_000_000
     }
 
-    /// A worker that is exact, and one whose clock is 10 s ahead.
+    /// An exact worker, and one whose clock is 10 s ahead.
     fn two(balance: SimBalance) -> SimServer {
         let ahead = SimWorker::exact().ahead(Offset::from_nanos(10_000_000_000));
         SimServer::exact().workers(&[SimWorker::exact(), ahead], balance)
@@ -433,7 +432,7 @@ mod tests {
             let (date, age) = server.respond(&CLOCK, on(0, ms), random);
             (Offset::between(date, CLOCK.server_time_at(at_ms(ms))).as_nanos() / 1_000_000, age)
         };
-        // Stored just before the origin's tick, and kept until just before the next.
+        // Stored just before the origin's tick, and kept until just before the next one.
         assert_eq!(ask(5_890), (1_890, Some(Duration::ZERO)));
         assert_eq!(ask(6_889), (2_889, Some(Duration::ZERO)));
         assert_eq!(ask(6_890), (1_890, Some(Duration::ZERO)));
@@ -442,16 +441,18 @@ mod tests {
     #[test]
     fn the_first_response_of_a_connection_has_the_date_of_the_last_turn() {
         let random = &mut Rng::with_seed(1);
-        // The date changes at .400, and an idle loop turns at .300, just before.
+        // The date changes at .400. An idle loop iterates at .300, just before.
         let mut server =
             SimServer::first_late(Duration::from_millis(400), Duration::from_millis(300));
         let first = |ms| Request { is_first: true, ..on(0, ms) };
-        // The last turn was at 5.300, and the date of 4.400 held then: 1.89 s beyond its second.
+        // The last iteration was at 5.300, when the date of 4.400 was valid: 1.89 s after its
+        // second.
         assert_eq!(date(&mut server, first(6_290), random), 4);
-        // On a connection that is kept the date is that of the last change.
+        // On a kept connection the date is that of the last change.
         assert_eq!(date(&mut server, on(0, 6_290), random), 5);
         assert_eq!(date(&mut server, on(0, 6_410), random), 6);
-        // A request turns the loop, so that the next connection's first response is nearly right.
+        // A request causes an iteration, so that the next connection's first response is nearly
+        // correct.
         assert_eq!(date(&mut server, first(6_420), random), 6);
     }
 

@@ -4,23 +4,26 @@ use httptime::{Config, Error, Measurement, Offset};
 use crate::drive::{DriverStats, Simulation};
 use crate::world::World;
 
-/// What a simulated survey said, and the truth.
+/// The result of a simulated survey, and the true offsets.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SurveyOutcome {
-    /// What the library said.
+    /// The library's result.
     pub survey: Survey,
-    /// The true offset of each server at the instant to which the combination refers; at the end, if there is none.
+    /// The true offset of each server at the instant to which the combination refers; at the end,
+    /// if there is no combination.
     pub truths: Vec<Offset>,
-    /// What it took.
+    /// The effort of the survey.
     pub stats: DriverStats,
 }
 
-/// Measures several servers at once, each in a world of its own. The local clocks and the client are the first world's: the
-/// worlds are to agree on the local clock. The same seed gives the same survey.
+/// Measures several servers at once, each in its own world. The local clocks and the client are
+/// those of the first world; the other worlds must have the same local clock. The same seed gives
+/// the same survey.
 ///
 /// # Errors
-/// Those of [`Sessions::new`](httptime::survey::Sessions::new): no world or too many, or `min_servers` larger than their number.
+/// The errors of [`Sessions::new`](httptime::survey::Sessions::new): no world or too many, or a
+/// `min_servers` that is larger than their number.
 pub fn survey(worlds: &[World], config: &Config, seed: u64) -> Result<SurveyOutcome, Error> {
     let Some(first) = worlds.first() else {
         return Err(Error::InvalidConfig {
@@ -50,7 +53,7 @@ mod tests {
     const SEED: u64 = 20_261_127;
     const SECOND_NS: i64 = 1_000_000_000;
 
-    /// What is wrong with a server of a survey.
+    /// The fault of a server in a survey.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Fault {
         Nothing,
@@ -94,7 +97,7 @@ mod tests {
             let mut faults = [Fault::Nothing; 4];
             let count = random.usize(3..=4);
             let faults = &mut faults[..count];
-            // With three servers one may be bad, with four a liar and a dead one.
+            // Of three servers one may have a fault; of four, one lies and one is dead.
             faults[0] = [Fault::Lies, Fault::Dead, Fault::Slow][random.usize(0..3)];
             if count == 4 {
                 (faults[1], faults[2]) = (Fault::Slow, Fault::Nothing);

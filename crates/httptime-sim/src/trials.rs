@@ -1,4 +1,4 @@
-//! Random measurements of servers and networks that misbehave, and what has to hold in each.
+//! Random measurements with faulty servers and networks, and the invariants that each must satisfy.
 //!
 //! ```
 //! use httptime_sim::trials::Trial;
@@ -21,34 +21,34 @@ use crate::{
     DriverStats, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, World,
 };
 
-/// A world, how it is measured, and how that may fail.
+/// A world, the settings of the measurement, and the errors that may occur.
 #[derive(Debug, Clone)]
 pub struct Trial {
     seed: u64,
     world: World,
     config: Config,
-    /// The names of the errors that fit what is wrong in this world.
+    /// The names of the errors that this world can cause.
     allowed_errors: Vec<&'static str>,
-    /// The longest that the session may last.
+    /// The limit on the session's duration.
     max: Duration,
 }
 
-/// How a trial ended.
+/// The end of a trial.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct TrialOutcome {
-    /// The name of the error, or of what ended a measurement that succeeded.
+    /// The name of the error, or of the reason for which a successful measurement ended.
     pub name: &'static str,
     /// Whether there is a result.
     pub is_measured: bool,
-    /// Requests that were sent, if there is a result.
+    /// Requests sent, if there is a result.
     pub requests: u32,
-    /// What it took.
+    /// The effort of the measurement.
     pub stats: DriverStats,
 }
 
 impl Trial {
-    /// The trial of this number.
+    /// The trial with this number.
     #[must_use]
     pub fn random(seed: u64) -> Self {
         let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), allowed_errors: Vec::new() };
@@ -66,36 +66,37 @@ impl Trial {
         let timeout = Duration::from_millis([1_000, 2_000, 5_000][draw.random.usize(0..3)]);
         let slowest = Duration::from_secs_f64((round_trip + 40.0 * queueing) / 1e3);
         let mut connections = draw.connections();
-        // A draw of its own, so that the others stay what they were.
+        // Draws from a separate stream, so that the other draws do not change.
         if Rng::with_seed(seed ^ DATELESS_DRAWS).u8(0..10) == 0 {
             connections = connections.dateless_head();
-            // No request or no time may be left for `GET`.
+            // There may be no request or time left for `GET`.
             draw.allow_errors(&["no_date"]);
         }
         let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
         if slowest + 5 * Duration::from_secs_f64(loss)
             > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
         {
-            // Each address gets a share of the time.
+            // Each address gets a part of the time.
             draw.allow_errors(&TIMEOUTS);
         }
         let config = draw.config(lag, timeout);
         let duration = config.limits().duration();
         if timeout + duration < 2 * A_SECOND + 2 * slowest {
-            // A schedule may wait up to a second before a request, and keep a second between two.
+            // A schedule may wait up to a second before a request, and leave a second between two
+            // requests.
             draw.allow_errors(&TIMEOUTS);
         }
         let world =
             World::new(clock, path, server).with_client(client).with_connections(connections);
-        // For the name, and for the session; and the process may be late by far more than is likely.
+        // For the name and for the session. The process may be late by much more than is likely.
         let max = timeout + duration + timeout + 40 * late;
         Self { seed, world, config, allowed_errors: draw.allowed_errors, max }
     }
 
-    /// Measures, and checks what came of it.
+    /// Measures, and checks the outcome.
     ///
     /// # Errors
-    /// What should have held and did not.
+    /// The invariant that was violated.
     pub fn run(&self) -> Result<TrialOutcome, String> {
         let outcome = self.world.measure(&self.config, self.seed);
         let stats = outcome.stats;
@@ -149,7 +150,7 @@ impl Trial {
     }
 }
 
-/// The draws of one trial, and the errors that fit what was drawn.
+/// The random settings of one trial, and the errors that they can cause.
 #[derive(Debug)]
 struct Draw {
     random: Rng,
@@ -161,7 +162,7 @@ impl Draw {
         self.random.u32(0..count) == 0
     }
 
-    /// Whether this trouble is there; then these errors fit.
+    /// Draws whether this fault is present. If so, these errors may occur.
     fn draw_fault(&mut self, allowed_errors: &[&'static str]) -> bool {
         let is_there = self.one_in(8);
         if is_there {
@@ -174,7 +175,7 @@ impl Draw {
         self.allowed_errors.extend_from_slice(allowed_errors);
     }
 
-    /// A time between these, evenly on a logarithmic scale, in milliseconds.
+    /// A random time in this range with a log-uniform distribution, in milliseconds.
     fn log_uniform_ms(&mut self, min: f64, max: f64) -> f64 {
         min * (max / min).powf(self.random.f64())
     }
@@ -187,7 +188,7 @@ impl Draw {
         [0.01, 0.1, 0.5, 1.0][self.random.usize(0..4)]
     }
 
-    /// A server, and a lag that is true of it.
+    /// A server, and a true limit of its lag.
     fn server(&mut self) -> (SimServer, Duration) {
         let max = Duration::from_nanos(self.random.u64(0..=1_020_000_000));
         match self.random.u8(0..6) {
@@ -201,8 +202,8 @@ impl Draw {
         }
     }
 
-    /// The same server, perhaps late in other ways. The draws are of a stream of their own, so that
-    /// a trial is otherwise the same with and without.
+    /// The same server, possibly late for other reasons. The draws come from a separate stream, so
+    /// that the rest of the trial does not change.
     fn with_server_faults(
         &mut self,
         seed: u64,
@@ -320,7 +321,7 @@ impl Draw {
         if self.draw_fault(&[]) {
             connections = connections.interim(self.probability());
         }
-        // A body that comes late is read as the next response.
+        // A late body is read as the next response.
         if self.draw_fault(&["not_http", "malformed_head"]) {
             connections = connections.with_unexpected_body(self.probability());
         }
@@ -333,7 +334,7 @@ impl Draw {
         if self.one_in(4) {
             connections = connections.through(self.proxy());
             if connections.sends_408 {
-                // 408 in place of a tunnel.
+                // Status 408 instead of a tunnel.
                 self.allow_errors(&["proxy_refused"]);
             }
         }
@@ -379,13 +380,13 @@ impl Draw {
 
 const TIMEOUTS: [&str; 4] =
     ["timeout_connect", "timeout_tunnel", "timeout_send", "timeout_response"];
-/// Keeps the draws of a trial apart from those of the measurement in it.
+/// Separates the draws of a trial from those of its measurement.
 const TRIALS: u64 = 0x7a_11_a1_5e_ed;
-/// Keeps the draws of what else is wrong with a server apart from the rest of a trial.
+/// Separates the draws for faults of the server from the rest of a trial.
 const SERVERS: u64 = 0x5e_7f_e7_5e_ed;
 const DATELESS_DRAWS: u64 = 0x6865_6164;
 const A_SECOND: Duration = Duration::from_secs(1);
-/// A wait may be over when it begins because the clock went on meanwhile.
+/// A wait can have expired before it begins because the clock advanced in the meantime.
 const MAX_EMPTY_WAITS: u32 = 2;
 const MAX_POLLS_IN_A_SECOND: u32 = 2_000;
 
@@ -401,10 +402,10 @@ mod tests {
             let ending = Trial::random(seed).run().unwrap_or_else(|what| panic!("{what}"));
             *(if ending.is_measured { &mut measured } else { &mut failed }) += 1;
         }
-        // A network in which nothing works, or in which nothing goes wrong, would prove nothing.
+        // A network in which everything fails, or in which nothing fails, would prove nothing.
         assert!(measured > 2 * failed && failed > 1_000, "{measured} measured, {failed} failed");
     }
 
-    /// The first of the million of `cargo run --release -p httptime-benches --bin sessions`.
+    /// The first of the million trials of `cargo run --release -p httptime-benches --bin sessions`.
     const SEEDS: std::ops::Range<u64> = 0..20_000;
 }

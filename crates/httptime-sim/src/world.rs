@@ -10,7 +10,7 @@ use crate::ntp::NtpSample;
 use crate::path::Path;
 use crate::server::SimServer;
 
-/// Clocks, a path and a server to measure in virtual time.
+/// Clocks, a path and a server, for measurements in virtual time.
 #[derive(Debug, Clone)]
 pub struct World {
     pub(crate) clock: SimClock,
@@ -28,38 +28,38 @@ impl World {
         Self { clock, path, server, client, connections: SimConnections::new() }
     }
 
-    /// The same with other connections.
+    /// Replaces the connections.
     #[must_use]
     pub fn with_connections(self, connections: SimConnections) -> Self {
         Self { connections, ..self }
     }
 
-    /// The same with another client.
+    /// Replaces the client.
     #[must_use]
     pub fn with_client(self, client: SimClient) -> Self {
         Self { client, ..self }
     }
 
-    /// The same with other clocks.
+    /// Replaces the clocks.
     #[must_use]
     pub fn with_clock(self, clock: SimClock) -> Self {
         Self { clock, ..self }
     }
 
-    /// The same over another path.
+    /// Replaces the path.
     #[must_use]
     pub fn with_path(self, path: Path) -> Self {
         Self { path, ..self }
     }
 
-    /// The path as it is at the beginning.
+    /// The path in its initial state.
     #[must_use]
     pub const fn path(&self) -> Path {
         self.path
     }
 
-    /// As many four-timestamp exchanges, each `apart` from the one before: NTP over the same path, from a server that
-    /// reads its clock for every answer.
+    /// Runs this number of four-timestamp exchanges at intervals of `apart`: NTP over the same
+    /// path, from a server that reads its clock for every response.
     #[must_use]
     pub fn ntp(&self, exchanges: u32, apart: Duration, seed: u64) -> Vec<NtpSample> {
         let mut random = Rng::with_seed(seed);
@@ -92,7 +92,8 @@ impl World {
         samples
     }
 
-    /// When the server stamps what is sent at `sent`, and when the client sees the answer.
+    /// When the server stamps a message that is sent at `sent`, and when the client receives the
+    /// response.
     pub(crate) fn travel(
         &mut self,
         sent: LocalInstant,

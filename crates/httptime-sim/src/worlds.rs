@@ -1,4 +1,4 @@
-//! Worlds to compare in, each named by how it behaves.
+//! Named worlds for comparisons. The name describes the behaviour.
 //!
 //! ```
 //! use httptime::Config;
@@ -22,7 +22,7 @@ use crate::{
     Path, SimBalance, SimClient, SimClock, SimConnections, SimHost, SimServer, SimWorker, World,
 };
 
-/// A kind of world; a seed makes it one.
+/// A kind of world. A seed selects one world of this kind.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedWorld {
     name: &'static str,
@@ -33,23 +33,27 @@ pub struct NamedWorld {
     build: fn(SimClock, &mut Rng) -> World,
 }
 
-/// Whether what a measurement takes for granted is so.
+/// Whether the assumptions of a measurement are true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "what is assumed holds, holds in part, or does not")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there are only three cases: all, some or none of the assumptions hold"
+)]
 pub enum Assumptions {
-    /// What the bounds assume holds, and what the standard deviation is given for: the ways are alike when nothing queues,
-    /// and the lag is small.
+    /// The assumptions of the bounds are true, and so are those of the standard deviation: the
+    /// forward and return paths are equal without queueing, and the lag is small.
     AllHold,
-    /// What the bounds assume holds. The estimate is off by more than its standard deviation says, since the ways differ
-    /// or the lag is not small: mostly by the same in every exchange, so that nothing can know.
+    /// The assumptions of the bounds are true. The error of the estimate is larger than its
+    /// standard deviation indicates, because the forward and return paths differ or the lag is not
+    /// small. The error is mostly the same in every exchange, so it cannot be observed.
     BoundsHold,
-    /// What the bounds assume is false.
+    /// An assumption of the bounds is false.
     Violated,
 }
 
-/// All of them. Those in which estimators and schedules are compared come first: plain ones, those
-/// with a hidden error, those in which an assumption is broken. Then those that show what is made
-/// of servers with a fault.
+/// All worlds. First the worlds in which estimators and schedules are compared: plain ones, those
+/// with a hidden error, and those in which an assumption is broken. Then the worlds with faulty
+/// servers.
 pub const ALL: &[NamedWorld] = &[
     plain("lan", "0.2 ms, queueing 0.05 ms", |clock, _| idle(clock, 0.2, 0.05)),
     plain("metro", "2 ms, queueing 0.3 ms", |clock, _| idle(clock, 2.0, 0.3)),
@@ -71,7 +75,7 @@ pub const ALL: &[NamedWorld] = &[
     ),
     plain(
         "lossy",
-        "20 ms, queueing 2 ms; each way loses 1 %, sent again after 200 ms",
+        "20 ms, queueing 2 ms; each path loses 1 %, sent again after 200 ms",
         |clock, _| World::new(clock, Path::symmetric_ms(20.0, 2.0).loss(0.01), SimServer::exact()),
     ),
     plain("drifting", "2 ms, queueing 0.3 ms; clocks 50 ppm apart", |clock, random| {
@@ -101,18 +105,22 @@ pub const ALL: &[NamedWorld] = &[
     },
     NamedWorld {
         assumptions: Assumptions::BoundsHold,
-        ..plain("asymmetric", "20 ms, queueing 2 ms; 60 % of it on the way there", |clock, _| {
+        ..plain("asymmetric", "20 ms, queueing 2 ms; 60 % of it on the forward path", |clock, _| {
             let path = Path::symmetric_ms(20.0, 2.0).forward_share(0.6);
             World::new(clock, path, SimServer::exact())
         })
     },
     NamedWorld {
         assumptions: Assumptions::BoundsHold,
-        ..plain("route-change", "20 ms, queueing 2 ms; after 4 s 10 ms more there", |clock, _| {
-            let at = LocalInstant::from_nanos(4_000_000_000);
-            let path = Path::symmetric_ms(20.0, 2.0).rerouted(at, Duration::from_millis(10));
-            World::new(clock, path, SimServer::exact())
-        })
+        ..plain(
+            "route-change",
+            "20 ms, queueing 2 ms; forward path 10 ms longer after 4 s",
+            |clock, _| {
+                let at = LocalInstant::from_nanos(4_000_000_000);
+                let path = Path::symmetric_ms(20.0, 2.0).rerouted(at, Duration::from_millis(10));
+                World::new(clock, path, SimServer::exact())
+            },
+        )
     },
     NamedWorld {
         assumptions: Assumptions::BoundsHold,
@@ -314,7 +322,7 @@ pub const ALL: &[NamedWorld] = &[
     },
 ];
 
-/// The world of this name.
+/// The world with this name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static NamedWorld> {
     ALL.iter().find(|world| world.name == name)
@@ -336,7 +344,7 @@ const fn plain(
     }
 }
 
-/// A world that shows what is made of a server with a fault.
+/// A world with a faulty server.
 const fn faulty(
     name: &'static str,
     description: &'static str,
@@ -353,13 +361,13 @@ fn idle(clock: SimClock, round_trip_ms: f64, queueing_ms: f64) -> World {
     World::new(clock, Path::symmetric_ms(round_trip_ms, queueing_ms), SimServer::exact())
 }
 
-/// A `Date` kept and refreshed by a timer whose phase is anyone's guess.
+/// A timer with a random phase updates the `Date`.
 fn lagging(clock: SimClock, random: &mut Rng, period: Duration) -> World {
     let server = SimServer::ticking(period, period.mul_f64(random.f64()));
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
 }
 
-/// Two clocks behind one name; either of them may be the one ahead.
+/// Two clocks behind one name. Either of them may be the one that is ahead.
 fn two_clocks(clock: SimClock, random: &mut Rng, apart_ms: i64, balance: SimBalance) -> World {
     let ahead_ms = if random.bool() { apart_ms } else { -apart_ms };
     let other = SimWorker::exact().ahead(Offset::from_nanos(ahead_ms * 1_000_000));
@@ -367,13 +375,13 @@ fn two_clocks(clock: SimClock, random: &mut Rng, apart_ms: i64, balance: SimBala
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
 }
 
-/// A server that closes its connections, some sooner, some later.
+/// A server that closes its connections after a random number of responses.
 fn reconnecting(random: &mut Rng) -> SimConnections {
     let responses = [1, 5, 100][random.usize(0..3)];
     SimConnections::new().handshake().closing_after(responses)
 }
 
-/// So long after the beginning.
+/// A random time after the beginning.
 fn after_ms(random: &mut Rng, millis: std::ops::Range<u64>) -> LocalInstant {
     BEGINNING.saturating_add(Duration::from_millis(random.u64(millis)))
 }
@@ -383,8 +391,8 @@ fn frozen(clock: SimClock, workers: &[SimWorker]) -> World {
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
 }
 
-/// Four workers, of which one has a clock that has stood still for up to 5 s and does so for 6 to
-/// 11 s more.
+/// Four workers. The clock of one of them stopped up to 5 s ago, and remains stopped for 6 to 11 s
+/// more.
 fn frozen_worker(clock: SimClock, random: &mut Rng, balance: SimBalance) -> World {
     let since = BEGINNING.saturating_sub(Duration::from_millis(random.u64(0..5_000)));
     let stands_still = SimWorker::exact().frozen(since, after_ms(random, 6_000..11_000));
@@ -393,8 +401,8 @@ fn frozen_worker(clock: SimClock, random: &mut Rng, balance: SimBalance) -> Worl
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
 }
 
-/// A front server, under one of the names such a server goes by, that passes on the `Date` of an
-/// origin which is late by the same each time.
+/// A front server, under a name of a server that does so, that passes on the `Date` of an origin.
+/// The origin's lag is constant.
 fn passed_on(clock: SimClock, random: &mut Rng) -> World {
     let lag = SECOND.mul_f64(random.f64());
     let fields = FRONTS[random.usize(0..FRONTS.len())];
@@ -402,51 +410,52 @@ fn passed_on(clock: SimClock, random: &mut Rng) -> World {
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
 }
 
-/// A request a second passes, and so many wait meanwhile.
+/// One request a second passes, and this number may wait.
 fn rate_limited(clock: SimClock, burst: u32) -> World {
     let server = SimServer::exact().rate_limited(SECOND, burst * SECOND);
     World::new(clock, Path::symmetric_ms(2.0, 0.3), server)
 }
 
-/// A server's clock that runs too fast or too slow.
+/// A server with a clock that is too fast or too slow.
 fn drifting(clock: SimClock, random: &mut Rng, ppm: i64) -> World {
     let ppb = if random.bool() { ppm * 1_000 } else { ppm * -1_000 };
     idle(clock.drifting_ppb(ppb), 0.2, 0.05)
 }
 
 impl NamedWorld {
-    /// Its name.
+    /// The name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// How it behaves: round trip and mean queueing on each way, and what else there is.
+    /// The description: round trip and mean queueing per direction, and the rest.
     #[must_use]
     pub const fn description(&self) -> &'static str {
         self.description
     }
 
-    /// Whether what a measurement takes for granted is so.
+    /// Whether the assumptions of a measurement are true.
     #[must_use]
     pub const fn assumptions(&self) -> Assumptions {
         self.assumptions
     }
 
-    /// The lag to tell the library of.
+    /// The limit of the lag to pass to the library.
     #[must_use]
     pub const fn stated_lag(&self) -> Duration {
         self.stated_lag
     }
 
-    /// Whether estimators and schedules are compared here. The other worlds show what is made of
-    /// servers with a fault.
+    /// Whether estimators and schedules are compared in this world. The other worlds have faulty
+    /// servers.
     #[must_use]
     pub const fn is_comparison(&self) -> bool {
         self.is_comparison
     }
 
-    /// A world of this kind. The seed gives the offset (within a minute), the time of day and the phases.
+    /// A world of this kind. The seed determines the offset (within a minute), the time of day and
+    /// the phases.
     #[must_use]
     pub fn world(&self, seed: u64) -> World {
         let mut random = Rng::with_seed(seed ^ WORLD);
@@ -456,17 +465,17 @@ impl NamedWorld {
     }
 }
 
-/// Keeps the draws of a world apart from those of the measurement in it.
+/// Separates the draws of a world from those of the measurement in it.
 const WORLD: u64 = 0x5eed_0000_0077_021d;
 /// 2026-11-23T00:00:00Z.
 const MIDNIGHT: i64 = 1_795_392_000_000_000_000;
-/// A server that is late by up to a second, behind one that adds up to another: twice
+/// A server that is late by up to a second, behind another one that adds up to a second: twice
 /// [`UNKNOWN_LAG`] less 20 ms.
 ///
 /// [`UNKNOWN_LAG`]: httptime::server::UNKNOWN_LAG
 const LAG_BEHIND_A_FRONT: Duration = Duration::from_millis(2_020);
-/// Servers that pass on the `Date` of what is behind them under their own name by default, and what
-/// they send.
+/// Servers that by default pass on an origin's `Date` under their own name, and the header fields
+/// that they send.
 const FRONTS: &[&str] = &[
     "Server: Caddy\r\n",
     "Server: Caddy\r\nServer: uvicorn\r\n",
@@ -475,7 +484,7 @@ const FRONTS: &[&str] = &[
     "Server: envoy\r\n",
 ];
 const VARNISH: &str = "Server: uvicorn\r\nX-Varnish: 32770 3\r\nVia: 1.1 varnish (Varnish/7.1)\r\n";
-/// Of virtual time.
+/// The beginning of virtual time.
 const BEGINNING: LocalInstant = LocalInstant::from_nanos(0);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: i64 = 60_000_000_000;

@@ -1,5 +1,5 @@
-//! What becomes of measurements of servers with a fault: the share that ended with an error that
-//! says so, the share whose bounds hold, and the share that misses the truth while nobody is told.
+//! Measurements of faulty servers: the share that ended with an error that reports the fault, the
+//! share whose bounds contain the truth, and the share that is silently wrong.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -13,16 +13,17 @@ use httptime_sim::{Outcome, SimConnections, SimHost, Verdict, World};
 const SEEDS: std::ops::Range<u64> = 0..200;
 const UNUSABLE_DATE_KINDS: Duration = Duration::ZERO;
 
-/// What became of the measurements in one world with one profile.
+/// The outcomes of the measurements in one world with one profile.
 #[derive(Debug, Default, Clone, Copy)]
 struct Shares {
     caught: u32,
     held: u32,
     missed: u32,
     failed: u32,
-    /// Errors within one standard deviation, and within two.
+    /// Errors within one and within two standard deviations.
     within: [u32; 2],
-    /// Those whose result claims that the `Date` advanced although none later than the first was seen.
+    /// Measurements whose result claims that the `Date` advanced although no later one was
+    /// received.
     unproven: u32,
 }
 
@@ -60,7 +61,7 @@ impl fmt::Display for Shares {
     }
 }
 
-/// Who says how late the `Date` may be.
+/// The source of the limit of the lag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lag {
     /// The caller: the world's stated lag.
@@ -90,7 +91,7 @@ fn measure_in(world: impl Fn(u64) -> World, config: &Config) -> Shares {
     shares
 }
 
-/// The worlds of such a kind with each profile.
+/// The worlds of this kind, with each profile.
 fn all_worlds_and_profiles(
     is_meant: impl Fn(Assumptions) -> bool,
 ) -> Vec<(&'static NamedWorld, Profile, Shares)> {
@@ -112,7 +113,7 @@ fn bounds_hold_with_hardly_an_alarm_where_what_they_assume_is_true() {
     assert!(1_000 * caught <= count, "{caught} false alarms in {count} measurements");
 }
 
-/// Checks may look at new connections and at other addresses.
+/// Checks may use new connections and other addresses.
 #[test]
 fn bounds_hold_with_hardly_an_alarm_on_new_connections_and_several_addresses() {
     let (mut caught, mut count) = (0, 0);
@@ -150,7 +151,7 @@ fn a_fault_of_the_server_is_never_taken_for_one_of_the_network() {
 
 #[test]
 fn the_share_that_is_caught_is_counted_apart_from_the_share_that_misses() {
-    // A lag that is always the same cannot be seen; a lag that changes can.
+    // A constant lag cannot be observed; a variable lag can.
     let balanced =
         |name| measure(worlds::named(name).expect("listed"), Profile::Balanced, Lag::Stated);
     let (constant, changing) = (balanced("lag-constant"), balanced("lag-understated"));
@@ -158,7 +159,7 @@ fn the_share_that_is_caught_is_counted_apart_from_the_share_that_misses() {
     assert!(changing.caught > 80, "{changing}");
 }
 
-/// Measures in each of these worlds with each profile, and holds the shares against the bar.
+/// Measures in each of these worlds with each profile, and compares the shares with the limit.
 fn hold(names: &[&str], lag: Lag, is_good: impl Fn(&Shares) -> bool) {
     println!("seeds {SEEDS:?}");
     let mut bad = Vec::new();
@@ -173,7 +174,7 @@ fn hold(names: &[&str], lag: Lag, is_good: impl Fn(&Shares) -> bool) {
     assert!(bad.is_empty(), "below the bar:\n{}", bad.join("\n"));
 }
 
-/// No more than 5 % miss the truth while nobody is told.
+/// At most 5 % are silently wrong.
 fn is_named_or_true(shares: &Shares) -> bool {
     shares.missed + shares.failed <= MAX_MISSES
 }
@@ -249,7 +250,7 @@ fn one_frozen_clock_of_four_is_named_or_another_is_in_the_bounds() {
     hold(&["frozen-worker", "frozen-worker-random"], Lag::Stated, is_named_or_true);
 }
 
-/// 68 and 95 % are due; 200 measurements tell them from 60 and 90 %.
+/// 68 and 95 % are expected; 200 measurements distinguish them from 60 and 90 %.
 fn is_deviation_true(shares: &Shares) -> bool {
     let [one, two] = shares.within;
     let measured = shares.held + shares.missed;

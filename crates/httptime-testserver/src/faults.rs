@@ -1,47 +1,48 @@
-//! What a [`LoopbackRelay`](crate::LoopbackRelay) does to connections.
+//! The faults that a [`LoopbackRelay`](crate::LoopbackRelay) injects into connections.
 
 use std::fmt;
 use std::time::Duration;
 
-/// One thing that goes wrong on the way.
+/// A network fault.
 ///
-/// A *piece* is what the relay reads at once: mostly a whole request or response. Each fault that befalls a piece strikes
-/// before it, within it or behind it, wherever the seed says.
+/// A *piece* is what the relay reads at once: mostly a whole request or response. The seed
+/// determines whether a fault of a piece strikes before it, within it or after it.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// A piece takes as long as [`Faults::delays`] says.
+    /// A piece is delayed by the time in [`Faults::delays`].
     Delay,
-    /// A piece takes longer by some random time. Pieces never overtake each other within a connection.
+    /// A piece is delayed by a random time. Pieces never overtake each other within a connection.
     Jitter,
-    /// A piece goes on in two to six, with random pauses between them.
+    /// A piece is split into two to six, with random pauses between them.
     Split,
-    /// A piece waits for the next one, and both go on as one.
+    /// A piece waits for the next one, and both are sent as one.
     Coalesce,
-    /// Nothing comes for a random time, then the rest of the piece.
+    /// Nothing is sent for a random time, then the rest of the piece.
     Stall,
-    /// The connection breaks for both ends (RST).
+    /// Both ends get a reset (RST).
     Reset,
-    /// A piece of a response comes twice, in one go.
+    /// A piece of a response is sent twice, in one system call.
     Duplicate,
     /// One bit of a piece changes, but never in the value of a `Date`.
     Corrupt,
-    /// The rest of a piece is lost and both ends see an orderly end (FIN).
+    /// The rest of a piece is lost and both ends see an orderly close (FIN).
     Truncate,
     /// A connection is held back until one that was opened later has been served.
     Reorder,
-    /// Nothing more comes from either end, and no end either, as if the peer's power had failed.
+    /// Nothing more is sent to either end, not even a FIN, as if the peer's power had failed.
     HalfOpen,
-    /// The way that the piece goes is closed (FIN). The other one stays open.
+    /// The direction of the piece is closed (FIN). The other one stays open.
     HalfClose,
     /// One bit of the value of a `Date` changes. A lie.
     CorruptDate,
-    /// A piece of a response comes once more, some random time later: at times as if it answered the next request. A lie.
+    /// A piece of a response is sent again, a random time later: it may look like the response to
+    /// the next request. A lie.
     Replay,
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: &[Self] = &[
         Self::Delay,
         Self::Jitter,
@@ -80,14 +81,15 @@ impl Fault {
         }
     }
 
-    /// Whether it can give a response a valid `Date` that the server did not stamp for that request. Plain HTTP does not
-    /// show it, so no bounds hold then; they do under all the other faults.
+    /// Whether the fault can produce a response with a valid `Date` that the server did not stamp
+    /// for that request. Plain HTTP cannot detect this, so the bounds are not guaranteed. They are
+    /// under all the other faults.
     #[must_use]
     pub const fn is_lie(self) -> bool {
         matches!(self, Self::CorruptDate | Self::Replay)
     }
 
-    /// The longest that it takes unless told.
+    /// The default of [`Faults::longest`].
     const fn usual_time(self) -> Duration {
         Duration::from_millis(match self {
             Self::Delay | Self::Duplicate | Self::Corrupt | Self::CorruptDate => 0,
@@ -108,10 +110,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Which faults a [`LoopbackRelay`](crate::LoopbackRelay) injects: how often, how long, and from which seed.
+/// The faults that a [`LoopbackRelay`](crate::LoopbackRelay) injects: how often, how long, and from
+/// which seed.
 ///
-/// None at first. The same seed gives the same faults to the same pieces of the same connection; where one piece ends and
-/// the next begins is up to the sockets.
+/// Initially none. The same seed gives the same faults to the same pieces of the same connection.
+/// The sockets determine where one piece ends and the next begins.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Faults {
@@ -133,35 +136,39 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// What every random choice comes from; 0 unless told.
+    /// The seed of every random choice [default: 0].
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Injects `fault` with this probability: to each piece, and [`Fault::Reorder`] to each connection.
+    /// Injects `fault` with this probability: into each piece, or for [`Fault::Reorder`] into each
+    /// connection.
     pub fn chance(mut self, fault: Fault, probability: f64) -> Self {
         self.chances[fault as usize] = probability;
         self
     }
 
-    /// How long `fault` takes at most; more than a day is a day.
+    /// The longest time that `fault` takes. More than a day counts as a day.
     ///
-    /// Drawn evenly from zero on, it is the time of a jitter, stall or replay, each pause of a split, and how long after its
-    /// moment a connection breaks, ends or falls silent. [`Fault::Coalesce`] and [`Fault::Reorder`] wait for all of it if
-    /// what they wait for does not come. The others take no time; [`Fault::Delay`] has [`delays`](Self::delays).
+    /// The time is drawn uniformly from zero up to this limit. It is the time of a jitter, stall or
+    /// replay, each pause of a split, and the time from the fault until a connection breaks, ends
+    /// or becomes silent. [`Fault::Coalesce`] and [`Fault::Reorder`] wait for the whole limit if
+    /// the expected event does not occur. The others take no time. [`Fault::Delay`] uses
+    /// [`delays`](Self::delays).
     pub fn longest(mut self, fault: Fault, time: Duration) -> Self {
         self.longest[fault as usize] = time.min(DAY);
         self
     }
 
-    /// The time that every piece of a request takes, and every piece of a response: [`Fault::Delay`] with certainty.
+    /// The delay of every piece of a request, and of every piece of a response: [`Fault::Delay`]
+    /// with probability 1.
     pub fn delays(mut self, before: Duration, after: Duration) -> Self {
         self.delays = (before.min(DAY), after.min(DAY));
         self.chance(Fault::Delay, 1.0)
     }
 
-    /// The random choices for the connection of this number.
+    /// The random choices for the connection with this number.
     pub(crate) fn draws(&self, connection: usize) -> FaultDraws<'_> {
         let number = u64::try_from(connection).unwrap_or(u64::MAX);
         let seed = self.seed ^ number.wrapping_mul(GOLDEN_RATIO);
@@ -169,7 +176,7 @@ impl Faults {
     }
 }
 
-/// Random choices, for one connection or one way of it.
+/// Random choices, for one connection or one direction of it.
 #[derive(Debug)]
 pub(crate) struct FaultDraws<'a> {
     faults: &'a Faults,
@@ -177,7 +184,7 @@ pub(crate) struct FaultDraws<'a> {
 }
 
 impl FaultDraws<'_> {
-    /// Others, for a thread of their own.
+    /// Other random choices, for another thread.
     pub(crate) fn fork(&mut self) -> Self {
         Self { faults: self.faults, random: self.random.fork() }
     }
@@ -186,7 +193,7 @@ impl FaultDraws<'_> {
         self.random.f64() < self.faults.chances[fault as usize]
     }
 
-    /// The first of these that strikes.
+    /// The first of these faults that strikes.
     pub(crate) fn first_of(&mut self, faults: &[Fault]) -> Option<Fault> {
         faults.iter().copied().find(|fault| self.is_drawn(*fault))
     }
@@ -203,12 +210,12 @@ impl FaultDraws<'_> {
         self.faults.delays
     }
 
-    /// A place in a piece, from before its first byte to behind its last.
+    /// A place in a piece, from before its first byte to after its last.
     pub(crate) fn place(&mut self, length: usize) -> usize {
         self.random.usize(0..=length)
     }
 
-    /// Where to cut a piece in two to six, in order.
+    /// The places at which to cut a piece into two to six, in order.
     pub(crate) fn cuts(&mut self, length: usize) -> Vec<usize> {
         let count = self.random.usize(1..MAX_PARTS);
         let mut cuts: Vec<usize> = (0..count).map(|_| self.place(length)).collect();
@@ -216,7 +223,7 @@ impl FaultDraws<'_> {
         cuts
     }
 
-    /// Changes one bit of one of the bytes that `may_change` points to; `false` when there is none.
+    /// Changes one bit of one of the bytes that `may_change` selects; `false` if there is none.
     pub(crate) fn corrupt(&mut self, piece: &mut [u8], may_change: impl Fn(usize) -> bool) -> bool {
         let places: Vec<usize> = (0..piece.len()).filter(|at| may_change(*at)).collect();
         let at = self.random.choice(places);
@@ -227,27 +234,27 @@ impl FaultDraws<'_> {
     }
 }
 
-/// Tells which bytes of a stream of heads are the value of a `Date`.
+/// Finds the bytes of a stream of heads that are the value of a `Date`.
 #[derive(Debug, Default)]
 pub(crate) struct DateFinder {
     place: Place,
 }
 
-/// Where in a line.
+/// The position in a line.
 #[derive(Debug, Clone, Copy, Default)]
 enum Place {
-    /// So many characters of the name are there.
+    /// This number of characters of the name has been read.
     Name(usize),
-    /// A line that is none of a date.
+    /// A line that is not a `Date`.
     #[default]
     Elsewhere,
     Value,
-    /// At the beginning of a line that may go on with the value.
+    /// At the beginning of a line that may continue the value.
     BehindValue,
 }
 
 impl DateFinder {
-    /// For each of the next bytes whether it belongs to one.
+    /// For each of the next bytes, whether it belongs to the value of a `Date`.
     pub(crate) fn mark(&mut self, bytes: &[u8]) -> Vec<bool> {
         bytes.iter().map(|byte| self.next(*byte)).collect()
     }
@@ -281,10 +288,10 @@ const NAME: &[u8] = b"date:";
 
 const MAX_PARTS: usize = 6;
 
-/// As good as for ever, and an `Instant` can be that far ahead.
+/// Longer than any test, and an `Instant` can be that far ahead.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// 2⁶⁴ / φ: spreads consecutive numbers over all bits.
+/// 2⁶⁴ / φ: distributes consecutive numbers over all bits.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]

@@ -12,9 +12,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`LoopbackServer`] is the server of `httptime_sim::loopback`, which behaves; [`Misbehave`] makes it misbehave. Beside it:
-//! [`LoopbackProxy`], a forward proxy; [`LoopbackRelay`], which does to connections what networks do; and [`BlackHole`] and
-//! [`RefusedPort`], where no server is. Dropping any of them closes its sockets and joins its threads.
+//! [`LoopbackServer`] is the server of `httptime_sim::loopback`, which behaves correctly;
+//! [`Misbehave`] adds faults to its responses. There are also: [`LoopbackProxy`], a forward proxy;
+//! [`LoopbackRelay`], which injects network faults; and [`BlackHole`] and [`RefusedPort`], where no
+//! server is. Dropping any of them closes its sockets and joins its threads.
 #![forbid(unsafe_code)]
 
 mod behaviour;

@@ -18,9 +18,11 @@ use httptime_sim::loopback::{
 
 /// A running HTTP forward proxy on a loopback port.
 ///
-/// It forwards `HEAD` requests for `http://` URLs and gives back the origin's head as it came, keeping the
-/// connection to the origin open; `GET` and `OPTIONS` with the body, closing both connections after it; and it opens tunnels (`CONNECT`). Origins are loopback addresses, `localhost`, or
-/// any name when [`ProxyOptions::origin`] says where that is; no name is ever resolved.
+/// It forwards `HEAD` requests for `http://` URLs, returns the origin's head unchanged, and keeps
+/// the connection to the origin open. It forwards `GET` and `OPTIONS` with the body, and closes
+/// both connections afterwards. It opens tunnels (`CONNECT`). Origins are loopback addresses,
+/// `localhost`, or any name if [`ProxyOptions::origin`] gives its address; no name is ever
+/// resolved.
 #[derive(Debug)]
 pub struct LoopbackProxy {
     service: Service<Proxy>,
@@ -30,7 +32,7 @@ impl LoopbackProxy {
     /// Starts to listen on a free port.
     ///
     /// # Errors
-    /// When the system gives no port or no thread.
+    /// When the system assigns no port or thread.
     pub fn start(options: ProxyOptions) -> io::Result<Self> {
         let proxy = Proxy {
             options,
@@ -42,7 +44,7 @@ impl LoopbackProxy {
         Ok(Self { service: Service::start(false, proxy)? })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.service.address()
@@ -54,7 +56,8 @@ impl LoopbackProxy {
         format!("http://{}/", self.address())
     }
 
-    /// Requests received so far, `CONNECT` and refused ones included. Each is counted before it is answered.
+    /// Requests received so far, including `CONNECT` and refused ones. Each is counted before it is
+    /// answered.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.service.handler().requests.load(Ordering::SeqCst)
@@ -66,7 +69,7 @@ impl LoopbackProxy {
         self.service.handler().tunnels.load(Ordering::SeqCst)
     }
 
-    /// The head of the last request received, as text, blank line included.
+    /// The head of the last request received, as text, including the blank line.
     #[must_use]
     pub fn last_request(&self) -> Option<String> {
         lock(&self.service.handler().last_request).clone()
@@ -79,7 +82,7 @@ impl LoopbackProxy {
     }
 }
 
-/// What a [`LoopbackProxy`] does; by default it forwards everything for everyone.
+/// The behaviour of a [`LoopbackProxy`]. By default it forwards everything for everyone.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct ProxyOptions {
@@ -90,26 +93,26 @@ pub struct ProxyOptions {
 }
 
 impl ProxyOptions {
-    /// Answers 407 unless the request brings these credentials (`Basic`, RFC 7617).
+    /// Responds with 407 unless the request has these credentials (`Basic`, RFC 7617).
     pub fn credentials(mut self, user: &str, password: &str) -> Self {
         self.credentials = Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}"))));
         self
     }
 
-    /// Answers 403 to `CONNECT`.
+    /// Responds with 403 to `CONNECT`.
     pub fn refuse_connect(mut self, refuse: bool) -> Self {
         self.refuse_connect = refuse;
         self
     }
 
-    /// Takes everything to this address, whatever host the request names.
+    /// Forwards everything to this address, whatever host the request names.
     pub fn origin(mut self, origin: SocketAddr) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Stores the first response for each URL and gives it to all later requests, with an `Age` that begins at `age`
-    /// and grows.
+    /// Stores the first response for each URL and returns it to all later requests, with an `Age`
+    /// that begins at `age` and grows.
     pub fn cache(mut self, age: Duration) -> Self {
         self.cache = Some(age);
         self
@@ -168,7 +171,7 @@ impl Proxy {
             .is_none_or(|wanted| request.field("proxy-authorization") == Some(wanted))
     }
 
-    /// The response to give, or the status code of the proxy's own.
+    /// The response to return, or the status code of the proxy's own response.
     fn forward(
         &self,
         connection: &Connection<'_>,
@@ -188,7 +191,7 @@ impl Proxy {
         let address = self.locate(authority, 80)?;
         let message = forwarded_request(request, path, !is_head);
         if !is_head {
-            // Over a connection of its own, which ends with the body.
+            // Over a separate connection, which ends with the body.
             let mut used = Origin::connect(connection.stop(), address)?;
             return used.exchange(&message).and_then(|it| used.rest(it.0)).map_err(|_| 502);
         }
@@ -204,7 +207,7 @@ impl Proxy {
                     *origin = Some(used).filter(|_| !relayed.closes);
                     break (relayed, head);
                 }
-                // An origin may close an idle connection whenever it likes.
+                // An origin may close an idle connection at any time.
                 Err(_) if retry => {}
                 Err(_) => return Err(502),
             }
@@ -264,7 +267,7 @@ impl Proxy {
     }
 }
 
-/// What goes back to the client.
+/// The bytes to return to the client.
 struct Relayed {
     bytes: Vec<u8>,
     closes: bool,
@@ -284,7 +287,7 @@ struct Origin {
 }
 
 impl Origin {
-    /// Connects, or gives the status code for the failure.
+    /// Connects, or returns the status code for the failure.
     fn connect(stop: &Stop, address: SocketAddr) -> Result<Self, u16> {
         let stream = stop.connect(address).map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionAborted => 503_u16,
@@ -294,7 +297,7 @@ impl Origin {
         Ok(Self { address, stream, reader: HeadReader::default() })
     }
 
-    /// Sends a request; gives back all heads up to the final one, and the final one.
+    /// Sends a request. Returns all heads up to the final one, and the final one.
     fn exchange(&mut self, message: &[u8]) -> io::Result<(Relayed, Head)> {
         (&*self.stream).write_all(message)?;
         let mut bytes = Vec::new();
@@ -307,7 +310,7 @@ impl Origin {
         }
     }
 
-    /// The response with what comes after its head, up to the end of the connection.
+    /// The response with the bytes after its head, up to the end of the connection.
     fn rest(self, mut head: Relayed) -> io::Result<Relayed> {
         head.bytes.extend_from_slice(&self.reader.into_rest());
         (&*self.stream).take(MAX_BODY).read_to_end(&mut head.bytes)?;
@@ -315,7 +318,7 @@ impl Origin {
     }
 }
 
-/// The request for the origin: its path alone, and without what was meant for the proxy.
+/// The request for the origin: only the path, and without the fields that are meant for the proxy.
 fn forwarded_request(request: &Head, path: &str, closes: bool) -> Vec<u8> {
     let mut message = format!("{} {path} HTTP/1.1\r\n", request.word(0));
     let begins = |line: &str, name: &str| {
@@ -348,7 +351,7 @@ fn aged(head: &Head, age: Duration) -> Relayed {
     Relayed { bytes: [kept, age.as_bytes()].concat(), closes: head.should_close() }
 }
 
-/// An answer that does not come from an origin. Its `Date` is the host's time: not the one that was asked for.
+/// A response of the proxy itself. Its `Date` is the host's time, not the requested server's.
 fn proxy_response(status: u16, field: Option<(&str, &str)>) -> Vec<u8> {
     let mut response = Response::new(status, b"");
     response.push("Date", &HttpDate::from(SystemTime::now()).to_string());
@@ -358,7 +361,7 @@ fn proxy_response(status: u16, field: Option<(&str, &str)>) -> Vec<u8> {
     response.head()
 }
 
-/// Moves bytes until one end closes; then tells the other end.
+/// Copies bytes until one end closes; then shuts the other end down.
 fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let mut buffer = [0; 8192];
     while let Ok(n @ 1..) = from.read(&mut buffer) {
@@ -374,7 +377,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The longest body that is passed on.
+/// The longest body that is forwarded.
 const MAX_BODY: u64 = 4 << 20;
 
 #[cfg(test)]
@@ -501,7 +504,7 @@ mod tests {
     fn a_tunnel_passes_bytes_both_ways_until_it_is_closed() {
         let origin = origin();
         let (proxy, mut client) = proxy(ProxyOptions::default());
-        // The first request comes with the CONNECT, in one segment.
+        // The first request is in the same segment as the CONNECT.
         let connect = format!("CONNECT {} HTTP/1.1\r\n\r\n", origin.address());
         client.send(&(connect + &request("/", "")));
         assert_eq!(client.head().text(), "HTTP/1.1 200 Connection established\r\n\r\n");
@@ -564,7 +567,7 @@ mod tests {
             wait_for(|| origin == hole.address() || silent.connections() == 2);
             let alive = proxy.service.running_probe();
             drop_promptly(proxy);
-            assert!(!alive(), "something lives on");
+            assert!(!alive(), "a thread or the listener still exists");
         }
     }
 }

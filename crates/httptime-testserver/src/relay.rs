@@ -1,4 +1,4 @@
-//! A relay in front of a server or proxy that does to connections what networks do.
+//! A relay in front of a server or proxy that injects network faults.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,7 +13,8 @@ use socket2::SockRef;
 
 use crate::faults::{COUNT, DateFinder, Fault, FaultDraws, Faults};
 
-/// A TCP relay on a loopback port that injects [`Faults`] between a client and a server, or a proxy.
+/// A TCP relay on a loopback port that injects [`Faults`] between a client and a server, or a
+/// proxy.
 ///
 /// ```
 /// use httptime_testserver::{Fault, Faults, LoopbackRelay, LoopbackServer};
@@ -25,19 +26,19 @@ use crate::faults::{COUNT, DateFinder, Fault, FaultDraws, Faults};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// What comes while a piece is held back joins the next one, so delays do not add up.
+/// Bytes that arrive while a piece is held back join the next one, so delays do not accumulate.
 #[derive(Debug)]
 pub struct LoopbackRelay {
     service: Service<Relay>,
 }
 
 impl LoopbackRelay {
-    /// Starts to listen on a free port, and takes every connection on to `upstream`, a loopback address. When nobody
-    /// listens there, the connection ends at once.
+    /// Starts to listen on a free port, and relays every connection to `upstream`, a loopback
+    /// address. If nothing listens there, the connection closes at once.
     ///
     /// # Errors
-    /// When the system gives no port or no thread, and [`io::ErrorKind::InvalidInput`] when `upstream` is not on this
-    /// machine.
+    /// When the system assigns no port or thread, and [`io::ErrorKind::InvalidInput`] when
+    /// `upstream` is not on this machine.
     pub fn start(upstream: SocketAddr, faults: Faults) -> io::Result<Self> {
         if !upstream.ip().is_loopback() {
             let reason = format!("{upstream} is not on the loopback interface");
@@ -53,7 +54,7 @@ impl LoopbackRelay {
         Ok(Self { service: Service::start(false, relay)? })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.service.address()
@@ -65,7 +66,7 @@ impl LoopbackRelay {
         format!("http://{}/", self.address())
     }
 
-    /// How often `fault` has been injected so far.
+    /// The number of times that `fault` has been injected so far.
     #[must_use]
     pub fn injected(&self, fault: Fault) -> usize {
         self.service.handler().injected[fault as usize].load(Ordering::SeqCst)
@@ -77,7 +78,7 @@ impl LoopbackRelay {
         self.service.accepted()
     }
 
-    /// Connections that the relay has open now.
+    /// Connections that are open now.
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.service.open()
@@ -89,7 +90,7 @@ struct Relay {
     upstream: SocketAddr,
     faults: Faults,
     opened: AtomicUsize,
-    /// The latest connection of which a piece has gone on.
+    /// The latest connection of which a piece has been relayed.
     served: AtomicUsize,
     injected: [AtomicUsize; COUNT],
 }
@@ -153,7 +154,7 @@ enum Direction {
     Response,
 }
 
-/// One way of a connection.
+/// One direction of a connection.
 struct Forwarder<'a> {
     relay: &'a Relay,
     pair: &'a ConnectionPair<'a>,
@@ -164,7 +165,7 @@ struct Forwarder<'a> {
 }
 
 impl Forwarder<'_> {
-    /// Relays until this way is at its end. An error is the end of both, as a broken connection is.
+    /// Relays until this direction ends. An error ends both directions, as on a broken connection.
     fn run(&mut self) {
         if self.forward_all().is_err() {
             self.pair.end(ConnectionEnd::Reset);
@@ -190,9 +191,9 @@ impl Forwarder<'_> {
 
     fn forward_end(&self) {
         match (self.pair.is_silent(), self.direction) {
-            // Else it is the line that woke the reader: a FIN now would come before the RST.
+            // Otherwise the end of the line woke the reader: a FIN now would arrive before the RST.
             (false, _) if self.pair.connection_end().is_none() => self.close(),
-            // Nobody is left to be silent to.
+            // There is no client any more.
             (true, Direction::Request) => {
                 self.pair.end(ConnectionEnd::Close);
             }
@@ -200,7 +201,7 @@ impl Forwarder<'_> {
         }
     }
 
-    /// Takes one piece on, or what the faults leave of it.
+    /// Relays one piece, or the rest of it after the faults.
     fn relay(&mut self, piece: &mut Vec<u8>) -> io::Result<ControlFlow<()>> {
         self.hold(piece)?;
         let dates = self.dates.mark(piece);
@@ -226,7 +227,7 @@ impl Forwarder<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Keeps a piece for as long as it takes.
+    /// Delays a piece.
     fn hold(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
         let came = Instant::now();
         if self.draws.is_drawn(Fault::Coalesce) {
@@ -245,14 +246,14 @@ impl Forwarder<'_> {
         self.pair.pause(due.saturating_duration_since(Instant::now()))
     }
 
-    /// Reads on until `deadline`, or until something has joined the piece.
+    /// Reads until `deadline`, or until more bytes have joined the piece.
     fn coalesce(&self, piece: &mut Vec<u8>, deadline: Instant) -> io::Result<()> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(());
         }
         self.from().set_read_timeout(Some(left))?;
-        // An end is seen again by whoever reads next.
+        // The next read returns the end of the stream again.
         let joined = read_more(self.from(), piece).unwrap_or(0) > 0;
         self.from().set_read_timeout(None)?;
         if joined {
@@ -264,7 +265,7 @@ impl Forwarder<'_> {
     fn deliver(&mut self, piece: &[u8]) -> io::Result<()> {
         if self.direction == Direction::Response && self.draws.is_drawn(Fault::Duplicate) {
             self.relay.count(Fault::Duplicate);
-            // In one system call, so that whoever reads the one copy has the other as well.
+            // In one system call, so that both copies are read together.
             return self.write(&[piece, piece].concat());
         }
         if self.draws.is_drawn(Fault::Stall) {
@@ -302,7 +303,7 @@ impl Forwarder<'_> {
             Fault::Truncate => Some(ConnectionEnd::Close),
             _ => None,
         };
-        // What the peers see of it they see later: the connection is closed when both ways have ended.
+        // The peers see the effect later: the connection is closed when both directions have ended.
         if whole.is_none_or(|connection_end| self.pair.end(connection_end)) {
             self.relay.count(fault);
         }
@@ -339,7 +340,7 @@ impl Forwarder<'_> {
     }
 }
 
-/// Both ends of a connection, and what its two ways tell each other.
+/// Both ends of a connection, and the shared state of its two directions.
 struct ConnectionPair<'a> {
     near: &'a TcpStream,
     far: &'a TcpStream,
@@ -365,7 +366,7 @@ impl<'a> ConnectionPair<'a> {
         }
     }
 
-    /// Waits; an error when the connection ends or the service stops first.
+    /// Waits. Returns an error when the connection ends or the service stops first.
     fn pause(&self, time: Duration) -> io::Result<()> {
         let deadline = Instant::now() + time;
         let mut state = self.lock();
@@ -384,14 +385,15 @@ impl<'a> ConnectionPair<'a> {
         }
     }
 
-    /// Ends both ways, wherever they wait; `false` when they had ended before. The first ending counts.
+    /// Ends both directions, wherever they wait. Returns `false` if they had already ended. The
+    /// first ending counts.
     fn end(&self, connection_end: ConnectionEnd) -> bool {
         let mut state = self.lock();
         let first = state.ended.is_none();
         state.ended.get_or_insert(connection_end);
         drop(state);
         self.changed.notify_all();
-        // This wakes whoever reads, and tells neither peer.
+        // This wakes the reader and sends nothing to either peer.
         let _ = self.near.shutdown(Shutdown::Read);
         let _ = self.far.shutdown(Shutdown::Read);
         first
@@ -414,7 +416,7 @@ impl<'a> ConnectionPair<'a> {
     }
 }
 
-/// Reads once and appends; 0 is the end.
+/// Reads once and appends the bytes; 0 is the end.
 fn read_more(mut from: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     let mut buffer = [0; 8192];
     let n = from.read(&mut buffer)?;
@@ -422,10 +424,10 @@ fn read_more(mut from: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     Ok(n)
 }
 
-/// What ends a connection, or half of it. One is enough.
+/// Faults that end a connection, or one direction of it. Only one of them is used.
 const END_FAULTS: &[Fault] = &[Fault::Reset, Fault::Truncate, Fault::HalfOpen, Fault::HalfClose];
 
-/// How long a pause may not notice that the service stops.
+/// The longest time until a pause notices that the service stops.
 const SLICE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -444,7 +446,7 @@ mod tests {
         LoopbackServer::builder().behaviour(behaviour).start().expect("a server")
     }
 
-    /// One that always says the same.
+    /// A server that always sends the same response.
     fn constant() -> LoopbackServer {
         server(Behaviour::Raw(ANSWER.to_vec()))
     }
@@ -457,7 +459,7 @@ mod tests {
         Faults::default().chance(fault, 1.0)
     }
 
-    /// What comes until the end, and how that is.
+    /// The bytes up to the end, and how the stream ended.
     fn until_end(client: &mut Client) -> (Vec<u8>, io::Result<()>) {
         let mut bytes = Vec::new();
         let end = client.stream.read_to_end(&mut bytes);
@@ -547,7 +549,7 @@ mod tests {
 
     #[test]
     fn two_pieces_are_joined_into_one() {
-        // The second one comes well before the relay gives up on it.
+        // The second response arrives well before the relay gives up on it.
         let server = LoopbackServer::builder()
             .behaviour(Behaviour::Interim103)
             .delays(150 * MS, Duration::ZERO)
@@ -562,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_breaks_the_connection_and_a_cut_ends_it_in_the_middle() {
+    fn a_reset_breaks_the_connection_and_a_cut_closes_it_in_the_middle() {
         for fault in [Fault::Reset, Fault::Truncate] {
             let server = constant();
             let faults = Faults::default().chance(fault, 0.5).longest(fault, MS);
@@ -570,7 +572,8 @@ mod tests {
             let mut lengths = Vec::new();
             for _ in 0..200 {
                 let mut client = Client::new(relay.address());
-                // Before the request: the relay can strike as soon as that is sent.
+                // Read before the request: the relay can inject a fault as soon as the request is
+                // sent.
                 let before = relay.injected(fault);
                 client.send(HEAD);
                 let _ = client.stream.shutdown(Shutdown::Write);
@@ -589,7 +592,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vanished_peer_says_nothing_more_until_the_client_gives_up() {
+    fn a_vanished_peer_sends_nothing_more_until_the_client_gives_up() {
         let mut answered_first = 0;
         for seed in 0..20 {
             let server = constant();
@@ -606,7 +609,7 @@ mod tests {
             while relay.injected(Fault::HalfOpen) == 0 {
                 answered_first += usize::from(ask() == ANSWER);
             }
-            // Once more, for what was on its way.
+            // One more request, for the responses on their way.
             ask();
             let asked = server.requests();
             assert_eq!([ask(), ask()], [b"", b""]);
@@ -634,7 +637,8 @@ mod tests {
                 continue;
             }
             assert!(relay.injected(Fault::HalfClose) > 0);
-            // A server that sees the end answers what it has, and closes; one that does not goes on.
+            // A server that sees the end answers its requests and closes. One that does not see it
+            // continues.
             let asked = server.requests();
             client.send(HEAD);
             wait_for(|| server.requests() > asked || server.open_connections() == 0);
@@ -672,7 +676,7 @@ mod tests {
                 client.send(HEAD);
                 let _ = client.stream.shutdown(Shutdown::Write);
                 let (bytes, _) = until_end(&mut client);
-                // A corrupted request may get no answer.
+                // A corrupted request may get no response.
                 if bytes.is_empty() && fault == Fault::Corrupt {
                     continue;
                 }
@@ -692,14 +696,14 @@ mod tests {
         let server = constant();
         let faults = Faults::default().seed(1).chance(Fault::Reorder, 0.5);
         let relay = relay(&server, faults.longest(Fault::Reorder, HOUR));
-        // One by one, and each of them asks at once.
+        // The clients connect one by one, and each sends a request at once.
         let mut clients: Vec<Client> = Vec::new();
         for opened in 1..=20 {
             clients.push(Client::new(relay.address()));
             wait_for(|| server.connections() == opened);
             clients[opened - 1].send(HEAD);
         }
-        // Whoever was held back is let go; those at the end have no later one.
+        // A connection that was held back is released; those at the end have no later one.
         let answered: Vec<Cell<bool>> = clients.iter().map(|_| Cell::new(false)).collect();
         wait_for(|| {
             for (client, answered) in clients.iter().zip(&answered) {
@@ -752,7 +756,7 @@ mod tests {
             wait_for(|| relay.open_connections() == 3 && server.connections() == 3);
             let alive = relay.service.running_probe();
             drop_promptly(relay);
-            assert!(!alive(), "something lives on: {faults:?}");
+            assert!(!alive(), "a thread or the listener still exists: {faults:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Makes a [`LoopbackServer`](httptime_sim::loopback::LoopbackServer) misbehave.
+//! Adds faults to the responses of a [`LoopbackServer`](httptime_sim::loopback::LoopbackServer).
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,13 +16,13 @@ use crate::behaviour::{Behaviour, HTTP2_FRAMES, INTERIM_102, INTERIM_103, SSH_BA
 
 /// Settings of a [`LoopbackServer`](httptime_sim::loopback::LoopbackServer) that make it misbehave.
 pub trait Misbehave: Sized {
-    /// How each request is answered, over all connections in the order in which they come; the last one repeats.
-    /// [`Behaviour::SshBanner`] and [`Behaviour::Unasked`] do not wait for a request: they take the connection that is
-    /// opened when their turn comes.
+    /// The response to each request, over all connections in the order of arrival. The last one
+    /// repeats. [`Behaviour::SshBanner`] and [`Behaviour::Unasked`] do not wait for a request: they
+    /// apply to the connection that is opened at their turn.
     #[must_use]
     fn script(self, behaviours: Vec<Behaviour>) -> Self;
 
-    /// How every request is answered.
+    /// The response to every request.
     #[must_use]
     fn behaviour(self, behaviour: Behaviour) -> Self {
         self.script(vec![behaviour])
@@ -38,14 +38,14 @@ impl Misbehave for LoopbackServerBuilder {
 #[derive(Debug)]
 struct Script {
     behaviours: Vec<Behaviour>,
-    /// Place in the script: requests, and connections that got a banner.
+    /// Position in the script: counts requests, and connections that got a banner.
     turns: AtomicUsize,
-    /// The `Date` of the first answer that is frozen or out of a cache, and when that was.
+    /// The `Date` of the first response that is frozen or from a cache, and its time.
     stored: OnceLock<(Timestamp, Instant)>,
 }
 
 impl Responder for Script {
-    /// Takes the script's next turn if it is one that sends without a request.
+    /// Takes the script's next entry if it is one that sends without a request.
     fn unsolicited(&self, now: Timestamp) -> Option<Vec<u8>> {
         let sends =
             |turn| matches!(self.behaviour(turn), Behaviour::SshBanner | Behaviour::Unasked);
@@ -141,7 +141,7 @@ impl Script {
     }
 }
 
-/// Does to the fields of a good response what `behaviour` says.
+/// Changes the fields of a correct response according to `behaviour`.
 fn apply_behaviour(response: &mut Response, behaviour: &Behaviour, date: Timestamp) {
     let fields = &mut response.fields;
     let at = fields.iter().position(|(name, _)| name == "Date").unwrap_or_default();
@@ -252,12 +252,12 @@ fn transmit(
     Ok(ControlFlow::Continue(()))
 }
 
-/// An answer in bytes.
+/// A response as bytes.
 struct Wire {
     head: Vec<u8>,
-    /// What rightly follows the head: nothing after `HEAD`.
+    /// The body that correctly follows the head: none after `HEAD`.
     body: Vec<u8>,
-    /// What wrongly follows it.
+    /// The bytes that incorrectly follow it.
     illegal: Vec<u8>,
 }
 
@@ -277,7 +277,7 @@ fn mixed_case(name: &str) -> String {
     mixed.collect()
 }
 
-/// A `Date` that nobody should believe.
+/// A `Date` that must not be trusted.
 fn forged_date(date: Timestamp) -> String {
     http_date(date.saturating_add(Offset::from(Duration::from_secs(3600))))
 }
@@ -311,7 +311,7 @@ mod tests {
         (server, client)
     }
 
-    /// A skew with which the server's second changes when `ahead` will have passed.
+    /// A skew with which the server's second changes after `ahead`.
     fn skew_to_flip_in(ahead: Duration) -> Offset {
         let flip = host_now().saturating_add(Offset::from(ahead)).as_unix_nanos();
         Offset::from_nanos(38_000_000_000 - flip % 1_000_000_000)
@@ -322,7 +322,8 @@ mod tests {
         time.as_unix_nanos().div_euclid(1_000_000_000)
     }
 
-    /// Asks until the date has flipped, and holds every date against the host's clock before and after.
+    /// Sends requests until the date has flipped, and compares every date with the host's clock
+    /// before and after.
     fn watch_a_flip(server: &LoopbackServer, lag: Duration) {
         let mut client = Client::new(server.address());
         let first = date(&client.ask());
@@ -381,7 +382,7 @@ mod tests {
             client.ask();
             sent.elapsed().checked_sub(5 * MS).expect("no less than asked for")
         };
-        // On a busy machine most come late; a server that sleeps badly is never on time.
+        // On a busy machine most of them are late; a server that sleeps too long is never on time.
         let least = std::iter::repeat_with(excess).take(100).find(|excess| *excess < MS / 4);
         assert!(least.is_some());
     }
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_in_absolute_form_is_answered_alike() {
+    fn a_request_in_absolute_form_gets_the_same_response() {
         let (server, mut client) = behaving(Behaviour::Normal);
         client.send("HEAD http://server.test/ HTTP/1.1\r\nHost: server.test\r\n\r\n");
         assert_eq!(client.head().word(1), "200");
@@ -457,7 +458,7 @@ mod tests {
             let builder = LoopbackServer::builder().announce_close(announce);
             let server = builder.requests_per_connection(2).start().expect("a server");
             let mut client = Client::new(server.address());
-            // Far too many requests, so that the server's socket has something unread when it closes.
+            // Far too many requests, so that the server's socket has unread bytes when it closes.
             client.send(&HEAD.repeat(300));
             assert_eq!(client.head().field("connection"), None);
             assert_eq!(client.head().field("connection"), announce.then_some("close"));
@@ -494,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_server_reads_and_says_nothing() {
+    fn a_silent_server_reads_and_sends_nothing() {
         let (server, mut client) = behaving(Behaviour::Silent);
         client.send(HEAD);
         wait_for(|| server.requests() == 1);
@@ -753,7 +754,7 @@ mod tests {
             wait_for(|| server.requests() == 2 && server.open_connections() == 3);
             let alive = server.running_probe();
             drop_promptly(server);
-            assert!(!alive(), "something lives on: {behaviour:?}");
+            assert!(!alive(), "a thread or the listener still exists: {behaviour:?}");
             let mut unread = Vec::new();
             let end = io::Read::read_to_end(&mut clients[0].stream, &mut unread);
             assert_eq!(end.map_err(|e| e.kind()), Ok(0));

@@ -35,7 +35,7 @@ impl Client {
         self.head()
     }
 
-    /// What comes until the server closes.
+    /// The bytes until the server closes.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.reader).into_rest();
         self.stream.read_to_end(&mut bytes).expect("an orderly end");
@@ -50,7 +50,7 @@ impl Client {
         bytes
     }
 
-    /// What one system call reads.
+    /// The bytes that one system call reads.
     pub(crate) fn segment(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 4096];
         let n = self.stream.read(&mut bytes).expect("an open connection");
@@ -72,7 +72,7 @@ pub(crate) fn host_now() -> Timestamp {
     Timestamp::from_system_time(SystemTime::now()).expect("in range")
 }
 
-/// In a thread of its own, so that a drop that hangs does not hang the test.
+/// In a separate thread, so that a drop that hangs does not hang the test.
 pub(crate) fn drop_promptly(service: impl Send + 'static) {
     let (done, dropped) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -85,7 +85,7 @@ pub(crate) fn drop_promptly(service: impl Send + 'static) {
 pub(crate) fn wait_for(condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "waited in vain");
+        assert!(begun.elapsed() < Duration::from_secs(10), "the wait timed out");
         std::thread::sleep(Duration::from_micros(200));
     }
 }

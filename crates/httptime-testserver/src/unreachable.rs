@@ -1,4 +1,4 @@
-//! Addresses that take no connection: one refuses, one never says anything.
+//! Addresses that accept no connection: one refuses, one never answers.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,8 +8,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 /// A loopback address where connecting hangs, as behind a firewall that drops packets.
 ///
-/// A listener that accepts nothing and whose queue is full: the system drops the SYNs of further connections, so
-/// a client sends them again until it runs out of patience (on Linux two minutes).
+/// It is a listener that accepts nothing and whose queue is full. The system drops the SYNs of
+/// further connections. A client repeats them until it times out (on Linux after two minutes).
 #[derive(Debug)]
 pub struct BlackHole {
     address: SocketAddr,
@@ -21,7 +21,7 @@ impl BlackHole {
     /// Listens, and fills the queue until a connection hangs.
     ///
     /// # Errors
-    /// When the system gives no socket, or its queue does not fill up.
+    /// When the system assigns no socket, or the queue does not fill up.
     pub fn start() -> io::Result<Self> {
         let (listener, address) = bound()?;
         listener.listen(0)?;
@@ -39,14 +39,15 @@ impl BlackHole {
         Err(io::Error::other(format!("the queue of {address} took {MAX_QUEUED} connections")))
     }
 
-    /// Where connecting hangs.
+    /// The address where connecting hangs.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// A loopback port where nobody listens. It stays reserved, so that nobody else will as long as this lives.
+/// A loopback port without a listener. It stays reserved as long as this value exists, so that no
+/// other process can listen on it.
 #[derive(Debug)]
 pub struct RefusedPort {
     address: SocketAddr,
@@ -57,13 +58,13 @@ impl RefusedPort {
     /// Reserves a free port.
     ///
     /// # Errors
-    /// When the system gives no socket.
+    /// When the system assigns no socket.
     pub fn reserve() -> io::Result<Self> {
         let (socket, address) = bound()?;
         Ok(Self { address, _socket: socket })
     }
 
-    /// Where connecting is refused.
+    /// The address where connecting is refused.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -78,10 +79,11 @@ fn bound() -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, address))
 }
 
-/// A connection on loopback is made within the system call, some 20 µs, or not at all.
+/// A connection on loopback is established within the system call, in some 20 µs, or not at all.
 const HANG_TIMEOUT: Duration = Duration::from_millis(40);
 
-/// Systems take somewhat more than `listen` asks for: Linux one, others up to their default queue.
+/// Systems queue somewhat more than `listen` asks for: Linux one more, others up to their default
+/// queue.
 const MAX_QUEUED: usize = 256;
 
 #[cfg(test)]

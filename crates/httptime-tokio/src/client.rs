@@ -8,7 +8,7 @@ use crate::resolve::Resolver;
 use crate::running::RunningSurvey;
 use crate::socket::SocketOptions;
 
-/// Measures one server or several. Never touches a clock.
+/// Measures one server or several. Never changes a clock.
 #[derive(Debug, Clone)]
 pub struct Client {
     targets: Targets,
@@ -25,42 +25,43 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// One more server: [`TargetsBuilder::server`].
+    /// Adds a server: [`TargetsBuilder::server`].
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
         self.targets = self.targets.server(url);
         self
     }
 
-    /// More servers.
+    /// Adds several servers.
     #[must_use]
     pub fn servers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.targets = self.targets.servers(urls);
         self
     }
 
-    /// Goes through an HTTP proxy, `http://[user:password@]host[:port]`. The environment is not looked at.
+    /// Uses an HTTP proxy, `http://[user:password@]host[:port]` [default: none; the environment is
+    /// not read].
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.targets = self.targets.proxy(url);
         self
     }
 
-    /// Has the proxy open a tunnel (`CONNECT`) [default: false]: [`TargetsBuilder::tunnel`].
+    /// Makes the proxy open a tunnel (`CONNECT`) [default: false]: [`TargetsBuilder::tunnel`].
     #[must_use]
     pub fn tunnel(mut self, tunnel: bool) -> Self {
         self.targets = self.targets.tunnel(tunnel);
         self
     }
 
-    /// By which method the servers are asked [default: `auto`, `HEAD` or else `GET`].
+    /// The method of the requests [default: `auto`: `HEAD`, and `GET` if that fails].
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
         self.targets = self.targets.method(method);
         self
     }
 
-    /// What requests say in `User-Agent` [default: `httptime/VERSION`]: [`TargetsBuilder::user_agent`].
+    /// The value of `User-Agent` [default: `httptime/VERSION`]: [`TargetsBuilder::user_agent`].
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.targets = self.targets.user_agent(user_agent);
@@ -74,18 +75,20 @@ impl ClientBuilder {
         self
     }
 
-    /// The network interface of every connection, by name [default: the system's choice]. Linux only; elsewhere connections
-    /// fail.
+    /// The network interface of every connection, by name [default: the system's choice]. Linux
+    /// only; on other systems connections fail.
     #[must_use]
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.sockets.interface = Some(name.into());
         self
     }
 
-    /// Turns host and port into addresses [default: the system's resolver]. Not called for a host that is an address.
+    /// The function that resolves host and port [default: the system's resolver]. It is not called
+    /// for a host that is an address.
     ///
-    /// The future is dropped with the measurement. The system's resolver cannot be stopped, though: it runs on tokio's blocking
-    /// pool ([`lookup_host`](tokio::net::lookup_host)), and a runtime that shuts down waits for it, unless by
+    /// Its future is dropped with the measurement. The system's resolver cannot be stopped: it runs
+    /// in tokio's blocking pool ([`lookup_host`](tokio::net::lookup_host)), and a runtime that
+    /// shuts down waits for it, unless with
     /// [`shutdown_background`](tokio::runtime::Runtime::shutdown_background).
     #[must_use]
     pub fn resolver<F>(mut self, lookup: impl Fn(String, u16) -> F + Send + Sync + 'static) -> Self
@@ -96,14 +99,14 @@ impl ClientBuilder {
         self
     }
 
-    /// How to measure.
+    /// The settings of the measurement.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.targets = self.targets.config(config);
         self
     }
 
-    /// Checks the URLs.
+    /// Checks the settings.
     ///
     /// # Errors
     /// As [`TargetsBuilder::build`].
@@ -120,7 +123,7 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// The same servers by the same ways, measured differently.
+    /// The same servers and proxy with other settings.
     ///
     /// # Errors
     /// As [`Targets::with_config`].
@@ -129,36 +132,37 @@ impl Client {
         Ok(self)
     }
 
-    /// How it measures.
+    /// The settings.
     #[must_use]
     pub const fn config(&self) -> &Config {
         self.targets.config()
     }
 
-    /// The servers, in the order of the builder.
+    /// The URLs of the servers, in the order of the builder.
     pub fn urls(&self) -> impl Iterator<Item = &Url> {
         self.targets.urls()
     }
 
-    /// Measures. With several servers, the answer of their majority.
+    /// Measures. With several servers, returns the result of their majority.
     ///
-    /// It takes no longer than [`timeout`](httptime::Limits::timeout) for the names, and then that timeout and
-    /// [`duration`](httptime::Limits::duration) together. Dropping the future ends it at once.
+    /// Resolving the names may take one [`timeout`](httptime::Limits::timeout). The rest takes at
+    /// most that timeout plus [`duration`](httptime::Limits::duration). Dropping the future stops
+    /// it at once.
     ///
     /// # Errors
-    /// Any of [`Error`] but those about settings.
+    /// Any [`Error`] except those about settings.
     pub async fn measure(&self) -> Result<Measurement, Error> {
         self.survey().await.into_combined()
     }
 
-    /// Measures every server, and selects among them; otherwise as [`measure`](Self::measure).
+    /// Measures all servers, and selects among them; otherwise as [`measure`](Self::measure).
     pub async fn survey(&self) -> Survey {
         let mut running = self.start();
         while running.next().await.is_some() {}
         running.finish()
     }
 
-    /// Starts a survey whose events are wanted.
+    /// Starts a survey and returns it, so that its events can be read.
     pub fn start(&self) -> RunningSurvey {
         let options = SocketOptions {
             kernel_timestamps: self.config().timestamping().should_ask_kernel(),

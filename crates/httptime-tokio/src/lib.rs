@@ -1,6 +1,8 @@
-//! Measures how far this machine's clock is from a server's, by the `Date` header of plain HTTP, in a tokio program.
+//! Measures the offset of this machine's clock from a server's with the `Date` header of plain
+//! HTTP, in a tokio program.
 //!
-//! The measurement is [`httptime`]'s; here are tokio's sockets and timers for it, and nothing that decides.
+//! [`httptime`] makes the measurement. This crate adds tokio's sockets and timers and makes no
+//! decisions.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -19,19 +21,22 @@
 //!
 //! # Ending early
 //!
-//! Drop the future, or the [`RunningSurvey`]: its sockets are closed at once. No task is spawned, so none is left behind; only
-//! the system's resolver finishes a lookup that it has begun ([`ClientBuilder::resolver`]). To keep what was measured by then,
-//! call [`RunningSurvey::finish`] instead.
+//! Drop the future or the [`RunningSurvey`]: its sockets are closed at once. No task is spawned, so
+//! none remains. Only the system's resolver finishes a running look-up
+//! ([`ClientBuilder::resolver`]). To get the result of the evidence so far, call
+//! [`RunningSurvey::finish`] instead.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! Tokio's timer ends a sleep up to two milliseconds late, and a request is aimed to some microseconds. So in the last
-//! two milliseconds before a request the task no longer sleeps: it yields to the other tasks and to the I/O driver
-//! until the instant has come. That keeps a thread busy for at most two milliseconds per request (16 requests: 32 ms in
-//! some ten seconds), and holds up nobody. A task that itself runs for milliseconds without awaiting delays requests; they are
-//! rescheduled ([`Rescheduled`](httptime::session::Event::Rescheduled)), and what is measured stays right.
+//! Tokio's timer ends a sleep up to two milliseconds late, and requests are aimed to some
+//! microseconds. So in the last two milliseconds before a request the task does not sleep: it
+//! yields to the other tasks and to the I/O driver until the instant. That uses a thread for at
+//! most two milliseconds per request (16 requests: 32 ms in some ten seconds) and blocks no other
+//! task. Another task that runs for milliseconds without awaiting delays requests. These are
+//! rescheduled ([`Rescheduled`](httptime::session::Event::Rescheduled)), and the result stays
+//! correct.
 //!
-//! In scope: Unix. The runtime needs I/O and time enabled.
+//! Scope: Unix. The runtime must have I/O and time enabled.
 #![forbid(unsafe_code)]
 
 mod client;

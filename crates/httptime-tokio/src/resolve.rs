@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// Turns a host and a port into addresses.
+/// Resolves a host and a port to addresses.
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<dyn Fn(String, u16) -> Lookup + Send + Sync>);
 
-/// A name on its way to addresses.
+/// A running look-up.
 pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 impl Resolver {

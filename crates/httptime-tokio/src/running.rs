@@ -16,7 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::resolve::{Lookup, Resolver};
 use crate::socket::{Socket, SocketOptions};
 
-/// A survey under way: a stream of its events, which drives it. It goes on only while it is polled.
+/// A running survey: a stream of its events, which drives it. It makes progress only while it is
+/// polled.
 ///
 /// ```no_run
 /// # #[tokio::main(flavor = "current_thread")]
@@ -32,13 +33,13 @@ use crate::socket::{Socket, SocketOptions};
 /// # }
 /// ```
 ///
-/// Ask for the next event soon: a request that is due meanwhile is late, and rescheduled.
+/// Call for the next event soon: a request that is due in the meantime is late and is rescheduled.
 #[must_use = "it does nothing unless polled"]
 pub struct RunningSurvey {
     sessions: Sessions,
     connections: Vec<Connection>,
     lookups: Vec<(usize, Lookup)>,
-    /// Made when it is first needed: that needs a runtime.
+    /// Created when it is first needed, because that requires a runtime.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer is set for the present wait.
     is_sleeping: bool,
@@ -47,13 +48,13 @@ pub struct RunningSurvey {
     space: Box<[u8]>,
 }
 
-/// Something that happened.
+/// An event and its server.
 #[non_exhaustive]
 #[derive(Debug, Clone)]
 pub struct Update {
-    /// Which server, counted from 0 in the order of the builder.
+    /// The number of the server, from 0 in the order of the builder.
     pub server: usize,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
@@ -77,18 +78,18 @@ impl RunningSurvey {
         }
     }
 
-    /// The next event; `None` when every server is done. Dropping the future loses nothing.
+    /// The next event; `None` when every server is done. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Update> {
         poll_fn(|cx| self.poll_update(cx)).await
     }
 
-    /// The sessions, one for each server: what has been learnt so far.
+    /// The sessions, one for each server, with the evidence so far.
     #[must_use]
     pub const fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
-    /// The result. Ends at once every session that is not done; what was measured counts.
+    /// Ends every session that is not done, and returns the result of the evidence so far.
     #[must_use]
     pub fn finish(self) -> Survey {
         self.sessions.finish(cross_timestamp())
@@ -120,7 +121,7 @@ impl RunningSurvey {
     }
 
     fn transmit(&mut self, conn: ConnectionId) {
-        // What has come is reported first; then the sessions decide again.
+        // Received data is reported first; then the sessions decide again.
         if self.receive(conn) {
             return;
         }
@@ -132,7 +133,7 @@ impl RunningSurvey {
         }
     }
 
-    /// Reads once; returns whether there was anything to report.
+    /// Reads once. Returns whether there was anything to report.
     fn receive(&mut self, conn: ConnectionId) -> bool {
         let connection = &mut self.connections[conn.index()];
         let Connection::Open(socket) = connection else { return false };
@@ -156,7 +157,7 @@ impl RunningSurvey {
         self.sessions.failed(conn, error, now());
     }
 
-    /// Ready when something was reported, or when `until` may have come.
+    /// Ready when something was reported, or when `until` may have been reached.
     fn poll_wait(&mut self, until: LocalInstant, precise: bool, cx: &mut Context<'_>) -> Poll<()> {
         let mut is_ready = self.poll_lookups(cx);
         let mut is_blocked = false;
@@ -187,7 +188,7 @@ impl RunningSurvey {
         lookups.len() < before
     }
 
-    /// Reports what there is about a connection; returns whether there was anything.
+    /// Reports the events of a connection. Returns whether there were any.
     fn poll_connection(&mut self, conn: ConnectionId, cx: &mut Context<'_>) -> bool {
         loop {
             let connection = &mut self.connections[conn.index()];
@@ -206,7 +207,8 @@ impl RunningSurvey {
             };
             match readable {
                 Poll::Pending => return false,
-                // With nothing to read after all, the next turn has the task woken when there is.
+                // There was nothing to read: the next iteration registers the task to be woken when
+                // there is.
                 Poll::Ready(Ok(())) if !self.receive(conn) => {}
                 Poll::Ready(Ok(())) => return true,
                 Poll::Ready(Err(error)) => {
@@ -217,7 +219,7 @@ impl RunningSurvey {
         }
     }
 
-    /// Sleeps; before a precise instant not quite until then, and the rest is spent yielding.
+    /// Sleeps. Before a precise instant it sleeps for less time and then yields.
     fn poll_timer(
         &mut self,
         until: LocalInstant,
@@ -246,7 +248,7 @@ impl RunningSurvey {
         if !self.is_sleeping {
             timer.as_mut().reset(end);
         }
-        // Every wait begins with a new sleep; one that is over ends its wait.
+        // Every wait starts a new sleep. A sleep that has ended ends its wait.
         self.is_sleeping = timer.as_mut().poll(cx).is_pending();
         if self.is_sleeping { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -266,13 +268,16 @@ impl fmt::Debug for RunningSurvey {
     }
 }
 
-/// Room for what is read at once.
+/// The size of a read.
 const SPACE: usize = 8192;
-/// How early the timer is set. Tokio's ends up to 2 ms late: it counts milliseconds, and so does `epoll_wait`.
+/// How early the timer is set. Tokio's timer ends up to 2 ms late: it counts milliseconds, and so
+/// does `epoll_wait`.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
-/// This part of a long sleep is left for a second one. Linux may end `epoll_wait` later than asked by a thousandth of the
-/// timeout, with positive niceness by a two hundredth (`select_estimate_accuracy` in fs/select.c).
+/// This part of a long sleep is left for a second one. Linux may end `epoll_wait` late by a
+/// thousandth of the timeout, with positive niceness by a two hundredth (`select_estimate_accuracy`
+/// in fs/select.c).
 const SLEEP_PART: u32 = 64;
-/// How often a write is tried again that would have blocked. Not when the socket is writable: once the kernel has reported
-/// about a write (`EPOLLERR`), tokio takes the socket to be closed for writing, and so for writable, for ever.
+/// The interval at which a write that would block is retried. It does not wait for the socket to be
+/// writable: once the kernel has reported about a write (`EPOLLERR`), tokio considers the socket
+/// closed for writing, and so always writable.
 const BLOCKED: Duration = Duration::from_millis(1);

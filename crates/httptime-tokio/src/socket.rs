@@ -7,16 +7,16 @@ use httptime::session::Arrival;
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// How sockets are made.
+/// Options of the sockets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SocketOptions {
     pub(crate) source: Option<IpAddr>,
     pub(crate) interface: Option<String>,
-    /// Whether to ask the kernel when bytes leave and arrive.
+    /// Whether to enable kernel timestamps.
     pub(crate) kernel_timestamps: bool,
 }
 
-/// An open TCP connection, and what the kernel says about it.
+/// An open TCP connection and its kernel timestamps.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
@@ -34,19 +34,19 @@ impl Socket {
             socket.bind(SocketAddr::new(source, 0))?;
         }
         let stream = socket.connect(address).await?;
-        // Where there are none, the times of the process are used.
+        // Without kernel timestamps the times of the process are used.
         let wanted = options.kernel_timestamps;
         let timestamps = wanted.then(|| SocketTimestamps::enable(&stream).ok()).flatten();
         Ok(Self { stream, timestamps })
     }
 
-    /// Ready when there is something to read. What the kernel reports about writes does not make it ready: that is taken from the
-    /// socket when it is read from.
+    /// Ready when there is data to read. The kernel's reports about writes do not make it ready:
+    /// they are taken from the socket when data is read.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_read_ready(cx)
     }
 
-    /// Reads once; `None` when there was nothing to read.
+    /// Reads once; `None` if there was nothing to read.
     pub(crate) fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         let Self { stream, timestamps } = self;
         let count = match timestamps {
@@ -61,14 +61,14 @@ impl Socket {
         }
     }
 
-    /// When what was just read arrived.
+    /// The arrival of the bytes that were just read.
     pub(crate) fn arrival(&mut self) -> Arrival {
         let at = now();
         let kernel = self.timestamps.as_mut().map(|timestamps| timestamps.times(&self.stream));
         Arrival::new(at, kernel)
     }
 
-    /// Writes what fits; nothing is no error.
+    /// Writes as much as fits. Writing nothing is not an error.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match self.stream.try_write(bytes) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),

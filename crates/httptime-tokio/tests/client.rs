@@ -1,4 +1,4 @@
-//! The client on tokio's runtimes against real sockets, well-behaved and not.
+//! The client on tokio's runtimes against real sockets, with correct and with faulty servers.
 
 use std::future::{pending, poll_fn};
 use std::io::{Read, Write};
@@ -41,7 +41,7 @@ fn client(url: impl Into<String>) -> ClientBuilder {
     Client::builder().server(url).config(quick())
 }
 
-/// Requests at this distance, whatever comes back.
+/// Requests at this interval, whatever the responses.
 #[derive(Debug)]
 struct Steady(Duration);
 
@@ -69,7 +69,7 @@ fn steadily(requests: u32, gap: Duration) -> Result<Config, Error> {
         .build()
 }
 
-/// Whether bisection did what it should: halved the second with each request, the truth inside.
+/// Checks that bisection halved the second with each request and that the bounds contain the truth.
 #[track_caller]
 fn assert_holds(measurement: &Measurement) {
     let error = measurement.offset().saturating_sub(SKEW).abs();
@@ -84,11 +84,11 @@ fn assert_holds(measurement: &Measurement) {
     );
 }
 
-/// Waits until this holds.
+/// Waits until the condition is true.
 async fn until(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain");
+        assert!(Instant::now() < deadline, "the wait timed out");
         sleep(Duration::from_millis(2)).await;
     }
 }
@@ -99,7 +99,7 @@ async fn one_liar_among_three() -> Result<(), Error> {
     let liar = LoopbackServer::builder().skew(SKEW.saturating_add(hour)).start().expect("a port");
     let client = Client::builder().servers([one.url(), liar.url(), two.url()]).config(quick());
     let client = client.build()?;
-    // On a task of the caller's: the future can be sent.
+    // In a task that the caller spawned: the future is `Send`.
     let survey = tokio::spawn(async move { client.survey().await }).await.expect("no panic");
     let selected: Vec<bool> = survey.servers().iter().map(|server| server.is_selected()).collect();
     assert_eq!(selected, [true, false, true]);
@@ -127,7 +127,7 @@ async fn servers_that_close_each_time_or_now_and_then_are_measured_through() -> 
     let clients = [client(said.url()), client(unsaid.url()), client(each.url())];
     let [said, unsaid, each] = clients.map(|client| client.build());
     let (said, unsaid, each) = (said?, unsaid?, each?);
-    // On one task, at the same time.
+    // In one task, at the same time.
     let (said, unsaid, each) = tokio::join!(said.measure(), unsaid.measure(), each.measure());
     for measurement in [said?, unsaid?, each?] {
         assert_holds(&measurement);
@@ -222,7 +222,7 @@ async fn dropping_the_future_closes_every_socket() -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn dropping_the_task_drops_a_lookup_under_way() -> Result<(), Error> {
+async fn dropping_the_task_drops_a_lookup_in_flight() -> Result<(), Error> {
     let held = Arc::new(());
     let lookup = Arc::clone(&held);
     let client = client("http://name.test/").resolver(move |host, port| {
@@ -242,7 +242,7 @@ async fn dropping_the_task_drops_a_lookup_under_way() -> Result<(), Error> {
     task.abort();
     assert!(task.await.is_err_and(|error| error.is_cancelled()));
     assert_eq!(Arc::strong_count(&held), 2);
-    // Nobody waits longer than the timeout.
+    // No wait exceeds the timeout.
     let error = client.measure().await.map_err(|error| error.kind());
     assert_eq!(error, Err("timeout_resolve"));
     Ok(())
@@ -287,7 +287,7 @@ async fn events_come_in_the_order_in_which_things_happen() -> Result<(), Error> 
             Event::Sent { .. } => "sent",
             Event::Answered { .. } => {
                 answers += 1;
-                // What has been learnt is there with the event.
+                // The evidence has been updated when the event arrives.
                 assert_eq!(running.sessions().sessions()[0].progress().observations(), answers);
                 "answered"
             }
@@ -328,7 +328,7 @@ async fn other_tasks_run_while_the_instant_of_a_request_is_awaited() -> Result<(
             tokio::task::yield_now().await;
         }
     });
-    // So close that the timer is not used.
+    // The interval is so short that the timer is not used.
     let client =
         client(server.url()).config(steadily(100, Duration::from_micros(1500))?).build()?;
     let mut running = client.start();
@@ -342,14 +342,14 @@ async fn other_tasks_run_while_the_instant_of_a_request_is_awaited() -> Result<(
         }
     }
     other.abort();
-    // On a busy machine some requests are late, and wait for nothing.
+    // On a busy machine some requests are late and do not wait.
     waits.sort_unstable();
     assert!(waits.len() > 50 && waits[waits.len() / 2] > 10, "{waits:?}");
     assert!(running.finish().into_combined()?.observations() > 50);
     Ok(())
 }
 
-/// The next event, and how often the stream was polled for it.
+/// The next event, and the number of polls until it.
 async fn counted(running: &mut RunningSurvey) -> (Option<Update>, usize) {
     let mut polls = 0;
     let update = poll_fn(|cx| {
@@ -372,7 +372,7 @@ async fn the_kernels_reports_about_writes_are_taken_in_and_wake_nobody() -> Resu
         }
     }
     let measurement = running.finish().into_combined()?;
-    // The kernel begins to take timestamps a moment after it was asked to.
+    // The kernel starts to take timestamps a moment after they were requested.
     if cfg!(target_os = "linux") {
         let by_kernel = measurement.sent_by_kernel().min(measurement.received_by_kernel());
         assert!(by_kernel + 2 >= measurement.observations(), "{measurement:?}");
@@ -385,7 +385,7 @@ async fn a_request_that_the_socket_does_not_take_at_once_is_written_without_spin
 -> Result<(), Error> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
-    // More than the buffers of both ends hold before anything is read.
+    // More than the buffers of both ends can hold.
     let length = 16 << 20;
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept()?;
@@ -413,7 +413,8 @@ async fn a_request_that_the_socket_does_not_take_at_once_is_written_without_spin
     let url = format!("http://{address}/{}", "x".repeat(length));
     let config = Config::builder()
         .requests(2)
-        // The second request cannot wait for the Date to advance: its last millisecond would be polled away.
+        // The second request cannot wait for the Date to advance: the last millisecond would be
+        // spent polling.
         .duration(Duration::from_secs(1))
         .timeout(Duration::from_secs(8))
         .schedule_with(|| Box::new(Steady(Duration::ZERO)))
@@ -424,9 +425,9 @@ async fn a_request_that_the_socket_does_not_take_at_once_is_written_without_spin
         answers += usize::from(matches!(event, Event::Answered { .. }));
         polls += more;
     }
-    // Tried again every millisecond at most.
+    // At most one retry per millisecond.
     let most = begun.elapsed().as_millis() + 50;
-    // The URL is too long to be shown.
+    // The URL is too long for the message.
     let error = running.finish().into_combined().err().map(|error| error.kind());
     assert_eq!((answers, error), (2, None));
     assert!(polls as u128 <= most, "{polls} polls, not {most}");

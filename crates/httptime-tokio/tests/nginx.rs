@@ -1,5 +1,5 @@
-//! The same nginx measured by the blocking client and on tokio, in turns: nothing may get lost on the way. nginx and libfaketime
-//! must be installed.
+//! Measures the same nginx with the blocking client and on tokio, in turns: tokio must not cost
+//! accuracy. nginx and libfaketime must be installed.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,12 +15,13 @@ use httptime::schedule::Profile;
 use httptime::{Config, Error, Measurement, Offset};
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
-/// Enough to see that it works. `HTTPTIME_RUNS=30` compares the medians too: on a busy machine fewer say little.
+/// Enough to see that it works. `HTTPTIME_RUNS=30` also compares the medians: on a busy machine
+/// fewer runs are not enough for that.
 const RUNS: usize = 6;
 const RUNS_TO_COMPARE: usize = 30;
 const REQUESTS: u32 = 16;
 
-/// nginx, its clock ahead by [`SKEW`], at several ports. Ends with the value.
+/// nginx, its clock ahead by [`SKEW`], on several ports. Dropping the value stops it.
 struct Nginx {
     process: Child,
     addresses: Vec<SocketAddr>,
@@ -91,7 +92,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // SIGTERM: the master process takes its worker along.
+        // SIGTERM: the master process stops its worker.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let deadline = Instant::now() + Duration::from_secs(5);
         while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
@@ -103,7 +104,7 @@ impl Drop for Nginx {
     }
 }
 
-/// Errors of one way to measure.
+/// Errors of one kind of client.
 struct Errors {
     name: &'static str,
     sorted: Vec<Duration>,
@@ -127,7 +128,7 @@ impl Errors {
         Duration::from_secs_f64((squares / f64::from(count)).sqrt())
     }
 
-    /// Prints and returns it.
+    /// Prints and returns the median.
     fn median(&self) -> Duration {
         let at = |part: usize| self.sorted[self.sorted.len() * part / 100];
         println!(
@@ -148,7 +149,7 @@ fn runs() -> usize {
     runs.unwrap_or(RUNS)
 }
 
-/// `fast` plans requests more closely than one connection after the other can be opened.
+/// `fast` plans requests at shorter intervals than one connection after the other can be opened.
 #[test]
 fn nginx_that_closes_its_connections_is_measured_as_well_by_fast() -> Result<(), Error> {
     let nginx = Nginx::start(&["", "keepalive_timeout 0;", "keepalive_requests 2;"]);
@@ -174,7 +175,7 @@ fn nginx_that_closes_its_connections_is_measured_as_well_by_fast() -> Result<(),
     Ok(())
 }
 
-/// The examples that people copy, as they are.
+/// The examples that people copy, unchanged.
 #[test]
 fn the_examples_measure_three_servers() {
     let nginx = Nginx::start(&["", "keepalive_timeout 0;", "keepalive_requests 2;"]);

@@ -1,50 +1,213 @@
-//! Checks: requests whose answer is already known, sent to test what the bounds assume.
+//! Checks: requests whose response can be predicted, which test the assumptions of the bounds.
 //!
-//! A schedule aims each request into the remaining uncertainty, where every answer is possible. Two clocks behind one name, a
-//! clock that runs too fast, a lag that changes: none of them contradicts such requests. So a share of the requests goes where
-//! the answer is known, just before the flip and just after it:
+//! A schedule aims each request into the remaining uncertainty, where every response is possible.
+//! So its requests never contradict two clocks behind one name, a clock that runs too fast, or a
+//! variable lag. Therefore a share of the requests is sent where the response can be predicted,
+//! just before the flip and just after it:
 //!
 //! ```text
 //!  local time ────────┬──────[ flip ]──────┬────────────▶
 //!             before ─┘                    └─ after
 //! ```
 //!
-//! How far from the flip: as near as an answer that puts the flip on the other side still contradicts the others
-//! (`Progress::decisive_distance`). The nearer, the closer together the clocks may be that are found.
+//! The distance from the flip is the smallest at which a response that puts the flip on the other
+//! side contradicts the other responses (`Progress::decisive_distance`). The smaller it is, the
+//! smaller the difference between two clocks that checks detect.
 //!
-//! - They come in pairs around a request that is aimed at the flip, late in the measurement, when little is unknown. If two
-//!   servers take turns to answer, the same one answers both of a pair, and one of the two contradicts.
-//! - They go over a connection of their own, opened anew for each pair and to each address of the name in turn, so that they meet
-//!   the other servers behind it, and may be under way beside the request in their middle.
-//! - Of three pairs, one lies nearer, within half a standard deviation of the flip: it meets what has crept out of the belief (a drift
-//!   between the clocks) and narrows it, as an aimed request does, from another connection.
-//! - Where the schedule keeps a gap between requests, so do they: one to a flip, two before, two after.
-//! - One of seven lies anywhere in the second, and finds what comes from a cache.
+//! - Checks are sent in pairs around a request that is aimed at the flip, late in the measurement,
+//!   when the uncertainty is small. If two servers answer in turn, the same server answers both
+//!   checks of a pair, and one of them contradicts.
+//! - Checks use a separate connection, which is opened again for each pair and to each address of
+//!   the name in turn. So they reach the other servers behind the name, and can be in flight
+//!   together with the request in their middle.
+//! - One of three pairs is nearer, within half a standard deviation of the flip. It detects a slow
+//!   change (a drift between the clocks) and narrows the distribution, as an aimed request does,
+//!   from another connection.
+//! - If the schedule keeps a gap between requests, so do the checks: one per flip, two before and
+//!   two after.
+//! - One of seven is anywhere in the second, and detects responses from a cache.
 //!
-//! Let an answer near the flip contradict with probability p before it and 1 − p after it (a lag that changes, or servers
-//! drawn at random, where the requests have converged between them). Then n on each side miss it with probability (p (1 − p))ⁿ,
-//! on average over p 1/140 for n = 3.
+//! Let a response near the flip contradict with probability p before it and 1 − p after it. (This
+//! models a variable lag, or servers that are selected at random, with requests that have converged
+//! between them.) Then n checks on each side miss it with probability (p (1 − p))ⁿ; for n = 3 the
+//! average over p is 1/140.
 //!
-//! An answer that does not fit contradicts the bounds, or lies inside what they allow for (a lag) and widens the estimate.
+//! A response that does not fit contradicts the bounds. If it is within what they allow (a lag), it
+//! widens the estimate.
 
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::progress::Progress;
+use crate::range::check_range;
 use crate::schedule::View;
 use crate::time::{LocalInstant, duration_to_nanos};
+
+/// How many of a measurement's requests are checks, and when they are sent. A part of
+/// [`AdaptiveTuning`](crate::schedule::AdaptiveTuning), whose documentation explains the
+/// sensitivities.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckTuning {
+    /// One request of so many is a check. 1 to 1000.
+    ///
+    /// Reason: n checks on each side of the flip miss a lag that changes with probability (p (1 −
+    /// p))ⁿ.
+    ///
+    /// Sensitivity: at 2, below 0.5 %; at 8, RMS −1.6 %, drifting median +2 %, drifting RMS −1.5 %,
+    /// within one deviation 75.8 %, missed 12.1 %.
+    pub requests_per_check: u32,
+    /// The same if the schedule keeps a minimum interval between requests. 1 to 1000.
+    ///
+    /// Reason: checks cannot come in pairs around one flip there, so it needs more of them.
+    ///
+    /// Sensitivity: at 2, median +35.2 %, RMS +32.8 %, drifting median +14.9 %, drifting RMS
+    /// +11.9 %, hidden RMS +5.8 %; at 6, median −7.8 %, RMS −8 %, drifting median −13.4 %, drifting
+    /// RMS −9.9 %, hidden RMS −2.2 %, missed 11.9 %.
+    pub requests_per_check_with_gaps: u32,
+    /// Checks of a measurement that has any, at least; and those with which it may end early. 2 to
+    /// 500.
+    ///
+    /// Reason: three on each side of the flip miss a lag that changes once in 140 times.
+    ///
+    /// Sensitivity: at 3, below 0.5 %; at 12, median +35.2 %, RMS +32.8 %, drifting median +14.9 %,
+    /// drifting RMS +12 %, hidden RMS +5.8 %.
+    pub min_checks: u32,
+    /// Checks of a measurement, at most. At least [`min_checks`](Self::min_checks), up to 500.
+    ///
+    /// Reason: six on each side miss it once in 12,000 times.
+    ///
+    /// Sensitivity: at 6, median −8 %, RMS −9.6 %, drifting median −12.2 %, drifting RMS −11.4 %,
+    /// hidden RMS −2 %, missed 12.4 %; at 24, RMS −3.6 %, drifting median −2.5 %, drifting RMS
+    /// −1.5 %.
+    pub max_checks: u32,
+    /// A measurement with fewer requests has no checks. 2 to 1000.
+    ///
+    /// Reason: three times `min_checks`. Each aimed request halves the remaining uncertainty at
+    /// first.
+    ///
+    /// Sensitivity: at 9, below 0.5 %; at 36, median −21 %, RMS −21.5 %, drifting median −32 %,
+    /// drifting RMS −21.4 %, hidden RMS −6.1 %, within one deviation 73.8 %, missed 25.0 %. Every
+    /// profile has 24 requests or more: at 25, `polite` has no checks.
+    pub min_requests: u32,
+    /// One check of so many lies anywhere in the second. 2 to 1000.
+    ///
+    /// Reason: one is enough to find a response that comes from a cache.
+    ///
+    /// Sensitivity: at 4, median −6 %, RMS −7.2 %, drifting median −16.4 %, drifting RMS −9.1 %,
+    /// hidden RMS −2.1 %, within one deviation 73.7 %, missed 11.9 %; at 14, median −5 %, RMS
+    /// −4.9 %, drifting median −7.8 %, drifting RMS −5.4 %, hidden RMS −1.1 %, within one deviation
+    /// 73.8 %. No simulated world has the cache that such a check finds.
+    pub checks_per_anywhere: u32,
+    /// Of so many pairs of checks, one is aimed at the belief. 1 to 1000.
+    ///
+    /// Reason: an aimed check reduces the uncertainty and finds a drift between the clocks, but it
+    /// is not decisive.
+    ///
+    /// Sensitivity: at 2, median −4.6 %, RMS −6.2 %, drifting RMS −2.7 %, missed 12.1 %; at 6,
+    /// median +5.9 %, RMS +3.3 %, drifting median +1.6 %, drifting RMS +1.9 %, missed 11.5 %.
+    pub pairs_per_aimed: u32,
+    /// The share of the schedule's requests after which the first check is sent; the last one is
+    /// sent at the end. In thousandths. 0 to 1000.
+    ///
+    /// Reason: the smaller the remaining uncertainty, the smaller the fault that a check finds.
+    ///
+    /// Sensitivity: at 400, drifting median −9.9 %, drifting RMS −13.1 %, hidden RMS −1.5 %, within
+    /// one deviation 73.5 %, missed 12.0 %; at 560, median −1 %, RMS +1.3 %, drifting median
+    /// −8.2 %, drifting RMS −9.8 %, hidden RMS −0.8 %, within one deviation 73.7 %, missed 11.7 %.
+    pub first_at_requests: u32,
+    /// The same for the time, whichever comes first. In thousandths. 0 to 1000.
+    ///
+    /// Reason: with `balanced` the time ends before the requests do.
+    ///
+    /// Sensitivity: at 200, median −1.3 %, RMS −4.3 %, drifting median −8.6 %, drifting RMS −8.9 %,
+    /// hidden RMS −0.5 %, missed 12.0 %; at 800, median +2.1 %, RMS −2 %, drifting median +22.1 %,
+    /// drifting RMS +8.2 %, within one deviation 76.5 %, missed 15.1 %.
+    pub first_at_seconds: u32,
+    /// The share of the time by which the last check is sent. In thousandths. At least
+    /// [`first_at_seconds`](Self::first_at_seconds), up to 1000.
+    ///
+    /// Reason: the last check must have its answer before the time is up.
+    ///
+    /// Sensitivity: at 450, RMS +1.7 %, drifting median −16.3 %, drifting RMS −5.1 %, hidden RMS
+    /// −0.5 %, within one deviation 73.3 %, missed 12.4 %; at 630, median −0.5 %, RMS +1.6 %,
+    /// drifting median −17 %, drifting RMS −5.1 %, hidden RMS −0.5 %, within one deviation 73.3 %,
+    /// missed 12.4 %.
+    pub last_at_seconds: u32,
+    /// No checks while the remaining uncertainty is larger. 1 ms to 250 ms.
+    ///
+    /// Reason: with a quarter of a second no answer is known beforehand.
+    ///
+    /// Sensitivity: at 125ms, median −1.1 %, RMS −2.9 %; at 175ms, median −1.4 %, RMS −3 %.
+    pub max_uncertainty: Duration,
+    /// A check before the flip may be so late. 1 µs to 10 ms.
+    ///
+    /// Reason: a wait often ends a little late.
+    ///
+    /// Sensitivity: at 50µs, drifting median +3.6 %; at 200µs, drifting median −1.2 %, missed
+    /// 11.7 %.
+    pub max_lateness: Duration,
+}
+
+impl CheckTuning {
+    /// The values that the library uses.
+    pub const DEFAULT: Self = Self {
+        requests_per_check: 4,
+        requests_per_check_with_gaps: 3,
+        min_checks: 6,
+        max_checks: 12,
+        min_requests: 18,
+        checks_per_anywhere: 7,
+        pairs_per_aimed: 3,
+        first_at_requests: 800,
+        first_at_seconds: 400,
+        last_at_seconds: 900,
+        max_uncertainty: QUARTER_SECOND,
+        max_lateness: Duration::from_micros(100),
+    };
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let count = |name: &str, value: u32, least: u32, most: u32| {
+            check_range(name, value.into(), least.into()..=most.into())
+        };
+        let seconds = |name: &str, value: Duration, least: f64, most: f64| {
+            check_range(name, value.as_secs_f64(), least..=most)
+        };
+        count("requests_per_check", self.requests_per_check, 1, 1000)?;
+        count("requests_per_check_with_gaps", self.requests_per_check_with_gaps, 1, 1000)?;
+        count("min_checks", self.min_checks, 2, 500)?;
+        count("max_checks", self.max_checks, self.min_checks, 500)?;
+        count("min_requests", self.min_requests, 2, 1000)?;
+        count("checks_per_anywhere", self.checks_per_anywhere, 2, 1000)?;
+        count("pairs_per_aimed", self.pairs_per_aimed, 1, 1000)?;
+        count("first_at_requests", self.first_at_requests, 0, 1000)?;
+        count("first_at_seconds", self.first_at_seconds, 0, 1000)?;
+        count("last_at_seconds", self.last_at_seconds, self.first_at_seconds, 1000)?;
+        seconds("max_uncertainty", self.max_uncertainty, 1e-3, 0.25)?;
+        seconds("max_lateness", self.max_lateness, 1e-6, 1e-2)
+    }
+}
+
+impl Default for CheckTuning {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
 
 /// The checks of one measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Checks {
+    tuning: CheckTuning,
     wanted: u32,
     /// Whether the schedule keeps a gap between requests.
     has_gaps: bool,
     sent: SentChecks,
-    /// When the latest one before a flip was to leave: for half a second there is a connection apart.
+    /// When the latest one before a flip was due: for half a second a separate connection is
+    /// available.
     last_before_flip: Option<LocalInstant>,
 }
 
-/// How many of each kind were sent.
+/// The number of sent checks of each kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct SentChecks {
     before: u32,
@@ -52,40 +215,41 @@ struct SentChecks {
     anywhere: u32,
 }
 
-/// A check that is planned.
+/// A planned check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(crate) at: LocalInstant,
-    /// Sent later than this, its answer may not be known.
+    /// If it is sent later than this, its response may not be predictable.
     pub(crate) latest: LocalInstant,
     pub(crate) connection: CheckConnection,
     side: Side,
 }
 
-/// Over which connection a check is to go.
+/// The connection of a check.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckConnection {
     /// That of the other requests.
     Shared,
-    /// One apart from that of the other requests, which may be under way at the same time.
+    /// A separate connection, which may be in use at the same time.
     Spare,
-    /// The same, and it carried no request before: it may lead to another server behind the name.
+    /// A separate connection that has carried no request: it may lead to another server behind the
+    /// name.
     Fresh,
 }
 
-/// What the schedule wants.
+/// The schedule's plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scheduled {
-    /// A request that leaves then.
+    /// A request that leaves at this time.
     At(LocalInstant),
-    /// A response that is under way.
+    /// Waiting for a response.
     Reply,
-    /// Nothing more.
+    /// No more requests.
     Nothing,
 }
 
-/// Where a check lies.
+/// The place of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     /// Just before the flip.
@@ -97,29 +261,38 @@ enum Side {
 }
 
 impl Checks {
-    /// For a measurement of at most so many requests. With a gap between them each check costs seconds and takes no request's
-    /// place at the flip, so more are possible.
-    pub(crate) fn for_limits(requests: u32, min_interval: Duration) -> Self {
+    /// For a measurement of at most so many requests. With a gap between them each check costs
+    /// seconds and takes no request's place at the flip, so more are possible.
+    pub(crate) fn for_limits(requests: u32, min_interval: Duration, tuning: CheckTuning) -> Self {
+        let has_gaps = !min_interval.is_zero();
         let requests_per_check =
-            if min_interval.is_zero() { REQUESTS_PER_CHECK } else { REQUESTS_PER_CHECK_WITH_GAPS };
-        let wanted = if requests < MIN_REQUESTS {
+            if has_gaps { tuning.requests_per_check_with_gaps } else { tuning.requests_per_check };
+        let wanted = if requests < tuning.min_requests {
             0
         } else {
-            (requests / requests_per_check).clamp(MIN_CHECKS, MAX_CHECKS)
+            (requests / requests_per_check).max(tuning.min_checks).min(tuning.max_checks)
         };
-        Self { wanted, has_gaps: !min_interval.is_zero(), ..Self::none() }
+        Self { wanted, has_gaps, tuning, ..Self::none() }
     }
 
-    /// The same where the offset is expected: few requests will be aimed, and they are checks of the expectation themselves.
-    pub(crate) fn for_expected_offset(requests: u32) -> Self {
-        Self { wanted: if requests < MIN_REQUESTS { 0 } else { MIN_CHECKS }, ..Self::none() }
+    /// The same where the offset is expected: few requests will be aimed, and they are checks of
+    /// the expectation themselves.
+    pub(crate) fn for_expected_offset(requests: u32, tuning: CheckTuning) -> Self {
+        let wanted = if requests < tuning.min_requests { 0 } else { tuning.min_checks };
+        Self { wanted, tuning, ..Self::none() }
     }
 
     pub(crate) fn none() -> Self {
-        Self { wanted: 0, has_gaps: false, sent: SentChecks::default(), last_before_flip: None }
+        Self {
+            tuning: CheckTuning::DEFAULT,
+            wanted: 0,
+            has_gaps: false,
+            sent: SentChecks::default(),
+            last_before_flip: None,
+        }
     }
 
-    /// How many are still to be sent.
+    /// The number of checks that are still to be sent.
     pub(crate) const fn remaining(&self) -> u32 {
         self.wanted.saturating_sub(self.sent())
     }
@@ -129,7 +302,7 @@ impl Checks {
         before + after + anywhere
     }
 
-    /// One that was planned was sent.
+    /// Records that a planned check was sent.
     pub(crate) const fn record_sent(&mut self, check: &Check) {
         match check.side {
             Side::Before => {
@@ -141,12 +314,14 @@ impl Checks {
         }
     }
 
-    /// Whether a measurement may end early, because its target is reached or nothing is left to gain.
+    /// Whether a measurement may end early, because its target is reached or more requests would
+    /// not help.
     pub(crate) const fn has_enough(&self) -> bool {
-        self.sent() >= self.wanted || self.sent() >= MIN_CHECKS
+        self.sent() >= self.wanted || self.sent() >= self.tuning.min_checks
     }
 
-    /// A check that fits beside what the schedule wants, if it is time for one; when that is nothing, the next one possible.
+    /// A check that is due and fits beside the schedule's plan. If there is no plan: the next
+    /// possible check.
     pub(crate) fn plan(
         &self,
         view: &View<'_>,
@@ -154,7 +329,7 @@ impl Checks {
         min_interval: Duration,
     ) -> Option<Check> {
         let progress = view.progress();
-        if self.remaining() == 0 || progress.has_check_under_way() {
+        if self.remaining() == 0 || progress.has_check_in_flight() {
             return None;
         }
         let from = progress
@@ -165,7 +340,8 @@ impl Checks {
             && self
                 .last_before_flip
                 .is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
-        // Once one was sent before a flip, one after it follows: if servers take turns, the same one answers both.
+        // After a check before a flip, one after it follows: if servers answer in turn, the same
+        // one answers both.
         if !has_own_connection && !matches!(scheduled, Scheduled::Nothing) && !self.is_due(view) {
             return None;
         }
@@ -180,8 +356,8 @@ impl Checks {
             return (has_own_connection && left > 0 && is_soon && is_next).then_some(after);
         }
         let round_trip = progress.round_trip_median()?;
-        // With a gap between requests, every check makes the next request later. One on a connection apart may still be under way
-        // when the next request leaves.
+        // With a gap between requests, every check delays the next request. A check on a separate
+        // connection may still be in flight when the next request leaves.
         let fits = |check: &Check| match scheduled {
             _ if !min_interval.is_zero() => self.is_turn_of(check.side),
             Scheduled::At(_) if check.side == Side::After && !has_own_connection => false,
@@ -202,9 +378,9 @@ impl Checks {
         self.sent.before > self.sent.after
     }
 
-    /// How many are left on each side.
+    /// The number of checks left on each side.
     fn remaining_by_side(&self) -> [(Side, u32); 3] {
-        let anywhere = self.wanted / 7;
+        let anywhere = self.wanted / self.tuning.checks_per_anywhere;
         let before = (self.wanted - anywhere).div_ceil(2);
         let after = self.wanted - anywhere - before;
         [
@@ -214,7 +390,8 @@ impl Checks {
         ]
     }
 
-    /// Which side is next where checks do not come in pairs: two before and two after. If servers take turns, each answers one of two.
+    /// Whether this side is next, if checks are not sent in pairs: two before and two after. If
+    /// servers answer in turn, each of them answers one of two.
     const fn is_turn_of(&self, side: Side) -> bool {
         match side {
             Side::Before => matches!(self.sent() % 6, 0 | 1 | 4),
@@ -223,18 +400,19 @@ impl Checks {
         }
     }
 
-    /// Whether the next one on this side is aimed at the belief. Not where there are gaps: checks are few there, and each has to
-    /// be decisive.
+    /// Whether the next check on this side is near the middle of the distribution. Not if there are
+    /// gaps: then checks are few, and each must be decisive.
     const fn is_aimed(&self, side: Side) -> bool {
         let sent = match side {
             Side::Before => self.sent.before,
             Side::After => self.sent.after,
             Side::Anywhere => return false,
         };
-        !self.has_gaps && sent % 3 == 2
+        !self.has_gaps && (sent + 1) % self.tuning.pairs_per_aimed == 0
     }
 
-    /// Checks come late in the measurement, in requests or in seconds: the less is unknown, the more they can tell.
+    /// Checks are sent late in the measurement, by requests or by time: the smaller the
+    /// uncertainty, the more they can detect.
     fn is_due(&self, view: &View<'_>) -> bool {
         let (progress, limits) = (view.progress(), view.limits());
         let per_mille = |part: u128, whole: u128| (part * 1000).checked_div(whole).unwrap_or(1000);
@@ -245,10 +423,15 @@ impl Checks {
         let seconds = per_mille(spent.as_nanos(), limits.duration().as_nanos());
         let sent = u128::from(self.sent());
         let wanted = u128::from(self.wanted);
-        requests >= 800 + 200 * sent / wanted || seconds >= 400 + 500 * sent / wanted
+        let CheckTuning { first_at_requests, first_at_seconds, last_at_seconds, .. } = self.tuning;
+        let [from_requests, from_seconds, to_seconds] =
+            [first_at_requests, first_at_seconds, last_at_seconds].map(u128::from);
+        requests >= from_requests + (1000 - from_requests) * sent / wanted
+            || seconds >= from_seconds + (to_seconds - from_seconds) * sent / wanted
     }
 
-    /// The first on this side that can be sent from then on; `None` while too much is unknown.
+    /// The first check on this side that can be sent from this time on; `None` while the
+    /// uncertainty is too large.
     fn check(
         &self,
         side: Side,
@@ -258,7 +441,7 @@ impl Checks {
     ) -> Option<Check> {
         let progress = view.progress();
         let unknown = progress.flip_interval()?;
-        if unknown.width() > MAX_UNCERTAINTY {
+        if unknown.width() > self.tuning.max_uncertainty {
             return None;
         }
         let mut near = progress.decisive_distance(from)?;
@@ -273,7 +456,7 @@ impl Checks {
         let (at, latest, connection) = match side {
             Side::Before => {
                 // A wait often ends a little late.
-                let slack = (near / 8).min(MAX_LATENESS);
+                let slack = (near / 8).min(self.tuning.max_lateness);
                 let at = progress.aim(flip.saturating_add((near + slack).into()), from);
                 (at, at.saturating_add(slack), CheckConnection::Fresh)
             }
@@ -297,25 +480,14 @@ impl Checks {
     }
 }
 
-/// A part of `room` that differs from one measurement to the next.
+/// A part of `room` that differs between measurements.
 fn part_of(progress: &Progress, room: Duration) -> Duration {
     let begun = progress.first_sent().map_or(0, LocalInstant::as_nanos).unsigned_abs();
     let phase = begun.wrapping_mul(GOLDEN_RATIO_64) >> 44;
     Duration::from_nanos((duration_to_nanos(room).unsigned_abs() >> 20) * phase)
 }
 
-/// One request of so many is a check.
-const REQUESTS_PER_CHECK: u32 = 4;
-const REQUESTS_PER_CHECK_WITH_GAPS: u32 = 3;
-/// At least three on each side of the flip, and no more than a third of the requests. A measurement with less room has none to
-/// spare: each request halves the remaining uncertainty.
-const MIN_CHECKS: u32 = 6;
-const MIN_REQUESTS: u32 = 3 * MIN_CHECKS;
-const MAX_CHECKS: u32 = 12;
-/// With more than this unknown, no answer is known.
-const MAX_UNCERTAINTY: Duration = QUARTER_SECOND;
 const QUARTER_SECOND: Duration = Duration::from_millis(250);
-const MAX_LATENESS: Duration = Duration::from_micros(100);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN_RATIO_64: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -333,7 +505,8 @@ mod tests {
         LocalInstant::from_nanos(micros * 1_000)
     }
 
-    /// A server whose second begins 400 ms after ours, 10 ms away; answers around its flips leave a round trip.
+    /// A server whose second begins 400 ms after ours, 10 ms away. Responses around its flips leave
+    /// an uncertainty of one round trip.
     fn known() -> (Progress, Midpoint) {
         let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
         let cross_timestamp = CrossTimestamp::new(at(0), wall, Duration::ZERO);
@@ -358,7 +531,9 @@ mod tests {
 
     #[test]
     fn small_measurements_have_none_and_no_measurement_has_more_than_twelve() {
-        let wanted = |requests, min_interval| Checks::for_limits(requests, min_interval).wanted;
+        let wanted = |requests, min_interval| {
+            Checks::for_limits(requests, min_interval, CheckTuning::DEFAULT).wanted
+        };
         let shares = [1, 12, 17, 18, 24, 32, 48, 1000].map(|it| wanted(it, Duration::ZERO));
         assert_eq!(shares, [0, 0, 0, 6, 6, 8, 12, 12]);
         assert_eq!(wanted(24, Duration::from_secs(1)), 8);
@@ -368,7 +543,7 @@ mod tests {
     fn a_pair_lies_on_both_sides_of_the_flip_and_apart_from_the_request_in_its_middle() {
         let (mut progress, estimator) = known();
         let config = Config::default();
-        let mut checks = Checks::for_limits(24, Duration::ZERO);
+        let mut checks = Checks::for_limits(24, Duration::ZERO, CheckTuning::DEFAULT);
         let plan = |checks: &Checks, progress: &Progress, now| {
             let view = View::new(now, progress, &estimator, config.limits());
             checks.plan(&view, Scheduled::Nothing, Duration::ZERO)
@@ -391,7 +566,7 @@ mod tests {
     fn with_a_gap_between_requests_there_are_two_before_and_two_after() {
         let (mut progress, estimator) = known();
         let (config, min_interval) = (Config::default(), Duration::from_secs(1));
-        let mut checks = Checks::for_limits(24, min_interval);
+        let mut checks = Checks::for_limits(24, min_interval, CheckTuning::DEFAULT);
         let mut sides = Vec::new();
         let mut last = at(1_396_000);
         while let Some(check) = {

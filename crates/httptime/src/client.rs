@@ -1,4 +1,4 @@
-//! The blocking client: [sessions](crate::session) driven by this machine's sockets and clocks.
+//! The blocking client: drives [sessions](crate::session) with this machine's sockets and clocks.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,8 @@ use crate::session::{Event, Session};
 use crate::survey::{Survey, Targets, TargetsBuilder};
 use crate::url::Url;
 
-/// Measures one server or several over plain HTTP, blocking until it is done. Never touches a clock.
+/// Measures one server or several over plain HTTP, and blocks until the result exists. Never
+/// changes a clock.
 ///
 /// ```no_run
 /// use httptime::Client;
@@ -42,44 +43,46 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// One more server to ask. With several, the majority decides ([`select`](crate::select)), so each may be named once
-    /// only.
+    /// Adds a server. With several servers the majority decides ([`select`](crate::select)), so
+    /// each may occur only once.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
         self.targets = self.targets.server(url);
         self
     }
 
-    /// More servers to ask.
+    /// Adds several servers.
     #[must_use]
     pub fn servers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.targets = self.targets.servers(urls);
         self
     }
 
-    /// Goes through an HTTP proxy, `http://[user:password@]host[:port]`. The environment is not looked at.
+    /// Uses an HTTP proxy, `http://[user:password@]host[:port]` [default: none; the environment is
+    /// not read].
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.targets = self.targets.proxy(url);
         self
     }
 
-    /// Has the proxy open a tunnel (`CONNECT`) instead of forwarding requests in absolute form. Then no cache on the
-    /// proxy can answer for the server.
+    /// Makes the proxy open a tunnel (`CONNECT`) instead of forwarding requests in absolute form.
+    /// Then a cache of the proxy cannot answer for the server.
     #[must_use]
     pub fn tunnel(mut self, tunnel: bool) -> Self {
         self.targets = self.targets.tunnel(tunnel);
         self
     }
 
-    /// By which method the servers are asked [default: `auto`, `HEAD` or else `GET`].
+    /// The method of the requests [default: `auto`: `HEAD`, and `GET` if that fails].
     #[must_use]
     pub fn method(mut self, method: Method) -> Self {
         self.targets = self.targets.method(method);
         self
     }
 
-    /// What requests say in `User-Agent`, to the proxy too; empty for nothing [default: `httptime/VERSION`].
+    /// The value of `User-Agent`, also for the proxy; empty: no such field [default:
+    /// `httptime/VERSION`].
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.targets = self.targets.user_agent(user_agent);
@@ -93,16 +96,17 @@ impl ClientBuilder {
         self
     }
 
-    /// The network interface of every connection, by name [default: the system's choice]. Linux only; elsewhere connections
-    /// fail.
+    /// The network interface of every connection, by name [default: the system's choice]. Linux
+    /// only; on other systems connections fail.
     #[must_use]
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.sockets.interface = Some(name.into());
         self
     }
 
-    /// Turns host and port into addresses [default: the system's resolver]. It is called on a thread of its own, and may block:
-    /// nobody waits longer than [`timeout`](crate::limits::Limits::timeout). Not called for a host that is an address.
+    /// The function that resolves host and port [default: the system's resolver]. It is called in a
+    /// separate thread and may block: the measurement waits for it at most for
+    /// [`timeout`](crate::limits::Limits::timeout). It is not called for a host that is an address.
     #[must_use]
     pub fn resolver(
         mut self,
@@ -112,18 +116,19 @@ impl ClientBuilder {
         self
     }
 
-    /// How to measure.
+    /// The settings of the measurement.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.targets = self.targets.config(config);
         self
     }
 
-    /// Checks the URLs.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] for the first that cannot be used, [`Error::InvalidConfig`] for too many servers, for one that is
-    /// named twice (host and port; the path does not matter), and for a `User-Agent` that cannot be sent.
+    /// [`Error::InvalidUrl`] for the first URL that is not valid. [`Error::InvalidConfig`] for too
+    /// many servers, for a server that occurs twice (same host and port; the path does not count),
+    /// and for an invalid `User-Agent`.
     pub fn build(self) -> Result<Client, Error> {
         let targets = self.targets.build()?;
         let config = targets.config().clone();
@@ -131,7 +136,7 @@ impl ClientBuilder {
     }
 }
 
-/// Something that happened while a measurement goes on.
+/// An event of a running measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Update<'a> {
     server: usize,
@@ -140,25 +145,25 @@ pub struct Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// Which server, counted from 0 in the order of the builder.
+    /// The server's number, counted from 0 in the order of the builder.
     #[must_use]
     pub const fn server(&self) -> usize {
         self.server
     }
 
-    /// What happened.
+    /// The event.
     #[must_use]
     pub const fn event(&self) -> &'a Event {
         self.event
     }
 
-    /// What has been learnt from this server so far.
+    /// The evidence from this server so far.
     #[must_use]
     pub const fn progress(&self) -> &'a Progress {
         self.session.progress()
     }
 
-    /// The estimate so far. Computed anew by each call.
+    /// The estimate so far. Each call computes it again.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
         self.session.estimate()
@@ -176,44 +181,45 @@ impl Client {
         }
     }
 
-    /// The same servers by the same ways, measured otherwise.
+    /// The same servers and proxy with other settings.
     #[must_use]
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// How it measures.
+    /// The settings.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The servers, in the order of the builder.
+    /// The URLs of the servers, in the order of the builder.
     pub fn urls(&self) -> impl Iterator<Item = &Url> {
         self.targets.urls()
     }
 
-    /// Measures. With several servers, the answer of their majority.
+    /// Measures. With several servers, returns the result of their majority.
     ///
     /// # Errors
-    /// Any of [`Error`] but those about settings.
+    /// Any [`Error`] except those about settings.
     pub fn measure(&self) -> Result<Measurement, Error> {
         self.survey(|_| {}).into_combined()
     }
 
-    /// Measures every server, in turns on this thread, and selects among them. `watch` is called for each event.
+    /// Measures all servers at the same time, in this thread, and selects among them. Calls `watch`
+    /// for each event.
     ///
-    /// The first request leaves when the name is resolved, for which there is one
-    /// [`timeout`](crate::limits::Limits::timeout). After that it takes no longer than that timeout and
-    /// [`duration`](crate::limits::Limits::duration) together.
+    /// Resolving the name may take one [`timeout`](crate::limits::Limits::timeout). The rest takes
+    /// at most that timeout plus [`duration`](crate::limits::Limits::duration).
     pub fn survey(&self, watch: impl FnMut(Update<'_>)) -> Survey {
         self.survey_with_canceller(None, watch)
     }
 
-    /// As [`survey`](Self::survey), and ends at once when `canceller` asks for it: with
-    /// [`cancel`](Canceller::cancel) every server that is not done by then has failed with [`Error::Cancelled`], and so
-    /// has the whole; with [`finish`](Canceller::finish) what was measured counts.
+    /// As [`survey`](Self::survey), but stops at once when `canceller` is used. After
+    /// [`cancel`](Canceller::cancel), every server that is not done fails with
+    /// [`Error::Cancelled`], and so does the survey. After [`finish`](Canceller::finish), the
+    /// result is computed from the evidence so far.
     pub fn survey_until(&self, canceller: &Canceller, watch: impl FnMut(Update<'_>)) -> Survey {
         self.survey_with_canceller(Some(canceller), watch)
     }

@@ -1,4 +1,4 @@
-//! What a caller can ask for: limits, assumptions, estimator and schedule.
+//! The settings of a measurement: limits, assumptions, estimator and schedule.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::schedule::{Adaptive, Profile, Schedule, ScheduleKind};
 use crate::time::{Interval, Span, Timestamp};
 use crate::timestamping::Timestamping;
 
-/// How to measure. Cheap to clone; every server gets an estimator and a schedule of its own.
+/// The settings of a measurement. A clone is cheap. Every server gets a separate estimator and
+/// schedule.
 #[derive(Clone)]
 pub struct Config {
     limits: Limits,
@@ -29,55 +30,56 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings, ready to be changed.
+    /// A builder with these settings.
     #[must_use]
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder(Self::default())
     }
 
-    /// What may be spent.
+    /// The limits on requests and time.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// The drift allowance ρ: how fast the two clocks may come apart, in parts per million.
+    /// The drift allowance ρ: the limit of the frequency difference of the two clocks, in parts per
+    /// million.
     #[must_use]
     pub const fn drift_ppm(&self) -> u32 {
         self.drift_ppm
     }
 
-    /// The lag allowed for, if the caller states one.
+    /// The limit of the server's lag, if the caller stated one.
     #[must_use]
     pub const fn lag(&self) -> Option<Duration> {
         self.lag
     }
 
-    /// The earliest `Date` that is taken for possible.
+    /// The earliest `Date` that is accepted.
     #[must_use]
     pub const fn floor(&self) -> Option<Timestamp> {
         self.floor
     }
 
-    /// Where the offset is expected to be, if anything is.
+    /// The interval in which the offset is expected, if there is one.
     #[must_use]
     pub const fn expected(&self) -> Option<Interval> {
         self.expected
     }
 
-    /// Which addresses of a name to use.
+    /// The address family.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// Whose times of requests and responses to use.
+    /// The source of the timestamps of requests and responses.
     #[must_use]
     pub const fn timestamping(&self) -> Timestamping {
         self.timestamping
     }
 
-    /// How many servers must answer and agree, if the caller states it.
+    /// How many servers must answer and agree, if the caller stated it.
     #[must_use]
     pub const fn min_servers(&self) -> Option<usize> {
         self.min_servers
@@ -89,12 +91,12 @@ impl Config {
         self.has_checks
     }
 
-    /// The same, with the offset expected in `interval`.
+    /// The same settings with an expected interval of the offset.
     ///
-    /// From an earlier measurement, say, or because the clock was just set. It saves requests and seconds: they are aimed
-    /// there from the beginning. It proves nothing: the bounds and the estimate rest on what is measured alone, and an
-    /// expectation that is wrong costs a request or two. Only the [`adaptive`](crate::schedule::Adaptive) schedule makes use of
-    /// it.
+    /// The interval can come from an earlier measurement, or from the fact that the clock was just
+    /// set. It saves requests and seconds, because the first request is aimed there. It is not
+    /// evidence: bounds and estimate depend only on the measurement, and a wrong expectation costs
+    /// a request or two. Only the [`adaptive`](crate::schedule::Adaptive) schedule uses it.
     #[must_use]
     pub fn with_expected(mut self, interval: Interval) -> Self {
         self.expected = Some(interval);
@@ -149,103 +151,109 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Builds a [`Config`]; begins with the defaults.
+/// Builds a [`Config`]. All settings begin with their defaults.
 #[derive(Debug, Clone)]
 pub struct ConfigBuilder(Config);
 
 impl ConfigBuilder {
-    /// The most requests to send to one server: 1 to 1000, 24 unless told.
+    /// The limit of requests to one server: 1 to 1000 [default: 24].
     #[must_use]
     pub fn requests(mut self, requests: u32) -> Self {
         self.0.limits.requests = requests;
         self
     }
 
-    /// How long after the first request another one may be sent: more than zero, up to an hour,
-    /// 10.5 s unless told.
+    /// The time from the first request until the last one may be sent: more than zero, at most an
+    /// hour [default: 10.5 s].
     #[must_use]
     pub fn duration(mut self, duration: Duration) -> Self {
         self.0.limits.duration = duration;
         self
     }
 
-    /// Stop as soon as the estimate's standard deviation is no larger.
+    /// Stops as soon as the standard deviation of the estimate is at most this [default: none].
     #[must_use]
     pub fn target(mut self, stddev: Duration) -> Self {
         self.0.limits.target = Some(stddev);
         self
     }
 
-    /// The longest wait for a name, a connection or a response: 1 ms to an hour, 5 s unless told.
+    /// The longest wait for a name, a connection or a response: 1 ms to an hour [default: 5 s].
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.limits.timeout = timeout;
         self
     }
 
-    /// The drift allowance ρ in parts per million: how fast the two clocks may come apart. Up to 10,000
-    /// [default: 300]: a bad crystal on each side, or a server whose own clock is being slewed (RFC 5905 allows 15 for a crystal
-    /// and disciplines up to 500).
+    /// The drift allowance ρ in parts per million, the limit of the frequency difference of the two
+    /// clocks: at most 10,000 [default: 300]. 300 ppm covers a bad crystal on each side, or a
+    /// server whose clock is slewed (RFC 5905 assumes 15 ppm for a crystal and disciplines up to
+    /// 500 ppm).
     #[must_use]
     pub fn drift_ppm(mut self, ppm: u32) -> Self {
         self.0.drift_ppm = ppm;
         self
     }
 
-    /// The server's `Date` is late by no more than this, whatever its software calls itself. Up to an hour.
+    /// The limit Λ of the server's lag, whatever software it is: at most an hour [default: derived
+    /// from the response].
     #[must_use]
     pub fn lag(mut self, lag: Duration) -> Self {
         self.0.lag = Some(lag);
         self
     }
 
-    /// The earliest `Date` to be taken for possible; `None` takes any. 2025-01-01 unless told: before that, this
-    /// software did not exist.
+    /// The earliest `Date` that is accepted; `None` accepts any [default: 2025-01-01, before the
+    /// first version of this software].
     #[must_use]
     pub fn floor(mut self, floor: Option<Timestamp>) -> Self {
         self.0.floor = floor;
         self
     }
 
-    /// Which addresses of a name to use [default: any].
+    /// The address family to use [default: any].
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.0.family = family;
         self
     }
 
-    /// Whose times of requests and responses to use [default: the kernel's where it gives them].
+    /// The source of the timestamps of requests and responses [default: the kernel's where they
+    /// exist].
     #[must_use]
     pub fn timestamping(mut self, timestamping: Timestamping) -> Self {
         self.0.timestamping = timestamping;
         self
     }
 
-    /// How many servers must answer and agree [default: more than half of those that are configured]. At least 1.
+    /// How many servers must answer and agree, at least 1 [default: more than half of the
+    /// configured ones].
     #[must_use]
     pub fn min_servers(mut self, servers: usize) -> Self {
         self.0.min_servers = Some(servers);
         self
     }
 
-    /// Whether one request of five is a check, whose answer is already known [default: yes, from 15 requests on].
+    /// Whether one request of five is a check, a request whose response can be predicted [default:
+    /// yes, from 15 requests on].
     ///
-    /// Checks find what contradicts the assumptions: two clocks behind one name, a clock that runs too fast, a cache. Without them
-    /// the error is a little smaller for the same number of requests, and the bounds can be wrong without a sign of it. For the
-    /// comparison of estimators.
+    /// Checks detect a violation of the assumptions: two clocks behind one name, a clock that runs
+    /// too fast, a cache. Without checks the error is a little smaller for the same number of
+    /// requests, but the bounds can be wrong without any sign of it. Switch them off only to
+    /// compare estimators.
     #[must_use]
     pub fn checks(mut self, has_checks: bool) -> Self {
         self.0.has_checks = has_checks;
         self
     }
 
-    /// One of the library's estimators.
+    /// The estimator, one of the library's.
     #[must_use]
     pub fn estimator(self, kind: EstimatorKind) -> Self {
         self.estimator_with(move || kind.build())
     }
 
-    /// An estimator of your own: `make` is called once for each server.
+    /// A custom estimator: `make` is called once for each server.
     #[must_use]
     pub fn estimator_with(
         mut self,
@@ -255,7 +263,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What to spend: sets requests, duration and schedule. Any of the three set afterwards stands.
+    /// The profile: sets requests, duration and schedule. Later calls override each of the three.
     #[must_use]
     pub fn profile(self, profile: Profile) -> Self {
         self.requests(profile.requests())
@@ -263,13 +271,13 @@ impl ConfigBuilder {
             .schedule_with(move || Box::new(Adaptive::new(profile)))
     }
 
-    /// One of the library's schedules.
+    /// The schedule, one of the library's.
     #[must_use]
     pub fn schedule(self, kind: ScheduleKind) -> Self {
         self.schedule_with(move || kind.build())
     }
 
-    /// A schedule of your own: `make` is called once for each server.
+    /// A custom schedule: `make` is called once for each server.
     #[must_use]
     pub fn schedule_with(
         mut self,
@@ -282,7 +290,7 @@ impl ConfigBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] names the first one out of its range.
+    /// [`Error::InvalidConfig`] names the first setting that is out of range.
     pub fn build(self) -> Result<Config, Error> {
         let Config { limits, drift_ppm, lag, .. } = &self.0;
         let refuse = |reason: String| Err(Error::InvalidConfig { reason });

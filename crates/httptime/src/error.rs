@@ -1,4 +1,4 @@
-//! What can go wrong, each with a name and the values seen.
+//! The errors. Each has a name and the observed values.
 
 use std::fmt;
 use std::io;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use crate::time::{Interval, Offset, Span, Timestamp};
 
-/// Where an exchange was when something ended it.
+/// The phase of an exchange in which it failed.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Turning a name into addresses.
+    /// Resolving the name.
     Resolve,
     /// Opening the TCP connection.
     Connect,
-    /// Asking a proxy for a tunnel.
+    /// Asking the proxy for a tunnel.
     Tunnel,
     /// Sending the request.
     Send,
@@ -37,23 +37,23 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Everything that keeps a measurement from succeeding.
+/// The reasons for which a measurement fails.
 ///
-/// [`kind`](Self::kind) gives each a stable name for machines; the message is for people and carries the values. What the
-/// system reported is kept as it is: [`io`](Self::io) and [`source`](std::error::Error::source) give it. The message
-/// contains its text already.
+/// [`kind`](Self::kind) returns a stable name for programs. The message is for people and contains
+/// the observed values. An error of the system is kept: [`io`](Self::io) and
+/// [`source`](std::error::Error::source) return it. The message already contains its text.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The URL of a server or proxy cannot be used.
+    /// The URL of a server or proxy is not valid.
     #[error("cannot use URL {url:?}: {reason}")]
     InvalidUrl {
-        /// The URL as given, without any password.
+        /// The URL without credentials.
         url: String,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A setting is out of its range, or two contradict each other.
+    /// A setting is out of range, or two settings contradict each other.
     #[error("invalid setting: {reason}")]
     InvalidConfig {
         /// What is wrong, with the value.
@@ -64,72 +64,74 @@ pub enum Error {
     Resolve {
         /// The name.
         host: String,
-        /// The resolver's error; [`NotFound`](io::ErrorKind::NotFound) if no address is of the family.
+        /// The resolver's error. [`NotFound`](io::ErrorKind::NotFound) if no address has the
+        /// requested family.
         source: IoError,
     },
-    /// No address of the server or proxy took the connection.
+    /// No address of the server or proxy accepted the connection.
     #[error("cannot connect to {address}: {source}{}", after_connect(source))]
     Connect {
-        /// The address tried last; one to which there was no way only if there was a way to none.
+        /// The last address that was tried. An address without a route is named only if none of
+        /// them has one.
         address: SocketAddr,
         /// The system's error.
         source: IoError,
     },
-    /// Nothing happened for too long.
+    /// A deadline passed.
     #[error("timed out after {} while {phase}{}", Span::new(waited(*after)), after_timeout(*phase))]
     Timeout {
-        /// What was waited for.
+        /// The operation that took too long.
         phase: Phase,
-        /// How long.
+        /// The time limit.
         after: Duration,
     },
-    /// The connection was closed before a whole response head had come.
+    /// The connection was closed before a complete response head was received.
     #[error("{}", closed(*received))]
     Closed {
-        /// Bytes of the unfinished head.
+        /// The number of received bytes of the incomplete head.
         received: usize,
     },
-    /// The connection broke (a reset, for instance).
+    /// The connection broke, for example by a reset.
     #[error(
         "the connection broke while {phase}: {source}; if it happens again, a firewall on the \
          path or the server resets connections"
     )]
     Io {
-        /// What was going on.
+        /// The operation at that time.
         phase: Phase,
         /// The system's error.
         source: IoError,
     },
-    /// What came back is not HTTP/1.
+    /// The received data is not HTTP/1.
     #[error(
         "the answer is not HTTP/1: it {looks_like}; check the port, plain HTTP is usually on 80"
     )]
     NotHttp {
-        /// What it looks like instead.
+        /// What the data looks like.
         looks_like: &'static str,
     },
-    /// The response head breaks the grammar of HTTP/1.
+    /// The response head violates the grammar of HTTP/1.
     #[error("the response head is malformed: {reason}; check the port, or use another server")]
     MalformedHead {
-        /// What the parser objected to.
+        /// The parser's reason.
         reason: &'static str,
     },
-    /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES) or has more than
-    /// [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
+    /// The response head is larger than [`http::MAX_HEAD_BYTES`](crate::http::MAX_HEAD_BYTES), or
+    /// has more than [`http::MAX_HEADERS`](crate::http::MAX_HEADERS) fields.
     #[error("the response head has more than {limit} {what}; use another path or another server")]
     HeadTooLarge {
-        /// The limit that was passed.
+        /// The limit that was exceeded.
         limit: usize,
-        /// What it counts.
+        /// The unit of the limit.
         what: &'static str,
     },
-    /// Interim (1xx) responses came without end.
+    /// There were too many interim (1xx) responses.
     #[error(
         "the server sent more than {limit} interim (1xx) responses and no final one; use another \
          server"
     )]
     EndlessInterim {
-        /// How many are accepted.
+        /// The number of interim responses that are accepted.
         limit: u32,
     },
     /// The response has no `Date`.
@@ -140,7 +142,7 @@ pub enum Error {
         /// Its status code.
         status: u16,
     },
-    /// The response has two `Date`s that differ.
+    /// The response has two different `Date` fields.
     #[error(
         "the response has two Date headers that differ: {first:?} and {second:?}; use another \
          server, or none of the proxies on the path"
@@ -148,10 +150,10 @@ pub enum Error {
     ConflictingDates {
         /// The first one.
         first: String,
-        /// One that differs from it.
+        /// A different one.
         second: String,
     },
-    /// The `Date` is in none of the three forms of RFC 9110, section 5.6.7.
+    /// The `Date` has none of the three formats of RFC 9110, section 5.6.7.
     #[error("the Date header is not an HTTP date: {value:?}; use another server")]
     MalformedDate {
         /// The field's value.
@@ -166,7 +168,7 @@ pub enum Error {
         /// The field's value.
         value: String,
     },
-    /// The `Date` is before the floor: no correct clock shows it.
+    /// The `Date` is before the floor: the server's clock is wrong.
     #[error(
         "the server's Date is {date}, but no date before {floor} is accepted; correct the \
          server's clock or use another server"
@@ -174,20 +176,22 @@ pub enum Error {
     DateBeforeFloor {
         /// The date.
         date: Timestamp,
-        /// The earliest one taken for possible.
+        /// The earliest date that is accepted.
         floor: Timestamp,
     },
-    /// The response came out of a cache, which stamped nothing.
+    /// The response comes from a cache, so its `Date` is old.
     #[error(
         "the response comes from a cache ({}), so its Date is old; use a path that is not cached, \
          or a tunnel through the proxy",
         age_text(*age)
     )]
     Cached {
-        /// How old the cache says it is; `None` when it only says that it had the response (`X-Cache: HIT` and the like).
+        /// The age according to the cache. `None` if the cache only reports that it had the
+        /// response (`X-Cache: HIT` and similar).
         age: Option<Duration>,
     },
-    /// The `Date` stands still while the local clock goes on: a cached response, or a stopped clock.
+    /// The `Date` does not advance while the local clock does: a cached response, or a stopped
+    /// clock.
     #[error(
         "the server's Date stays at {date} although {} passed here: the server's clock stands \
          still, or a cache answers; use another path or another server",
@@ -196,7 +200,7 @@ pub enum Error {
     DateFrozen {
         /// The date in every response.
         date: Timestamp,
-        /// Local time passed since it was first seen.
+        /// The local time since the date was first received.
         elapsed: Duration,
     },
     /// The `Date` of a later response is before that of an earlier one.
@@ -205,116 +209,119 @@ pub enum Error {
          servers share the name; use the address of one server"
     )]
     DateWentBack {
-        /// The later date, seen earlier.
+        /// The later date, which was received first.
         from: Timestamp,
-        /// The earlier date, seen later.
+        /// The earlier date, which was received afterwards.
         to: Timestamp,
     },
-    /// The responses contradict each other under the stated assumptions about lag and drift.
+    /// The responses contradict each other under the assumptions about lag and drift.
     #[error(
         "the server's Dates contradict each other by {}: its lag or drift is larger than assumed, \
          or several servers share the name; allow more lag, or use another server",
         Span::new(*gap)
     )]
     Inconsistent {
-        /// By how much the lower bound lies above the upper one.
+        /// By how much the lower bound exceeds the upper one.
         gap: Duration,
     },
-    /// The local clock was set during the measurement, or jumped when the machine woke.
+    /// The local wall clock was set during the measurement, or jumped when the machine woke.
     #[error(
         "the local clock was stepped by {by:.3} s during the measurement: it was set, or the \
          machine slept; measure again"
     )]
     ClockStepped {
-        /// By how much, forward positive.
+        /// The step. Positive: forward.
         by: Offset,
     },
-    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not readings of one clock.
+    /// Cross-timestamps and instants, or the cross-timestamps of several measurements, are not
+    /// readings of the same clock.
     #[error(
         "the times come from different clocks: {what} by {}; take all instants and \
          cross-timestamps from one clock",
         Span::new(*by)
     )]
     ClockMismatch {
-        /// What shows it.
+        /// The observation that shows it.
         what: &'static str,
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
-    /// The proxy did not open the tunnel, or did not get through to the server.
+    /// The proxy did not open the tunnel, or did not reach the server.
     #[error("the proxy answered with status {status}: {}", proxy_trouble(*status))]
     ProxyRefused {
         /// Its status code.
         status: u16,
     },
-    /// The proxy wants other credentials, or some at all (407).
+    /// The proxy requires credentials, or rejected the given ones (status 407).
     #[error(
         "the proxy wants a valid user name and password (status 407); give them in its URL: \
          http://user:password@host:port"
     )]
     ProxyCredentials,
-    /// Too few of the servers agree: no more than half of those that answered, or fewer than `min_servers`.
+    /// Too few servers agree: no more than half of those that answered, or fewer than
+    /// `min_servers`.
     #[error(
         "no majority: {answered} of {configured} servers answered and {agreeing} {}",
         majority_shortfall(*answered, *agreeing, *min_servers)
     )]
     NoMajority {
-        /// How many were to be asked.
+        /// The number of configured servers.
         configured: usize,
-        /// How many gave an answer.
+        /// The number of servers that answered.
         answered: usize,
-        /// The most whose bounds have a point in common.
+        /// The largest number of servers whose bounds have a common point.
         agreeing: usize,
-        /// How many must answer and agree.
+        /// How many servers must answer and agree.
         min_servers: usize,
     },
-    /// Two majorities agree on different times; which of them is right cannot be told.
+    /// Two majorities agree on different times, and nothing shows which of them is right.
     #[error(
         "two majorities disagree: one has the offset within {first:.6} s, one within {second:.6} \
          s; add servers, or remove the wrong ones"
     )]
     AmbiguousMajority {
-        /// Common bounds of one.
+        /// The common bounds of one of them.
         first: Interval,
-        /// Common bounds of another.
+        /// The common bounds of the other.
         second: Interval,
     },
     /// None of several servers could be measured.
     #[error("none of {servers} servers could be measured; the last error: {last}")]
     AllFailed {
-        /// How many were asked.
+        /// The number of servers.
         servers: usize,
-        /// What the last one failed with.
+        /// The error of the last one.
         last: Box<Error>,
     },
-    /// An exchange was handed in whose times run backwards.
+    /// The driver reported an exchange that was received before it was sent.
     #[error(
         "the response was received {} before the request was sent; check the times that the \
          caller gives",
         Span::new(*by)
     )]
     ReceivedBeforeSent {
-        /// By how much.
+        /// The difference.
         by: Duration,
     },
-    /// The caller ended the measurement.
+    /// The caller cancelled the measurement.
     #[error("the measurement was cancelled")]
     Cancelled,
-    /// Only the kernel's times were wanted ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and it did not give both of
-    /// a response's.
+    /// Kernel timestamps were required ([`Timestamping::Kernel`](crate::Timestamping::Kernel)), and
+    /// the kernel did not provide both timestamps of a response.
     #[error(
         "the kernel gave no timestamps for the request and its response; use timestamps auto or \
          user"
     )]
     NoKernelTimestamps,
-    /// The measurement was finished before any exchange had succeeded, or its time was over before the first request was due.
+    /// The measurement was finished before any exchange had succeeded, or the time was over before
+    /// the first request was due.
     #[error(
         "nothing was measured: the time was over before a response came; allow a longer duration"
     )]
     NothingMeasured,
 }
 
-/// What keeps servers that agree from being a majority.
+/// What the agreeing servers lack for a majority.
 fn majority_shortfall(answered: usize, agreeing: usize, min_servers: usize) -> String {
     let agree = if agreeing == 1 { "agrees" } else { "agree" };
     let rule = if agreeing < min_servers {
@@ -352,7 +359,7 @@ fn after_connect(source: &IoError) -> &'static str {
         }
         // EAFNOSUPPORT, which has no kind either.
         _ if source.raw_os_error() == Some(97) => {
-            "; the source address must be of the same family as the server's: IPv4 or IPv6"
+            "; this machine has no IPv6 (or no IPv4), or the source address is of the other family"
         }
         // ENODEV, which has no kind.
         _ if source.raw_os_error() == Some(19) => "; this machine has no such network interface",
@@ -400,13 +407,14 @@ const fn proxy_trouble(status: u16) -> &'static str {
     }
 }
 
-/// What a cache says of the age of a response.
+/// The age of a response according to its cache.
 fn age_text(age: Option<Duration>) -> String {
     age.map_or("marked as a hit".to_owned(), |age| format!("Age: {} s", age.as_secs()))
 }
 
 impl Error {
-    /// The stable name of the error: lower case, words joined by `_`. Names are never reused for something else.
+    /// The stable name of the error: lower case, words joined by `_`. A name is never reused for
+    /// another error.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -450,7 +458,7 @@ impl Error {
         }
     }
 
-    /// The system's error, where one is behind this.
+    /// The underlying error of the system, if there is one.
     #[must_use]
     pub fn io(&self) -> Option<&IoError> {
         match self {
@@ -461,13 +469,17 @@ impl Error {
         }
     }
 
-    /// Whether the address refused the connection: the machine answers, and no server listens on the port.
+    /// Whether the address refused the connection: the machine answers, but no server listens on
+    /// the port.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+        match self {
+            Self::Connect { source, .. } => source.kind() == io::ErrorKind::ConnectionRefused,
+            _ => false,
+        }
     }
 
-    /// Whether a deadline passed, whatever was waited for.
+    /// Whether a deadline passed, in any phase.
     #[must_use]
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. })
@@ -482,7 +494,8 @@ impl Error {
 
 /// An [`io::Error`] that can be cloned and compared.
 ///
-/// Two are equal if kind, number and text are. The text is the system's, without Rust's "(os error 111)".
+/// Two errors are equal if kind, number and text are equal. The text is the system's, without
+/// Rust's "(os error 111)".
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -506,15 +519,15 @@ impl IoError {
         self.0.kind()
     }
 
-    /// The system's number (`errno`), if the system reported it.
+    /// The system's error number (`errno`), if the error comes from the system.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         self.0.raw_os_error()
     }
 }
 
-// `Error::source` shall give the `io::Error` itself, which callers downcast to. For that thiserror wants a type that
-// derefs to the source and is no error by itself.
+// `Error::source` must return the `io::Error` itself, to which callers downcast. For that,
+// thiserror requires a type that dereferences to the source and is not an error itself.
 impl Deref for IoError {
     type Target = io::Error;
 
@@ -588,7 +601,7 @@ mod tests {
         assert_eq!(of("a"), of("a"));
         assert_ne!(of("a"), of("b"));
         assert_ne!(IoError::from(refused()), IoError::from(io::ErrorKind::ConnectionRefused));
-        // The words "(os error" in a message that is not the system's stay.
+        // The words "(os error" remain in a message that is not the system's.
         assert_eq!(of("A (os error 5)").to_string(), "A (os error 5)");
     }
 

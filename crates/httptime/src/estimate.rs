@@ -1,16 +1,17 @@
-//! Estimators: from observations to the one best offset.
+//! Estimators: compute one best offset from the observations.
 //!
-//! An [`Estimator`] says where the offset most likely lies and how precise that is. It does not say where the offset
-//! *must* lie: the bounds are kept apart from it, in [`Progress`](crate::Progress), so that no estimator can spoil them.
+//! An [`Estimator`] returns the most likely offset and its standard deviation. It does not compute
+//! the bounds, within which the offset *must* lie: these are in [`Progress`](crate::Progress), so
+//! that no estimator can make them wrong.
 //!
-//! | name | model | when it is wrong |
+//! | name | model | its error |
 //! |---|---|---|
-//! | [`last_date`](LastDate) | none: what `date -s "$(curl -sI …)"` does | by up to a second, and by the way back |
-//! | [`midpoint`](Midpoint) | Cristian 1989 on the best single exchange | by up to half a second |
-//! | [`htpdate`](Htpdate) | htpdate's bisection: one bit an exchange, never put right | by what queueing turned round |
-//! | [`intersection`](Intersection) | Marzullo: the middle of what all exchanges allow | by up to half a round trip |
-//! | [`symmetric`](Symmetric) | the same, with half of the shortest round trip known on each way | by half of what the two ways differ |
-//! | [`posterior`](Posterior) | how likely each offset is, given how round trips split | by half of what the two ways differ |
+//! | [`last_date`](LastDate) | none: what `date -s "$(curl -sI …)"` does | up to a second, plus the return path |
+//! | [`midpoint`](Midpoint) | Cristian 1989 on the best single exchange | up to half a second |
+//! | [`htpdate`](Htpdate) | htpdate's bisection: one bit per exchange, never corrected | where queueing inverted a bit |
+//! | [`intersection`](Intersection) | Marzullo: the middle of the intervals' intersection | up to half a round trip |
+//! | [`symmetric`](Symmetric) | the same; each direction takes at least half of the shortest round trip | half of the difference of forward and return path |
+//! | [`posterior`](Posterior) | the likelihood of each offset, given how round trips split | half of the difference of forward and return path |
 
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub use self::htpdate::Htpdate;
 pub use self::intersection::Intersection;
 pub use self::last_date::LastDate;
 pub use self::midpoint::Midpoint;
-pub use self::posterior::Posterior;
+pub use self::posterior::{Posterior, PosteriorTuning};
 pub use self::symmetric::Symmetric;
 
 use crate::names::by_name;
@@ -54,15 +55,16 @@ impl Estimate {
         self.offset
     }
 
-    /// The standard deviation of the offset's error, given that the server's lag is small and the two ways of a
-    /// round trip are alike: 68 % of errors lie within it, 95 % within its double. Not a bound.
+    /// The standard deviation of the offset's error, if the server's lag is small and the forward
+    /// and return paths are equal: 68 % of errors are within it, 95 % within twice of it. It is not
+    /// a bound.
     #[must_use]
     pub const fn stddev(self) -> Duration {
         self.stddev
     }
 
-    /// The same within `bounds`. They limit the standard deviation too, to that of an error evenly spread as far as the
-    /// farther one.
+    /// The estimate limited to `bounds`. They also limit the standard deviation: it is at most that
+    /// of an error that is uniform up to the farther bound.
     pub(crate) fn within(self, bounds: Interval) -> Self {
         let offset = bounds.clamp(self.offset);
         let below = offset.saturating_sub(bounds.lower()).abs();
@@ -73,7 +75,8 @@ impl Estimate {
 }
 
 impl fmt::Display for Estimate {
-    /// Offset and standard deviation in seconds, to the nanosecond unless a precision is asked for: `+38.116012 s, stddev 0.000030 s`.
+    /// Offset and standard deviation in seconds [default precision: 9 digits]:
+    /// `+38.116012 s, stddev 0.000030 s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.offset.fmt(f)?;
         f.write_str(" s, stddev ")?;
@@ -82,27 +85,28 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// Turns observations, in the order in which they were made, into an estimate.
+/// Computes an estimate from observations in the order in which they were made.
 ///
-/// Implementations read no clock and hold no randomness: the same observations give the same estimate.
+/// Implementations read no clock and use no random numbers: the same observations give the same
+/// estimate.
 pub trait Estimator: fmt::Debug + Send + Sync {
-    /// The name by which people choose it.
+    /// The name with which users select it.
     fn name(&self) -> &'static str;
 
-    /// Takes in one more observation.
+    /// Adds an observation.
     fn absorb(&mut self, observation: &Observation);
 
     /// The estimate from all observations so far; `None` before the first.
     fn estimate(&self) -> Option<Estimate>;
 
-    /// Where to aim the next request: as [`estimate`](Self::estimate), but cheap, since it is asked for after each
-    /// request and response. It may be coarser.
+    /// The estimate at which the next request is aimed: as [`estimate`](Self::estimate), but cheap,
+    /// because it is called after each request and response. It may be coarser.
     fn aim(&self) -> Option<Estimate> {
         self.estimate()
     }
 }
 
-/// The estimators that come with the library, by name.
+/// The library's estimators, by name.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum EstimatorKind {
@@ -132,7 +136,7 @@ impl EstimatorKind {
         Self::Posterior,
     ];
 
-    /// The name, as [`FromStr`](std::str::FromStr) takes it.
+    /// The name, which [`FromStr`](std::str::FromStr) accepts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -161,8 +165,9 @@ impl EstimatorKind {
 
 by_name!(EstimatorKind, "estimator");
 
-/// Half of the width that holds what a normal's standard deviation does, 68.27 %, of an even distribution this wide.
-/// (The standard deviation proper, width / √12, holds 58 %; twice either holds all.)
+/// Half of the width that contains 68.27 % of a uniform distribution of this width, as much as ±1 σ
+/// of a normal distribution. (The standard deviation proper, width / √12, contains 58 %. Twice of
+/// either contains everything.)
 pub(crate) fn uniform_half_width(width: Duration) -> Duration {
     width.mul_f64(0.6827 / 2.0)
 }

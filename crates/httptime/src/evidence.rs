@@ -1,29 +1,32 @@
-//! What exchanges prove about the offset: intervals, intersected and aged.
+//! Evidence: what exchanges prove about the offset, as intervals that are intersected and aged.
 //!
-//! At the instant tᵢ an exchange proves lowerᵢ ≤ θ(tᵢ) ≤ upperᵢ. If the two clocks come apart no faster than ρ, then at t ≥ tᵢ
+//! At the instant tᵢ an exchange proves lowerᵢ ≤ θ(tᵢ) ≤ upperᵢ. If the frequencies of the two
+//! clocks differ by at most ρ, then at t ≥ tᵢ
 //!
 //! ```text
 //! max (lowerᵢ − ρ (t − tᵢ))  ≤  θ(t)  ≤  min (upperᵢ + ρ (t − tᵢ))
 //! ```
 //!
-//! With a known frequency error f both ends of an interval move by f (t − tᵢ) instead. The bounds, the remaining uncertainty
-//! that a schedule aims into, and the ends that estimators use are all [`Evidence`]; they differ in what goes in (with or
-//! without the lag) and in ρ.
+//! With a known frequency error f both ends of an interval move by f (t − tᵢ) instead. The bounds,
+//! the remaining uncertainty at which a schedule aims, and the ends that estimators use are all
+//! [`Evidence`]. They differ in the lag (included or not) and in ρ.
 
 use std::time::Duration;
 
 use crate::time::{Interval, LocalInstant, Offset, duration_to_nanos};
 
-/// The ends of what is known of the offset. Unlike an [`Interval`], they may contradict each other: `lower > upper`.
+/// The ends of the interval that is proved for the offset. Unlike an [`Interval`], they can
+/// contradict each other: `lower > upper`.
 ///
-/// In whole nanoseconds ([`Offset`]), or in floating-point nanoseconds from an origin close by.
+/// The unit is whole nanoseconds ([`Offset`]), or floating-point nanoseconds from an origin close
+/// by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Evidence<V = Offset> {
     pub(crate) lower: V,
     pub(crate) upper: V,
 }
 
-/// Which ends an intersection moved.
+/// Which ends an intersection has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NarrowedEnds {
     pub(crate) lower: bool,
@@ -35,9 +38,10 @@ impl<V: Copy + PartialOrd> Evidence<V> {
         Self { lower, upper }
     }
 
-    /// Intersects with what else is known at the same instant.
+    /// Intersects with other evidence at the same instant.
     pub(crate) fn narrow(&mut self, other: Self) -> NarrowedEnds {
-        // Plain comparisons: `f64::max` looks for NaN as well, which takes longer than all the rest of the posterior.
+        // Plain comparisons: `f64::max` also handles NaN, which takes longer than the rest of the
+        // posterior.
         let narrowed =
             NarrowedEnds { lower: other.lower > self.lower, upper: other.upper < self.upper };
         self.lower = if narrowed.lower { other.lower } else { self.lower };
@@ -47,23 +51,24 @@ impl<V: Copy + PartialOrd> Evidence<V> {
 }
 
 impl Evidence<Offset> {
-    /// As it is `elapsed` later, if the clocks come apart no faster than `drift_ppm`.
+    /// The evidence `elapsed` later, if the frequencies of the clocks differ by at most
+    /// `drift_ppm`.
     pub(crate) fn aged(self, elapsed: Duration, drift_ppm: u32) -> Self {
         let by = drift(elapsed, drift_ppm);
         Self { lower: self.lower.saturating_sub(by), upper: self.upper.saturating_add(by) }
     }
 
-    /// The offsets inside; `None` when the ends contradict each other.
+    /// The interval; `None` if the ends contradict each other.
     pub(crate) fn interval(self) -> Option<Interval> {
         Interval::new(self.lower, self.upper)
     }
 
-    /// From one end to the other; when they contradict each other, the contradiction.
+    /// From the lower to the upper end. If they contradict each other: the gap between them.
     pub(crate) fn hull(self) -> Interval {
         Interval::between(self.lower, self.upper)
     }
 
-    /// From the lower to the upper end; negative when they contradict each other.
+    /// Upper minus lower end; negative if they contradict each other.
     pub(crate) const fn width(self) -> Offset {
         self.upper.saturating_sub(self.lower)
     }
@@ -76,26 +81,26 @@ impl From<Interval> for Evidence<Offset> {
 }
 
 impl Evidence<f64> {
-    /// Nothing is known.
+    /// No evidence.
     pub(crate) const UNBOUNDED: Self = Self { lower: f64::NEG_INFINITY, upper: f64::INFINITY };
 
-    /// As it is at another instant, between which and this one the offset changes by `by`.
+    /// The evidence at another instant, until which the offset changes by `by`.
     pub(crate) fn shifted(self, by: f64) -> Self {
         Self { lower: self.lower + by, upper: self.upper + by }
     }
 
-    /// Both ends `by` nearer to each other.
+    /// Moves both ends inwards by `by`.
     pub(crate) fn shrunk(self, by: f64) -> Self {
         Self { lower: self.lower + by, upper: self.upper - by }
     }
 
-    /// From the lower to the upper end; negative when they contradict each other.
+    /// Upper minus lower end; negative if they contradict each other.
     pub(crate) fn width(self) -> f64 {
         self.upper - self.lower
     }
 }
 
-/// [`Evidence`] of one exchange after the other, at the instant of the latest.
+/// The [`Evidence`] of successive exchanges, at the instant of the latest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AgedEvidence {
     evidence: Evidence,
@@ -108,17 +113,18 @@ impl AgedEvidence {
         Self { evidence, at, drift_ppm }
     }
 
-    /// As known at [`at`](Self::at).
+    /// The evidence at [`at`](Self::at).
     pub(crate) const fn evidence(&self) -> Evidence {
         self.evidence
     }
 
-    /// The latest instant of which something was proved.
+    /// The latest instant for which there is evidence.
     pub(crate) const fn at(&self) -> LocalInstant {
         self.at
     }
 
-    /// Intersects with what was known `at` an instant, before or after this one's: the older ages up to the later.
+    /// Intersects with evidence for the instant `at`, which may be before or after this one's. The
+    /// older evidence is aged to the later instant.
     pub(crate) fn narrow(&mut self, evidence: Evidence, at: LocalInstant) -> NarrowedEnds {
         let latest = self.at.max(at);
         self.evidence = self.evidence.aged(latest.saturating_since(self.at), self.drift_ppm);
@@ -127,8 +133,8 @@ impl AgedEvidence {
     }
 }
 
-/// How far two clocks can come apart in `elapsed` when one gains at most `ppm` parts in a million on the other,
-/// rounded up.
+/// The largest change of the offset in `elapsed` if the frequencies differ by at most `ppm` parts
+/// per million, rounded up.
 pub(crate) fn drift(elapsed: Duration, ppm: u32) -> Offset {
     let (nanos, ppm) = (duration_to_nanos(elapsed), i64::from(ppm));
     let rest = nanos % 1_000_000 * ppm;
@@ -179,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_frequency_moves_both_ends_alike() {
+    fn a_known_frequency_moves_both_ends_equally() {
         let mut all = Evidence::<f64>::UNBOUNDED;
         all.narrow(Evidence::new(-1.0, 5.0).shifted(2.0));
         assert_eq!(all, Evidence::new(1.0, 7.0));

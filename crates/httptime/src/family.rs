@@ -1,13 +1,13 @@
 use crate::names::by_name;
 
-/// Which addresses of a name to use.
+/// The address family to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "there is no third family, and whoever filters addresses must match all"
+    reason = "there is no third family, and code that filters addresses must match all"
 )]
 pub enum Family {
-    /// Whatever the resolver gives, in its order.
+    /// Every address of the resolver, in its order.
     #[default]
     Any,
     /// IPv4 only.
@@ -20,7 +20,7 @@ impl Family {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Any, Self::V4, Self::V6];
 
-    /// The name, as [`FromStr`](std::str::FromStr) takes it.
+    /// The name, which [`FromStr`](std::str::FromStr) accepts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,30 +1,32 @@
-//! Which way do I use it?
+//! Which interface to use.
 //!
 //! | you have | use | you write |
 //! |---|---|---|
 //! | a thread that may block | [`Client`](crate::Client) | one call |
 //! | tokio | the crate `httptime-tokio` | one `await`; dropping the future cancels |
-//! | an event loop of your own, or a simulator | [`survey::Sessions`](crate::survey::Sessions) | sockets and timers: about 90 lines |
-//! | an HTTP library that keeps its sockets to itself | [`Measure`](crate::Measure) and [`Exchange::from_headers`](crate::Exchange::from_headers) | requests at the instants it gives, and the time before and after each |
+//! | your own event loop, or a simulator | [`survey::Sessions`](crate::survey::Sessions) | sockets and timers: about 90 lines |
+//! | an HTTP library that does not expose its sockets | [`Measure`](crate::Measure) and [`Exchange::from_headers`](crate::Exchange::from_headers) | requests at the instants it returns, and the time before and after each |
 //! | a program in C | `libhttptime` (crate `httptime-ffi`) | one call, or `httptime_session_*` in your event loop |
 //! | a clock to correct | the crate `httptime-clock` | a policy |
 //!
-//! The first three and C run the same sessions: retry, pauses, deadlines, stale connections, proxies and the choice among
-//! several servers behave alike. [`Measure`](crate::Measure) alone has none of those: it says when to ask and what the answers
-//! prove. Its accuracy is that of the two times that you give it. An HTTP library that opens a connection or waits in a queue
+//! The first three and C run the same sessions, with the same retries, pauses, deadlines, stale
+//! connections, proxies and selection among several servers. [`Measure`](crate::Measure) alone has
+//! none of these: it decides when to send and computes what the responses prove. Its accuracy is
+//! that of the two times that you pass. An HTTP library that opens a connection or waits in a queue
 //! between them widens the bounds; it does not make them wrong.
 //!
 //! # A thread that may block
 //!
 #![doc = concat!("```no_run\n", include_str!("../guide/measure.rs"), "```")]
 //!
-//! # An event loop of your own
+//! # Your own event loop
 //!
-//! The rules for a driver are [the session's](crate::session#rules-for-a-driver). This one has nothing but sockets:
+//! The rules for a driver are [the session's](crate::session#rules-for-a-driver). This driver has
+//! only sockets:
 //!
 #![doc = concat!("```no_run\n", include_str!("../guide/own_io.rs"), "```")]
 //!
-//! # An HTTP library that keeps its sockets to itself
+//! # An HTTP library that does not expose its sockets
 //!
 //! ```
 //! use std::time::Duration;
@@ -51,7 +53,8 @@
 //!     let headers = reply.headers.iter().map(|(name, value)| (*name, *value));
 //!     measure.absorb(&Exchange::from_headers(sent, now, reply.status, headers)?)?;
 //! }
-//! let measurement = measure.finish(CrossTimestamp::new(now, wall.saturating_add(Duration::from_millis(3).into()), Duration::ZERO))?;
+//! let wall = wall.saturating_add(Duration::from_millis(3).into());
+//! let measurement = measure.finish(CrossTimestamp::new(now, wall, Duration::ZERO))?;
 //! assert!(measurement.bounds().width() < Duration::from_millis(1100));
 //! # Ok::<(), Error>(())
 //! ```

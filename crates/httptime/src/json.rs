@@ -1,5 +1,5 @@
-//! The one definition of the documented JSON (docs/json.md), as [`Serialize`]: seconds as numbers, errors by kind and
-//! message. What is chosen by a name is written and read by it.
+//! The only definition of the documented JSON (docs/json.md), as [`Serialize`]: seconds are
+//! numbers, errors have kind and message. Values of a named choice are written and read by name.
 
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ impl Serialize for Measurement {
     }
 }
 
-/// A length of time, in seconds.
+/// A duration in seconds.
 struct Seconds(Duration);
 
 impl Serialize for Seconds {
@@ -187,7 +187,8 @@ mod surveys {
         }
     }
 
-    /// The object of docs/json.md without `schema`, which is the program's: the result's fields or `error`, then `servers`.
+    /// The object of docs/json.md: the result's fields or `error`, then `servers`. The program adds
+    /// `schema`.
     impl Serialize for Survey {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             #[derive(Serialize)]

@@ -1,9 +1,10 @@
-//! Measures how far this machine's clock is from a server's, by the `Date` header of plain HTTP.
+//! Measures the offset of this machine's clock from a server's with the `Date` header of plain
+//! HTTP.
 //!
-//! For machines that NTP does not reach and some HTTP server or proxy does. The header counts whole seconds; requests aimed
-//! at the instant at which it goes up give the offset to well below a millisecond on a quiet path. Every result carries
-//! bounds that hold under stated [`Assumptions`]; what cannot be measured is an [`Error`] with
-//! a name, never a guess.
+//! It is for machines that NTP does not reach but that reach an HTTP server or proxy. The header
+//! counts whole seconds. Requests that are aimed at the instant at which it changes give the offset
+//! to well below a millisecond on a quiet path. Every result has bounds that hold under stated
+//! [`Assumptions`]. What cannot be measured is an [`Error`] with a name, never a guess.
 //!
 #![cfg_attr(feature = "net", doc = "```no_run")]
 #![cfg_attr(not(feature = "net"), doc = "```ignore")]
@@ -18,34 +19,36 @@
 //! }
 //! ```
 //!
-//! An [`Offset`] is server clock − local clock, everywhere: positive when the local clock is slow.
+//! An [`Offset`] is always server clock − local clock: positive when the local clock is slow.
 //!
-//! There are several ways to use it: blocking, on tokio, in an event loop of your own, from C. The module `guide` compares
-//! them, with an example of each.
+//! The library can be used in a blocking call, on tokio, in your own event loop, and from C. The
+//! module `guide` compares these, with an example of each.
 //!
-//! # How it is made
+//! # Structure
 //!
-//! [`http`] turns bytes into a date, an [`Observation`] is what one exchange proves, [`Progress`] intersects
-//! those into bounds, [`estimate`] says where in them the offset most likely lies, [`schedule`] when to ask next.
-//! [`Measure`] does these in turn. A [`session`] is the whole conversation with one server around it: connections, retry,
-//! deadlines, proxies. A [`survey`] is several sessions, of which [`select`] finds the majority. None of these does any
-//! I/O: a driver moves the bytes, and decides nothing.
+//! [`http`] turns bytes into a date. An [`Observation`] is what one exchange proves. [`Progress`]
+//! intersects the observations into bounds. [`estimate`] computes the most likely offset within
+//! them. [`schedule`] decides when to send the next request. [`Measure`] combines these. A
+//! [`session`] adds the connections to one server: retries, deadlines, proxies. A [`survey`]
+//! consists of several sessions, among which [`select`] finds the majority. None of these does any
+//! I/O: a driver moves the bytes and makes no decisions.
 //!
 //! docs/glossary.md has each term, its unit, and what RFC 5905, RFC 9110 and chrony call it.
 //!
 //! # Features
 //!
-//! `net`, on by default: sockets, names and the blocking `Client`. Without it nothing here reads a clock or opens a socket;
-//! drive the [`survey`] with your own I/O.
+//! `net` [default: on]: sockets, name resolution and the blocking `Client`. Without it the library
+//! reads no clock and opens no socket; drive the [`survey`] with your own I/O.
 //!
-//! `serde`, off by default: `Serialize` for results and errors, which is the documented JSON of the program `httptime`
-//! (docs/json.md); `Serialize` and `Deserialize` for what is chosen by a name (estimator, schedule, profile, family,
-//! timestamping, method).
+//! `serde` [default: off]: `Serialize` for results and errors, which gives the documented JSON of
+//! the program `httptime` (docs/json.md); `Serialize` and `Deserialize` for named choices
+//! (estimator, schedule, profile, family, timestamping, method).
 //!
-//! # In scope, and out of it
+//! # Scope
 //!
-//! In: HTTP/1.0 and 1.1, HTTP proxies, IPv4 and IPv6, several servers. Out: setting a clock, HTTPS, HTTP/2, redirects. Plain
-//! HTTP is not authenticated, so whoever sits on the path can make up the time.
+//! In scope: HTTP/1.0 and 1.1, HTTP proxies, IPv4 and IPv6, several servers. Out of scope: setting
+//! a clock, HTTPS, HTTP/2, redirects. Plain HTTP is not authenticated, so anyone on the path can
+//! forge the time.
 #![forbid(unsafe_code)]
 
 mod checks;
@@ -70,6 +73,7 @@ mod names;
 pub mod net;
 mod observation;
 mod progress;
+mod range;
 mod round_trips;
 pub mod schedule;
 pub mod select;

@@ -1,8 +1,8 @@
-//! What a caller is willing to spend.
+//! The limits of a measurement.
 
 use std::time::Duration;
 
-/// What a measurement may spend, and when it has enough.
+/// The limits on requests and time, and the target at which a measurement stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub(crate) requests: u32,
@@ -12,13 +12,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The most requests to send to one server.
+    /// The limit of requests to one server.
     #[must_use]
     pub const fn requests(&self) -> u32 {
         self.requests
     }
 
-    /// How long after the first request another one may be sent.
+    /// The time from the first request until the last one may be sent.
     #[must_use]
     pub const fn duration(&self) -> Duration {
         self.duration

@@ -1,4 +1,4 @@
-//! One server's measurement, exchange by exchange.
+//! The measurement of one server, exchange by exchange.
 
 use std::time::Duration;
 
@@ -15,19 +15,20 @@ use crate::schedule::{Plan, Schedule, View};
 use crate::server::Lag;
 use crate::time::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 
-/// What the driver is to do next.
+/// What the driver must do next.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Send a request at this instant, or at once if it has passed.
     SendAt(LocalInstant),
-    /// Wait for a response that is under way.
+    /// Wait for a response.
     AwaitReply,
-    /// Send no more, [`finish`](Measure::finish).
+    /// Send no more and call [`finish`](Measure::finish).
     Done,
 }
 
-/// The measurement of one server, exchange by exchange: it says when to send and takes in what came back.
+/// The measurement of one server, exchange by exchange: it decides when to send, and uses the
+/// responses.
 ///
 /// ```text
 ///          ┌───────────── next(earliest) ──▶ SendAt │ AwaitReply │ Done
@@ -36,8 +37,9 @@ pub enum Next {
 ///          └─ finish(cross_timestamp) ──▶ Measurement
 /// ```
 ///
-/// It knows nothing of connections: a [`session`](crate::session) does, and has one of these inside. Use it alone where
-/// another HTTP library keeps its sockets to itself. Nothing here reads a clock or blocks.
+/// It does not handle connections: a [`session`](crate::session) does, and contains a `Measure`.
+/// Use it alone with an HTTP library that does not expose its sockets. It reads no clock and never
+/// blocks.
 #[derive(Debug)]
 pub struct Measure {
     config: Config,
@@ -49,30 +51,31 @@ pub struct Measure {
     sent_by_kernel: u32,
     received_by_kernel: u32,
     checks: Checks,
-    /// The request that was planned last, until it has left or failed.
+    /// The last planned request, until it has left or failed.
     planned: Option<PlannedRequest>,
-    /// Aims missed in a row.
+    /// The number of consecutive missed aims.
     reschedules: u32,
     failures: u32,
-    /// Requests that were under way when a failure was counted, and are still: what befell that one may have befallen them.
+    /// Requests in flight when a failure was counted, and still in flight: they may fail for the
+    /// same reason.
     in_flight_at_failure: u32,
-    /// What the latest request failed with, until one succeeds.
+    /// The error of the latest request, until a request succeeds.
     failure: Option<Error>,
-    /// Why no connection could be opened, until a request succeeds.
+    /// The reason why no connection could be opened, until a request succeeds.
     connect_failure: Option<Error>,
     end_reason: Option<EndReason>,
-    /// What proved that there is nothing to be measured.
+    /// The error that ended the measurement without a result.
     fatal_error: Option<Error>,
 }
 
-/// A request that is planned.
+/// A planned request.
 #[derive(Debug, Clone, Copy)]
 struct PlannedRequest {
     due: LocalInstant,
     check: Option<Check>,
 }
 
-/// The dates seen, to tell a clock that stands still from one that contradicts itself.
+/// The observed dates, to distinguish a clock that is stopped from one that contradicts itself.
 #[derive(Debug, Clone, Copy)]
 struct SeenDates {
     first: Timestamp,
@@ -81,7 +84,7 @@ struct SeenDates {
 }
 
 impl Measure {
-    /// A measurement that begins now, with the local clocks as `cross_timestamp` has them.
+    /// A measurement that begins now. `cross_timestamp`: the local clocks now.
     #[must_use]
     pub fn new(config: &Config, cross_timestamp: CrossTimestamp) -> Self {
         let schedule = config.new_schedule();
@@ -95,10 +98,15 @@ impl Measure {
             received_by_kernel: 0,
             checks: match (config.has_checks(), config.expected()) {
                 (false, _) => Checks::none(),
-                (true, None) => {
-                    Checks::for_limits(config.limits().requests(), schedule.min_interval())
+                (true, None) => Checks::for_limits(
+                    config.limits().requests(),
+                    schedule.min_interval(),
+                    schedule.check_tuning(),
+                ),
+                (true, Some(_)) => {
+                    let requests = config.limits().requests();
+                    Checks::for_expected_offset(requests, schedule.check_tuning())
                 }
-                (true, Some(_)) => Checks::for_expected_offset(config.limits().requests()),
             },
             schedule,
             planned: None,
@@ -112,10 +120,12 @@ impl Measure {
         }
     }
 
-    /// What to do next, when a request can leave at `earliest` (now, or when a connection will be open) or later.
+    /// Decides what to do next, if a request can leave at `earliest` or later. `earliest` is now,
+    /// or the time at which a connection will be open.
     ///
-    /// Asked again after the instant it gave has passed, and nothing has left or failed since, it counts a missed aim if the
-    /// request would now be too late: see [`is_missed`](Self::is_missed).
+    /// If it is called again after the returned instant has passed, and no request has left or
+    /// failed since, it counts a missed aim if the request would now be too late: see
+    /// [`is_missed`](Self::is_missed).
     pub fn next(&mut self, earliest: LocalInstant) -> Next {
         if self.fatal_error.is_some() {
             return Next::Done;
@@ -138,7 +148,8 @@ impl Measure {
         if is_waiting { Next::AwaitReply } else { Next::Done }
     }
 
-    /// The next request: a check, where it is time for one, or what the schedule wants; `None` to wait for a response.
+    /// Plans the next request: a check if one is due, otherwise a request of the schedule. `None`:
+    /// wait for a response.
     fn plan(&mut self, earliest: LocalInstant) -> Result<Option<PlannedRequest>, EndReason> {
         if self.progress.requests() >= self.config.limits().requests() {
             return Err(EndReason::Requests);
@@ -163,7 +174,8 @@ impl Measure {
                 match check(self, Scheduled::Nothing) {
                     Some(planned) => planned,
                     None if self.progress.in_flight() > 0 => return Ok(None),
-                    // Too much is unknown for a check: the schedule gets the requests that were set aside.
+                    // The uncertainty is too large for a check: the schedule gets the requests that
+                    // were reserved for checks.
                     None if matches!(end_reason, EndReason::Requests)
                         && self.checks.remaining() > 0 =>
                     {
@@ -181,8 +193,9 @@ impl Measure {
         Ok(Some(planned))
     }
 
-    /// When the schedule wants a request to leave, with the checks set aside. As long as the `Date` was not seen to advance, the
-    /// last request leaves no earlier than it must have: nothing is corrected by a result without that.
+    /// The time of the schedule's next request, with requests reserved for the checks. If the
+    /// `Date` has not yet advanced, the last request leaves only after it must have advanced: no
+    /// clock is corrected with a result without that.
     fn plan_scheduled(
         &mut self,
         earliest: LocalInstant,
@@ -201,7 +214,8 @@ impl Measure {
         }
     }
 
-    /// When the `Date` must have advanced; `None` if it was seen to, or if that is beyond the time allowed.
+    /// The time by which the `Date` must have advanced. `None` if it has, or if that time is after
+    /// the limit.
     fn date_advance_deadline(&self) -> Option<LocalInstant> {
         let dates = self.dates.filter(|dates| dates.first == dates.latest)?;
         let at = dates.first_received.saturating_add(MAX_SERVER_SECOND);
@@ -238,30 +252,31 @@ impl Measure {
         self.checks.plan(&view, scheduled, self.schedule.min_interval())
     }
 
-    /// What the schedule may spend: the checks that are still to be sent are not for it.
+    /// The limits for the schedule: without the checks that are still to be sent.
     fn scheduled_limits(&self) -> Limits {
         let limits = *self.config.limits();
         let checks = self.checks.remaining();
         Limits { requests: limits.requests.saturating_sub(checks), ..limits }
     }
 
-    /// Over which connection the request planned last is to go, if it is a check. Where that is not open when it is due, any other
-    /// will do.
+    /// The connection for the last planned request, if it is a check. If that connection is not
+    /// open when the request is due, any other can be used.
     #[must_use]
     pub fn check_connection(&self) -> Option<CheckConnection> {
         Some(self.planned?.check?.connection)
     }
 
-    /// Asks the estimate itself only when the cheap one says yes.
+    /// Computes the full estimate only if the cheap one is within the target.
     fn is_within(&self, target: Duration) -> bool {
         let within = |estimate: Option<Estimate>| estimate.is_some_and(|e| e.stddev() <= target);
         within(self.estimator.aim()) && within(self.estimator.estimate())
     }
 
-    /// A request has left: its first byte was handed to the system no earlier than `at`.
+    /// Reports that a request has left: its first byte was passed to the system no earlier than
+    /// `at`.
     ///
-    /// An instant before the cross-timestamp of the beginning is of another clock: it ends the measurement with
-    /// [`ClockMismatch`](Error::ClockMismatch).
+    /// An instant before the first cross-timestamp is from another clock. It ends the measurement
+    /// with [`ClockMismatch`](Error::ClockMismatch).
     pub fn sent(&mut self, at: LocalInstant) {
         self.reschedules = 0;
         match self.planned.take().and_then(|planned| planned.check) {
@@ -276,10 +291,13 @@ impl Measure {
         }
     }
 
-    /// Whether the request that [`next`](Self::next) wanted to leave at `due`, and that could leave `now` at the earliest, is to be
-    /// rescheduled by another call of `next` instead: it would tell little, and another second costs less than a request. The
-    /// schedule decides, and no more than three times in a row: it is `next` that counts, until a request is
-    /// [`sent`](Self::sent). A driver that does not ask sends all the same.
+    /// Whether the request that [`next`](Self::next) planned for `due`, and that can leave `now` at
+    /// the earliest, should be rescheduled by another call of `next`: it would yield little
+    /// information, and another second costs less than a request.
+    ///
+    /// The schedule decides. A request is rescheduled at most three times in a row; `next` counts
+    /// them until a request is [`sent`](Self::sent). A driver that does not call this method sends
+    /// late requests.
     #[must_use]
     pub fn is_missed(&self, due: LocalInstant, now: LocalInstant) -> bool {
         self.reschedules < MAX_RESCHEDULES && self.is_too_late(due, now)
@@ -295,15 +313,15 @@ impl Measure {
         due < now && self.schedule.is_missed(&view, now.saturating_since(due))
     }
 
-    /// Takes in the answer to a request.
+    /// Uses the response to a request.
     ///
     /// # Errors
-    /// Each ends the measurement for good, and it proves nothing:
-    /// [`Cached`](Error::Cached), [`DateBeforeFloor`](Error::DateBeforeFloor),
-    /// [`DateFrozen`](Error::DateFrozen), [`DateWentBack`](Error::DateWentBack),
-    /// [`Inconsistent`](Error::Inconsistent), [`ReceivedBeforeSent`](Error::ReceivedBeforeSent),
-    /// [`ClockMismatch`](Error::ClockMismatch). Then [`next`](Self::next) says [`Done`](Next::Done), and every later call gives the
-    /// same error.
+    /// Each of these errors ends the measurement without a result: [`Cached`](Error::Cached),
+    /// [`DateBeforeFloor`](Error::DateBeforeFloor), [`DateFrozen`](Error::DateFrozen),
+    /// [`DateWentBack`](Error::DateWentBack), [`Inconsistent`](Error::Inconsistent),
+    /// [`ReceivedBeforeSent`](Error::ReceivedBeforeSent), [`ClockMismatch`](Error::ClockMismatch).
+    /// Afterwards [`next`](Self::next) returns [`Done`](Next::Done), and every later call returns
+    /// the same error.
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.check_not_failed()?;
         self.absorb_exchange(exchange).map_err(|error| self.fail(error))
@@ -344,12 +362,13 @@ impl Measure {
         Ok(observation)
     }
 
-    /// A request could not be sent, or its answer did not come. `was_sent` says whether [`sent`](Self::sent) was
-    /// called for it.
+    /// Reports that a request could not be sent, or that its response did not arrive. `was_sent`:
+    /// whether [`sent`](Self::sent) was called for it.
     ///
     /// # Errors
-    /// Gives `error` back when nothing has been measured yet; that is final. Otherwise the measurement goes on, and ends after
-    /// three failures in a row with what it has. Requests lost that were under way at the same time are one failure.
+    /// Returns `error` if there is no evidence yet; that is final. Otherwise the measurement
+    /// continues. After three consecutive failures it ends with the evidence that it has. Lost
+    /// requests that were in flight at the same time are one failure.
     pub fn lost(&mut self, was_sent: bool, error: Error) -> Result<(), Error> {
         self.check_not_failed()?;
         self.planned = None;
@@ -368,11 +387,12 @@ impl Measure {
         self.count_failure(error)
     }
 
-    /// A connection could not be opened, and the driver will try again: after a pause, so that it is the time allowed
-    /// that ends the measurement of a server that does not come back, and not the number of attempts.
+    /// Reports that a connection could not be opened and that the driver will retry after a pause.
+    /// With the pause, the time limit ends the measurement of a server that does not come back, not
+    /// the number of attempts.
     ///
     /// # Errors
-    /// Gives `error` back when nothing has been measured yet; that is final.
+    /// Returns `error` if there is no evidence yet; that is final.
     pub fn not_opened(&mut self, error: Error) -> Result<(), Error> {
         self.check_not_failed()?;
         self.planned = None;
@@ -383,10 +403,11 @@ impl Measure {
         Ok(())
     }
 
-    /// The answer to a request came, and the driver has no use for it.
+    /// Reports that the driver cannot use the response to a request.
     ///
     /// # Errors
-    /// Gives `error` back when it is the third failure in a row and nothing has been measured yet; that is final.
+    /// Returns `error` if it is the third consecutive failure and there is no evidence yet; that is
+    /// final.
     pub fn discard(&mut self, error: Error) -> Result<(), Error> {
         self.check_not_failed()?;
         self.planned = None;
@@ -394,24 +415,26 @@ impl Measure {
         self.count_failure(error)
     }
 
-    /// The server had closed the connection before the request reached it. The request is sent again, and nothing has failed.
+    /// Reports that the server had closed the connection before the request arrived. The request
+    /// will be sent again. This is not a failure.
     pub fn unanswered(&mut self) {
         self.planned = None;
         self.progress.lost();
     }
 
-    /// The answer to the check on its own connection did not come. Nothing has failed: the server may serve one connection at a time.
+    /// Reports that the response to a check on a separate connection did not arrive. This is not a
+    /// failure: the server may serve one connection at a time.
     pub(crate) fn check_lost(&mut self) {
         self.planned = None;
         self.progress.check_lost();
     }
 
-    /// For what the driver knows of its connections: [`Progress::set_reopening`].
+    /// For facts that the driver knows about its connections: [`Progress::set_reopening`].
     pub(crate) fn progress_mut(&mut self) -> &mut Progress {
         &mut self.progress
     }
 
-    /// The time is over, whatever is still under way.
+    /// The time is over, whatever is still in flight.
     pub(crate) fn expire(&mut self) {
         self.end_reason.get_or_insert(EndReason::Duration);
     }
@@ -428,20 +451,21 @@ impl Measure {
         Ok(())
     }
 
-    /// What ended the measurement for good without a result, if something did: what [`finish`](Self::finish) will give, or its
-    /// [`cause`](Self::cause).
+    /// The error that ended the measurement without a result, if there is one:
+    /// [`finish`](Self::finish) will return it or its [`cause`](Self::cause).
     #[must_use]
     pub const fn failure(&self) -> Option<&Error> {
         self.fatal_error.as_ref()
     }
 
-    /// Why there is no result, as things stand; [`finish`](Self::finish) may find more wrong with the clocks.
+    /// The reason why there is no result at present. [`finish`](Self::finish) may find another one
+    /// in the clocks.
     pub(crate) fn missing_result(&self) -> Option<Error> {
         let missing = || self.failure.clone().unwrap_or(Error::NothingMeasured);
         self.fatal_error.clone().or_else(|| (self.progress.observations() == 0).then(missing))
     }
 
-    /// Ends the measurement for good, without a result.
+    /// Ends the measurement without a result.
     fn fail(&mut self, error: Error) -> Error {
         self.fatal_error.get_or_insert(error).clone()
     }
@@ -450,7 +474,7 @@ impl Measure {
         self.fatal_error.clone().map_or(Ok(()), Err)
     }
 
-    /// An instant of the same clock as the first cross-timestamp comes after it.
+    /// Checks that an instant is not before the first cross-timestamp.
     fn check_after_begin(&self, at: LocalInstant) -> Result<(), Error> {
         let begun = self.progress.cross_timestamp();
         let late = begun.instant().saturating_sub(begun.uncertainty());
@@ -461,7 +485,7 @@ impl Measure {
         Ok(())
     }
 
-    /// And the last cross-timestamp comes after the last request and answer.
+    /// Checks that the last cross-timestamp is not before the last request and response.
     fn check_before_end(&self, cross_timestamp: CrossTimestamp) -> Result<(), Error> {
         let latest = self.progress.last_sent().max(self.progress.at());
         let early = cross_timestamp.instant().saturating_add(cross_timestamp.uncertainty());
@@ -475,14 +499,15 @@ impl Measure {
         Ok(())
     }
 
-    /// What has been sent and learnt so far.
+    /// The requests and the evidence so far.
     #[must_use]
     pub const fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// The estimate so far, within the bounds; none once the measurement has failed for good. The bounds limit its standard
-    /// deviation too, to that of an error evenly spread as far as the farther one.
+    /// The estimate so far, within the bounds. `None` if the measurement has failed. The bounds
+    /// also limit the standard deviation: it is at most that of an error that is uniform up to the
+    /// farther bound.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
         if self.fatal_error.is_some() {
@@ -493,10 +518,11 @@ impl Measure {
         Some(estimate.within(bounds))
     }
 
-    /// Why the measurement failed that ended with `error`, with the local clocks at the end as `cross_timestamp` has them.
+    /// The cause of a failure with `error`. `cross_timestamp`: the local clocks at the end.
     ///
-    /// While a machine sleeps its monotonic clock stands still and the server's goes on, so dates from before and after
-    /// contradict each other. The wall clock, which jumps when the machine wakes, shows that it was not the server.
+    /// While a machine sleeps, its monotonic clock stops and the server's clock continues, so dates
+    /// from before and after contradict each other. The wall clock, which jumps when the machine
+    /// wakes, shows that the server was not the cause.
     #[must_use]
     pub fn cause(&self, error: Error, cross_timestamp: CrossTimestamp) -> Error {
         match error {
@@ -507,7 +533,8 @@ impl Measure {
         }
     }
 
-    /// How far the wall clock has moved against the monotonic one since the beginning, and how well that is known.
+    /// How far the wall clock has moved against the monotonic clock since the beginning, and the
+    /// uncertainty of that.
     fn wall_clock_shift(
         &self,
         cross_timestamp: CrossTimestamp,
@@ -523,14 +550,16 @@ impl Measure {
         Ok((by, uncertainty))
     }
 
-    /// The result, with the local clocks at the end as `cross_timestamp` has them.
+    /// Computes the result. `cross_timestamp`: the local clocks at the end.
     ///
     /// # Errors
-    /// What ended the measurement for good, if something did, or its [`cause`](Self::cause).
-    /// [`ClockMismatch`](Error::ClockMismatch) when `cross_timestamp` is older than the last request or answer, and
-    /// [`ClockStepped`](Error::ClockStepped) when the wall clock was set since the beginning. When nothing was measured, what
-    /// the last answer failed with, and [`NothingMeasured`](Error::NothingMeasured) if there was none. What the server was lost with,
-    /// when that was before its `Date` was seen to advance.
+    /// - The error that ended the measurement, or its [`cause`](Self::cause).
+    /// - [`ClockMismatch`](Error::ClockMismatch) if `cross_timestamp` is older than the last
+    ///   request or response.
+    /// - [`ClockStepped`](Error::ClockStepped) if the wall clock was set since the beginning.
+    /// - Without evidence: the error of the last response, or
+    ///   [`NothingMeasured`](Error::NothingMeasured) if there was none.
+    /// - The error with which the server was lost, if that was before its `Date` advanced.
     pub fn finish(self, cross_timestamp: CrossTimestamp) -> Result<Measurement, Error> {
         if let Some(error) = self.fatal_error.clone() {
             return Err(self.cause(error, cross_timestamp));
@@ -548,8 +577,9 @@ impl Measure {
         else {
             return Err(missing);
         };
-        // Finished before it had ended: whoever drove it had no more time, for want of an answer if one failed.
-        // A request lost shortly before the time is over proves no loss of the server.
+        // The driver finished a measurement that had not ended: it had no more time, or a request
+        // failed and no response came. A request that is lost shortly before the time limit does
+        // not prove that the server is lost.
         let end_reason = match (self.end_reason, self.connect_failure, self.failure) {
             (None | Some(EndReason::Duration), Some(error), _) | (None, None, Some(error)) => {
                 EndReason::Lost(error)
@@ -558,7 +588,7 @@ impl Measure {
         };
         let date_advanced = self.dates.is_some_and(|dates| dates.first != dates.latest);
         match &end_reason {
-            // A `Date` that stands still looks like this: a server that hangs does both.
+            // A stopped `Date` looks the same: a server that hangs shows both.
             EndReason::Lost(error) if !date_advanced => return Err(error.clone()),
             _ => {}
         }
@@ -594,11 +624,11 @@ impl Measure {
     }
 }
 
-/// How often in a row a request that would leave late is rescheduled.
+/// The number of consecutive times that a late request is rescheduled.
 const MAX_RESCHEDULES: u32 = 3;
-/// Failures in a row that end a measurement.
+/// The number of consecutive failures that ends a measurement.
 const MAX_FAILURES: u32 = 3;
-/// A second of a server whose clock is as slow as the largest drift that can be allowed for, 10 000 ppm.
+/// One second of a server's clock that is slow by the largest permitted drift, 10,000 ppm.
 const MAX_SERVER_SECOND: Duration = Duration::from_millis(1_011);
 /// Room for most `Server` fields without growing.
 const SERVER_CAPACITY: usize = 128;
@@ -632,7 +662,7 @@ mod tests {
         Measure::new(&Config::default(), cross_timestamp(0))
     }
 
-    /// A request at `millis` that takes 10 ms and says `seconds`.
+    /// A request at `millis` that takes 10 ms, with a `Date` of `seconds`.
     fn exchange(measure: &mut Measure, millis: i64, seconds: i64) -> Result<Observation, Error> {
         measure.sent(at(millis));
         measure.absorb(&Exchange::from_parts_unchecked(at(millis), at(millis + 10), date(seconds)))
@@ -659,7 +689,7 @@ mod tests {
     {
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
-        // A second of the monotonic clock, and seven of the server's.
+        // One second of the monotonic clock and seven of the server's.
         let contradiction = exchange(&mut measure, 1_000, 45).expect_err("six seconds too many");
         assert_eq!(contradiction.kind(), "inconsistent");
         let slept = CrossTimestamp::new(at(1_010), cross_timestamp(7_010).wall(), Duration::ZERO);
@@ -667,7 +697,7 @@ mod tests {
         let cause = |error: &Error, cross_timestamp| measure.cause(error.clone(), cross_timestamp);
         assert_eq!(cause(&contradiction, slept), Error::ClockStepped { by });
         assert_eq!(cause(&contradiction, cross_timestamp(1_010)), contradiction);
-        // What has nothing to do with time is what it was.
+        // An error that does not depend on the time stays the same.
         assert_eq!(cause(&Error::ProxyCredentials, slept), Error::ProxyCredentials);
         Ok(())
     }
@@ -695,8 +725,8 @@ mod tests {
         Ok(())
     }
 
-    /// A server whose second begins at `flip_ms` of each local one and that answers at once: what a measurement of it sends, and
-    /// whether it sees the `Date` advance.
+    /// Measures a server whose second begins at `flip_ms` of each local second and that responds at
+    /// once. Returns the times of the requests, and whether the `Date` was seen to advance.
     fn advances(config: &Config, flip_ms: i64) -> Result<(Vec<i64>, bool), Error> {
         let mut measure = Measure::new(config, cross_timestamp(0));
         let (mut now, mut sent) = (0, Vec::new());
@@ -735,7 +765,8 @@ mod tests {
         Ok(())
     }
 
-    /// After a flip at the end of the first second, the next aim at one lies beyond the time allowed.
+    /// After a flip at the end of the first second, the aim at the next one is after the time
+    /// limit.
     #[test]
     fn the_date_is_seen_to_advance_in_one_and_a_half_seconds() -> Result<(), Error> {
         for requests in [6, 48] {
@@ -840,7 +871,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_under_way_together_are_lost_as_one() -> Result<(), Error> {
+    fn requests_in_flight_together_are_lost_as_one() -> Result<(), Error> {
         let broken = || Error::Closed { received: 0 };
         let mut measure = started();
         exchange(&mut measure, 0, 38)?;
@@ -929,7 +960,7 @@ mod tests {
         let mut measure = started();
         assert!(!measure.is_missed(at(0), at(900)));
         exchange(&mut measure, 0, 38)?;
-        // A second over √12.
+        // A second divided by √12.
         assert!(!measure.is_missed(at(1_000), at(1_250)));
         assert!(measure.is_missed(at(1_000), at(1_350)));
         assert!(!measure.is_missed(at(1_000), at(900)));
@@ -964,7 +995,7 @@ mod tests {
                 assert_eq!(measure.is_missed(due, late), measure.is_missed(due, late));
                 reschedules.push(measure.is_missed(due, late));
                 measure.next(late);
-                // And asked again it counts no second time.
+                // A further call does not count a second time.
                 measure.next(late);
             }
             assert_eq!(reschedules, [true, true, true, false, false]);
@@ -1019,7 +1050,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_end_it_once_nothing_is_under_way() -> Result<(), Error> {
+    fn limits_end_it_once_nothing_is_in_flight() -> Result<(), Error> {
         let config = Config::builder().requests(2).build()?;
         let mut measure = Measure::new(&config, cross_timestamp(0));
         exchange(&mut measure, 0, 38)?;
@@ -1032,8 +1063,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_proves_nothing_ends_the_measurement_whatever_came_before() -> Result<(), Error>
-    {
+    fn an_answer_that_proves_nothing_ends_the_measurement_in_any_case() -> Result<(), Error> {
         let day = |days: i64| Timestamp::from_unix_nanos(days * 86_400 * NANOS_PER_SECOND);
         let answer = |date| Exchange::from_parts_unchecked(at(4_000), at(4_010), date);
         let bad = [
@@ -1077,7 +1107,7 @@ mod tests {
 
     #[test]
     fn a_cross_timestamp_of_another_clock_is_an_error_at_either_end() -> Result<(), Error> {
-        // The process's clock reads seconds, CLOCK_MONOTONIC hours.
+        // The process's clock counts seconds, CLOCK_MONOTONIC hours.
         let hours = 5_075_000;
         let mut begun = Measure::new(&Config::default(), cross_timestamp(hours));
         let error = exchange(&mut begun, 0, 38).expect_err("sent hours before it began");
@@ -1095,7 +1125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_under_way_can_be_shared_between_threads_and_moved() {
+    fn a_measurement_in_flight_can_be_shared_between_threads_and_moved() {
         fn shared<T: Send + Sync + 'static>() {}
         shared::<Measure>();
         shared::<Config>();

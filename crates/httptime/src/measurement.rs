@@ -1,4 +1,4 @@
-//! The finished result.
+//! The result of a measurement.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::method::Method;
 use crate::server::{Lag, LagSource};
 use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
 
-/// What the bounds of a measurement take for granted.
+/// The assumptions on which the bounds of a measurement depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assumptions {
     pub(crate) lag: Lag,
@@ -18,51 +18,52 @@ pub struct Assumptions {
 }
 
 impl Assumptions {
-    /// The server's `Date` is late by no more than this (Λ). It stands on the upper side of the bounds.
+    /// The limit of the server's lag (Λ): its `Date` is late by at most this. It is included in the
+    /// upper bound.
     #[must_use]
     pub const fn lag(&self) -> Duration {
         self.lag.allowance()
     }
 
-    /// Why.
+    /// The source of the limit of the lag.
     #[must_use]
     pub const fn lag_source(&self) -> LagSource {
         self.lag.source()
     }
 
-    /// For how many caches on the way [`CACHE_LAG`](crate::server::CACHE_LAG) is included.
+    /// The number of caches for which [`CACHE_LAG`](crate::server::CACHE_LAG) is included.
     #[must_use]
     pub const fn caches(&self) -> u8 {
         self.lag.caches()
     }
 
-    /// The two clocks come apart no faster than this, in parts per million (ρ).
+    /// The limit of the frequency difference of the two clocks (ρ), in parts per million.
     #[must_use]
     pub const fn drift_ppm(&self) -> u32 {
         self.drift_ppm
     }
 
-    /// So many servers at least were demanded to answer and agree: 1 for a measurement of one server. Of several that answered,
-    /// the bounds of more than half hold.
+    /// How many servers had to answer and agree: 1 for a measurement of one server. With several,
+    /// the bounds of more than half of those that answered must hold.
     #[must_use]
     pub const fn min_servers(&self) -> usize {
         self.min_servers
     }
 }
 
-/// Why a measurement ended.
+/// The reason why a measurement ended.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndReason {
-    /// The standard deviation asked for was reached.
+    /// The target standard deviation was reached.
     Target,
-    /// The schedule saw nothing more to gain.
+    /// According to the schedule, more requests would not help.
     Enough,
-    /// The requests allowed were used up.
+    /// The limit of requests was reached.
     Requests,
-    /// The time allowed was used up.
+    /// The time limit was reached.
     Duration,
-    /// The server could no longer be asked. What it had answered before still holds.
+    /// The server became unreachable. Its earlier responses are used.
     Lost(Error),
 }
 
@@ -78,7 +79,7 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// How far the local clock is from one server's, with the bounds within which that is certain under the stated
+/// The offset of the local clock from a server's, with the bounds that contain it under the stated
 /// [`Assumptions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measurement {
@@ -92,12 +93,13 @@ pub struct Measurement {
     pub(crate) received_by_kernel: u32,
     pub(crate) started: LocalInstant,
     pub(crate) at: LocalInstant,
-    /// How the local clocks stood at the beginning.
+    /// The local clocks at the beginning.
     pub(crate) begun: CrossTimestamp,
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
     pub(crate) server: Option<String>,
-    /// `None` where a driver that is not a session's sent the requests, and for servers that were asked by different ones.
+    /// `None` if a driver other than a session sent the requests, and for servers with different
+    /// methods.
     pub(crate) method: Option<Method>,
     pub(crate) end_reason: EndReason,
 }
@@ -109,8 +111,8 @@ impl Measurement {
         self.estimate.offset()
     }
 
-    /// The standard deviation of the offset's error, given that the server's lag is small and the two ways of a
-    /// round trip are alike. Not a bound.
+    /// The standard deviation of the offset's error, if the server's lag is small and the forward
+    /// and return paths are equal. It is not a bound.
     #[must_use]
     pub const fn stddev(&self) -> Duration {
         self.estimate.stddev()
@@ -122,13 +124,13 @@ impl Measurement {
         self.estimate
     }
 
-    /// The offset lies in here if the [`assumptions`](Self::assumptions) hold.
+    /// The bounds: they contain the true offset if the [`assumptions`](Self::assumptions) are true.
     #[must_use]
     pub const fn bounds(&self) -> Interval {
         self.bounds
     }
 
-    /// Requests sent, answered or not.
+    /// Requests sent, with or without a response.
     #[must_use]
     pub const fn requests(&self) -> u32 {
         self.requests
@@ -140,34 +142,34 @@ impl Measurement {
         self.observations
     }
 
-    /// How many of the [`requests`](Self::requests) were checks, whose answer was known before they were sent.
+    /// How many of the [`requests`](Self::requests) were checks, whose response could be predicted.
     #[must_use]
     pub const fn checks(&self) -> u32 {
         self.checks
     }
 
-    /// Whether the `Date` was seen to advance. If not, it may come from a clock that stands still or from a cache: nothing is to
-    /// be corrected by it.
+    /// Whether the `Date` was seen to advance. If not, it may come from a stopped clock or from a
+    /// cache: do not correct a clock with it.
     #[must_use]
     pub const fn has_date_advanced(&self) -> bool {
         self.date_advanced
     }
 
-    /// How many of the [`observations`](Self::observations) go by the kernel's time of the request's leaving, not the
-    /// process's.
+    /// How many of the [`observations`](Self::observations) have the kernel's timestamp of the
+    /// request instead of the process's.
     #[must_use]
     pub const fn sent_by_kernel(&self) -> u32 {
         self.sent_by_kernel
     }
 
-    /// How many of the [`observations`](Self::observations) go by the kernel's time of the response's coming, not the
-    /// process's.
+    /// How many of the [`observations`](Self::observations) have the kernel's timestamp of the
+    /// response instead of the process's.
     #[must_use]
     pub const fn received_by_kernel(&self) -> u32 {
         self.received_by_kernel
     }
 
-    /// From the first request sent to the last response used.
+    /// The time from the first request sent to the last response used.
     #[must_use]
     pub const fn elapsed(&self) -> Duration {
         self.at.saturating_since(self.started)
@@ -179,7 +181,7 @@ impl Measurement {
         self.round_trip_min
     }
 
-    /// What the bounds take for granted.
+    /// The assumptions of the bounds.
     #[must_use]
     pub const fn assumptions(&self) -> Assumptions {
         self.assumptions
@@ -191,38 +193,40 @@ impl Measurement {
         self.server.as_deref()
     }
 
-    /// By which method the server was asked, [`Auto`](Method::Auto) resolved: the responses used answer it. `None` for several servers
-    /// that were asked by different methods, and for a [`Measure`](crate::Measure) whose requests somebody else sent.
+    /// The method of the requests. [`Auto`](Method::Auto) is replaced by the method of the
+    /// responses that were used. `None` for several servers with different methods, and for a
+    /// [`Measure`](crate::Measure) whose requests another library sent.
     #[must_use]
     pub const fn method(&self) -> Option<Method> {
         self.method
     }
 
-    /// When the first request left.
+    /// The time at which the first request left.
     #[must_use]
     pub const fn started(&self) -> LocalInstant {
         self.started
     }
 
-    /// The instant to which offset and bounds refer: when the last response used was received.
+    /// The instant to which offset and bounds refer: the time at which the last used response was
+    /// received.
     #[must_use]
     pub const fn at(&self) -> LocalInstant {
         self.at
     }
 
-    /// What the local wall clock showed at [`at`](Self::at).
+    /// The local wall clock at [`at`](Self::at).
     #[must_use]
     pub const fn local_time(&self) -> Timestamp {
         self.begun.wall_at(self.at)
     }
 
-    /// The best single guess of the server's clock at [`at`](Self::at).
+    /// The best estimate of the server's clock at [`at`](Self::at).
     #[must_use]
     pub const fn server_time(&self) -> Timestamp {
         self.local_time().saturating_add(self.offset())
     }
 
-    /// Why no more requests were sent.
+    /// The reason why no more requests were sent.
     #[must_use]
     pub const fn end_reason(&self) -> &EndReason {
         &self.end_reason
@@ -230,7 +234,7 @@ impl Measurement {
 }
 
 impl fmt::Display for Measurement {
-    /// Offset, standard deviation and bounds in seconds, to the nanosecond unless a precision is asked for:
+    /// Offset, standard deviation and bounds in seconds [default precision: 9 digits]:
     /// `+38.116012 s, stddev 0.000030 s, bounds [+38.115512, +38.117650]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.estimate.fmt(f)?;

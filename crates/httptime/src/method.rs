@@ -1,19 +1,21 @@
 use crate::names::by_name;
 
-/// Which request the server is sent.
+/// The method of the requests.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
-    /// [`Head`](Self::Head). Where the first answer to it has no `Date`, or the server closes the connection without any,
-    /// [`Get`](Self::Get) from then on.
+    /// [`Head`](Self::Head) first. If the first response to it has no `Date`, or if the server
+    /// closes the connection without a response, [`Get`](Self::Get) from then on.
     #[default]
     Auto,
-    /// `HEAD`: the answer is a head alone.
+    /// `HEAD`: the response has no body.
     Head,
-    /// `GET`. A body is not read beyond 64 KiB: the connection is closed after one that is longer or of unknown length.
+    /// `GET`. At most 64 KiB of a body are read: after a longer one, or one of unknown length, the
+    /// connection is closed.
     Get,
-    /// `OPTIONS *` (RFC 9110, section 9.3.7), which is about the server and not about a resource: most servers that stand in front
-    /// of others answer it by themselves; `HAProxy` passes it on. The path of the URL is not sent.
+    /// `OPTIONS *` (RFC 9110, section 9.3.7), which refers to the server and not to a resource.
+    /// Most front servers answer it by themselves; `HAProxy` passes it on. The path of the URL is
+    /// not sent.
     Options,
 }
 
@@ -21,7 +23,7 @@ impl Method {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Auto, Self::Head, Self::Get, Self::Options];
 
-    /// The name, as [`FromStr`](std::str::FromStr) takes it.
+    /// The name, which [`FromStr`](std::str::FromStr) accepts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,7 +34,7 @@ impl Method {
         }
     }
 
-    /// What is sent first: `HEAD` for [`Auto`](Self::Auto).
+    /// The method of the first request: `HEAD` for [`Auto`](Self::Auto).
     pub(crate) const fn initial(self) -> Self {
         match self {
             Self::Auto => Self::Head,

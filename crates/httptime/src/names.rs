@@ -1,9 +1,10 @@
-//! Texts for the types that are a choice among a few names: one definition for people, options and files.
+//! Names for the types that are a choice: one definition for people, options and files.
 
 use crate::error::Error;
 use crate::url::Url;
 
-/// `Display`, `FromStr` and, with the feature `serde`, the same texts in data, for a type that has `ALL` and `name`. `$what` is what an error calls it.
+/// `Display`, `FromStr` and, with the feature `serde`, the same names in data, for a type that has
+/// `ALL` and `name`. Errors call the type `$what`.
 macro_rules! by_name {
     ($type:ty, $what:literal) => {
         impl std::fmt::Display for $type {
@@ -15,7 +16,7 @@ macro_rules! by_name {
         impl std::str::FromStr for $type {
             type Err = $crate::error::Error;
 
-            /// The one of this [`name`](Self::name).
+            /// The value with this [`name`](Self::name).
             ///
             /// # Errors
             /// [`Error::InvalidConfig`]($crate::Error::InvalidConfig) lists the names.
@@ -36,7 +37,7 @@ macro_rules! by_name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
                 name.parse().map_err(|error| match error {
-                    // The key is named by whoever reads the data.
+                    // The reader of the data adds the name of the key.
                     $crate::Error::InvalidConfig { reason } => serde::de::Error::custom(reason),
                     error => serde::de::Error::custom(error),
                 })
@@ -46,7 +47,7 @@ macro_rules! by_name {
 }
 pub(crate) use by_name;
 
-/// The one of `all` that is called `name`.
+/// The element of `all` with the name `name`.
 pub(crate) fn find<T: Copy>(
     what: &str,
     name: &str,
@@ -55,7 +56,7 @@ pub(crate) fn find<T: Copy>(
 ) -> Result<T, Error> {
     all.iter().copied().find(|one| name_of(*one) == name).ok_or_else(|| {
         let names: Vec<_> = all.iter().map(|one| name_of(*one)).collect();
-        // Options get mixed up: this may have been meant as a proxy.
+        // The text may be the URL of a proxy that was passed to the wrong option.
         let name = Url::redacted(name);
         let reason = format!("{what} is {name:?}; allowed: {}", names.join(", "));
         Error::InvalidConfig { reason }

@@ -1,4 +1,5 @@
-//! Sockets, names and the machine's clocks: all of the crate that does I/O. It holds no rule of the protocol.
+//! Sockets, name resolution and the machine's clocks: the only part of the crate that does I/O. It
+//! contains no rule of the protocol.
 
 mod cancel;
 mod clock;

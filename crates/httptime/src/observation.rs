@@ -1,4 +1,4 @@
-//! One exchange, reduced to what it proves.
+//! Exchanges, and what each of them proves.
 
 use std::time::Duration;
 
@@ -7,21 +7,25 @@ use crate::http::ResponseHead;
 use crate::server::{HeadMarks, Lag, Response};
 use crate::time::{CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp};
 
-/// One HTTP request and the head of its response, as whoever moved the bytes saw them.
+/// One HTTP request and the head of its response, with the times at which the driver sent and
+/// received them.
 ///
-/// Made by [`from_head`](Self::from_head) from a head that [`http`](crate::http) has read, or [from the header fields](Self::from_headers) that another
-/// HTTP library gives, so that no `Age`, second `Date` or status is forgotten that makes the `Date` worthless:
+/// Create it with [`from_head`](Self::from_head) from a head that [`http`](crate::http) has read,
+/// or with [`from_headers`](Self::from_headers) from the header fields of another HTTP library.
+/// Both check everything that makes a `Date` unusable: an `Age`, a second `Date`, the status.
 ///
 /// ```
 /// use httptime::{Error, Exchange, LocalInstant};
 ///
 /// # let (sent, received) = (LocalInstant::from_nanos(0), LocalInstant::from_nanos(1));
-/// // With the `http` crate: response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+/// // With the `http` crate:
+/// // response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 /// let headers = [("server", &b"nginx/1.22.1"[..]), ("date", b"Mon, 23 Nov 2026 09:37:12 GMT")];
 /// let exchange = Exchange::from_headers(sent, received, 200, headers)?;
 /// assert_eq!(exchange.server(), Some("nginx/1.22.1"));
 ///
-/// let two = [("Date", &b"Mon, 23 Nov 2026 09:37:12 GMT"[..]), ("Date", b"Mon, 23 Nov 2026 09:37:13 GMT")];
+/// let first = ("Date", &b"Mon, 23 Nov 2026 09:37:12 GMT"[..]);
+/// let two = [first, ("Date", b"Mon, 23 Nov 2026 09:37:13 GMT")];
 /// let error = Exchange::from_headers(sent, received, 200, two).unwrap_err();
 /// assert_eq!(error.kind(), "conflicting_dates");
 /// # Ok::<(), Error>(())
@@ -39,10 +43,12 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// The request's first byte left no earlier than `sent`, and the whole `head` had come by `received`.
+    /// The request's first byte left no earlier than `sent`, and the complete `head` had been
+    /// received by `received`.
     ///
     /// # Errors
-    /// Those of [`ResponseHead::date`]. An `Age` is no error here: what takes the exchange in refuses it.
+    /// The errors of [`ResponseHead::date`]. An `Age` is not an error here: [`Observation::new`]
+    /// refuses it.
     pub fn from_head(
         sent: LocalInstant,
         received: LocalInstant,
@@ -52,12 +58,14 @@ impl<'a> Exchange<'a> {
         Ok(exchange.with_age(head.age()).with_server(head.server()).with_marks(head.marks()))
     }
 
-    /// The request's first byte left no earlier than `sent`, and all of the header fields, given by name and value in the order in
-    /// which they came, had come by `received`. The order shows who made the `Date` ([`server`](crate::server)): fields that the HTTP
-    /// library has sorted by name cost accuracy, fields in an arbitrary order can make the bounds wrong.
+    /// The request's first byte left no earlier than `sent`, and all header fields had been
+    /// received by `received`. Pass the names and values of the fields in the order of the
+    /// response: the order shows which server made the `Date` ([`server`](crate::server)). Fields
+    /// that the HTTP library has sorted by name cost accuracy. Fields in an arbitrary order can
+    /// make the bounds wrong.
     ///
     /// # Errors
-    /// Those of [`ResponseHead::from_fields`] and of [`from_head`](Self::from_head).
+    /// The errors of [`ResponseHead::from_fields`] and of [`from_head`](Self::from_head).
     pub fn from_headers(
         sent: LocalInstant,
         received: LocalInstant,
@@ -67,9 +75,10 @@ impl<'a> Exchange<'a> {
         Self::from_head(sent, received, &ResponseHead::from_fields(status, headers)?)
     }
 
-    /// The request's first byte left no earlier than `sent`, the `Date` had come by `received`, and it said `date`. Of nothing else in
-    /// the response: whoever calls this has seen to it that there is one `Date`, no status 408, and no `Age` that is not passed
-    /// on ([`with_age`](Self::with_age)). For simulations, and for what has no response.
+    /// The request's first byte left no earlier than `sent`, and the `Date` had been received by
+    /// `received` and was `date`. Nothing else in the response is checked. The caller must ensure
+    /// that there is one `Date`, no status 408, and no `Age` that is not passed on
+    /// ([`with_age`](Self::with_age)). For simulations, and for sources without a response.
     #[must_use]
     pub const fn from_parts_unchecked(
         sent: LocalInstant,
@@ -88,61 +97,63 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The response carried this `Age`.
+    /// Sets the `Age` of the response.
     #[must_use]
     pub const fn with_age(mut self, age: Option<Duration>) -> Self {
         self.response.age = age;
         self
     }
 
-    /// The response carried this `Server`. Of a front server's name alone it is not known whether it made the `Date`:
-    /// see [`with_marks`](Self::with_marks) and [`with_lag`](Self::with_lag).
+    /// Sets the `Server` of the response. The name of a front server alone does not show whether it
+    /// made the `Date`: see [`with_marks`](Self::with_marks) and [`with_lag`](Self::with_lag).
     #[must_use]
     pub fn with_server(mut self, server: impl Into<Option<&'a str>>) -> Self {
         self.response.server = server.into();
         self
     }
 
-    /// The head of the response had these marks.
+    /// Sets the marks of the response's head.
     #[must_use]
     pub const fn with_marks(mut self, marks: HeadMarks) -> Self {
         self.response.marks = marks;
         self
     }
 
-    /// The server's lag is known, whatever the response shows.
+    /// Sets the limit of the server's lag, whatever the response shows.
     #[must_use]
     pub const fn with_lag(mut self, lag: Lag) -> Self {
         self.lag = Some(lag);
         self
     }
 
-    /// The response was not the first one on its connection, and the connection goes to the server and not to a proxy. Otherwise it is
-    /// taken for the first.
+    /// The response was not the first one on its connection, and the connection goes to the server
+    /// and not to a proxy [default: it was the first].
     #[must_use]
     pub const fn on_reused_connection(mut self) -> Self {
         self.response.is_reused = true;
         self
     }
 
-    /// The path of the request ends without a file name extension, from which Apache guesses the type of a response that it passes on
-    /// (and looks then as if it had made the `Date`). Otherwise it is taken for one with such an extension.
+    /// The path of the request has no file name extension [default: it has one]. From an extension
+    /// Apache guesses the type of a response that it passes on, which then looks as if Apache had
+    /// made the `Date`.
     #[must_use]
     pub const fn without_file_extension(mut self) -> Self {
         self.response.is_without_extension = true;
         self
     }
 
-    /// The request was one that a front server answers by itself (`OPTIONS *`), so that the `Date` is its own. Otherwise it is taken
-    /// for one that the front server can pass on.
+    /// A front server answers the request by itself (`OPTIONS *`), so it made the `Date` [default:
+    /// it may have passed the request on].
     #[must_use]
     pub const fn answered_by_front(mut self) -> Self {
         self.response.is_by_front = true;
         self
     }
 
-    /// The kernel saw the request leave at `sent` and the response come at `received`, where it says so; the times before
-    /// were those of the process. What is later and what is earlier counts.
+    /// Sets kernel timestamps: the request left at `sent` and the response arrived at `received`,
+    /// if given. The earlier times are those of the process. For the request the later time counts,
+    /// for the response the earlier one.
     #[must_use]
     pub fn with_kernel_timestamps(
         mut self,
@@ -156,19 +167,20 @@ impl<'a> Exchange<'a> {
         self
     }
 
-    /// When the request's first byte left, or a little before.
+    /// The time at which the request's first byte left, or a little before.
     #[must_use]
     pub const fn sent(&self) -> LocalInstant {
         self.sent
     }
 
-    /// When the process handed the request to the system: at [`sent`](Self::sent), or before if the kernel saw it leave.
+    /// The time at which the process passed the request to the system: [`sent`](Self::sent), or
+    /// earlier if there is a kernel timestamp.
     #[must_use]
     pub const fn handed_over(&self) -> LocalInstant {
         self.handed_over
     }
 
-    /// When the `Date` had come, or a little after.
+    /// The time by which the `Date` had been received, or a little after.
     #[must_use]
     pub const fn received(&self) -> LocalInstant {
         self.received
@@ -180,54 +192,55 @@ impl<'a> Exchange<'a> {
         self.date
     }
 
-    /// The `Age`, if any.
+    /// The `Age`, if there is one.
     #[must_use]
     pub const fn age(&self) -> Option<Duration> {
         self.response.age
     }
 
-    /// The `Server`, if any.
+    /// The `Server`, if there is one.
     #[must_use]
     pub const fn server(&self) -> Option<&'a str> {
         self.response.server
     }
 
-    /// How late the `Date` may be: stated [`with_lag`](Self::with_lag), or [derived from the response](crate::server).
+    /// The limit of the server's lag: set [`with_lag`](Self::with_lag), or [derived from the
+    /// response](crate::server).
     #[must_use]
     pub fn lag(&self) -> Lag {
         self.lag.unwrap_or_else(|| Lag::from_response(&self.response))
     }
 
-    /// Fails if the response was stored for longer than [`lag`](Self::lag) allows for.
+    /// Fails if the response was stored for longer than [`lag`](Self::lag) covers.
     fn check_not_stale(&self) -> Result<(), Error> {
         let age = self.age().filter(|age| !age.is_zero());
         if age.is_some() || self.response.is_stored() { Err(Error::Cached { age }) } else { Ok(()) }
     }
 
-    /// Whether [`sent`](Self::sent) is the kernel's.
+    /// Whether [`sent`](Self::sent) is a kernel timestamp.
     #[must_use]
     pub const fn is_sent_by_kernel(&self) -> bool {
         self.sent_by_kernel
     }
 
-    /// Whether [`received`](Self::received) is the kernel's.
+    /// Whether [`received`](Self::received) is a kernel timestamp.
     #[must_use]
     pub const fn is_received_by_kernel(&self) -> bool {
         self.received_by_kernel
     }
 }
 
-/// What one exchange proves about the offset.
+/// What one exchange proves about the offset θ.
 ///
-/// The server stamped `date = ⌊s − λ⌋` when its clock showed `s`, late by its lag λ ∈ [0, Λ], at a local time
-/// between `sent` and `received`. So
+/// At a local time between `sent` and `received` the server's clock showed `s`, and the server
+/// stamped `date = ⌊s − λ⌋`, where λ ∈ [0, Λ] is its lag. Therefore
 ///
 /// ```text
 /// date − received  ≤  θ  <  date + 1 s + Λ − sent
 /// ```
 ///
-/// The left side holds whatever the lag is. (Marzullo's interval, as in RFC 5905, section 11.2.1, for a clock that
-/// reads in whole seconds.)
+/// The left side holds for any lag. This is Marzullo's interval (RFC 5905, section 11.2.1) for a
+/// clock that is read in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
     sent: LocalInstant,
@@ -240,11 +253,13 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Reduces an exchange, with the local wall clock as `cross_timestamp` has it and a server late by no more than `lag`.
+    /// Computes what an exchange proves. `cross_timestamp`: the local clocks; `lag`: the limit of
+    /// the server's lag.
     ///
     /// # Errors
-    /// [`Error::Cached`] for a stored response (an `Age` above zero, or a cache that says that it had the response and does not say
-    /// for how long); [`Error::ReceivedBeforeSent`] when the times run backwards.
+    /// [`Error::Cached`] for a stored response: an `Age` above zero, or a cache that reports that
+    /// it had the response, but not for how long. [`Error::ReceivedBeforeSent`] if the exchange was
+    /// received before it was sent.
     pub fn new(
         cross_timestamp: CrossTimestamp,
         exchange: &Exchange<'_>,
@@ -267,13 +282,13 @@ impl Observation {
         })
     }
 
-    /// When the request's first byte left.
+    /// The time at which the request's first byte left.
     #[must_use]
     pub const fn sent(&self) -> LocalInstant {
         self.sent
     }
 
-    /// When the `Date` had come.
+    /// The time by which the `Date` had been received.
     #[must_use]
     pub const fn received(&self) -> LocalInstant {
         self.received
@@ -285,43 +300,44 @@ impl Observation {
         self.date
     }
 
-    /// The lag allowed for.
+    /// The limit of the lag.
     #[must_use]
     pub const fn lag(&self) -> Lag {
         self.lag
     }
 
-    /// From `sent` to `received`.
+    /// The time from `sent` to `received`.
     #[must_use]
     pub const fn round_trip(&self) -> Duration {
         self.received.saturating_since(self.sent)
     }
 
-    /// From the request's being handed to the system to `sent`, where the kernel saw it leave; else nothing.
+    /// The time from passing the request to the system until `sent`, if that is a kernel timestamp;
+    /// otherwise zero.
     #[must_use]
     pub const fn handover(&self) -> Duration {
         self.handover
     }
 
-    /// `date − received`: the offset is no less, whatever the server's lag.
+    /// `date − received`: a lower bound of the offset for any lag of the server.
     #[must_use]
     pub const fn lower(&self) -> Offset {
         self.lower
     }
 
-    /// `date + 1 s − sent`: the offset is less if the server has no lag.
+    /// `date + 1 s − sent`: an upper bound of the offset if the server has no lag.
     #[must_use]
     pub const fn upper_without_lag(&self) -> Offset {
         self.upper
     }
 
-    /// `date + 1 s + Λ − sent`: the offset is less.
+    /// `date + 1 s + Λ − sent`: an upper bound of the offset.
     #[must_use]
     pub fn upper(&self) -> Offset {
         self.upper.saturating_add(self.lag.allowance().into())
     }
 
-    /// What the exchange proves: from [`lower`](Self::lower) to [`upper`](Self::upper).
+    /// The interval from [`lower`](Self::lower) to [`upper`](Self::upper).
     #[must_use]
     pub fn bounds(&self) -> Interval {
         Interval::between(self.lower, self.upper())

@@ -1,4 +1,4 @@
-//! What a measurement has sent and learnt so far.
+//! The requests and the evidence of a measurement so far.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::time::{
     f64_to_nanos, nanos_to_duration,
 };
 
-/// What a measurement has sent and learnt so far: what a [`Schedule`](crate::schedule::Schedule) decides from, and
-/// what a program can show while it waits.
+/// The requests and the evidence of a measurement so far. A [`Schedule`](crate::schedule::Schedule)
+/// decides from it, and a program can show it during the measurement.
 #[derive(Debug, Clone)]
 pub struct Progress {
     cross_timestamp: CrossTimestamp,
     drift_ppm: u32,
     requests: u32,
     checks: u32,
-    /// When the check left that is under way.
+    /// The time at which the check in flight left.
     check_sent: Option<LocalInstant>,
     scheduled_in_flight: u32,
     observations: u32,
@@ -32,21 +32,21 @@ pub struct Progress {
     reopening: Option<Reopening>,
 }
 
-/// What it takes that connections are closed after each response.
+/// The cost of connections that are closed after each response.
 #[derive(Debug, Clone, Copy)]
 struct Reopening {
     opening_time: Duration,
     sockets: u32,
 }
 
-/// What the observations so far have shown.
+/// The evidence of the observations so far.
 #[derive(Debug, Clone, Copy)]
 struct Observed {
-    /// With the lag, and the drift allowance: the bounds.
+    /// With the lag and the drift allowance: the bounds.
     bounds: AgedEvidence,
-    /// Without the lag: where the `Date` may flip.
+    /// Without the lag: where the `Date` can flip.
     flip_interval: AgedEvidence,
-    /// The same, with a drift of no more than [`TYPICAL_DRIFT_PPM`]: where to aim.
+    /// The same, with a drift of at most [`TYPICAL_DRIFT_PPM`]: where to aim.
     remaining: AgedEvidence,
     lag: Lag,
     shortest: Duration,
@@ -54,9 +54,11 @@ struct Observed {
 }
 
 impl Progress {
-    /// Of a measurement that begins with the local clocks as `cross_timestamp` has them, and allows for `drift_ppm` between the clocks.
+    /// The start of a measurement. `cross_timestamp`: the local clocks at the beginning;
+    /// `drift_ppm`: the drift allowance.
     ///
-    /// [`Measure`](crate::Measure) keeps one; make your own to test a [`Schedule`](crate::schedule::Schedule).
+    /// [`Measure`](crate::Measure) contains one. Create your own to test a
+    /// [`Schedule`](crate::schedule::Schedule).
     #[must_use]
     pub const fn new(cross_timestamp: CrossTimestamp, drift_ppm: u32) -> Self {
         Self {
@@ -76,93 +78,95 @@ impl Progress {
         }
     }
 
-    /// How the local clocks stood at the beginning.
+    /// The local clocks at the beginning.
     #[must_use]
     pub const fn cross_timestamp(&self) -> CrossTimestamp {
         self.cross_timestamp
     }
 
-    /// Requests sent, answered or not.
+    /// Requests sent, with or without a response.
     #[must_use]
     pub const fn requests(&self) -> u32 {
         self.requests
     }
 
-    /// How many of the [`requests`](Self::requests) were checks, which no schedule asked for.
+    /// How many of the [`requests`](Self::requests) were checks, which are not part of a schedule.
     #[must_use]
     pub const fn checks(&self) -> u32 {
         self.checks
     }
 
-    /// How many of the [`requests`](Self::requests) the schedule asked for.
+    /// How many of the [`requests`](Self::requests) were part of the schedule.
     #[must_use]
     pub const fn scheduled(&self) -> u32 {
         self.requests - self.checks
     }
 
-    /// Requests under way that the schedule asked for.
+    /// Requests of the schedule that are in flight.
     #[must_use]
     pub const fn scheduled_in_flight(&self) -> u32 {
         self.scheduled_in_flight
     }
 
-    /// Requests under way, a check included.
+    /// Requests in flight, including a check.
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
         self.scheduled_in_flight + self.check_sent.is_some() as u32
     }
 
-    pub(crate) const fn has_check_under_way(&self) -> bool {
+    pub(crate) const fn has_check_in_flight(&self) -> bool {
         self.check_sent.is_some()
     }
 
-    /// Responses that proved something.
+    /// Responses used.
     #[must_use]
     pub const fn observations(&self) -> u32 {
         self.observations
     }
 
-    /// When the first request left.
+    /// The time at which the first request left.
     #[must_use]
     pub const fn first_sent(&self) -> Option<LocalInstant> {
         self.first_sent
     }
 
-    /// When the latest request left.
+    /// The time at which the latest request left.
     #[must_use]
     pub const fn last_sent(&self) -> Option<LocalInstant> {
         self.last_sent
     }
 
-    /// When the latest observation was received: the instant to which bounds and estimate refer.
+    /// The time at which the latest observation was received: the instant to which bounds and
+    /// estimate refer.
     #[must_use]
     pub fn at(&self) -> Option<LocalInstant> {
         self.observed.map(|observed| observed.bounds.at())
     }
 
-    /// The bounds so far. `None` before the first observation, and when observations contradict each other (which
-    /// ends the measurement).
+    /// The bounds so far. `None` before the first observation, and if observations contradict each
+    /// other (which ends the measurement).
     #[must_use]
     pub fn bounds(&self) -> Option<Interval> {
         self.observed?.bounds.evidence().interval()
     }
 
-    /// Where the offset may still be, as far as aiming goes: the bounds as they would be for a server without lag and
-    /// clocks that come apart by no more than [`TYPICAL_DRIFT_PPM`]. When a lag that changes, or more drift, makes
-    /// observations contradict each other, the width of the contradiction.
+    /// The remaining uncertainty of the offset, for aiming: the bounds for a server without lag and
+    /// for clocks that drift by at most [`TYPICAL_DRIFT_PPM`]. If a variable lag or a larger drift
+    /// makes observations contradict each other: the width of the contradiction.
     #[must_use]
     pub fn remaining_uncertainty(&self) -> Option<Interval> {
         Some(self.observed?.remaining.evidence().hull())
     }
 
-    /// By how much responses contradict each other that the bounds do not show to.
+    /// The size of a contradiction between responses that the bounds do not show.
     ///
-    /// If the forward path never takes less than f, and the return path never less than b, no answers leave less than f + b of the
-    /// offset. What is short of that, a lag that changes, another clock or a faster drift has taken away.
+    /// If the forward path always takes at least f, and the return path at least b, the responses
+    /// leave an uncertainty of at least f + b. If less remains, a variable lag, another clock or a
+    /// faster drift is the cause.
     fn contradiction(&self) -> Option<Duration> {
         let observed = self.observed?;
         let width = observed.flip_interval.evidence().width();
-        // The ends are strict: only a lag that changes explains that they contradict each other.
+        // The ends are strict: only a variable lag explains that they contradict each other.
         let overlap = Offset::ZERO.saturating_sub(width);
         if overlap > Offset::from(observed.lag.variation()) {
             return Some(overlap.abs());
@@ -172,8 +176,8 @@ impl Progress {
         (unexplained > Offset::ZERO).then(|| short.abs())
     }
 
-    /// [`round_trip_base`](Self::round_trip_base), where the round trips show that the path has one: a quarter of them are little
-    /// longer than the shortest.
+    /// The [`round_trip_base`](Self::round_trip_base), if the round trips show that the path has
+    /// one: a quarter of them are only a little longer than the shortest.
     fn steady_base(&self) -> Option<Duration> {
         let trips = self.round_trips.trips();
         let quarter = *trips.ascending().get(trips.ascending().len() / 4)?;
@@ -183,36 +187,37 @@ impl Progress {
             .flatten()
     }
 
-    /// How much the lag and the path take from a round trip without queueing.
+    /// How much the lag and the path reduce a round trip without queueing.
     fn explained_width(&self) -> Option<Duration> {
         let lag = self.observed?.lag.variation();
         Some(lag + self.round_trip_base()? / 8 + self.queueing()? + CLOCK_READING_ALLOWANCE)
     }
 
-    /// The offsets at which the `Date` may flip, with the drift that the bounds allow for. When responses contradict each other, the
-    /// width of the contradiction.
+    /// The offsets at which the `Date` can flip, with the drift allowance of the bounds. If
+    /// responses contradict each other: the width of the contradiction.
     pub(crate) fn flip_interval(&self) -> Option<Interval> {
         Some(self.observed?.flip_interval.evidence().hull())
     }
 
-    /// How far from the middle of the [`flip_interval`](Self::flip_interval) a response must be stamped to contradict it, if it puts the flip on the
-    /// other side. Where the lag allowed for is so large that no response does that, without the lag.
+    /// The distance from the middle of the [`flip_interval`](Self::flip_interval) at which a
+    /// response that puts the flip on the other side contradicts it. If the limit of the lag is so
+    /// large that no response does, the distance without the lag.
     pub(crate) fn decisive_distance(&self, from: LocalInstant) -> Option<Duration> {
         let observed = self.observed?;
         let lag = observed.lag.variation();
-        // A second passes until the next flip.
+        // The next flip is up to a second later.
         let age = from.saturating_since(observed.flip_interval.at()) + Duration::from_secs(1);
         let drift = drift(age, self.drift_ppm).abs();
         let explained_width = self.explained_width()?;
         let explained_width =
             if lag > SMALL_LAG { explained_width.saturating_sub(lag) } else { explained_width };
-        // Half of what is left when a round trip is taken off.
+        // Half of the remaining width after one round trip is subtracted.
         let width = self.observed?.flip_interval.evidence().width();
         let left = width.saturating_sub(self.round_trip_base()?.into()).max(Offset::ZERO);
         Some(explained_width + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
     }
 
-    /// The largest lag allowed for in the bounds.
+    /// The largest limit of the lag in the bounds.
     #[must_use]
     pub fn lag(&self) -> Option<Lag> {
         self.observed.map(|observed| observed.lag)
@@ -236,25 +241,26 @@ impl Progress {
         self.observed.map(|_| duration(self.round_trips.trips().median()))
     }
 
-    /// The least time between two requests that each need a new connection; `None` while connections stay open.
+    /// The minimum time between two requests that each need a new connection; `None` while
+    /// connections stay open.
     #[must_use]
     pub fn reopening_interval(&self) -> Option<Duration> {
         let Reopening { opening_time, sockets } = self.reopening?;
         Some(self.round_trip_median()?.saturating_add(opening_time) / sockets.max(1))
     }
 
-    /// Each request needs a new connection: opening one `opening_time` so long, and up to so many `sockets` are in use at once,
-    /// those that are opening included.
+    /// Reports that each request needs a new connection: opening one `takes` this long, and up to
+    /// `sockets` are in use at once, including those that are opening.
     pub fn set_reopening(&mut self, opening_time: Duration, sockets: u32) {
         self.reopening = Some(Reopening { opening_time, sockets });
     }
 
-    /// Connections stay open.
+    /// Reports that connections stay open.
     pub fn clear_reopening(&mut self) {
         self.reopening = None;
     }
 
-    /// How long a round trip is thought to take when nothing queues: a little less than the shortest one seen.
+    /// The estimated round trip without queueing: a little less than the shortest one.
     #[must_use]
     pub fn round_trip_base(&self) -> Option<Duration> {
         self.observed.map(|observed| {
@@ -262,16 +268,16 @@ impl Progress {
         })
     }
 
-    /// The mean queueing on each of the two ways, from how far the latest 64 round trips spread: their jitter. Robust against a
-    /// few that are far out.
+    /// The mean queueing per direction, from the spread of the latest 64 round trips: their jitter.
+    /// A few outliers do not affect it.
     #[must_use]
     pub fn queueing(&self) -> Option<Duration> {
         self.observed.map(|_| duration(self.round_trips.trips().queueing()))
     }
 
-    /// When to send, at or after `earliest`, so that the request is stamped just as a second of the server begins, if
-    /// the offset is `offset` and the way there takes half the shortest round trip, after the system has taken as long to
-    /// send it as it mostly did.
+    /// When to send, at or after `earliest`, so that the request is stamped when a second of the
+    /// server begins. It assumes that the offset is `offset`, that the forward path takes half of
+    /// the shortest round trip, and that the system needs its usual time to send.
     #[must_use]
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
         let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
@@ -279,7 +285,7 @@ impl Progress {
         self.next_server_second(offset.saturating_add(Offset::from_nanos(way)), earliest)
     }
 
-    /// When a second of the server begins, at or after `earliest`, if the offset is `offset`.
+    /// The beginning of a second of the server, at or after `earliest`, if the offset is `offset`.
     #[must_use]
     pub fn next_server_second(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
         let server = self.cross_timestamp.wall_at(earliest).saturating_add(offset).as_unix_nanos();
@@ -287,9 +293,9 @@ impl Progress {
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
     }
 
-    /// A check left at this instant: a request whose answer is known already.
+    /// Reports that a check left at this instant: a request whose response can be predicted.
     ///
-    /// One at a time: while it is under way, another one counts as a request of the schedule.
+    /// One at a time: while it is in flight, another one counts as a request of the schedule.
     pub fn sent_check(&mut self, at: LocalInstant) {
         if self.check_sent.is_some() {
             self.sent(at);
@@ -300,7 +306,7 @@ impl Progress {
         self.record_sent(at);
     }
 
-    /// A request left at this instant.
+    /// Reports that a request left at this instant.
     pub fn sent(&mut self, at: LocalInstant) {
         self.scheduled_in_flight += 1;
         self.record_sent(at);
@@ -312,12 +318,12 @@ impl Progress {
         self.last_sent = self.last_sent.max(Some(at));
     }
 
-    /// The answer to the check that is under way will not come.
+    /// Reports that the response to the check in flight will not arrive.
     pub fn check_lost(&mut self) {
         self.check_sent = None;
     }
 
-    /// The answer to a request will not come.
+    /// Reports that the response to a request will not arrive.
     pub fn lost(&mut self) {
         if self.scheduled_in_flight == 0 {
             self.check_sent = None;
@@ -325,10 +331,10 @@ impl Progress {
         self.scheduled_in_flight = self.scheduled_in_flight.saturating_sub(1);
     }
 
-    /// The answer to a request came: intersects with what it proves.
+    /// Adds the evidence of a response.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] when it contradicts the observations before it.
+    /// [`Error::Inconsistent`] if it contradicts the earlier observations.
     pub fn absorb(&mut self, observation: &Observation) -> Result<(), Error> {
         let handed_over = observation.sent().saturating_sub(observation.handover());
         if self.check_sent == Some(handed_over) {
@@ -344,7 +350,7 @@ impl Progress {
         }
         let at = observation.received();
         let (drift_ppm, typical_ppm) = (self.drift_ppm, self.drift_ppm.min(TYPICAL_DRIFT_PPM));
-        // The stamp may be a round trip older than the reception.
+        // The stamp may be up to a round trip older than the reception.
         let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
         let without_lag = Evidence::new(observation.lower(), observation.upper_without_lag());
         let flip_interval = without_lag.aged(round_trip, drift_ppm);
@@ -376,11 +382,12 @@ fn duration(nanos: f64) -> Duration {
     nanos_to_duration(f64_to_nanos(nanos))
 }
 
-/// What the reading of clocks, and hosts that are busy, take from the remaining uncertainty.
+/// The part of the remaining uncertainty that is due to reading the clocks and to busy hosts.
 const CLOCK_READING_ALLOWANCE: Duration = Duration::from_micros(20);
-/// Round trips that show what the path is like.
+/// The number of round trips from which the path can be characterised.
 const MIN_STEADY_OBSERVATIONS: u32 = 8;
-/// How fast two clocks usually come apart, in parts per million: the frequency tolerance PHI of RFC 5905, section 7.2.
+/// The usual limit of the frequency difference of two clocks, in parts per million: the frequency
+/// tolerance PHI of RFC 5905, section 7.2.
 pub const TYPICAL_DRIFT_PPM: u32 = 15;
 
 #[cfg(test)]
@@ -445,7 +452,8 @@ mod tests {
     #[test]
     fn bounds_are_as_old_as_the_round_trip() {
         let bounds = progress(1_000_000).bounds().expect("bounds");
-        // The stamp may be the whole round trip old: 100 ns of drift on top of the round trip itself.
+        // The stamp may be older by a full round trip: 100 ns of drift in addition to the round
+        // trip itself.
         assert_eq!(bounds.width(), Duration::from_nanos(1_001_000_000 + 200));
     }
 
@@ -465,7 +473,7 @@ mod tests {
             progress.absorb(&observation).expect("consistent");
             progress.round_trip_median().expect("observed")
         };
-        // Three different ones each time, so that no one in the middle can hide what is kept.
+        // Three different ones each time, so that the stored ones affect the median.
         let varied = |number: i64| number % 3 * 1_000_000;
         for number in 1..=100 {
             ask(number, 10_000_000 + varied(number));

@@ -2,18 +2,19 @@ use std::fmt;
 
 use crate::time::nanos_to_f64;
 
-/// What the round trips of a measurement say about its path: how long one takes when nothing queues, and how much
-/// queues. In nanoseconds. Up to [`MAX_ROUND_TRIPS`] of them; which, is up to whoever has more.
+/// Statistics of the round trips of a measurement: the round trip without queueing, and the mean
+/// queueing, in nanoseconds. It stores up to [`MAX_ROUND_TRIPS`] round trips; the caller decides
+/// which.
 #[derive(Clone)]
 pub(crate) struct RoundTrips {
     ascending: [f64; MAX_ROUND_TRIPS],
     len: usize,
-    /// Of all, those that were replaced since included.
+    /// The shortest of all, including those that were replaced since.
     shortest: f64,
 }
 
 impl fmt::Debug for RoundTrips {
-    /// How many there are. Without the floats, whose formatting a small program would have to carry.
+    /// Only the number of round trips: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RoundTrips").field("len", &self.len).finish_non_exhaustive()
     }
@@ -23,7 +24,7 @@ impl fmt::Debug for RoundTrips {
 #[derive(Clone)]
 pub(crate) struct LatestRoundTrips {
     trips: RoundTrips,
-    /// In the order in which they came, from `oldest` on once there are [`MAX_ROUND_TRIPS`].
+    /// In order of arrival; from `oldest` on once there are [`MAX_ROUND_TRIPS`].
     latest: [f64; MAX_ROUND_TRIPS],
     oldest: usize,
 }
@@ -39,7 +40,7 @@ impl LatestRoundTrips {
         Self { trips: RoundTrips::new(), latest: [0.0; MAX_ROUND_TRIPS], oldest: 0 }
     }
 
-    /// Takes in one more; the oldest makes room.
+    /// Adds a round trip. If there is no room, it replaces the oldest.
     pub(crate) fn insert(&mut self, nanos: i64) {
         let round_trip = nanos_to_f64(nanos.max(1));
         let place = &mut self.latest[self.oldest];
@@ -62,14 +63,14 @@ impl RoundTrips {
         Self { ascending: [0.0; MAX_ROUND_TRIPS], len: 0, shortest: f64::INFINITY }
     }
 
-    /// One in place of another that was taken in before.
+    /// Replaces a round trip that was added before.
     pub(crate) fn replace(&mut self, old: f64, new: f64) {
         let rank = self.ascending().partition_point(|round_trip| *round_trip < old);
         self.remove_rank(rank.min(self.len - 1));
         self.insert(new);
     }
 
-    /// Takes in one more, while there is room.
+    /// Adds a round trip if there is room.
     pub(crate) fn insert(&mut self, round_trip: f64) {
         let rank = self.ascending().partition_point(|other| *other <= round_trip);
         self.ascending.copy_within(rank..self.len, rank + 1);
@@ -100,8 +101,9 @@ impl RoundTrips {
         }
     }
 
-    /// Mean queueing on each way: a round trip's excess over the base is Gamma(2, q), whose median less the expected
-    /// minimum of n is 1.678 q − 1.25 q / √n (fitted, within 5 % from n = 3 on). Before that a guess.
+    /// The mean queueing q per direction. A round trip's excess over the base is Gamma(2, q). Its
+    /// median minus the expected minimum of n is 1.678 q − 1.25 q / √n (fitted, within 5 % for n ≥
+    /// 3). With fewer round trips the value is a rough estimate.
     pub(crate) fn queueing(&self) -> f64 {
         let shortest = self.shortest();
         let longest = self.ascending().last().copied().unwrap_or(0.0);
@@ -113,7 +115,7 @@ impl RoundTrips {
         queueing.max(CLOCK_RESOLUTION_NS)
     }
 
-    /// How far the shortest round trip seen lies above one without queueing, on average: 1.25 q / √n.
+    /// The expected excess of the shortest round trip over one without queueing: 1.25 q / √n.
     pub(crate) fn shortest_excess(&self) -> f64 {
         (1.25 * self.queueing() / self.sqrt_len()).min(0.5 * self.shortest())
     }
@@ -128,7 +130,7 @@ pub(crate) fn usize_to_f64(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// The whole part of a small number; 0 of one below.
+/// The integer part of a small number; 0 for a negative one.
 pub(crate) fn f64_to_usize(number: f64) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
@@ -140,7 +142,7 @@ pub(crate) fn f64_to_usize(number: f64) -> usize {
     }
 }
 
-/// No clock reading is better than this, in nanoseconds.
+/// The finest useful resolution of a clock reading, in nanoseconds.
 pub(crate) const CLOCK_RESOLUTION_NS: f64 = 200.0;
-/// Round trips kept.
+/// The number of stored round trips.
 pub(crate) const MAX_ROUND_TRIPS: usize = 64;

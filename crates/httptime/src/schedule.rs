@@ -1,16 +1,16 @@
-//! Schedules: when the next request leaves.
+//! Schedules: decide when the next request leaves.
 //!
-//! One request returns at most one bit: did the server's second begin before or after the stamp? A [`Schedule`] buys
-//! those bits with requests and with seconds, both of which cost. Only the phase within the second matters, so a
-//! request can be aimed at any second.
+//! One request returns at most one bit: did the server's second begin before or after the stamp?
+//! The cost of a bit is a request and time; a [`Schedule`] chooses between them. Only the phase
+//! within the second matters, so a request can be aimed at any second.
 //!
 //! | name | what it does |
 //! |---|---|
-//! | [`periodic`](Periodic) | evenly over the time allowed, whatever the answers |
-//! | [`bisect`](Bisect) | aims each request at the middle of what is still unknown |
-//! | [`scan`](Scan) | sends several through one flip, evenly over what is still unknown, then zooms |
+//! | [`periodic`](Periodic) | sends at equal intervals over the whole time, whatever the responses |
+//! | [`bisect`](Bisect) | aims each request at the middle of the remaining uncertainty |
+//! | [`scan`](Scan) | sends several requests around one flip, evenly over the remaining uncertainty, and repeats with the rest |
 //! | [`htpdate`](Htpdate) | the published schedule of htpdate -p, for the estimator of that name |
-//! | [`adaptive`](Adaptive) | aims at what the estimator believes, several requests to a second where that saves time |
+//! | [`adaptive`](Adaptive) | aims according to the estimator's distribution, several requests per second if that saves time |
 
 use std::fmt;
 use std::time::Duration;
@@ -21,11 +21,12 @@ mod htpdate;
 mod periodic;
 mod scan;
 
-pub use self::adaptive::Adaptive;
+pub use self::adaptive::{Adaptive, AdaptiveTuning};
 pub use self::bisect::Bisect;
 pub use self::htpdate::Htpdate;
 pub use self::periodic::Periodic;
 pub use self::scan::Scan;
+pub use crate::checks::CheckTuning;
 
 use crate::estimate::{Estimate, Estimator};
 use crate::limits::Limits;
@@ -33,19 +34,19 @@ use crate::names::by_name;
 use crate::progress::Progress;
 use crate::time::{Interval, LocalInstant};
 
-/// What a schedule wants next.
+/// The decision of a schedule.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
     /// Send a request at this instant, or at once if it has passed.
     SendAt(LocalInstant),
-    /// Wait for a request that is under way.
+    /// Wait for the response to a request.
     AwaitReply,
     /// More requests would not help.
     Enough,
 }
 
-/// What a schedule decides from.
+/// The data from which a schedule decides.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     earliest: LocalInstant,
@@ -56,7 +57,8 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A view for a schedule that can send at `earliest`, within `limits`. Nothing is expected of the offset.
+    /// A view for a schedule that can send at `earliest`, within `limits`. There is no expected
+    /// interval.
     #[must_use]
     pub const fn new(
         earliest: LocalInstant,
@@ -67,7 +69,7 @@ impl<'a> View<'a> {
         Self { earliest, progress, estimator, limits, expected: None }
     }
 
-    /// The same, with the offset expected in this interval.
+    /// The same view with an expected interval of the offset.
     #[must_use]
     pub const fn with_expected(self, expected: Option<Interval>) -> Self {
         Self { expected, ..self }
@@ -79,31 +81,31 @@ impl<'a> View<'a> {
         self.earliest
     }
 
-    /// What has been sent and learnt so far.
+    /// The requests and the evidence so far.
     #[must_use]
     pub const fn progress(&self) -> &'a Progress {
         self.progress
     }
 
-    /// The estimate so far. Estimators may compute it afresh at each call.
+    /// The estimate so far. An estimator may compute it at each call.
     #[must_use]
     pub fn estimate(&self) -> Option<Estimate> {
         self.estimator.estimate()
     }
 
-    /// Where to aim the next request: the estimate so far, cheap and perhaps coarser.
+    /// The estimate at which to aim the next request: cheap to compute and possibly coarser.
     #[must_use]
     pub fn aim(&self) -> Option<Estimate> {
         self.estimator.aim()
     }
 
-    /// What the caller is willing to spend.
+    /// The limits of the measurement.
     #[must_use]
     pub const fn limits(&self) -> &'a Limits {
         self.limits
     }
 
-    /// Where the offset is expected to be. Not proved by anything.
+    /// The interval in which the offset is expected. It is not evidence.
     #[must_use]
     pub const fn expected(&self) -> Option<Interval> {
         self.expected
@@ -112,8 +114,8 @@ impl<'a> View<'a> {
 
 /// Decides when requests leave.
 ///
-/// Implementations read no clock and hold no randomness. They need not watch the limits: the measurement does. So a custom one
-/// can be tested with a [`View`] made by hand:
+/// Implementations read no clock and use no random numbers. They need not check the limits: the
+/// measurement does. A custom schedule can be tested with a [`View`] that the test creates:
 ///
 /// ```
 /// use std::time::Duration;
@@ -137,7 +139,8 @@ impl<'a> View<'a> {
 ///         if view.progress().scheduled_in_flight() > 0 {
 ///             return Plan::AwaitReply;
 ///         }
-///         let next = view.progress().last_sent().map(|last| last.saturating_add(Duration::from_secs(1)));
+///         let last = view.progress().last_sent();
+///         let next = last.map(|last| last.saturating_add(Duration::from_secs(1)));
 ///         Plan::SendAt(next.map_or(view.earliest(), |next| next.max(view.earliest())))
 ///     }
 /// }
@@ -164,20 +167,25 @@ impl<'a> View<'a> {
 /// # Ok::<(), httptime::Error>(())
 /// ```
 pub trait Schedule: fmt::Debug + Send + Sync {
-    /// The name by which people choose it.
+    /// The name with which users select it.
     fn name(&self) -> &'static str;
 
-    /// Decides on the next request. Called again after a request has left, after a response or a failure, and when a
-    /// planned instant could not be kept.
+    /// Decides on the next request. Called again after a request has left, after a response or a
+    /// failure, and when a request missed its instant.
     fn plan(&mut self, view: &View<'_>) -> Plan;
 
-    /// The least time between two requests. The checks that a measurement adds keep to it as well.
+    /// The minimum time between two requests. The checks that a measurement adds also observe it.
     fn min_interval(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Whether a request that would leave `late` had better be planned anew. Unless a schedule knows better: where it is later
-    /// than what is unknown of the offset, a standard deviation.
+    /// How many of a measurement's requests are checks, and when they are sent.
+    fn check_tuning(&self) -> CheckTuning {
+        CheckTuning::DEFAULT
+    }
+
+    /// Whether to reschedule a request that would leave late by `late`. The default is yes if the
+    /// delay exceeds the uncertainty of the offset, one standard deviation.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
         is_off_target(view, late)
     }
@@ -187,10 +195,10 @@ fn is_off_target(view: &View<'_>, late: Duration) -> bool {
     late > TYPICAL_LATENESS && view.aim().is_some_and(|belief| late > belief.stddev())
 }
 
-/// What a wait is late by on any machine.
+/// The delay of a timer that occurs on any machine.
 const TYPICAL_LATENESS: Duration = Duration::from_micros(100);
 
-/// The schedules that come with the library, by name.
+/// The library's schedules, by name.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum ScheduleKind {
@@ -212,7 +220,7 @@ impl ScheduleKind {
     pub const ALL: &[Self] =
         &[Self::Periodic, Self::Bisect, Self::Scan, Self::Htpdate, Self::Adaptive];
 
-    /// The name, as [`FromStr`](std::str::FromStr) takes it.
+    /// The name, which [`FromStr`](std::str::FromStr) accepts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -239,18 +247,18 @@ impl ScheduleKind {
 
 by_name!(ScheduleKind, "schedule");
 
-/// What a measurement spends, requests or seconds.
+/// What a measurement spends: requests or seconds.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Profile {
-    /// At most one request a second and 24 in all, 8 of them checks.
+    /// At most one request per second and 24 in total, 8 of them checks.
     Polite,
-    /// At most 48 requests and about ten seconds, on one connection; up to 12 of them are checks, which have another. In ten seconds
-    /// there is time for about 30.
+    /// At most 48 requests and about ten seconds, on one connection. Up to 12 of the requests are
+    /// checks, which use another connection. Ten seconds allow about 30 requests.
     #[default]
     Balanced,
-    /// At most 64 requests and six seconds, up to four under way at once and a check; up to 12 of them
-    /// are checks.
+    /// At most 64 requests and six seconds, with up to four requests and a check in flight at once.
+    /// Up to 12 of the requests are checks.
     Fast,
 }
 
@@ -258,7 +266,7 @@ impl Profile {
     /// All of them.
     pub const ALL: &[Self] = &[Self::Polite, Self::Balanced, Self::Fast];
 
-    /// The name, as [`FromStr`](std::str::FromStr) takes it.
+    /// The name, which [`FromStr`](std::str::FromStr) accepts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -268,7 +276,7 @@ impl Profile {
         }
     }
 
-    /// The most requests to send to one server.
+    /// The limit of requests to one server.
     #[must_use]
     pub const fn requests(self) -> u32 {
         match self {
@@ -278,7 +286,7 @@ impl Profile {
         }
     }
 
-    /// How long after the first request another one may be sent.
+    /// The time from the first request until the last one may be sent.
     #[must_use]
     pub const fn duration(self) -> Duration {
         match self {

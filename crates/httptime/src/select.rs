@@ -1,13 +1,15 @@
-//! Many servers, one answer.
+//! Selects among several servers and combines their results.
 //!
-//! Each server's own observations are intersected first ([`Progress`](crate::Progress)). Here the servers' bounds are
-//! compared with each other, as in the intersection and combine algorithms of RFC 5905, sections 11.2.1 and 11.2.3:
-//! the largest group whose bounds have a point in common is selected if it is a majority, and as many as the [`Quorum`]
-//! demands; whoever is not in it is a falseticker. The survivors' estimates are weighted with their inverse variances.
+//! Each server's own observations are intersected first ([`Progress`](crate::Progress)). This
+//! module compares the bounds of the servers, as the intersection and combine algorithms of RFC
+//! 5905 do (sections 11.2.1 and 11.2.3). The largest group whose bounds have a common point is
+//! selected if it is a majority and as large as the [`Quorum`] requires. A server outside the group
+//! is a falseticker. The estimates of the survivors are weighted with their inverse variances.
 //!
-//! A liar whose bounds overlap the honest ones is in that group too, and can cut the truth off what all of it have in common. So
-//! the bounds are not that, but what more than half agree on (Marzullo 1984): they hold the truth as long as more than
-//! half of the bounds do.
+//! A falseticker whose bounds overlap the correct ones is also in that group. The intersection of
+//! the group can then exclude the true offset. So the bounds of the result are the points that more
+//! than half of the servers have in common (Marzullo 1984): they contain the true offset if the
+//! bounds of more than half of the servers do.
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::evidence::{Evidence, drift};
 use crate::measurement::{Assumptions, EndReason, Measurement};
 use crate::time::{Interval, Offset, f64_to_nanos, nanos_to_duration, nanos_to_f64};
 
-/// How many servers must answer and agree for an answer of several to count.
+/// How many servers must answer and agree for a combined result.
 ///
 /// ```
 /// use httptime::select::Quorum;
@@ -33,21 +35,21 @@ pub struct Quorum {
 }
 
 impl Quorum {
-    /// A majority of the servers configured, whether they answer or not: ⌊n / 2⌋ + 1. So one of three that is left alone
-    /// cannot lie unnoticed.
+    /// A majority of the configured servers, whether they answer or not: ⌊n / 2⌋ + 1. So one of
+    /// three servers alone is never enough.
     #[must_use]
     pub const fn majority_of(configured: usize) -> Self {
         Self { configured, min_servers: configured / 2 + 1 }
     }
 
-    /// The same number of servers, of which so many must answer and agree. Below the majority, those that fail, or are kept from
-    /// answering, leave the decision to fewer.
+    /// The same number of servers, of which `min_servers` must answer and agree. Below the
+    /// majority, a smaller number of servers can decide if others fail or are blocked.
     #[must_use]
     pub const fn with_min_servers(self, min_servers: usize) -> Self {
         Self { min_servers, ..self }
     }
 
-    /// How many servers were to be asked.
+    /// The number of configured servers.
     #[must_use]
     pub const fn configured(self) -> usize {
         self.configured
@@ -68,30 +70,32 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// From the first to the last point that more than half of the intervals have in common. Holds the truth if more than half
-    /// of the intervals do: one of three that lies, overlapping the others or not, cannot break it.
+    /// From the first to the last point that more than half of the intervals have in common. It
+    /// contains the true offset if more than half of the intervals do: one falseticker of three
+    /// cannot change that, whether it overlaps the others or not.
     #[must_use]
     pub const fn bounds(&self) -> Interval {
         self.bounds
     }
 
-    /// For each interval, in the order given, whether it survived; the others are falsetickers.
+    /// Whether each interval survived, in the given order. The others are falsetickers.
     #[must_use]
     pub fn survivors(&self) -> &[bool] {
         &self.survivors
     }
 }
 
-/// Finds the majority among `intervals`: one of each server that answered.
+/// Finds the majority among `intervals`, one of each server that answered.
 ///
 /// # Errors
-/// [`Error::NothingMeasured`] without an interval; [`Error::NoMajority`] when no more than half, or fewer than `quorum` demands,
-/// have a point in common; [`Error::AmbiguousMajority`] when two groups of the same size do, in different places.
+/// [`Error::NothingMeasured`] without an interval. [`Error::NoMajority`] if no more than half, or
+/// fewer than `quorum` requires, have a common point. [`Error::AmbiguousMajority`] if two groups of
+/// the same size have one, in different places.
 pub fn select(intervals: &[Interval], quorum: Quorum) -> Result<Selection, Error> {
     let mut best: Option<Interval> = None;
     let mut agreeing = 0;
     let mut rival: Option<Interval> = None;
-    // A largest group's common interval begins where one of its members begins.
+    // The common interval of a largest group begins where one of its members begins.
     for start in intervals.iter().map(|interval| interval.lower()) {
         let group = intervals.iter().filter(|interval| interval.contains(start));
         let count = group.clone().count();
@@ -118,8 +122,8 @@ pub fn select(intervals: &[Interval], quorum: Quorum) -> Result<Selection, Error
     Ok(Selection { bounds: majority(intervals).unwrap_or(common), survivors })
 }
 
-/// The smallest interval with every point that more than half have in common. It begins where one of them begins and ends where
-/// one ends.
+/// The smallest interval that contains every point that more than half have in common. Its ends are
+/// ends of members.
 fn majority(intervals: &[Interval]) -> Option<Interval> {
     let is_shared = |point: &Offset| {
         intervals.iter().filter(|interval| interval.contains(*point)).count() * 2 > intervals.len()
@@ -129,18 +133,21 @@ fn majority(intervals: &[Interval]) -> Option<Interval> {
     Interval::new(first, last)
 }
 
-/// One measurement out of several servers', and for each of them whether it is among the survivors.
+/// Combines the measurements of several servers into one. Also returns, for each of them, whether
+/// it is a survivor.
 ///
-/// The result refers to the latest of their instants; the others' bounds are widened by the drift allowance up to there. Its
-/// bounds hold if those of more than half of the servers do, and its estimate lies inside them. It states the largest lag that a
-/// survivor assumes, and the servers demanded.
+/// The result refers to the latest of their instants. The bounds of the others are widened by the
+/// drift allowance up to that instant. The bounds of the result hold if those of more than half of
+/// the servers do, and its estimate is within them. Its assumptions state the largest limit of the
+/// lag of all survivors, and the required number of servers.
 ///
-/// All must have been made with the same local clocks, and nobody may have set one in between. That is tested: between two
-/// cross-timestamps the wall clock and the monotonic one may come apart by the drift allowance times the time between them, and
-/// by the uncertainties of both cross-timestamps.
+/// All measurements must use the same local clocks, and the wall clock must not be set in between.
+/// This is tested: between two cross-timestamps the wall clock and the monotonic clock may differ
+/// by the drift allowance times the time between them, plus the uncertainties of both.
 ///
 /// # Errors
-/// As [`select`]; [`Error::ClockMismatch`] when the measurements were not made with one clock, or it was set in between.
+/// As [`select`]. [`Error::ClockMismatch`] if the measurements did not use the same clock, or if it
+/// was set in between.
 pub fn combine(
     measurements: &[&Measurement],
     quorum: Quorum,
@@ -200,7 +207,7 @@ pub fn combine(
     Ok((measurement, selection.survivors))
 }
 
-/// The one that all of them are, if they are one.
+/// The value that all of them have, if they are equal.
 fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
     let first = all.next()??;
     all.all(|other| other.as_ref() == Some(&first)).then_some(first)
@@ -220,8 +227,9 @@ fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error>
     Ok(())
 }
 
-/// The mean weighted with inverse variances, kept inside `bounds`. When the estimates scatter more than their own
-/// deviations explain, the deviation grows by the Birge ratio, √(χ² / (n − 1)).
+/// The mean weighted with inverse variances, limited to `bounds`. If the estimates scatter more
+/// than their standard deviations explain, the standard deviation is multiplied by the Birge ratio,
+/// √(χ² / (n − 1)).
 fn weighted_mean(estimates: impl Iterator<Item = Estimate> + Clone, bounds: Interval) -> Estimate {
     let reference = bounds.lower();
     let terms = estimates.map(|estimate| {
@@ -272,7 +280,8 @@ mod tests {
         }
     }
 
-    /// The truth is zero, which the honest ones' bounds hold; the liar's are anywhere.
+    /// The true offset is zero, which the correct bounds contain. The falseticker's bounds are
+    /// anywhere.
     #[test]
     fn one_liar_of_three_cannot_take_the_truth_out_of_the_bounds_nor_lead_beyond_the_honest() {
         let reach = || -4..=4;
@@ -355,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_three_left_alone_is_no_majority_unless_the_caller_says_so() {
+    fn one_of_three_left_alone_is_no_majority_unless_the_caller_allows_it() {
         let single = [interval(1, 5)];
         let error = select(&single, Quorum::majority_of(3)).expect_err("two did not answer");
         assert_eq!(
@@ -364,7 +373,7 @@ mod tests {
         );
         let enough = Quorum::majority_of(3).with_min_servers(1);
         assert_eq!(select(&single, enough).expect("allowed").bounds(), interval(1, 5));
-        // Even so, half of those that answered is no majority.
+        // Nevertheless half of those that answered is not a majority.
         let error = select(&[interval(1, 5), interval(7, 9)], enough).expect_err("they disagree");
         assert_eq!(
             error.to_string(),
@@ -402,7 +411,8 @@ mod tests {
         };
         let first = measured(1_000, 0);
         assert_eq!(kind(&first, &measured(11_000, 0)), Ok(()));
-        // Set by four milliseconds meanwhile, where the drift allows three; or of another process.
+        // Set by four milliseconds meanwhile, where the drift allows three; or from another
+        // process.
         assert_eq!(kind(&first, &measured(11_000, 4)), Err("clock_mismatch"));
         assert_eq!(kind(&first, &measured(11_000, 5_075_000)), Err("clock_mismatch"));
     }

@@ -1,25 +1,31 @@
-//! How late a server's `Date` may be, and why that is assumed.
+//! How late a server's `Date` can be, and the reason for this limit.
 //!
-//! A constant lag cannot be observed from outside, so the allowance Λ is an assumption. It is derived from the response:
+//! A constant lag cannot be observed from outside, so its limit Λ is an assumption. It is derived
+//! from the response:
 //!
-//! 1. **Who made the `Date`?** The software that names itself in `Server` need not be it: a front server can pass on the `Date`
-//!    of an origin under its own name. The figure of a product counts only where the product made the `Date`:
-//!    - software that only answers for itself (`gunicorn`, `uvicorn`, …) did;
-//!    - nginx writes `Server` and then its own `Date` in front of all other fields, and a `Date` that it passes on behind `Connection`;
-//!    - Caddy (Go) sorts the fields of the response by name and writes its own `Date` behind them, so that its `Server` comes first;
-//!      a `Date` that it passes on is sorted in front of `Server`;
-//!    - Apache sets the `Content-Type` of its own response after `Connection`, and that of an origin before, except where it guesses
-//!      the type from a file name extension
-//!      ([`Exchange::without_file_extension`](crate::Exchange::without_file_extension));
-//!    - of Apache and lighttpd, a request that they answer by themselves shows it
+//! 1. **Which software made the `Date`?** It need not be the software in the `Server` field: a
+//!    front server can pass on the `Date` of an origin under its own name. The limit of a product
+//!    applies only if the product made the `Date`. This is known in these cases:
+//!    - Software that never passes on other servers' responses (`gunicorn`, `uvicorn`, …).
+//!    - nginx writes `Server` and then its own `Date` before all other fields, and a `Date` that it
+//!      passes on after `Connection`.
+//!    - Caddy (Go) sorts the fields of the response by name and writes its own `Date` after them,
+//!      so that its `Server` comes first. A `Date` that it passes on is sorted before `Server`.
+//!    - Apache sets the `Content-Type` of its own response after `Connection`, and that of an
+//!      origin before it, except where it guesses the type from a file name extension
+//!      ([`Exchange::without_file_extension`](crate::Exchange::without_file_extension)).
+//!    - Apache and lighttpd answer some requests by themselves
 //!      ([`Exchange::answered_by_front`](crate::Exchange::answered_by_front)).
 //!
-//!    Otherwise the allowance is [`UNKNOWN_LAG`].
-//! 2. **Is it the first response of its connection?** lighttpd handles that one before its loop updates the clock.
-//! 3. **Which caches did it pass?** Each adds [`CACHE_LAG`]: `Age: 0` counts whole seconds, rounded down.
+//!    Otherwise the limit is [`UNKNOWN_LAG`].
+//! 2. **Is it the first response of its connection?** lighttpd handles that one before its loop
+//!    updates the clock.
+//! 3. **Which caches did it pass?** Each adds [`CACHE_LAG`]: `Age: 0` is in whole seconds, rounded
+//!    down.
 //!
-//! The figures are the largest lag measured on Linux, or read in the source, rounded up; `docs/servers.md` has the table. A
-//! measurement names the allowance and its source ([`LagSource`]).
+//! Each limit is the largest lag that was measured on Linux or found in the source code, rounded
+//! up. `docs/servers.md` has the table. A measurement reports the limit and its source
+//! ([`LagSource`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -33,39 +39,40 @@ use self::marks::FieldOrder;
 pub(crate) use self::marks::HeadMarksReader;
 use self::products::{DateProof, Product};
 
-/// The lag of software that is not known, or that did not make the `Date`: as late as any server measured, busy ones and first
-/// responses of a connection included.
+/// The limit of the lag of unknown software, and of software that did not make the `Date`: the
+/// largest lag of all measured servers, including busy ones and first responses of a connection.
 pub const UNKNOWN_LAG: Duration = Duration::from_millis(2020);
 
-/// What each cache on the way can add: `Age: 0` is an age below one second, and 20 ms are for the update of its clock.
+/// The lag that each cache on the path can add: `Age: 0` is an age below one second, and 20 ms are
+/// for the update of its clock.
 pub const CACHE_LAG: Duration = Duration::from_millis(1020);
 
-/// A lag small enough for a check to wait for.
+/// A limit that is small enough for a check to wait for.
 pub(crate) const SMALL_LAG: Duration = Duration::from_millis(50);
 
-/// Where the assumption about a server's lag comes from.
+/// The source of the limit of a server's lag.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LagSource {
     /// The caller stated it.
     Stated,
-    /// This product made the `Date`: its figure.
+    /// This product made the `Date`, and the limit is that of the product.
     Product(&'static str),
-    /// The response has the name of this product, but the order of its fields shows that the product did not make the `Date`, or
-    /// that a proxy has sorted the fields: [`UNKNOWN_LAG`].
+    /// The response has the name of this product. But the order of its fields shows that the
+    /// product did not make the `Date`, or that a proxy has sorted the fields: [`UNKNOWN_LAG`].
     Forwarded(&'static str),
-    /// The response has the name of this product, which can pass on the `Date` of another server, and nothing shows whether it did:
-    /// [`UNKNOWN_LAG`].
+    /// The response has the name of this product, which can pass on the `Date` of another server.
+    /// Nothing shows whether it did: [`UNKNOWN_LAG`].
     MayBeForwarded(&'static str),
-    /// Several `Server` fields: [`UNKNOWN_LAG`].
+    /// There are several `Server` fields: [`UNKNOWN_LAG`].
     SeveralServerFields,
-    /// The software is unknown or does not name itself: [`UNKNOWN_LAG`].
+    /// The software is unknown or has no `Server` field: [`UNKNOWN_LAG`].
     Unknown,
 }
 
 impl LagSource {
-    /// Whether a request that the front server answers by itself (`OPTIONS *`) would give a `Date` that it made, and with it a smaller
-    /// allowance.
+    /// Whether a request that the front server answers by itself (`OPTIONS *`) would return a
+    /// `Date` that it made, and so a smaller limit.
     #[must_use]
     pub fn is_provable(self) -> bool {
         matches!(self, Self::MayBeForwarded(product)
@@ -92,7 +99,8 @@ impl fmt::Display for LagSource {
     }
 }
 
-/// How late a server's `Date` may flip after its own clock's second began, and why that is assumed.
+/// The limit of a server's lag, which is how late its `Date` flips after its clock's second begins,
+/// and the source of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lag {
     allowance: Duration,
@@ -107,14 +115,14 @@ impl Lag {
         Self { allowance, source: LagSource::Stated, caches: 0 }
     }
 
-    /// The lag of a `Date` whose maker is not known.
+    /// The lag of a `Date` from unknown software.
     #[must_use]
     pub const fn unknown() -> Self {
         Self::of_unknown_origin(LagSource::Unknown)
     }
 
-    /// The lag of a `Date` that was made by the software that `server`, the value of a `Server` field, names; in the first
-    /// response of a connection.
+    /// The lag of a `Date` that was made by the software in `server`, the value of a `Server`
+    /// field, in the first response of a connection.
     ///
     /// ```
     /// use httptime::server::{Lag, LagSource};
@@ -128,7 +136,7 @@ impl Lag {
         Product::of(server).map_or(Self::unknown(), |product| Self::from_product(product, false))
     }
 
-    /// The same with this many more caches on the way.
+    /// Adds caches on the path.
     #[must_use]
     pub const fn with_caches(self, caches: u8) -> Self {
         Self {
@@ -138,14 +146,14 @@ impl Lag {
         }
     }
 
-    /// The largest lag that is allowed for.
+    /// The limit of the lag.
     #[must_use]
     pub const fn allowance(self) -> Duration {
         self.allowance
     }
 
-    /// How far apart the lags of two responses can be. The figures of products are rounded up with room to spare: what takes more than
-    /// three quarters of a small one is no lag.
+    /// The largest difference between the lags of two responses. The limits of products are rounded
+    /// up with a margin: more than three quarters of a small limit is not a lag.
     pub(crate) fn variation(self) -> Duration {
         let is_product = matches!(self.source, LagSource::Product(_)) && self.caches == 0;
         if is_product && self.allowance < SMALL_LAG {
@@ -155,19 +163,19 @@ impl Lag {
         }
     }
 
-    /// Why.
+    /// The source of the limit.
     #[must_use]
     pub const fn source(self) -> LagSource {
         self.source
     }
 
-    /// For how many caches on the way [`CACHE_LAG`] is included.
+    /// The number of caches for which [`CACHE_LAG`] is included.
     #[must_use]
     pub const fn caches(self) -> u8 {
         self.caches
     }
 
-    /// The larger of two allowances, with its source.
+    /// The larger of two limits, with its source.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         if other.allowance > self.allowance { other } else { self }
@@ -209,7 +217,7 @@ impl fmt::Display for Lag {
     }
 }
 
-/// What is known of a response and of the request that it answers.
+/// The properties of a response and of its request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Response<'a> {
     pub(crate) server: Option<&'a str>,
@@ -217,14 +225,14 @@ pub(crate) struct Response<'a> {
     pub(crate) age: Option<Duration>,
     /// Not the first response of its connection.
     pub(crate) is_reused: bool,
-    /// A front server answers such a request by itself.
+    /// Whether a front server answers such a request by itself.
     pub(crate) is_by_front: bool,
-    /// The path of the request ends without a file name extension.
+    /// Whether the path of the request has no file name extension.
     pub(crate) is_without_extension: bool,
 }
 
 impl Response<'_> {
-    /// One of which nothing is known.
+    /// The default: nothing is known.
     pub(crate) const UNKNOWN: Self = Self {
         server: None,
         marks: HeadMarks::from_bits(0),
@@ -234,25 +242,26 @@ impl Response<'_> {
         is_without_extension: false,
     };
 
-    /// Whether it comes out of a cache, and how old it is cannot be known.
+    /// Whether the response comes from a cache and its age is unknown.
     pub(crate) fn is_stored(&self) -> bool {
         self.age.is_none() && self.marks.cache_hits() > 0 && !self.is_stamped_by_front()
     }
 
-    /// Whether the order of the fields proves that the server in front wrote the `Date` when it sent the response. Then it does
-    /// not matter where the rest of the response comes from.
+    /// Whether the order of the fields proves that the front server wrote the `Date` when it sent
+    /// the response. Then the source of the rest of the response does not matter.
     fn is_stamped_by_front(&self) -> bool {
         let product = self.server.and_then(Product::of);
         !self.marks.has_several_servers()
-            && product.is_some_and(|product| {
-                matches!(product.date_proof, DateProof::ByOrder(order) if self.marks.order() >= order)
+            && product.is_some_and(|product| match product.date_proof {
+                DateProof::ByOrder(order) => self.marks.order() >= order,
+                _ => false,
             })
     }
 
-    /// Caches that the response may have spent up to a second in.
+    /// The number of caches in which the response may have spent up to a second.
     fn caches(&self) -> u8 {
         let is_cached = self.age.is_some() || self.is_stored();
-        // Each proxy that names itself may be a cache too.
+        // Each proxy in the response may also be a cache.
         if is_cached { self.marks.cache_hits().max(self.marks.via_count()).max(1) } else { 0 }
     }
 }
@@ -268,7 +277,8 @@ fn check_date_origin(product: &'static Product, response: &Response<'_>) -> Resu
             Err(LagSource::MayBeForwarded(product.name))
         }
         DateProof::ByOrder(_) => Err(LagSource::Forwarded(product.name)),
-        // A proxy on the way may have answered, or the server itself may have passed the request on and say so.
+        // A proxy on the path may have answered, or the server itself may have passed the request
+        // on and reported that.
         DateProof::ByRequest | DateProof::ByTypeOrRequest if response.is_by_front && is_direct => {
             Ok(())
         }

@@ -1,34 +1,41 @@
-//! One server's whole conversation, as a state machine without I/O.
+//! The connections and requests to one server, as a state machine without I/O.
 //!
-//! A driver owns sockets, timers and clocks. It asks [`poll`](Session::poll) what to do, does it, and reports what
-//! happened. Every decision is made here: when to connect and to which address, when to send, how long to wait, what to
-//! retry and after what pause, what a proxy's answer means, when to stop.
+//! A driver owns sockets, timers and clocks. It calls [`poll`](Session::poll), does what that
+//! returns, and reports the events. The session makes every decision: when to connect and to which
+//! address, when to send, how long to wait, what to retry and after which pause, what a proxy's
+//! response means, when to stop.
 //!
 //! ```text
-//! poll(now) -> Resolve | Open { conn, address } | Transmit { conn } | Close { conn } | Wait { until, .. } | Done
+//! poll(now) -> Resolve | Open { conn, address } | Transmit { conn } | Close { conn }
+//!              | Wait { until, .. } | Done
 //!
 //! resolved(addresses, now)   opened(conn, now)   sent(conn, count, at)   writable(conn)
-//! received(conn, bytes, arrival)   closed(conn, now)   failed(conn, error, now)   finish(cross_timestamp)
+//! received(conn, bytes, arrival)   closed(conn, now)   failed(conn, error, now)
+//! finish(cross_timestamp)
 //! ```
 //!
 //! # Rules for a driver
 //!
-//! 1. Call `poll` until it says `Wait` or `Done`; do what it says in between.
-//! 2. `Open`: begin to connect without blocking; report `opened`, or `failed`. What connecting fails with at once is
-//!    `failed` too.
-//! 3. `Transmit`: report what has come on that connection first. If it is still to be sent, take the time, write
-//!    [`output`](Session::output) once, and report `sent` with the number of bytes and the time taken *before* the write.
-//!    A write that would block is `sent` with 0; when the socket is writable, report `writable`. Until something is
-//!    reported, `poll` says the same again.
-//! 4. Read whatever comes, at any time. Take the time *after* each read and report `received`; at the end of the stream
-//!    `closed`, after an error `failed`. Both mean that the socket is gone.
-//! 5. `Wait`: until a socket is ready or `until` has come. When the wait is `precise`, a request leaves then, and an ordinary
-//!    timer ends too late: set it 1 to 2 ms early, and spend the rest looking at the sockets and at the clock.
+//! 1. Call `poll` until it returns `Wait` or `Done`, and do what each call returns.
+//! 2. `Open`: start to connect without blocking. Report `opened` or `failed`, also if connecting
+//!    fails at once.
+//! 3. `Transmit`: first report the data that has arrived on that connection. If `poll` still
+//!    returns `Transmit`, read the clock, write [`output`](Session::output) once, and report `sent`
+//!    with the number of bytes and the time *before* the write. A write that would block is `sent`
+//!    with 0; report `writable` when the socket is writable. Until one of these is reported, `poll`
+//!    returns the same action.
+//! 4. Read data whenever it arrives. Read the clock *after* each read and report `received`. Report
+//!    `closed` at the end of the stream and `failed` after an error. Both mean that the socket is
+//!    closed.
+//! 5. `Wait`: wait until a socket is ready or until the instant `until`. If the wait is `precise`,
+//!    a request leaves at that instant, and an ordinary timer would be late: set it 1 to 2 ms
+//!    early, and poll the sockets and the clock for the rest.
 //!
-//! Reports about a connection that the session has closed do no harm, as long as it is not opened again: its next socket has
-//! the same [`ConnectionId`]. A driver whose reports come late (from other threads, through a queue) drops those of sockets
-//! that it has closed, and takes what is in the queue before it transmits. [`survey`](crate::survey) puts several sessions behind
-//! the same interface.
+//! Reports about a connection that the session has closed are ignored until the connection is
+//! opened again: its next socket has the same [`ConnectionId`]. A driver whose reports are delayed
+//! (by other threads or a queue) must drop the reports of sockets that it has closed, and must
+//! empty the queue before it transmits. [`survey`](crate::survey) has the same interface for
+//! several sessions.
 
 use std::io;
 use std::net::SocketAddr;
@@ -65,7 +72,7 @@ use crate::progress::Progress;
 use crate::time::{CrossTimestamp, LocalInstant};
 use crate::timestamping::Timestamping;
 
-/// A connection of a session. The driver has a socket for each.
+/// A connection of a session. The driver has one socket for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId {
     server: u16,
@@ -73,13 +80,14 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    /// Which server, from 0 in the order in which they were given.
+    /// The number of the server, from 0 in the given order.
     #[must_use]
     pub const fn server(self) -> usize {
         self.server as usize
     }
 
-    /// A number below [`MAX_CONNECTIONS`] times the number of servers, different for each connection.
+    /// A number below [`MAX_CONNECTIONS`] times the number of servers. Each connection has a
+    /// different one.
     #[must_use]
     pub const fn index(self) -> usize {
         self.server as usize * MAX_CONNECTIONS + self.slot as usize
@@ -93,46 +101,47 @@ impl ConnectionId {
     }
 }
 
-/// What the driver is to do next.
+/// What the driver must do next.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Find the addresses of the [hop](Target::hop) of this server, and report [`resolved`](Session::resolved).
+    /// Resolve the [hop](Target::hop) of this server, and report [`resolved`](Session::resolved).
     Resolve {
-        /// Which server.
+        /// The server.
         server: usize,
     },
-    /// Begin to open a TCP connection.
+    /// Start to open a TCP connection.
     Open {
-        /// Which connection.
+        /// The connection.
         conn: ConnectionId,
-        /// Where to.
+        /// The address to connect to.
         address: SocketAddr,
     },
     /// Write [`output`](Session::output) now.
     Transmit {
-        /// Which connection.
+        /// The connection.
         conn: ConnectionId,
     },
     /// Close the socket of this connection.
     Close {
-        /// Which connection.
+        /// The connection.
         conn: ConnectionId,
     },
-    /// Wait until a socket is ready or this instant has come.
+    /// Wait until a socket is ready or until this instant.
     Wait {
-        /// Until when.
+        /// The instant.
         until: LocalInstant,
-        /// Whether a request leaves then, which is to be timed to some microseconds.
+        /// Whether a request leaves at that instant, so that the wait must end within some
+        /// microseconds of it.
         precise: bool,
     },
-    /// There is nothing more to do: [`finish`](Session::finish).
+    /// There is nothing more to do: call [`finish`](Session::finish).
     Done,
 }
 
-/// The conversation with one server.
+/// The session with one server.
 ///
-/// One request and its answer, as a driver reports them:
+/// A driver reports one request and its response:
 ///
 /// ```
 /// use std::time::Duration;
@@ -147,13 +156,18 @@ pub enum Action {
 /// let target = Target::new(Url::parse("http://192.0.2.1/")?)?;
 /// let mut session = Session::new(target, &Config::default(), begin);
 ///
-/// let Action::Open { conn, address } = session.poll(now) else { panic!("an address needs no resolver") };
+/// let Action::Open { conn, address } = session.poll(now) else {
+///     panic!("an address needs no resolver")
+/// };
 /// assert_eq!(address.to_string(), "192.0.2.1:80");
 /// session.opened(conn, now);
 /// assert_eq!(session.poll(now), Action::Transmit { conn });
 /// session.sent(conn, session.output(conn).len(), now);
 /// now = now.saturating_add(Duration::from_millis(3));
-/// session.received(conn, b"HTTP/1.1 204 No Content\r\nDate: Fri, 27 Nov 2026 09:30:38 GMT\r\n\r\n", now);
+/// session.received(conn, b"HTTP/1.1 204 No Content\r
+/// Date: Fri, 27 Nov 2026 09:30:38 GMT\r
+/// \r
+/// ", now);
 /// assert_eq!(session.progress().observations(), 1);
 /// # Ok(())
 /// # }
@@ -165,23 +179,23 @@ pub struct Session {
     config: Config,
     new_layer: LayerFactory,
     measure: Measure,
-    /// That of the next request.
+    /// The method of the next request.
     method: Method,
     state: State,
     addresses: Vec<SocketAddr>,
-    /// The address that worked last.
+    /// The index of the address that worked last.
     address: usize,
     connections: Vec<Connection>,
-    /// When the next request leaves.
+    /// The time at which the next request leaves.
     due: Option<LocalInstant>,
     backoff: Backoff,
-    /// The most requests that were under way at once.
+    /// The largest number of requests that were in flight at once.
     max_in_flight: usize,
-    /// How long it last took to open a connection.
+    /// The time that the last opening of a connection took.
     opening_time: Option<Duration>,
     /// Whether the server keeps connections open, according to its latest response.
     keeps_connections: bool,
-    /// Connections that the server closed after a response without saying so.
+    /// The number of connections that the server closed after a response without announcing it.
     silent_closes: u32,
     check_connections: CheckConnections,
     events: Events,
@@ -190,11 +204,11 @@ pub struct Session {
 /// The connections for checks.
 #[derive(Debug, Clone, Copy, Default)]
 struct CheckConnections {
-    /// One was opened, or could not be, for the request that is due.
+    /// Whether one was opened, or failed to open, for the due request.
     was_tried: bool,
-    /// A check on one was not answered: the server may serve one connection at a time.
+    /// Whether a check on one was not answered: the server may serve one connection at a time.
     is_given_up: bool,
-    /// How many were opened. Each goes to another address of the name.
+    /// The number of opened connections. Each goes to the next address of the name.
     opened: usize,
 }
 
@@ -205,7 +219,7 @@ enum State {
     Ended(Result<(), Error>),
 }
 
-/// Makes a layer for each new connection.
+/// Creates a layer for each new connection.
 #[derive(Clone)]
 struct LayerFactory(Arc<dyn Fn() -> Box<dyn Layer> + Send + Sync>);
 
@@ -216,7 +230,7 @@ impl std::fmt::Debug for LayerFactory {
 }
 
 impl Session {
-    /// The conversation with the server of `target`. `begin`: both local clocks now.
+    /// A session with the server of `target`. `begin`: both local clocks now.
     #[must_use]
     pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: CrossTimestamp) -> Self {
         let target = target.into();
@@ -244,14 +258,14 @@ impl Session {
         }
     }
 
-    /// The same with a [`Layer`] between the connections and HTTP: `make` is called for each connection.
+    /// Inserts a [`Layer`] between the connections and HTTP. `make` is called for each connection.
     #[must_use]
     pub fn with_layer(mut self, make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static) -> Self {
         self.new_layer = LayerFactory(Arc::new(make));
         self
     }
 
-    /// The same as server number `server` of several.
+    /// The same session as server number `server` of several.
     pub(crate) fn numbered(mut self, server: usize) -> Self {
         self.server = u16::try_from(server).unwrap_or(u16::MAX);
         self
@@ -263,7 +277,7 @@ impl Session {
         &self.target
     }
 
-    /// What has been sent and learnt so far.
+    /// The requests and the evidence so far.
     #[must_use]
     pub const fn progress(&self) -> &Progress {
         self.measure.progress()
@@ -281,15 +295,16 @@ impl Session {
         matches!(self.state, State::Ended(_))
     }
 
-    /// The oldest event that was not taken yet.
+    /// The oldest event that has not been read.
     pub fn next_event(&mut self) -> Option<Event> {
         self.events.pop()
     }
 
-    /// What to do next.
+    /// Decides what to do next.
     pub fn poll(&mut self, now: LocalInstant) -> Action {
         self.check_timeouts(now);
-        // Bounded: every turn ends, sends, or opens one of a handful of connections.
+        // The number is bounded: every iteration ends the session, sends, or opens one of a few
+        // connections.
         for _ in 0..MAX_STEPS {
             if let Some(action) = self.step(now) {
                 return action;
@@ -298,7 +313,7 @@ impl Session {
         Action::Wait { until: now, precise: false }
     }
 
-    /// One decision; `None` when another is needed before the driver has something to do.
+    /// Makes one decision; `None` if another one must follow before the driver has something to do.
     fn step(&mut self, now: LocalInstant) -> Option<Action> {
         if let Some(slot) = self.connections.iter_mut().position(Connection::take_close_request) {
             return Some(Action::Close { conn: self.id(slot) });
@@ -329,7 +344,8 @@ impl Session {
             return Some(Action::Transmit { conn: self.id(slot) });
         }
         if self.connections.iter().any(Connection::has_request) {
-            // The system takes no byte of it. Until one has left, it is not known what to plan from.
+            // The system accepts no bytes. Until one has left, the time of the request is unknown,
+            // so no further one can be planned.
             return Some(self.wait(None, deadline));
         }
         let due = match self.due {
@@ -377,13 +393,13 @@ impl Session {
         None
     }
 
-    /// Whether the response to a request that is due then would come after the end.
+    /// Whether the response to a request that is due at this time would arrive after the end.
     fn is_after_deadline(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
         let usual = self.progress().round_trip_median();
         usual.is_some_and(|usual| due.saturating_add(usual) >= deadline)
     }
 
-    /// Writes the request that is due to a connection that is ready, unless it is too late for it.
+    /// Writes the due request to a ready connection, unless the request would be too late.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
         self.check_connections.was_tried = false;
@@ -397,7 +413,7 @@ impl Session {
         }
     }
 
-    /// Has the driver open a connection, first to the address that worked last.
+    /// Makes the driver open a connection, first to the address that worked last.
     fn open(&mut self, slot: usize, now: LocalInstant) {
         let deadline = now.saturating_add(self.config.limits().timeout());
         let connection = &mut self.connections[slot];
@@ -406,7 +422,8 @@ impl Session {
         connection.begin(Opening { begun: now, deadline, attempt: now, index, tried: 1 });
     }
 
-    /// The connection for the request that is due, if one is ready: for a check the one that was opened for it.
+    /// The connection for the due request, if one is ready. For a check: the one that was opened
+    /// for it.
     fn ready_slot(&self) -> Option<usize> {
         let is_suited = |it: &Connection| match self.measure.check_connection() {
             Some(CheckConnection::Fresh) => it.is_for_checks() && it.is_fresh(),
@@ -416,13 +433,15 @@ impl Session {
         let suited = self.connections.iter().position(is_suited);
         suited.or_else(|| {
             let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());
-            // One that closes each connection and serves one at a time waits for a request on the one that it took first.
+            // A server that closes each connection and serves one at a time waits for a request on
+            // the one that it accepted first.
             let since = |it: &Connection| (!self.keeps_connections).then(|| it.ready_at());
             ready.min_by_key(|(slot, it)| (since(it), *slot)).map(|(slot, _)| slot)
         })
     }
 
-    /// Whether a connection is still to be opened for a check. Where the server closes each after a response, all are fresh.
+    /// Whether a connection must still be opened for a check. If the server closes each connection
+    /// after a response, all of them are new.
     fn should_open_for_check(&self) -> bool {
         self.keeps_connections
             && !self.check_connections.is_given_up
@@ -430,7 +449,8 @@ impl Session {
             && self.measure.check_connection() == Some(CheckConnection::Fresh)
     }
 
-    /// Has the driver open a connection for a check, to the next address of the name. One that was opened for another goes.
+    /// Makes the driver open a connection for a check, to the next address of the name. Closes a
+    /// connection that was opened for another check.
     fn open_for_check(&mut self, now: LocalInstant) {
         self.check_connections.was_tried = true;
         let used = self.connections.iter().position(|it| it.is_for_checks() && it.is_ready());
@@ -444,7 +464,7 @@ impl Session {
         self.connections[slot].begin_for_check(opening);
     }
 
-    /// An idle connection that can be given up, because another one is ready.
+    /// An idle connection that can be closed because another one is ready.
     fn spare_idle_slot(&self) -> Option<usize> {
         let idle = |(slot, it): (usize, &Connection)| it.is_ready().then_some(slot);
         self.connections.iter().enumerate().filter_map(idle).nth(1)
@@ -466,19 +486,19 @@ impl Session {
         closed
     }
 
-    /// How many connections are to be open when a request is due. One, if the server keeps connections open. If it closes
-    /// each after a response, as many as were under way at once, and one to spare: requests that follow each other closely
-    /// would else wait for connections to open.
+    /// The number of connections that should be open when a request is due. One if the server keeps
+    /// connections open. If it closes each after a response: as many as requests were in flight at
+    /// once, plus one. Otherwise requests at short intervals would wait for connections to open.
     fn wanted_connections(&self) -> usize {
         if self.keeps_connections { 1 } else { (self.max_in_flight + 1).min(MAX_CONNECTIONS) }
     }
 
-    /// How long before a request is due its connection begins to open.
+    /// How long before a request is due its connection starts to open.
     fn lead(&self) -> Duration {
         self.opening_time.map_or(FIRST_LEAD, |took| took * 3 + LEAD_MARGIN)
     }
 
-    /// When a request can leave: now, or when a connection will be open.
+    /// The earliest time at which a request can leave: now, or when a connection will be open.
     fn earliest_send(&self, now: LocalInstant) -> LocalInstant {
         let held = self.backoff.earliest(now);
         if self.connections.iter().any(Connection::is_ready) {
@@ -504,7 +524,8 @@ impl Session {
         Action::Wait { until, precise }
     }
 
-    /// How long a response is waited for: on a connection for checks not as long as it could hold up the end.
+    /// The timeout for a response. It is shorter on a connection for checks, so that a check does
+    /// not delay the end.
     fn timeout(&self, connection: &Connection) -> Duration {
         let timeout = self.config.limits().timeout();
         if !connection.is_for_checks() {
@@ -514,7 +535,7 @@ impl Session {
         timeout.min(CHECK_TIMEOUT.max(usual * 4))
     }
 
-    /// Ends what has taken too long.
+    /// Ends everything whose deadline has passed.
     fn check_timeouts(&mut self, now: LocalInstant) {
         match self.state {
             State::Resolving { deadline: Some(deadline), .. } if now >= deadline => {
@@ -536,12 +557,12 @@ impl Session {
         }
     }
 
-    /// The time is over: whatever is still under way will not be waited for.
+    /// The time is over: ends everything that is in flight.
     fn expire(&mut self, after: Duration, now: LocalInstant) {
         let waiting = self.connections.iter().max_by_key(|it| (it.is_busy(), it.phase().is_some()));
         let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
-        // When nothing was, there is nothing to name either: it was too early for the next request. And a server that answered
-        // before did not fail because the time was over.
+        // If nothing is in flight, there is no error to report: it was too early for the next
+        // request. And a server that answered before did not fail because the time is over.
         let has_success = self.has_success();
         if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !has_success) {
             self.handle_loss(is_busy, Error::Timeout { phase, after }, now);
@@ -556,7 +577,8 @@ impl Session {
         self.state = State::Running { begun: now, deadline };
     }
 
-    /// The addresses of the [hop](Target::hop), in the resolver's order, or why there are none.
+    /// Reports the addresses of the [hop](Target::hop) in the resolver's order, or the resolver's
+    /// error.
     pub fn resolved(&mut self, addresses: io::Result<Vec<SocketAddr>>, now: LocalInstant) {
         if !matches!(self.state, State::Resolving { .. }) {
             return;
@@ -581,7 +603,7 @@ impl Session {
         }
     }
 
-    /// The TCP connection is open.
+    /// Reports that the TCP connection is open.
     pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
         let Some(slot) = self.slot(conn) else { return };
         let outcome = self.connections[slot].opened(&self.target, &*self.new_layer.0, now);
@@ -594,7 +616,8 @@ impl Session {
         self.slot(conn).map_or(&[], |slot| self.connections[slot].output())
     }
 
-    /// So many bytes of the [`output`](Self::output) were written. `at`: the time, taken before the write.
+    /// Reports that `count` bytes of the [`output`](Self::output) were written. `at`: the time
+    /// before the write.
     pub fn sent(&mut self, conn: ConnectionId, count: usize, at: LocalInstant) {
         let Some(slot) = self.slot(conn) else { return };
         let (is_request, outcome) = self.connections[slot].sent(count, at);
@@ -607,20 +630,21 @@ impl Session {
         self.handle_outcome(slot, outcome, at);
     }
 
-    /// Whether the driver is to report when this connection is [`writable`](Self::writable).
+    /// Whether the driver must report when this connection is [`writable`](Self::writable).
     #[must_use]
     pub fn is_waiting_to_write(&self, conn: ConnectionId) -> bool {
         self.slot(conn).is_some_and(|slot| self.connections[slot].is_waiting_to_write())
     }
 
-    /// The connection takes bytes again.
+    /// Reports that the connection is writable again.
     pub fn writable(&mut self, conn: ConnectionId) {
         if let Some(slot) = self.slot(conn) {
             self.connections[slot].writable();
         }
     }
 
-    /// Bytes were read from this connection. The time of `arrival` was taken after the read.
+    /// Reports bytes that were read from this connection. The time of `arrival` was read after the
+    /// bytes.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let has_success = self.has_success();
@@ -653,12 +677,13 @@ impl Session {
         }
     }
 
-    /// The other end closed the connection. The driver has closed the socket.
+    /// Reports that the other end closed the connection. The driver has closed the socket.
     pub fn closed(&mut self, conn: ConnectionId, now: LocalInstant) {
         self.connection_gone(conn, None, now);
     }
 
-    /// The connection could not be opened, or it broke. The driver has closed the socket.
+    /// Reports that the connection could not be opened, or that it broke. The driver has closed the
+    /// socket.
     pub fn failed(&mut self, conn: ConnectionId, error: io::Error, now: LocalInstant) {
         self.connection_gone(conn, Some(error), now);
     }
@@ -678,7 +703,7 @@ impl Session {
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
-            // The check goes over another connection.
+            // The check uses another connection.
             Outcome::NoConnection { .. } | Outcome::Unusable(_) | Outcome::Dropped { .. }
                 if is_for_checks =>
             {
@@ -730,12 +755,13 @@ impl Session {
         }
     }
 
-    /// Whether a request of this method that came to nothing says that the server is to be asked by another one.
+    /// Whether a failed request of this method means that another method should be tried.
     fn is_fallback_due(&self, method: Method) -> bool {
         self.target.method() == Method::Auto && method == Method::Head && !self.has_success()
     }
 
-    /// Asks by `GET` from now on. Requests by `HEAD` that were under way as well change nothing more.
+    /// Uses `GET` from now on. Requests with `HEAD` that were also in flight have no further
+    /// effect.
     fn fall_back_to_get(&mut self, error: Error) {
         self.due = None;
         if self.method == Method::Get {
@@ -749,7 +775,7 @@ impl Session {
         }
     }
 
-    /// The server closed so many connections that it had used, and had not said that it would.
+    /// The server closed this number of connections that it had used, without announcing it.
     fn count_silent_closes(&mut self, connections: u32) {
         self.silent_closes += connections;
         self.keeps_connections &= self.silent_closes < MAX_SILENT_CLOSES;
@@ -778,8 +804,9 @@ impl Session {
         }
     }
 
-    /// A response came without the kernel's times, and only those are wanted. The kernel begins to take timestamps a moment
-    /// after it was asked to, so the first one is no reason to give up.
+    /// A response without kernel timestamps arrived, although only these are allowed. The kernel
+    /// starts to take timestamps a moment after they were requested, so the first such response is
+    /// not yet a failure.
     fn discard(&mut self, now: LocalInstant) {
         let error = Error::NoKernelTimestamps;
         let retry_at = self.backoff.failed(now);
@@ -789,12 +816,12 @@ impl Session {
         }
     }
 
-    /// Ends the session now; what was measured counts.
+    /// Ends the session now. The result is computed from the evidence so far.
     pub fn stop(&mut self) {
         self.end(Ok(()));
     }
 
-    /// Ends the session now; nothing that was measured counts: [`Error::Cancelled`].
+    /// Ends the session now without a result: [`Error::Cancelled`].
     pub fn cancel(&mut self) {
         self.end(Err(Error::Cancelled));
     }
@@ -809,10 +836,11 @@ impl Session {
         self.connections.iter_mut().for_each(Connection::close);
     }
 
-    /// The result. `end`: both local clocks now. A session that is not done is [stopped](Self::stop).
+    /// Computes the result. `end`: both local clocks now. A session that is not done is
+    /// [stopped](Self::stop).
     ///
     /// # Errors
-    /// Why the session failed, and those of [`Measure::finish`].
+    /// The error with which the session failed, and the errors of [`Measure::finish`].
     pub fn finish(mut self, end: CrossTimestamp) -> Result<Measurement, Error> {
         self.stop();
         match self.state {
@@ -824,12 +852,12 @@ impl Session {
         }
     }
 
-    /// Whether any response was used so far.
+    /// Whether any response has been used.
     const fn has_success(&self) -> bool {
         self.progress().observations() > 0
     }
 
-    /// The place of a connection of this session.
+    /// The index of a connection of this session.
     fn slot(&self, conn: ConnectionId) -> Option<usize> {
         let slot = usize::from(conn.slot);
         (conn.server == self.server && slot < self.connections.len()).then_some(slot)
@@ -840,7 +868,7 @@ impl Session {
     }
 }
 
-/// Takes in a response.
+/// Uses a response.
 fn absorb(
     measure: &mut Measure,
     target: &Target,
@@ -854,7 +882,7 @@ fn absorb(
     }
     let mut exchange = Exchange::from_head(times.sent, times.received, head)?
         .with_kernel_timestamps(times.departed, times.arrived);
-    // A forwarding proxy has connections of its own to the server.
+    // A forwarding proxy has its own connections to the server.
     if !is_first && !target.is_forwarded() {
         exchange = exchange.on_reused_connection();
     }
@@ -883,19 +911,20 @@ const fn no_address_text(family: Family) -> &'static str {
     }
 }
 
-/// The most connections to one server.
+/// The maximum number of connections to one server.
 pub const MAX_CONNECTIONS: usize = 4;
-/// The same, to divide by.
+/// The same, as a divisor.
 const SOCKETS: u32 = 4;
-/// A bound on the work done between two waits.
+/// The limit of decisions between two waits.
 const MAX_STEPS: u32 = 64;
-/// How long the response to a check on its own connection is waited for at least.
+/// The minimum timeout for the response to a check on a separate connection.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long before a request is due its connection begins to open, when it is not known how long that takes.
+/// How long before a request is due its connection starts to open, if the opening time is unknown.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
-/// Added to three times what it took before.
+/// Added to three times the previous opening time.
 const LEAD_MARGIN: Duration = Duration::from_millis(20);
-/// After the server has closed so many connections without saying so, each is used once.
+/// After the server has closed this number of connections without announcing it, each is used once.
 const MAX_SILENT_CLOSES: u32 = 2;
-/// A wait that ends this long before a request leaves has to be precise: an ordinary timer would miss the request.
+/// A wait that ends this long before a request leaves must be precise: an ordinary timer would be
+/// late for the request.
 pub(crate) const PRECISE_WITHIN: Duration = Duration::from_millis(2);

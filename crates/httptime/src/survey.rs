@@ -1,8 +1,10 @@
-//! Several servers, one answer: many [sessions](crate::session) behind one interface, and what comes of them.
+//! Several servers: runs many [sessions](crate::session) behind one interface, and combines their
+//! results.
 //!
-//! [`Sessions`] is driven as a single [`Session`] is, by the same [rules](crate::session#rules-for-a-driver); one server is a
-//! survey of one. When all sessions are done, [`finish`](Sessions::finish) [selects](crate::select) among the servers and
-//! combines those that agree.
+//! [`Sessions`] is driven like a single [`Session`], with the same
+//! [rules](crate::session#rules-for-a-driver). One server is a survey of one. When all sessions are
+//! done, [`finish`](Sessions::finish) [selects](crate::select) among the servers and combines those
+//! that agree.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +24,7 @@ use crate::session::{
 use crate::time::{CrossTimestamp, LocalInstant};
 use crate::url::Url;
 
-/// The conversations with one server or several, as one state machine without I/O.
+/// The sessions with one server or several, as one state machine without I/O.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,9 +38,11 @@ use crate::url::Url;
 /// let now = LocalInstant::from_nanos(0);
 /// let begin = CrossTimestamp::new(now, Timestamp::from_unix_nanos(0), Duration::ZERO);
 /// let mut sessions = targets.sessions(begin);
-/// let Action::Open { conn, .. } = sessions.poll(now) else { panic!("an address needs no resolver") };
+/// let Action::Open { conn, .. } = sessions.poll(now) else {
+///     panic!("an address needs no resolver")
+/// };
 /// assert_eq!((conn.server(), sessions.quorum().min_servers()), (0, 2));
-/// // Report what happens on the connection, and go on until `poll` says `Done`; then:
+/// // Report what happens on the connection, and continue until `poll` returns `Done`. Then:
 /// assert!(sessions.finish(begin).combined().is_err());
 /// # Ok(())
 /// # }
@@ -54,8 +58,9 @@ impl Sessions {
     /// A session for each target. `begin`: both local clocks now.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for no target, for more than [`MAX_SERVERS`], for one named twice (host and port; the path
-    /// does not matter), and for a [`min_servers`](Config::min_servers) larger than their number.
+    /// [`Error::InvalidConfig`] for no target, for more than [`MAX_SERVERS`], for a server that
+    /// occurs twice (same host and port; the path does not count), and for a
+    /// [`min_servers`](Config::min_servers) that is larger than their number.
     pub fn new(
         targets: impl IntoIterator<Item = Arc<Target>>,
         config: &Config,
@@ -65,7 +70,7 @@ impl Sessions {
         Self::from_sessions(sessions.collect(), config)
     }
 
-    /// These sessions, which have `config`.
+    /// Combines these sessions, which have `config`.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -80,7 +85,7 @@ impl Sessions {
         Self { sessions, quorum, drift_ppm }
     }
 
-    /// The sessions, in the order in which they were given.
+    /// The sessions, in the given order.
     #[must_use]
     pub fn sessions(&self) -> &[Session] {
         &self.sessions
@@ -92,13 +97,13 @@ impl Sessions {
         self.quorum
     }
 
-    /// A number that [`ConnectionId::index`] stays below.
+    /// The limit of [`ConnectionId::index`], which is below it.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.sessions.len() * MAX_CONNECTIONS
     }
 
-    /// What to do next.
+    /// Decides what to do next.
     pub fn poll(&mut self, now: LocalInstant) -> Action {
         let mut first: Option<LocalInstant> = None;
         let mut precise: Option<LocalInstant> = None;
@@ -125,7 +130,7 @@ impl Sessions {
         self.sessions.iter().all(Session::is_done)
     }
 
-    /// The oldest event that was not taken yet, and the server that it is about.
+    /// The oldest event that has not been read, and the number of its server.
     pub fn next_event(&mut self) -> Option<(usize, Event)> {
         let mut numbered = self.sessions.iter_mut().enumerate();
         numbered.find_map(|(server, session)| Some((server, session.next_event()?)))
@@ -185,18 +190,19 @@ impl Sessions {
         self.with_session(conn, |session| session.failed(conn, error, now));
     }
 
-    /// Ends every session that is not done; what was measured counts.
+    /// Ends every session that is not done. The results are computed from the evidence so far.
     pub fn stop(&mut self) {
         self.sessions.iter_mut().for_each(Session::stop);
     }
 
-    /// Ends every session that is not done, with [`Error::Cancelled`]. That is then what the whole survey failed with.
+    /// Ends every session that is not done with [`Error::Cancelled`], which is then also the error
+    /// of the survey.
     pub fn cancel(&mut self) {
         self.sessions.iter_mut().for_each(Session::cancel);
     }
 
-    /// What became of each server, and what they say together. `end`: both local clocks now. Sessions that are not done are
-    /// [stopped](Self::stop).
+    /// The result of each server, and the combined result. `end`: both local clocks now. Sessions
+    /// that are not done are [stopped](Self::stop).
     #[must_use]
     pub fn finish(self, end: CrossTimestamp) -> Survey {
         let ended = self.sessions.into_iter().map(|session| {
@@ -213,7 +219,7 @@ impl Sessions {
     }
 }
 
-/// Checks a set of servers; returns how many of them must answer and agree.
+/// Checks a set of servers. Returns how many of them must answer and agree.
 fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Result<Quorum, Error> {
     let refuse = |reason| Err(Error::InvalidConfig { reason });
     let places: Vec<String> = targets.map(|target| target.url().authority_with_port()).collect();
@@ -241,7 +247,7 @@ fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Resu
     Ok(quorum)
 }
 
-/// What became of each server, and what they say together.
+/// The result of each server, and the combined result.
 #[derive(Debug, Clone)]
 pub struct Survey {
     servers: Vec<ServerReport>,
@@ -249,7 +255,7 @@ pub struct Survey {
     drift_ppm: u32,
 }
 
-/// What became of one server.
+/// The result of one server.
 #[derive(Debug, Clone)]
 pub struct ServerReport {
     url: Url,
@@ -288,7 +294,7 @@ impl Survey {
         Self { servers: servers.collect(), combined, drift_ppm }
     }
 
-    /// None of the servers could be asked.
+    /// The same error for every server: none could be measured.
     #[cfg(feature = "net")]
     pub(crate) fn failed(urls: impl Iterator<Item = Url>, config: &Config, error: &Error) -> Self {
         let servers =
@@ -297,22 +303,22 @@ impl Survey {
         Self { servers: servers.collect(), combined: Err(error.clone()), drift_ppm }
     }
 
-    /// Each server, in the order in which they were given.
+    /// The servers, in the given order.
     #[must_use]
     pub fn servers(&self) -> &[ServerReport] {
         &self.servers
     }
 
-    /// What the selected servers say together; with one server, what that one says.
+    /// The combined result of the selected servers. With one server, its result.
     ///
     /// # Errors
-    /// The error of the only server, [`Error::AllFailed`], [`Error::Cancelled`], or why [`select`](crate::select::select)
-    /// found no majority among those that answered.
+    /// The error of the only server, [`Error::AllFailed`], [`Error::Cancelled`], or the reason why
+    /// [`select`](crate::select::select) found no majority among those that answered.
     pub const fn combined(&self) -> Result<&Measurement, &Error> {
         self.combined.as_ref()
     }
 
-    /// The same, by value.
+    /// As [`combined`](Self::combined), by value.
     ///
     /// # Errors
     /// As [`combined`](Self::combined).
@@ -320,7 +326,8 @@ impl Survey {
         self.combined
     }
 
-    /// The drift allowance ρ of the measurements, in parts per million: of the assumptions, the one that a failure has too.
+    /// The drift allowance ρ of the measurements, in parts per million. It is the only assumption
+    /// that a failed survey also has.
     #[must_use]
     pub const fn drift_ppm(&self) -> u32 {
         self.drift_ppm
@@ -328,26 +335,27 @@ impl Survey {
 }
 
 impl ServerReport {
-    /// Its URL.
+    /// The URL.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Its own measurement.
+    /// The server's own measurement.
     ///
     /// # Errors
-    /// Why it could not be measured.
+    /// The reason why it could not be measured.
     pub const fn result(&self) -> Result<&Measurement, &Error> {
         self.result.as_ref()
     }
 
-    /// Whether it is part of the majority. Measured and not selected: a falseticker, or there is no majority.
+    /// Whether the server is part of the majority. A server that was measured but not selected is a
+    /// falseticker, or there is no majority.
     #[must_use]
     pub const fn is_selected(&self) -> bool {
         self.selected
     }
 }
 
-/// The most servers of one survey.
+/// The maximum number of servers in one survey.
 pub const MAX_SERVERS: usize = 16;

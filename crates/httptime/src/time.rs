@@ -1,19 +1,20 @@
-//! Units of time: the monotonic clock, the wall clock, and what lies between a server and us.
+//! Types for time: the monotonic clock, the wall clock, and the offset between a server and this
+//! machine.
 //!
-//! Everything is a whole number of nanoseconds in an `i64`. Arithmetic saturates: the ends of the range are the
-//! years 1678 and 2262 (or ±292 years of difference), dates outside it are refused on the way in
-//! ([`Error::DateOutOfRange`](crate::Error::DateOutOfRange)), and a value that has run into an end is as
-//! useless as the true one would be.
+//! Every value is a whole number of nanoseconds in an `i64`. Arithmetic saturates. The ends of the
+//! range are the years 1678 and 2262 (±292 years for differences). Dates outside are refused as
+//! input ([`Error::DateOutOfRange`](crate::Error::DateOutOfRange)). A saturated value is as useless
+//! as the exact one would be.
 
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A reading of the local *monotonic* clock: nanoseconds since an origin that only its clock knows.
+/// A reading of the local *monotonic* clock: nanoseconds since an origin that depends on the clock.
 ///
-/// Instants of one clock can be compared and subtracted; they say nothing about the date. Wall time is a
-/// [`Timestamp`]; the two are joined by a [`CrossTimestamp`].
+/// Instants of one clock can be compared and subtracted. They contain no date. Wall time is a
+/// [`Timestamp`]; a [`CrossTimestamp`] connects the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LocalInstant(i64);
 
@@ -42,14 +43,14 @@ impl LocalInstant {
         Self(self.0.saturating_sub(duration_to_nanos(by)))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// The time from `earlier` to this instant; zero if it is not after `earlier`.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         nanos_to_duration(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// A point on the UTC time line without leap seconds (as POSIX and HTTP count): nanoseconds since
+/// A point in time, in UTC without leap seconds (as in POSIX and HTTP): nanoseconds since
 /// 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -76,7 +77,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The system's representation of the point, or `None` when that cannot hold it.
+    /// The point as the system's type; `None` if that cannot represent it.
     #[must_use]
     pub fn to_system_time(self) -> Option<SystemTime> {
         let distance = Duration::from_nanos(self.0.unsigned_abs());
@@ -102,7 +103,8 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// The HTTP date of the whole second (`Mon, 23 Nov 2026 09:37:12 GMT`), or bare nanoseconds before 1970.
+    /// The HTTP date of the whole second (`Mon, 23 Nov 2026 09:37:12 GMT`), or bare nanoseconds
+    /// before 1970.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_system_time() {
             Some(time) if self.0 >= 0 => httpdate::HttpDate::from(time).fmt(f),
@@ -111,9 +113,10 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Server clock minus local clock. **Positive: the local clock is slow** (behind the server).
+/// Server clock − local clock. **Positive: the local clock is slow** (behind the server).
 ///
-/// The same sign everywhere in the project, as in RFC 5905 (θ). Also used for the difference of two offsets.
+/// The project uses this sign everywhere, as RFC 5905 does (θ). The type is also used for the
+/// difference of two offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Offset(i64);
 
@@ -127,7 +130,7 @@ impl Offset {
         Self(nanos)
     }
 
-    /// What must be added to `local` to get `server`; saturates.
+    /// `server` − `local`; saturates.
     #[must_use]
     pub const fn between(local: Timestamp, server: Timestamp) -> Self {
         Self(server.0.saturating_sub(local.0))
@@ -145,7 +148,7 @@ impl Offset {
         nanos_to_f64(self.0) / 1e9
     }
 
-    /// The size of the offset.
+    /// The absolute value.
     #[must_use]
     pub const fn abs(self) -> Duration {
         Duration::from_nanos(self.0.unsigned_abs())
@@ -182,7 +185,7 @@ impl Sub for Offset {
     }
 }
 
-/// The offset seen from the other side; saturates.
+/// The offset with the opposite sign; saturates.
 impl Neg for Offset {
     type Output = Self;
 
@@ -203,7 +206,7 @@ impl SubAssign for Offset {
     }
 }
 
-/// Offsets of a series, added up; saturates at each.
+/// The sum of offsets; saturates at each addition.
 impl Sum for Offset {
     fn sum<I: Iterator<Item = Self>>(offsets: I) -> Self {
         offsets.fold(Self::ZERO, Self::saturating_add)
@@ -218,15 +221,15 @@ impl From<Duration> for Offset {
 }
 
 impl fmt::Display for Offset {
-    /// Seconds with a sign, to the nanosecond unless a precision is asked for: `+38.116012345`.
+    /// Seconds with a sign [default precision: 9 digits]: `+38.116012345`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0 < 0 { "-" } else { "+" })?;
         write_seconds(f, self.abs())
     }
 }
 
-/// Seconds, to the nanosecond unless a precision is asked for. Without the formatting of floats, which a small program would have
-/// to carry.
+/// Seconds [default precision: 9 digits], without the formatting of floats, which would make small
+/// programs larger.
 pub(crate) fn write_seconds(f: &mut fmt::Formatter<'_>, duration: Duration) -> fmt::Result {
     let digits = u32::try_from(f.precision().unwrap_or(9)).map_or(9, |digits| digits.min(9));
     let unit = 10_u64.pow(9 - digits);
@@ -303,63 +306,63 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The offsets from `lower` to `upper`, both included, or `None` when there is none.
+    /// The offsets from `lower` to `upper`, both included; `None` if `lower` is greater.
     #[must_use]
     pub fn new(lower: Offset, upper: Offset) -> Option<Self> {
         (lower <= upper).then_some(Self { lower, upper })
     }
 
-    /// The offsets between two, in whichever order they come.
+    /// The offsets between two offsets in any order.
     #[must_use]
     pub fn between(one: Offset, other: Offset) -> Self {
         Self { lower: one.min(other), upper: one.max(other) }
     }
 
-    /// The least offset.
+    /// The lower end.
     #[must_use]
     pub const fn lower(self) -> Offset {
         self.lower
     }
 
-    /// The greatest offset.
+    /// The upper end.
     #[must_use]
     pub const fn upper(self) -> Offset {
         self.upper
     }
 
-    /// From the least to the greatest; saturates at 292 years.
+    /// Upper minus lower end; saturates at 292 years.
     #[must_use]
     pub const fn width(self) -> Duration {
         nanos_to_duration(self.upper.0.saturating_sub(self.lower.0))
     }
 
-    /// The offset half-way between the ends, rounded down to a nanosecond.
+    /// The middle, rounded down to a nanosecond.
     #[must_use]
     pub const fn midpoint(self) -> Offset {
         let half = self.upper.0.saturating_sub(self.lower.0) / 2;
         Offset(self.lower.0 + half)
     }
 
-    /// Whether `offset` lies inside, ends included.
+    /// Whether `offset` is inside, ends included.
     #[must_use]
     pub fn contains(self, offset: Offset) -> bool {
         self.lower <= offset && offset <= self.upper
     }
 
-    /// What both contain, or `None` when they have nothing in common.
+    /// The intersection, or `None` if it is empty.
     #[must_use]
     pub fn intersection(self, other: Self) -> Option<Self> {
         Self::new(self.lower.max(other.lower), self.upper.min(other.upper))
     }
 
-    /// The interval grown by `by` at both ends; saturates.
+    /// The interval with both ends moved outwards by `by`; saturates.
     #[must_use]
     pub const fn widened(self, by: Duration) -> Self {
         let by = Offset(duration_to_nanos(by));
         Self { lower: self.lower.saturating_sub(by), upper: self.upper.saturating_add(by) }
     }
 
-    /// The nearest offset inside to `offset`.
+    /// The offset inside that is nearest to `offset`.
     #[must_use]
     pub fn clamp(self, offset: Offset) -> Offset {
         offset.clamp(self.lower, self.upper)
@@ -376,8 +379,9 @@ impl fmt::Display for Interval {
     }
 }
 
-/// A reading of both local clocks at one moment. It turns instants of the monotonic clock into wall time, and a
-/// second cross-timestamp made later shows whether the wall clock was stepped in between.
+/// A reading of both local clocks at one moment. It converts instants of the monotonic clock into
+/// wall time. A second cross-timestamp at a later time shows whether the wall clock was stepped in
+/// between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrossTimestamp {
     instant: LocalInstant,
@@ -386,8 +390,9 @@ pub struct CrossTimestamp {
 }
 
 impl CrossTimestamp {
-    /// The monotonic clock showed `instant` and the wall clock `wall` at one moment, to within `uncertainty`
-    /// (zero in a simulation; the width of the bracket of readings on a real machine).
+    /// The monotonic clock showed `instant` and the wall clock `wall` at one moment, to within
+    /// `uncertainty`: zero in a simulation; on a real machine the time between the monotonic
+    /// readings before and after the wall reading.
     #[must_use]
     pub const fn new(instant: LocalInstant, wall: Timestamp, uncertainty: Duration) -> Self {
         Self { instant, wall, uncertainty }
@@ -405,26 +410,26 @@ impl CrossTimestamp {
         self.wall
     }
 
-    /// How far apart the two readings may have been made.
+    /// The largest possible time between the two readings.
     #[must_use]
     pub const fn uncertainty(self) -> Duration {
         self.uncertainty
     }
 
-    /// What the wall clock shows at `instant` if nobody sets it; saturates.
+    /// The wall time at `instant`, if the wall clock is not set; saturates.
     #[must_use]
     pub const fn wall_at(self, instant: LocalInstant) -> Timestamp {
         Timestamp(self.wall.0.saturating_add(instant.0.saturating_sub(self.instant.0)))
     }
 
-    /// When the wall clock shows `wall` if nobody sets it; saturates.
+    /// The instant at which the wall clock shows `wall`, if it is not set; saturates.
     #[must_use]
     pub const fn instant_at(self, wall: Timestamp) -> LocalInstant {
         LocalInstant(self.instant.0.saturating_add(wall.0.saturating_sub(self.wall.0)))
     }
 
-    /// How far the wall clock of `later` is from where this cross-timestamp expects it. Anything beyond the drift allowance
-    /// is a step.
+    /// The difference between the wall clock of `later` and the time that this cross-timestamp
+    /// predicts for it. More than the drift allowance is a step.
     #[must_use]
     pub const fn stepped_by(self, later: Self) -> Offset {
         Offset::between(self.wall_at(later.instant), later.wall)
@@ -447,7 +452,7 @@ pub(crate) const fn duration_to_nanos(duration: Duration) -> i64 {
     }
 }
 
-/// Nanoseconds as a duration; a negative number is none at all.
+/// Nanoseconds as a duration; zero for a negative number.
 pub(crate) const fn nanos_to_duration(nanos: i64) -> Duration {
     Duration::from_nanos(if nanos < 0 { 0 } else { nanos.unsigned_abs() })
 }

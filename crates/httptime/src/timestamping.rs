@@ -1,18 +1,18 @@
 use crate::names::by_name;
 
-/// Who says when a request left and a response came.
+/// The source of the timestamps of requests and responses.
 ///
-/// The kernel sees a packet when it leaves for the network device or comes from it, the process only once it gets to run. The
-/// kernel tells on Linux (`SO_TIMESTAMPING`).
+/// The kernel timestamps a packet when it leaves for the network device or arrives from it. A
+/// process reads the clock only when it runs. Kernel timestamps exist on Linux (`SO_TIMESTAMPING`).
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Timestamping {
-    /// The kernel where it says so, else the process, request by request.
+    /// The kernel's where they exist, otherwise the process's, for each request.
     #[default]
     Auto,
-    /// The kernel; a response without both of its times is not used.
+    /// Only the kernel's. A response without both timestamps is not used.
     Kernel,
-    /// The process. The kernel is not asked.
+    /// Only the process's. Kernel timestamps are not requested.
     User,
 }
 
@@ -20,7 +20,7 @@ impl Timestamping {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Auto, Self::Kernel, Self::User];
 
-    /// The name, as [`FromStr`](std::str::FromStr) takes it.
+    /// The name, which [`FromStr`](std::str::FromStr) accepts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Timestamping {
         }
     }
 
-    /// Whether a driver asks the kernel when bytes leave and arrive.
+    /// Whether a driver requests kernel timestamps.
     #[must_use]
     pub const fn should_ask_kernel(self) -> bool {
         !matches!(self, Self::User)

@@ -10,13 +10,15 @@ use crate::error::Error;
 
 /// An `http://` URL of a server or a proxy.
 ///
-/// Narrower than RFC 3986 and wider in one place: an IPv6 literal may have a zone (`http://[fe80::1%25eth0]/`, RFC 6874;
-/// the bare `%eth0` of curl is understood too), which general URL parsers refuse.
+/// Narrower than RFC 3986 except in one case: an IPv6 literal may have a zone
+/// (`http://[fe80::1%25eth0]/`, RFC 6874; also the plain `%eth0` of curl), which general URL
+/// parsers refuse.
 ///
 /// # Passwords
-/// No message, `Display` or `Debug` shows anything before the last `@` of the text. A `/`, `?` or `#` in a user name or
-/// a password must be percent-encoded (`%2F`, `%3F`, `%23`). Otherwise the password would end there, and its rest
-/// would be a path. Therefore an `@` in a path or query must be `%40`.
+/// No message, `Display` or `Debug` shows anything before the last `@` of the text. A `/`, `?` or
+/// `#` in a user name or a password must be percent-encoded (`%2F`, `%3F`, `%23`). Otherwise the
+/// password would end there, and the rest of it would be a path. Therefore an `@` in a path or
+/// query must be written `%40`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     host: String,
@@ -27,16 +29,16 @@ pub struct Url {
 }
 
 impl Url {
-    /// Takes a URL apart.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] says what is wrong. Its message is [`redacted`](Self::redacted).
+    /// [`Error::InvalidUrl`] with the reason. Its message is [`redacted`](Self::redacted).
     pub fn parse(text: &str) -> Result<Self, Error> {
         Self::split_parts(text)
             .map_err(|reason| Error::InvalidUrl { url: Self::redacted(text).into_owned(), reason })
     }
 
-    /// A text that may be a URL, as it may be shown: nothing before its last `@`, which may be a password.
+    /// A text that may be a URL, without the part before its last `@`, which may be a password.
     ///
     /// ```
     /// assert_eq!(httptime::Url::redacted("http://user:pass/word@proxy:3128"), "***@proxy:3128");
@@ -88,19 +90,19 @@ impl Url {
         Ok(Self { host, literal, port, path, credentials })
     }
 
-    /// The name or address to resolve: without brackets, an IPv6 zone as `%eth0`.
+    /// The name or address to resolve: without brackets, with an IPv6 zone as `%eth0`.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, 80 unless given.
+    /// The port [default: 80].
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// The path and query, `/` unless given.
+    /// The path and query [default: `/`].
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -112,20 +114,21 @@ impl Url {
         self.credentials.as_deref()
     }
 
-    /// The credentials as `Proxy-Authorization` has them: `Basic` and base64 (RFC 7617).
+    /// The credentials in the format of `Proxy-Authorization`: `Basic` and base64 (RFC 7617).
     #[must_use]
     pub fn authorization(&self) -> Option<String> {
         self.credentials.as_ref().map(|user| format!("Basic {}", BASE64.encode(user)))
     }
 
-    /// Host and port as a `Host` field has them: IPv6 in brackets without its zone, no port 80.
+    /// Host and port in the format of a `Host` field: IPv6 in brackets without its zone, no port
+    /// 80.
     #[must_use]
     pub fn authority(&self) -> String {
         let name = self.host_in_brackets();
         if self.port == DEFAULT_PORT { name } else { format!("{name}:{}", self.port) }
     }
 
-    /// Host and port as `CONNECT` has them: always with a port.
+    /// Host and port in the format of `CONNECT`: always with a port.
     #[must_use]
     pub fn authority_with_port(&self) -> String {
         format!("{}:{}", self.host_in_brackets(), self.port)
@@ -252,7 +255,7 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
 }
 
 const DEFAULT_PORT: u16 = 80;
-/// Whether the rest of a password or a path stands before the `@` cannot be told.
+/// Nothing shows whether the text before the `@` is the rest of a password or of a path.
 const LATE_AT_SIGN: &str = "an @ follows a /, ? or #; percent-encode these in a user name or password \
      (/ is %2F, ? is %3F, # is %23), and write @ in a path as %40";
 
@@ -338,7 +341,7 @@ mod tests {
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 
-    /// Texts with `hunter2`, in every place before the last `@`.
+    /// Texts with `hunter2` in every place before the last `@`.
     const SECRETS: &[&str] = &[
         "http://user:hunter2/x@host:1",
         "http://user:x/hunter2@host:1",

@@ -1,5 +1,6 @@
-//! What somebody on the way, a server or a proxy can do to a measurement, and what not: `docs/threat-model.md`, attack by
-//! attack. What plain HTTP cannot prevent is shown here too, so that nobody takes it for prevented.
+//! What an attacker on the path, a server or a proxy can and cannot do to a measurement:
+//! `docs/threat-model.md`, one test per attack. Attacks that plain HTTP cannot prevent are shown
+//! too, so that they are not taken for prevented.
 
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ fn a_made_up_date_is_measured_as_any_other() -> Result<(), Error> {
     Ok(())
 }
 
-/// Who records a server's answers and gives each of them five seconds later looks like a server whose `Date` is that late: a lag
-/// beyond what was stated.
+/// An attacker who records a server's responses and returns each of them five seconds later looks
+/// like a server with a lag of five seconds: more than the stated one.
 #[test]
 fn answers_replayed_late_look_like_a_clock_slow_by_as_much() -> Result<(), Error> {
     let late = Duration::from_secs(5);
@@ -94,7 +95,8 @@ fn a_server_named_twice_gets_no_two_votes() {
     assert!(others.server("http://b.example/").build().is_ok());
 }
 
-/// It was stamped before the request came, so its date proves nothing about the time after that.
+/// The response was stamped before the request arrived, so its date proves nothing about the time
+/// after that.
 #[test]
 fn a_408_answers_no_request_and_another_is_sent() -> Result<(), Error> {
     let mut script = vec![Behaviour::Normal; 6];
@@ -114,7 +116,7 @@ fn a_408_answers_no_request_and_another_is_sent() -> Result<(), Error> {
     Ok(())
 }
 
-/// A response right behind the proxy's own to `CONNECT`, in one segment with it.
+/// A response directly after the proxy's own response to `CONNECT`, in the same segment.
 #[test]
 fn a_tunnel_in_which_an_answer_is_waiting_is_given_up() -> Result<(), Error> {
     let proxy = start(server().behaviour(Behaviour::BodyAfterHead));

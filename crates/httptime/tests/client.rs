@@ -1,4 +1,5 @@
-//! The client against real sockets: the loopback server with a known skew, well-behaved and not.
+//! The client against real sockets: the loopback server with a known skew, behaving correctly and
+//! incorrectly.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ fn server(behaviour: Behaviour) -> LoopbackServer {
     LoopbackServer::builder().skew(SKEW).behaviour(behaviour).start().expect("a loopback port")
 }
 
-/// Requests every 300 ms, whatever comes back: sees a clock that stands still or jumps.
+/// Requests every 300 ms, whatever the responses: detects a clock that stops or jumps.
 #[derive(Debug)]
 struct Steady;
 
@@ -67,7 +68,7 @@ fn measure_steadily(url: &str) -> Result<Measurement, Error> {
     Client::builder(url).config(steadily()?).build()?.measure()
 }
 
-/// Runs every case on a thread of its own and says all that went wrong.
+/// Runs every case in a separate thread and reports all failures.
 fn all<T: Send>(cases: Vec<(&str, T)>, check: impl Fn(&T) -> Result<(), String> + Sync) {
     let failures: Vec<String> = thread::scope(|scope| {
         let check = &check;
@@ -118,7 +119,7 @@ fn every_kind_of_bad_answer_ends_within_the_deadline_with_its_own_error() {
         let started = Instant::now();
         let result = measure(&server.url());
         let took = started.elapsed();
-        // Everything but the silent ones is refused by its first answer.
+        // All servers but the silent ones are refused after their first response.
         let limit = TIMEOUT + Duration::from_millis(900);
         match result {
             Err(error) if error.kind() == *kind && took < limit => Ok(()),
@@ -187,7 +188,7 @@ fn by_get_a_short_body_is_skipped_and_behind_a_long_one_the_connection_closed() 
         match server.connections() {
             1 if *is_kept => Ok(()),
             many if !is_kept && many >= measurement.observations() as usize => Ok(()),
-            // Another one may have been opened in case that the body takes longer.
+            // Another connection may have been opened in case the body takes longer.
             2..=3 if *behaviour == Behaviour::Body(60_000) => Ok(()),
             connections => Err(format!("{connections} connections")),
         }
@@ -221,7 +222,7 @@ fn an_address_nobody_answers_at_is_an_error_within_the_deadline() {
         let started = Instant::now();
         let error = measure(url).expect_err("nobody is there");
         let took = started.elapsed();
-        // A resolver without a network behind it may be silent, too.
+        // A resolver without a network may also not answer.
         let named = error.kind() == *kind || error.kind() == format!("timeout_{kind}");
         let in_time = took < TIMEOUT + Duration::from_millis(900);
         (named && in_time).then_some(()).ok_or(format!("{} after {took:?}", error.kind()))
@@ -282,7 +283,7 @@ fn odd_but_valid_answers_are_measured() {
     });
 }
 
-/// Whether bisection did what it should: halved the second with each request, the truth inside.
+/// Checks that bisection halved the second with each request and that the bounds contain the truth.
 fn check_bisection(measurement: &Measurement) -> Result<(), String> {
     let error = measurement.offset().saturating_sub(SKEW).abs();
     let slack = measurement.round_trip_min() + Duration::from_millis(4);
@@ -379,7 +380,7 @@ fn what_a_lost_server_had_said_still_counts_and_the_loss_is_named() -> Result<()
     Ok(())
 }
 
-/// Several requests under way at once, as soon as there is an answer.
+/// Several requests at once, as soon as there is a response.
 #[derive(Debug)]
 struct BurstSchedule;
 
@@ -398,7 +399,8 @@ impl Schedule for BurstSchedule {
     }
 }
 
-/// Drops the server when it has got so many requests, has it back a second later, and says how many it gets then.
+/// Drops the server after this number of requests and starts it again a second later. Returns the
+/// number of requests that it gets then.
 fn restart_server(
     server: LoopbackServer,
     after_requests: usize,
@@ -563,7 +565,7 @@ fn what_is_begun_with_a_used_canceller_ends_at_once() -> Result<(), Error> {
 }
 
 #[test]
-fn waiting_for_a_resolver_that_says_nothing_can_be_cancelled()
+fn waiting_for_a_resolver_that_never_answers_can_be_cancelled()
 -> Result<(), Box<dyn std::error::Error>> {
     let canceller = Canceller::new()?;
     let (release, held) = std::sync::mpsc::channel::<()>();
@@ -573,7 +575,7 @@ fn waiting_for_a_resolver_that_says_nothing_can_be_cancelled()
         .resolver(move |host, port| {
             assert_eq!((host, port), ("server.example", 80));
             cancel.cancel();
-            // Until the test is over.
+            // Until the test ends.
             let _ = held.lock().map(|held| held.recv());
             Err(std::io::ErrorKind::NotFound.into())
         })

@@ -1,9 +1,10 @@
-//! Measurements through a relay that does to connections what networks do: each ends in time, with bounds that hold or an
-//! error with a name, and leaves nothing behind. One test, so that nothing else runs beside it: descriptors, threads and
-//! memory are counted.
+//! Measurements through a relay that injects network faults: each ends in time, with bounds that
+//! contain the truth or with a named error, and leaks nothing. It is one test, so that nothing else
+//! runs in the process: descriptors, threads and memory are counted.
 //!
-//! `HTTPTIME_FAULTS` says how many measurements, `HTTPTIME_FAULTS_SEED` from which seed. What fails is named with a seed of
-//! its own; with that one and `HTTPTIME_FAULTS=1` it is made again, as far as the sockets and the scheduler let it.
+//! `HTTPTIME_FAULTS` is the number of measurements, `HTTPTIME_FAULTS_SEED` the first seed. A
+//! failure prints its own seed. That seed with `HTTPTIME_FAULTS=1` repeats the measurement as far
+//! as the sockets and the scheduler allow.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,25 +30,25 @@ const FAULTS: usize = Fault::ALL.len();
 
 const MS: Duration = Duration::from_millis(1);
 
-/// How many measurements go on at once, on however few processors.
+/// The number of measurements at once, on any number of processors.
 const CONCURRENT: usize = 64;
 
-/// What the scheduler may add to a measurement's own deadline, with so many threads.
+/// The time that the scheduler may add to a measurement's own deadline, with this many threads.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Somebody hangs when nobody has finished for so long.
+/// A measurement hangs if none has finished for this long.
 const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// So many measurements meet every fault.
+/// Enough measurements to meet every fault.
 const MIN_MEASUREMENTS: u64 = 300;
 
-/// How often resources are counted on the way.
+/// The number of times that resources are counted.
 const ROUNDS: u64 = 5;
 
-/// What the resident memory may grow by after the first round.
+/// The permitted growth of the resident memory after the first round.
 const MEMORY_KIB: u64 = 4096;
 
-/// A server whose error is known, and a proxy that leads to it.
+/// A server with a known error, and a proxy that leads to it.
 #[derive(Debug)]
 struct Origin {
     server: LoopbackServer,
@@ -81,21 +82,21 @@ impl Origin {
         ]
     }
 
-    /// Whether a result is what it says that it is.
+    /// Whether the result is correct.
     fn has_valid_bounds(&self, measurement: &Measurement) -> bool {
         let truth = self.server.offset_at(measurement.local_time());
         let bounds = measurement.bounds();
         bounds.contains(truth) && bounds.contains(measurement.offset())
     }
 
-    /// How far the truth lies outside the bounds.
+    /// The distance of the truth from the bounds; zero inside.
     fn outside(&self, measurement: &Measurement) -> Duration {
         let truth = self.server.offset_at(measurement.local_time());
         measurement.bounds().clamp(truth).saturating_sub(truth).abs()
     }
 }
 
-/// What is asked of a measurement, drawn from its seed.
+/// The settings of a measurement, drawn from its seed.
 fn config(random: &mut Rng, lag: Duration, timestamping: Timestamping) -> Config {
     let millis = |random: &mut Rng, range: Range<u64>| Duration::from_millis(random.u64(range));
     let builder = Config::builder();
@@ -117,12 +118,12 @@ fn config(random: &mut Rng, lag: Duration, timestamping: Timestamping) -> Config
         .expect("in range")
 }
 
-/// A response in four is a lie, for all that the measurement can see.
+/// A quarter of the responses are lies that the measurement cannot detect.
 fn lying(faults: Faults) -> Faults {
     faults.chance(Fault::CorruptDate, 0.15).chance(Fault::Replay, 0.15)
 }
 
-/// Of most kinds none, of some a few; no lies.
+/// Most kinds of faults do not occur, some occur rarely; there are no lies.
 fn faults(random: &mut Rng, kinds: impl Fn(Fault) -> bool) -> Faults {
     let mut faults = Faults::default().seed(random.u64(..));
     if random.bool() {
@@ -132,7 +133,7 @@ fn faults(random: &mut Rng, kinds: impl Fn(Fault) -> bool) -> Faults {
     let drawn = |fault: &Fault| *fault != Fault::Delay && !fault.is_lie() && kinds(*fault);
     for fault in Fault::ALL.iter().copied().filter(drawn) {
         let chances = match fault {
-            // These two need somebody to meet.
+            // These two need another piece or connection.
             Fault::Reorder => [0.0, 0.0, 0.5, 0.5],
             Fault::Coalesce => [0.0, 0.0, 0.2, 0.8],
             _ => [0.0, 0.0, 0.02, 0.1],
@@ -145,21 +146,21 @@ fn faults(random: &mut Rng, kinds: impl Fn(Fault) -> bool) -> Faults {
         .longest(Fault::Reorder, 300 * MS)
 }
 
-/// How a measurement ended.
+/// The end of a measurement.
 #[derive(Debug)]
 struct Outcome {
-    /// What is counted.
+    /// The name under which it is counted.
     name: &'static str,
-    /// What must not be.
+    /// The violation, if there is one.
     wrong: Option<String>,
-    /// How far the truth lies outside the bounds of the result.
+    /// The distance of the truth from the bounds of the result.
     outside: Duration,
-    /// How much longer it took than it may.
+    /// How much longer than permitted it took.
     late: Duration,
     injected: [usize; FAULTS],
 }
 
-/// One way to a server: straight, or through its proxy.
+/// The route to a server: direct, or through its proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Path {
     Straight,
@@ -167,7 +168,7 @@ enum Path {
     Tunnelled,
 }
 
-/// Runs `measure`, and says how much longer it took than it may.
+/// Runs `measure`. Also returns how much longer than permitted it took.
 fn timed<T>(client: &Client, measure: impl FnOnce() -> T) -> (T, Duration) {
     let limits = client.config().limits();
     let allowed = limits.duration() + limits.timeout();
@@ -180,13 +181,13 @@ fn injected(relays: &[LoopbackRelay]) -> [usize; FAULTS] {
     std::array::from_fn(|index| relays.iter().map(|relay| relay.injected(Fault::ALL[index])).sum())
 }
 
-/// One server, through all kinds of faults or through all but the lies.
+/// One server, with all kinds of faults or with all except the lies.
 fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
     let mut random = Rng::with_seed(seed);
     let origin = &origins[random.usize(0..origins.len())];
     let paths = [Path::Straight, Path::Straight, Path::Forwarded, Path::Tunnelled];
     let path = paths[random.usize(0..paths.len())];
-    // A request that a proxy does not understand it answers itself, by its own clock.
+    // A proxy answers a request that it does not understand by itself, with its own clock.
     let not_understood = |fault| fault == Fault::Corrupt && path == Path::Forwarded;
     let faults = faults(&mut random, |fault| lies || !not_understood(fault));
     let faults = if lies { lying(faults) } else { faults };
@@ -204,7 +205,7 @@ fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
     };
     let timestamping = Timestamping::ALL[random.usize(0..Timestamping::ALL.len())];
     let config = config(&mut random, origin.lag, timestamping);
-    // By two names at once, at times: then connections can overtake each other.
+    // Sometimes with two names at once: then connections can overtake each other.
     let twice = path == Path::Straight && random.bool();
     let other_name = format!("http://localhost:{}/", relay.address().port());
     let builder = if twice { builder.server(other_name) } else { builder };
@@ -225,7 +226,7 @@ fn measure_one(origins: &[Origin], seed: u64, lies: bool) -> Outcome {
     Outcome { name, wrong, outside, late, injected: injected(&[relay]) }
 }
 
-/// What nobody should say of a server about which he is told no lies.
+/// An error that must not occur for a server whose responses are not lies.
 const fn is_contradiction(error: &Error) -> bool {
     match error {
         Error::Inconsistent { .. }
@@ -233,7 +234,7 @@ const fn is_contradiction(error: &Error) -> bool {
         | Error::DateFrozen { .. }
         | Error::Cached { .. }
         | Error::AmbiguousMajority { .. } => true,
-        // Those that answered agree, and too few answered: nobody contradicts anybody.
+        // The servers that answered agree, and too few answered: there is no contradiction.
         Error::NoMajority { answered, agreeing, .. } => *agreeing < *answered,
         _ => false,
     }
@@ -246,7 +247,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-/// Three servers of one time: one behind a way that lies, and two behind ways that do not.
+/// Three servers with the same time: one behind a path that lies, and two behind paths that do not.
 fn measure_three(origins: &[Origin], seed: u64) -> Outcome {
     let mut random = Rng::with_seed(seed);
     let liar = random.usize(0..3);
@@ -280,7 +281,7 @@ fn measure_three(origins: &[Origin], seed: u64) -> Outcome {
             let hull = bounds().reduce(|one, other| {
                 Interval::between(one.lower().min(other.lower()), one.upper().max(other.upper()))
             });
-            // Against one that is lied about, two are a majority, and one is not.
+            // Two servers are a majority against the one behind the lying path; one is not.
             wrong |= !honest().any(|(_, report)| report.is_selected())
                 || !hull.is_some_and(|hull| is_within(combined.bounds(), hull))
                 || (answered == 2 && !has_valid_bounds);
@@ -299,12 +300,12 @@ fn measure_three(origins: &[Origin], seed: u64) -> Outcome {
     Outcome { name, wrong, outside, late, injected: injected(&relays) }
 }
 
-/// Whether `inner` lies within `outer`, which may be older by as much as a measurement takes.
+/// Whether `inner` is within `outer`, which may be older by the duration of a measurement.
 fn is_within(inner: Interval, outer: Interval) -> bool {
     outer.widened(MS).intersection(inner) == Some(inner)
 }
 
-/// What became of many measurements.
+/// The counts of many measurements.
 #[derive(Debug, Default)]
 struct Tally {
     outcomes: BTreeMap<&'static str, usize>,
@@ -351,7 +352,7 @@ impl Tally {
     }
 }
 
-/// Makes these measurements, many at once, and adds them up.
+/// Runs these measurements, many at once, and adds up the outcomes.
 fn run(
     measurements: Range<u64>,
     tally: &mut Tally,
@@ -389,7 +390,7 @@ fn run(
     }
 }
 
-/// What a process has. Zero where there is no `/proc`.
+/// The resources of a process. Zero where there is no `/proc`.
 #[derive(Debug, Clone, Copy)]
 struct Resources {
     descriptors: usize,
@@ -411,8 +412,8 @@ impl Resources {
     }
 }
 
-/// Waits until the servers have closed what the clients have left; then as many descriptors and threads must be there as
-/// before. Returns the resident memory in KiB.
+/// Waits until the servers have closed the connections that the clients closed. Then the numbers of
+/// descriptors and threads must be the same as before. Returns the resident memory in KiB.
 fn wait_until_released(before: Resources, origins: &[Origin]) -> u64 {
     let begun = Instant::now();
     loop {

@@ -1,6 +1,8 @@
-//! What holds for every input: intervals, the majority, bounds, estimates, and what is spent.
+//! Invariants for every input: intervals, the majority, bounds, estimates, and the limits on
+//! requests and time.
 //!
-//! The seed is fixed, so that a run says the same everywhere. `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look elsewhere and longer.
+//! The seed is fixed, so that every run is the same everywhere. `PROPTEST_RNG_SEED` and
+//! `PROPTEST_CASES` change the seed and the number of cases.
 
 use std::time::Duration;
 
@@ -108,13 +110,18 @@ proptest! {
 
     #[test]
     fn two_cross_timestamps_of_an_unset_clock_show_no_step(
-        instant in -YEAR_NS..YEAR_NS, wall in 0..50 * YEAR_NS, elapsed in 0..YEAR_NS, step in -YEAR_NS..YEAR_NS,
+        instant in -YEAR_NS..YEAR_NS,
+        wall in 0..50 * YEAR_NS,
+        elapsed in 0..YEAR_NS,
+        step in -YEAR_NS..YEAR_NS,
     ) {
-        let cross_timestamp = CrossTimestamp::new(at(instant), Timestamp::from_unix_nanos(wall), Duration::ZERO);
+        let wall = Timestamp::from_unix_nanos(wall);
+        let cross_timestamp = CrossTimestamp::new(at(instant), wall, Duration::ZERO);
         let later = at(instant + elapsed);
         prop_assert_eq!(cross_timestamp.instant_at(cross_timestamp.wall_at(later)), later);
         let set = cross_timestamp.wall_at(later).saturating_add(nanos(step));
-        prop_assert_eq!(cross_timestamp.stepped_by(CrossTimestamp::new(later, set, Duration::ZERO)), nanos(step));
+        let second = CrossTimestamp::new(later, set, Duration::ZERO);
+        prop_assert_eq!(cross_timestamp.stepped_by(second), nanos(step));
     }
 
     #[test]
@@ -166,10 +173,10 @@ proptest! {
     }
 }
 
-/// A server that is right but for its offset and a steady drift, and requests to it.
+/// A server that is right except for its offset and a constant drift, and requests to it.
 #[derive(Debug, Clone)]
 struct World {
-    /// When `at(0)`.
+    /// The offset at `at(0)`.
     offset_ns: i64,
     drift_ppm: i64,
     lag_allowed: Duration,
@@ -191,7 +198,7 @@ impl Request {
 }
 
 impl World {
-    /// True offset at an instant, to a nanosecond.
+    /// The true offset at an instant, to a nanosecond.
     fn truth_ns(&self, at_ns: i64) -> i64 {
         let drifted = i128::from(at_ns) * i128::from(self.drift_ppm) / 1_000_000;
         self.offset_ns + i64::try_from(drifted).expect("minutes")
@@ -216,7 +223,7 @@ impl World {
         CrossTimestamp::new(at(at_ns + later_ns), wall, Duration::ZERO)
     }
 
-    /// The exchanges absorbed in this order. Shifts all instants, and all dates.
+    /// Absorbs the exchanges in this order. Shifts all instants, and all dates.
     fn measured(
         &self,
         kind: EstimatorKind,
@@ -273,7 +280,8 @@ fn any_estimator() -> impl Strategy<Value = EstimatorKind> {
     prop::sample::select(EstimatorKind::ALL)
 }
 
-/// What bounds may differ by when they are aged in other steps: each rounds up to a nanosecond.
+/// The possible difference between bounds that were aged in different steps: each step rounds up to
+/// a nanosecond.
 fn rounding(world: &World) -> Duration {
     Duration::from_nanos(world.requests.len() as u64)
 }
@@ -301,7 +309,8 @@ proptest! {
         prop_assert_eq!(one.observations(), other.observations());
     }
 
-    /// Not the last date, which is the last one's, nor htpdate's bisection, which goes by what it found before.
+    /// Two estimators depend on the order and are left out: the last date, and htpdate's bisection,
+    /// which continues from its earlier result.
     #[test]
     fn estimates_do_not_depend_on_the_order(
         (world, order) in any_world().prop_flat_map(|world| {
@@ -315,17 +324,19 @@ proptest! {
             EstimatorKind::Posterior,
         ]),
     ) {
-        // Of two exchanges that are the shortest, it is the first that counts.
+        // If two exchanges have the shortest round trip, the first of them counts.
         let shortest = world.requests.iter().map(Request::round_trip_ns).min();
-        let ties = world.requests.iter().filter(|one| Some(one.round_trip_ns()) == shortest).count();
-        prop_assume!(kind != EstimatorKind::Midpoint || ties == 1);
+        let is_shortest = |one: &&Request| Some(one.round_trip_ns()) == shortest;
+        let equal = world.requests.iter().filter(is_shortest).count();
+        prop_assume!(kind != EstimatorKind::Midpoint || equal == 1);
         let estimate = |order| {
             let measure = world.measured(kind, order, 0, Offset::ZERO)?;
             Ok::<_, Error>(measure.estimate().expect("measured"))
         };
         let (one, other) = (estimate(&world.requests)?, estimate(&order)?);
         let apart = one.offset().saturating_sub(other.offset()).abs();
-        // The posterior finds the possible frequencies by bisection, to a millionth of its deviation.
+        // The posterior finds the possible frequencies by bisection, to a millionth of its
+        // deviation.
         let allowed = rounding(&world) + one.stddev() / 1_000_000;
         prop_assert!(apart <= allowed, "{:?}: {:?} and {:?}", kind, one, other);
     }
@@ -384,11 +395,12 @@ proptest! {
     fn a_local_clock_that_is_ahead_by_more_has_an_offset_that_is_less_by_as_much(
         world in any_world(), kind in any_estimator(), ahead in -10 * YEAR_NS..10 * YEAR_NS,
     ) {
-        // htpdate goes by the seconds of the local clock.
+        // htpdate uses the seconds of the local clock.
         let ahead = nanos(if kind == EstimatorKind::Htpdate { ahead / S * S } else { ahead });
         let cross_timestamp = |at_ns| {
-            let cross_timestamp = world.cross_timestamp(at_ns, 0);
-            CrossTimestamp::new(cross_timestamp.instant(), cross_timestamp.wall().saturating_add(ahead), cross_timestamp.uncertainty())
+            let read = world.cross_timestamp(at_ns, 0);
+            let wall = read.wall().saturating_add(ahead);
+            CrossTimestamp::new(read.instant(), wall, read.uncertainty())
         };
         let mut measure = Measure::new(&world.config(kind), cross_timestamp(0));
         for request in &world.requests {
@@ -428,7 +440,8 @@ proptest! {
                 world.finished(world.measured(EstimatorKind::Posterior, part, 0, Offset::ZERO)?, 0)
             })
             .collect::<Result<_, Error>>()?;
-        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>(), Quorum::majority_of(measured.len()))?;
+        let quorum = Quorum::majority_of(measured.len());
+        let (all, survivors) = combine(&measured.iter().collect::<Vec<_>>(), quorum)?;
         prop_assert!(survivors.iter().all(|survives| *survives));
         prop_assert!(all.bounds().contains(all.offset()));
         prop_assert!(all.bounds().contains(nanos(world.truth_ns(all.at().as_nanos()))));
@@ -436,14 +449,15 @@ proptest! {
     }
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// After so long, with a date so many seconds off the local clock.
+    /// A response after this time, with a date that differs from the local clock by this many
+    /// seconds.
     Date { round_trip_ns: i64, seconds: i64 },
-    /// It does not come.
+    /// There is no response.
     Lost { after_ns: i64 },
-    /// It could not be sent.
+    /// The request could not be sent.
     Unsent,
 }
 
@@ -464,7 +478,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
 proptest! {
     #![proptest_config(of(400))]
 
-    /// A driver that now and then is late, and a server that says what it likes.
+    /// A driver that is sometimes late, and a server that sends anything.
     #[test]
     fn no_more_is_sent_and_for_no_longer_than_allowed_whatever_the_answers(
         answers in prop::collection::vec((any_answer(), any_way()), 1..60),
@@ -475,17 +489,18 @@ proptest! {
         duration_ms in 1_u64..20_000,
     ) {
         let duration = Duration::from_millis(duration_ms);
-        let builder = Config::builder().estimator(kind).lag(Duration::from_secs(1)).schedule(schedule);
+        let builder = Config::builder().estimator(kind).schedule(schedule);
+        let builder = builder.lag(Duration::from_secs(1));
         let builder = profile.map_or(builder.clone(), |profile| builder.profile(profile));
         let config = builder.requests(requests).duration(duration).build()?;
         let wall = Timestamp::from_unix_nanos(WALL_NS);
         let mut measure = Measure::new(&config, CrossTimestamp::new(at(0), wall, Duration::ZERO));
-        let (mut now, mut first, mut under_way) = (0, None, Vec::new());
+        let (mut now, mut first, mut in_flight) = (0, None, Vec::new());
         let mut answers = answers.iter().cycle();
         let mut sent = 0;
         for _ in 0..1_000 {
             let next = measure.next(at(now));
-            prop_assert_eq!(next, measure.next(at(now)), "asked again, it says the same");
+            prop_assert_eq!(next, measure.next(at(now)), "asked again, it returns the same");
             match next {
                 Next::SendAt(when) => {
                     let (answer, late) = answers.next().expect("endless");
@@ -505,17 +520,19 @@ proptest! {
                     first = first.or(Some(at(now)));
                     sent += 1;
                     prop_assert!(sent <= requests);
-                    under_way.push((now, *answer));
+                    in_flight.push((now, *answer));
                 }
                 Next::AwaitReply => {
-                    prop_assert!(!under_way.is_empty());
-                    let (left, answer) = under_way.remove(0);
+                    prop_assert!(!in_flight.is_empty());
+                    let (left, answer) = in_flight.remove(0);
                     let survives = match answer {
                         Answer::Date { round_trip_ns, seconds } => {
                             now = now.max(left + round_trip_ns);
                             let date = (WALL_NS + left + round_trip_ns / 2).div_euclid(S) + seconds;
                             let date = Timestamp::from_unix_seconds(date).expect("in range");
-                            measure.absorb(&Exchange::from_parts_unchecked(at(left), at(now), date)).map(drop)
+                            let exchange =
+                                Exchange::from_parts_unchecked(at(left), at(now), date);
+                            measure.absorb(&exchange).map(drop)
                         }
                         Answer::Lost { after_ns } => {
                             now = now.max(left + after_ns);

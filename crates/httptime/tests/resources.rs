@@ -1,5 +1,5 @@
-//! What a measurement costs the process: memory and file descriptors. One test with sockets, so that nothing else opens any
-//! beside it.
+//! The resources that a measurement uses: memory and file descriptors. It is one test with sockets,
+//! so that nothing else in the process opens any.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use httptime::session::{Action, ConnectionId, Session, Target};
 use httptime::{Client, CrossTimestamp, Error, LocalInstant, Method, Offset, Timestamp, Url};
 use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 
-/// As fast as the answers come.
+/// Requests as fast as the responses arrive.
 #[derive(Debug)]
 struct Rapid;
 
@@ -35,9 +35,9 @@ fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// A session with a server 1 ms away that closes after so many responses, each with a body of this length if it is asked by
-/// `GET`; returns how often it allocated before its first
-/// response and after, and how many responses there were.
+/// Runs a session with a server 1 ms away that closes after this number of responses. Each response
+/// has a body of this length if the method is `GET`. Returns the number of allocations before the
+/// first response, the number after it, and the number of responses.
 fn drive(method: Method, body: usize, closes_after: u32) -> Result<(u64, u64, u32), Error> {
     let at = |nanos: i64| LocalInstant::from_nanos(nanos);
     let wall = Timestamp::from_unix_nanos(1_795_392_000_000_000_000);
@@ -106,10 +106,11 @@ fn a_session_allocates_nothing_for_its_requests() -> Result<(), Error> {
         let (first, later, answered) = drive(method, body, u32::MAX)?;
         println!("allocations: {first} before the first of {answered} responses, {later} after");
         assert!(answered >= 20 && first > 0, "{answered} responses, {first} allocations");
-        // The connections for checks need their buffers: once, and not for each request.
+        // The connections for checks need buffers: once, not for each request.
         assert!(later <= 10, "{later} after the first response by {method}, {body} bytes");
     }
-    // A server that closes each time needs spare connections, one more for checks: once, and not for each request.
+    // A server that closes each time requires spare connections, and one more for checks: once, not
+    // for each request.
     let (_, closing, answered) = drive(Method::Head, 0, 1)?;
     println!(
         "allocations with a server that closes: {closing} after the first of {answered} responses"
@@ -122,7 +123,7 @@ fn a_session_allocates_nothing_for_its_requests() -> Result<(), Error> {
 fn requests_allocate_nothing_and_failures_leak_no_descriptor() -> Result<(), Error> {
     let server = LoopbackServer::builder().start().expect("a loopback port");
     let url = server.url();
-    // Counted on this thread alone: the server's own do not count.
+    // Counted in this thread only, so the server's allocations do not count.
     let allocations = |requests| {
         let mut observations = 0;
         let counted = allocation_counter::measure(|| {
@@ -145,7 +146,7 @@ fn requests_allocate_nothing_and_failures_leak_no_descriptor() -> Result<(), Err
     let refused = RefusedPort::reserve().expect("a port");
     let mut urls: Vec<String> = servers.iter().map(LoopbackServer::url).collect();
     urls.push(format!("http://{}/", refused.address()));
-    // The servers take and close their ends a moment after the client has closed its own.
+    // The servers accept and close their ends a moment after the client has closed its own.
     let settles_at = |wanted: Option<usize>| {
         let open = || servers.iter().map(LoopbackServer::open_connections).sum::<usize>();
         for _ in 0..1000 {
@@ -161,7 +162,7 @@ fn requests_allocate_nothing_and_failures_leak_no_descriptor() -> Result<(), Err
     for url in urls.iter().cycle().take(100) {
         measure(url, 3).expect_err("a bad server");
     }
-    // A server's end may have been there before, and not be after; a leak would show a hundredfold.
+    // A server's end may have existed before and not after. A leak would appear a hundredfold.
     let after = settles_at(Some(before));
     assert!(after <= before, "{after} descriptors after 100 failures, {before} before");
     Ok(())

@@ -1,4 +1,4 @@
-//! The session driven by hand, without sockets: rules that each driver gets.
+//! The session driven by hand, without sockets: rules that apply to every driver.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ fn by(method: Method, url: &str) -> Session {
     Session::new(target, &config, cross_timestamp(at(0)))
 }
 
-/// What a server ahead by the skew answers at `now`.
+/// The response at `now` of a server that is ahead by the skew.
 fn response(now: LocalInstant) -> Vec<u8> {
     let date = Timestamp::from_unix_nanos(WALL + now.as_nanos() + SKEW_NS);
     format!("HTTP/1.1 200 OK\r\nDate: {date}\r\n\r\n").into_bytes()
@@ -43,7 +43,7 @@ fn response(now: LocalInstant) -> Vec<u8> {
 
 type Answer<'a> = dyn FnMut(&[u8], LocalInstant) -> Option<Vec<u8>> + 'a;
 
-/// Connects at once and has every request answered after 2 ms by `answer`, until the session is done.
+/// Connects at once and answers every request after 2 ms with `answer`, until the session is done.
 fn run(mut session: Session, answer: &mut Answer<'_>) -> Result<Measurement, Error> {
     let mut now = at(0);
     for _ in 0..10_000 {
@@ -82,7 +82,7 @@ fn first(session: &mut Session, now: LocalInstant) -> ConnectionId {
     }
 }
 
-/// Answers the request that is due.
+/// Answers the due request.
 fn exchange(session: &mut Session, now: LocalInstant) -> LocalInstant {
     let mut now = now;
     for _ in 0..100 {
@@ -130,7 +130,7 @@ fn a_name_is_resolved_once_and_a_literal_never() {
 }
 
 #[test]
-fn a_resolver_that_says_nothing_is_waited_for_no_longer_than_the_timeout() {
+fn a_resolver_that_never_answers_is_waited_for_no_longer_than_the_timeout() {
     let mut session = session("http://server.example/");
     assert_eq!(session.poll(at(0)), Action::Resolve { server: 0 });
     assert_eq!(session.poll(at(0)), Action::Wait { until: at(5000), precise: false });
@@ -152,7 +152,8 @@ fn every_address_is_tried_in_turn_under_one_deadline() {
         match session.poll(now) {
             Action::Open { conn, address } => {
                 tried.push(address);
-                // The second has no route, which says less than what the first said; the others are silent.
+                // The second address has no route, which is a less specific error than that of the
+                // first; the others are silent.
                 match tried.len() {
                     1 => session.failed(conn, ErrorKind::ConnectionRefused.into(), now),
                     2 => session.failed(conn, ErrorKind::NetworkUnreachable.into(), now),
@@ -209,7 +210,7 @@ fn a_connection_found_closed_when_it_is_used_again_is_no_failure() {
             other => panic!("{other:?}"),
         }
     };
-    // No pause: another connection is opened for the next aim at once.
+    // There is no pause: another connection is opened at once for the next aim.
     let events: Vec<Event> = std::iter::from_fn(|| session.next_event()).collect();
     assert!(!events.iter().any(|event| matches!(event, Event::Lost { .. })), "{events:?}");
     let answered = exchange(&mut session, lost);
@@ -294,11 +295,11 @@ fn a_write_that_does_not_fit_is_continued_when_the_socket_is_writable() {
     session.sent(conn, whole.len() - 10, at(2));
     session.received(conn, &response(at(3)), at(4));
     assert_eq!(session.progress().observations(), 1);
-    // The round trip counts from the first byte.
+    // The round trip is counted up to the first byte.
     assert_eq!(session.progress().round_trip_last(), Some(Duration::from_millis(4)));
 }
 
-/// A server may answer before it has read the whole request.
+/// A server may respond before it has read the whole request.
 #[test]
 fn the_rest_of_a_request_that_was_answered_early_is_not_for_a_closed_connection() {
     for answer in [&b"x"[..], b"HTTP/1.1 408 \r\n\r\n", &response(at(1))] {
@@ -436,7 +437,7 @@ fn bytes_read_before_the_request_was_written_are_no_answer_to_it() {
         now = now.saturating_add(Duration::from_millis(1));
     }
     session.sent(conn, session.output(conn).len(), now);
-    // Reported late, by another thread.
+    // Reported late by another thread.
     let before = now.saturating_sub(Duration::from_micros(14));
     session.received(conn, &response(before), before);
     assert_eq!(session.progress().observations(), 1);
@@ -513,7 +514,7 @@ fn a_session_lasts_no_longer_than_duration_and_timeout_whatever_the_server_does(
     loop {
         match sessions.poll(now) {
             Action::Open { conn, .. } => sessions.opened(conn, now),
-            // One answer; after that the server takes everything and says nothing.
+            // One response; after that the server accepts everything and sends nothing.
             Action::Transmit { conn } => {
                 sessions.sent(conn, sessions.output(conn).len(), now);
                 if answers == 0 {
@@ -531,7 +532,8 @@ fn a_session_lasts_no_longer_than_duration_and_timeout_whatever_the_server_does(
     assert_eq!(measurement.observations(), 1);
 }
 
-/// As TLS: a handshake of its own, records in place of the bytes, and a record after the handshake that nobody asked for.
+/// A layer like TLS: it has a handshake, records instead of the plain bytes, and an unsolicited
+/// record after the handshake.
 #[derive(Debug, Default)]
 struct Records {
     pending: Vec<u8>,
@@ -590,7 +592,7 @@ fn a_layer_has_its_handshake_its_records_and_its_tickets() {
     let mut requests = 0;
     let result = run(session, &mut |bytes, now| {
         if bytes == record(b"hello") {
-            // And a ticket, of which the last byte comes with the next answer.
+            // And a ticket, whose last byte arrives with the next response.
             let ticket = record(b"ticket");
             return Some([&record(b"hello")[..], &ticket[..ticket.len() - 1]].concat());
         }
@@ -603,7 +605,7 @@ fn a_layer_has_its_handshake_its_records_and_its_tickets() {
     assert_eq!(measured(result).observations(), 8);
 }
 
-/// The same with a body, which looks like a response itself.
+/// The same with a body that itself looks like a response.
 fn response_with_body(now: LocalInstant) -> Vec<u8> {
     let body = response(now.saturating_add(Duration::from_secs(3600)));
     let length = format!("\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -791,7 +793,7 @@ fn what_a_proxy_may_say_of_a_method_by_itself_is_not_used() -> Result<(), Error>
     Ok(())
 }
 
-/// A session by `GET` with its first request sent at 0.
+/// A session with `GET` whose first request was sent at 0.
 fn session_by_get() -> (Session, ConnectionId) {
     let mut session = by(Method::Get, "http://192.0.2.1/");
     let conn = first(&mut session, at(0));
@@ -842,7 +844,7 @@ fn a_short_body_is_skipped_whenever_it_comes_and_the_connection_kept() {
             match session.poll(now) {
                 Action::Transmit { conn: again } => break assert_eq!(again, conn),
                 Action::Wait { until, .. } => now = now.max(until),
-                // Opened in case that the body takes longer.
+                // Opened in case the body takes longer.
                 Action::Open { .. } if split < bytes.len() => {}
                 other => panic!("{other:?} with {split} bytes at first"),
             }
@@ -897,8 +899,9 @@ fn a_body_that_does_not_come_holds_nothing_up() {
     assert_eq!(measured(session.finish(cross_timestamp(now))).observations(), 8);
 }
 
-/// The allowances for the lag, in milliseconds, of the responses of a server that sends `fields` after its status line, where
-/// `{date}` is the `Date`. The server closes the connection after two responses.
+/// The limits of the lag, in milliseconds, for the responses of a server that sends `fields` after
+/// its status line, where `{date}` is the `Date`. The server closes the connection after two
+/// responses.
 fn lags(target: Target, fields: &str) -> Vec<u128> {
     let config = Config::builder().requests(4).build().expect("in range");
     let mut session = Session::new(target, &config, cross_timestamp(at(0)));
@@ -947,7 +950,7 @@ fn of_a_path_with_a_file_name_extension_the_type_shows_nothing() {
     let own = "Date: {date}\r\nServer: Apache\r\nConnection: Keep-Alive\r\nContent-Type: text/html";
     for (path, millis) in [("", 1), ("status", 1), ("a.b/", 1), ("?a.b", 1), ("a/b.html?c", 2020)] {
         let of_path = lags(target(&format!("http://192.0.2.1/{path}")), own);
-        // The second response has another `Connection` behind the type.
+        // The second response has another `Connection` after the type.
         assert_eq!((of_path[0], of_path[1]), (millis, 2020), "{path}");
     }
 }
@@ -964,7 +967,8 @@ fn through_a_forwarding_proxy_nothing_is_concluded_from_connections_and_methods(
     assert!(lags(via(false), apache).iter().all(|lag| *lag == 2020));
 }
 
-/// Measures with checks; connections to `good` are taken, others fail as `fate` says. Returns the addresses that were tried.
+/// Measures with checks. Connections to the first `good` addresses succeed, others fail with
+/// `fate`. Returns the addresses that were tried.
 fn checked(good: usize, fate: Option<ErrorKind>) -> (Measurement, Vec<SocketAddr>) {
     let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
     let mut session =
@@ -1019,7 +1023,7 @@ fn an_address_that_takes_no_connection_for_a_check_costs_nothing() {
     }
 }
 
-/// A server that serves one connection at a time: it takes others, and answers none.
+/// A server that serves one connection at a time: it accepts others and does not answer on them.
 #[test]
 fn a_check_that_is_not_answered_is_no_failure_and_no_other_connection_is_opened_for_one() {
     let config = Config::builder().lag(Duration::ZERO).build().expect("in range");
@@ -1055,7 +1059,8 @@ fn a_check_that_is_not_answered_is_no_failure_and_no_other_connection_is_opened_
     panic!("it does not end");
 }
 
-/// A server of HTTP/1.0 with one thread: it answers on the connection that was opened first, closes it, and takes the next.
+/// An HTTP/1.0 server with one thread: it answers on the connection that was opened first, closes
+/// it, and accepts the next.
 #[test]
 fn connections_are_used_in_the_order_in_which_they_were_opened() {
     let config = Config::builder().lag(Duration::ZERO).build().expect("in range");

@@ -1,4 +1,4 @@
-//! What is done with a measurement: the clock is corrected, or chronyd is told.
+//! Uses a measurement: corrects the clock, or sends it to chronyd.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) enum CorrectionTarget {
     Chrony { feed: Feed, delay: Option<Duration>, advised: Duration },
 }
 
-/// What came of a measurement.
+/// The outcome of a measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Correction {
     /// What was done.
@@ -33,7 +33,7 @@ pub(crate) struct Correction {
     pub(crate) frequency: Option<Frequency>,
 }
 
-/// Why a measurement came to nothing.
+/// The reason why a measurement was not used.
 #[derive(Debug, ThisError)]
 pub(crate) enum CorrectionError {
     #[error("measurement discarded: {0}")]
@@ -53,14 +53,14 @@ pub(crate) enum CorrectionError {
 }
 
 impl CorrectionError {
-    /// Whether it can never succeed.
+    /// Whether every later try will also fail.
     pub(crate) const fn is_forbidden(&self) -> bool {
         matches!(self, Self::Clock(ClockError::NoPrivilege { .. } | ClockError::ReadOnly { .. }))
     }
 }
 
 impl CorrectionTarget {
-    /// Begins, where a former run left off.
+    /// Starts with the state of the previous run.
     pub(crate) fn start(settings: &Settings) -> Result<Self, CorrectionError> {
         if settings.mode == Mode::Chrony {
             let (feed, delay) = (settings.feed()?, settings.chrony_delay());
@@ -97,7 +97,7 @@ impl CorrectionTarget {
         Ok(Self::Clock { controller, state_file, unsaved: FailureLog::default() })
     }
 
-    /// Takes over new settings. What is known of the clock is kept, if the clock is kept as before.
+    /// Applies new settings. The knowledge of the clock is kept if the mode is unchanged.
     pub(crate) fn reload(&mut self, settings: &Settings) -> Result<(), ChronyError> {
         match (&mut *self, settings.mode) {
             (Self::Clock { controller, state_file, .. }, Mode::Clock) => {
@@ -114,19 +114,19 @@ impl CorrectionTarget {
         Ok(())
     }
 
-    /// To be called before a measurement. Says where it should find the offset.
+    /// To be called before a measurement. Returns the expected interval of the offset.
     pub(crate) fn prepare(&mut self) -> Result<Option<Interval>, CorrectionError> {
         match self {
             Self::Clock { controller, .. } => {
                 controller.stop_slewing()?;
                 Ok(controller.expected(httptime::net::cross_timestamp().instant()))
             }
-            // chronyd does with the clock what it likes.
+            // chronyd controls the clock.
             Self::Chrony { .. } => Ok(None),
         }
     }
 
-    /// Does what follows from a measurement.
+    /// Uses a measurement.
     pub(crate) fn correct(
         &mut self,
         measurement: &Measurement,
@@ -164,7 +164,7 @@ impl CorrectionTarget {
                 let sample =
                     Sample::new(measurement.local_time(), measurement.offset(), Leap::None)?;
                 feed.send(&sample, httptime::net::cross_timestamp().wall())?;
-                // A little early, so that chronyd has one in each of its intervals.
+                // A little early, so that each of chronyd's intervals has one.
                 let interval = feed.poll().interval().mul_f64(0.95);
                 let done = "sample sent to chronyd".to_owned();
                 Ok(Correction { done, interval, stepped: false, refused: false, frequency: None })
@@ -172,7 +172,7 @@ impl CorrectionTarget {
         }
     }
 
-    /// Saves what is known of the clock.
+    /// Saves the state of the clock.
     pub(crate) fn end(&mut self) {
         if let Self::Clock { controller, state_file, unsaved } = self {
             unsaved.report(save(controller, state_file));
@@ -185,7 +185,7 @@ fn save(controller: &Controller<SystemClock>, state_file: &Path) -> Result<(), S
     state.map_or(Ok(()), |state| state.save(state_file)).map_err(|error| error.to_string())
 }
 
-/// How far the offset can be from the estimate.
+/// The largest possible distance of the offset from the estimate.
 fn max_error(measurement: &Measurement) -> Duration {
     let (offset, bounds) = (measurement.offset(), measurement.bounds());
     let distance = |bound: Offset| bound.saturating_sub(offset).abs();

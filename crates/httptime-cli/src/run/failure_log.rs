@@ -1,15 +1,15 @@
-//! A failure that repeats for the same reason is logged once.
+//! Logs a repeated failure once.
 
 use log::{info, warn};
 
-/// Something that is done after each measurement and may fail each time.
+/// An operation after each measurement that can fail each time.
 #[derive(Debug, Default)]
 pub(crate) struct FailureLog {
     last_logged: Option<String>,
 }
 
 impl FailureLog {
-    /// Logs a failure unless it is the one logged last, and logs when it is resolved.
+    /// Warns about a failure unless it is the same as the last one. Logs when it has ended.
     pub(crate) fn report(&mut self, outcome: Result<(), String>) {
         match outcome {
             Err(why) if self.last_logged.as_ref() == Some(&why) => {}

@@ -1,10 +1,11 @@
-//! How long to wait for the next measurement.
+//! The wait until the next measurement.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-/// Doubles the time between tries while servers fail, and keeps a fleet from asking in step.
+/// Doubles the wait while servers fail, and randomises it so that many clients do not measure at
+/// the same time.
 #[derive(Debug)]
 pub(crate) struct PollInterval {
     shortest: Duration,
@@ -18,26 +19,26 @@ impl PollInterval {
         Self { shortest, longest, failures: 0, random }
     }
 
-    /// After a measurement, of which the next is wanted in `interval`.
+    /// The wait after a measurement, if the next one is wanted in `interval`.
     pub(crate) fn measured(&mut self, interval: Duration) -> Duration {
         self.failures = 0;
         self.jitter(interval, 0.05)
     }
 
-    /// After a failure.
+    /// The wait after a failure.
     pub(crate) fn failed(&mut self) -> Duration {
         let doubled = self.shortest.saturating_mul(1 << self.failures);
         self.failures = (self.failures + 1).min(MAX_DOUBLINGS);
         self.jitter(doubled.min(self.longest.max(self.shortest)), 0.25)
     }
 
-    /// Anywhere within this share of it.
+    /// A random time within this share of the interval.
     fn jitter(&mut self, interval: Duration, share: f64) -> Duration {
         interval.mul_f64(1.0 + share * (2.0 * self.random.f64() - 1.0))
     }
 }
 
-/// 17 minutes at most for the usual 64 s: a network that comes up late is still found soon.
+/// At most 17 minutes with the default of 64 s: a network that comes up late is found soon.
 const MAX_DOUBLINGS: u32 = 4;
 
 #[cfg(test)]

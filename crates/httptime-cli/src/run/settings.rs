@@ -20,7 +20,7 @@ use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Serv
 use crate::server_arg::ServerArg;
 use crate::words::system;
 
-/// The file as it is written, every key with its default.
+/// The contents of the file, with a default for every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -48,14 +48,14 @@ pub(crate) struct Settings {
     chrony: Chrony,
 }
 
-/// Who corrects the clock.
+/// Which program corrects the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// This program.
     #[default]
     Clock,
-    /// chronyd, which is told.
+    /// chronyd, which gets the measurements.
     Chrony,
 }
 
@@ -99,12 +99,12 @@ struct Chrony {
     delay: Option<Seconds>,
 }
 
-/// A limit in seconds; `inf` is none.
+/// A limit in seconds; `inf`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "f64")]
 struct Limit(Option<Duration>);
 
-/// A day, from its beginning in UTC on.
+/// A day, from its beginning in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::value::Datetime")]
 struct Day(Timestamp);
@@ -187,7 +187,7 @@ impl Settings {
         Self::parse(path, &text)
     }
 
-    /// Reads and checks what the file says; its name is for the errors.
+    /// Parses and checks the text. `path` is for the errors.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Loaded, SettingsError> {
         let settings: Self = toml::from_str(text).map_err(|error| SettingsError::Malformed {
             path: path.into(),
@@ -225,11 +225,12 @@ impl Settings {
     /// The client that measures, and the proxy that it goes through.
     fn client(&self) -> Result<(Client, Option<Via>), Misuse> {
         let servers = self.server_options();
-        // The policy has a floor of its own, and says so.
+        // The policy has its own floor and reports it.
         servers.ready(servers.config().floor(None), Given::File)
     }
 
-    /// Whom to ask, which way and how, as the command line says it: an option that is added there must come from here.
+    /// Servers, route and settings in the form of the command line: an option that is added there
+    /// must also be set here.
     fn server_options(&self) -> Servers {
         Servers {
             urls: self.servers.clone(),
@@ -280,18 +281,18 @@ impl Settings {
         })
     }
 
-    /// The way to chronyd.
+    /// The feed to chronyd.
     pub(crate) fn feed(&self) -> Result<Feed, ChronyError> {
         Feed::new(&self.chrony.socket, Poll::new(self.chrony.poll)?)
     }
 
-    /// The `delay` of the line in `chrony.conf`, if the file says it.
+    /// The `delay` of the line in `chrony.conf`, if the file sets it.
     pub(crate) fn chrony_delay(&self) -> Option<Duration> {
         self.chrony.delay.map(|delay| delay.0)
     }
 
-    /// Where the state is kept: as the file says, else in the directory that the service manager gives, else in the usual
-    /// one.
+    /// The path of the state: from the file, otherwise in the service manager's directory,
+    /// otherwise the usual one.
     pub(crate) fn state_file(&self) -> PathBuf {
         self.state_file.clone().unwrap_or_else(|| {
             let directory = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
@@ -300,8 +301,8 @@ impl Settings {
     }
 }
 
-/// The parser's message on one line, with the number of the line and the key, and without a proxy's
-/// password: the line itself is not shown, nor anything before an `@` that the message quotes.
+/// The parser's message without a proxy's password. It is unchanged if no `@` follows in the file.
+/// Otherwise it does not contain the line itself, nor the quoted text before an `@`.
 fn parse_error_text(error: &toml::de::Error, text: &str) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = text.get(..at).unwrap_or("");
@@ -314,8 +315,7 @@ fn parse_error_text(error: &toml::de::Error, text: &str) -> String {
     if let Some(key) = message.strip_prefix("missing field ") {
         return format!("the key {key} is missing");
     }
-    if let Some(section) = misplaced(&message).and_then(|_| section_at(text, number)) {
-        let key = misplaced(&message).unwrap_or_default();
+    if let (Some(key), Some(section)) = (misplaced(&message), section_at(text, number)) {
         return format!(
             "line {number}: '{key}' is not a key of [{section}]; move it above the first section"
         );
@@ -366,22 +366,25 @@ const WORDS: &[(&str, &str)] = &[
 /// The key on a line, after the section that it is in. Nothing where a text may go over several
 /// lines: it could be a password.
 fn key_at(text: &str, number: usize) -> Option<String> {
-    let is_name = |name: &&str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-    };
     if text.contains("\"\"\"") || text.contains("'''") {
         return None;
     }
     let (key, _) = text.lines().nth(number - 1)?.split_once('=')?;
-    let key = Some(key.trim()).filter(is_name)?;
-    let section = section_at(text, number).filter(is_name);
+    let key = Some(key.trim()).filter(|key| is_name(key))?;
+    let section = section_at(text, number);
     Some(section.map_or(key.to_owned(), |section| format!("{section}.{key}")))
+}
+
+/// Whether a text can be the name of a key or of a section: any other could be a password.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 /// The section that a line is in.
 fn section_at(text: &str, number: usize) -> Option<&str> {
     let above: Vec<&str> = text.lines().take(number - 1).map(str::trim).collect();
-    above.iter().rev().find_map(|line| line.strip_prefix('[')?.strip_suffix(']'))
+    let section = above.iter().rev().find_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    section.filter(|section| is_name(section))
 }
 
 /// The key in a message about an unknown one, if it is a key of the top level.
@@ -416,10 +419,10 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// A message of the parser without what it quotes before the last `@`.
+/// A message of the parser without the quoted text before the last `@`.
 fn without_quotes(message: &str) -> String {
     let Some(at) = message.rfind('@') else { return message.to_owned() };
-    // Before the first quotation mark the words are the parser's own.
+    // The text before the first quotation mark is the parser's own.
     let quoted = message[..at].find(['"', '`', '\'']).map_or(0, |mark| mark + 1);
     format!("{}***{}", &message[..quoted], &message[at..])
 }

@@ -9,7 +9,7 @@ use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
 use httptime_clock::state::replace_file;
 
-/// What is counted since the start, and what was last seen.
+/// Counters since the start, and the latest values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     pub(crate) measurements: u64,
@@ -34,7 +34,7 @@ struct Last {
 }
 
 impl Metrics {
-    /// Takes note of a measurement that succeeded.
+    /// Records a successful measurement.
     pub(crate) fn measured(&mut self, measurement: &Measurement) {
         self.measurements += 1;
         let at = Offset::from_nanos(measurement.server_time().as_unix_nanos());
@@ -47,7 +47,7 @@ impl Metrics {
         });
     }
 
-    /// Takes note of who was asked and who is believed.
+    /// Records the servers and which of them were selected.
     pub(crate) fn surveyed(&mut self, survey: &Survey) {
         let servers = survey.servers().iter();
         self.servers = servers
@@ -61,7 +61,7 @@ impl Metrics {
         self.requests += requests.map(|measured| u64::from(measured.requests())).sum::<u64>();
     }
 
-    /// Writes them, as one step.
+    /// Replaces the file atomically.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         replace_file(path, self.to_string().as_bytes())
     }
@@ -150,7 +150,7 @@ impl std::fmt::Display for Metrics {
     }
 }
 
-/// A label's value, as the exposition format wants it.
+/// A label's value in the exposition format.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,4 +1,5 @@
-//! Threads whose death is an event. Whoever waits for a thread that has panicked would wait for ever.
+//! Threads whose panic is reported as an event. Otherwise the receiver would wait for a dead thread
+//! without end.
 
 use std::any::Any;
 use std::io;
@@ -6,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
-/// Starts a thread that does `work`. If it panics, `lost` makes an event of the panic's message.
+/// Starts a thread that runs `work`. If it panics, `lost` makes an event from the panic's message.
 ///
 /// # Errors
-/// What the system says when it starts no thread. Nothing is sent then.
+/// The system's error if no thread can be started. Then no event is sent.
 pub(crate) fn start<E: Send + 'static>(
     name: &str,
     events: SyncSender<E>,
@@ -17,7 +18,7 @@ pub(crate) fn start<E: Send + 'static>(
     work: impl FnOnce(&SyncSender<E>) + Send + 'static,
 ) -> io::Result<()> {
     let watched = move || {
-        // After a panic only the sender is used, and no panic can leave that half-changed.
+        // After a panic only the sender is used, which is never in an inconsistent state.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&events))) {
             // Without a receiver the program is ending.
             let _ = events.send(lost(message(&*panic)));

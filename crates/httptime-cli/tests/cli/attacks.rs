@@ -1,4 +1,4 @@
-//! What a hostile server, path or environment does to the program: docs/threat-model.md.
+//! What a hostile server, path or environment can do to the program: docs/threat-model.md.
 
 use std::process::Output;
 use std::time::Duration;
@@ -8,9 +8,10 @@ use httptime_testserver::{Behaviour, LoopbackProxy, LoopbackServer, Misbehave as
 
 use super::{QUICK, json, program, query, server, text};
 
-/// Delays cannot move a clock by more than the round trip they make: bounds as wide as that are wider than the error.
+/// A delay moves the estimate by at most the round trip that it causes. The bounds are then as wide
+/// as that, and so wider than the error.
 #[test]
-fn an_error_smaller_than_the_delay_on_the_path_is_not_mended() {
+fn an_error_smaller_than_the_delay_on_the_path_is_not_corrected() {
     let delayed = |skew_ms: i64, before_ms: u64, after_ms: u64| {
         let ms = Duration::from_millis;
         LoopbackServer::builder()
@@ -34,10 +35,12 @@ fn an_error_smaller_than_the_delay_on_the_path_is_not_mended() {
     }
 }
 
-/// What a server says goes to terminals and into journals: without characters that do something there.
+/// Text from a server is shown on terminals and in journals. It must not contain control
+/// characters.
 #[test]
-fn nothing_a_server_says_reaches_a_terminal_but_printable_text() {
-    // 9B is CSI to a terminal of eight bits, and so is C2 9B in UTF-8. 202E has the rest of the line read backwards.
+fn only_printable_text_of_a_server_reaches_a_terminal() {
+    // 9B is CSI on an eight-bit terminal, and so is C2 9B in UTF-8. 202E reverses the direction of
+    // the rest of the line.
     let hostile = "Mon\u{9b}31m \u{202e}";
     for raw in [
         format!("HTTP/1.1 200 OK\r\nDate: {hostile}\r\n\r\n"),
@@ -60,7 +63,7 @@ fn nothing_a_server_says_reaches_a_terminal_but_printable_text() {
     assert_eq!(json(&output)["servers"][0]["server"], "nginx");
 }
 
-/// A CGI program's environment has the client's header fields in capitals.
+/// The environment of a CGI program contains the client's header fields in capitals.
 #[test]
 fn a_proxy_in_capitals_is_a_header_of_some_client_and_not_believed() {
     let (honest, proxy) = (server(), LoopbackProxy::start(ProxyOptions::default()));
@@ -72,7 +75,7 @@ fn a_proxy_in_capitals_is_a_header_of_some_client_and_not_believed() {
 }
 
 #[test]
-fn the_proxys_password_is_in_nothing_the_program_says_or_logs() {
+fn the_proxys_password_is_in_no_output_and_no_log() {
     let (honest, secret) = (server(), "hunter2");
     for wanted in [secret, "another"] {
         let options = ProxyOptions::default().credentials("user", wanted);
@@ -102,7 +105,7 @@ fn a_server_named_twice_is_exit_code_2() {
     assert!(said.contains("the command line names a.example:80 twice"), "{said}");
 }
 
-/// Proxies whose password is not percent-encoded, so that it ends where no password should.
+/// Proxies whose password is not percent-encoded, so that it ends at the wrong character.
 const UNENCODED: [&str; 5] = [
     "http://user:hunter2/x@127.0.0.1:1",
     "http://user:12/hunter2@127.0.0.1:1",

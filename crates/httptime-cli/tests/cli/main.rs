@@ -1,4 +1,4 @@
-//! The program as a user meets it: output, exit codes, signals, the environment.
+//! The program as a user sees it: output, exit codes, signals, the environment.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +27,7 @@ fn program() -> Command {
     without_proxies(Command::new(PROGRAM))
 }
 
-/// The program by way of a shell, which does to it what `prepared` says.
+/// Starts the program from a shell that first runs `prepared`.
 fn prepared(prepared: &str, arguments: &[&str]) -> Command {
     let mut shell = without_proxies(Command::new("sh"));
     shell
@@ -68,7 +68,7 @@ fn people_get_one_line_and_exit_code_0() {
     for part in ["local clock is slow by 3", " s, ± 0.", "; bounds +", "; 4 requests in "] {
         assert!(line.contains(part), "{line}");
     }
-    // Progress is for terminals.
+    // Progress is shown on terminals only.
     assert_eq!(text(&output.stderr), "");
 }
 
@@ -285,7 +285,7 @@ fn source_address_and_interface_are_those_of_every_connection() {
 #[test]
 fn verbose_numbers_the_answers_of_each_server_without_a_gap() {
     let (one, two) = (server(), server());
-    // Of this profile several requests are under way at once.
+    // This profile sends several requests at once.
     let mut command = program();
     command.args(["query", &one.url(), &two.url(), "-v", "--profile", "fast", "-n", "24"]);
     let output = command.output().expect("the program starts");
@@ -324,7 +324,7 @@ fn ctrl_c_ends_at_once_with_130() {
         .stderr(Stdio::null())
         .spawn()
         .expect("the program starts");
-    // It is under way once its request has come.
+    // The measurement is running once its request has arrived.
     let deadline = Instant::now() + Duration::from_secs(10);
     while silent.connections() == 0 {
         assert!(Instant::now() < deadline, "it never connected");
@@ -339,7 +339,8 @@ fn ctrl_c_ends_at_once_with_130() {
 
 #[test]
 fn the_environment_names_a_proxy_and_the_exceptions_from_it() {
-    // The "proxy" is an origin server of another time: what it answers shows who was asked.
+    // The "proxy" is an origin server with a different time, so its response shows which server
+    // received the request.
     let (far, near) = (LoopbackServer::builder().start().expect("a port"), server());
     let ask = |no_proxy: &str, more: &[&str]| {
         let output = program()
@@ -397,7 +398,7 @@ fn with_too_few_descriptors_it_names_that_or_measures_all_the_same() {
     let named = format!("http://localhost:{refused}/");
     let cases: [&[&str]; 3] = [&[&url], &[&named], &[&url, &other]];
     let (mut measured, mut exhausted) = (0, 0);
-    // With fewer the system cannot load the program.
+    // With fewer descriptors the system cannot load the program.
     for limit in 4..7 {
         for command in [&["query"][..], &["sync", "--dry-run"]] {
             for urls in cases {
@@ -420,7 +421,7 @@ fn with_too_few_descriptors_it_names_that_or_measures_all_the_same() {
             }
         }
     }
-    // Two servers take a connection each, and four descriptors are one too few.
+    // Two servers need a connection each. Four descriptors are one too few for that.
     assert!(measured > 0 && exhausted > 0, "{measured} measured, {exhausted} out of descriptors");
 }
 
@@ -438,7 +439,7 @@ fn demo_prints_the_estimate_beside_the_truth() {
     }
 }
 
-/// What `httptime run --check` says of a configuration: its exit code and stderr.
+/// Exit code and stderr of `httptime run --check` with this configuration.
 fn checked(name: &str, configuration: &str) -> (Option<i32>, String) {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
     fs::write(&file, configuration).expect("a file");
@@ -453,7 +454,7 @@ fn check(file: &Path) -> Output {
     command.args(["run", "--check", "--config"]).arg(file).output().expect("the program starts")
 }
 
-/// A file of the repository's that is installed beside the program.
+/// A file of the repository that is installed beside the program.
 fn installed(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -515,7 +516,7 @@ fn the_manual_has_every_key_of_the_parser_and_of_the_example_and_no_other() {
     }
 }
 
-/// The long options that `--help` of a command lists.
+/// The long options in the `--help` of a command.
 fn options(command: &str) -> BTreeSet<String> {
     let output = program().args([command, "--help"]).output().expect("the program starts");
     let help = text(&output.stdout);
@@ -534,7 +535,7 @@ fn the_configuration_has_each_option_of_query_by_its_name() {
         .into_iter()
         .map(|(_, key)| key.replace('_', "-"))
         .collect();
-    // Of the command line alone, or called otherwise there.
+    // Settings that exist only on the command line, or have another name there.
     keys.extend(["json", "verbose", "help", "ipv4", "ipv6", "proxytunnel"].map(str::to_owned));
     let missing: Vec<_> = options("query").difference(&keys).cloned().collect();
     assert_eq!(missing, Vec::<String>::new());
@@ -555,14 +556,14 @@ fn the_manual_has_each_option_of_help_and_no_other() {
     assert_eq!(listed, described);
 }
 
-/// The setting that a comment shows.
+/// The setting in a comment.
 fn uncommented(line: &str) -> Option<&str> {
     let setting = line.strip_prefix("# ")?;
     let (key, _) = setting.split_once(" = ")?;
     key.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some(setting)
 }
 
-/// Section and name of each key that a manual page of this style describes.
+/// Section and name of each key that a manual page in this format describes.
 fn documented_keys(page: &str) -> BTreeSet<(String, String)> {
     let mut section = String::new();
     let mut keys = BTreeSet::new();
@@ -603,7 +604,7 @@ fn a_dry_run_of_sync_says_what_would_be_done() {
 }
 
 #[test]
-fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_says_so() {
+fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_reports_it() {
     let server = server();
     let run = |command: &[&str], requests: &str, more: &[&str]| {
         let mut program = program();

@@ -1,4 +1,4 @@
-//! Standard streams that are closed, full or not what they should be.
+//! Standard streams that are closed, full or of the wrong kind.
 
 use std::fs::{self, File};
 use std::process::Stdio;
@@ -31,7 +31,7 @@ fn output_that_cannot_be_written_is_exit_code_1_and_said_once() {
         for (stream, reason) in
             [(">/dev/full", "no space left on device"), ("1</dev/null", "bad file descriptor")]
         {
-            // clap writes by way of Rust's own stdout, which does not notice that.
+            // clap writes through Rust's own stdout, which ignores this error.
             if arguments.len() == 1 && stream == "1</dev/null" {
                 continue;
             }
@@ -48,7 +48,8 @@ fn output_that_cannot_be_written_is_exit_code_1_and_said_once() {
 #[test]
 fn a_standard_stream_that_is_closed_is_nobody_s_connection() {
     for closed in ["<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- 2>&-", "<&- >&- 2>&-"] {
-        // With nothing to answer, it is still under way when its descriptors are looked at.
+        // The server never responds, so the program is still running when its descriptors are
+        // inspected.
         let silent =
             LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
         let url = silent.url();
@@ -74,7 +75,7 @@ fn a_standard_stream_that_is_closed_is_nobody_s_connection() {
 }
 
 #[test]
-fn without_any_standard_stream_it_measures_and_says_so_by_its_exit_code() {
+fn without_any_standard_stream_it_measures_and_reports_by_its_exit_code() {
     let server = server();
     let silent = LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
     for (url, code) in [(server.url(), 0), (silent.url(), 1)] {

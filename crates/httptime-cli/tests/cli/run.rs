@@ -1,5 +1,5 @@
-//! `httptime run` as a service manager meets it: ready, fed, reloaded, ended. It feeds a socket in place of chronyd's; no clock
-//! is set.
+//! `httptime run` as a service manager sees it: ready, watchdog, reload, exit. The program feeds a
+//! socket in the place of chronyd's. No clock is set.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -18,12 +18,14 @@ mod faults;
 const SKEW: f64 = 38.116;
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// `httptime run`, with the sockets that chronyd and the service manager would have. Killed with the value.
+/// `httptime run`, with the sockets that chronyd and the service manager would have. Dropping the
+/// value kills the process.
 struct Service {
     process: Option<Child>,
     directory: PathBuf,
     chronyd: UnixDatagram,
-    /// What the service manager is told. It always listens: whoever tells one that does not, waits.
+    /// The notifications to the service manager. A thread always receives them, because a sender to
+    /// a full socket waits.
     manager: Receiver<String>,
     server: LoopbackServer,
 }
@@ -41,11 +43,11 @@ impl Service {
         let chronyd = UnixDatagram::bind(directory.join("chronyd")).expect("a socket");
         chronyd.set_read_timeout(Some(LIMIT)).expect("a timeout");
         let listening = UnixDatagram::bind(directory.join("manager")).expect("a socket");
-        let (heard, manager) = mpsc::channel();
+        let (received, manager) = mpsc::channel();
         thread::spawn(move || {
             let mut message = [0; 4096];
             while let Ok(length @ 1..) = listening.recv(&mut message) {
-                let _ = heard.send(String::from_utf8_lossy(&message[..length]).into_owned());
+                let _ = received.send(String::from_utf8_lossy(&message[..length]).into_owned());
             }
         });
         let mut service = Self { process: None, directory, chronyd, manager, server };
@@ -58,7 +60,7 @@ impl Service {
             .env_remove("http_proxy")
             .env_remove("all_proxy")
             .stdin(Stdio::null())
-            // A file takes all that is said, whether it is read or not.
+            // A file takes all output, whether it is read or not.
             .stderr(File::create(service.directory.join("log")).expect("a file"))
             .spawn()
             .expect("the program starts");
@@ -79,20 +81,20 @@ impl Service {
         )
     }
 
-    /// Waits until the manager is told something that begins like this.
+    /// Waits until the manager receives a notification that begins like this.
     fn wait_for_notification(&self, beginning: &str) {
         let deadline = Instant::now() + LIMIT;
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Ok(text) = self.manager.recv_timeout(deadline.duration_since(Instant::now())) {
             if text.lines().any(|line| line.starts_with(beginning)) {
                 return;
             }
-            heard.push(text);
+            received.push(text);
         }
-        panic!("no {beginning}: {heard:?}");
+        panic!("no {beginning}: {received:?}");
     }
 
-    /// Takes the samples away that have come already.
+    /// Discards the samples that have already arrived.
     fn forget_samples(&self) {
         self.chronyd.set_nonblocking(true).expect("a mode");
         while self.chronyd.recv(&mut [0; 64]).is_ok() {}
@@ -102,7 +104,8 @@ impl Service {
     /// The offset of the next sample.
     fn sampled(&self) -> f64 {
         let mut sample = [0; 64];
-        // Linux does not take up a wait with a timeout again after the process was stopped and continued (signal(7)).
+        // Linux does not resume a wait with a timeout after the process was stopped and continued
+        // (signal(7)).
         let received = loop {
             match self.chronyd.recv(&mut sample) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -123,12 +126,12 @@ impl Service {
         assert!(kill.expect("kill runs").success());
     }
 
-    /// What it has said so far.
+    /// The log so far.
     fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).expect("a log")
     }
 
-    /// Its exit status, and all that it said.
+    /// Stops the program. Returns its exit status and its log.
     fn end(mut self) -> (Option<i32>, String) {
         self.signal("-TERM");
         self.wait_for_notification("STOPPING=1");
@@ -143,7 +146,7 @@ impl Drop for Service {
             let _ = process.kill();
             let _ = process.wait();
         }
-        // An empty message ends the thread that listens.
+        // An empty message stops the receiving thread.
         let _ = UnixDatagram::unbound()
             .and_then(|socket| socket.send_to(&[], self.directory.join("manager")));
         let _ = fs::remove_dir_all(&self.directory);
@@ -151,11 +154,12 @@ impl Drop for Service {
 }
 
 #[test]
-fn it_says_when_it_is_ready_feeds_chronyd_writes_metrics_and_ends_when_told() {
+fn it_notifies_when_ready_feeds_chronyd_writes_metrics_and_stops_on_request() {
     let service = Service::start("fed");
     service.wait_for_notification("READY=1");
     let offset = service.sampled();
-    // Four requests leave an eighth of a second open, and a quarter where one of them came too late.
+    // Four requests leave an uncertainty of an eighth of a second, or a quarter if one of them was
+    // late.
     assert!((offset - SKEW).abs() < 0.25, "{offset}");
     service.wait_for_notification("STATUS=offset +38.");
     // The metrics are written after the status.
@@ -197,7 +201,8 @@ fn it_takes_over_a_new_configuration_and_keeps_the_old_one_when_that_is_wrong() 
     assert!(log.contains("INFO  httptime::run] reloaded "), "{log}");
 }
 
-/// A failure is followed by a pause of 64 s, twice as long each time. An operator who has corrected the URL does not wait for it.
+/// After a failure the program waits 64 s, twice as long each time. An operator who has corrected
+/// the URL does not have to wait.
 #[test]
 fn a_reload_measures_at_once_however_long_the_pause_after_failures_is() {
     let service = Service::start("corrected");
@@ -218,7 +223,7 @@ fn a_reload_measures_at_once_however_long_the_pause_after_failures_is() {
 }
 
 #[test]
-fn it_goes_on_while_chronyd_is_away_and_says_so() {
+fn it_continues_while_chronyd_is_away_and_reports_it() {
     let service = Service::start("away");
     service.wait_for_notification("READY=1");
     fs::remove_file(service.directory.join("chronyd")).expect("removed");

@@ -1,5 +1,5 @@
-//! Wrong inputs as an operator makes them, and what the program says: the value, the option or key,
-//! the side, and what to do next.
+//! Wrong inputs as an operator makes them, and the message of the program: the value, the option or
+//! key, the side, and what to do next.
 
 use httptime_testserver::{
     Behaviour, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions, RefusedPort,

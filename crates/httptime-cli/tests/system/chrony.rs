@@ -1,4 +1,5 @@
-//! `httptime run` feeds a real chronyd, which serves the time to others by NTP. No clock is controlled (`-x`).
+//! `httptime run` feeds a real chronyd, which serves the time to others by NTP. No clock is
+//! controlled (`-x`).
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -14,11 +15,11 @@ use httptime_testserver::LoopbackServer;
 use crate::SKEW;
 use crate::daemon::{fresh_directory, stop};
 
-/// Where `.ci/test-files` put chronyd and chronyc.
+/// The place where `.ci/test-files` puts chronyd and chronyc.
 const FILES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
 const CLOSE: f64 = 2e-3;
 
-/// A process and its directory. Ends with the value.
+/// A process and its directory. Dropping the value stops it.
 struct Running {
     process: Child,
     log: PathBuf,
@@ -43,10 +44,10 @@ impl Drop for Running {
     }
 }
 
-/// chronyd that listens to a socket and to NTP clients, and leaves the clock alone.
+/// chronyd that listens on a socket and for NTP clients, and does not control the clock.
 fn chronyd(directory: &Path, port: u16) -> Running {
     let place = directory.display();
-    // chronyd keeps its command socket where nobody else looks.
+    // chronyd requires a directory for its command socket that other users cannot enter.
     let commands = directory.join("commands");
     fs::create_dir(&commands).expect("a directory");
     fs::set_permissions(&commands, fs::Permissions::from_mode(0o750)).expect("permissions");
@@ -69,7 +70,7 @@ fn chronyc(directory: &Path, question: &str) -> Output {
     command.arg("-h").arg(socket).args(["-c", question]).output().expect("chronyc runs")
 }
 
-/// What an NTP client without a clock of its own says of the machine's.
+/// The report of an NTP client about the machine's time. The client controls no clock.
 fn ntp_client(directory: &Path, port: u16) -> String {
     let output = Command::new("timeout")
         .args(["30", &format!("{FILES}/chronyd"), "-Q", "-x", "-f", "/dev/null"])
@@ -112,8 +113,8 @@ fn chronyd_fed_by_run_follows_and_serves_the_time_to_others() {
         let said = chronyc(&directory, "tracking");
         let line = String::from_utf8_lossy(&said.stdout).trim().to_owned();
         let fields: Vec<String> = line.split(',').map(str::to_owned).collect();
-        // A client does not believe a server of more than three seconds of distance (`maxdistance`), which is what chronyd
-        // claims until it has samples enough for a frequency.
+        // A client rejects a server whose distance is more than three seconds (`maxdistance`).
+        // chronyd reports a larger one until it has enough samples for a frequency.
         let dispersion = fields.get(11).and_then(|seconds| seconds.parse::<f64>().ok());
         let known = dispersion.is_some_and(|seconds| seconds < 0.5);
         if known && fields[1] == "HTTP" {

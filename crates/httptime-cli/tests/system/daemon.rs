@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A server or proxy of Debian's on a loopback port, in the foreground, with a directory of its own. Ends with the value.
+/// A server or proxy from Debian on a loopback port, in the foreground, with its own directory.
+/// Dropping the value stops it.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     name: &'static str,
@@ -17,7 +18,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// nginx, its clock off by `skew` as libfaketime writes it. `/stored` may be cached.
+    /// nginx with a clock that differs by `skew`, in libfaketime's syntax. `/stored` may be cached.
     pub(crate) fn nginx(skew: &str) -> Self {
         let (directory, address) = fresh("nginx");
         let place = directory.display();
@@ -41,7 +42,7 @@ impl Daemon {
         Self::start("nginx", skewed(&mut command, "libfaketime.so.1", skew), address, directory)
     }
 
-    /// Apache, its clock off by `skew`.
+    /// Apache with a clock that differs by `skew`.
     pub(crate) fn apache(skew: &str) -> Self {
         let (directory, address) = fresh("apache");
         let place = directory.display();
@@ -68,12 +69,12 @@ impl Daemon {
         Self::start("http.server", &mut command, address, directory)
     }
 
-    /// tinyproxy, for everyone.
+    /// tinyproxy without authentication.
     pub(crate) fn tinyproxy() -> Self {
         Self::tinyproxy_with("")
     }
 
-    /// tinyproxy, for those who know the password.
+    /// tinyproxy with authentication.
     pub(crate) fn tinyproxy_with_credentials(user: &str, password: &str) -> Self {
         Self::tinyproxy_with(&format!("BasicAuth {user} {password}\n"))
     }
@@ -91,7 +92,7 @@ impl Daemon {
         Self::start("tinyproxy", &mut command, address, directory)
     }
 
-    /// squid. With `stale` it answers from its cache even when it is asked not to.
+    /// squid. With `stale` it responds from its cache even to requests that forbid it.
     pub(crate) fn squid(stale: bool) -> Self {
         let (directory, address) = fresh("squid");
         let place = directory.display();
@@ -103,7 +104,7 @@ impl Daemon {
              coredump_dir {place}\npinger_enable off\nnetdb_filename none\n{ignore}"
         );
         let file = write(&directory, "squid.conf", &config);
-        // The worker drops to the user proxy.
+        // The worker changes its user to proxy.
         let _ = Command::new("chmod").arg("777").arg(&directory).status();
         let mut command = Command::new("squid");
         command.arg("-N").arg("-f").arg(file);
@@ -145,7 +146,7 @@ impl Daemon {
         self.name
     }
 
-    /// Where it listens.
+    /// The URL on which it listens.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
@@ -158,9 +159,9 @@ impl Drop for Daemon {
     }
 }
 
-/// Ends a process, and waits until it has.
+/// Stops a process, and waits until it has exited.
 pub(crate) fn stop(process: &mut Child) {
-    // SIGTERM, so that a parent takes its workers along; SIGKILL for one that does not listen.
+    // SIGTERM lets a parent stop its workers; SIGKILL is for a process that ignores it.
     let _ = Command::new("kill").arg(process.id().to_string()).status();
     let deadline = Instant::now() + Duration::from_secs(5);
     while matches!(process.try_wait(), Ok(None)) && Instant::now() < deadline {
@@ -170,7 +171,7 @@ pub(crate) fn stop(process: &mut Child) {
     let _ = process.wait();
 }
 
-/// Fetches a URL through a proxy, so that the proxy has seen it.
+/// Requests a URL through a proxy, so that the proxy can store it.
 pub(crate) fn fetch_via_proxy(proxy: &Daemon, url: &str) {
     let mut stream = TcpStream::connect(proxy.address).expect("the proxy listens");
     let host = url.split('/').nth(2).expect("a host");
@@ -189,7 +190,7 @@ fn skewed<'a>(command: &'a mut Command, library: &str, skew: &str) -> &'a mut Co
         .env("DONT_FAKE_MONOTONIC", "1")
 }
 
-/// A directory that nobody else uses.
+/// A directory that no other test uses.
 pub(crate) fn fresh_directory(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +200,7 @@ pub(crate) fn fresh_directory(name: &str) -> PathBuf {
     directory
 }
 
-/// A directory and a loopback port that nobody else uses.
+/// A directory and a loopback port that no other test uses.
 fn fresh(name: &str) -> (PathBuf, SocketAddr) {
     let directory = fresh_directory(name);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

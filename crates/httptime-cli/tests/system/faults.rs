@@ -1,4 +1,4 @@
-//! A machine that fails the program: no disk, no network, no names, a clock that is set and a machine that sleeps meanwhile.
+//! Faults of the machine: a full disk, no network, no resolver, a clock that is set, and suspend.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ fn run_command(machine: &Machine, command: &str) -> String {
     run_command.stdout
 }
 
-/// Waits until the log of `run` has this, after so many bytes of it.
+/// Waits until the log of `run` contains this text after this position.
 fn wait_for_log(machine: &Machine, after: usize, wanted: &str) {
     let deadline = Instant::now() + LIMIT;
     while !log(machine)[after..].contains(wanted) {
@@ -35,7 +35,8 @@ fn log(machine: &Machine) -> String {
     machine.run("cat /tmp/log", LIMIT).stdout
 }
 
-/// Starts `httptime run`, which asks this server every other second and keeps its files under `/small`.
+/// Starts `httptime run`, which measures this server every other second and keeps its files under
+/// `/small`.
 fn start_run(machine: &Machine, url: &str) {
     let measure = "requests = 6\nduration = 1.5\ntimeout = 1.0";
     start_run_with(
@@ -61,12 +62,12 @@ fn start_run_with(machine: &Machine, url: &str, more: &str) {
     );
 }
 
-/// How often it has measured.
+/// The number of measurements so far.
 fn measured(machine: &Machine) -> usize {
     log(machine).matches("] offset ").count()
 }
 
-/// Waits for so many more measurements.
+/// Waits for this number of further measurements.
 fn wait_for_measurements(machine: &Machine, more: usize) {
     let (wanted, deadline) = (measured(machine) + more, Instant::now() + LIMIT);
     while measured(machine) < wanted {
@@ -75,7 +76,7 @@ fn wait_for_measurements(machine: &Machine, more: usize) {
     }
 }
 
-/// Ends it, and says what it said.
+/// Stops the program and returns its log.
 fn end_run(machine: &Machine) -> String {
     run_command(machine, "kill $(cat /tmp/pid)");
     wait_for_log(machine, 0, "] stopping");
@@ -89,7 +90,7 @@ fn end_run(machine: &Machine) -> String {
     log
 }
 
-/// Measures with a few requests, and says much about it.
+/// Measures with a few requests and verbose output.
 fn query(machine: &Machine, arguments: &str) -> Finished {
     let command =
         format!("HTTPTIME_LOG=debug httptime query -n 6 -d 1.5 --timeout 4 --json {arguments}");
@@ -113,7 +114,7 @@ fn a_disk_that_is_full_or_read_only_leaves_the_old_state_whole_and_is_said_once(
     start_run(&machine, URL);
     wait_for_measurements(&machine, 1);
     let faults = [
-        // With room for the new file's name, not for what is in it.
+        // There is room for the new file's name but not for its content.
         (
             "dd if=/dev/zero of=/small/filler bs=4k 2>/dev/null; true",
             "rm /small/filler",
@@ -157,7 +158,7 @@ fn a_network_that_goes_away_is_named_and_measured_over_when_it_is_back() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    // Whether the route is gone or the device with all there is.
+    // The route is gone, or the device is gone with everything on it.
     for (down, up) in [
         ("ip link set eth0 down", "ip link set eth0 up"),
         ("ip address flush dev eth0", "ip address add 10.0.2.15/24 dev eth0"),
@@ -168,12 +169,12 @@ fn a_network_that_goes_away_is_named_and_measured_over_when_it_is_back() {
         assert!(query_done.stdout.contains("network is unreachable"), "{query_done:?}");
         run_command(&machine, up);
     }
-    // What is sent to a loopback that is down is lost; its routes stay.
+    // A loopback device that is down loses all packets but keeps its routes.
     run_command(&machine, "ip link set lo down");
     assert_eq!(kind(&query(&machine, "http://127.0.0.1/")), "timeout_connect");
     run_command(&machine, "ip link set lo up");
 
-    // While a request is under way, or between two.
+    // During a request, or between two.
     let job =
         machine.start(&format!("httptime query --profile polite -d 8 --timeout 2 --json {URL}"));
     thread::sleep(Duration::from_secs(3));
@@ -187,7 +188,7 @@ fn a_network_that_goes_away_is_named_and_measured_over_when_it_is_back() {
         "{object}"
     );
 
-    // `run` begins without a network, finds it, loses it and finds it again.
+    // `run` starts without a network, gets one, loses it and gets it back.
     start_run(&machine, URL);
     let mut before = 0;
     for _ in 0..2 {
@@ -210,7 +211,7 @@ fn a_resolver_that_never_answers_ends_by_the_deadline_and_is_named() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    // Whatever is sent there, nothing comes back.
+    // Nothing answers on this address.
     run_command(&machine, "mkdir -p /etc; echo nameserver 10.0.2.2 >/etc/resolv.conf");
     let began = Instant::now();
     let query_done = query(&machine, "http://nowhere.example/");
@@ -234,8 +235,8 @@ fn a_resolver_that_never_answers_ends_by_the_deadline_and_is_named() {
     println!("{} threads", threads());
     run_command(&machine, "echo 10.0.2.100 nowhere.example >/etc/hosts");
     wait_for_measurements(&machine, 2);
-    // Those left to the resolver end when it gives up, after ten seconds: then there are the main one, the one for signals,
-    // and that of a measurement with its lookup.
+    // The resolver's threads end when the resolver gives up, after ten seconds. Then these remain:
+    // the main thread, the one for signals, and that of a measurement with its look-up.
     let deadline = Instant::now() + LIMIT;
     while threads() > 4 {
         assert!(Instant::now() < deadline, "{} threads are left", threads());
@@ -264,11 +265,11 @@ fn a_name_with_an_ipv6_address_that_leads_nowhere_is_measured_over_ipv4() {
         assert_ne!(kind(&run_command), "none", "{how}: {run_command:?}");
         complaints
     };
-    // QEMU's router answers for all of IPv6.
+    // QEMU's router claims all of IPv6.
     let conf = "/proc/sys/net/ipv6/conf/eth0";
     run_command(&machine, &format!("echo 0 >{conf}/accept_ra; ip -6 route del default; true"));
     both("no route", "cannot connect to [2001:db8::1]:80: network is unreachable");
-    // With an address in the same network the resolver puts IPv6 first.
+    // With an address in the same network the resolver returns IPv6 first.
     run_command(
         &machine,
         &format!("echo 0 >{conf}/accept_dad; ip -6 address add 2001:db8::2/64 dev eth0"),
@@ -282,7 +283,7 @@ fn a_name_with_an_ipv6_address_that_leads_nowhere_is_measured_over_ipv4() {
     assert_eq!(kind(&four), "resolve");
 }
 
-/// Measures for six seconds, then not for ten minutes, whatever comes of it.
+/// Measures for six seconds, then not for ten minutes, whatever the result.
 const MEASURE_RARELY: &str =
     "[measure]\nprofile = 'polite'\nduration = 6.0\n[poll]\nshortest = 600\nlongest = 600";
 
@@ -304,21 +305,22 @@ fn a_clock_that_is_set_during_a_measurement_makes_it_an_error_and_run_measures_a
 
     start_run_with(&machine, URL, MEASURE_RARELY);
     thread::sleep(Duration::from_secs(2));
-    // While it measures, then while it waits.
+    // First during a measurement, then while the program waits.
     for said in ["the local clock was stepped by -3.", "the clock moved by -3."] {
         let before = log(&machine).len();
-        // The hand that sets it takes a moment, and sets it further back by that.
+        // The command takes a moment, so the clock is set further back by that.
         run_command(&machine, "httptime-test-guest set-clock-forward -3200000000");
         wait_for_log(&machine, before, said);
         wait_for_log(&machine, before, "step by +3.");
     }
     println!("{}", end_run(&machine));
-    // As well as the machine could measure it, and not as it was set.
+    // The clock is as correct as the machine could measure it, not as it was set.
     let after = machine.offset();
     assert!(after.offset.abs() < 0.5, "{after:?}");
 }
 
-/// Has the machine sleep for a while: suspended to RAM, where the monotonic clock stands still. QEMU lets it do so once.
+/// Suspends the machine to RAM for a while. The monotonic clock stops meanwhile. QEMU supports this
+/// once.
 fn sleep(machine: &Machine) {
     const SLEEP_SECONDS: Duration = Duration::from_secs(6);
     let asleep = machine.start("echo mem >/sys/power/state");
@@ -335,7 +337,7 @@ fn sleep(machine: &Machine) {
 }
 
 #[test]
-fn a_machine_that_sleeps_during_a_measurement_measures_anew_when_it_wakes() {
+fn a_machine_that_sleeps_during_a_measurement_measures_again_when_it_wakes() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
@@ -374,7 +376,7 @@ fn a_virtual_machine_that_is_paused_contradicts_itself() {
     machine.set_clock_behind(0.0);
     let job = machine.start(&format!("httptime query --profile polite -d 8 --json {URL}"));
     thread::sleep(Duration::from_secs(4));
-    // Nothing in the machine shows that, but the server's time.
+    // Only the server's time shows this inside the machine.
     machine.monitor("stop");
     thread::sleep(Duration::from_secs(4));
     machine.monitor("cont");

@@ -9,10 +9,11 @@ use crate::machine::{Hardware, Machine};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const FAST_PPM: f64 = 50.0;
-/// What a clock that is kept may be out by, in seconds.
+/// The largest permitted error of a clock that is kept, in seconds.
 const HELD: f64 = 5e-3;
 
-/// A machine that is 50 ppm fast, and its configuration: measured every 4 to 16 s, for so many seconds.
+/// A machine that is 50 ppm fast, and its configuration: it measures every 4 to 16 s, for this many
+/// seconds.
 fn machine(server: &LoopbackServer, asking: f64) -> Machine {
     let machine = Machine::boot_with(&[server.address()], &Hardware { fast_ppm: FAST_PPM });
     machine.set_clock_behind(0.0);
@@ -49,7 +50,7 @@ fn log(machine: &Machine) -> String {
     machine.run("cat /tmp/log", LIMIT).stdout
 }
 
-/// Two minutes; `HTTPTIME_KEEP_SECONDS` says otherwise.
+/// Takes two minutes [default], or `HTTPTIME_KEEP_SECONDS`.
 #[test]
 fn a_machine_50_ppm_fast_is_held_within_5_ms_and_its_frequency_found() {
     let seconds = std::env::var("HTTPTIME_KEEP_SECONDS").ok().and_then(|text| text.parse().ok());
@@ -102,7 +103,7 @@ fn killed_at_random_moments_it_leaves_a_whole_state_and_the_clock_never_jumps() 
         thread::sleep(Duration::from_millis(random.u64(1_000..7_000)));
         assert_eq!(machine.run("kill -9 $(cat /tmp/pid)", LIMIT).status, 0, "it was running");
         let now = machine.offset();
-        // What the oscillator does at worst, a slew, and the comparisons' own bounds.
+        // The worst case of the oscillator, a slew, and the bounds of the comparisons.
         let allowed = at.elapsed().as_secs_f64() * 1e-3 + 2e-3 + last.bound + now.bound;
         let moved = (now.offset - last.offset).abs();
         println!("{round}: {:+.6} s ± {:.3} ms", now.offset, now.bound * 1e3);

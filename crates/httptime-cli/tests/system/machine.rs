@@ -1,5 +1,6 @@
-//! A machine whose clock is wrong and may be set: Debian's kernel under QEMU, without acceleration and so the same
-//! everywhere. Nothing but one TCP port per server of the host's loopback can be reached from it.
+//! A machine with a wrong clock that may be set: Debian's kernel under QEMU, without acceleration
+//! and therefore the same everywhere. It can reach nothing but one TCP port per server on the
+//! host's loopback interface.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -16,14 +17,16 @@ use serde_json::{Value, json};
 use crate::daemon::fresh_directory;
 use crate::root::{self, GUEST, KERNEL};
 
-/// Three seconds on an idle host.
+/// Booting takes three seconds on an idle host.
 const BOOT: Duration = Duration::from_secs(60);
-/// The monitor's socket.
+/// The socket of QEMU's monitor.
 const MONITOR: &str = "monitor";
-/// A comparison of clocks is good enough with this bound, in seconds; without, it is repeated for a while.
+/// A comparison of clocks with this bound, in seconds, is good enough. Otherwise it is repeated for
+/// a while.
 const GOOD_BOUND: f64 = 0.0005;
 
-/// A running machine; powered off with the value. When the test's process dies it powers itself off.
+/// A running machine. Dropping the value powers it off. It powers itself off if the test's process
+/// dies.
 #[derive(Debug)]
 pub(crate) struct Machine {
     process: Child,
@@ -31,10 +34,11 @@ pub(crate) struct Machine {
     directory: PathBuf,
 }
 
-/// What a machine is like.
+/// Properties of a machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hardware {
-    /// How much its oscillator is too fast, in ppm: no system call in the machine changes or shows it.
+    /// The frequency error of its oscillator in ppm. Positive: too fast. No system call in the
+    /// machine changes or shows it.
     pub(crate) fast_ppm: f64,
 }
 
@@ -45,24 +49,24 @@ pub(crate) struct Job<'machine> {
     number: Value,
 }
 
-/// How a command in the machine ended.
+/// The end of a command in the machine.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// The exit status; 128 and more when a signal ended it, as in a shell.
+    /// The exit status; 128 plus the signal's number if a signal ended it, as in a shell.
     pub(crate) status: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// The host's clock minus the machine's, in seconds: what a perfect server on the host would show.
+/// The host's clock − the machine's clock, in seconds: the offset of a perfect server on the host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Comparison {
     pub(crate) offset: f64,
-    /// The truth is no further from it than this.
+    /// The largest possible error of the offset.
     pub(crate) bound: f64,
 }
 
-/// What the machine's kernel says of its clock: `adjtimex(2)`.
+/// The state of the clock in the machine's kernel: `adjtimex(2)`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KernelClock {
     pub(crate) synchronised: bool,
@@ -73,8 +77,8 @@ pub(crate) struct KernelClock {
 }
 
 impl Machine {
-    /// Boots a machine that reaches these servers, the first at 10.0.2.100, the next at 10.0.2.101 and so on, port 80
-    /// each. Its clock is right to about a second.
+    /// Boots a machine that reaches these servers on port 80: the first at 10.0.2.100, the next at
+    /// 10.0.2.101 and so on. Its clock is correct to about a second.
     pub(crate) fn boot(servers: &[SocketAddr]) -> Self {
         Self::boot_with(servers, &Hardware::default())
     }
@@ -83,7 +87,8 @@ impl Machine {
         Self::boot_into(root::with_busybox, servers, hardware)
     }
 
-    /// One that runs under systemd, our units installed: `httptime sync` and `run` use the first server.
+    /// Boots a machine under systemd with our units installed: `httptime sync` and `run` use the
+    /// first server.
     pub(crate) fn boot_systemd(servers: &[SocketAddr]) -> Self {
         Self::boot_into(root::with_systemd, servers, &Hardware::default())
     }
@@ -95,7 +100,8 @@ impl Machine {
         let mut network = "user,id=network,restrict=on".to_owned();
         for (server, host) in servers.iter().zip(100..) {
             assert!(server.ip().is_loopback(), "{server}");
-            // One process for each connection, without what slows the machine's own time.
+            // One process for each connection. Its environment has no libfaketime, which changes
+            // the speed of the machine's own clock.
             network.push_str(&format!(
                 ",guestfwd=tcp:10.0.2.{host}:80-cmd:/usr/bin/env -u LD_PRELOAD -u FAKETIME {GUEST} relay {server}"
             ));
@@ -109,7 +115,8 @@ impl Machine {
             .arg(Path::new(KERNEL).join("vmlinuz"))
             .arg("-initrd")
             .arg(initrd)
-            // The TSC would be the host's own, and its frequency a guess of the booting kernel.
+            // The TSC would be the host's, and the booting kernel would only estimate its
+            // frequency.
             .args([
                 "-append",
                 "console=ttyS0 quiet panic=-1 clocksource=hpet httptime-test-machine",
@@ -131,7 +138,7 @@ impl Machine {
             .spawn()
             .unwrap_or_else(|error| panic!("qemu-system-x86 must be installed: {error}"));
         let booted = connect(&socket, &mut process, Instant::now() + BOOT);
-        // From here on, Drop cleans up.
+        // From here on `Drop` cleans up.
         match booted {
             Ok(control) => Self { process, control: Mutex::new(control), directory },
             Err(why) => {
@@ -144,7 +151,8 @@ impl Machine {
         }
     }
 
-    /// Runs a shell command in the machine to its end, and panics if that takes longer than `limit`.
+    /// Runs a shell command in the machine until it exits. Panics if that takes longer than
+    /// `limit`.
     pub(crate) fn run(&self, command: &str, limit: Duration) -> Finished {
         let job = self.start(command);
         job.wait(limit).unwrap_or_else(|so_far| {
@@ -153,7 +161,8 @@ impl Machine {
         })
     }
 
-    /// Starts a shell command that goes on in the background. Begin it with `exec` if it is to get signals itself.
+    /// Starts a shell command in the background. The command must begin with `exec` if it is to
+    /// receive signals itself.
     pub(crate) fn start(&self, command: &str) -> Job<'_> {
         let number = self.order(&json!({ "start": command }), Duration::ZERO)["job"].clone();
         Job { machine: self, number }
@@ -171,7 +180,8 @@ impl Machine {
             })
     }
 
-    /// Sets its clock, system and hardware, so many seconds behind the host's: to a millisecond and to a second.
+    /// Sets the system clock and the hardware clock this many seconds behind the host's: to a
+    /// millisecond and to a second.
     pub(crate) fn set_clock_behind(&self, seconds: f64) {
         let forward = self.offset().offset - seconds;
         #[expect(clippy::cast_possible_truncation, reason = "decades, in nanoseconds")]
@@ -181,7 +191,7 @@ impl Machine {
         assert_eq!(hardware.status, 0, "{hardware:?}");
     }
 
-    /// Compares its clock with the host's over the port of the first server.
+    /// Compares the machine's clock with the host's over the port of the first server.
     pub(crate) fn offset(&self) -> Comparison {
         let deadline = Instant::now() + Duration::from_secs(3);
         let mut best = Comparison { offset: 0.0, bound: f64::INFINITY };
@@ -199,7 +209,7 @@ impl Machine {
         best
     }
 
-    /// How far its hardware clock is ahead of its system clock, in seconds: to some milliseconds.
+    /// How far the hardware clock is ahead of the system clock, in seconds, to some milliseconds.
     pub(crate) fn hardware_clock_ahead(&self) -> f64 {
         self.hand("rtc")["rtc_minus_system_ns"].as_f64().expect("nanoseconds") / 1e9
     }
@@ -223,8 +233,7 @@ impl Machine {
         }
     }
 
-    /// Has the machine's hardware do something, as QEMU's monitor has it (`stop`, `cont`, `system_wakeup`), and returns what
-    /// the monitor has to say.
+    /// Sends a command to QEMU's monitor (`stop`, `cont`, `system_wakeup`), and returns the reply.
     pub(crate) fn monitor(&self, command: &str) -> Value {
         let place = self.directory.join(MONITOR);
         let mut monitor = BufReader::new(UnixStream::connect(place).expect("a monitor"));
@@ -234,7 +243,7 @@ impl Machine {
             let order = json!({ "execute": command });
             writeln!(monitor.get_mut(), "{order}").expect("it listens");
             answered = loop {
-                // A greeting and events come, too.
+                // The monitor also sends a greeting and events.
                 let said = answer(&mut monitor).expect("an answer");
                 assert!(said.get("error").is_none(), "{command}: {said}");
                 if let Some(answer) = said.get("return") {
@@ -245,7 +254,7 @@ impl Machine {
         answered
     }
 
-    /// The process to which it all comes down.
+    /// The process id of QEMU.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -261,7 +270,7 @@ impl Machine {
 }
 
 impl Job<'_> {
-    /// Waits for its end, no longer than `limit`: what it wrote so far is the error then.
+    /// Waits for its end, at most for `limit`. If it has not ended, the error is its output so far.
     pub(crate) fn wait(&self, limit: Duration) -> Result<Finished, String> {
         let millis = u64::try_from(limit.as_millis()).expect("a short time");
         let order = json!({ "job": self.number, "wait_ms": millis });
@@ -277,7 +286,7 @@ impl Job<'_> {
         }
     }
 
-    /// Sends a signal to it and to all that it started.
+    /// Sends a signal to it and to all processes that it started.
     pub(crate) fn signal(&self, number: i32) {
         self.machine.order(&json!({ "job": self.number, "signal": number }), Duration::ZERO);
     }
@@ -285,14 +294,14 @@ impl Job<'_> {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // It holds nothing worth saving.
+        // It has no data to save.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// Waits until the agent in the machine says that it is there.
+/// Waits until the agent in the machine reports that it is ready.
 fn connect(
     socket: &Path,
     process: &mut Child,

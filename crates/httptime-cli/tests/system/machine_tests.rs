@@ -1,4 +1,5 @@
-//! The machine whose clock is wrong: that it is what the tests on it take it for, and what the program measures there.
+//! Tests of the machine with the wrong clock: it has the properties that other tests assume, and
+//! the program measures correctly in it.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -19,7 +20,7 @@ fn honest_server() -> LoopbackServer {
     LoopbackServer::builder().server_header(Some("nginx".into())).start().expect("a loopback port")
 }
 
-/// A comparison, printed.
+/// Compares the clocks and prints the result.
 fn compared(name: &str, machine: &Machine) -> Comparison {
     let compared = machine.offset();
     println!("{name}: {:+.6} s ± {:.3} ms", compared.offset, compared.bound * 1e3);
@@ -27,7 +28,7 @@ fn compared(name: &str, machine: &Machine) -> Comparison {
     compared
 }
 
-/// What the program in the machine measures against `url`.
+/// Measures `url` with the program in the machine.
 fn queried(machine: &Machine, url: &str) -> Answer {
     let done = machine.run(&format!("httptime query --profile fast --json {url}"), LIMIT);
     assert_eq!(done.status, 0, "{done:?}");
@@ -73,7 +74,7 @@ fn the_machine_boots_unsynchronised_and_is_gone_when_dropped() {
 
 #[test]
 fn the_machine_s_own_program_refuses_to_work_anywhere_else() {
-    // One that only reads: the refusal is the same for those that set a clock.
+    // A command that only reads: it is refused in the same way as those that set a clock.
     let outside = Command::new(env!("CARGO_BIN_EXE_httptime-test-guest"))
         .arg("rtc")
         .output()
@@ -124,7 +125,7 @@ fn nothing_but_the_one_port_can_be_reached_from_the_machine() {
     };
     let answer = get("10.0.2.100 80");
     assert!(answer.contains("Date:"), "{answer}");
-    // 10.0.2.2 is the host's loopback to a machine whose network is open.
+    // 10.0.2.2 is the host's loopback interface for a machine with an open network.
     let ports = [format!("10.0.2.2 {}", other.address().port()), "10.0.2.100 81".to_owned()];
     for closed in ports {
         assert_eq!(get(&closed), "", "{closed}");
@@ -165,6 +166,6 @@ fn a_machine_whose_oscillator_is_50_ppm_fast_gains_that_much() {
     let ppm = (first.offset - second.offset) / elapsed * 1e6;
     println!("{ppm:+.1} ppm in {elapsed:.1} s");
     assert!((ppm - 50.0).abs() < 30.0, "{ppm} ppm");
-    // Steering does not come into it.
+    // No steering is involved.
     assert!(machine.kernel_clock().frequency_ppm.abs() < 1e-9);
 }

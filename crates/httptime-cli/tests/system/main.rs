@@ -1,6 +1,7 @@
-//! The program against servers and proxies that nobody here wrote: nginx, Apache, Python's `http.server`, tinyproxy and
-//! squid as Debian has them, with wrong clocks by libfaketime; and on a machine whose own clock is wrong, under QEMU. All of
-//! them must be installed; a missing one fails.
+//! The program against servers and proxies of other projects: nginx, Apache, Python's
+//! `http.server`, tinyproxy and squid from Debian, with wrong clocks by libfaketime; and on a
+//! machine whose own clock is wrong, under QEMU. All of them must be installed: the tests fail if
+//! one is missing.
 
 mod chrony;
 mod daemon;
@@ -24,7 +25,7 @@ use program::{Answer, Timestamps, refused, refused_tampered};
 
 const SKEW: f64 = 38.116;
 
-/// Runs the program `runs` times, a few at once, each begun at a random phase of the second.
+/// Runs the program `runs` times, a few at once, each started at a random phase of the second.
 fn runs(runs: usize, url: &str, arguments: &[&str]) -> Vec<Answer> {
     runs_at_once(4, runs, url, arguments)
 }
@@ -54,7 +55,8 @@ fn runs_at_once(at_once: usize, runs: usize, url: &str, arguments: &[&str]) -> V
     answers
 }
 
-/// Prints the errors and checks them: each, the median, and the truth inside the bounds every time.
+/// Prints the errors and checks each of them, their median, and that every measurement's bounds
+/// contain the truth.
 fn check(name: &str, answers: &[Answer], truth: f64, largest: f64, median: Option<f64>) {
     let mut errors: Vec<f64> = answers.iter().map(|answer| (answer.offset - truth).abs()).collect();
     errors.sort_by(f64::total_cmp);
@@ -96,8 +98,8 @@ fn nginx_with_other_skews_is_measured_as_well() {
 fn delays_on_both_ways_are_compensated_at_every_phase_of_the_second() {
     let cases = [(0, 0), (25, 25), (100, 100), (45, 5)];
     let skews = [SKEW, -SKEW, 0.5, -0.3, 86_400.25];
-    // Mostly waiting: all skews of a path at once. Requests leave at random phases, so replies fall on both sides of the
-    // local second.
+    // The tests mostly wait, so all skews of a path run at once. Requests leave at random phases,
+    // so responses arrive on both sides of the local second.
     for (before, after) in cases {
         let limit = f64::from(before - after) / 2e3 + 2e-3;
         thread::scope(|scope| {
@@ -128,8 +130,8 @@ fn apache_is_measured() {
 
 #[test]
 fn python_http_server_that_closes_each_time_is_measured() {
-    // Under libfaketime it takes 12 ms for an answer; so its clock is right. It serves one connection at a time, and
-    // so do we.
+    // Under libfaketime a response takes 12 ms, so its clock is correct here. It serves one
+    // connection at a time, so the measurements run one after the other.
     let python = Daemon::python();
     check("http.server", &runs_at_once(1, 4, &python.url(), &[]), 0.0, 2e-3, None);
 }
@@ -168,7 +170,7 @@ fn proxy_credentials_in_the_url_are_used_and_missing_ones_named() {
 fn a_response_stored_by_a_caching_proxy_is_refused_by_name() {
     let nginx = Daemon::nginx("+38.116s");
     let squid = Daemon::squid(true);
-    // Let the proxy store it, and the stored response grow a second old.
+    // The proxy stores the response, which then becomes a second old.
     daemon::fetch_via_proxy(&squid, &format!("{}stored", nginx.url()));
     thread::sleep(Duration::from_millis(2100));
     let url = format!("{}stored", nginx.url());
@@ -194,12 +196,12 @@ fn timestamps_are_the_kernels_where_it_gives_them_and_the_processs_where_not() {
     assert_eq!(user, none(user.responses));
     let kernel = asked(&["--timestamps", "kernel"]);
     assert_eq!(kernel, all(kernel.responses));
-    // The kernel begins to stamp a moment after the first connection asked it to.
+    // The kernel starts to take timestamps a moment after the first connection asked for them.
     let auto = asked(&[]);
     let unstamped = auto.responses - auto.sent_by_kernel.min(auto.received_by_kernel);
     assert!(auto.responses > 2 && unstamped <= 2, "{auto:?}");
 
-    // Refused, and taken without a word but never given.
+    // Refused; and accepted without effect.
     for injection in ["error=EPERM", "error=ENOPROTOOPT", "retval=0"] {
         let tampered = |more: &[&str]| {
             Answer::query_tampered(injection, &url, &[&["-n", "16"], more].concat())

@@ -2,7 +2,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// What the program said under `--json`.
+/// The output of the program with `--json`.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) offset: f64,
@@ -12,7 +12,8 @@ pub(crate) struct Answer {
     pub(crate) timestamps: Timestamps,
 }
 
-/// How many responses were used, and of how many the kernel saw the request leave and the response come.
+/// The number of responses used; of these, how many requests and responses have a timestamp of the
+/// kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Timestamps {
     pub(crate) responses: u64,
@@ -21,18 +22,18 @@ pub(crate) struct Timestamps {
 }
 
 impl Answer {
-    /// Measures with these arguments; panics with what was said when it could not.
+    /// Measures with these arguments. Panics with the program's message if it fails.
     pub(crate) fn query(url: &str, arguments: &[&str]) -> Self {
         Self::read_output(&run(url, arguments))
     }
 
-    /// Measures on a system that treats the program's every other `setsockopt` as strace's `injection` says: on each
-    /// connection the second one, which asks for timestamps.
+    /// Measures on a system where strace's `injection` applies to every second `setsockopt` of the
+    /// program: on each connection that is the one that asks for timestamps.
     pub(crate) fn query_tampered(injection: &str, url: &str, arguments: &[&str]) -> Self {
         Self::read_output(&run_tampered(injection, url, arguments))
     }
 
-    /// Reads what the program printed; panics with what it said when it could not measure.
+    /// Parses the program's output. Panics with the program's message if it failed.
     fn read_output(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout);
         let complaints = String::from_utf8_lossy(&output.stderr);
@@ -40,7 +41,7 @@ impl Answer {
         Self::read(&text)
     }
 
-    /// Reads what was printed.
+    /// Parses the output.
     pub(crate) fn read(text: &str) -> Self {
         let json: Value = serde_json::from_str(text).expect("one JSON object");
         let number = |value: &Value| value.as_f64().expect("a number");

@@ -1,4 +1,4 @@
-//! The files that a test machine boots into, packed for the kernel.
+//! The files from which a test machine boots, packed for the kernel.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,9 +8,9 @@ use std::process::Command;
 pub(crate) const GUEST: &str = env!("CARGO_BIN_EXE_httptime-test-guest");
 const HTTPTIME: &str = env!("CARGO_BIN_EXE_httptime");
 const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/dist");
-/// Where `.ci/test-files` put the kernel.
+/// The place where `.ci/test-files` puts the kernel.
 pub(crate) const KERNEL: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
-/// In the order in which they go in.
+/// In the order in which they are loaded.
 const MODULES: [&str; 9] = [
     "virtio_ring",
     "virtio",
@@ -22,15 +22,15 @@ const MODULES: [&str; 9] = [
     "virtio_net",
     "virtio_console",
 ];
-/// Where systemd is, here and there.
+/// The directory of systemd, on the host and in the machine.
 const SYSTEMD: &str = "/lib/systemd";
 
-/// A directory that becomes a machine's root.
+/// A directory that becomes the root of a machine.
 struct Root {
     place: PathBuf,
 }
 
-/// Busybox, the kernel's modules, and our programs with the libraries that they load.
+/// Busybox, the kernel's modules, and our programs with their libraries.
 pub(crate) fn with_busybox(directory: &Path) -> PathBuf {
     let root = Root::new(directory, &["proc", "sys", "dev", "tmp"]);
     root.shell();
@@ -40,7 +40,8 @@ pub(crate) fn with_busybox(directory: &Path) -> PathBuf {
     root.pack(directory)
 }
 
-/// The same under this host's systemd, with our units and what is installed with them. The agent is a service.
+/// The same under this host's systemd, with our units and the files that are installed with them.
+/// The agent is a service.
 pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     let empty = [
         "proc",
@@ -74,7 +75,7 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     for program in ["/usr/bin/systemctl", "/usr/bin/journalctl"] {
         root.program(program, program.trim_start_matches('/'));
     }
-    // From version 254 on, services are started by this one.
+    // Version 254 and later start services with this program.
     let executor = format!("{SYSTEMD}/systemd-executor");
     if Path::new(&executor).exists() {
         root.program(&executor, executor.trim_start_matches('/'));
@@ -146,7 +147,7 @@ impl Root {
             .unwrap_or_else(|error| panic!("{} is needed: {error}", from.display()));
     }
 
-    /// Copies a program, and the libraries that it loads.
+    /// Copies a program and its libraries.
     fn program(&self, from: &str, to: &str) {
         let from = Path::new(from);
         self.copy(from, to);
@@ -197,7 +198,7 @@ impl Root {
     }
 }
 
-/// The shared libraries that a program loads, its loader among them.
+/// The shared libraries that a program loads, including its loader.
 fn libraries(program: &Path) -> Vec<PathBuf> {
     let listed = Command::new("ldd").arg(program).output().expect("ldd runs");
     assert!(listed.status.success(), "{listed:?}");

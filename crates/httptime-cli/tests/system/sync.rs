@@ -24,7 +24,7 @@ fn server(ahead: f64) -> LoopbackServer {
         .expect("a loopback port")
 }
 
-/// A machine that is so many seconds behind the host.
+/// A machine that is this many seconds behind the host.
 fn machine_behind(seconds: f64, servers: &[&LoopbackServer]) -> Machine {
     let addresses: Vec<_> = servers.iter().map(|server| server.address()).collect();
     let machine = Machine::boot(&addresses);
@@ -32,14 +32,14 @@ fn machine_behind(seconds: f64, servers: &[&LoopbackServer]) -> Machine {
     machine
 }
 
-/// Runs `httptime sync` and prints what it says.
+/// Runs `httptime sync` and prints its output.
 fn sync(machine: &Machine, arguments: &str) -> Finished {
     let done = machine.run(&format!("httptime sync {arguments}"), LIMIT);
     println!("sync {arguments}: {}\n{}{}", done.status, done.stdout, done.stderr);
     done
 }
 
-/// That the clock and what the kernel says of it are as `before`.
+/// Checks that the clock and the kernel's state of it are unchanged.
 fn assert_left_alone(machine: &Machine, seconds_behind: f64, case: &str) {
     let now = machine.offset();
     println!("{case}: {:+.6} s ± {:.3} ms", now.offset, now.bound * 1e3);
@@ -72,7 +72,7 @@ fn a_clock_38_seconds_behind_is_right_after_sync() {
     assert!(kernel.synchronised, "{kernel:?}");
     assert!(kernel.maxerror_us < 100_000, "{kernel:?}");
 
-    // The kernel writes its time to the hardware clock once it takes it for right.
+    // The kernel writes its time to the hardware clock once it considers the clock synchronised.
     let deadline = Instant::now() + Duration::from_secs(30);
     let ahead = loop {
         let ahead = machine.hardware_clock_ahead();
@@ -131,7 +131,7 @@ fn one_lying_server_of_three_is_named_and_not_followed() {
 }
 
 #[test]
-fn without_privilege_sync_says_so_and_leaves_the_clock_alone() {
+fn without_privilege_sync_reports_it_and_leaves_the_clock_alone() {
     let honest = server(0.0);
     let machine = machine_behind(SKEW, &[&honest]);
     let done = machine.run(&format!("httptime-test-guest as-nobody httptime sync {URL}"), LIMIT);
@@ -142,7 +142,7 @@ fn without_privilege_sync_says_so_and_leaves_the_clock_alone() {
 }
 
 #[test]
-fn a_clock_that_somebody_else_sets_meanwhile_is_left_as_they_set_it() {
+fn a_clock_that_someone_else_sets_meanwhile_is_left_as_they_set_it() {
     let honest = server(0.0);
     let machine = machine_behind(SKEW, &[&honest]);
     let command = format!(
@@ -152,7 +152,7 @@ fn a_clock_that_somebody_else_sets_meanwhile_is_left_as_they_set_it() {
     println!("{done:?}");
     assert_eq!(done.status, 1, "{done:?}");
     assert!(done.stderr.contains("clock was stepped"), "{done:?}");
-    assert_left_alone(&machine, SKEW - 20.0, "set by somebody else");
+    assert_left_alone(&machine, SKEW - 20.0, "set by someone else");
 }
 
 #[test]

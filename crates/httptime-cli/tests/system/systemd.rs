@@ -1,4 +1,4 @@
-//! Our units under a real systemd, on a machine whose clock is wrong.
+//! The units under a real systemd, on a machine whose clock is wrong.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use crate::SKEW;
 use crate::machine::Machine;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// `CAP_SYS_TIME` alone, as `/proc` writes it.
+/// `CAP_SYS_TIME` alone, in the format of `/proc`.
 const CAP_SYS_TIME: &str = "0000000002000000";
 
-/// A server, and a machine under systemd that is so many seconds behind.
+/// A server, and a machine under systemd that is this many seconds behind.
 fn machine_behind(seconds: f64) -> (LoopbackServer, Machine) {
     let server = LoopbackServer::builder()
         .server_header(Some("nginx".into()))
@@ -27,14 +27,14 @@ fn machine_behind(seconds: f64) -> (LoopbackServer, Machine) {
     (server, machine)
 }
 
-/// What a command that must succeed prints.
+/// The output of a command that must succeed.
 fn output(machine: &Machine, command: &str) -> String {
     let done = machine.run(command, LIMIT);
     assert_eq!(done.status, 0, "{command}: {done:?}\n{}", journal(machine));
     done.stdout.trim().to_owned()
 }
 
-/// What our programs, and systemd of them, have said.
+/// The journal's entries of our programs, and those of systemd about them.
 fn journal(machine: &Machine) -> String {
     machine.run("journalctl --no-pager --output=short-monotonic -u 'httptime*'", LIMIT).stdout
 }
@@ -43,7 +43,7 @@ fn property(machine: &Machine, unit: &str, name: &str) -> String {
     output(machine, &format!("systemctl show --value --property={name} {unit}"))
 }
 
-/// Waits until what `read` reads is as `wanted`, and returns it.
+/// Waits until the value from `read` is as `wanted`, and returns it.
 fn until<T: std::fmt::Debug>(
     machine: &Machine,
     what: &str,
@@ -57,18 +57,19 @@ fn until<T: std::fmt::Debug>(
             return now;
         }
         assert!(Instant::now() < deadline, "{what}: still {now:?}\n{}", journal(machine));
-        // Each look takes time from the one processor on which the program measures.
+        // Each call uses time of the only processor, on which the program measures.
         thread::sleep(Duration::from_millis(500));
     }
 }
 
-/// That the unit's process is our program, that it is nobody in particular, and what it may do.
+/// Checks that the unit's process is our program, that its user has no privileges, and which
+/// capabilities it has.
 fn assert_confined(machine: &Machine, unit: &str) {
     let status = until(
         machine,
         "its process",
         || {
-            // Between fork and exec it is still systemd's.
+            // Between fork and exec the process is still systemd's.
             let pid = property(machine, unit, "MainPID");
             machine.run(&format!("cat /proc/{pid}/status"), LIMIT).stdout
         },
@@ -82,7 +83,7 @@ fn assert_confined(machine: &Machine, unit: &str) {
         assert_eq!(field(set), CAP_SYS_TIME, "{set}");
     }
     assert_eq!((field("NoNewPrivs"), field("Seccomp")), ("1", "2"), "{status}");
-    // systemd's range for DynamicUser: 61184 to 65519.
+    // The range of systemd's DynamicUser: 61184 to 65519.
     for user in field("Uid").split('\t').chain(field("Gid").split('\t')) {
         let user: u32 = user.parse().expect("a number");
         assert!((61_184..=65_519).contains(&user), "{status}");
@@ -111,7 +112,7 @@ fn the_service_that_syncs_once_sets_the_clock_with_the_one_privilege_it_has() {
 #[test]
 fn the_timer_starts_that_service() {
     let (_server, machine) = machine_behind(SKEW);
-    // Only sooner than it would.
+    // The timer's delay is shortened for the test.
     output(
         &machine,
         "mkdir -p /etc/systemd/system/httptime-sync.timer.d
@@ -135,7 +136,7 @@ END
     println!("{}", journal(&machine));
     assert_eq!(state(), "inactive", "{}", journal(&machine));
     assert_right(&machine, 5e-3);
-    // And an hour later again: the machine is up for less than a minute.
+    // And again an hour later: the machine has been up for less than a minute.
     let timers = property(&machine, "httptime-sync.timer", "TimersMonotonic");
     assert!(timers.contains("OnUnitActiveUSec=1h ; next_elapse=1h "), "{timers}");
 }
@@ -193,7 +194,8 @@ END
     until(&machine, "reloaded", || journal(&machine), |said| said.contains("reloaded /etc"));
     until(&machine, "reloaded", || get("SubState"), |state| state == "running");
 
-    // Unfed, it would have been ended by now and started again only after RestartSec.
+    // Without the watchdog's notifications the service would have been killed by now and restarted
+    // only after RestartSec.
     let fed = || get("WatchdogTimestampMonotonic").parse::<u64>().expect("microseconds");
     let first = fed();
     until(&machine, "the watchdog", fed, |now| *now >= first + 6_000_000);
@@ -209,7 +211,7 @@ END
     output(&machine, "echo 'nonsense = 1' >>/etc/httptime/httptime.toml");
     let refused = machine.run("systemctl start httptime.service", LIMIT);
     assert_ne!(refused.status, 0, "{refused:?}");
-    // Waiting for a restart would be "activating".
+    // A service that waits for a restart would be "activating".
     assert_eq!(
         ["ActiveState", "ExecMainStatus", "Result", "NRestarts"].map(get),
         ["failed", "2", "exit-code", "0"],

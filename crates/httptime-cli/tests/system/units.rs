@@ -1,4 +1,4 @@
-//! The systemd units, and what else is installed beside the program.
+//! The systemd units and the other files that are installed beside the program.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,8 @@ fn systemd_takes_the_units() {
     let directory = fresh_directory("units");
     for unit in units() {
         let text = fs::read_to_string(Path::new(UNITS).join(&unit)).expect("a unit");
-        // Where nothing is installed: another program, no manual, and no chronyd to require.
+        // Nothing is installed here: the units get another program, no manual, and no chronyd to
+        // require.
         let text: String = text
             .replace("/usr/bin/httptime", env!("CARGO_BIN_EXE_httptime"))
             .lines()

@@ -35,13 +35,15 @@ pub(super) fn slew(by: Offset) -> Result<(), Refusal> {
     }
 }
 
-/// macOS reads the first argument whether it is null or not, so there is no asking without setting.
+/// macOS reads the first argument whether it is null or not, so the remainder cannot be read
+/// without setting a slew.
 pub(super) fn remaining_slew() -> Result<Offset, Refusal> {
     if cfg!(target_os = "macos") {
         return Err(Refusal::Errno { call: "adjtime", errno: libc::ENOSYS });
     }
     let mut left = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    // SAFETY: the first pointer may be null, for no change; the second is to a whole `timeval`, exclusively ours.
+    // SAFETY: the first pointer may be null, for no change; the second is to a whole `timeval`,
+    // exclusively ours.
     match unsafe { libc::adjtime(ptr::null(), &raw mut left) } {
         0 => {
             let micros = widen(left.tv_sec).saturating_mul(MICROS) + widen(left.tv_usec);
@@ -115,7 +117,8 @@ fn nothing() -> libc::timex {
 
 #[cfg(not(target_os = "openbsd"))]
 fn adjust(mut timex: libc::timex) -> Result<(libc::c_int, libc::timex), Refusal> {
-    // SAFETY: the pointer is to a whole `timex`, exclusively ours, and the kernel keeps it no longer than the call.
+    // SAFETY: the pointer is to a whole `timex`, exclusively ours, and the kernel keeps it no
+    // longer than the call.
     match unsafe { libc::ntp_adjtime(&raw mut timex) } {
         -1 => Err(Refusal::last_os_error("ntp_adjtime")),
         state => Ok((state, timex)),

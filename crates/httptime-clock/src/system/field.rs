@@ -1,15 +1,17 @@
-//! Amounts in the fields of the kernels' structures, and why a kernel refuses them.
+//! Amounts in the fields of the kernels' structures, and the reasons for which a kernel refuses
+//! them.
 
 use httptime::{Offset, Timestamp};
 
 use crate::error::{ClockError, Operation};
 
-/// Why the kernel did not do it.
+/// The reason why the kernel refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The system call failed with this error number.
     Errno { call: &'static str, errno: i32 },
-    /// The amount does not fit into the system call's fields, or leads to a date that does not.
+    /// The amount does not fit into the fields of the system call, or leads to a date that does
+    /// not.
     OutOfRange,
 }
 
@@ -33,7 +35,7 @@ impl Refusal {
     }
 }
 
-/// The date `by` after `now`, if the kernel can show it: none before 1970.
+/// The date `by` after `now`, if the kernel can represent it: none before 1970.
 pub(super) fn target(now: Timestamp, by: Offset) -> Result<Timestamp, Refusal> {
     now.as_unix_nanos()
         .checked_add(by.as_nanos())
@@ -42,13 +44,13 @@ pub(super) fn target(now: Timestamp, by: Offset) -> Result<Timestamp, Refusal> {
         .ok_or(Refusal::OutOfRange)
 }
 
-/// Whole seconds, rounded down, and the units of a `1/PER_SECOND` second on top of them: never negative, which is what
-/// kernels want of a negative amount too.
+/// Whole seconds, rounded down, and the remaining units of `1/PER_SECOND` seconds. These are never
+/// negative, which kernels also require for a negative amount.
 pub(super) const fn split<const PER_SECOND: i64>(units: i64) -> (i64, i64) {
     (units.div_euclid(PER_SECOND), units.rem_euclid(PER_SECOND))
 }
 
-/// An offset of so many microseconds; saturates.
+/// An offset in microseconds; saturates.
 pub(super) const fn offset_of_micros(micros: i64) -> Offset {
     Offset::from_nanos(micros.saturating_mul(1_000))
 }

@@ -1,4 +1,5 @@
-//! `clock_adjtime(CLOCK_REALTIME, …)`, and `clock_settime` for kernels that do not step by it.
+//! `clock_adjtime(CLOCK_REALTIME, …)`, and `clock_settime` for kernels whose `clock_adjtime` cannot
+//! step.
 
 use std::mem::MaybeUninit;
 use std::time::SystemTime;
@@ -44,7 +45,7 @@ pub(super) fn set_status(status: SyncStatus) -> Result<(), Refusal> {
     adjust(&Request::status(status)).map(|_| ())
 }
 
-/// The fields of `timex` that are ever set, in types that do not depend on the C library.
+/// The fields of `timex` that are set, with types that do not depend on the C library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Request {
     modes: libc::c_uint,
@@ -70,18 +71,19 @@ impl Request {
         fraction: 0,
     };
 
-    /// Changes nothing either; the kernel asks no privileges for it.
+    /// Changes nothing, and needs no privileges.
     const REMAINING_SLEW: Self = Self { modes: libc::ADJ_OFFSET_SS_READ, ..Self::READ };
 
-    /// The kernel adds the amount to its clock itself, so nothing is lost between reading and setting. `ADJ_NANO` makes
-    /// the fraction nanoseconds, and as a side effect those of what other programs read; they look at `STA_NANO`.
+    /// The kernel adds the amount to its clock itself, so no time is lost between reading and
+    /// setting. `ADJ_NANO` makes the fraction nanoseconds. As a side effect other programs also
+    /// read nanoseconds; they check `STA_NANO`.
     const fn step(by: Offset) -> Self {
         let (seconds, fraction) = split::<NANOS>(by.as_nanos());
         Self { modes: libc::ADJ_SETOFFSET | libc::ADJ_NANO, seconds, fraction, ..Self::READ }
     }
 
-    /// adjtime(3), in microseconds: works beside a frequency, needs no `STA_PLL`, and leaves no frequency behind as
-    /// `ADJ_OFFSET` does.
+    /// adjtime(3), in microseconds: it works together with a frequency, needs no `STA_PLL`, and
+    /// does not change the frequency as `ADJ_OFFSET` does.
     const fn slew(by: Offset) -> Self {
         Self { modes: libc::ADJ_OFFSET_SINGLESHOT, offset: nearest_micros(by), ..Self::READ }
     }
@@ -90,9 +92,10 @@ impl Request {
         Self { modes: libc::ADJ_FREQUENCY, freq: widen(frequency.as_scaled_ppm()), ..Self::READ }
     }
 
-    /// `status` is written as a whole, so `STA_PLL`, `STA_FLL`, `STA_PPSFREQ` and `STA_PPSTIME` are cleared: with any of
-    /// them an `ADJ_OFFSET` of another program, or a pulse, would alter the frequency set here. `STA_INS` and `STA_DEL`
-    /// too: the kernel repeats the leap second each day for as long as they stay.
+    /// `status` is written completely, so `STA_PLL`, `STA_FLL`, `STA_PPSFREQ` and `STA_PPSTIME` are
+    /// cleared: with any of them an `ADJ_OFFSET` of another program, or a pulse, would change the
+    /// frequency that is set here. `STA_INS` and `STA_DEL` are also cleared: the kernel repeats the
+    /// leap second each day while they are set.
     fn status(status: SyncStatus) -> Self {
         Self {
             modes: libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR,
@@ -104,7 +107,7 @@ impl Request {
     }
 }
 
-/// What the kernel answers.
+/// The kernel's reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reply {
     state: libc::c_int,
@@ -115,8 +118,8 @@ struct Reply {
 }
 
 impl Reply {
-    /// `TIME_ERROR` and not `STA_UNSYNC` alone: it also comes of a pulse-per-second signal that is missing or bad, and it
-    /// is what others look at.
+    /// `TIME_ERROR` and not only `STA_UNSYNC`: it also results from a missing or bad
+    /// pulse-per-second signal, and other programs read it.
     fn status(self) -> SyncStatus {
         let status = if self.state == libc::TIME_ERROR {
             SyncStatus::unsynchronised
@@ -128,14 +131,15 @@ impl Reply {
 }
 
 impl Refusal {
-    /// `ADJ_SETOFFSET` came with Linux 2.6.39; older kernels and some emulations of Linux refuse it so. `EINVAL` can also
-    /// mean the amount: then setting the clock is refused in the same way.
+    /// `ADJ_SETOFFSET` was added in Linux 2.6.39. Older kernels and some emulations of Linux refuse
+    /// it with these errors. `EINVAL` can also mean the amount; then setting the clock is refused
+    /// in the same way.
     const fn is_setoffset_unsupported(self) -> bool {
         matches!(self, Self::Errno { errno: libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP, .. })
     }
 }
 
-/// The one way to the kernel's clock discipline.
+/// The only access to the kernel's clock discipline.
 fn adjust(request: &Request) -> Result<Reply, Refusal> {
     // SAFETY: `timex` is a structure of integers, for which all bits zero is a value.
     let mut timex: libc::timex = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -147,7 +151,8 @@ fn adjust(request: &Request) -> Result<Reply, Refusal> {
     timex.status = request.status;
     timex.time.tv_sec = fit(request.seconds)?;
     timex.time.tv_usec = fit(request.fraction)?;
-    // SAFETY: the pointer is to a whole `timex`, exclusively ours, and the kernel keeps it no longer than the call.
+    // SAFETY: the pointer is to a whole `timex`, exclusively ours, and the kernel keeps it no
+    // longer than the call.
     let state = unsafe { libc::clock_adjtime(libc::CLOCK_REALTIME, &raw mut timex) };
     if state == -1 {
         return Err(Refusal::last_os_error("clock_adjtime"));

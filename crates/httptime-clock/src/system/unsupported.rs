@@ -1,4 +1,4 @@
-//! A system whose clock is only read.
+//! A system on which the clock can only be read.
 
 use httptime::Offset;
 

@@ -57,7 +57,8 @@ fn the_header_is_clean_under_every_standard() {
         } else {
             vec![standard.as_str(), "-x", "c++"]
         };
-        // Behind `-x` the archive would be taken for source: only the shared library for that.
+        // After `-x` the compiler would read the archive as source, so only the shared library is
+        // used here.
         let name = format!("standards{standard}");
         let program = compile("standards.c", &name, Linking::Shared, &flags);
         let said = run(&mut Command::new(program));
@@ -97,12 +98,14 @@ fn a_library_without_the_clock_exports_nothing_that_could_set_one() {
     assert!(symbols.contains("httptime_query"), "{symbols}");
 }
 
-/// `UPDATE=1` writes it anew: after a change that keeps what was there, or together with a new SONAME.
+/// `UPDATE=1` writes the record again: use it after a compatible change, or together with a new
+/// SONAME.
 #[cfg(feature = "system-tests")]
 #[test]
 fn the_abi_is_the_one_that_was_recorded() {
-    // The header's functions with empty bodies: what a C compiler makes of the types, whatever Rust's debugging information
-    // looks like. That the library has these very functions is the test above.
+    // The functions of the header with empty bodies. They show how a C compiler represents the
+    // types, independently of Rust's debugging information. The test above checks that the library
+    // has exactly these functions.
     let declarations = header();
     let paragraphs = declarations.split("\n\n").map(|paragraph| {
         paragraph.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n")

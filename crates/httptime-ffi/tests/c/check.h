@@ -1,4 +1,4 @@
-/* What the test programs have in common. */
+/* Shared code of the test programs. */
 #include <stdio.h>
 
 static int failures;

@@ -1,4 +1,4 @@
-//! What the library costs in start-up and memory, beside libcurl.
+//! Start-up time and memory of the library, compared with libcurl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,7 +38,7 @@ fn measure(program: &Path, url: &str) -> (Duration, u64) {
 
 #[test]
 fn one_request_costs_less_than_with_libcurl() {
-    // As it is published: optimised and stripped.
+    // As published: optimised and stripped.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ffi");
     run(Command::new(env!("CARGO"))
         .args(["build", "--profile", "release-c", "--manifest-path"])

@@ -1,4 +1,4 @@
-/* The same with libcurl: one HEAD, its Date not even looked at. */
+/* The same with libcurl: one HEAD. Its Date is not read. */
 #include <curl/curl.h>
 
 #include <stdio.h>

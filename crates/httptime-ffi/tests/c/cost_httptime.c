@@ -1,4 +1,4 @@
-/* One request with the library, and what the process came to: for the table in docs/c-api.md. */
+/* One request with the library, and the resources of the process: for a table in docs/c-api.md. */
 #include "httptime.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use cbindgen::{Builder, Config};
 
-/// `UPDATE=1 cargo test -p httptime-ffi --test c header` writes it anew.
+/// `UPDATE=1 cargo test -p httptime-ffi --test c header` writes the header again.
 #[test]
 fn the_header_is_what_the_source_says() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));

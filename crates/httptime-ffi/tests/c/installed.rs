@@ -1,4 +1,4 @@
-//! Installed into an empty directory, and found by pkg-config alone.
+//! The library installed into an empty directory and found with pkg-config only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn prefix(name: &str) -> PathBuf {
     prefix
 }
 
-/// Makes the examples with what is installed under `prefix`, and measures nginx 38.116 s ahead with each.
+/// Builds the examples with the files under `prefix`, and measures nginx 38.116 s ahead with each.
 fn try_examples(name: &str, prefix: &Path) {
     let out = scratch(&format!("{name}-examples"));
     run(Command::new("make")
@@ -37,7 +37,7 @@ fn try_examples(name: &str, prefix: &Path) {
     let urls = [url.clone(), second.url(), third.url()];
     let three: Vec<&str> = urls.iter().map(String::as_str).collect();
     let port = url.trim_end_matches('/').rsplit(':').next().expect("a port").to_owned();
-    // One at a time: all of them send at the same instants, those at which the server's second begins.
+    // One at a time: all of them send at the same instants, when the server's second begins.
     for linked in ["", "-static"] {
         for (program, arguments) in [
             ("query", vec![url.as_str()]),
@@ -91,7 +91,7 @@ fn cargo_c_installs_what_the_examples_need() {
     try_examples("cargo-c", &prefix);
 }
 
-/// The sizes that docs/c-api.md states, and the one that is promised.
+/// The sizes in docs/c-api.md, and the limit that it promises.
 fn sizes(prefix: &Path) {
     let out = scratch("sizes");
     run(Command::new("make")

@@ -1,4 +1,7 @@
-/* A program of an older header: its structures are smaller than the library's, and what lies behind them is its own. */
+/*
+ * A program that was compiled with an older header. Its structures are smaller than the library's,
+ * and the memory after them is its own.
+ */
 #include "check.h"
 #include "httptime.h"
 
@@ -29,7 +32,7 @@ int main(int argc, char **argv)
     in.options.profile = HTTPTIME_PROFILE_FAST;
     in.options.requests = 7;
     out.measurement.struct_size = sizeof out.measurement;
-    /* What is behind the options would be a proxy, a canceller and a callback, were it read. */
+    /* If the library read beyond the options, it would find a proxy, a canceller and a callback. */
     CHECK(httptime_query(urls, 1, &in.options, &out.measurement) == HTTPTIME_OK);
     CHECK(memcmp(out.behind, untouched, sizeof out.behind) == 0);
     CHECK(out.measurement.struct_size == sizeof out.measurement);

@@ -13,7 +13,7 @@ use crate::toolchain::{Linking, compile, run, without_the_clock};
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 
-/// Runs the suite against servers of its own; cancellation may take `limit`.
+/// Runs the suite against its own servers. Cancellation may take `limit`.
 fn suite(launch: impl Fn(&Path) -> Command, program: &Path, limit: Duration) {
     let server = LoopbackServer::builder().skew(SKEW).start().expect("a loopback port");
     let silent = LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
@@ -43,8 +43,8 @@ fn the_suite_passes_with_the_static_library() {
     suite(without_the_clock, &program, CANCELLED_WITHIN);
 }
 
-/// Three servers 38.116 s ahead: one that closes each connection and says so, one that closes without a word, and one whose
-/// answers come byte by byte.
+/// Three servers 38.116 s ahead: one announces that it closes each connection, one closes without
+/// announcing it, and one sends its responses byte by byte.
 fn awkward_servers() -> [LoopbackServer; 3] {
     let skewed = || LoopbackServer::builder().skew(SKEW);
     [
@@ -55,7 +55,8 @@ fn awkward_servers() -> [LoopbackServer; 3] {
     .map(|server| server.expect("a loopback port"))
 }
 
-/// Runs a program that measures the servers in an event loop of its own; its bounds contain the truth.
+/// Runs a program that measures the servers in its own event loop. Its bounds must contain the
+/// truth.
 fn measures(command: &mut Command, servers: &[LoopbackServer]) {
     let said = run(command.args(servers.iter().map(LoopbackServer::url)));
     println!("{said}");
@@ -126,7 +127,7 @@ const SANITIZERS: &[&str] = &["-fsanitize=address,undefined", "-fno-sanitize-rec
 #[test]
 fn valgrind_sees_no_error_and_no_leak() {
     let program = compile("suite.c", "suite-valgrind", Linking::Shared, HOOKS);
-    // It runs one thread at a time, tens of times slower.
+    // valgrind runs one thread at a time, tens of times slower.
     suite(valgrind, &program, CANCELLED_WITHIN * 20);
 }
 
@@ -164,6 +165,6 @@ fn a_program_that_is_interrupted_a_thousand_times_a_second_measures_as_well_and_
         .arg(format!("http://{}/", hole.address())));
     println!("{said}");
     assert!(said.ends_with("0 failures\n"), "{said}");
-    // Two measurements of five seconds, and two that get no answer in six.
+    // Two measurements of five seconds, and two that get no response within six.
     assert!(begun.elapsed() < Duration::from_secs(24), "{:?}", begun.elapsed());
 }

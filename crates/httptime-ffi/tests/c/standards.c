@@ -1,4 +1,4 @@
-/* Compiled under every standard that the header is to be clean under, as C and as C++. */
+/* Compiled with every standard that the header supports without a warning, as C and as C++. */
 #include "httptime.h"
 
 #include <stdio.h>

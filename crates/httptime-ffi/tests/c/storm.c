@@ -1,4 +1,7 @@
-/* A program with a timer that interrupts every system call there is: a signal at 1 kHz, whose handler restarts none. */
+/*
+ * A program whose timer interrupts every system call: a signal at 1 kHz, with a handler that
+ * restarts no system call.
+ */
 #define _XOPEN_SOURCE 700
 #include "check.h"
 #include "httptime.h"
@@ -29,7 +32,7 @@ static void blow(long every_us)
     CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
 
-/* Measures, and says how long that took. */
+/* Measures, and returns the duration. */
 static httptime_status query(const char *url, httptime_measurement *m, int64_t *took_ns)
 {
     httptime_options options;
@@ -53,18 +56,18 @@ int main(int argc, char **argv)
     if (argc != 5)
         return 2;
     blow(1000);
-    /* By its address, and by a name, which is resolved. */
+    /* By address, and by a name that must be resolved. */
     for (i = 1; i <= 2; i++) {
         CHECK(query(argv[i], &m, &took_ns) == HTTPTIME_OK);
         CHECK(m.lower_ns <= INT64_C(38116000000) && m.upper_ns >= INT64_C(38116000000));
         printf("%+.6f s, bounds %.6f s wide, %u of %u requests\n", (double)m.offset_ns / 1e9,
                (double)(m.upper_ns - m.lower_ns) / 1e9, m.observations, m.requests);
         CHECK(m.end_reason != HTTPTIME_END_REASON_LOST && m.observations == m.requests);
-        /* On a busy machine many become one. */
+        /* On a busy machine several signals become one. */
         CHECK(signals > 100);
         signals = 0;
     }
-    /* No deadline is put off by starting to wait again. */
+    /* A wait that starts again must not extend a deadline. */
     CHECK(query(argv[3], &m, &took_ns) == HTTPTIME_ERROR_TIMEOUT_RESPONSE);
     CHECK(query(argv[4], &m, &took_ns) == HTTPTIME_ERROR_TIMEOUT_CONNECT);
     CHECK(signals > 0);

@@ -1,6 +1,6 @@
 /*
- * Everything that a C program can do to the library, right and wrong. It never changes a clock: of the functions that could,
- * only calls are made here that fail before the system is asked.
+ * Correct and incorrect calls of every function of the library. It never changes a clock: functions
+ * that could change one are only called in such a way that they fail before the system call.
  *
  * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS
  */
@@ -302,7 +302,8 @@ static void null_pointers_of_a_session(void)
     INVALID(httptime_timestamps_read(NULL, buffer, sizeof buffer, &count));
     INVALID(httptime_timestamps_wrote(NULL, 1, 1));
     httptime_timestamps_free(NULL);
-    CHECK(timestamps == NULL && survey == NULL && length == 77 && found == 78 && count == 79 && bytes == server);
+    CHECK(timestamps == NULL && survey == NULL && length == 77 && found == 78);
+    CHECK(count == 79 && bytes == server);
 }
 
 static void struct_sizes(void)
@@ -332,7 +333,7 @@ static void struct_sizes(void)
         cross_timestamp.struct_size = impossible[i];
         INVALID(httptime_cross_timestamp_now(&cross_timestamp));
     }
-    /* A program of a later version: its own new fields zero, or else they would be ignored in silence. */
+    /* A program of a later version: its new fields must be zero, or they would be ignored. */
     STATUS(httptime_options_init(&grown.known, sizeof grown), HTTPTIME_OK);
     CHECK(grown.known.struct_size == sizeof grown && grown.newer[0] == 0 && grown.newer[1] == 0);
     grown.known.profile = HTTPTIME_PROFILE_FAST;
@@ -423,7 +424,7 @@ static void a_query(void)
 
 static void a_survey(void)
 {
-    /* The same server by another name: one that is named twice is refused. */
+    /* The same server with another name: a URL that occurs twice is refused. */
     char again[64];
     snprintf(again, sizeof again, "http://localhost%s", strrchr(server, ':'));
     const char *urls[] = { server, "http://127.0.0.1:1/", again };
@@ -459,7 +460,8 @@ static void *query_on_a_thread(void *failed)
     options.requests = 5;
     for (int i = 0; i < 2; i++) {
         httptime_status status = httptime_query(urls, 1, &options, &measurement);
-        if (status != HTTPTIME_OK || measurement.lower_ns > SKEW_NS || measurement.upper_ns < SKEW_NS)
+        if (status != HTTPTIME_OK || measurement.lower_ns > SKEW_NS ||
+            measurement.upper_ns < SKEW_NS)
             *(int *)failed = 1;
         /* Each thread has its own message. */
         char message[100], expected[64];
@@ -522,7 +524,7 @@ static void cancel_while(const char *url, int by_signal)
            (double)(returned - cancelled_at) / 1e6);
     CHECK(returned - cancelled_at < cancel_limit_ns);
     CHECK(is_untouched(&measurement));
-    /* It stays cancelled. */
+    /* The canceller stays cancelled. */
     int64_t begun = now_ns();
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CANCELLED);
     CHECK(now_ns() - begun < cancel_limit_ns);
@@ -551,7 +553,7 @@ static void log_line(int32_t level, const char *target, const char *message, voi
     log_levels[level]++;
     ++*(int *)user_data;
     pthread_mutex_unlock(&log_mutex);
-    /* No lock is held: the library can be called. */
+    /* No lock is held: the callback can call the library. */
     httptime_set_log(log_line, user_data, HTTPTIME_LOG_TRACE);
 }
 
@@ -565,7 +567,10 @@ static void show_progress(const httptime_progress *progress, void *user_data)
     ++*(int *)user_data;
 }
 
-/* A session driven by hand: what httptime_session_connected, _receive and _transmit do is done here, one socket at a time. */
+/*
+ * A session driven by hand: this code does what httptime_session_connected, _receive and _transmit
+ * do, one socket at a time.
+ */
 struct by_hand {
     httptime_session *session;
     struct pollfd sockets[4];
@@ -584,7 +589,7 @@ static void hang_up(struct by_hand *driver, uint32_t conn)
 
 static int take(struct by_hand *driver, uint32_t conn)
 {
-    char bytes[7]; /* a head comes in many reads, and has the time of the last */
+    char bytes[7]; /* a head needs many reads, and its time is that of the last */
     int64_t count = 0;
     httptime_timestamps *timestamps = driver->timestamps[conn];
     STATUS(httptime_timestamps_read(timestamps, bytes, sizeof bytes, &count), HTTPTIME_OK);
@@ -593,7 +598,9 @@ static int take(struct by_hand *driver, uint32_t conn)
         return 0;
     if (count > 0) {
         timestamps = driver->is_stamped ? timestamps : NULL;
-        STATUS(httptime_session_received(driver->session, conn, bytes, (size_t)count, now, timestamps), HTTPTIME_OK);
+        STATUS(httptime_session_received(driver->session, conn, bytes, (size_t)count, now,
+                                         timestamps),
+               HTTPTIME_OK);
     } else if (count == 0) {
         hang_up(driver, conn);
         STATUS(httptime_session_closed(driver->session, conn, now), HTTPTIME_OK);
@@ -604,7 +611,7 @@ static int take(struct by_hand *driver, uint32_t conn)
     return 1;
 }
 
-/* Sends half of what there is, as a socket with little room does. */
+/* Sends half of the bytes, as a socket with a nearly full buffer does. */
 static void put(struct by_hand *driver, uint32_t conn)
 {
     const char *bytes = NULL;
@@ -654,11 +661,12 @@ static void look_up(struct by_hand *driver, const httptime_session_action *actio
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_INET }, *found = NULL;
     CHECK(strcmp(action->host, "localhost") == 0);
     CHECK(getaddrinfo(action->host, action->port, &hints, &found) == 0);
-    STATUS(httptime_session_resolved(driver->session, action->server, found, NULL, httptime_now()), HTTPTIME_OK);
+    STATUS(httptime_session_resolved(driver->session, action->server, found, NULL, httptime_now()),
+           HTTPTIME_OK);
     freeaddrinfo(found);
 }
 
-/* Until it is done, or `most` events have been seen. */
+/* Runs until the session is done, or until `most` events have been read. */
 static void drive(struct by_hand *driver, int most)
 {
     httptime_session_action action = { .struct_size = sizeof action };
@@ -677,8 +685,10 @@ static void drive(struct by_hand *driver, int most)
             hang_up(driver, action.conn);
         else if (action.kind == HTTPTIME_SESSION_WAIT)
             watch(driver, action.until_ns);
-        for (found = 1; httptime_session_next_event(driver->session, &event, &found) == HTTPTIME_OK && found;) {
-            CHECK(event.kind >= HTTPTIME_EVENT_RESOLVED && event.kind <= HTTPTIME_EVENT_ENDED && event.server == 0);
+        while (httptime_session_next_event(driver->session, &event, &found) == HTTPTIME_OK &&
+               found) {
+            CHECK(event.kind >= HTTPTIME_EVENT_RESOLVED && event.kind <= HTTPTIME_EVENT_ENDED);
+            CHECK(event.server == 0);
             driver->events[event.kind]++;
             seen++;
         }
@@ -699,7 +709,8 @@ static struct by_hand begin_by_hand(const httptime_options *options)
     return driver;
 }
 
-static httptime_status end_by_hand(struct by_hand *driver, const httptime_cross_timestamp *end, httptime_measurement *measurement)
+static httptime_status end_by_hand(struct by_hand *driver, const httptime_cross_timestamp *end,
+                                   httptime_measurement *measurement)
 {
     httptime_survey *survey = NULL;
     STATUS(httptime_session_finish(driver->session, end, &survey), HTTPTIME_OK);
@@ -730,7 +741,7 @@ static void a_session(void)
     STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_OK);
     check_bounds(&measurement);
 
-    /* Stopped: what was measured counts. Cancelled: nothing does. */
+    /* Stopped: the evidence so far is used. Cancelled: there is no result. */
     driver = begin_by_hand(&options);
     while (driver.events[HTTPTIME_EVENT_ANSWERED] < 2)
         drive(&driver, 1);
@@ -745,14 +756,14 @@ static void a_session(void)
     STATUS(end_by_hand(&driver, NULL, &measurement), HTTPTIME_ERROR_CANCELLED);
     CHECK(is_untouched(&measurement));
 
-    /* A cross-timestamp of before is no end. */
+    /* A cross-timestamp from before the measurement cannot end it. */
     driver = begin_by_hand(&options);
     while (driver.events[HTTPTIME_EVENT_ANSWERED] < 2)
         drive(&driver, 1);
     STATUS(end_by_hand(&driver, &old, &measurement), HTTPTIME_ERROR_CLOCK_MISMATCH);
     CHECK(is_untouched(&measurement));
 
-    /* Only the kernel's times are wanted, and the program hands none in. */
+    /* Only kernel timestamps are allowed, and the program passes none. */
     options.timestamping = HTTPTIME_TIMESTAMPING_KERNEL;
     driver = begin_by_hand(&options);
     driver.is_stamped = 0;
@@ -801,7 +812,7 @@ static void options_for_sockets(void)
     CHECK(measurement.sent_by_kernel == 0 && measurement.received_by_kernel == 0);
     CHECK(measurement.method == HTTPTIME_METHOD_HEAD);
     measurement = empty_measurement();
-    options.source_address = "192.0.2.77"; /* not of this machine */
+    options.source_address = "192.0.2.77"; /* not an address of this machine */
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_CONNECT);
     options.source_address = "localhost";
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
@@ -858,7 +869,8 @@ static void reading_responses(void)
     STATUS(httptime_reader_end(reader), HTTPTIME_ERROR_CLOSED_EARLY);
     STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_OK);
     CHECK(found == 1 && head.http_status == 301 && head.has_age && head.age_ns == 2000000000);
-    CHECK(head.date_ns == INT64_C(1795426632000000000) && head.persistent && !head.has_trailing_bytes);
+    CHECK(head.date_ns == INT64_C(1795426632000000000));
+    CHECK(head.persistent && !head.has_trailing_bytes);
     CHECK(strcmp(head.server, "nginx/1.22.1") == 0);
     STATUS(httptime_reader_feed(reader, "SSH-2.0-x\r\n", 11), HTTPTIME_OK);
     STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_ERROR_NOT_HTTP);
@@ -879,13 +891,13 @@ static void reading_responses(void)
     CHECK(small[0] == 'x');
 }
 
-/* A server 38.116 s ahead, 10 ms away each way, in virtual time: nothing here takes any. */
+/* A server 38.116 s ahead, 10 ms away in each direction, in virtual time. */
 static int64_t virtual_date(int64_t wall)
 {
     return (wall + SKEW_NS) / 1000000000 * 1000000000;
 }
 
-/* Server and Date as nginx writes its own: the order shows that it made the Date. */
+/* Server and Date in nginx's order, which shows that nginx made the Date. */
 static uint32_t marks_of_nginx(void)
 {
     static const char response[] = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n"
@@ -917,12 +929,14 @@ static void measuring_without_sockets(void)
     httptime_options options;
     progress.struct_size = sizeof progress;
     STATUS(httptime_options_init(&options, sizeof options), HTTPTIME_OK);
-    /* One request at a time: the checks take seconds of their own. */
+    /* One request at a time: the checks take additional seconds. */
     options.duration_ns = INT64_C(20000000000);
     STATUS(httptime_measure_new(&options, &begin, &measure), HTTPTIME_OK);
-    STATUS(httptime_estimator_new(HTTPTIME_ESTIMATOR_SYMMETRIC, &begin, 0, &estimator), HTTPTIME_OK);
+    STATUS(httptime_estimator_new(HTTPTIME_ESTIMATOR_SYMMETRIC, &begin, 0, &estimator),
+           HTTPTIME_OK);
     STATUS(httptime_measure_progress(measure, &progress), HTTPTIME_ERROR_NOTHING_MEASURED);
-    STATUS(httptime_estimator_estimate(estimator, &offset, &stddev), HTTPTIME_ERROR_NOTHING_MEASURED);
+    STATUS(httptime_estimator_estimate(estimator, &offset, &stddev),
+           HTTPTIME_ERROR_NOTHING_MEASURED);
     for (;;) {
         httptime_exchange exchange;
         STATUS(httptime_measure_next(measure, now, &next, &at), HTTPTIME_OK);
@@ -958,10 +972,11 @@ static void measuring_without_sockets(void)
     CHECK(llabs(measurement.offset_ns - SKEW_NS) < 100000 && measurement.at_ns == now);
     CHECK(measurement.lower_ns <= SKEW_NS && SKEW_NS <= measurement.upper_ns);
     CHECK(measurement.lag_source == HTTPTIME_LAG_PRODUCT && measurement.lag_ns == 1000000);
-    CHECK(measurement.checks >= 6 && measurement.checks < measurement.requests && measurement.date_advanced == 1);
+    CHECK(measurement.checks >= 6 && measurement.checks < measurement.requests);
+    CHECK(measurement.date_advanced == 1);
     STATUS(httptime_estimator_estimate(estimator, &offset, &stddev), HTTPTIME_OK);
     CHECK(llabs(offset - SKEW_NS) < 2000000 && stddev > 0);
-    /* Finished: nothing more, but to free it. */
+    /* After the end only the call that frees it is allowed. */
     INVALID(httptime_measure_next(measure, now, &next, &at));
     INVALID(httptime_measure_sent(measure, now));
     INVALID(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_CONNECT));
@@ -971,7 +986,8 @@ static void measuring_without_sockets(void)
     httptime_estimator_free(estimator);
 
     STATUS(httptime_measure_new(NULL, &begin, &measure), HTTPTIME_OK);
-    STATUS(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_PROXY_REFUSED), HTTPTIME_ERROR_PROXY_REFUSED);
+    STATUS(httptime_measure_lost(measure, 0, HTTPTIME_ERROR_PROXY_REFUSED),
+           HTTPTIME_ERROR_PROXY_REFUSED);
     STATUS(httptime_measure_finish(measure, &end, &measurement), HTTPTIME_ERROR_PROXY_REFUSED);
     httptime_measure_free(measure);
     STATUS(httptime_measure_new(NULL, &begin, &measure), HTTPTIME_OK);
@@ -993,7 +1009,7 @@ static void selecting(void)
     INVALID(httptime_select(upper, lower, 2, &common_lower, &common_upper, survivors));
 }
 
-/* The decision is pure. Of the rest, only what is refused before the system is asked. */
+/* The decision is pure. The other calls are refused before any system call. */
 static void clock_policy(void)
 {
     httptime_policy policy;
@@ -1016,7 +1032,8 @@ static void clock_policy(void)
     STATUS(httptime_policy_init(&policy, sizeof policy), HTTPTIME_OK);
     CHECK(policy.step_threshold_ns == 128000000 && policy.max_startup_forward_ns < 0);
     STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
-    CHECK(decision.action == HTTPTIME_ACTION_REFUSE && decision.refusal == HTTPTIME_REFUSAL_DATE_NOT_ADVANCED);
+    CHECK(decision.action == HTTPTIME_ACTION_REFUSE &&
+          decision.refusal == HTTPTIME_REFUSAL_DATE_NOT_ADVANCED);
     CHECK(strstr(decision.reason, "not seen to advance") != NULL && decision.by_ns == 0);
     measurement.date_advanced = 1;
     STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
@@ -1025,9 +1042,11 @@ static void clock_policy(void)
     CHECK(decision.action == HTTPTIME_ACTION_STEP && decision.reason[0] == '\0');
     policy.max_startup_forward_ns = 1000000000;
     STATUS(httptime_policy_decide(&policy, NULL, &measurement, &decision), HTTPTIME_OK);
-    CHECK(decision.action == HTTPTIME_ACTION_REFUSE && decision.refusal == HTTPTIME_REFUSAL_TOO_FAR);
-    CHECK(strstr(decision.reason, "forward 38.12 s; max_startup_forward is 1 s") != NULL && decision.by_ns == 0);
-    /* A refusal, once decided, changes nothing. */
+    CHECK(decision.action == HTTPTIME_ACTION_REFUSE &&
+          decision.refusal == HTTPTIME_REFUSAL_TOO_FAR);
+    CHECK(strstr(decision.reason, "forward 38.12 s; max_startup_forward is 1 s") != NULL);
+    CHECK(decision.by_ns == 0);
+    /* Applying a refusal changes nothing. */
     STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_OK);
     history.settled = 1;
     STATUS(httptime_policy_decide(&policy, &history, &measurement, &decision), HTTPTIME_OK);
@@ -1056,13 +1075,13 @@ static void clock_policy(void)
     INVALID(httptime_clock_apply(&measurement, &decision, NULL));
     decision.action = 99;
     INVALID(httptime_clock_apply(&measurement, &decision, &now));
-    /* The wall clock is not the one that was measured: refused before anything is done. */
+    /* The wall clock is not the one that was measured: refused before any system call. */
     decision.action = HTTPTIME_ACTION_LEAVE;
     STATUS(httptime_clock_apply(&measurement, &decision, &now), HTTPTIME_ERROR_CLOCK_STEPPED);
     INVALID(httptime_clock_remaining_slew(NULL));
     STATUS(httptime_clock_set_synchronised(-1, 0), HTTPTIME_ERROR_INVALID_CONFIG);
     STATUS(httptime_clock_set_synchronised(0, -1), HTTPTIME_ERROR_INVALID_CONFIG);
-    /* These would change the clock whatever they are given; it is enough that they are there. */
+    /* These would change the clock with any arguments; the test only checks that they exist. */
     CHECK(httptime_clock_step != NULL && httptime_clock_slew != NULL);
 }
 
@@ -1072,7 +1091,7 @@ static void both_clocks(void)
     int64_t before = httptime_now();
     STATUS(httptime_cross_timestamp_now(&cross_timestamp), HTTPTIME_OK);
     CHECK(before <= cross_timestamp.instant_ns && cross_timestamp.instant_ns <= httptime_now());
-    /* It is the program's own monotonic clock. */
+    /* It is the monotonic clock of the program. */
     int64_t earlier = now_ns(), now = httptime_now();
     CHECK(earlier <= now && now <= now_ns());
     CHECK(llabs(cross_timestamp.wall_ns / 1000000000 - (int64_t)time(NULL)) <= 1);

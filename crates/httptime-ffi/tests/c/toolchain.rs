@@ -1,4 +1,4 @@
-//! The library as a C programmer has it, and the compiler.
+//! The library as a C programmer gets it, and the compiler.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 pub(crate) const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) const SONAME: &str = "libhttptime.so.0";
 
-/// Where `libhttptime.so` and `libhttptime.a` lie, built with all features, the hook for tests among them.
+/// The directory of `libhttptime.so` and `libhttptime.a`, built with all features, including the
+/// hook for tests.
 pub(crate) fn library() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
@@ -19,7 +20,7 @@ pub(crate) fn library() -> &'static Path {
     })
 }
 
-/// The same with the default features alone, as it is published.
+/// The same with the default features only, as published.
 pub(crate) fn published() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
@@ -40,10 +41,10 @@ pub(crate) fn without_clock() -> &'static Path {
 }
 
 fn build(arguments: &[&str], place: &Path) {
-    // One after the other: all of them leave their result in the same place.
+    // One after the other: all of them write their result to the same place.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-    // The directory of these tests: what they depend on is compiled there already.
+    // The target directory of these tests, where their dependencies are already compiled.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..");
     run(Command::new(env!("CARGO"))
         .args(["build", "--manifest-path"])
@@ -66,7 +67,7 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     place
 }
 
-/// How a program is tied to the library.
+/// How a program is linked to the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Linking {
     Shared,
@@ -77,7 +78,7 @@ pub(crate) enum Linking {
 pub(crate) fn compile(source: &str, name: &str, linking: Linking, flags: &[&str]) -> PathBuf {
     let compiler = if flags.iter().any(|flag| flag.contains("c++")) { "g++" } else { "gcc" };
     let program = scratch("bin").join(name);
-    // The linker takes libraries in their order.
+    // The linker searches libraries in their order.
     let (libraries, flags): (Vec<&str>, Vec<&str>) =
         flags.iter().partition(|flag| flag.starts_with("-l"));
     let mut command = Command::new(compiler);
@@ -101,7 +102,7 @@ pub(crate) fn compile(source: &str, name: &str, linking: Linking, flags: &[&str]
     program
 }
 
-/// Runs it to its end, which must be a good one.
+/// Runs a command, which must succeed.
 pub(crate) fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -110,7 +111,7 @@ pub(crate) fn run(command: &mut Command) -> String {
     format!("{stdout}{stderr}")
 }
 
-/// A command that cannot set the clock, whatever it tries: without `CAP_SYS_TIME`, whoever runs the tests.
+/// A command that cannot set the clock, even if root runs the tests: it has no `CAP_SYS_TIME`.
 pub(crate) fn without_the_clock(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set", "-sys_time", "--inh-caps", "-sys_time", "--no-new-privs"]);

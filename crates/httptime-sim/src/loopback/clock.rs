@@ -1,10 +1,10 @@
-//! The clock of a server: the host's, with a known error.
+//! The clock of a server: the host's clock plus a known error.
 
 use std::time::SystemTime;
 
 use httptime::{Offset, Timestamp};
 
-/// Computes, never sets: the host's clock stays as it is.
+/// Computes the server's time. It never sets the host's clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerClock {
     skew: Offset,
@@ -13,7 +13,7 @@ pub(super) struct ServerClock {
 }
 
 impl ServerClock {
-    /// Ahead of the host by `skew` at `started`, and by `drift_ppm` µs more with each second.
+    /// Ahead of the host by `skew` at `started`. Gains `drift_ppm` µs on the host in each second.
     pub(super) fn new(skew: Offset, drift_ppm: f64, started: Timestamp) -> Self {
         Self { skew, drift_ppm, started }
     }
@@ -29,12 +29,13 @@ impl ServerClock {
         self.skew.saturating_add(Offset::from_nanos(drift))
     }
 
-    /// What the server's clock shows when the host's shows `host`.
+    /// The server's clock when the host's clock shows `host`.
     pub(super) fn time_at(&self, host: Timestamp) -> Timestamp {
         host.saturating_add(self.offset_at(host))
     }
 
-    /// What the host's clock shows; the start when that is beyond all reason (before 1678, after 2262).
+    /// The host's clock. The start time if the host's clock is outside the range of timestamps
+    /// (before 1678 or after 2262).
     pub(super) fn host_now(&self) -> Timestamp {
         Timestamp::from_system_time(SystemTime::now()).unwrap_or(self.started)
     }

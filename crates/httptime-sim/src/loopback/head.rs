@@ -11,26 +11,26 @@ pub struct Head {
 }
 
 impl Head {
-    /// The bytes as they came.
+    /// The bytes as received.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
-    /// The bytes as text; what is not UTF-8 is replaced.
+    /// The bytes as text. Invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The word of the start line with this number, empty when there are not so many.
+    /// The word with this number in the start line; empty if there are fewer words.
     #[must_use]
     pub fn word(&self, number: usize) -> &str {
         let line = self.text.lines().next().unwrap_or_default();
         line.split_ascii_whitespace().nth(number).unwrap_or_default()
     }
 
-    /// The lines of the fields, without their ends.
+    /// The lines of the fields, without their line ends.
     pub fn field_lines(&self) -> impl Iterator<Item = &str> {
         self.text.lines().skip(1).take_while(|line| !line.is_empty())
     }
@@ -44,7 +44,7 @@ impl Head {
         })
     }
 
-    /// Whether the connection ends after this message (or its answer).
+    /// Whether the connection closes after this message or the response to it.
     #[must_use]
     pub fn should_close(&self) -> bool {
         self.field("connection").map_or_else(
@@ -54,7 +54,7 @@ impl Head {
     }
 }
 
-/// Splits what comes in on a connection into heads.
+/// Splits the received bytes of a connection into heads.
 #[derive(Debug, Default)]
 pub struct HeadReader {
     unread: Vec<u8>,
@@ -85,14 +85,14 @@ impl HeadReader {
         }
     }
 
-    /// What was read beyond the last head.
+    /// The bytes that were read after the last head.
     #[must_use]
     pub fn into_rest(self) -> Vec<u8> {
         self.unread
     }
 }
 
-/// Where the blank line ends, if it has come. Only what follows `searched` is new.
+/// The end of the blank line, if it has been received. Only bytes after `searched` are new.
 fn find_end(bytes: &[u8], searched: usize) -> Option<usize> {
     let from = searched.saturating_sub(BLANK_LINE.len() - 1);
     let at = bytes[from..].windows(BLANK_LINE.len()).position(|window| window == BLANK_LINE)?;
@@ -101,5 +101,5 @@ fn find_end(bytes: &[u8], searched: usize) -> Option<usize> {
 
 const BLANK_LINE: &[u8] = b"\r\n\r\n";
 
-/// More than any client here sends.
+/// More than any client in the tests sends.
 const MAX_HEAD_BYTES: usize = 64 * 1024;

@@ -1,10 +1,10 @@
-//! Heads of responses, written.
+//! Formats heads of responses.
 
-/// An HTTP response. Fields are written in their order.
+/// An HTTP response. Its fields are written in their order.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Response {
-    /// `HTTP/1.1` unless changed.
+    /// The version [default: `HTTP/1.1`].
     pub version: &'static str,
     /// The status code.
     pub status: u16,
@@ -13,7 +13,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response with this status, and with the fields that announce a body of this length, if the status has one.
+    /// A response with this status. If the status allows a body, it has the fields that announce a
+    /// body of this length.
     #[must_use]
     pub fn new(status: u16, body: &[u8]) -> Self {
         let mut response = Self { version: "HTTP/1.1", status, fields: Vec::with_capacity(8) };
@@ -29,7 +30,7 @@ impl Response {
         self.fields.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The head as bytes, blank line included.
+    /// The head as bytes, including the blank line.
     #[must_use]
     pub fn head(&self) -> Vec<u8> {
         let mut head = Vec::with_capacity(512);

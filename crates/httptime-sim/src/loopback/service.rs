@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-/// What is done with each connection.
+/// The work on each connection.
 pub trait Handler: fmt::Debug + Send + Sync + 'static {
     /// Serves one connection until it is to be closed.
     ///
     /// # Errors
-    /// Any error closes the connection too.
+    /// Any error also closes the connection.
     fn serve(&self, connection: &Connection<'_>) -> io::Result<ConnectionEnd>;
 }
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a TCP connection ends in no third way")]
+#[expect(clippy::exhaustive_enums, reason = "a TCP connection ends with FIN or RST")]
 pub enum ConnectionEnd {
     /// With a FIN.
     Close,
@@ -42,15 +42,15 @@ impl<H: Handler> Service<H> {
     /// Listens on a free loopback port.
     ///
     /// # Errors
-    /// When the system gives no port or no thread.
+    /// When the system assigns no port or thread.
     pub fn start(ipv6: bool, handler: H) -> io::Result<Self> {
         Self::start_on(0, ipv6, handler)
     }
 
-    /// Listens on a loopback port; 0 is a free one.
+    /// Listens on a loopback port; 0 is any free port.
     ///
     /// # Errors
-    /// When the system gives no port or no thread.
+    /// When the system assigns no port or thread.
     pub fn start_on(port: u16, ipv6: bool, handler: H) -> io::Result<Self> {
         let listener = Arc::new(if ipv6 {
             TcpListener::bind((Ipv6Addr::LOCALHOST, port))?
@@ -72,13 +72,13 @@ impl<H: Handler> Service<H> {
         Ok(Self { shared, listener, address, acceptor: Some(acceptor) })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What serves the connections.
+    /// The handler of the connections.
     #[must_use]
     pub fn handler(&self) -> &H {
         &self.shared.handler
@@ -90,15 +90,16 @@ impl<H: Handler> Service<H> {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections that are open now. One that the service closes is not counted from just before its client can see
-    /// the end.
+    /// Connections that are open now. A connection that the service closes is not counted from just
+    /// before its client can see the end.
     #[must_use]
     pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// A function that tells whether a thread of this service still runs or its listener is still open. It outlives
-    /// the service, so a test can ask after the drop.
+    /// Returns a function that tests whether a thread of this service still runs or its listener is
+    /// still open. The function remains valid after the service is dropped, so that a test can
+    /// check the drop.
     pub fn running_probe(&self) -> impl Fn() -> bool + use<H> {
         let (shared, listener) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.listener));
         move || shared.strong_count() > 0 || listener.strong_count() > 0
@@ -108,8 +109,8 @@ impl<H: Handler> Service<H> {
 impl<H> Drop for Service<H> {
     fn drop(&mut self) {
         self.shared.stop.stop();
-        // Linux wakes a blocked `accept` when its socket is shut down (and needs no file descriptor for it);
-        // elsewhere one last connection does.
+        // Linux wakes a blocked `accept` when its socket is shut down, which needs no file
+        // descriptor. On other systems a last connection wakes it.
         let _ = SockRef::from(&*self.listener).shutdown(Shutdown::Both);
         let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
         if let Some(acceptor) = self.acceptor.take() {
@@ -126,7 +127,7 @@ struct Shared<H> {
     open: AtomicUsize,
 }
 
-/// One accepted connection, as its handler sees it.
+/// One accepted connection, for its handler.
 #[derive(Debug)]
 pub struct Connection<'a> {
     stream: Arc<TcpStream>,
@@ -140,13 +141,13 @@ impl Connection<'_> {
         &self.stream
     }
 
-    /// Tells when the service stops.
+    /// The signal that the service stops.
     #[must_use]
     pub fn stop(&self) -> &Stop {
         self.stop
     }
 
-    /// Writes everything, in one system call if the socket's buffer takes it.
+    /// Writes all bytes, in one system call if they fit into the socket's buffer.
     ///
     /// # Errors
     /// When the connection is closed or the service stops.
@@ -165,8 +166,8 @@ impl Connection<'_> {
     }
 }
 
-/// Tells every thread of a service to end, wherever it waits: in a pause by the condition variable, in a read or
-/// write by shutting its socket down.
+/// Tells every thread of a service to stop, wherever it waits: the condition variable wakes a
+/// pause, and the shutdown of its socket wakes a read or write.
 #[derive(Debug, Default)]
 pub struct Stop {
     state: Mutex<State>,
@@ -180,8 +181,8 @@ struct State {
 }
 
 impl Stop {
-    /// Registers a stream, which is then shut down with the service. Only a weak reference is kept: the thread that
-    /// uses the stream closes it.
+    /// Registers a stream, which is then shut down with the service. Only a weak reference is kept:
+    /// the thread that uses the stream closes it.
     ///
     /// # Errors
     /// [`io::ErrorKind::ConnectionAborted`] when the service stops.
@@ -199,13 +200,13 @@ impl Stop {
     /// Connects to `address` and registers the stream.
     ///
     /// # Errors
-    /// [`io::ErrorKind::ConnectionAborted`] when the service stops first, [`io::ErrorKind::TimedOut`] after half a
-    /// minute, or what the system says.
+    /// [`io::ErrorKind::ConnectionAborted`] when the service stops first,
+    /// [`io::ErrorKind::TimedOut`] after half a minute, or the error of the system.
     pub fn connect(&self, address: SocketAddr) -> io::Result<Arc<TcpStream>> {
         let begun = Instant::now();
         while begun.elapsed() < CONNECT_TIMEOUT {
             self.check()?;
-            // In slices, since nothing can interrupt a connect that hangs.
+            // In short attempts, because a connect that hangs cannot be interrupted.
             match TcpStream::connect_timeout(&address, CONNECT_SLICE) {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true);
@@ -218,7 +219,7 @@ impl Stop {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Sleeps until `deadline`, to some microseconds. `None` never ends.
+    /// Sleeps until `deadline`, to within some microseconds. `None`: until the service stops.
     ///
     /// # Errors
     /// [`io::ErrorKind::ConnectionAborted`] when the service stops first.
@@ -247,7 +248,7 @@ impl Stop {
         Err(stopping())
     }
 
-    /// Returns an error once the service stops.
+    /// Returns an error if the service has stopped.
     ///
     /// # Errors
     /// [`io::ErrorKind::ConnectionAborted`].
@@ -277,7 +278,7 @@ fn accept_all<H: Handler>(shared: &Arc<Shared<H>>, listener: &TcpListener) {
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     while shared.stop.check().is_ok() {
         let Ok((stream, _)) = listener.accept() else {
-            // Out of file descriptors, say: it may pass.
+            // For example when there are no free file descriptors, which can be temporary.
             let _ = shared.stop.sleep_until(Instant::now().checked_add(RETRY));
             continue;
         };
@@ -307,7 +308,8 @@ fn accept_all<H: Handler>(shared: &Arc<Shared<H>>, listener: &TcpListener) {
 fn serve<H: Handler>(shared: &Shared<H>, stream: Arc<TcpStream>) {
     let connection = Connection { stream, stop: &shared.stop };
     let ending = shared.handler.serve(&connection).unwrap_or(ConnectionEnd::Close);
-    // First the count, then the FIN: a client that sees the end finds it counted.
+    // The counter changes before the FIN is sent: a client that sees the end also sees the new
+    // count.
     shared.open.fetch_sub(1, Ordering::SeqCst);
     let mut stream = connection.stream();
     match ending {
@@ -315,7 +317,7 @@ fn serve<H: Handler>(shared: &Shared<H>, stream: Arc<TcpStream>) {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
         ConnectionEnd::Close => {
-            // Closing with unread bytes would send a RST, which can overtake the answer.
+            // Closing a socket with unread bytes would send a RST, which can overtake the response.
             let _ = stream.shutdown(Shutdown::Write);
             let _ = stream.set_nonblocking(true);
             let mut ignored = [0; 4096];
@@ -328,13 +330,13 @@ fn serve<H: Handler>(shared: &Shared<H>, stream: Arc<TcpStream>) {
     }
 }
 
-/// The last part of a sleep, which is spun: a timer is late by about 60 µs, more on a busy machine.
+/// The last part of a sleep is a busy wait: a timer is late by about 60 µs, more on a busy machine.
 const SPIN: Duration = Duration::from_micros(200);
 
-/// How long to wait after a failed `accept`.
+/// The wait after a failed `accept`.
 const RETRY: Duration = Duration::from_millis(5);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Also how long stopping can take.
+/// Also the longest time that stopping can take.
 const CONNECT_SLICE: Duration = Duration::from_millis(20);

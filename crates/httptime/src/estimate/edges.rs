@@ -8,8 +8,8 @@ use crate::time::{
     Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
 };
 
-/// Marzullo's intersection of every exchange's interval, taken without lag and widened by [`TYPICAL_DRIFT_PPM`] times
-/// its age, and the two exchanges that make its ends.
+/// Marzullo's intersection of every exchange's interval without lag, each widened by
+/// [`TYPICAL_DRIFT_PPM`] times its age, and the two exchanges that determine its ends.
 #[derive(Debug, Clone)]
 pub(super) struct Edges {
     known: AgedEvidence,
@@ -18,7 +18,7 @@ pub(super) struct Edges {
     trips: LatestRoundTrips,
 }
 
-/// The exchange that makes an end.
+/// The exchange that determines an end.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
     round_trip: Duration,
@@ -45,30 +45,31 @@ impl Edges {
         }
     }
 
-    /// From one end to the other; when they contradict each other, the contradiction.
+    /// From the lower to the upper end. If they contradict each other: the gap between them.
     pub(super) fn interval(&self) -> Interval {
         self.known.evidence().hull()
     }
 
-    /// What is left between the ends if each way takes at least half of [`base`](Self::base), or else by how much they
-    /// then contradict each other.
+    /// The remaining width if each direction takes at least half of [`base`](Self::base). The error
+    /// is the size of the contradiction, if there is one.
     pub(super) fn width_beyond_base(&self) -> Result<Duration, Duration> {
         let excess = self.known.evidence().width().saturating_sub(self.base().into());
         if excess >= Offset::ZERO { Ok(excess.abs()) } else { Err(excess.abs()) }
     }
 
-    /// A round trip when nothing queues: a little less than the shortest one seen.
+    /// The round trip without queueing: a little less than the shortest one seen.
     pub(super) fn base(&self) -> Duration {
         nanos_to_duration(f64_to_nanos(
             (self.trips.trips().shortest() - self.trips.trips().shortest_excess()).max(0.0),
         ))
     }
 
-    /// The width of an even distribution that holds as much as the errors of the interval's middle do, if the ways are alike.
+    /// The width of the uniform distribution that matches the errors of the interval's middle, if
+    /// the forward and return paths are equal.
     ///
-    /// Less than is left between the ends, since near either queueing is more often short than long; more where the ends
-    /// contradict each other, or where one of them is old: all answers since then said the same, as they do when the clocks
-    /// drift apart.
+    /// It is less than the remaining width, because the queueing at either end is more often short
+    /// than long. It is more if the ends contradict each other or if one of them is old: then all
+    /// later responses were consistent with it, as happens when the clocks drift apart.
     pub(super) fn uniform_width(&self) -> Duration {
         let queueing = nanos_to_duration(f64_to_nanos(self.trips.trips().queueing()));
         let width = match self.width_beyond_base() {
@@ -86,20 +87,23 @@ impl Edges {
                 * drift(self.known.at().saturating_since(oldest), TYPICAL_DRIFT_PPM).abs()
     }
 
-    /// How much longer than [`base`](Self::base) the exchanges that make the lower and the upper end took.
+    /// How much longer than [`base`](Self::base) the exchanges took that determine the lower and
+    /// the upper end.
     pub(super) fn slacks(&self) -> (Duration, Duration) {
         let base = self.base();
         (self.lower.round_trip.saturating_sub(base), self.upper.round_trip.saturating_sub(base))
     }
 }
 
-// All fitted in simulation, to hold 68 and 95 % over the plain worlds of httptime-sim.
-/// How much of what is left between the ends is as good as ruled out, in units of the mean queueing; half of it at most.
+// All constants were fitted in simulation, so that ±1 σ and ±2 σ contain 68 and 95 % over the plain
+// worlds of httptime-sim.
+/// The part of the remaining width that is improbable, in units of the mean queueing; at most half
+/// of the width.
 const MAX_TRIM_QUEUEING: u32 = 3;
-/// The least that is unknown, in units of the mean queueing.
+/// The minimum of the spread, in units of the mean queueing.
 const MIN_WIDTH_QUEUEING: f64 = 0.3;
-/// How much wider than a contradiction the truth may lie about it: where two exchanges are seen to be wrong, others are
-/// wrong unseen.
+/// The factor by which a contradiction widens the spread: if two exchanges are visibly wrong,
+/// others are wrong invisibly.
 const CONTRADICTION_FACTOR: u32 = 2;
-/// How much an end's age counts, in units of [`TYPICAL_DRIFT_PPM`].
+/// The factor by which an end's age widens the spread, in units of [`TYPICAL_DRIFT_PPM`].
 const DRIFT_FACTOR: u32 = 3;

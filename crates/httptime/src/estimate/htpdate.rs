@@ -5,33 +5,35 @@ use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::{NANOS_PER_SECOND, Offset, duration_to_nanos};
 
-/// Bisection of the sub-second phase as htpdate does it, at its best.
+/// Bisection of the sub-second phase as in htpdate, without its known defects. For comparison.
 ///
-/// Each exchange compares the `Date` with the local second at the middle of the round trip. The first gives the
-/// difference in whole seconds; each later one says whether the server's second begins before or after the phase asked
-/// at, which moves by a step that begins at half a second and halves each time. It learns one bit from each
-/// exchange and forgets all else: an answer that queueing has turned round is never put right, and how fine it gets is
-/// how many exchanges there were.
+/// Each exchange compares the `Date` with the local second at the middle of the round trip. The
+/// first exchange gives the difference in whole seconds. Each later one shows whether the server's
+/// second begins before or after the phase of the request. The phase then moves by a step that
+/// begins at half a second and halves each time. The estimator learns one bit from each exchange
+/// and keeps nothing else: a bit that queueing has inverted is never corrected, and the number of
+/// exchanges determines the resolution.
 ///
-/// Source: the published behaviour of htpdate -p (start phase 2⁻ᵖ s, halving nap, half of the last round trip), without its
-/// known defects. It means something only with exchanges asked for where [`aim`](Estimator::aim) says, which
-/// is what the schedule [`Htpdate`](crate::schedule::Htpdate) does. Here to be compared with.
+/// Source: the published behaviour of htpdate -p (start phase 2⁻ᵖ s, halving step, half of the last
+/// round trip). The estimator requires requests at the phase of [`aim`](Estimator::aim), which the
+/// schedule [`Htpdate`](crate::schedule::Htpdate) sends.
 ///
-/// htpdate itself says nothing of its error. The standard deviation here is what the step still leaves open, or what
-/// [`Intersection`](super::Intersection) leaves of the same exchanges, and how far from its middle the phase has come: that is
-/// where an answer turned round early shows.
+/// htpdate itself reports no error. The standard deviation here is computed from three values: the
+/// remaining step, the remaining width of [`Intersection`](super::Intersection) for the same
+/// exchanges, and the distance of the phase from the middle of that width, which shows a bit that
+/// was inverted early.
 #[derive(Debug, Clone, Default)]
 pub struct Htpdate {
     state: Option<State>,
-    /// Only for the standard deviation.
+    /// Used only for the standard deviation.
     edges: Option<Edges>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// Date less local second, of the first exchange.
+    /// Date minus local second, of the first exchange.
     seconds: i64,
-    /// The local phase at which the server's second is thought to begin.
+    /// The local phase at which the server's second is estimated to begin.
     phase: Offset,
     step: Duration,
 }
@@ -43,7 +45,7 @@ impl Estimator for Htpdate {
 
     fn absorb(&mut self, observation: &Observation) {
         Edges::absorb(&mut self.edges, observation);
-        // The upper end is date + 1 s − the wall clock when it was sent.
+        // The upper end is date + 1 s − the wall clock at the time of sending.
         let wall = (observation.date().as_unix_nanos())
             .saturating_add(NANOS_PER_SECOND)
             .saturating_sub(observation.upper_without_lag().as_nanos());
@@ -79,8 +81,9 @@ impl Estimator for Htpdate {
     }
 }
 
-// Both fitted in simulation, to hold 68 and 95 % over the plain worlds of httptime-sim.
-/// How much of what the intersection leaves counts.
+// Both factors were fitted in simulation, so that ±1 σ and ±2 σ contain 68 and 95 % over the plain
+// worlds of httptime-sim.
+/// The factor of the remaining width of the intersection.
 const INTERSECTION_SHARE: f64 = 0.6;
-/// How much of the distance from its middle.
+/// The factor of the distance from its middle.
 const MIDPOINT_DISTANCE_SHARE: f64 = 0.9;

@@ -4,11 +4,13 @@ use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::Offset;
 
-/// The `Date` of the last response against the clock when it came: what `date -s "$(curl -sI …)"` does.
+/// The `Date` of the last response, compared with the clock at its arrival: what
+/// `date -s "$(curl -sI …)"` does. For comparison.
 ///
-/// Here to be compared with. It is low by half a second on average, and by the response's way back: the date's own
-/// second had already begun, and nothing makes up for it. The standard deviation holds 68 % of its error, bias included: 0.68 of
-/// a second (and the round trip). Its double holds all, as with any even distribution.
+/// The result is low by half a second on average, because the second of the date had already begun,
+/// and also by the delay of the return path. Neither is compensated. The standard deviation
+/// contains 68 % of the error, including the bias: 0.68 of a second (plus the round trip). Twice of
+/// it contains everything, as for any uniform distribution.
 #[derive(Debug, Clone, Default)]
 pub struct LastDate {
     last: Option<(Offset, Duration)>,

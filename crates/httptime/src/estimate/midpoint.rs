@@ -4,11 +4,12 @@ use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::Interval;
 
-/// The middle of the one exchange with the shortest round trip.
+/// The middle of the exchange with the shortest round trip.
 ///
-/// Cristian, "Probabilistic clock synchronization", Distributed Computing 3 (1989), doi 10.1007/BF01784024, for a
-/// clock that reads in whole seconds: the middle of the second, at the middle of the round trip. The standard deviation
-/// holds 68 % of an even distribution over the second and the round trip; its double holds all of it.
+/// Cristian, "Probabilistic clock synchronization", Distributed Computing 3 (1989), doi
+/// 10.1007/BF01784024, for a clock that is read in whole seconds: the middle of the second, at the
+/// middle of the round trip. The standard deviation contains 68 % of a uniform distribution over
+/// the second and the round trip; twice of it contains everything.
 #[derive(Debug, Clone, Default)]
 pub struct Midpoint {
     best: Option<(Interval, Duration)>,

@@ -4,7 +4,9 @@ use std::time::Duration;
 use self::bases::Bases;
 use self::mass::{Mass, mixture_stddev};
 use self::route_change::RouteChange;
+pub use self::tuning::PosteriorTuning;
 use super::{Estimate, Estimator};
+use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::observation::Observation;
 use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, RoundTrips, usize_to_f64};
@@ -16,72 +18,109 @@ mod bases;
 mod mass;
 mod quick;
 mod route_change;
+mod tuning;
 
-/// A posterior over the offset, from what is known of how round trips split.
+/// The probability of each offset, given all exchanges.
 ///
 /// # Model
-/// Of exchange *i*: round trip *rᵢ*, interval *lowerᵢ* to *upperᵢ* (without lag), age *aᵢ* at the instant of the estimate. Of the path:
-/// base round trip *d*, mean queueing *q* of one way. Each way takes *d*/2 plus queueing of its own, exponential with mean *q*.
-/// So the slack *sᵢ = rᵢ − d* is Gamma(2, *q*), and given *sᵢ* the part of it that lies on the forward path is uniform over
-/// [0, *sᵢ*]. With the ramp *R(x) = min(max(x, 0), 1)* the likelihood of the offset θ is
+/// Numbers are the defaults of [`PosteriorTuning`], which has a field for each.
+///
+/// **State.** The offset θ at the instant of the latest response. Averaged out are the base round
+/// trip *d*, the mean queueing *q* of one path, and one of several hypotheses about frequency and
+/// lag. No state is carried from one response to the next, as a Kalman filter does: each estimate
+/// uses all exchanges again.
+///
+/// **Noise.** Each path of exchange *i* takes *d*/2 plus queueing of its own, which is exponential
+/// with mean *q*. So the slack *sᵢ = rᵢ − d* of the round trip *rᵢ* is Gamma(2, *q*). Given *sᵢ*,
+/// the part of it on the forward path is uniform over [0, *sᵢ*].
+///
+/// **Likelihood.** *lowerᵢ* and *upperᵢ* are the ends of the interval that the `Date` allows
+/// without lag, and *aᵢ* is the age of the exchange. With the ramp *R(x) = min(max(x, 0), 1)*:
 ///
 /// ```text
-/// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))  ·  g(1 − R((lowerᵢ + f aᵢ + d/2 + sᵢ + ℓ − θ) / (sᵢ + ℓ)))
+/// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))
+///                   · g(1 − R((lowerᵢ + f aᵢ + d/2 + sᵢ + ℓ − θ) / (sᵢ + ℓ)))
+/// g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))
 /// ```
 ///
-/// for the hypothesis of a frequency error *f* and a lag of up to *ℓ*; both are 0 in the plain one. The ramps end in two hard
-/// ends. They are what makes the error fall like 1/n (an NTP sample is a location with noise: 1/√n).
+/// *f* is the difference of the two clocks' frequencies and *ℓ* the largest lag. Each ramp ends
+/// where the likelihood would be 0 without *g*: the hard ends. They are why the error falls like
+/// 1/n (the error of a mean of n NTP samples falls like 1/√n).
 ///
-/// - Base: *d* is integrated over (*r*min − 6 *q*/√n, *r*min], *q* over a factor of two to either side of its guess with a
-///   log-uniform prior, the slowest quarter of the exchanges known only to be slower (a censored sample).
-/// - Odd exchanges: *g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))*, *w* = 0.0005. With probability 2*w* an answer tells nothing, so
-///   that none can veto the others. φᵢ is the probability that the slack is queueing and not a burst, a retransmission or a client
-///   that slept (prior 0.02, density 0.1 / (1 + 0.1 *x*)² of the slack in units of *q*). Such an exchange says nothing of how its
-///   slack splits: *h* is ½ between the hard ends, 0 and 1 beyond.
+/// *g* lets a response be wrong:
 ///
-/// Hypotheses *H*, each integrated over θ to its evidence and multiplied by a weight. Weights are relative and do not add up to
-/// one; only their ratios matter:
+/// - *w* = 0.0005. With probability 2*w* a response contains no information, so none can exclude
+///   what all others show.
+/// - φᵢ is the probability that the slack is queueing, and not an outlier: a burst, a
+///   retransmission, or a client that slept. An outlier has the prior 0.02, and its slack *x*, in
+///   units of *q*, the density 0.1 / (1 + 0.1 *x*)². It contains no information on how its slack
+///   divides: *h* is ½ on the ramp, and 0 and 1 outside of it.
+///
+/// **Priors.** *d* is between *r*₀ − 6 *q*/√n and *r*₀, the shortest of n round trips. *q* is
+/// log-uniform between half and twice a first guess. The slowest quarter of the exchanges counts as
+/// a censored sample: they are known only to be slower.
+///
+/// **Hypotheses.** Each is integrated over θ to its evidence, which is multiplied by a weight.
+/// Weights are relative and do not add up to one.
 ///
 /// | hypothesis | considered | weight |
 /// |---|---|---|
 /// | plain: *f* = 0, *ℓ* = 0 | unless the hard ends contradict each other | 0.8 |
-/// | frequency *f*, up to *M* = 100 ppm | from three exchanges on, once *M* times their span exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies that the hard ends allow |
-/// | lag of its own for each response, up to *ℓ* | from three exchanges on, where the [`Lag`](crate::server::Lag) allowed for exceeds *q*, and 2 ms or the ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in even ratios from 2 *q*, or 1.1 times the contradiction if that is more, to that lag, 25 ms at most |
-/// | some exchanges wrong | where the hard ends contradict each other | 0.05 |
+/// | frequency *f*, up to *M* = 100 ppm | from three exchanges on, if *M* times their span exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies that the hard ends allow |
+/// | a lag that differs from response to response, up to *ℓ* | from three exchanges on, if the allowed [`Lag`](crate::server::Lag) exceeds *q*, and also exceeds 2 ms or the hard ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in equal ratios. The first is 2 *q*, or 1.1 times the contradiction if that is more; the last is the allowed lag, at most 25 ms |
+/// | some exchanges are wrong | if the hard ends contradict each other | 0.05 |
 ///
-/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a distribution of two parabolas and a straight
-/// line between them. One ramp over *s + ℓ* stands for it: off by 1/8 at most, where *ℓ = s*.
+/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a
+/// distribution of two parabolas and a straight line between them. One ramp over *s + ℓ* replaces
+/// it; it is off by at most 1/8, where *ℓ = s*.
 ///
-/// While the plain hypothesis has more than 0.2 of the evidence the estimate is its mean, pulled by the others' as its share
-/// falls below 0.9, by two of its standard deviations at most: a mean over all would be pulled by their far ends. Below that it is
-/// the mean over all. The standard deviation is half of the width around the estimate that holds 68.27 % of all, the plain
-/// hypothesis weighed as much as all frequencies together (0.2): clocks are often some ppm apart.
+/// **Result.** It depends on the share of the plain hypothesis in all evidence.
 ///
-/// A step in the round trips that queueing explains with a probability below 10⁻⁶ is a new route. Then the hypotheses above give
-/// way to the plain one on the shorter route, averaged over eight splits, each with the same weight, of the excess into the two ways:
-/// it cannot be observed, but it is the same each time.
+/// - Above 0.9 the mean is that of the plain hypothesis.
+/// - Between 0.9 and 0.2 the other hypotheses pull at this mean, more as the share falls, by at
+///   most two of its standard deviations.
+/// - Below 0.2 mean and standard deviation are those of all hypotheses together.
 ///
-/// Where the median round trip is 4 times the shortest, and 20 ms longer, the server holds requests back (a rate limit, a queue of its
-/// own), before or after it stamps them. What each took longer than the shortest then splits alike in all, and the average is over
-/// eight splits again, and all of it before the stamp with the weight of the eight.
+/// Above 0.2 the standard deviation is half of the width around the mean that holds 68.27 % of all
+/// hypotheses. There the plain hypothesis has the weight 0.2, as much as all frequencies together,
+/// because clocks are often some ppm apart.
+///
+/// # A route that changed
+/// A step in the round trips that queueing explains with a probability below 10⁻⁶, with four
+/// exchanges or more on each side, is a new route. How its excess divides into the two paths cannot
+/// be observed, but it is the same in every exchange. The estimate is then that of the plain
+/// hypothesis on the shorter route, averaged over eight ways to divide the excess, with equal
+/// weights.
+///
+/// # A server that holds requests back
+/// If the median round trip is more than 4 times the shortest, and more than 20 ms longer, the
+/// server holds requests back (a rate limit, or a queue of its own), before or after the stamp.
+/// What each exchange took longer than the shortest then divides in the same way in all. The
+/// estimate is an average over eight divisions again, and a ninth with all of it before the stamp,
+/// which has the weight of the eight.
 ///
 /// # Source
-/// The ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
-/// 10.1007/BF01784024), with each way at least half of the minimum; exponential queueing is the M/M/1 textbook path; asking at
-/// the posterior's middle is probabilistic bisection (Waeber, Frazier, Henderson, "Bisection search with noisy
-/// responses", SIAM J. Control Optim. 51, 2013). The combination is our own derivation.
+/// The hard ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3,
+/// 1989, doi 10.1007/BF01784024), with each path at least half of the minimum. Exponential queueing
+/// is the textbook's M/M/1. To aim at the middle of the posterior is probabilistic bisection
+/// (Waeber, Frazier, Henderson, "Bisection search with noisy responses", SIAM J. Control Optim. 51,
+/// 2013). The combination is our own derivation.
 ///
-/// # When wrong
-/// The two ways differ when nothing queues (error: half of the difference, unseen); a lag that does not change
-/// (error: the lag, unseen); queueing that never lets go during the measurement (then *d* is too large and the ends
-/// too tight). The last 64 exchanges that matter are kept; it allocates nothing.
+/// # When it is wrong
+/// - The paths differ when nothing queues: the error is half of the difference, and cannot be seen.
+/// - The lag is constant: the error is the lag, and cannot be seen.
+/// - The queue is never empty during the measurement: *d* is too large and the standard deviation
+///   too small.
+///
+/// It keeps 64 exchanges, those with the most information, and allocates nothing.
 #[derive(Clone)]
 pub struct Posterior {
+    tuning: PosteriorTuning,
     origin: Option<Origin>,
     samples: [Sample; MAX_ROUND_TRIPS],
     len: usize,
     trips: RoundTrips,
-    /// Latest reception, and the largest lag allowed for.
+    /// The latest reception, and the largest limit of the lag.
     now: f64,
     lag: f64,
     belief: Belief,
@@ -90,7 +129,7 @@ pub struct Posterior {
 /// The hard ends at one frequency and base, in nanoseconds from the origin.
 type Ends = Evidence<f64>;
 
-/// What offsets and times are counted from, so that floats keep every nanosecond.
+/// The origin of offsets and times, so that floats keep every nanosecond.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     offset: Offset,
@@ -113,19 +152,19 @@ struct Belief {
     stddev: f64,
 }
 
-/// One hypothesis to integrate over the offset.
+/// A hypothesis to integrate over the offset.
 #[derive(Debug, Clone, Copy)]
 struct Hypothesis {
     frequency: f64,
     lag: f64,
     low: f64,
     high: f64,
-    /// Moments are taken about this.
+    /// The centre of the moments.
     centre: f64,
 }
 
 impl fmt::Debug for Posterior {
-    /// How many exchanges it holds. Without its floats, whose formatting a small program would have to carry.
+    /// Only the number of exchanges: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Posterior").field("exchanges", &self.len).finish_non_exhaustive()
     }
@@ -133,14 +172,30 @@ impl fmt::Debug for Posterior {
 
 impl Default for Posterior {
     fn default() -> Self {
+        Self::from_valid(PosteriorTuning::DEFAULT)
+    }
+}
+
+impl Posterior {
+    /// One with other constants, for who changes or refits the model.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names a constant that is out of its range.
+    pub fn with_tuning(tuning: PosteriorTuning) -> Result<Self, Error> {
+        tuning.check()?;
+        Ok(Self::from_valid(tuning))
+    }
+
+    const fn from_valid(tuning: PosteriorTuning) -> Self {
         Self {
+            tuning,
             origin: None,
-            samples: [Sample::default(); MAX_ROUND_TRIPS],
+            samples: [Sample::NONE; MAX_ROUND_TRIPS],
             len: 0,
             trips: RoundTrips::new(),
             now: 0.0,
             lag: 0.0,
-            belief: Belief::default(),
+            belief: Belief { mean: 0.0, stddev: 0.0 },
         }
     }
 }
@@ -171,6 +226,8 @@ impl Estimator for Posterior {
 }
 
 impl Sample {
+    const NONE: Self = Self { lower: 0.0, upper: 0.0, round_trip: 0.0, at: 0.0 };
+
     fn new(observation: &Observation, origin: Origin) -> Self {
         let relative =
             |offset: Offset| nanos_to_f64(offset.saturating_sub(origin.offset).as_nanos());
@@ -192,7 +249,7 @@ impl Belief {
     }
 }
 
-/// Observations and what they allow.
+/// Observations and the hard ends.
 impl Posterior {
     fn samples(&self) -> &[Sample] {
         &self.samples[..self.len]
@@ -210,8 +267,8 @@ impl Posterior {
         }
     }
 
-    /// The exchange, not of the fastest quarter, whose ends are furthest from mattering. Where more are equally fast than the
-    /// quarter has room for, each of those may be given up.
+    /// The exchange outside the fastest quarter whose ends matter least. If more exchanges are
+    /// equally fast than the quarter can hold, each of those can be selected.
     fn least_informative(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
         let slower = self.trips.ascending()[KEPT_FASTEST];
@@ -230,7 +287,7 @@ impl Posterior {
         self.now - self.samples().iter().map(|sample| sample.at).fold(self.now, f64::min)
     }
 
-    /// By how much the offset at an observation differs from the one now.
+    /// The difference of the offset at an observation from the present one.
     fn shift(&self, sample: &Sample, frequency: f64) -> f64 {
         frequency * (sample.at - self.now)
     }
@@ -251,11 +308,13 @@ impl Posterior {
         all.map(|ends| ends.shrunk(0.5 * base))
     }
 
-    /// The frequencies at which the ends do not contradict each other, if any. The width between them is concave in the
-    /// frequency: golden section to its top, bisection to either side.
+    /// The frequencies at which the ends do not contradict each other, if there are any. The width
+    /// between the ends is concave in the frequency: golden-section search finds its maximum,
+    /// bisection the limits on either side.
     fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
         let width = |frequency: f64| self.ends(frequency, base).width();
-        let (mut a, mut b) = (-MAX_FREQUENCY, MAX_FREQUENCY);
+        let limit = self.tuning.max_frequency;
+        let (mut a, mut b) = (-limit, limit);
         let (mut left, mut right) = (b - GOLDEN_RATIO * (b - a), a + GOLDEN_RATIO * (b - a));
         let (mut at_left, mut at_right) = (width(left), width(right));
         for _ in 0..24 {
@@ -287,21 +346,22 @@ impl Posterior {
             }
             inside
         };
-        Some((edge(top, -MAX_FREQUENCY), edge(top, MAX_FREQUENCY)))
+        Some((edge(top, -limit), edge(top, limit)))
     }
 }
 
-/// The whole posterior.
+/// The complete posterior.
 impl Posterior {
     fn full_estimate(&self) -> Belief {
+        let before_stamp = self.tuning.held_before_stamp_weight;
         if let Some(held) = self
             .is_holding_requests()
-            .then(|| self.integrate_over_splits(HELD_BEFORE_STAMP_WEIGHT, &Self::without_hold))
+            .then(|| self.integrate_over_splits(before_stamp, &Self::without_hold))
             .flatten()
         {
             return held;
         }
-        let route_change = RouteChange::find(self.samples());
+        let route_change = RouteChange::find(self.samples(), &self.tuning);
         let rerouted = route_change.and_then(|route_change| {
             self.integrate_over_splits(0.0, &|route, share| {
                 route.without_route_change(&route_change, share)
@@ -310,13 +370,16 @@ impl Posterior {
         rerouted.unwrap_or_else(|| self.full_on_one_route())
     }
 
-    /// Whether most responses took so much longer than the fastest that no network explains it: the server holds requests back.
+    /// Whether most responses took so much longer than the fastest that no network explains it: the
+    /// server delays requests.
     fn is_holding_requests(&self) -> bool {
         let (usual, shortest) = (self.trips.median(), self.trips.shortest());
-        self.len >= 3 && usual > MIN_HELD_RATIO * shortest && usual - shortest > MIN_HELD_NS
+        let PosteriorTuning { min_held_ratio, min_held_ns, .. } = self.tuning;
+        self.len >= 3 && usual > min_held_ratio * shortest && usual - shortest > min_held_ns
     }
 
-    /// As if no request had been held back, if this share of what each took longer than the fastest lies before the stamp.
+    /// The exchanges as if no request had been delayed, if this share of each one's excess over the
+    /// fastest is before the stamp.
     fn without_hold(&self, share: f64) -> Self {
         let mut without_hold = Self { trips: RoundTrips::new(), ..self.clone() };
         let shortest = self.trips.shortest();
@@ -330,8 +393,9 @@ impl Posterior {
         without_hold
     }
 
-    /// Over the ways in which what is longer may split, each split as good as another, and all of it before the stamp with the weight
-    /// of so many. `remove_excess`: as if it were not longer, with this share before the stamp. `None` when none fits.
+    /// The average over the splits of the excess with equal weights, and over the case that all of
+    /// it is before the stamp, with the weight `whole`. `remove_excess`: the exchanges without it,
+    /// for this share before the stamp. `None` if none fits.
     fn integrate_over_splits(
         &self,
         whole: f64,
@@ -343,7 +407,7 @@ impl Posterior {
         let whole = (whole > 0.0).then_some((1.0, whole));
         for (share, weight) in splits.chain(whole) {
             let route = remove_excess(self, share);
-            let bases: Bases<5> = Bases::from_round_trips(&route.trips);
+            let bases: Bases<5> = Bases::from_round_trips(&route.trips, &self.tuning);
             let ends = route.ends(0.0, bases.min_base());
             if ends.width() > 0.0 {
                 let centre = *centre.get_or_insert(0.5 * (ends.lower + ends.upper));
@@ -366,9 +430,9 @@ impl Posterior {
         route
     }
 
-    /// On one route.
+    /// The posterior for a single route.
     fn full_on_one_route(&self) -> Belief {
-        let bases: Bases<10> = Bases::from_round_trips(&self.trips);
+        let bases: Bases<10> = Bases::from_round_trips(&self.trips, &self.tuning);
         let queueing_probability = self.queueing_probabilities();
         let ends = self.ends(0.0, bases.min_base());
         let centre = 0.5 * (ends.lower + ends.upper);
@@ -378,21 +442,23 @@ impl Posterior {
             plain_mass = self.integrate::<64, 10>(&plain, &bases, &queueing_probability);
         }
         let mut others = Mass::default();
-        let coarse: Bases<5> = Bases::from_round_trips(&self.trips);
+        let coarse: Bases<5> = Bases::from_round_trips(&self.trips, &self.tuning);
         self.add_frequencies(&mut others, centre, bases.min_base(), &coarse, &queueing_probability);
         self.add_lags(&mut others, ends, centre, &coarse, &queueing_probability);
         if ends.width() < 0.0 {
-            // Nothing fits: around the contradiction, with some exchanges wrong altogether.
+            // Nothing fits: integrate around the contradiction, with some exchanges completely
+            // wrong.
             let pad = 0.5 * -ends.width() + self.trips.queueing();
             let around = Ends::new(ends.upper - pad, ends.lower + pad);
             let contradicting = Hypothesis::plain(around, centre);
-            others
-                .add(self.integrate::<64, 10>(&contradicting, &bases, &queueing_probability), 0.05);
+            let mass = self.integrate::<64, 10>(&contradicting, &bases, &queueing_probability);
+            others.add(mass, self.tuning.contradiction_weight);
         }
-        combine(plain_mass, others, ends)
+        combine(plain_mass, others, ends, &self.tuning)
     }
 
-    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls to zero at ±[`MAX_FREQUENCY`].
+    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls
+    /// to zero at ±`max_frequency`.
     fn add_frequencies(
         &self,
         sum: &mut Mass,
@@ -401,7 +467,9 @@ impl Posterior {
         bases: &Bases<5>,
         queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) {
-        let is_frequency_observable = self.span() * MAX_FREQUENCY > 0.02 * self.trips.queueing();
+        let PosteriorTuning { max_frequency, min_frequency_effect, plain_weight, .. } = self.tuning;
+        let is_frequency_observable =
+            self.span() * max_frequency > min_frequency_effect * self.trips.queueing();
         if self.len < 3 || !is_frequency_observable {
             return;
         }
@@ -412,8 +480,8 @@ impl Posterior {
             let ends = self.ends(frequency, min_base);
             if ends.width() > 0.0 {
                 let with_frequency = Hypothesis { frequency, ..Hypothesis::plain(ends, centre) };
-                let prior = (1.0 - PLAIN_WEIGHT) * step / MAX_FREQUENCY
-                    * (1.0 - frequency.abs() / MAX_FREQUENCY);
+                let prior = (1.0 - plain_weight) * step / max_frequency
+                    * (1.0 - frequency.abs() / max_frequency);
                 sum.add(
                     self.integrate::<24, 5>(&with_frequency, bases, queueing_probability),
                     prior,
@@ -422,8 +490,9 @@ impl Posterior {
         }
     }
 
-    /// A lag of its own for each response. A schedule that always asks inside what is left never sees one, so it is never
-    /// ruled out either where the server may have it.
+    /// Adds hypotheses of a separate lag for each response. A schedule that always sends within the
+    /// remaining uncertainty never sees such a lag, so it is never excluded if the server can have
+    /// it.
     fn add_lags(
         &self,
         sum: &mut Mass,
@@ -433,15 +502,17 @@ impl Posterior {
         queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) {
         let queueing = self.trips.queueing();
-        let max_lag = self.lag.min(MAX_LAG_NS);
+        let tuning = &self.tuning;
+        let max_lag = self.lag.min(tuning.max_lag_ns);
         let contradiction = (-ends.width()).max(0.0);
-        let possible = max_lag > queueing && (max_lag > MIN_LAG_NS || contradiction > 0.0);
+        let possible = max_lag > queueing && (max_lag > tuning.min_lag_ns || contradiction > 0.0);
         if self.len < 3 || !possible {
             return;
         }
-        let mut lag = (2.0 * queueing).max(1.1 * contradiction).min(max_lag);
+        let to_contradiction = tuning.contradiction_margin * contradiction;
+        let mut lag = (tuning.first_lag * queueing).max(to_contradiction).min(max_lag);
         let ratio = (max_lag / lag).cbrt();
-        let mut prior = LAG_WEIGHT;
+        let mut prior = tuning.lag_weight;
         for _ in 0..4 {
             let mut reach = ends.upper + lag;
             if contradiction > 0.0 {
@@ -454,20 +525,22 @@ impl Posterior {
                 break;
             }
             lag *= ratio;
-            prior *= 0.4;
+            prior *= tuning.lag_weight_ratio;
         }
     }
 
-    /// For each exchange, the chance that its slack is queueing and nothing odd.
+    /// For each exchange, the probability that its slack is queueing.
     fn queueing_probabilities(&self) -> [f64; MAX_ROUND_TRIPS] {
         let queueing = self.trips.queueing();
-        let base = self.trips.shortest() - 0.5 * queueing / self.trips.sqrt_len();
+        let PosteriorTuning { outlier_prior, outlier_decay, expected_excess, .. } = self.tuning;
+        let base = self.trips.shortest() - expected_excess * queueing / self.trips.sqrt_len();
         let mut probabilities = [1.0; MAX_ROUND_TRIPS];
         for (probability, sample) in probabilities.iter_mut().zip(self.samples()) {
             let slack = (sample.round_trip - base) / queueing;
             if slack > 1e-3 {
-                let queued = (1.0 - OUTLIER_PRIOR) * slack * (-slack).exp();
-                let not_queued = OUTLIER_PRIOR * 0.1 / ((1.0 + 0.1 * slack) * (1.0 + 0.1 * slack));
+                let queued = (1.0 - outlier_prior) * slack * (-slack).exp();
+                let decayed = 1.0 + outlier_decay * slack;
+                let not_queued = outlier_prior * outlier_decay / (decayed * decayed);
                 *probability = queued / (queued + not_queued);
             }
         }
@@ -508,6 +581,8 @@ impl Posterior {
         queueing_probability: &[f64; MAX_ROUND_TRIPS],
     ) -> [f64; T] {
         let Hypothesis { frequency, lag, low, high, .. } = *hypothesis;
+        let uninformative = self.tuning.half_uninformative;
+        let informative = 1.0 - 2.0 * uninformative;
         let mut likelihood = [1.0; T];
         for (sample, queueing_probability) in self.samples().iter().zip(queueing_probability) {
             let shift = self.shift(sample, frequency);
@@ -515,19 +590,17 @@ impl Posterior {
             let per_slack = 1.0 / (slack + lag + 1.0);
             let ramp = |share: f64| {
                 let plateau = f64::from(u8::from(share > 0.0)) + f64::from(u8::from(share >= 1.0));
-                HALF_UNINFORMATIVE
-                    + (1.0 - 2.0 * HALF_UNINFORMATIVE)
-                        * (queueing_probability * share
-                            + 0.5 * (1.0 - queueing_probability) * plateau)
+                let unexplained = 0.5 * (1.0 - queueing_probability) * plateau;
+                uninformative + informative * (queueing_probability * share + unexplained)
             };
-            // The stamp came before the end of its second …
+            // The stamp is before the end of its second.
             let full = sample.upper - shift - 0.5 * base + lag;
             if full < high + slack + lag {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
                     *value *= ramp(((full - offset) * per_slack).clamp(0.0, 1.0));
                 }
             }
-            // … and after its beginning.
+            // The stamp is after its beginning.
             let empty = sample.lower - shift + 0.5 * base + slack + lag;
             if empty > low {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
@@ -545,14 +618,12 @@ impl Hypothesis {
     }
 }
 
-/// The plain case (no frequency error, no lag) gives the mean while it is believable. The other hypotheses pull at that mean, more
-/// as the plain case becomes doubtful, by [`MAX_PULL_STDDEVS`] of its standard deviations at most. The standard deviation covers the
-/// others as if they were as likely as the plain case beforehand: the clocks of most machines are some ppm apart, and then the
-/// mean of the plain case is off.
-fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
+/// Estimate from the evidence of all hypotheses, as the documentation of [`Posterior`] describes
+/// under Result.
+fn combine(plain: Mass, others: Mass, ends: Ends, tuning: &PosteriorTuning) -> Belief {
     let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
-    sum.add(plain, PLAIN_WEIGHT);
+    sum.add(plain, tuning.plain_weight);
     if sum.evidence < MIN_EVIDENCE {
         return Belief {
             mean: centre,
@@ -562,13 +633,14 @@ fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     let share = |weight: f64| {
         weight * plain.evidence / (weight * plain.evidence + others.evidence).max(MIN_EVIDENCE)
     };
-    let plain_share = share(PLAIN_WEIGHT);
-    if plain_share > MIN_PLAIN_SHARE && others.evidence > 0.0 {
+    let plain_share = share(tuning.plain_weight);
+    if plain_share > tuning.min_plain_share && others.evidence > 0.0 {
         let (mean, stddev) = plain.mean_and_stddev();
         let (other_mean, other_stddev) = others.mean_and_stddev();
-        let pull = pull_strength(plain_share) * (1.0 - plain_share) * (other_mean - mean);
-        let mean = mean + pull.max(-MAX_PULL_STDDEVS * stddev).min(MAX_PULL_STDDEVS * stddev);
-        let plain_share_in_stddev = share(PLAIN_WEIGHT_IN_STDDEV);
+        let pull = pull_strength(plain_share, tuning) * (1.0 - plain_share) * (other_mean - mean);
+        let max_pull = tuning.max_pull_stddevs * stddev;
+        let mean = mean + pull.max(-max_pull).min(max_pull);
+        let plain_share_in_stddev = share(tuning.plain_weight_in_stddev);
         let stddev = mixture_stddev(plain_share_in_stddev, stddev, other_mean - mean, other_stddev);
         return Belief { mean: centre + mean, stddev };
     }
@@ -576,9 +648,11 @@ fn combine(plain: Mass, others: Mass, ends: Ends) -> Belief {
     Belief { mean: centre + mean, stddev }
 }
 
-/// How far the plain case is on the way from believable to given up, by its share of the evidence: 0 to 1.
-fn pull_strength(share: f64) -> f64 {
-    ((PULL_START_SHARE / share).ln() / (PULL_START_SHARE / MIN_PLAIN_SHARE).ln()).clamp(0.0, 1.0)
+/// How strongly the other hypotheses pull at the mean of the plain one, by its share of the
+/// evidence: 0 to 1.
+fn pull_strength(share: f64, tuning: &PosteriorTuning) -> f64 {
+    let PosteriorTuning { pull_start_share: start, min_plain_share: end, .. } = tuning;
+    ((start / share).ln() / (start / end).ln()).clamp(0.0, 1.0)
 }
 
 /// The middles of even cells from `low` to `high`.
@@ -593,39 +667,13 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
 
 /// The exchanges kept for their speed, whatever their ends tell.
 const KEPT_FASTEST: usize = MAX_ROUND_TRIPS / 4 + 1;
-const MIN_HELD_RATIO: f64 = 4.0;
-const MIN_HELD_NS: f64 = 20e6;
-/// Most servers that hold requests back stamp them when they answer: as likely as all other splits together.
-const HELD_BEFORE_STAMP_WEIGHT: f64 = 8.0;
-/// Splits of a longer route that are considered.
+/// Ways to divide the excess of a longer route: resolution, not tuning.
 const SPLITS: u32 = 8;
-/// Frequencies considered beside none.
+/// Frequencies considered beside none: resolution, not tuning.
 const FREQUENCIES: u32 = 8;
-/// Half of the chance that an answer tells nothing.
-const HALF_UNINFORMATIVE: f64 = 5e-4;
-/// Prior of a slack that is not queueing.
-const OUTLIER_PRIOR: f64 = 0.02;
-/// Frequency errors considered: two crystals at the edge of their tolerance.
-const MAX_FREQUENCY: f64 = 100e-6;
-/// Weight of no frequency error, for the mean; the frequencies have the rest to one.
-const PLAIN_WEIGHT: f64 = 0.8;
-/// The same for the standard deviation: as much as all frequencies together.
-const PLAIN_WEIGHT_IN_STDDEV: f64 = 1.0 - PLAIN_WEIGHT;
-/// Share of the plain case below which the mean is that over all hypotheses.
-const MIN_PLAIN_SHARE: f64 = 0.2;
-/// Share of the plain case below which the others begin to pull at its mean, and how far they do, in its standard
-/// deviations. Found by simulation: each is worth a tenth of the error in drifting, and costs 2 % in lan.
-const PULL_START_SHARE: f64 = 0.9;
-const MAX_PULL_STDDEVS: f64 = 2.0;
-/// Weight of the smallest lag considered; each next one × 0.4. Beside [`PLAIN_WEIGHT`], not out of what it leaves.
-const LAG_WEIGHT: f64 = 0.05;
-/// Lags allowed for up to this are worth no hypothesis, in nanoseconds.
-const MIN_LAG_NS: f64 = 2e6;
-/// The largest lag that changes from response to response, in nanoseconds: two kernel ticks at 100 a second, and room.
-const MAX_LAG_NS: f64 = 25e6;
 /// Less evidence than this has lost its digits.
 const MIN_EVIDENCE: f64 = 1e-250;
-/// The golden section.
+/// The golden ratio.
 const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 
 #[cfg(test)]
@@ -639,7 +687,7 @@ mod tests {
     use crate::server::Lag;
     use crate::time::{CrossTimestamp, NANOS_PER_SECOND, Timestamp};
 
-    /// xorshift64: enough to draw delays.
+    /// xorshift64: good enough to draw delays.
     struct Random(u64);
 
     impl Random {
@@ -647,7 +695,7 @@ mod tests {
             Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
         }
 
-        /// Evenly over 0 to 1.
+        /// Uniform over 0 to 1.
         fn unit(&mut self) -> f64 {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -688,7 +736,7 @@ mod tests {
         .expect("in order")
     }
 
-    /// Exchanges that are each aimed where the posterior believes the flip to be, and the true offset.
+    /// Exchanges that are each aimed at the posterior's mean for the flip, and the true offset.
     fn exchanges(path: Path, number: usize, seed: u64) -> (Vec<Observation>, i64) {
         let mut random = Random::seeded(seed);
         let offset_ns = f64_to_nanos((random.unit() - 0.5) * 60e9);
@@ -827,7 +875,8 @@ mod tests {
     #[test]
     fn of_equal_round_trips_the_one_that_tells_least_is_given_up() {
         let mut posterior = Posterior::default();
-        // Every round trip takes 2 ms, and the true offset is 0. Stamped so far before or after the flip:
+        // Every round trip takes 2 ms, and the true offset is 0. The arguments are the time of the
+        // stamp before or after the flip.
         let mut ask = |number: i64, after_flip_us: i64| {
             let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
             let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
@@ -837,7 +886,7 @@ mod tests {
         for number in 1..=64 {
             ask(number, if number % 2 == 0 { 300_000 } else { -300_000 });
         }
-        // Both sides of a flip, within 20 µs, and then 100 that tell nothing.
+        // Both sides of a flip, within 20 µs, and then 100 without information.
         ask(65, -10);
         let known = ask(66, 10);
         let kept = (67..167).map(|number| ask(number, 400_000)).fold(0.0, f64::max);
@@ -870,7 +919,7 @@ mod tests {
         assert_eq!(counted.count_total, 0);
     }
 
-    /// Of every order of magnitude, up to what an `Observation` can hold.
+    /// Every order of magnitude, up to what an `Observation` can hold.
     fn any_nanos() -> impl Strategy<Value = i64> {
         prop_oneof![
             0_i64..1_000,
@@ -888,7 +937,7 @@ mod tests {
             ..ProptestConfig::default()
         })]
 
-        /// Those that no measurement would pass on, too: an estimator is public.
+        /// Also observations that no measurement would pass on: an estimator is public.
         #[test]
         fn any_observations_leave_a_mean_and_a_deviation_that_are_numbers(
             observations in prop::collection::vec(
@@ -897,12 +946,14 @@ mod tests {
             ),
         ) {
             let wall = Timestamp::from_unix_nanos(1_795_392_000 * NANOS_PER_SECOND);
-            let cross_timestamp = CrossTimestamp::new(LocalInstant::from_nanos(0), wall, Duration::ZERO);
+            let start = LocalInstant::from_nanos(0);
+            let cross_timestamp = CrossTimestamp::new(start, wall, Duration::ZERO);
             let mut posterior = Posterior::default();
             for (sent, round_trip, seconds, lag) in observations {
                 let sent = LocalInstant::from_nanos(sent);
                 let received = sent.saturating_add(Duration::from_nanos(round_trip.unsigned_abs()));
-                let date = cross_timestamp.wall_at(sent).saturating_add(Offset::from_nanos(seconds * NANOS_PER_SECOND));
+                let offset = Offset::from_nanos(seconds * NANOS_PER_SECOND);
+                let date = cross_timestamp.wall_at(sent).saturating_add(offset);
                 let lag = Lag::stated(Duration::from_nanos(lag.unsigned_abs()));
                 let exchange = Exchange::from_parts_unchecked(sent, received, date);
                 posterior.absorb(&Observation::new(cross_timestamp, &exchange, lag).expect("in order"));

@@ -5,16 +5,19 @@ use super::{Estimate, Estimator, uniform_half_width};
 use crate::observation::Observation;
 use crate::time::{Interval, Offset};
 
-/// The middle of what all exchanges together allow if each way takes at least half of a round trip without queueing.
+/// The middle of the intersection of all exchanges' intervals, if each direction takes at least
+/// half of a round trip without queueing.
 ///
-/// Cristian ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi 10.1007/BF01784024): a reading is
-/// uncertain by the round trip less twice the least delay of one way, here half of the shortest round trip (less what
-/// probably queued on it). Both ends of [`Intersection`](super::Intersection)'s interval move inwards by that. What is
-/// left at an end is the queueing of the exchange that made it, of which half lay on either way on average: an end made
-/// by a slow exchange counts for less.
+/// Cristian ("Probabilistic clock synchronization", Distributed Computing 3, 1989, doi
+/// 10.1007/BF01784024): the uncertainty of a reading is the round trip minus twice the minimum
+/// delay of one direction. Here that minimum is half of the shortest round trip (minus its
+/// estimated queueing). Both ends of the interval of [`Intersection`](super::Intersection) move
+/// inwards by it. The remaining width at an end is the queueing of the exchange that determined it,
+/// of which on average half was in either direction: an end from a slow exchange has less weight.
 ///
-/// It is wrong by half of what the two ways differ when nothing queues, and one exchange that breaks the model spoils
-/// it for good: [`Posterior`](super::Posterior) is this with every exchange weighed.
+/// The error is half of the difference of forward and return path without queueing. One exchange
+/// that violates the model makes all later results wrong: [`Posterior`](super::Posterior) uses the
+/// same model with a weight for every exchange.
 #[derive(Debug, Clone, Default)]
 pub struct Symmetric {
     edges: Option<Edges>,
@@ -53,7 +56,7 @@ mod tests {
     use crate::server::Lag;
     use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
-    /// In microseconds; the local clock shows 5 s at zero.
+    /// Arguments in microseconds; the local clock shows 5 s at zero.
     fn observation(sent: i64, received: i64, date: i64) -> Observation {
         let at = |micros: i64| LocalInstant::from_nanos(micros * 1000);
         let wall = Timestamp::from_unix_nanos(5_000_000_000);
@@ -71,7 +74,8 @@ mod tests {
 
     #[test]
     fn an_end_that_a_slow_exchange_made_counts_for_less() {
-        // The second begins between a stamp at 0.999 s at the latest, and one at 1.011 s at the earliest.
+        // The second begins after a stamp at 0.999 s at the latest, and before one at 1.011 s at
+        // the earliest.
         let quick = [observation(998_000, 1_000_000, 5), observation(1_010_000, 1_012_000, 6)];
         let slow = [observation(998_000, 1_000_000, 5), observation(1_002_000, 1_012_000, 6)];
         let (quick, slow) = (estimate(&quick), estimate(&slow));

@@ -1,11 +1,11 @@
-//! The value of a `Date` field.
+//! Parses the value of a `Date` field.
 
 use std::time::SystemTime;
 
 use crate::error::Error;
 use crate::time::Timestamp;
 
-/// Reads an HTTP date in any of the three forms of RFC 9110, section 5.6.7.
+/// Parses an HTTP date in any of the three formats of RFC 9110, section 5.6.7.
 ///
 /// ```
 /// use httptime::http::parse_date;
@@ -16,19 +16,21 @@ use crate::time::Timestamp;
 /// # Ok::<(), httptime::Error>(())
 /// ```
 ///
-/// White space around the value is ignored, and a folded value is joined by a space (RFC 9112, section 5.2). Two departures
-/// from the standard are accepted, because servers make them and the second that is meant is clear: the zones `+0000`, `-0000`
-/// and `UTC` in place of `GMT`, and a day of the week that does not fit the date.
+/// White space around the value is ignored, and a folded value is joined with a space (RFC 9112,
+/// section 5.2). Two deviations from the standard are accepted, because servers make them and the
+/// instant is unambiguous: the zones `+0000`, `-0000` and `UTC` instead of `GMT`, and a wrong day
+/// of the week.
 ///
-/// Everything else is taken by the letter: upper and lower case, no other zone, no ISO 8601. A second of 60 is refused: a clock
-/// that counts as POSIX does never shows one.
+/// Everything else must match exactly: upper and lower case, no other zone, no ISO 8601. A second
+/// of 60 is refused, because a POSIX clock never shows it.
 ///
-/// A year of two digits is one of 1970–2069. (RFC 9110 would have it within fifty years of now; nothing here
-/// knows what now is, and no server that stamps its own time differs.)
+/// A year of two digits means 1970–2069. (RFC 9110 refers to the current date, within fifty years
+/// of it. This function does not know the current date, and for a server that stamps its own time
+/// the result is the same.)
 ///
 /// # Errors
-/// [`Error::MalformedDate`], and [`Error::DateOutOfRange`] for a date that is well-formed but before 1970 or past the
-/// range of [`Timestamp`], which ends in 2262.
+/// [`Error::MalformedDate`]. [`Error::DateOutOfRange`] for a well-formed date before 1970 or after
+/// the range of [`Timestamp`], which ends in 2262.
 pub fn parse_date(value: &[u8]) -> Result<Timestamp, Error> {
     let mut room = [0; MAX_DATE_BYTES];
     let date = unfold(value, &mut room).ok_or_else(|| malformed(value))?;
@@ -41,7 +43,7 @@ pub fn parse_date(value: &[u8]) -> Result<Timestamp, Error> {
     }
 }
 
-/// What an error shows of a field's value: its first characters, without control characters.
+/// A field's value for an error message: its first characters, without control characters.
 pub(super) fn excerpt(value: &[u8]) -> String {
     let mut shown = String::new();
     for c in String::from_utf8_lossy(value).chars().take(MAX_EXCERPT_CHARS) {
@@ -54,7 +56,7 @@ pub(super) fn excerpt(value: &[u8]) -> String {
     shown
 }
 
-/// The value on one line, or `None` when it cannot be a date.
+/// The value on one line, or `None` if it cannot be a date.
 fn unfold<'r>(value: &[u8], room: &'r mut [u8; MAX_DATE_BYTES]) -> Option<&'r str> {
     let mut len = 0;
     let mut put = |text: &[u8]| {
@@ -74,12 +76,13 @@ fn unfold<'r>(value: &[u8], room: &'r mut [u8; MAX_DATE_BYTES]) -> Option<&'r st
     std::str::from_utf8(&room[..len]).ok()
 }
 
-/// A date with `GMT` for another name of the same zone, or with the day of the week that it has.
+/// Parses a date with `GMT` for another name of the same zone, or with the correct day of the week.
 fn parse_with_candidates(date: &str) -> Option<SystemTime> {
     candidate_dates(date).find_map(|date| httpdate::parse_http_date(date.text()).ok())
 }
 
-/// The date with `GMT` for other names of that zone: as it is, then with each day of the week in place of the one that it names.
+/// The date with `GMT` for other names of that zone: first unchanged, then with each day of the
+/// week instead of its own.
 fn candidate_dates(date: &str) -> impl Iterator<Item = CandidateDate> {
     let other_zone = ZONES.iter().find_map(|zone| date.strip_suffix(zone));
     let (date, zone) = other_zone.map_or((date, ""), |date| (date, " GMT"));
@@ -94,14 +97,14 @@ fn candidate_dates(date: &str) -> impl Iterator<Item = CandidateDate> {
     std::iter::once(CandidateDate::of(["", date, zone])).chain(days).flatten()
 }
 
-/// A date that was put together from parts.
+/// A date that was assembled from parts.
 struct CandidateDate {
     bytes: [u8; MAX_DATE_BYTES],
     len: usize,
 }
 
 impl CandidateDate {
-    /// `None` when it would be longer than any date.
+    /// `None` if it would be longer than any date.
     fn of(parts: [&str; 3]) -> Option<Self> {
         let mut whole = Self { bytes: [0; MAX_DATE_BYTES], len: 0 };
         for part in parts {
@@ -117,8 +120,8 @@ impl CandidateDate {
     }
 }
 
-/// Whether this is a date that `httpdate` refuses for its year alone. A clock that was never set shows one: the zero
-/// time of Go and .NET is `Mon, 01 Jan 0001 00:00:00 GMT`.
+/// Whether `httpdate` refuses this date only because of its year. A clock that was never set can
+/// show such a date: the zero time of Go and .NET is `Mon, 01 Jan 0001 00:00:00 GMT`.
 fn is_before_1970(date: &str) -> bool {
     let year_at = match date.len() {
         29 => 12,
@@ -130,7 +133,7 @@ fn is_before_1970(date: &str) -> bool {
     else {
         return false;
     };
-    // The calendar repeats every 400 years, days of the week included.
+    // The calendar repeats every 400 years, including the days of the week.
     year.bytes().all(|byte| byte.is_ascii_digit())
         && year.parse().is_ok_and(|year: u32| {
             year < 1970
@@ -146,13 +149,13 @@ fn out_of_range(value: &[u8]) -> Error {
     Error::DateOutOfRange { value: excerpt(value) }
 }
 
-/// Room for the longest form, `Wednesday, 09-Nov-94 08:49:37 GMT`, twice over.
+/// Twice the size of the longest format, `Wednesday, 09-Nov-94 08:49:37 GMT`.
 const MAX_DATE_BYTES: usize = 64;
-/// Other names that servers give to `GMT` (RFC 5322, section 3.3, has the first two).
+/// Other names of `GMT` that servers use (RFC 5322, section 3.3, defines the first two).
 const ZONES: &[&str] = &[" +0000", " -0000", " UTC"];
 const DAYS: &[&str] =
     &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-/// Characters of a value that an error keeps.
+/// Characters of a value that an error message shows.
 const MAX_EXCERPT_CHARS: usize = 64;
 
 #[cfg(test)]

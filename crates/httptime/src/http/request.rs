@@ -6,34 +6,36 @@ use crate::error::Error;
 use crate::method::Method;
 use crate::url::Url;
 
-/// What requests say in `User-Agent`, unless the caller has it otherwise.
+/// The default value of `User-Agent`.
 pub const USER_AGENT: &str = concat!("httptime/", env!("CARGO_PKG_VERSION"));
 
-/// A request: built once for each target, sent as often as needed.
+/// A request: built once for each target, sent any number of times.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     bytes: Vec<u8>,
 }
 
 impl Request {
-    /// `HEAD /path`, for the server itself (also through a tunnel).
+    /// `HEAD /path`, for the server itself, also through a tunnel.
     ///
-    /// `authority` is the host, and the port if it is not the scheme's default, as in the URL: an IPv6 address in
-    /// brackets and without its zone, no user name. `path` begins with a slash and carries the query, if any.
+    /// `authority` is the host, plus the port if it is not the scheme's default, as in the URL: an
+    /// IPv6 address in brackets and without its zone, no user name. `path` begins with a slash and
+    /// includes the query, if there is one.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] when either could not stand in a request line as it is: a space, a control character, a
-    /// character outside ASCII.
+    /// [`Error::InvalidUrl`] if one of them contains a character that is not allowed in a request
+    /// line: a space, a control character, a character outside ASCII.
     pub fn head(authority: &str, path: &str) -> Result<Self, Error> {
         RequestSpec::new(authority, path).request()
     }
 
-    /// `HEAD http://authority/path`, for an HTTP proxy that fetches it.
+    /// `HEAD http://authority/path`, for an HTTP proxy that forwards it.
     ///
-    /// `proxy_authorization` is the whole value of the field: `Basic ` and the encoded credentials.
+    /// `proxy_authorization` is the complete value of the field: `Basic ` and the encoded
+    /// credentials.
     ///
     /// # Errors
-    /// As for [`head`](Self::head), and [`Error::InvalidUrl`] for credentials with a control character.
+    /// As [`head`](Self::head), and [`Error::InvalidUrl`] for credentials with a control character.
     pub fn head_via_proxy(
         authority: &str,
         path: &str,
@@ -47,10 +49,11 @@ impl Request {
         spec.request()
     }
 
-    /// `CONNECT host:port`, for an HTTP proxy that is to open a tunnel.
+    /// `CONNECT host:port`, for an HTTP proxy that opens a tunnel.
     ///
     /// # Errors
-    /// As for [`head_via_proxy`](Self::head_via_proxy), and [`Error::InvalidUrl`] when `authority` has no port.
+    /// As [`head_via_proxy`](Self::head_via_proxy), and [`Error::InvalidUrl`] if `authority` has no
+    /// port.
     pub fn connect(authority: &str, proxy_authorization: Option<&str>) -> Result<Self, Error> {
         RequestSpec { proxy_authorization, ..RequestSpec::new(authority, "/") }.connect()
     }
@@ -62,7 +65,7 @@ impl Request {
     }
 }
 
-/// What a request says.
+/// The contents of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestSpec<'a> {
     pub(crate) method: Method,
@@ -70,7 +73,7 @@ pub(crate) struct RequestSpec<'a> {
     pub(crate) path: &'a str,
     /// The value of `User-Agent`; empty for none.
     pub(crate) user_agent: &'a str,
-    /// In absolute form, for an HTTP proxy that fetches it.
+    /// Whether it has the absolute form, for an HTTP proxy that forwards it.
     pub(crate) is_absolute: bool,
     pub(crate) proxy_authorization: Option<&'a str>,
 }
@@ -96,7 +99,7 @@ impl<'a> RequestSpec<'a> {
             Method::Get => "GET ",
             Method::Options => "OPTIONS ",
         };
-        // A proxy makes `*` of an absolute form without a path (RFC 9112, section 3.2.4).
+        // A proxy turns an absolute form without a path into `*` (RFC 9112, section 3.2.4).
         let path = match (self.method, self.is_absolute) {
             (Method::Options, true) => "",
             (Method::Options, false) => "*",
@@ -108,7 +111,7 @@ impl<'a> RequestSpec<'a> {
         Ok(self.write(&line, DATE_REQUEST_FIELDS))
     }
 
-    /// The request for a tunnel to the authority, which has to have a port.
+    /// The request for a tunnel to the authority, which must have a port.
     pub(crate) fn connect(&self) -> Result<Request, Error> {
         self.validate()?;
         let port = self.authority.rsplit_once(':').map_or("", |(_, port)| port);
@@ -124,7 +127,7 @@ impl<'a> RequestSpec<'a> {
         check_credentials(self.authority, self.proxy_authorization)
     }
 
-    /// The request with this line, up to the version.
+    /// The request that begins with this line up to the version.
     fn write(&self, line: &[&str], fields: &str) -> Request {
         let mut text = line.concat();
         for part in [" HTTP/1.1\r\nHost: ", self.authority, "\r\n"] {
@@ -147,7 +150,7 @@ impl<'a> RequestSpec<'a> {
 }
 
 impl fmt::Debug for Request {
-    /// The request line alone: the fields may hold a password.
+    /// Only the request line: the fields may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
         f.debug_tuple("Request").field(&String::from_utf8_lossy(line)).finish()
@@ -206,21 +209,21 @@ fn check_user_agent(user_agent: &str) -> Result<(), Error> {
     Err(Error::InvalidConfig { reason })
 }
 
-/// Whether the text can stand in a request line without ending it or one of its parts.
+/// Whether the text can be part of a request line without ending the line or a part of it.
 fn is_visible_ascii(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn invalid_url(url: &str, reason: &'static str) -> Error {
-    // What stands before an `@` may be a password.
+    // The text before an `@` may be a password.
     Error::InvalidUrl { url: Url::redacted(url).into_owned(), reason }
 }
 
 /// The longest `User-Agent`, in bytes: browsers send some 120.
 const MAX_USER_AGENT_BYTES: usize = 256;
 const NOT_VISIBLE_ASCII: &str = "it contains a space, a control character or one outside ASCII";
-/// `no-cache` has caches on the way ask the server, whose clock is wanted; HTTP/1.0 servers keep a connection only when
-/// asked to.
+/// `no-cache` makes caches on the path ask the server, whose clock is measured. HTTP/1.0 servers
+/// keep a connection open only on request.
 const DATE_REQUEST_FIELDS: &str =
     "Accept: */*\r\nCache-Control: no-cache\r\nConnection: keep-alive\r\n";
 

@@ -1,4 +1,4 @@
-//! Response heads, out of bytes that come in pieces.
+//! Reads response heads from bytes that arrive in pieces.
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::server::{HeadMarks, HeadMarksReader};
 use crate::time::Timestamp;
 
-/// Reads the responses on one connection, one after the other, out of one buffer that it keeps.
+/// Reads the successive responses on one connection. Has one buffer, which it reuses.
 ///
-/// The driver reads into [`space`](Self::space), says how much came with [`filled`](Self::filled), and asks for the
-/// [`head`](Self::head) until there is one:
+/// The driver reads into [`space`](Self::space), reports the number of bytes with
+/// [`filled`](Self::filled), and calls [`head`](Self::head) until it returns one:
 ///
 /// ```
 /// use std::io::Read;
@@ -34,17 +34,19 @@ use crate::time::Timestamp;
 /// }
 ///
 /// let mut reader = ResponseReader::new();
-/// assert_eq!(status(&mut &b"HTTP/1.1 204 No Content\r\n\r\n"[..], &mut reader)?, 204);
+/// assert_eq!(status(&mut &b"HTTP/1.1 204 No Content\r
+/// \r
+/// "[..], &mut reader)?, 204);
 /// let error = status(&mut &b"HTTP/1.1 204 No"[..], &mut reader).unwrap_err();
 /// assert_eq!(error, Error::Closed { received: 15 });
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// Nothing is allocated as long as the heads fit into 4 KiB. An error is final: it comes again on every call until
-/// [`clear`](Self::clear).
+/// Nothing is allocated as long as the heads fit into 4 KiB. An error is final: every call returns
+/// it until [`clear`](Self::clear).
 #[derive(Debug, Clone)]
 pub struct ResponseReader {
-    /// Initialised in full; what has come is `buffer[..filled]`.
+    /// Fully initialised; the received bytes are `buffer[..filled]`.
     buffer: Vec<u8>,
     filled: usize,
     scan: HeadScanner,
@@ -57,47 +59,49 @@ impl ResponseReader {
         Self { buffer: vec![0; INITIAL_BUFFER_BYTES], filled: 0, scan: HeadScanner::default() }
     }
 
-    /// Forgets everything, for a new connection. The buffer stays.
+    /// Resets the reader for a new connection. Keeps the buffer.
     pub fn clear(&mut self) {
         self.filled = 0;
         self.scan = HeadScanner::default();
     }
 
-    /// Where to read into: one byte at least. Drops the head that was given out.
+    /// The space to read into: at least one byte. Drops the last head that was returned.
     #[must_use]
     pub fn space(&mut self) -> &mut [u8] {
         self.reserve(1);
         &mut self.buffer[self.filled..]
     }
 
-    /// The first `n` bytes of [`space`](Self::space) have been read into (all of it, if it is smaller).
+    /// Reports that the first `n` bytes of [`space`](Self::space) have been filled (all of it, if
+    /// it is smaller).
     pub fn filled(&mut self, n: usize) {
         self.filled = self.filled.saturating_add(n).min(self.buffer.len());
     }
 
-    /// Takes in bytes that are already somewhere else.
+    /// Adds bytes that are stored elsewhere.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len());
         self.buffer[self.filled..][..bytes.len()].copy_from_slice(bytes);
         self.filled += bytes.len();
     }
 
-    /// The head of the next final response, or `None` when more bytes are needed. The call after one that gave a head
-    /// looks for the response after it.
+    /// The head of the next final response, or `None` if more bytes are needed. After a call that
+    /// returned a head, the next call looks for the following response.
     ///
-    /// Interim (1xx) responses are skipped, 101 too: no request of ours asks for an upgrade. Empty lines before a
-    /// response are skipped as well.
+    /// Interim (1xx) responses are skipped, including 101: no request of this library asks for an
+    /// upgrade. Empty lines before a response are also skipped.
     ///
     /// # Errors
-    /// [`Error::NotHttp`] as soon as the bytes cannot become an HTTP/1 response,
-    /// [`Error::HeadTooLarge`] past [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`],
-    /// [`Error::EndlessInterim`] past [`MAX_INTERIM`], and [`Error::MalformedHead`].
+    /// [`Error::NotHttp`] as soon as the bytes cannot become an HTTP/1 response.
+    /// [`Error::HeadTooLarge`] above [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`].
+    /// [`Error::EndlessInterim`] above [`MAX_INTERIM`]. [`Error::MalformedHead`].
     pub fn head(&mut self) -> Result<Option<ResponseHead<'_>>, Error> {
         Ok(self.next_response(false)?.map(|(head, _)| head))
     }
 
-    /// As [`head`](Self::head), past as much of the body as has come: also how many bytes of it have not, `None` when that is
-    /// unknown. `has_body`: whether the request lets the response have one.
+    /// As [`head`](Self::head), and skips the received part of the body. Also returns how many
+    /// bytes of the body are still missing; `None` if that is unknown. `has_body`: whether the
+    /// request allows the response to have one.
     pub(crate) fn next_response(
         &mut self,
         has_body: bool,
@@ -109,28 +113,30 @@ impl ResponseReader {
         Ok(Some((ResponseHead { has_trailing_bytes, ..head }, left)))
     }
 
-    /// Goes on past a body of which so many bytes had not come; returns how many still have not.
+    /// Skips a body of which `left` bytes had not been received. Returns how many are still
+    /// missing.
     pub(crate) fn skip(&mut self, left: u64) -> u64 {
         self.scan.skip(left, self.filled)
     }
 
-    /// Whether bytes have come that belong to no head given out so far.
+    /// Whether bytes have been received that belong to no head that was returned.
     ///
-    /// Right after a head, they are what must not be there: the body that an answer to `HEAD` has not, or a response
-    /// nobody asked for. Nothing that follows on this connection can be relied on then.
+    /// Directly after a head, they are a protocol error: a body after the response to `HEAD`, or an
+    /// unsolicited response. Then the rest of the data on this connection cannot be trusted.
     #[must_use]
     pub fn has_leftover(&self) -> bool {
         self.filled > self.scan.response
     }
 
-    /// The error for a connection that ends here: [`Error::Closed`], with the bytes of the unfinished response.
+    /// The error for a connection that closes now: [`Error::Closed`], with the number of bytes of
+    /// the incomplete response.
     #[must_use]
     pub fn eof(&self) -> Error {
         Error::Closed { received: self.filled - self.scan.response }
     }
 
     fn reserve(&mut self, bytes: usize) {
-        // After an error nothing is looked at any more, so nothing needs to be kept.
+        // After an error nothing is parsed any more, so nothing needs to be kept.
         let done = if self.scan.failed.is_some() { self.filled } else { self.scan.response };
         if done > 0 {
             self.buffer.copy_within(done..self.filled, 0);
@@ -150,7 +156,7 @@ impl Default for ResponseReader {
     }
 }
 
-/// The head of a final response: what a measurement wants to know of it.
+/// The head of a final response: the fields that a measurement needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseHead<'a> {
     status: u16,
@@ -162,8 +168,8 @@ pub struct ResponseHead<'a> {
     close: bool,
     keep_alive: bool,
     has_trailing_bytes: bool,
-    /// The length of the body that follows unless the request was `HEAD` (RFC 9112, section 6.3); `None` when its end is not
-    /// known from the head.
+    /// The length of the body that follows if the request was not `HEAD` (RFC 9112, section 6.3);
+    /// `None` if the head does not determine its end.
     body: Option<u64>,
 }
 
@@ -180,11 +186,12 @@ impl<'a> ResponseHead<'a> {
         self.minor_version
     }
 
-    /// The `Date`. Two fields that name the same second count as one.
+    /// The `Date`. Two fields with the same second count as one.
     ///
     /// # Errors
-    /// [`Error::NoDate`], [`Error::ConflictingDates`], and those of [`parse_date`]; [`Error::MalformedHead`] for status 408, which
-    /// answers no request: it was stamped before the request came, and would make the bounds lie.
+    /// [`Error::NoDate`], [`Error::ConflictingDates`], and the errors of [`parse_date`].
+    /// [`Error::MalformedHead`] for status 408, which is not a response to a request: it was
+    /// stamped before the request arrived, and would make the bounds wrong.
     pub fn date(&self) -> Result<Timestamp, Error> {
         if self.status == REQUEST_TIMEOUT {
             return Err(Error::MalformedHead { reason: "status 408 is no answer to a request" });
@@ -198,43 +205,44 @@ impl<'a> ResponseHead<'a> {
         }
     }
 
-    /// The `Age`: there is one when the response came through a cache.
+    /// The `Age`, which is present if the response came through a cache.
     ///
-    /// The largest, if there are several. One that cannot be read proves a cache all the same and counts as 2³¹ s, and so
-    /// does a larger one (RFC 9111, section 1.2.2).
+    /// If there are several, the largest. A value that cannot be parsed also proves a cache, and
+    /// counts as 2³¹ s, as does a larger one (RFC 9111, section 1.2.2).
     #[must_use]
     pub const fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// The first `Server` field, up to the first character that is not printable ASCII, 128 characters at most; `None` if
-    /// nothing is left.
+    /// The first `Server` field, up to the first character that is not printable ASCII, at most 128
+    /// characters; `None` if that is empty.
     #[must_use]
     pub const fn server(&self) -> Option<&'a str> {
         self.server
     }
 
-    /// What the head shows of the servers that it passed: all `Server` fields and their place, `Via`, and the marks of caches.
+    /// The marks of the servers that the response passed: the number and position of `Server`
+    /// fields, `Via`, and the marks of caches.
     #[must_use]
     pub const fn marks(&self) -> HeadMarks {
         self.marks
     }
 
-    /// Whether the server means to keep the connection open (RFC 9112, section 9.3): with HTTP/1.1 unless it says
-    /// `close`, with HTTP/1.0 only if it says `keep-alive` and not `close`. It may say so in `Connection` or in
-    /// `Proxy-Connection`.
+    /// Whether the server keeps the connection open (RFC 9112, section 9.3): with HTTP/1.1 unless
+    /// the head contains `close`; with HTTP/1.0 only if it contains `keep-alive` and not `close`.
+    /// Both `Connection` and `Proxy-Connection` are read.
     #[must_use]
     pub const fn is_persistent(&self) -> bool {
         !self.close && (self.minor_version >= 1 || self.keep_alive)
     }
 
-    /// Whether more bytes had come behind the head: see [`ResponseReader::has_leftover`].
+    /// Whether more bytes had been received after the head: see [`ResponseReader::has_leftover`].
     #[must_use]
     pub const fn has_trailing_bytes(&self) -> bool {
         self.has_trailing_bytes
     }
 
-    /// Parses a head that reaches from its status line to the empty line at its end.
+    /// Parses a head from its status line to the empty line at its end.
     fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut fields = [MaybeUninit::uninit(); MAX_HEADERS];
         let mut response = httparse::Response::new(&mut []);
@@ -252,11 +260,12 @@ impl<'a> ResponseHead<'a> {
         Ok(Self::of_fields(status, minor_version, fields))
     }
 
-    /// A head that another HTTP library has parsed: status code, and the names and values of its fields.
+    /// A head from another HTTP library: status code, and the names and values of its fields.
     ///
-    /// All fields, in the order in which they came: it shows who made the `Date` ([`server`](crate::server)). Read are `Date`, `Age`,
-    /// `Server`, `Via`, `Connection`, `Proxy-Connection` and the marks of caches, in any case and as often as they occur. It is taken
-    /// for HTTP/1.1.
+    /// Pass all fields in the order of the response: the order shows which server made the `Date`
+    /// ([`server`](crate::server)). The function reads `Date`, `Age`, `Server`, `Via`,
+    /// `Connection`, `Proxy-Connection` and the marks of caches, in upper or lower case and every
+    /// occurrence. The version counts as HTTP/1.1.
     ///
     /// ```
     /// use httptime::http::ResponseHead;
@@ -269,7 +278,8 @@ impl<'a> ResponseHead<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::MalformedHead`] for a status that is no final response's: below 200 or above 999.
+    /// [`Error::MalformedHead`] for a status that is not that of a final response: below 200 or
+    /// above 999.
     pub fn from_fields(
         status: u16,
         fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
@@ -306,7 +316,7 @@ impl<'a> ResponseHead<'a> {
         let mut marks = HeadMarksReader::default();
         for (at, (field, value)) in fields.enumerate() {
             let is = |name: &str| field.eq_ignore_ascii_case(name);
-            // By length first: most fields are none of these.
+            // The length is compared first: most fields are none of these.
             match field.len() {
                 4 if is("Date") => {
                     head.dates = head.dates.with(value);
@@ -350,14 +360,14 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
-/// What a head says of the length of its body.
+/// What a head states about the length of its body.
 #[derive(Debug, Clone, Copy, Default)]
 enum BodyLength {
-    /// The body ends with the connection.
+    /// The body ends when the connection closes.
     #[default]
     None,
     Known(u64),
-    /// It is chunked, or the fields contradict each other.
+    /// The body is chunked, or the fields contradict each other.
     Ambiguous,
 }
 
@@ -412,7 +422,7 @@ fn parse_age(value: &[u8]) -> Duration {
 
 /// A number without a sign.
 fn parse_decimal(value: &[u8]) -> Option<u64> {
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     let text = std::str::from_utf8(value).ok()?;
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
@@ -439,14 +449,14 @@ fn parse_error(error: httparse::Error) -> Error {
     Error::MalformedHead { reason }
 }
 
-/// Where the search for the end of a head has come to, as positions in the buffer.
+/// The state of the search for the end of a head, as positions in the buffer.
 #[derive(Debug, Clone, Default)]
 struct HeadScanner {
-    /// The response begins here, with its interim heads. Everything before it has been given out.
+    /// The start of the response, including its interim heads. Everything before has been returned.
     response: usize,
-    /// The head looked at begins here.
+    /// The start of the current head.
     head: usize,
-    /// No head ends at a line end before this, so that no byte is searched twice.
+    /// No head ends at a line end before this position, so that no byte is searched twice.
     searched: usize,
     interims: u32,
     failed: Option<Error>,
@@ -482,7 +492,8 @@ impl HeadScanner {
         Ok(None)
     }
 
-    /// The position behind the empty line that ends the head. Lines end as `httparse` has them end: CR LF or LF.
+    /// The position after the empty line that ends the head. Line ends are CR LF or LF, as in
+    /// `httparse`.
     fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Error> {
         loop {
             match &bytes[self.head..] {
@@ -497,13 +508,13 @@ impl HeadScanner {
         if let Some(end) = find_empty_line_end(&bytes[self.searched..]) {
             return Ok(Some(self.searched + end));
         }
-        // One that is not whole yet has begun in the last two bytes.
+        // An incomplete line end begins in the last two bytes.
         self.searched = self.searched.max(bytes.len().saturating_sub(2));
         Ok(None)
     }
 
-    /// Goes past as much of a body as has come, behind the head that was given out last; returns how much has not. `filled`: where
-    /// the bytes that have come end.
+    /// Skips the received part of a body after the last head that was returned. Returns how much of
+    /// it is missing. `filled`: the end of the received bytes.
     fn skip(&mut self, body: u64, filled: usize) -> u64 {
         let come = filled.saturating_sub(self.response);
         let skipped = usize::try_from(body).map_or(come, |body| body.min(come));
@@ -513,7 +524,7 @@ impl HeadScanner {
         body - u64::try_from(skipped).unwrap_or(body)
     }
 
-    /// The first `by` bytes have left the buffer.
+    /// The first `by` bytes were removed from the buffer.
     fn discard_front(&mut self, by: usize) {
         for position in [&mut self.response, &mut self.head, &mut self.searched] {
             *position = position.saturating_sub(by);
@@ -521,10 +532,11 @@ impl HeadScanner {
     }
 }
 
-/// The position behind the first empty line that has a line before it.
+/// The position after the first empty line that follows another line.
 fn find_empty_line_end(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
-    // All places of a block at once, without a branch for each: the compiler makes vectors of it.
+    // Tests all places of a block at once, without branches, so that the compiler uses vector
+    // instructions.
     let begins_nowhere = |block: &&[u8]| {
         let begins = |at: usize| {
             let [first, second, third] = [block[at], block[at + 1], block[at + 2]];
@@ -540,7 +552,7 @@ fn find_empty_line_end(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// Whether the bytes begin an HTTP/1 response; `false` while they are too few to tell.
+/// Whether the bytes begin an HTTP/1 response; `false` while there are too few of them.
 fn has_http_prefix(bytes: &[u8]) -> Result<bool, Error> {
     let agrees = |start: &[Option<u8>]| {
         bytes.iter().zip(start).all(|(byte, expected)| expected.is_none_or(|e| *byte == e))
@@ -557,7 +569,7 @@ fn has_http_prefix(bytes: &[u8]) -> Result<bool, Error> {
     }
 }
 
-/// How what is not HTTP/1 begins (`None`: with any byte), and what it is.
+/// The first bytes of other protocols (`None`: any byte), and their names.
 const OTHER_PROTOCOLS: &[(&[Option<u8>], &str)] = &[
     // A TLS record, RFC 8446, section 5.1: an alert, a handshake.
     (&[Some(0x15), Some(0x03)], TLS),
@@ -575,7 +587,7 @@ const HTTP2: &str = "looks like HTTP/2";
 const INITIAL_BUFFER_BYTES: usize = 4096;
 /// RFC 9111, section 1.2.2.
 const MAX_AGE: Duration = Duration::from_secs(1 << 31);
-/// Bytes kept of a `Server` field.
+/// Stored bytes of a `Server` field.
 const MAX_SERVER_BYTES: usize = 128;
 
 #[cfg(test)]
@@ -609,7 +621,7 @@ mod tests {
             ..ProptestConfig::default()
         })]
 
-        /// One byte at a time, as whoever reads RFC 9112 would, and not a block.
+        /// Reads byte by byte, as a simple reader of RFC 9112 would, instead of in blocks.
         #[test]
         fn the_first_empty_line_is_found_wherever_it_lies(
             line in prop::collection::vec(prop::sample::select(b"ab\r".to_vec()), 0..100),
@@ -1085,7 +1097,7 @@ mod tests {
             }
             assert_same_in_pieces(&bytes, &mut random, &mut heads, &mut errors);
         }
-        // Otherwise the comparison would have been of nothing.
+        // With fewer the comparison would prove nothing.
         assert!(heads > 5_000 && errors > 1_000, "{heads} heads, {errors} errors");
     }
 
@@ -1094,7 +1106,7 @@ mod tests {
         let mut random = Lcg(38);
         let mut counts = (0, 0);
         for _ in 0..5_000 {
-            // Few different bytes, so that line ends and prefixes do occur.
+            // Few different bytes, so that line ends and prefixes occur.
             let starts: [&[u8]; 4] = [b"", b"HTTP/1.", b"HTTP/1.1 200 \r\n", b"HTTP/1.1 199\n"];
             let mut bytes = starts[random.below(4)].to_vec();
             let alphabet = b"\r\n\n\r: \tAHTP/1.02-SS\0\x03\x04\x16\xff,";
@@ -1131,7 +1143,7 @@ mod tests {
         *errors += expected.iter().filter(|shown| shown.starts_with("Err")).count();
     }
 
-    /// All that the reader gives out by now.
+    /// Reads all available heads.
     fn drain(reader: &mut ResponseReader, seen: &mut Vec<String>) {
         loop {
             match reader.head() {
@@ -1148,7 +1160,7 @@ mod tests {
         }
     }
 
-    /// Has one response read and looked at.
+    /// Reads one response and checks it.
     fn check(response: &[u8], look: impl FnOnce(ResponseHead<'_>)) {
         let mut reader = ResponseReader::new();
         reader.feed(response);
@@ -1158,7 +1170,7 @@ mod tests {
         assert!(!reader.has_leftover());
     }
 
-    /// The error that the bytes lead to, the same at once and byte by byte.
+    /// The error that the bytes cause, which is the same at once and byte by byte.
     fn failure(bytes: &[u8]) -> Option<Error> {
         let mut reader = ResponseReader::new();
         reader.feed(bytes);
@@ -1187,7 +1199,7 @@ mod tests {
         Timestamp::from_unix_seconds(1_795_426_632).expect("within the range")
     }
 
-    /// Knuth's MMIX generator: enough to mangle bytes with.
+    /// Knuth's MMIX generator: good enough for mangling bytes.
     struct Lcg(u64);
 
     impl Lcg {

@@ -4,7 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Ends a measurement under way from another thread, or from a signal handler. Clones act on the same measurements.
+/// Stops a running measurement from another thread or from a signal handler. Clones act on the same
+/// measurements.
 ///
 /// ```no_run
 /// use httptime::Client;
@@ -24,57 +25,59 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// # }
 /// ```
 ///
-/// Once used, it stays so: whatever is begun with it ends at once.
+/// A canceller stays cancelled: a measurement that is started with it afterwards ends at once.
 #[derive(Debug, Clone)]
 pub struct Canceller(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     requested: AtomicU8,
-    /// One byte in it, never read, wakes everyone who polls the other end.
+    /// One byte in it, which is never read, wakes all threads that poll the other end.
     sender: UnixStream,
     receiver: UnixStream,
 }
 
-/// How a measurement is to end.
+/// How a measurement ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopRequest {
-    /// Nothing that was measured counts.
+    /// Without a result.
     Cancel,
-    /// What was measured counts.
+    /// With the evidence so far.
     Finish,
 }
 
 impl Canceller {
-    /// A canceller that has not been used. It holds two file descriptors.
+    /// A new canceller. It has two file descriptors.
     ///
     /// # Errors
-    /// When the system gives none.
+    /// When the system has no free descriptors.
     pub fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
         Ok(Self(Arc::new(Shared { requested: AtomicU8::new(NONE), sender, receiver })))
     }
 
-    /// Ends the measurement; it fails with [`Error::Cancelled`](crate::Error::Cancelled). Neither locks nor allocates: one store
-    /// and one `write`, so it may be called in a signal handler.
+    /// Stops the measurement, which fails with [`Error::Cancelled`](crate::Error::Cancelled). The
+    /// call takes no lock and allocates nothing: it does one store and one `write`, so a signal
+    /// handler may call it.
     pub fn cancel(&self) {
         self.request_stop(CANCEL);
     }
 
-    /// Ends the measurement with what has been measured by then. As safe as [`cancel`](Self::cancel), which has precedence.
+    /// Stops the measurement, which returns the result of the evidence so far. It is as safe as
+    /// [`cancel`](Self::cancel), which has precedence.
     pub fn finish(&self) {
         self.request_stop(FINISH);
     }
 
-    /// Cancels when it is dropped, unless it is [disarmed](DropGuard::disarm).
+    /// A guard that cancels when it is dropped, unless it is [disarmed](DropGuard::disarm).
     pub fn drop_guard(&self) -> DropGuard {
         DropGuard(Some(self.clone()))
     }
 
     fn request_stop(&self, requested: u8) {
         if self.0.requested.fetch_max(requested, Ordering::SeqCst) == NONE {
-            // It can only fail with the buffer full, which wakes as well.
+            // It can only fail when the buffer is full, which also wakes the other end.
             let _ = rustix::io::write(&self.0.sender, &[1]);
         }
     }
@@ -93,7 +96,7 @@ impl Canceller {
         }
     }
 
-    /// Can be read from once it was used, and stays so.
+    /// Readable once the canceller was used, and from then on.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.receiver.as_fd()
     }
@@ -105,7 +108,7 @@ impl Canceller {
 pub struct DropGuard(Option<Canceller>);
 
 impl DropGuard {
-    /// Does not cancel after all.
+    /// Drops the guard without cancelling.
     pub fn disarm(mut self) {
         self.0 = None;
     }

@@ -2,8 +2,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::time::{CrossTimestamp, LocalInstant, Timestamp, nanos_to_duration};
 
-/// The monotonic clock now. On Unix that is `CLOCK_MONOTONIC` itself, so instants of one process can be compared with those
-/// of another, and with those that a C program reads.
+/// The monotonic clock now. On Unix it is `CLOCK_MONOTONIC`, so instants can be compared with those
+/// of other processes and with those that a C program reads.
 #[cfg(unix)]
 #[must_use]
 pub fn now() -> LocalInstant {
@@ -21,10 +21,11 @@ pub fn now() -> LocalInstant {
     LocalInstant::from_nanos(0).saturating_add(ORIGIN.get_or_init(Instant::now).elapsed())
 }
 
-/// Both local clocks now: the wall clock between two readings of the monotonic one, the tightest of several tries.
+/// Both local clocks now: the wall clock between two readings of the monotonic clock, the narrowest
+/// of several tries.
 ///
-/// Before acting on a [`Measurement`](crate::Measurement), compare it with the measurement's own: a wall clock that was stepped in
-/// between is not the one that was measured.
+/// Before you act on a [`Measurement`](crate::Measurement), compare this with the measurement's own
+/// cross-timestamp: a wall clock that was stepped in between is not the one that was measured.
 #[must_use]
 pub fn cross_timestamp() -> CrossTimestamp {
     let read = || {
@@ -32,7 +33,8 @@ pub fn cross_timestamp() -> CrossTimestamp {
         let wall = SystemTime::now();
         let width = now().saturating_since(before);
         let instant = before.saturating_add(width / 2);
-        // A clock outside 1678–2262 ends up at the far end; every date is then out of reach, and says so.
+        // A clock outside 1678–2262 is set to the far end. Then every date is out of range, which
+        // is reported.
         let wall = Timestamp::from_system_time(wall).unwrap_or(FAR);
         CrossTimestamp::new(instant, wall, width + RESOLUTION)
     };

@@ -1,4 +1,4 @@
-//! The blocking driver: moves bytes between sockets and the sessions, and waits. It decides nothing.
+//! The blocking driver: moves bytes between sockets and sessions, and waits. It makes no decisions.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -44,7 +44,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Runs the sessions to their ends; `watch` is shown every event.
+    /// Runs the sessions until they end. Calls `watch` for every event.
     pub(crate) fn run(mut self, watch: &mut dyn FnMut(usize, Event, &Sessions)) -> Sessions {
         loop {
             match self.canceller.and_then(Canceller::stop_request) {
@@ -78,7 +78,7 @@ impl<'a> Driver<'a> {
     }
 
     fn transmit(&mut self, conn: ConnectionId) {
-        // What has come is reported first; then the sessions decide again.
+        // Received data is reported first; then the sessions decide again.
         if self.receive(conn) {
             return;
         }
@@ -90,7 +90,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads once; returns whether there was anything to report.
+    /// Reads once. Returns whether there was anything to report.
     fn receive(&mut self, conn: ConnectionId) -> bool {
         let Some(socket) = &mut self.sockets[conn.index()] else { return false };
         match socket.read(&mut self.space) {
@@ -113,7 +113,7 @@ impl<'a> Driver<'a> {
         self.sessions.failed(conn, error, clock::now());
     }
 
-    /// The socket of a connection is ready.
+    /// Handles a ready socket.
     fn socket_ready(&mut self, conn: ConnectionId) {
         let Some(socket) = &mut self.sockets[conn.index()] else { return };
         if !socket.is_connecting() {
@@ -127,7 +127,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Waits until something is ready or `until` has come, and reports what is ready.
+    /// Waits until a socket is ready or `until` is reached, and reports what is ready.
     fn wait(&mut self, until: LocalInstant, precise: bool) {
         let ready = self.ready(until, precise);
         if ready & RESOLVED != 0 {
@@ -141,10 +141,11 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Which sockets are ready, a bit for each; none when `until` has come first.
+    /// The ready sockets, one bit for each; none if `until` was reached first.
     ///
-    /// A timer wakes a process later than a request may leave that is aimed to some tens of microseconds. So before a
-    /// precise instant the timer is set a little early, and the rest is spent polling.
+    /// A timer wakes a process tens of microseconds late, which is too late for an aimed request.
+    /// So before a precise instant the timer is set a little early, and the remaining time is spent
+    /// polling.
     fn ready(&self, until: LocalInstant, precise: bool) -> u128 {
         let early = if precise { TIMER_SLACK } else { Duration::ZERO };
         let remaining = |early| until.saturating_sub(early).saturating_since(clock::now());
@@ -169,7 +170,7 @@ impl<'a> Driver<'a> {
             let sleep = remaining(early);
             let part = if sleep > MAX_SINGLE_SLEEP { sleep / SLEEP_DIVISOR } else { sleep };
             let timeout = Timespec::try_from(part).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
-            // An interrupted wait is like a short one.
+            // An interrupted wait is treated as a short one.
             let ready = poll(&mut fds[..count], Some(&timeout)).unwrap_or(0);
             if ready > 0 {
                 return fds[..count].iter().zip(interests).fold(0, |bits, (fd, interest)| {
@@ -183,7 +184,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// What to wait for.
+    /// The events to wait for.
     fn interests(&self) -> impl Iterator<Item = Interest<'_>> {
         let sockets = self.sockets.iter().enumerate().filter_map(|(index, socket)| {
             let socket = socket.as_ref()?;
@@ -203,7 +204,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// A bit, and what makes it ready.
+/// A bit, and the event that sets it.
 type Interest<'a> = (u128, BorrowedFd<'a>, PollFlags);
 
 const fn bit(index: usize) -> u128 {
@@ -214,14 +215,16 @@ const RESOLVED: u128 = 1 << (MAX_SERVERS * MAX_CONNECTIONS);
 const CANCELLED: u128 = RESOLVED << 1;
 /// All connections, the resolver and the canceller.
 const MAX_INTERESTS: usize = MAX_SERVERS * MAX_CONNECTIONS + 2;
-/// Room for what is read at once.
+/// The size of a read.
 const READ_BUFFER_BYTES: usize = 8192;
-/// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a virtual machine
-/// often 0.2 ms and at times 0.7 ms.
+/// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a
+/// virtual machine often 0.2 ms and at times 0.7 ms.
 const TIMER_SLACK: Duration = Duration::from_millis(1);
-/// A longer wait than this is made of several, each a part of the rest. Linux may end `poll` later than asked by a thousandth
-/// of the timeout, with positive niceness by a two hundredth (`select_estimate_accuracy` in fs/select.c); and when the
-/// process was stopped meanwhile (SIGSTOP, a debugger, a frozen cgroup), by as long as it was stopped.
+/// A longer wait is divided into several, each a part of the remaining time. There are two reasons.
+/// Linux may end `poll` late by a thousandth of the timeout, or with positive niceness by a two
+/// hundredth (`select_estimate_accuracy` in fs/select.c). After the process was stopped (SIGSTOP, a
+/// debugger, a frozen cgroup), `poll` ends late by the duration of the stop.
 const MAX_SINGLE_SLEEP: Duration = Duration::from_millis(2);
-/// What part: a process that was stopped for up to three quarters of the time still is not late.
+/// The divisor of the remaining time: a process that was stopped for up to three quarters of the
+/// time is still not late.
 const SLEEP_DIVISOR: u32 = 4;

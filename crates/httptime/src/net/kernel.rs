@@ -1,7 +1,9 @@
-//! What the kernel saw of a connection: when bytes left for the network device, and when they came from it.
+//! Kernel timestamps of a connection: when bytes left for the network device, and when they arrived
+//! from it.
 //!
-//! Linux tells for TCP (`SO_TIMESTAMPING`, the kernel's Documentation/networking/timestamping.rst). Elsewhere nothing here
-//! ever gives a stamp, and everything goes on by the times of the process.
+//! Linux provides them for TCP (`SO_TIMESTAMPING`, the kernel's
+//! Documentation/networking/timestamping.rst). On other systems there are none, and the timestamps
+//! of the process are used.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -15,18 +17,19 @@ pub(super) use self::unsupported::{enable, next_departure, read};
 
 use crate::time::Timestamp;
 
-/// What [`enable`] found.
+/// What [`enable`] returns.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EnabledTimestamps {
-    /// The most bytes that leave in one segment.
+    /// The maximum number of bytes in one segment.
     pub(super) segment: usize,
 }
 
-/// The last byte of a write left for the network device.
+/// The event that the last byte of a write left for the network device.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TransmitTimestamp {
-    /// How many bytes had been written up to that one since stamps were enabled, less one, modulo 2³².
+    /// The number of bytes written up to this one since timestamps were enabled, minus one, modulo
+    /// 2³².
     pub(super) key: u32,
-    /// When, by the wall clock.
+    /// The time, by the wall clock.
     pub(super) at: Timestamp,
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// Turns a host and a port into addresses: the system's resolver, or the caller's.
+/// Resolves a host and a port to addresses: the system's resolver, or the caller's.
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<LookupFn>);
 
@@ -32,10 +32,10 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// Names on their way to addresses.
+/// Running look-ups of names.
 ///
-/// A resolver blocks for as long as it likes, so each lookup runs on a thread of its own. When nobody waits for it any more,
-/// that thread is left behind, and ends when the resolver lets it.
+/// A resolver can block for any time, so each look-up runs in a separate thread. If it is no longer
+/// needed, the thread continues until the resolver returns.
 #[derive(Debug, Default)]
 pub(super) struct PendingLookups {
     answers: Arc<Mutex<Vec<LookupResult>>>,
@@ -50,7 +50,7 @@ pub(super) struct LookupResult {
 }
 
 impl PendingLookups {
-    /// Begins a lookup.
+    /// Starts a look-up.
     pub(super) fn start(
         &mut self,
         server: usize,
@@ -69,23 +69,24 @@ impl PendingLookups {
             let addresses = (resolver.0)(&host, port);
             let answer = LookupResult { server, addresses };
             answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-            // It can only fail when nobody waits any more, or with the buffer full, which wakes as well.
+            // It can only fail when nobody waits any more, or when the buffer is full, which also
+            // wakes the other end.
             let _ = rustix::io::write(&sender, &[1]);
         };
         thread::Builder::new().name("resolve".into()).spawn(lookup).map(drop)
     }
 
-    /// An answer that has come.
+    /// The next finished look-up.
     pub(super) fn take(&self) -> Option<LookupResult> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Ready for reading when an answer has come.
+    /// Readable when a look-up has finished.
     pub(super) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(|(_, receiver)| receiver.as_fd())
     }
 
-    /// Takes in that it was ready.
+    /// Consumes the readiness.
     pub(super) fn clear_readiness(&self) {
         if let Some((_, receiver)) = &self.wake {
             let _ = rustix::io::read(receiver, &mut [0; 64]);

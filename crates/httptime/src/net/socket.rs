@@ -9,18 +9,18 @@ use super::clock;
 use super::timestamps::SocketTimestamps;
 use crate::session::Arrival;
 
-/// How sockets are made.
+/// Options of the sockets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SocketOptions {
     /// The local address of every connection.
     pub(crate) source: Option<IpAddr>,
     /// The network interface of every connection.
     pub(crate) interface: Option<String>,
-    /// Whether to ask the kernel when bytes leave and arrive.
+    /// Whether to enable kernel timestamps.
     pub(crate) kernel_timestamps: bool,
 }
 
-/// A TCP connection that does not block, and what the kernel says about it.
+/// A non-blocking TCP connection and its kernel timestamps.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
@@ -29,7 +29,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Begins to connect.
+    /// Starts to connect.
     pub(super) fn connect(address: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
         let socket =
             RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -52,7 +52,7 @@ impl Socket {
         self.is_connecting
     }
 
-    /// The socket is writable: the connection is open, or failed.
+    /// Call this when the socket is writable: the connection is open, or it failed.
     pub(super) fn connected(&mut self, options: &SocketOptions) -> io::Result<()> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
@@ -67,7 +67,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Reads once; `None` when there was nothing to read.
+    /// Reads once; `None` if there was nothing to read.
     pub(super) fn read(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         let count = match &mut self.timestamps {
             Some(timestamps) => timestamps.read(&self.stream, space),
@@ -79,14 +79,14 @@ impl Socket {
         }
     }
 
-    /// When what was just read arrived.
+    /// The arrival of the bytes that were just read.
     pub(super) fn arrival(&mut self) -> Arrival {
         let at = clock::now();
         let kernel = self.timestamps.as_mut().map(|timestamps| timestamps.times(&self.stream));
         Arrival::new(at, kernel)
     }
 
-    /// Writes what fits; nothing is no error.
+    /// Writes as much as fits. Writing nothing is not an error.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = loop {
             match self.stream.write(bytes) {

@@ -6,19 +6,19 @@ use super::kernel::{self, EnabledTimestamps, TransmitTimestamp};
 use crate::session::KernelTimestamps;
 use crate::time::{CrossTimestamp, Timestamp};
 
-/// Asks the kernel when bytes leave and arrive on a TCP connection, for a driver with sockets of its own.
+/// Kernel timestamps of a TCP connection, for a driver with its own sockets.
 ///
-/// Linux tells (`SO_TIMESTAMPING`); elsewhere [`enable`](Self::enable) fails, and the process's own times are used. Between a
-/// packet and the process lie the scheduler and the run queue; the kernel's times do not contain them, so a busy
-/// machine measures as well as an idle one.
+/// Linux provides them (`SO_TIMESTAMPING`). On other systems [`enable`](Self::enable) fails, and
+/// the timestamps of the process are used. These include delays of the scheduler and the run queue.
+/// Kernel timestamps do not, so a busy machine measures as well as an idle one.
 ///
-/// Use it like this, on a socket that does not block:
+/// Use it on a non-blocking socket:
 ///
 /// 1. [`enable`](Self::enable) when the connection is open, before anything is written.
 /// 2. Call [`wrote`](Self::wrote) after each write.
-/// 3. Read with [`read`](Self::read), whenever the socket is ready: for reading, or for an error.
-/// 4. After each read, hand [`times`](Self::times) to [`received`](crate::session::Session::received) in an
-///    [`Arrival`](crate::session::Arrival).
+/// 3. Read with [`read`](Self::read) whenever the socket is ready, for reading or for an error.
+/// 4. After each read, pass [`times`](Self::times) to
+///    [`received`](crate::session::Session::received) in an [`Arrival`](crate::session::Arrival).
 ///
 /// ```no_run
 /// use std::io::Write;
@@ -30,7 +30,10 @@ use crate::time::{CrossTimestamp, Timestamp};
 /// # fn main() -> std::io::Result<()> {
 /// let mut socket = TcpStream::connect("192.0.2.1:80")?;
 /// let mut timestamps = SocketTimestamps::enable(&socket)?;
-/// let request = b"HEAD / HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n";
+/// let request = b"HEAD / HTTP/1.1\r
+/// Host: 192.0.2.1\r
+/// \r
+/// ";
 /// let count = socket.write(request)?;
 /// timestamps.wrote(&socket, count, request.len());
 /// let mut space = [0; 4096];
@@ -42,35 +45,35 @@ use crate::time::{CrossTimestamp, Timestamp};
 /// ```
 #[derive(Debug)]
 pub struct SocketTimestamps {
-    /// The most bytes that leave in one segment.
+    /// The maximum number of bytes in one segment.
     segment: usize,
-    /// Both clocks as they were last read.
+    /// The latest reading of both clocks.
     latest: CrossTimestamp,
-    /// The same, before the latest write.
+    /// The reading of both clocks before the latest write.
     before: CrossTimestamp,
     /// Bytes written so far, modulo 2³².
     written: u32,
     write: LatestWrite,
-    /// When the last segment came that was read from.
+    /// The arrival of the last segment that was read.
     arrived: Option<Timestamp>,
 }
 
-/// What is known of the latest write.
+/// The state of the latest write.
 #[derive(Debug, Clone, Copy)]
 enum LatestWrite {
-    /// Its last byte has this key; nothing is known yet.
+    /// Its last byte has this key; there is no report yet.
     Written(u32),
     Departed(Timestamp),
-    /// It is longer than a segment: the time of its last byte is not that of its first.
+    /// It is longer than a segment, so the timestamp of its last byte is not that of its first.
     Split,
 }
 
 impl SocketTimestamps {
-    /// Has the kernel take timestamps of what leaves and arrives from now on. Everything written before must have been
-    /// acknowledged.
+    /// Enables kernel timestamps of everything that leaves and arrives from now on. Everything
+    /// written before must have been acknowledged.
     ///
     /// # Errors
-    /// When the system cannot do it.
+    /// When the system does not support it.
     pub fn enable(socket: impl AsFd) -> io::Result<Self> {
         let EnabledTimestamps { segment } = kernel::enable(socket.as_fd())?;
         let now = clock::cross_timestamp();
@@ -84,19 +87,19 @@ impl SocketTimestamps {
         })
     }
 
-    /// `count` of `length` bytes were written.
+    /// Reports that `count` of `length` bytes were written.
     pub fn wrote(&mut self, socket: impl AsFd, count: usize, length: usize) {
         if count == 0 {
             return;
         }
-        // The key has 32 bits; a write has fewer.
+        // The key has 32 bits; a write is shorter.
         self.written = self.written.wrapping_add(u32::try_from(count).unwrap_or(0));
         let is_whole = count == length && count <= self.segment;
         let key = self.written.wrapping_sub(1);
         self.write = if is_whole { LatestWrite::Written(key) } else { LatestWrite::Split };
         self.before = self.latest;
         self.arrived = None;
-        // Most devices have taken it by now.
+        // By now most devices have sent it.
         if let Some(departure) = kernel::next_departure(socket.as_fd()).flatten() {
             self.departed(departure);
         }
@@ -105,8 +108,8 @@ impl SocketTimestamps {
     /// Reads once.
     ///
     /// # Errors
-    /// Those of the system. When there is nothing to read, what the kernel reports about writes is taken in: that keeps a
-    /// socket ready otherwise.
+    /// Errors of the system. If there is nothing to read, the kernel's reports about writes are
+    /// read: otherwise they would keep the socket ready.
     pub fn read(&mut self, socket: impl AsFd, space: &mut [u8]) -> io::Result<usize> {
         loop {
             match kernel::read(socket.as_fd(), space) {
@@ -126,7 +129,7 @@ impl SocketTimestamps {
         }
     }
 
-    /// What the kernel said about the latest write and the latest read. Reads both clocks.
+    /// The kernel timestamps of the latest write and the latest read. Reads both clocks.
     pub fn times(&mut self, socket: impl AsFd) -> KernelTimestamps {
         if matches!(self.write, LatestWrite::Written(_)) {
             self.read_transmit_reports(socket);
@@ -148,7 +151,8 @@ impl SocketTimestamps {
         }
     }
 
-    /// Only the first transmission counts. A retransmitted request may have been read already.
+    /// Only the first transmission counts: when a request is retransmitted, the server may have
+    /// read it already.
     fn departed(&mut self, departure: TransmitTimestamp) {
         if matches!(self.write, LatestWrite::Written(key) if key == departure.key) {
             self.write = LatestWrite::Departed(departure.at);
@@ -156,10 +160,10 @@ impl SocketTimestamps {
     }
 }
 
-/// More than the kernel reports about one write.
+/// More reports than the kernel makes about one write.
 const MAX_REPORTS: u32 = 64;
 
-/// Against real sockets.
+/// Tests with real sockets.
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io::{Read, Write};
@@ -173,7 +177,7 @@ mod tests {
     use super::*;
     use crate::time::LocalInstant;
 
-    /// A connection with timestamps, and what they say of the exchange under way.
+    /// A connection with timestamps, and the timestamps of the current exchange.
     struct Wire {
         stream: TcpStream,
         timestamps: SocketTimestamps,
@@ -211,18 +215,18 @@ mod tests {
         }
     }
 
-    /// Long beside what the scheduler does.
+    /// Much longer than the delays of the scheduler.
     const PAUSE: Duration = Duration::from_millis(30);
     const REQUEST: &[u8] = b"HEAD / HTTP/1.1\r\nHost: example\r\n\r\n";
 
-    /// A stamped connection, and the other end of it.
+    /// A connection with timestamps, and its other end.
     fn connected() -> io::Result<(Wire, TcpStream)> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let near = TcpStream::connect(listener.local_addr()?)?;
         let (far, _) = listener.accept()?;
         far.set_nodelay(true)?;
         let mut wire = Wire { timestamps: SocketTimestamps::enable(&near)?, stream: near };
-        // The kernel begins to stamp what comes a moment after it was asked to.
+        // The kernel starts to take timestamps of received data a moment after they were requested.
         for _ in 0..1000 {
             (&far).write_all(b".")?;
             receive(&mut wire, 1)?;
@@ -240,7 +244,7 @@ mod tests {
         Ok(sent)
     }
 
-    /// Reads `count` bytes, however many pieces they come in.
+    /// Reads `count` bytes, in any number of pieces.
     fn receive(wire: &mut Wire, count: usize) -> io::Result<()> {
         let mut space = [0; 256];
         let mut seen = 0;
@@ -254,7 +258,7 @@ mod tests {
         far.read_exact(&mut [0; REQUEST.len()])
     }
 
-    /// Has everything that comes for `stream` dropped, as if the network had lost it.
+    /// Drops everything that arrives for `stream`, as if the network had lost it.
     fn drop_incoming(stream: &TcpStream) -> io::Result<()> {
         // BPF_RET: keep the first 0 bytes.
         let drop_it = SockFilter::new(0x06, 0, 0, 0);
@@ -326,7 +330,7 @@ mod tests {
         assert!(read.saturating_since(lost) > PAUSE, "it was not lost");
         far.write_all(b"answer")?;
         receive(&mut wire, 6)?;
-        // What is said of the second time is heard and makes no difference.
+        // The reports about the second transmission are read and change nothing.
         wire.timestamps.read_transmit_reports(&wire.stream);
         let times = wire.times();
         let (departed, arrived) = both(&times);
@@ -377,7 +381,8 @@ mod tests {
     #[test]
     fn a_late_report_does_not_keep_the_connection_ready() -> io::Result<()> {
         let (mut wire, mut far) = connected()?;
-        // The first write's report is taken in at once; of the second the helper does not know.
+        // The report about the first write is read at once; the helper does not know about the
+        // second write.
         send(&mut wire)?;
         wire.stream.write_all(REQUEST)?;
         let ready = |wire: &Wire| {

@@ -2,52 +2,66 @@ use std::fmt;
 use std::time::Duration;
 
 use super::scan::{HALF_A_SECOND, Sweep, narrowed_by_base, requests_in_window};
-use super::{Plan, Profile, Schedule, View, is_off_target};
+use super::{CheckTuning, Plan, Profile, Schedule, View, is_off_target};
+use crate::error::Error;
 use crate::time::{
     Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos, nanos_to_duration,
     nanos_to_f64,
 };
 
+mod tuning;
+
+pub use self::tuning::AdaptiveTuning;
+
 /// Aims each request at what the estimator believes, as densely as its [`Profile`] allows.
 ///
-/// While much is unknown, several requests go through one flip, evenly over the window in which it can come: they
-/// cost requests and save seconds ([`Polite`](Profile::Polite) bisects instead). Once the belief is about as narrow as
-/// the queueing, each request is aimed at the belief's mean plus σ q / (σ + q), where σ is the belief's standard
-/// deviation and q the mean queueing on the way there, which the aim has to make up for. (Probabilistic bisection,
-/// with an aim found by simulation.)
+/// # Model
+/// Numbers are the defaults of [`AdaptiveTuning`], which has a field for each.
 ///
-/// Where the offset is [expected](crate::config::Config::with_expected), it first asks at the two ends of that.
+/// ```text
+/// State     m, σ  mean and standard deviation of the offset, from Estimator::aim
+///           q     mean queueing of one path
+///           W     remaining uncertainty, less what the base round trip excludes
+///           F     where the offset is expected, if it is
+/// Fallback  if σ > 1.2 |W|/√12:  m = middle of W,  σ = |W|/√12
+/// Probe     if F is known and |W| ≥ 4 |F ∩ W|:  aim at the ends of F ∩ W, at most 4 times
+/// Scan      else if σ ≥ 1.5 q and the profile scans:  k requests through one flip, evenly over W
+/// Aim       else:  a = m + σ q / (σ + q)
+/// End       σ ≤ 500 ns, or 16 responses in a row without σ falling by a tenth
+/// ```
 ///
-/// It has enough when the belief is as narrow as a clock can be read, and when sixteen responses in a row have not
-/// made it a tenth narrower: that is what a model that does not fit, or an estimator that does not learn, looks like.
-#[derive(Debug, Clone)]
+/// To aim at *a* is to send the request so that it is stamped at a flip if the offset is *a* and
+/// nothing queues. The term σ q / (σ + q) makes up for the queueing on the forward path. It was
+/// found by simulation; without queueing the rule is probabilistic bisection.
+///
+/// A scan costs requests and saves seconds. The profile sets k: 6, 5 and 4 requests through the
+/// first, the second and later flips with [`Balanced`](Profile::Balanced); 24, 16 and 8 with
+/// [`Fast`](Profile::Fast); no scan with [`Polite`](Profile::Polite), which bisects. Where the
+/// limits or the connections allow fewer, k is that.
+///
+/// A profile with several connections aims as many requests at one flip as it has connections, once
+/// σ < 1.5 q.
+///
+/// # When it ends
+/// When σ is as small as a clock can be read. And when many responses do not make it smaller: the
+/// model does not fit then, or the estimator does not learn.
+#[derive(Clone)]
 pub struct Adaptive {
-    tuning: Tuning,
+    tuning: AdaptiveTuning,
     sweep: Sweep,
-    /// The requests so far that were aimed at one flip, and those including the one that is planned.
+    /// The requests so far that were aimed at one flip, and the same with the planned one.
     burst: Burst,
     planned: Burst,
     probes: Probes,
     gain: Gain,
 }
 
-/// Requests at the ends of where the offset is expected.
+/// Requests at the ends of the expected interval.
 #[derive(Debug, Clone, Copy, Default)]
 struct Probes {
     sent: u32,
-    /// Whether the request that is planned is one.
+    /// Whether the planned request is one.
     planned: bool,
-}
-
-/// What tells the profiles apart.
-#[derive(Debug, Clone, Copy)]
-struct Tuning {
-    /// Requests through the first flip, the second, and later ones while much is unknown; 0 bisects.
-    scan: [u32; 3],
-    /// Requests under way at once, each on its own connection.
-    connections: u32,
-    /// The least time between two requests.
-    min_interval: Duration,
 }
 
 /// Requests aimed at one flip all at once.
@@ -57,30 +71,45 @@ struct Burst {
     aimed: u32,
 }
 
-/// When the belief last became narrower.
+/// The last reduction of the standard deviation.
 #[derive(Clone, Copy)]
 struct Gain {
     stddev: f64,
     observations: u32,
 }
 
-/// Where the offset is believed to be. In nanoseconds but for the interval.
+/// The estimate of the offset. In nanoseconds, except for the interval.
 #[derive(Debug, Clone, Copy)]
 struct Belief {
     mean: Offset,
     stddev: f64,
     queueing: f64,
-    /// Half of the round trip's excess over one without queueing: an aim by the shortest seen is this much early.
+    /// Half of the shortest round trip's excess over one without queueing: an aim that uses the
+    /// shortest round trip is early by this.
     early: f64,
     window: Option<Interval>,
 }
 
 impl Adaptive {
-    /// A schedule that spends as `profile` says.
+    /// A schedule with the parameters of `profile`.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
+        Self::from_valid(AdaptiveTuning::of(profile))
+    }
+
+    /// One with other constants, for who changes or refits the schedule. Begin with
+    /// [`AdaptiveTuning::of`] a profile.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] names a constant that is out of its range.
+    pub fn with_tuning(tuning: AdaptiveTuning) -> Result<Self, Error> {
+        tuning.check()?;
+        Ok(Self::from_valid(tuning))
+    }
+
+    fn from_valid(tuning: AdaptiveTuning) -> Self {
         Self {
-            tuning: Tuning::of(profile),
+            tuning,
             sweep: Sweep::default(),
             burst: Burst::default(),
             planned: Burst::default(),
@@ -89,15 +118,16 @@ impl Adaptive {
         }
     }
 
-    /// At the ends of where the offset is expected, while what is unknown goes far beyond them: two answers as expected, and
-    /// nothing else is unknown any more.
+    /// A request at an end of where the offset is expected, while the remaining uncertainty is much
+    /// wider. Two answers as expected leave no more than the expectation.
     fn probe(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Option<Plan> {
         let window = belief.window?;
         let inside = view.expected()?.intersection(window)?;
-        if self.probes.sent >= MAX_PROBES || window.width() < 4 * inside.width() {
+        let AdaptiveTuning { max_probes, min_probe_ratio, probe_margin, .. } = self.tuning;
+        if self.probes.sent >= max_probes || window.width() < min_probe_ratio * inside.width() {
             return None;
         }
-        let queueing = nanos_to_duration(f64_to_nanos(4.0 * belief.queueing));
+        let queueing = nanos_to_duration(f64_to_nanos(probe_margin * belief.queueing));
         let near = inside.widened(inside.width() / 2 + queueing);
         let ends = [
             (inside.upper(), window.upper() > near.upper()),
@@ -114,8 +144,9 @@ impl Adaptive {
         Some(Plan::SendAt(at))
     }
 
-    /// Evenly through the window in which the flip can come, as many as the profile says, as the limits leave for each
-    /// second, and as the connections can carry while the window lasts.
+    /// Requests evenly through the window in which the flip can come: as many as the profile scans
+    /// with, but no more than the limits leave for each second, and than the connections can carry
+    /// while the window lasts.
     fn scan(
         &mut self,
         view: &View<'_>,
@@ -123,7 +154,7 @@ impl Adaptive {
         window: Interval,
         from: LocalInstant,
     ) -> Plan {
-        let Tuning { scan, connections, .. } = self.tuning;
+        let AdaptiveTuning { scan, connections, scanned_flips, .. } = self.tuning;
         let aim = |offset, from| belief.aim(view, offset, from);
         let requests = |flips, width| {
             let wanted = match flips {
@@ -131,7 +162,9 @@ impl Adaptive {
                 1 => scan[1],
                 _ => scan[2],
             };
-            wanted.min(requests_in_window(view, width, connections)).min(affordable_requests(view))
+            wanted
+                .min(requests_in_window(view, width, connections))
+                .min(affordable_requests(view, scanned_flips))
         };
         match self.sweep.plan(view, &aim, window, from, connections, requests) {
             Some(plan) => {
@@ -142,7 +175,8 @@ impl Adaptive {
         }
     }
 
-    /// One request where it tells most; when the noise of a single answer counts, as many as there are connections.
+    /// One request where its answer is most informative. Once noise limits it, as many as there are
+    /// connections.
     fn plan_aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
         let mut burst = Burst::default();
@@ -151,22 +185,30 @@ impl Adaptive {
                 self.burst.at.zip(progress.last_sent()).is_some_and(|(at, last)| {
                     last >= at && last.saturating_since(at) < HALF_A_SECOND
                 });
-            if !(same && self.burst.aimed < self.tuning.connections && belief.is_noise_limited()) {
+            if !(same
+                && self.burst.aimed < self.tuning.connections
+                && self.is_noise_limited(belief))
+            {
                 return Plan::AwaitReply;
             }
             burst = self.burst;
         }
         let Belief { stddev, queueing, .. } = *belief;
-        let lead = stddev * queueing / (stddev + queueing);
+        let lead = self.tuning.lead * (stddev * queueing / (stddev + queueing));
         let offset = belief.mean.saturating_add(Offset::from_nanos(f64_to_nanos(lead)));
         let at = belief.aim(view, offset, from);
         self.sweep.abort();
         self.planned = Burst { at: burst.at.or(Some(at)), aimed: burst.aimed + 1 };
         Plan::SendAt(at)
     }
+
+    /// Whether the queueing of a single exchange is about as large as the standard deviation.
+    fn is_noise_limited(&self, belief: &Belief) -> bool {
+        belief.stddev < self.tuning.noise_limit * belief.queueing
+    }
 }
 
-/// Seconds, and so flips, that are left of the time allowed.
+/// Seconds, and so flips, that remain of the allowed time.
 fn remaining_flips(view: &View<'_>) -> u32 {
     let begun = view.progress().first_sent().unwrap_or(view.earliest());
     let spent = view.earliest().saturating_since(begun);
@@ -174,19 +216,20 @@ fn remaining_flips(view: &View<'_>) -> u32 {
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 
-/// Requests to plan through a flip so that they last as long as the time does. A flip comes each second; four are
-/// scanned, half-way on average and one request past it; those after take one request each.
-fn affordable_requests(view: &View<'_>) -> u32 {
+/// Requests to plan through a flip so that they last as long as the time does. A flip comes each
+/// second. The first few of the remaining flips are scanned, which takes half of the planned
+/// requests on average and one past the flip; each later flip takes one request.
+fn affordable_requests(view: &View<'_>, scanned_flips: u32) -> u32 {
     let (progress, limits) = (view.progress(), view.limits());
     let flips = remaining_flips(view);
-    let scanned = flips.min(4);
+    let scanned = flips.min(scanned_flips);
     let requests = limits.requests().saturating_sub(progress.requests());
     let spare = requests.saturating_sub(flips - scanned);
     (spare.saturating_mul(2) / scanned).saturating_sub(2)
 }
 
 impl Default for Adaptive {
-    /// With the default profile.
+    /// The schedule of the default profile.
     fn default() -> Self {
         Self::new(Profile::default())
     }
@@ -207,18 +250,18 @@ impl Schedule for Adaptive {
         let from = progress.last_sent().map_or(view.earliest(), |last| {
             last.saturating_add(self.tuning.min_interval).max(view.earliest())
         });
-        let Some(belief) = Belief::from_view(view) else {
+        let Some(belief) = Belief::from_view(view, self.tuning.max_relative_stddev) else {
             let waiting = progress.scheduled_in_flight() > 0;
             return if waiting { Plan::AwaitReply } else { Plan::SendAt(from) };
         };
-        if self.gain.is_exhausted(belief.stddev, progress.observations()) {
+        if self.gain.is_exhausted(belief.stddev, progress.observations(), &self.tuning) {
             return Plan::Enough;
         }
         if let Some(plan) = self.probe(view, &belief, from) {
             return plan;
         }
         match belief.window {
-            Some(window) if self.tuning.scan[0] > 0 && !belief.is_noise_limited() => {
+            Some(window) if self.tuning.scan[0] > 0 && !self.is_noise_limited(&belief) => {
                 self.scan(view, &belief, window, from)
             }
             _ => self.plan_aimed(view, &belief, from),
@@ -229,15 +272,19 @@ impl Schedule for Adaptive {
         self.tuning.min_interval
     }
 
-    /// Where several go out at once, seconds are dearer than requests: the flip is missed either way, and the answer may tell
-    /// something.
+    fn check_tuning(&self) -> CheckTuning {
+        self.tuning.checks
+    }
+
+    /// Not with several connections. There time is more valuable than requests: the flip is missed
+    /// in either case, and a late request may still be informative.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
         self.tuning.connections == 1 && is_off_target(view, late)
     }
 }
 
 impl Belief {
-    fn from_view(view: &View<'_>) -> Option<Self> {
+    fn from_view(view: &View<'_>, max_relative_stddev: f64) -> Option<Self> {
         let progress = view.progress();
         let estimate = view.aim()?;
         let unknown = progress.remaining_uncertainty()?;
@@ -252,18 +299,13 @@ impl Belief {
             early: nanos_to_f64(duration_to_nanos(shortest.saturating_sub(base))) / 2.0,
             window,
         };
-        // An estimator that makes less of the observations than the window itself does is no guide.
+        // The window itself is better than an estimator with a wider standard deviation.
         let Some(window) = window else { return Some(belief) };
         let uniform = nanos_to_f64(duration_to_nanos(window.width())) / 12.0_f64.sqrt();
-        if stddev <= 1.2 * uniform {
+        if stddev <= max_relative_stddev * uniform {
             return Some(belief);
         }
         Some(Self { mean: window.midpoint(), stddev: uniform, ..belief })
-    }
-
-    /// Whether the queueing of a single exchange is as large as what is unknown.
-    fn is_noise_limited(&self) -> bool {
-        self.stddev < 1.5 * self.queueing
     }
 
     /// When to send so that the stamp falls on a flip if the offset is `offset` and nothing queues.
@@ -273,44 +315,34 @@ impl Belief {
     }
 }
 
+impl fmt::Debug for Adaptive {
+    /// Without the tuning, whose floats a small program would have to carry the formatting of.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adaptive")
+            .field("sweep", &self.sweep)
+            .field("burst", &self.burst)
+            .field("probes", &self.probes)
+            .field("gain", &self.gain)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Gain {
-    /// Without its float, whose formatting a small program would have to carry.
+    /// Without its float: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gain").field("observations", &self.observations).finish_non_exhaustive()
     }
 }
 
 impl Gain {
-    fn is_exhausted(&mut self, stddev: f64, observations: u32) -> bool {
-        if stddev < 0.9 * self.stddev {
+    fn is_exhausted(&mut self, stddev: f64, observations: u32, tuning: &AdaptiveTuning) -> bool {
+        if stddev < tuning.min_gain_ratio * self.stddev {
             *self = Self { stddev, observations };
         }
-        stddev <= MIN_STDDEV_NS || observations - self.observations >= MAX_RESPONSES_WITHOUT_GAIN
+        let without_gain = observations - self.observations;
+        stddev <= tuning.min_stddev_ns || without_gain >= tuning.max_responses_without_gain
     }
 }
-
-impl Tuning {
-    /// Found by simulation on paths from 0.2 to 200 ms.
-    const fn of(profile: Profile) -> Self {
-        match profile {
-            Profile::Polite => Self { scan: [0; 3], connections: 1, min_interval: SECOND },
-            Profile::Balanced => {
-                Self { scan: [6, 5, 4], connections: 1, min_interval: Duration::ZERO }
-            }
-            Profile::Fast => {
-                Self { scan: [24, 16, 8], connections: 4, min_interval: Duration::ZERO }
-            }
-        }
-    }
-}
-
-const SECOND: Duration = Duration::from_secs(1);
-/// A standard deviation below which only the reading of the clocks is left, in nanoseconds.
-const MIN_STDDEV_NS: f64 = 500.0;
-/// Requests spent on an expectation.
-const MAX_PROBES: u32 = 4;
-/// Responses in a row that may bring nothing.
-const MAX_RESPONSES_WITHOUT_GAIN: u32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -324,7 +356,7 @@ mod tests {
     const MS: i64 = 1_000_000;
     const OFFSET_NS: i64 = 38_116_000_123;
 
-    /// A measurement in virtual time, and what it did.
+    /// A measurement in virtual time, and its requests.
     struct Run {
         measurement: Measurement,
         sent: Vec<i64>,
@@ -345,7 +377,7 @@ mod tests {
         }
     }
 
-    /// Each way takes half of the base and, evenly distributed, up to `jitter_ns` more.
+    /// Each direction takes half of the base plus a uniform delay of up to `jitter_ns`.
     fn run(config: &Config, base_ns: i64, jitter_ns: i64, seed: u64) -> Run {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut way = || {
@@ -360,13 +392,13 @@ mod tests {
             CrossTimestamp::new(at, wall.saturating_add(Offset::from_nanos(now)), Duration::ZERO)
         };
         let mut measure = Measure::new(config, cross_timestamp(0));
-        let (mut now, mut under_way, mut sent) = (0, Vec::new(), Vec::new());
+        let (mut now, mut in_flight, mut sent) = (0, Vec::new(), Vec::new());
         let mut most_outstanding = 0;
         loop {
             let next = measure.next(LocalInstant::from_nanos(now));
             let again = measure.next(LocalInstant::from_nanos(now));
             assert_eq!(next, again, "a plan that was not kept changes nothing");
-            let first = under_way.iter().copied().min_by_key(|(_, received, _)| *received);
+            let first = in_flight.iter().copied().min_by_key(|(_, received, _)| *received);
             match (next, first) {
                 (Next::SendAt(at), first)
                     if first.is_none_or(|(_, received, _)| at.as_nanos() <= received) =>
@@ -375,12 +407,12 @@ mod tests {
                     measure.sent(LocalInstant::from_nanos(now));
                     let stamped = now + way();
                     let server = wall.as_unix_nanos() + stamped + OFFSET_NS;
-                    under_way.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
+                    in_flight.push((now, stamped + way(), server.div_euclid(1_000_000_000)));
                     sent.push(now);
-                    most_outstanding = most_outstanding.max(under_way.len());
+                    most_outstanding = most_outstanding.max(in_flight.len());
                 }
                 (_, Some(reply @ (left, received, seconds))) => {
-                    under_way.retain(|other| *other != reply);
+                    in_flight.retain(|other| *other != reply);
                     now = now.max(received);
                     let date = Timestamp::from_unix_seconds(seconds).expect("in range");
                     let (left, now) =
@@ -412,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_has_one_request_and_one_check_under_way_and_keeps_to_48_requests_and_12_seconds() {
+    fn balanced_has_one_request_and_one_check_in_flight_and_keeps_to_48_requests_and_12_seconds() {
         for seed in 1..50 {
             for base_ns in [MS / 5, 20 * MS, 100 * MS] {
                 let run = run(&of(Profile::Balanced), base_ns, base_ns / 10, seed);
@@ -425,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_has_several_requests_under_way_on_a_long_path_but_no_more_than_four_and_a_check() {
+    fn fast_has_several_requests_in_flight_on_a_long_path_but_no_more_than_four_and_a_check() {
         for seed in 1..50 {
             let run = run(&of(Profile::Fast), 100 * MS, 10 * MS, seed);
             assert!((2..=5).contains(&run.most_outstanding), "seed {seed}");
@@ -442,7 +474,7 @@ mod tests {
         }
     }
 
-    /// The offset is expected within a millisecond of one that is so far off the truth.
+    /// The offset is expected within a millisecond of a value that is this far from the truth.
     fn expecting(off_ns: i64, requests: u32) -> Config {
         let at = |nanos| Offset::from_nanos(OFFSET_NS + off_ns + nanos);
         let config = Config::builder().requests(requests).lag(Duration::ZERO).build();

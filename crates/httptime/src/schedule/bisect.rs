@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use super::{Plan, Schedule, View};
 
-/// Aims each request so that it is stamped as the server's second begins, if the offset lies in the middle of what is
-/// still unknown.
+/// Aims each request so that it is stamped when the server's second begins, if the offset is the
+/// middle of the remaining uncertainty.
 ///
-/// Halves the unknown with each request, half a second apart on average. What can be *proved* ends when the unknown is as
-/// narrow as the shortest round trip: no `Date` shows how a round trip splits into its two ways. What can be estimated,
-/// if the ways are alike, goes on below that; this goes on until the rest is finer than the scheduling
-/// of most machines.
+/// Each request halves the uncertainty and takes half a second on average. The proof ends when the
+/// uncertainty is as small as the shortest round trip: no `Date` shows how a round trip divides
+/// into forward and return path. If these are equal, an estimate can be more precise. So this
+/// schedule continues until the uncertainty is smaller than the scheduling delays of most machines.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct Bisect;
@@ -33,12 +33,12 @@ impl Schedule for Bisect {
     }
 }
 
-/// Whether what is unknown is as narrow as the shortest round trip.
+/// Whether the uncertainty is at most the shortest round trip.
 pub(super) fn is_enough(view: &View<'_>) -> bool {
     let progress = view.progress();
     let known = progress.remaining_uncertainty().zip(progress.round_trip_min());
     known.is_some_and(|(unknown, shortest)| unknown.width() <= shortest + MIN_WIDTH)
 }
 
-/// Finer than the scheduling of most machines.
+/// Smaller than the scheduling delays of most machines.
 const MIN_WIDTH: Duration = Duration::from_micros(40);

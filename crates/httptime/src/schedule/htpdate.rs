@@ -3,10 +3,11 @@ use std::time::Duration;
 use super::{Plan, Schedule, View};
 use crate::time::{NANOS_PER_SECOND, Offset};
 
-/// When htpdate asks: first at the local phase 2⁻ᵖ, then where its estimator says, early by half of the last round trip.
+/// The request times of htpdate: first the local phase 2⁻ᵖ, then the phase of its estimator, early
+/// by half of the last round trip.
 ///
-/// p is the number of requests allowed. The published schedule of htpdate -p, to be compared with; it belongs to the
-/// estimator [`Htpdate`](crate::estimate::Htpdate).
+/// p is the limit of requests. This is the published schedule of htpdate -p, for comparison. It
+/// belongs to the estimator [`Htpdate`](crate::estimate::Htpdate).
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct Htpdate;
@@ -21,7 +22,8 @@ impl Schedule for Htpdate {
         if progress.scheduled_in_flight() > 0 {
             return Plan::AwaitReply;
         }
-        // Its own phase first. From then on early by half of the last round trip, where aiming has half of the shortest.
+        // First its own phase. Later requests are early by half of the last round trip, where `aim`
+        // assumes half of the shortest.
         let offset = match (view.aim(), progress.round_trip_last(), progress.round_trip_min()) {
             (Some(aim), Some(last), Some(shortest)) => {
                 aim.offset().saturating_add((last / 2).saturating_sub(shortest / 2).into())
@@ -34,7 +36,7 @@ impl Schedule for Htpdate {
         Plan::SendAt(progress.aim(offset, view.earliest()))
     }
 
-    /// htpdate sleeps, and then sends.
+    /// htpdate sleeps and then sends, however late it is.
     fn is_missed(&self, _: &View<'_>, _: Duration) -> bool {
         false
     }

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use super::{Plan, Schedule, View};
 
-/// Requests at even distances that fill most of the time allowed.
+/// Sends requests at equal intervals that fill most of the time limit.
 ///
-/// Here to be compared with, and for servers that want an even load. Narrows what is unknown to about a second divided
-/// by the number of requests: beyond whole seconds, the distance is a power of the golden ratio, so that requests come
-/// at all phases of the second (each in the largest gap that the others leave: Weyl's sequence), where a round number
-/// would have them come at the same few again and again.
+/// It is for comparison, and for servers that need an even load. The remaining uncertainty is about
+/// a second divided by the number of requests. For intervals of more than a second the fraction is
+/// a power of the golden ratio: requests then come at all phases of the second, each in the largest
+/// gap between the others (Weyl's sequence). With a round number they would repeat the same few
+/// phases.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "it has no state")]
 pub struct Periodic;
@@ -31,7 +32,7 @@ impl Schedule for Periodic {
     }
 }
 
-/// The largest such distance that is no longer than `most`.
+/// The largest such interval that is at most `most`.
 fn interval_over_all_phases(most: Duration) -> Duration {
     let mut phase = GOLDEN_RATIO;
     while phase > most.max(MIN_INTERVAL) {
@@ -40,7 +41,7 @@ fn interval_over_all_phases(most: Duration) -> Duration {
     phase + Duration::from_secs(most.saturating_sub(phase).as_secs())
 }
 
-/// Nobody asks more often.
+/// The shortest interval.
 const MIN_INTERVAL: Duration = Duration::from_micros(1);
 /// The golden ratio, of a second.
 const GOLDEN_RATIO: Duration = Duration::from_nanos(618_033_989);

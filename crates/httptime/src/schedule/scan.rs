@@ -4,11 +4,13 @@ use super::bisect::{self, Bisect};
 use super::{Plan, Schedule, View};
 use crate::time::{Interval, LocalInstant, Offset};
 
-/// Several requests through one flip, evenly over what is still unknown; then again over what that leaves.
+/// Sends several requests around one flip, evenly over the remaining uncertainty, and then again
+/// over what remains.
 ///
-/// With n requests to a flip, what is unknown becomes n + 1 times narrower in a second, where bisection takes
-/// log₂(n + 1) seconds and as many requests: it costs requests and saves seconds. Once what is unknown is as
-/// narrow as a round trip, or as the requests would queue behind each other, it bisects.
+/// n requests around a flip divide the uncertainty by n + 1 in one second. Bisection needs as many
+/// requests and `log₂(n + 1)` seconds. So this schedule costs requests and saves seconds. When the
+/// uncertainty is as small as a round trip, or when the requests would queue behind each other, it
+/// bisects.
 #[derive(Debug, Clone, Default)]
 pub struct Scan {
     sweep: Sweep,
@@ -37,13 +39,14 @@ impl Schedule for Scan {
     }
 }
 
-/// What is left if each way takes half of the base round trip: that much is known at either end.
+/// The remaining interval if each direction takes at least half of the base round trip: both ends
+/// move inwards by that.
 pub(super) fn narrowed_by_base(unknown: Interval, base: Duration) -> Option<Interval> {
     let half = Offset::from(base / 2);
     Interval::new(unknown.lower().saturating_add(half), unknown.upper().saturating_sub(half))
 }
 
-/// How many requests this many connections can carry while the window lasts.
+/// The number of requests that this many connections can carry during the window.
 pub(super) fn requests_in_window(view: &View<'_>, width: Duration, connections: u32) -> u32 {
     let progress = view.progress();
     let turns = |each: Duration| {
@@ -56,27 +59,28 @@ pub(super) fn requests_in_window(view: &View<'_>, width: Duration, connections: 
     requests_in_window.max(connections)
 }
 
-/// Requests through flip after flip.
+/// Requests around successive flips.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sweep {
-    /// The flip that the requests so far went through, and the one that the next is planned for.
+    /// The flip of the requests so far, and the flip for which the next one is planned.
     current: Flip,
     planned: Flip,
     requests: u32,
 }
 
-/// One boundary of the server's second, and what goes through it.
+/// One boundary of the server's second and the requests around it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flip {
-    /// When the window opens in which it can come; `None` when no sweep is under way.
+    /// The start of the window in which the flip can be; `None` if no sweep is running.
     opens: Option<LocalInstant>,
     number: u32,
-    /// Between requests.
+    /// The interval between requests.
     spacing: Duration,
 }
 
 impl Sweep {
-    /// A plan counts once its request has left, and then this says so; one that could not be kept is forgotten.
+    /// Confirms a plan once its request has left, and then returns true. A plan whose request did
+    /// not leave is dropped.
     pub(super) fn confirm_sent(&mut self, requests: u32) -> bool {
         let left = requests > self.requests;
         if left {
@@ -86,14 +90,14 @@ impl Sweep {
         left
     }
 
-    /// The next request goes elsewhere: a sweep that is under way ends.
+    /// The next request is not part of the sweep: ends a running sweep.
     pub(super) fn abort(&mut self) {
         self.planned = Flip { opens: None, ..self.current };
     }
 
-    /// The next request of the sweep through `window`, or the first of a new one; `None` when there would be fewer than
-    /// two. `requests` says how many, given the flips before and the width of the window; `aim` when to send so that the
-    /// stamp falls on a flip.
+    /// The next request of the sweep through `window`, or the first of a new one; `None` if there
+    /// would be fewer than two. `requests` returns their number from the previous flips and the
+    /// width of the window. `aim` returns when to send so that the stamp is on a flip.
     pub(super) fn plan(
         &mut self,
         view: &View<'_>,
@@ -128,12 +132,12 @@ impl Sweep {
         if progress.scheduled_in_flight() > 0 {
             return Some(Plan::AwaitReply);
         }
-        // This one is used up.
+        // This flip is finished.
         Some(Plan::SendAt(opens.saturating_add(SECOND).max(from)))
     }
 }
 
-/// Requests through each flip.
+/// The number of requests around each flip.
 const REQUESTS: u32 = 6;
 const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HALF_A_SECOND: Duration = Duration::from_millis(500);

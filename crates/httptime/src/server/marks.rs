@@ -1,19 +1,21 @@
-/// What a response head shows of the servers that it passed: how many `Server` fields it has and where they stand, `Via`, and the
-/// marks of caches.
+/// Marks in a response head of the servers that it passed: the number and position of `Server`
+/// fields, `Via`, and the marks of caches.
 ///
-/// [`ResponseHead::marks`](crate::http::ResponseHead::marks) gives them; an [`Exchange`](crate::Exchange) keeps them. The default
-/// is that of a head of which nothing is known.
+/// [`ResponseHead::marks`](crate::http::ResponseHead::marks) returns them; an
+/// [`Exchange`](crate::Exchange) stores them. The default is that of a head about which nothing is
+/// known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct HeadMarks {
     order: FieldOrder,
-    /// As Apache writes a `Date` of its own: `Date` and `Server` first, and `Content-Type` behind `Connection`.
+    /// The order in which Apache writes its own `Date`: `Date` and `Server` first, and
+    /// `Content-Type` after `Connection`.
     has_late_content_type: bool,
     servers: u8,
     vias: u8,
     hits: u8,
 }
 
-/// How `Server` and `Date` stand to each other. The later variants prove what the earlier ones do.
+/// The order of `Server` and `Date`. A later variant proves everything that an earlier one proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) enum FieldOrder {
     /// One is missing, or there are several.
@@ -23,12 +25,14 @@ pub(crate) enum FieldOrder {
     DateFirst,
     /// `Server` is first.
     ServerFirst,
-    /// `Server` is the first field of the head, and `Date` the second, but for `Via`: tinyproxy writes its own in front.
+    /// `Server` is the first field of the head and `Date` the second, except for `Via`: tinyproxy
+    /// writes its own before them.
     ServerThenDate,
 }
 
 impl HeadMarks {
-    /// As a number, for programs in other languages that hand it back to [`from_bits`](Self::from_bits). 0 is the default.
+    /// The marks as a number, for programs in other languages, which pass it to
+    /// [`from_bits`](Self::from_bits). 0 is the default.
     #[must_use]
     pub fn bits(self) -> u32 {
         let order =
@@ -36,7 +40,7 @@ impl HeadMarks {
         u32::from_be_bytes([order, self.servers, self.vias, self.hits])
     }
 
-    /// What [`bits`](Self::bits) gave. Any other number gives some marks.
+    /// The marks for a number from [`bits`](Self::bits). Any other number gives some marks.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         let [order, servers, vias, hits] = bits.to_be_bytes();
@@ -62,28 +66,28 @@ impl HeadMarks {
         self.has_late_content_type
     }
 
-    /// Proxies that name themselves.
+    /// The number of proxies in `Via`.
     pub(crate) const fn via_count(self) -> u8 {
         self.vias
     }
 
-    /// Caches that say that they had the response.
+    /// The number of caches that reported a hit.
     pub(crate) const fn cache_hits(self) -> u8 {
         self.hits
     }
 }
 
-/// Beside the order in [`HeadMarks::bits`].
+/// In addition to the order in [`HeadMarks::bits`].
 const LATE_CONTENT_TYPE: u8 = 0x10;
 
-/// Reads [`HeadMarks`], field by field.
+/// Computes [`HeadMarks`], field by field.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct HeadMarksReader {
     marks: HeadMarks,
     server_at: usize,
     date_at: usize,
     dates: u8,
-    /// Where the last `Connection` is, and the first `Content-Type`.
+    /// The position of the last `Connection`, and that of the first `Content-Type`.
     connection_at: Option<usize>,
     content_type_at: Option<usize>,
     /// `Via` fields so far.
@@ -119,12 +123,12 @@ impl HeadMarksReader {
         self.marks.vias = self.marks.vias.saturating_add(count(value, |_| true));
     }
 
-    /// `X-Cache` and its like.
+    /// `X-Cache` and similar fields.
     pub(crate) fn cache(&mut self, value: &[u8]) {
         self.marks.hits = self.marks.hits.saturating_add(count(value, is_hit));
     }
 
-    /// `X-Varnish`: the number of the request, and of the one that put the response into the cache.
+    /// `X-Varnish`: the number of the request, and that of the request that stored the response.
     pub(crate) fn varnish(&mut self, value: &[u8]) {
         let has_two = |member: &[u8]| words(member).count() > 1;
         self.marks.hits = self.marks.hits.saturating_add(count(value, has_two));
@@ -135,7 +139,7 @@ impl HeadMarksReader {
         self.marks.hits = self.marks.hits.saturating_add(count(value, is_status_hit));
     }
 
-    /// What was read.
+    /// The marks of the fields so far.
     pub(crate) fn marks(self) -> HeadMarks {
         let order = match (self.marks.servers, self.dates, self.server_at, self.date_at) {
             (1, 1, 0, 1) => FieldOrder::ServerThenDate,
@@ -150,7 +154,7 @@ impl HeadMarksReader {
     }
 }
 
-/// How many members of a list are such.
+/// The number of members of a list that satisfy `is_such`.
 fn count(list: &[u8], is_such: impl Fn(&[u8]) -> bool) -> u8 {
     let members = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let such = members.filter(|member| !member.is_empty() && is_such(member)).count();
@@ -161,8 +165,9 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
 }
 
-/// `HIT`, `TCP_MEM_HIT from cache.example`, `Hit from cloudfront`, `RefreshHit`, `hit-stale`, and what nginx and Cloudflare say of a
-/// stored response that they had to look at twice. The name of the cache, behind `from`, does not count.
+/// `HIT`, `TCP_MEM_HIT from cache.example`, `Hit from cloudfront`, `RefreshHit`, `hit-stale`, and
+/// the words of nginx and Cloudflare for a stored response that had to be revalidated. The name of
+/// the cache after `from` does not count.
 fn is_hit(member: &[u8]) -> bool {
     let is_name = |word: &&[u8]| word.eq_ignore_ascii_case(b"from");
     words(member)
@@ -175,10 +180,11 @@ fn is_hit_suffix(part: &[u8]) -> bool {
     part.len().checked_sub(3).is_some_and(|at| part[at..].eq_ignore_ascii_case(b"hit"))
 }
 
-/// Other words for a response out of the cache.
+/// Other words for a response from the cache.
 const HIT_WORDS: &[&[u8]] = &[b"stale", b"updating", b"revalidated", b"cached"];
 
-/// `ExampleCache; hit; ttl=30`. A response that several requests share (`collapsed`) is older than the later ones.
+/// `ExampleCache; hit; ttl=30`. A response that several requests share (`collapsed`) is older than
+/// the later ones of these.
 fn is_status_hit(member: &[u8]) -> bool {
     let parameters = member.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
     parameters.map(|parameter| parameter.split(|byte| *byte == b'=')).any(|mut parameter| {

@@ -2,40 +2,40 @@ use std::time::Duration;
 
 use super::marks::FieldOrder;
 
-/// Server software, and how late the `Date` is that it makes.
+/// Server software and the limit of its lag.
 #[derive(Debug)]
 pub(super) struct Product {
-    /// As it writes itself. With a `/`: the beginning of name and version.
+    /// The name in the `Server` field. With a `/`: the beginning of name and version.
     pub(super) name: &'static str,
-    /// In the first response of a connection.
+    /// The limit for the first response of a connection.
     pub(super) first: Duration,
-    /// In the later ones.
+    /// The limit for later responses.
     pub(super) reused: Duration,
     pub(super) date_proof: DateProof,
 }
 
-/// What proves that a product made the `Date` that has its name beside it.
+/// The proof that a product made the `Date` beside its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DateProof {
-    /// Nothing is needed: it passes on none.
+    /// No proof is needed: it passes on no `Date`.
     NeverForwards,
     /// At least this order of `Server` and `Date`.
     ByOrder(FieldOrder),
-    /// Apache: `Content-Type` behind `Connection`, or a request that it answers by itself.
+    /// Apache: `Content-Type` after `Connection`, or a request that it answers by itself.
     ByTypeOrRequest,
     /// A request that it answers by itself.
     ByRequest,
-    /// Nothing is known that would.
+    /// No proof is known.
     Unproven,
 }
 
 impl Product {
-    /// The product that the value of a `Server` field names first.
+    /// The first product in the value of a `Server` field.
     pub(super) fn of(server: &str) -> Option<&'static Self> {
         let mut words = server.split([' ', '(']);
         let mut word = words.next()?;
         if word.split('/').next().is_some_and(|name| name.eq_ignore_ascii_case("Python")) {
-            // The language, and then the library: `Python/3.11 aiohttp/3.8.4`.
+            // The language comes first, then the library: `Python/3.11 aiohttp/3.8.4`.
             word = words.next()?;
         }
         let name = word.split('/').next().unwrap_or_default();
@@ -63,22 +63,24 @@ const PRODUCTS: &[Product] = &[
     Product::new("Apache", 1_000, DateProof::ByTypeOrRequest),
     Product {
         name: "lighttpd",
-        // Handled before the loop updates its clock: the phase of the tick, and up to a second of idling.
+        // Handled before the loop updates its clock: the phase of the tick, and up to a second of
+        // idle time.
         first: Duration::from_millis(2_020),
         reused: Duration::from_millis(1_020),
         date_proof: DateProof::ByRequest,
     },
     Product::new("h2o/2.2", 2_000, NEVER_FORWARDS),
-    // From 2.3 it passes on the origin's.
+    // Version 2.3 and later pass on the origin's.
     Product::new("h2o", 2_000, DateProof::Unproven),
     Product::new("envoy", 510_000, DateProof::Unproven),
-    // The reverse proxies that are made with these copy the origin's; Jetty makes one only where it is told to.
+    // Reverse proxies that use these copy the origin's. Jetty makes one only if it is configured
+    // to.
     Product::new("Jetty", 2_000, DateProof::Unproven),
     Product::new("Kestrel", 1_020_000, DateProof::Unproven),
-    // Stamped for each response or each turn of the event loop.
+    // Stamped for each response, or once per iteration of the event loop.
     Product::new("BaseHTTP", 1_000, NEVER_FORWARDS),
     Product::new("SimpleHTTP", 1_000, NEVER_FORWARDS),
-    // Made again when it is a second old.
+    // Updated when it is a second old.
     Product::new("gunicorn/asgi", 1_020_000, NEVER_FORWARDS),
     Product::new("gunicorn", 1_000, NEVER_FORWARDS),
     Product::new("waitress", 1_000, NEVER_FORWARDS),

@@ -11,7 +11,8 @@ use crate::measure::Measure;
 use crate::observation::Exchange;
 use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
-/// The lag of a response with these lines behind the status line, and whether it is refused.
+/// The lag of a response with these lines after the status line, and whether the response is
+/// refused.
 fn judged(lines: &str, change: impl Fn(Exchange<'_>) -> Exchange<'_>) -> Result<Lag, Error> {
     let lines = lines.split('\n').map(|line| format!("{}\r\n", line.trim()));
     let text = format!("HTTP/1.1 200 OK\r\n{}\r\n", lines.collect::<String>());
@@ -25,7 +26,7 @@ fn judged(lines: &str, change: impl Fn(Exchange<'_>) -> Exchange<'_>) -> Result<
     Ok(Measure::new(&config, cross_timestamp).absorb(&exchange)?.lag())
 }
 
-/// The allowance in milliseconds.
+/// The limit in milliseconds.
 fn millis(lines: &str) -> u128 {
     judged(lines, |exchange| exchange).expect(lines).allowance().as_millis()
 }
@@ -68,7 +69,7 @@ const APACHE: &str = "Date: Fri, 27 Nov 2026 16:02:02 GMT
     Server: Apache/2.4.62 (Debian)
     Content-Type: text/plain";
 
-/// Its own 404, as a client sees it that asks to keep the connection.
+/// Its own 404, for a client that asks to keep the connection.
 const APACHE_OWN: &str = "Date: Fri, 27 Nov 2026 16:02:02 GMT
     Server: Apache/2.4.71 (Debian)
     Keep-Alive: timeout=5, max=100
@@ -117,7 +118,7 @@ const TINYPROXY: &str = "Via: 1.1 proxy.example (tinyproxy/1.11.1)
     Date: Fri, 27 Nov 2026 16:02:02 GMT
     Content-Type: text/plain";
 
-/// Two nginx, with `proxy_pass_header` for both fields: the one behind need not have written them now.
+/// Two nginx, with `proxy_pass_header` for both fields: the origin may have written them earlier.
 const NGINX_PASSING_BOTH: &str = "Content-Type: text/plain
     Content-Length: 1
     Connection: close
@@ -167,10 +168,10 @@ fn what_a_front_server_answers_by_itself_has_its_own_date() {
     let by_itself = |lines: &str| judged(lines, |exchange| exchange.answered_by_front());
     let lag = by_itself(APACHE).expect("fresh");
     assert_eq!((lag.allowance().as_millis(), lag.source()), (1, LagSource::Product("Apache")));
-    // Not what a proxy has marked: it may be the one that answered.
+    // Not if a proxy has marked the response: the proxy may have answered.
     let passed = by_itself(&format!("{APACHE}\nVia: 1.1 proxy")).expect("fresh");
     assert_eq!(passed.source(), LagSource::MayBeForwarded("Apache"));
-    // Of these it is not known to which requests they answer by themselves.
+    // It is not known which requests these answer by themselves.
     assert_eq!(by_itself(ENVOY).expect("fresh").source(), LagSource::MayBeForwarded("envoy"));
 }
 
@@ -179,7 +180,7 @@ fn apache_sets_the_type_of_its_own_response_behind_connection() {
     let plain = |lines: &str| judged(lines, |exchange| exchange.without_file_extension());
     let own = plain(APACHE_OWN).expect("fresh");
     assert_eq!((own.allowance().as_millis(), own.source()), (1, LagSource::Product("Apache")));
-    // It guesses the type of a response that it passes on from the name of the file.
+    // From the file name it guesses the type of a response that it passes on.
     assert_eq!(source(APACHE_OWN), LagSource::MayBeForwarded("Apache"));
     let sorted = "Connection: close\nContent-Type: text/plain\n\
         Date: Fri, 27 Nov 2026 16:02:02 GMT\nServer: Apache";
@@ -239,10 +240,10 @@ fn a_stored_response_without_an_age_is_refused() {
         let lines = format!("{UVICORN}\n{mark}");
         let error = judged(&lines, |exchange| exchange).expect_err(mark);
         assert_eq!(error, Error::Cached { age: None }, "{mark}");
-        // Nothing shows how old a Date is that nginx took out of its cache and passed on.
+        // Nothing shows the age of a Date that nginx took from its cache and passed on.
         let passed = format!("{NGINX_PASSING}\n{mark}");
         assert!(judged(&passed, |exchange| exchange).is_err(), "{mark}");
-        // But its own is new whatever it took the rest of the response from.
+        // But its own Date is new, wherever the rest of the response comes from.
         assert_eq!(millis(&format!("{NGINX}\n{mark}")), 1, "{mark}");
     }
     for mark in [
@@ -303,7 +304,7 @@ fn marks_survive_as_a_number() {
     assert_eq!(HeadMarks::default().bits(), 0);
 }
 
-/// Lines that servers and proxies on the way add to a response.
+/// Lines that servers and proxies on the path add to a response.
 const ADDED: &[&str] = &[
     "Via: 1.1 proxy",
     "Age: 0",
@@ -325,7 +326,10 @@ proptest! {
     #[test]
     fn what_a_proxy_adds_never_makes_the_allowance_smaller(
         begun in prop::sample::select(
-            vec![NGINX, CADDY, APACHE, APACHE_OWN, APACHE_PASSING, UVICORN, LIGHTTPD, ENVOY, NGINX_PASSING, CADDY_PASSING],
+            vec![
+                NGINX, CADDY, APACHE, APACHE_OWN, APACHE_PASSING, UVICORN, LIGHTTPD, ENVOY,
+                NGINX_PASSING, CADDY_PASSING,
+            ],
         ),
         added in prop::collection::vec(prop::sample::select(ADDED), 0..6),
         is_reused in any::<bool>(),

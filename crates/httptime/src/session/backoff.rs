@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use crate::time::LocalInstant;
 
-/// The pause after a failure: 100 ms, doubled by each further failure in a row.
+/// The pause after a failure: 100 ms, doubled by each consecutive failure.
 ///
-/// A failure during the pause is part of the one that began it: several requests under way share what befell them.
+/// A failure during the pause belongs to the failure that started it: several requests in flight
+/// can fail for one reason.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Backoff {
     until: Option<LocalInstant>,
@@ -12,7 +13,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Something failed; returns when to try again.
+    /// Records a failure. Returns the time of the next try.
     pub(super) fn failed(&mut self, now: LocalInstant) -> LocalInstant {
         if let Some(until) = self.until.filter(|until| now < *until) {
             return until;
@@ -23,17 +24,17 @@ impl Backoff {
         until
     }
 
-    /// A connection is open: there is nothing more to wait for. The failures still count.
+    /// Records an open connection: the pause ends, but the failures still count.
     pub(super) fn opened(&mut self) {
         self.until = None;
     }
 
-    /// A response came.
+    /// Records a response.
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// `now`, or the end of the pause.
+    /// The later of `now` and the end of the pause.
     pub(super) fn earliest(&self, now: LocalInstant) -> LocalInstant {
         self.until.map_or(now, |until| until.max(now))
     }

@@ -11,29 +11,30 @@ use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::method::Method;
 use crate::time::LocalInstant;
 
-/// One connection to a server, opened and closed as often as needed. At most one request is under way on it.
+/// One connection to a server, which is opened and closed as often as needed. At most one request
+/// is in flight on it.
 pub(super) struct Connection {
     state: State,
     layer: Box<dyn Layer>,
     reader: ResponseReader,
-    /// Bytes for the wire; those before `written` were taken.
+    /// Bytes to send; those before `written` have been written.
     wire: Vec<u8>,
     written: usize,
-    /// The socket took no more; waits for [`writable`](Self::writable).
+    /// The socket accepted no more bytes; waits for [`writable`](Self::writable).
     is_blocked: bool,
-    /// The driver still has to close its socket.
+    /// The driver must still close its socket.
     is_to_close: bool,
-    /// The output ends with a request that has not begun to leave.
+    /// The output ends with a request that has not started to leave.
     has_request: bool,
     plaintext: Vec<u8>,
     address: SocketAddr,
-    /// Why an address tried before the present one did not answer.
+    /// The error of an address that was tried before the present one.
     failure: Option<Error>,
     /// Opened for checks.
     is_for_checks: bool,
-    /// When it became ready.
+    /// The time at which it became ready.
     ready_at: LocalInstant,
-    /// When the latest request was put into the output.
+    /// The time at which the latest request was added to the output.
     requested_at: LocalInstant,
     /// Its method.
     method: Method,
@@ -42,7 +43,7 @@ pub(super) struct Connection {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed,
-    /// The driver is to connect.
+    /// The driver must connect.
     Pending(Opening),
     Connecting(Opening),
     Tunnelling(Opening),
@@ -55,7 +56,7 @@ enum State {
         is_fresh: bool,
         is_whole: bool,
     },
-    /// The head of a response was used, and of its body so many bytes have not come.
+    /// The head of a response was used, and this number of bytes of its body is missing.
     Draining {
         since: LocalInstant,
         left: u64,
@@ -69,17 +70,18 @@ pub(super) struct Opening {
     pub(super) deadline: LocalInstant,
     /// When to give up on the present address.
     pub(super) attempt: LocalInstant,
-    /// Which address.
+    /// The index of the present address.
     pub(super) index: usize,
-    /// Addresses tried, the present one included.
+    /// The number of tried addresses, including the present one.
     pub(super) tried: usize,
 }
 
-/// What came of an event on a connection.
+/// The outcome of an event on a connection.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Nothing,
-    /// The connection can take a request; opening it, by the address of this index, took so long.
+    /// The connection is ready for a request. Opening it took this long, with the address of this
+    /// index.
     Opened {
         index: usize,
         took: Duration,
@@ -89,28 +91,31 @@ pub(super) enum Outcome {
         opening: Opening,
         error: Error,
     },
-    /// The connection was open, and is of no use.
+    /// The connection was open, but is unusable.
     Unusable(Error),
-    /// It was closed while no request was under way, after a response or before its first request.
+    /// It was closed while no request was in flight, after a response or before its first request.
     Dropped {
         was_used: bool,
     },
-    /// A connection that was used before was closed before a byte of the response: the server had closed it already.
+    /// A connection that had been used was closed before a byte of the response: the server had
+    /// already closed it.
     Stale,
-    /// A new connection was closed after a whole request of this method, before a byte of the response.
+    /// A new connection was closed after a complete request of this method, before a byte of the
+    /// response.
     Unanswered {
         method: Method,
         error: Error,
     },
-    /// No response will come for the request under way.
+    /// There will be no response to the request in flight.
     Lost(Error),
 }
 
-/// What came of bytes.
+/// The outcome of received bytes.
 #[derive(Debug)]
 pub(super) enum ReceiveOutcome<'a> {
-    /// The head of the response to a request of this method. `is_first`: no response came before it on this connection. `is_persistent`: the connection can take the next request, once the body
-    /// has come.
+    /// The head of the response to a request of this method. `is_first`: it is the first response
+    /// on this connection. `is_kept`: the connection can carry the next request once the body has
+    /// been received.
     Answered {
         method: Method,
         times: Times,
@@ -128,7 +133,7 @@ impl From<Outcome> for ReceiveOutcome<'_> {
 }
 
 impl fmt::Debug for Connection {
-    /// Without the bytes: they may hold a proxy's password.
+    /// Without the bytes: they may contain a proxy's password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { state, address, .. } = self;
         f.debug_struct("Connection")
@@ -170,7 +175,7 @@ impl Connection {
         )
     }
 
-    /// Whether it can take a request.
+    /// Whether it is ready for a request.
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. }) && !self.has_request
     }
@@ -180,22 +185,22 @@ impl Connection {
         self.is_for_checks
     }
 
-    /// Whether it can take its first request.
+    /// Whether it is ready for its first request.
     pub(super) const fn is_fresh(&self) -> bool {
         matches!(self.state, State::Ready { is_fresh: true }) && !self.has_request
     }
 
-    /// Whether it can take a request, and is open for those that are no checks.
+    /// Whether it is ready for a request, and is not reserved for checks.
     pub(super) const fn is_ready_for_any(&self) -> bool {
         self.is_ready() && !self.is_for_checks
     }
 
-    /// When it became ready.
+    /// The time at which it became ready.
     pub(super) const fn ready_at(&self) -> LocalInstant {
         self.ready_at
     }
 
-    /// Whether it has a request that has not begun to leave.
+    /// Whether it has a request that has not started to leave.
     pub(super) const fn has_request(&self) -> bool {
         self.has_request
     }
@@ -204,7 +209,7 @@ impl Connection {
         matches!(self.state, State::Busy { .. })
     }
 
-    /// When its opening began, while it is opening.
+    /// The start of the opening, while it is opening.
     pub(super) const fn opening_since(&self) -> Option<LocalInstant> {
         match self.state {
             State::Pending(opening)
@@ -215,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// What is waited for; `None` when nothing is.
+    /// The phase that it waits in; `None` if it does not wait.
     pub(super) fn phase(&self) -> Option<Phase> {
         match self.state {
             State::Ready { .. } if self.has_request => Some(Phase::Send),
@@ -242,7 +247,7 @@ impl Connection {
         }
     }
 
-    /// Whether the driver is to close its socket. Asked once.
+    /// Whether the driver must close its socket. Returns true once.
     pub(super) fn take_close_request(&mut self) -> bool {
         std::mem::take(&mut self.is_to_close)
     }
@@ -252,7 +257,7 @@ impl Connection {
         !self.is_blocked && self.has_unsent()
     }
 
-    /// Whether there are bytes for which the driver waits until the socket is writable.
+    /// Whether there are bytes that the driver can write only when the socket is writable.
     pub(super) fn is_waiting_to_write(&self) -> bool {
         self.is_blocked && self.has_unsent()
     }
@@ -270,28 +275,28 @@ impl Connection {
         self.is_blocked = false;
     }
 
-    /// Has the driver connect: see [`take_pending`](Self::take_pending).
+    /// Makes the driver connect: see [`connect`](Self::connect).
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
         self.is_for_checks = false;
         self.state = State::Pending(opening);
     }
 
-    /// The same, for a check.
+    /// As [`begin`](Self::begin), for a check.
     pub(super) fn begin_for_check(&mut self, opening: Opening) {
         self.begin(opening);
         self.is_for_checks = true;
     }
 
-    /// Whether the driver is to connect.
+    /// Whether the driver must connect.
     pub(super) const fn is_pending(&self) -> bool {
         matches!(self.state, State::Pending(_))
     }
 
-    /// The driver begins to connect to one of `addresses`; returns which.
+    /// The driver starts to connect to one of `addresses`. Returns its index.
     pub(super) fn connect(&mut self, addresses: &[SocketAddr], now: LocalInstant) -> SocketAddr {
         if let State::Pending(mut opening) = self.state {
-            // What is left of the time is shared by the addresses that are left.
+            // The remaining addresses share the remaining time.
             let left = (addresses.len() + 1).saturating_sub(opening.tried.max(1)).max(1);
             let share =
                 opening.deadline.saturating_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
@@ -302,24 +307,25 @@ impl Connection {
         self.address
     }
 
-    /// Where it goes, or went last.
+    /// The address of the connection, or of the last one.
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// One address failed. Of several failures the latest counts, but not "no route" after one that was tried for real.
+    /// Records that an address failed. The latest failure counts, except that "no route" does not
+    /// replace the failure of an address that was reached.
     pub(super) fn note_failure(&mut self, error: Error) {
         if self.failure.is_none() || !is_unreachable(&error) {
             self.failure = Some(error);
         }
     }
 
-    /// Why none of the addresses answered.
+    /// The reason why no address answered.
     pub(super) fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
 
-    /// The driver is to close the socket, if it has one.
+    /// Makes the driver close the socket, if there is one.
     pub(super) fn close(&mut self) {
         self.is_to_close |= !matches!(self.state, State::Closed | State::Pending(_));
         self.reset();
@@ -335,7 +341,7 @@ impl Connection {
         self.has_request = false;
     }
 
-    /// Puts a request of this method into the output of a ready connection.
+    /// Adds a request of this method to the output of a ready connection.
     pub(super) fn request(
         &mut self,
         target: &Target,
@@ -374,7 +380,7 @@ impl Connection {
         self.start_handshake(opening, now)
     }
 
-    /// The way to the server is open, and nothing on it is unanswered.
+    /// The path to the server is open, and no response is pending on it.
     fn start_handshake(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
         self.clear_buffers();
         self.state = State::Handshaking(opening);
@@ -398,7 +404,8 @@ impl Connection {
         Outcome::Unusable(error)
     }
 
-    /// So many bytes of the output were written; the write began at `at`. Returns whether a request began with them.
+    /// `count` bytes of the output were written; the write started at `at`. Returns whether a
+    /// request started with them.
     pub(super) fn sent(&mut self, count: usize, at: LocalInstant) -> (bool, Outcome) {
         self.written = self.written.saturating_add(count).min(self.wire.len());
         self.is_blocked = self.has_unsent();
@@ -420,7 +427,7 @@ impl Connection {
         (false, Outcome::Nothing)
     }
 
-    /// Bytes came. `has_success`: whether any response was used so far.
+    /// Bytes were received. `has_success`: whether any response has been used.
     pub(super) fn received(
         &mut self,
         bytes: &[u8],
@@ -449,7 +456,8 @@ impl Connection {
         }
         self.reader.feed(&self.plaintext);
         match self.state {
-            // Read before the request was written, and reported after it: a driver whose reports come late.
+            // Read before the request was written, but reported after it: the driver's reports are
+            // delayed.
             State::Busy { sent, .. } if arrival.at < sent => {
                 self.close();
                 Outcome::Lost(Error::MalformedHead { reason: UNSOLICITED }).into()
@@ -478,7 +486,7 @@ impl Connection {
                 let is_rejected = self.is_rejected(has_success, arrival.at);
                 let error = match self.reader.head() {
                     Err(error) => error,
-                    // The server says why it closes the connection.
+                    // The server states why it closes the connection.
                     Ok(Some(head)) if head.status() == REQUEST_TIMEOUT => {
                         self.close();
                         return match is_rejected {
@@ -493,7 +501,7 @@ impl Connection {
         }
     }
 
-    /// The connection, whatever it was doing, cannot go on.
+    /// The connection cannot continue, in any state.
     fn broken(&mut self, error: Error) -> Outcome {
         let is_busy = self.is_busy();
         self.close();
@@ -506,7 +514,7 @@ impl Connection {
         let error = match self.reader.head() {
             Ok(None) => return Outcome::Nothing,
             Ok(Some(head)) => match head.status() {
-                // Asked for nothing yet, it has opened nothing.
+                // No tunnel was requested yet, so this response opened none.
                 200..=299 if is_unsent || head.has_trailing_bytes() => {
                     Error::MalformedHead { reason: UNSOLICITED }
                 }
@@ -534,7 +542,7 @@ impl Connection {
         let (head, left) = match self.reader.next_response(method.has_body()) {
             Ok(None) => return Outcome::Nothing.into(),
             Ok(Some((head, left))) if head.status() != REQUEST_TIMEOUT => (head, left),
-            // Only fields that the head does not borrow from: the reader is cleared by the next connection.
+            // Only fields that the head does not borrow: the next connection clears the reader.
             refused => {
                 self.state = State::Closed;
                 self.is_to_close = true;
@@ -542,19 +550,21 @@ impl Connection {
                 self.written = 0;
                 let error = match refused {
                     Err(error) => Some(error),
-                    // It crossed the request on its way: the server had given up on the connection.
+                    // The response and the request crossed: the server had timed out.
                     Ok(head) => head.and_then(|(head, _)| head.date().err()),
                 };
                 return Outcome::Lost(error.unwrap_or(Error::Closed { received: 0 })).into();
             }
         };
-        // A request that took several writes, or is not written in full: the kernel's time is not its first byte's.
+        // The request took several writes or is not completely written: the kernel timestamp is not
+        // that of its first byte.
         if let Some(kernel) = arrival.kernel.as_mut().filter(|_| !is_whole || is_unsent) {
             kernel.departed = None;
         }
-        // Bytes behind the head are a body that HEAD forbids, or more than the body: never to be read as the next response.
+        // Bytes after the head are a body that HEAD forbids, or more than the body. They must not
+        // be read as the next response.
         let is_clean = head.is_persistent() && !head.has_trailing_bytes() && !is_unsent;
-        // To read more of a body would cost more than another connection.
+        // Reading more of a body would cost more than another connection.
         let left = left.filter(|left| is_clean && *left <= MAX_BODY_BYTES);
         self.state = match left {
             Some(0) => State::Ready { is_fresh: false },
@@ -571,7 +581,8 @@ impl Connection {
         ReceiveOutcome::Answered { method, times, head, is_first, is_persistent: left.is_some() }
     }
 
-    /// The other end closed the connection, or it broke (`error`). The driver has closed the socket.
+    /// The other end closed the connection, or it broke (`error`). The driver has closed the
+    /// socket.
     pub(super) fn closed(
         &mut self,
         error: Option<io::Error>,
@@ -584,7 +595,7 @@ impl Connection {
         let is_untouched =
             matches!(received, Error::Closed { received: 0 }) && !self.layer.has_partial_record();
         let state = self.state;
-        // The driver has closed the socket, and no other was opened since.
+        // The driver has closed the socket and has not opened another one.
         self.is_to_close = false;
         if matches!(state, State::Closed | State::Pending(_)) {
             return Outcome::Nothing;
@@ -615,7 +626,8 @@ impl Connection {
         }
     }
 
-    /// Whether a server that closes it now turns clients away. One that closes what has been idle for a while does not.
+    /// Whether a server that closes the connection now rejects clients. A server that closes an
+    /// idle connection does not.
     fn is_rejected(&self, has_success: bool, now: LocalInstant) -> bool {
         matches!(self.state, State::Ready { is_fresh: true })
             && (!has_success || now.saturating_since(self.ready_at) < MIN_IDLE)
@@ -648,7 +660,8 @@ impl Connection {
     }
 }
 
-/// Whether a connection failed without being tried: there is no route, or the system does not allow it.
+/// Whether a connection failed without an attempt: there is no route, or the system does not permit
+/// it.
 fn is_unreachable(error: &Error) -> bool {
     matches!(error, Error::Connect { source, .. } if matches!(
         source.kind(),
@@ -663,7 +676,7 @@ fn is_unreachable(error: &Error) -> bool {
 /// The longest body that is read to keep a connection, in bytes.
 const MAX_BODY_BYTES: u64 = 64 * 1024;
 const UNSOLICITED: &str = "it began before the request was sent";
-/// Room for a request, and for most responses.
+/// The size of a request, and of most responses.
 const BUFFER_BYTES: usize = 4096;
-/// A new connection that lives this long without a request was not turned away.
+/// A new connection that stays open for this long without a request was not rejected.
 const MIN_IDLE: Duration = Duration::from_secs(1);

@@ -8,37 +8,38 @@ use crate::method::Method;
 use crate::observation::Observation;
 use crate::time::LocalInstant;
 
-/// Something that happened in a session: for progress displays and logs. Nothing depends on whether anyone looks.
+/// An event of a session, for progress displays and logs. The session does not depend on whether
+/// events are read.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The name has this many addresses of the wanted family.
     Resolved {
-        /// How many.
+        /// The number of addresses.
         addresses: usize,
     },
     /// An address of a name does not answer, and the next one is tried.
     NextAddress {
-        /// Why the address before it failed.
+        /// The error of the previous address.
         error: Error,
     },
-    /// A connection can take requests.
+    /// A connection is ready for requests.
     Opened {
         /// The server's address, or the proxy's.
         address: SocketAddr,
-        /// How long opening it took, with the proxy's tunnel.
+        /// The time that opening it took, including the proxy's tunnel.
         took: Duration,
     },
-    /// A connection was closed while no request was under way on it.
+    /// A connection was closed while no request was in flight on it.
     Dropped,
     /// A request has left.
     Sent {
-        /// When, or a little before.
+        /// The time, or a little earlier.
         at: LocalInstant,
     },
-    /// A request could not leave in time to be of use, and is planned again.
+    /// A request could not leave in time, and is rescheduled.
     Rescheduled {
-        /// By how much it would have been late.
+        /// How late it would have been.
         late: Duration,
     },
     /// A response was used.
@@ -46,24 +47,25 @@ pub enum Event {
         /// What it proves.
         observation: Observation,
     },
-    /// A request or a connection was lost; the session goes on.
+    /// A request or a connection was lost. The session continues.
     Lost {
-        /// Why.
+        /// The reason.
         error: Error,
-        /// Nothing is sent before this.
+        /// No request is sent before this time.
         retry_at: LocalInstant,
     },
-    /// The first request came to nothing, and the server is asked by another method from now on.
+    /// The first request failed, and another method is used from now on.
     Fallback {
-        /// What was wrong.
+        /// The reason.
         error: Error,
         /// The method from now on.
         method: Method,
     },
-    /// The session is over.
+    /// The session has ended.
     Ended {
-        /// Why it failed; `None` if it has a result, which only the clocks at the end can still spoil
-        /// ([`ClockStepped`](Error::ClockStepped), [`ClockMismatch`](Error::ClockMismatch)).
+        /// The reason why it failed. `None` if it has a result, which only the clocks at the end
+        /// can still invalidate ([`ClockStepped`](Error::ClockStepped),
+        /// [`ClockMismatch`](Error::ClockMismatch)).
         error: Option<Error>,
     },
 }
@@ -95,7 +97,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// The latest events, the oldest first. When nobody takes them, the oldest make room.
+/// The latest events, the oldest first. If they are not read, new events replace the oldest.
 #[derive(Debug)]
 pub(super) struct Events(VecDeque<Event>);
 
@@ -116,5 +118,5 @@ impl Events {
     }
 }
 
-/// More than a session has to say between two waits.
+/// More events than a session has between two waits.
 const MAX_EVENTS: usize = 16;

@@ -1,26 +1,27 @@
-//! The seam between the bytes of a connection and HTTP: where TLS goes.
+//! The interface between the bytes of a connection and HTTP, for TLS.
 
 use std::fmt;
 
 use crate::error::Error;
 
-/// What lies between the bytes of a connection and HTTP.
+/// A protocol between the bytes of a connection and HTTP.
 ///
-/// A layer turns bytes from the wire into plaintext and plaintext into bytes for the wire. It owns no socket, so every
-/// driver gets it. [`Plain`] passes bytes on unchanged. Output is appended to the buffers that the session hands in;
-/// the session empties them.
+/// A layer turns received bytes into plaintext and plaintext into bytes to send. It owns no socket,
+/// so every driver supports it. [`Plain`] does not change the bytes. A layer appends its output to
+/// the buffers of the session, which empties them.
 pub trait Layer: fmt::Debug + Send + Sync {
-    /// The connection is open: appends what has to be sent before any plaintext (the first flight of a handshake).
+    /// The connection is open: appends the bytes that must be sent before any plaintext (the first
+    /// flight of a handshake).
     ///
     /// # Errors
     /// Closes the connection.
     fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), Error>;
 
-    /// Takes in bytes that came from the wire. Appends the plaintext in them to `plaintext`, and what has to be sent in
+    /// Processes received bytes. Appends their plaintext to `plaintext`, and the bytes to send in
     /// return (a handshake flight, an alert) to `wire`.
     ///
     /// # Errors
-    /// Closes the connection at once: what stands in `wire` (an alert) is not sent any more.
+    /// Closes the connection at once: the bytes in `wire` (an alert) are not sent.
     fn receive(
         &mut self,
         bytes: &[u8],
@@ -28,25 +29,23 @@ pub trait Layer: fmt::Debug + Send + Sync {
         wire: &mut Vec<u8>,
     ) -> Result<(), Error>;
 
-    /// Turns plaintext into bytes for the wire.
+    /// Turns plaintext into bytes to send.
     ///
     /// # Errors
     /// Closes the connection.
     fn send(&mut self, plaintext: &[u8], wire: &mut Vec<u8>) -> Result<(), Error>;
 
-    /// Whether plaintext can be sent: the handshake is over.
+    /// Whether plaintext can be sent: the handshake is complete.
     fn is_open(&self) -> bool;
 
-    /// Whether the bytes so far end inside a record. Such a part is not yet an answer that nobody asked for.
+    /// Whether the received bytes end within a record. An incomplete record is not yet an
+    /// unsolicited response.
     fn has_partial_record(&self) -> bool;
 }
 
-/// The layer of plain HTTP: bytes pass unchanged.
+/// The layer of plain HTTP: bytes are not changed.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "it has nothing to hide and will never hold anything"
-)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state and never will")]
 pub struct Plain;
 
 impl Layer for Plain {

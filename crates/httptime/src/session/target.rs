@@ -5,7 +5,8 @@ use crate::http::{Request, RequestSpec, USER_AGENT};
 use crate::method::Method;
 use crate::url::Url;
 
-/// A server, and how to reach it: directly or through an HTTP proxy. What is said to either is built once, here.
+/// A server, and the route to it: direct or through an HTTP proxy. Contains the requests to both,
+/// which are built once.
 ///
 /// ```
 /// use httptime::Url;
@@ -23,10 +24,10 @@ pub struct Target {
     tunnel: bool,
     method: Method,
     user_agent: Box<str>,
-    /// What to ask the proxy for first, if it is to open a tunnel.
+    /// The first request to the proxy, if it must open a tunnel.
     connect: Option<Request>,
     request: Request,
-    /// What to send instead where `HEAD` is of no use, if the method is [`Method::Auto`].
+    /// The request to send if `HEAD` fails, for [`Method::Auto`].
     fallback: Option<Request>,
 }
 
@@ -34,24 +35,27 @@ impl Target {
     /// A server that is reached directly.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] when the URL has credentials, or cannot stand in a request.
+    /// [`Error::InvalidUrl`] if the URL has credentials or cannot be part of a request.
     pub fn new(url: Url) -> Result<Self, Error> {
         Self::build(url, None, false, Method::Auto, USER_AGENT.into())
     }
 
-    /// A server that is reached through an HTTP proxy. With `tunnel`, the proxy is asked for a tunnel (`CONNECT`), and no
-    /// cache on it can answer; without, it forwards requests in absolute form.
+    /// A server that is reached through an HTTP proxy. With `tunnel` the proxy must open a tunnel
+    /// (`CONNECT`), so that its cache cannot answer. Without, it forwards requests in absolute
+    /// form.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::InvalidUrl`] when the proxy's credentials cannot stand in a field.
+    /// As [`new`](Self::new), and [`Error::InvalidUrl`] if the proxy's credentials cannot be part
+    /// of a field.
     pub fn via_proxy(url: Url, proxy: Url, tunnel: bool) -> Result<Self, Error> {
         Self::build(url, Some(proxy), tunnel, Method::Auto, USER_AGENT.into())
     }
 
-    /// A server that is reached through `proxy`, if there is one: [`new`](Self::new) or [`via_proxy`](Self::via_proxy).
+    /// A server that is reached through `proxy`, if there is one: [`new`](Self::new) or
+    /// [`via_proxy`](Self::via_proxy).
     ///
     /// # Errors
-    /// As those.
+    /// The errors of these functions.
     pub fn with_optional_proxy(url: Url, proxy: Option<Url>, tunnel: bool) -> Result<Self, Error> {
         match proxy {
             Some(proxy) => Self::via_proxy(url, proxy, tunnel),
@@ -59,15 +63,17 @@ impl Target {
         }
     }
 
-    /// The same with another `User-Agent`, to the proxy too; empty for none [default: `httptime/VERSION`].
+    /// Sets the `User-Agent`, also for the proxy; empty: no such field [default:
+    /// `httptime/VERSION`].
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for more than 256 characters, for one that is not printable ASCII, and for a space at either end.
+    /// [`Error::InvalidConfig`] for more than 256 characters, for characters that are not printable
+    /// ASCII, and for a space at either end.
     pub fn with_user_agent(self, user_agent: &str) -> Result<Self, Error> {
         Self::build(self.url, self.proxy, self.tunnel, self.method, user_agent.into())
     }
 
-    /// The same, asked by another method [default: `auto`].
+    /// Sets the method [default: `auto`].
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -105,26 +111,27 @@ impl Target {
         &self.url
     }
 
-    /// How it is asked.
+    /// The method.
     #[must_use]
     pub const fn method(&self) -> Method {
         self.method
     }
 
-    /// Whether the request is one that a server in front of others answers by itself: [`Method::Options`]. One that passes it on all
-    /// the same, as `HAProxy` does, passes on the `Server` of whoever answers.
+    /// Whether a front server answers the request by itself: [`Method::Options`]. A front server
+    /// that passes it on nevertheless, such as `HAProxy`, also passes on the `Server` field of the
+    /// origin.
     #[must_use]
     pub const fn is_answered_by_front(&self) -> bool {
         matches!(self.method, Method::Options)
     }
 
-    /// Where connections go: to the proxy if there is one.
+    /// The host and port to connect to: the proxy's if there is one.
     #[must_use]
     pub fn hop(&self) -> &Url {
         self.proxy.as_ref().unwrap_or(&self.url)
     }
 
-    /// The address, if the hop is named by one.
+    /// The address, if the hop is given as an address.
     pub(super) fn literal_address(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.hop().host().parse().ok()?;
         Some(SocketAddr::new(ip, self.hop().port()))
@@ -134,7 +141,7 @@ impl Target {
         self.connect.as_ref().map(Request::as_bytes)
     }
 
-    /// The request of this method, which is [`method`](Self::method) or follows from it.
+    /// The request of this method, which is [`method`](Self::method) or its fallback.
     pub(super) fn request(&self, method: Method) -> &[u8] {
         let fallback = self.fallback.as_ref().filter(|_| method == Method::Get);
         fallback.unwrap_or(&self.request).as_bytes()
@@ -153,13 +160,15 @@ impl Target {
         self.proxy.is_some() && self.connect.is_none()
     }
 
-    /// Why a response to a request of this method is the proxy's own and not the server's, or may be.
+    /// The reason why a response to a request of this method is from the proxy and not from the
+    /// server, or may be.
     pub(super) fn proxy_refusal(&self, method: Method, status: u16) -> Option<Error> {
         let is_forwarded = self.is_forwarded();
         match status {
             407 if is_forwarded => Some(Error::ProxyCredentials),
             502..=504 if is_forwarded => Some(Error::ProxyRefused { status }),
-            // Every server knows `GET`; a proxy that does not know `OPTIONS` says so with its own clock.
+            // Every server implements `GET`. A proxy that does not implement `OPTIONS` reports this
+            // with its own clock.
             501 if is_forwarded && method.has_body() => Some(Error::ProxyRefused { status }),
             400 | 405 if is_forwarded && method == Method::Options => {
                 Some(Error::ProxyRefused { status })

@@ -1,15 +1,16 @@
 use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
-/// What the kernel said about a request and its response, with the clocks before and after.
+/// The kernel timestamps of a request and its response, and both clocks before and after.
 ///
-/// Kernel timestamps are readings of the wall clock. The two cross-timestamps translate them to the monotonic clock and show
-/// whether the wall clock was stepped in between.
+/// Kernel timestamps are readings of the wall clock. The two cross-timestamps convert them to the
+/// monotonic clock, and show whether the wall clock was stepped in between.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelTimestamps {
-    /// When the last write of the request left for the network device. Only the first transmission counts.
+    /// The time at which the last write of the request left for the network device. Only the first
+    /// transmission counts.
     pub departed: Option<Timestamp>,
-    /// When the latest segment that was read came from the network device.
+    /// The time at which the latest segment that was read arrived from the network device.
     pub arrived: Option<Timestamp>,
     /// Both clocks before the request was written.
     pub before: CrossTimestamp,
@@ -30,18 +31,19 @@ impl KernelTimestamps {
     }
 }
 
-/// When bytes were read: the clock after the read, and what the kernel said, if it was asked.
+/// The time at which bytes were read: the clock after the read, and the kernel timestamps if they
+/// were requested.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
     /// The monotonic clock, read after the bytes were.
     pub at: LocalInstant,
-    /// What the kernel said.
+    /// The kernel timestamps.
     pub kernel: Option<KernelTimestamps>,
 }
 
 impl Arrival {
-    /// Bytes read by `at`, and what the kernel said about them.
+    /// Bytes that were read by `at`, and their kernel timestamps.
     #[must_use]
     pub const fn new(at: LocalInstant, kernel: Option<KernelTimestamps>) -> Self {
         Self { at, kernel }
@@ -54,15 +56,15 @@ impl From<LocalInstant> for Arrival {
     }
 }
 
-/// When an exchange took place.
+/// The times of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Times {
-    /// As the process saw it.
+    /// According to the process.
     pub(super) sent: LocalInstant,
     pub(super) received: LocalInstant,
     /// According to the kernel, the request left no earlier than this.
     pub(super) departed: Option<LocalInstant>,
-    /// According to the kernel, the response came no later than this.
+    /// According to the kernel, the response arrived no later than this.
     pub(super) arrived: Option<LocalInstant>,
 }
 
@@ -72,10 +74,10 @@ impl Times {
         arrival.kernel.map_or(by_process, |kernel| by_process.narrowed(kernel))
     }
 
-    /// Narrows what the process saw to the kernel's timestamps.
+    /// Narrows the times of the process to the kernel timestamps.
     ///
-    /// None is used when the wall clock was stepped between the two cross-timestamps, or when one does not fit between the
-    /// times of the process.
+    /// No timestamp is used if the wall clock was stepped between the two cross-timestamps, or if
+    /// one is not within the times of the process.
     fn narrowed(self, kernel: KernelTimestamps) -> Self {
         let KernelTimestamps { departed, arrived, before, after } = kernel;
         let uncertainty = before.uncertainty() + after.uncertainty();
@@ -123,7 +125,7 @@ mod tests {
         Some(cross_timestamp(micros, 0).wall())
     }
 
-    /// From 100 to 300 µs as the process saw it; the wall clock is not stepped.
+    /// From 100 to 300 µs according to the process; the wall clock is not stepped.
     fn narrowed(departed: Option<Timestamp>, arrived: Option<Timestamp>) -> Times {
         seen().narrowed(KernelTimestamps::new(
             departed,
@@ -188,7 +190,7 @@ mod tests {
                 assert_eq!(stepped(departed, arrived, step_ns), seen(), "{step_ns} ns");
             }
         }
-        // A step too small to be seen is covered by the uncertainty.
+        // A step that is too small to be detected is covered by the uncertainty.
         let stamped = |micros| Some(at(micros));
         let unseen = stepped(stamp(120), stamp(250), 99);
         assert!(unseen.departed <= stamped(120) && unseen.arrived >= stamped(250), "{unseen:?}");

@@ -9,9 +9,9 @@ use crate::session::{Session, Target};
 use crate::time::CrossTimestamp;
 use crate::url::Url;
 
-/// Servers, the way to them, and how to measure them: checked once, surveyed as often as wanted.
+/// Servers, the route to them, and the settings: checked once, used for any number of surveys.
 ///
-/// The rules for what a caller may ask for are here, once for every driver.
+/// The checks of a caller's settings are here, once for every driver.
 ///
 /// ```
 /// use httptime::Config;
@@ -35,7 +35,7 @@ pub struct Targets {
 /// Builds [`Targets`].
 #[derive(Debug, Clone, Default)]
 pub struct TargetsBuilder {
-    // Parsed at once: `Debug` shows no password that a text would.
+    // Parsed at once, so that `Debug` shows no password.
     servers: Vec<Result<Url, Error>>,
     proxy: Option<Result<Url, Error>>,
     tunnel: bool,
@@ -45,59 +45,62 @@ pub struct TargetsBuilder {
 }
 
 impl TargetsBuilder {
-    /// One more server: `http://host[:port][/path]`. With several, the majority decides ([`select`](crate::select)), so each may
-    /// be named once only.
+    /// Adds a server: `http://host[:port][/path]`. With several servers the majority decides
+    /// ([`select`](crate::select)), so each may occur only once.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
         self.servers.push(Url::parse(&url.into()));
         self
     }
 
-    /// More servers.
+    /// Adds several servers.
     #[must_use]
     pub fn servers(self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
         urls.into_iter().fold(self, Self::server)
     }
 
-    /// Goes through an HTTP proxy, `http://[user:password@]host[:port]`.
+    /// Uses an HTTP proxy, `http://[user:password@]host[:port]` [default: none].
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(Url::parse(&url.into()));
         self
     }
 
-    /// Has the proxy open a tunnel (`CONNECT`) instead of forwarding requests in absolute form [default: false].
+    /// Makes the proxy open a tunnel (`CONNECT`) instead of forwarding requests in absolute form
+    /// [default: false].
     #[must_use]
     pub const fn tunnel(mut self, tunnel: bool) -> Self {
         self.tunnel = tunnel;
         self
     }
 
-    /// By which method the servers are asked [default: `auto`, `HEAD` or else `GET`].
+    /// The method of the requests [default: `auto`: `HEAD`, and `GET` if that fails].
     #[must_use]
     pub const fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
-    /// What requests say in `User-Agent`, to the proxy too; empty for nothing [default: `httptime/VERSION`].
+    /// The value of `User-Agent`, also for the proxy; empty: no such field [default:
+    /// `httptime/VERSION`].
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
         self
     }
 
-    /// How to measure.
+    /// The settings of the measurement.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Checks all of it.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] for the first URL that cannot be used, as [`Target::with_user_agent`], and as [`Sessions::new`].
+    /// [`Error::InvalidUrl`] for the first URL that is not valid. The errors of
+    /// [`Target::with_user_agent`] and of [`Sessions::new`].
     pub fn build(self) -> Result<Targets, Error> {
         let proxy = self.proxy.transpose()?;
         let target = |url: Result<Url, Error>| {
@@ -115,29 +118,30 @@ impl TargetsBuilder {
 }
 
 impl Targets {
-    /// No server yet, no proxy, the default configuration.
+    /// No server, no proxy, the default settings.
     #[must_use]
     pub fn builder() -> TargetsBuilder {
         TargetsBuilder::default()
     }
 
-    /// The same servers by the same ways, measured differently.
+    /// The same servers and proxy with other settings.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for a [`min_servers`](Config::min_servers) larger than the number of servers.
+    /// [`Error::InvalidConfig`] for a [`min_servers`](Config::min_servers) that is larger than the
+    /// number of servers.
     pub fn with_config(mut self, config: Config) -> Result<Self, Error> {
         self.quorum = check(self.targets.iter().map(Arc::as_ref), &config)?;
         self.config = config;
         Ok(self)
     }
 
-    /// How they are measured.
+    /// The settings.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The servers, in the order of the builder.
+    /// The URLs of the servers, in the order of the builder.
     pub fn urls(&self) -> impl Iterator<Item = &Url> {
         self.targets.iter().map(|target| target.url())
     }

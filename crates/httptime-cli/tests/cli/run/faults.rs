@@ -1,4 +1,4 @@
-//! `httptime run` on a machine that fails it for a while.
+//! `httptime run` on a machine with a temporary fault.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::{LIMIT, SKEW, Service};
 
-/// Tries again soon after a failure.
+/// Retries soon after a failure.
 const SOON: &str = "[poll]\nshortest = 1";
 
-/// Waits until `done`, and panics with the log if that takes too long.
+/// Waits until `done`. Panics with the log if that takes too long.
 fn until(service: &Service, what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !done() {
@@ -19,7 +19,7 @@ fn until(service: &Service, what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// That what was measured last is right, as the metrics have it.
+/// Checks the last measurement in the metrics against the truth.
 fn assert_truth_in_bounds(service: &Service) {
     let metrics = fs::read_to_string(service.directory.join("httptime.prom")).expect("metrics");
     let bound = |name: &str| -> f64 {
@@ -30,12 +30,12 @@ fn assert_truth_in_bounds(service: &Service) {
     assert!((bound("lower")..=bound("upper")).contains(&SKEW), "{metrics}");
 }
 
-/// Has SIGHUP sent to the service some thousand times a second, until the value is dropped.
+/// Sends SIGHUP to the service some thousand times a second, until the value is dropped.
 struct ReloadStorm(std::process::Child);
 
 impl ReloadStorm {
     fn over(service: &Service) -> Self {
-        // The shell's own `kill`: a process for each would be a breeze.
+        // The shell's own `kill`: a separate process for each signal would be too slow.
         let script = "while kill -HUP $0; do :; done";
         let storm = Command::new("sh")
             .args(["-c", script, &service.pid()])
@@ -64,7 +64,7 @@ fn a_storm_of_reloads_while_the_configuration_is_rewritten_keeps_it_from_nothing
     let broken = format!("{whole}= 1\n");
     {
         let _storm = ReloadStorm::over(&service);
-        // Taken away, half there, broken, and replaced as a whole.
+        // Removed, truncated, invalid, and replaced atomically.
         let states: [(Option<&str>, &str); 4] = [
             (None, "no such file or directory"),
             (Some(half), "httptime.toml: line "),
@@ -82,13 +82,13 @@ fn a_storm_of_reloads_while_the_configuration_is_rewritten_keeps_it_from_nothing
                 }
             }
             until(&service, expected, || service.log()[before..].contains(expected));
-            // One may have been on its way; the second is measured in the storm.
+            // The first one may have started before. The second is measured during the signals.
             for _ in 0..2 {
                 service.sampled();
                 assert_truth_in_bounds(&service);
             }
         }
-        // Rewritten in place, again and again: what is read may be any beginning of it.
+        // The file is rewritten in place repeatedly, so any prefix of it may be read.
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(3) {
             fs::write(&file, &whole).expect("a file");
@@ -117,7 +117,7 @@ fn a_textfile_that_cannot_be_written_is_said_once_and_written_when_it_can() {
     fs::write(service.directory.join("httptime.toml"), moved).expect("a file");
     service.signal("-HUP");
     until(&service, "said", || service.log().contains("cannot write"));
-    // Three more measurements of the same.
+    // Three more measurements of the same server.
     for _ in 0..4 {
         service.sampled();
     }
@@ -131,7 +131,7 @@ fn a_textfile_that_cannot_be_written_is_said_once_and_written_when_it_can() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn out_of_descriptors_it_says_so_goes_on_and_recovers() {
+fn out_of_descriptors_it_reports_it_continues_and_recovers() {
     let limit = |service: &Service, number: &str| {
         let nofile = format!("--nofile={number}:");
         let done = Command::new("prlimit").args(["--pid", &service.pid(), &nofile]).status();
@@ -150,7 +150,7 @@ fn out_of_descriptors_it_says_so_goes_on_and_recovers() {
             log.lines().any(|line| line.contains(said) && line.contains("too many open files"))
         });
     }
-    // Reading the configuration takes one, too.
+    // Reading the configuration also needs a descriptor.
     service.signal("-HUP");
     until(&service, "kept", || service.log().contains("keeping the old settings"));
     limit(&service, "1024");

@@ -1,4 +1,4 @@
-//! Runs the commands that come through the virtio port: a line of JSON in, a line of JSON out.
+//! Runs the commands that arrive through the virtio port: a line of JSON in, a line of JSON out.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 
 use crate::Outcome;
 
-/// A command in a process group of its own. Its output goes to files: what it leaves behind holds nothing up.
+/// A command in its own process group. Its output goes to files, so that a process that it leaves
+/// behind blocks nothing.
 struct Job {
     child: Child,
     stdout: PathBuf,
     stderr: PathBuf,
 }
 
-/// Ends when the test does, whatever becomes of it: the machine then powers off.
+/// Returns when the test ends, for whatever reason. Then the machine powers off.
 pub(crate) fn run() -> Outcome {
     let mut port = BufReader::new(Port::open()?);
     let mut jobs = Vec::new();
@@ -37,8 +38,8 @@ pub(crate) fn run() -> Outcome {
     }
 }
 
-/// The machine's end of the virtio port. Never waits in the kernel but in `poll`, and in one thread alone: Linux 6.1 has
-/// no wake-up for a reader whose bytes another thread's `poll` came upon first.
+/// The machine's end of the virtio port. It waits in the kernel only in `poll`, and only in one
+/// thread: Linux 6.1 does not wake a reader if another thread's `poll` saw its bytes first.
 struct Port(File);
 
 impl Port {
@@ -49,13 +50,13 @@ impl Port {
         Ok(Self(port.open(path()?)?))
     }
 
-    /// Waits until it is ready, or so long. Ends the program when the test has gone: else a job would hold the machine
-    /// up, and after it a write to nobody for ever.
+    /// Waits until the port is ready, or for this long. Exits when the test has gone. Otherwise a
+    /// job would keep the machine running, and a later write would block without end.
     fn wait(&self, events: PollFlags, limit: Option<Duration>) -> io::Result<()> {
         let limit = limit.map(Timespec::try_from).transpose().expect("a short time");
         let mut watched = [PollFd::new(&self.0, events)];
         poll(&mut watched, limit.as_ref())?;
-        // Reported whether asked for or not.
+        // The kernel reports this event even if it is not requested.
         if watched[0].revents().contains(PollFlags::HUP) {
             exit(0);
         }
@@ -91,7 +92,8 @@ fn path() -> io::Result<PathBuf> {
     Err(io::Error::new(io::ErrorKind::NotFound, "no virtio port"))
 }
 
-/// `start` a command, `wait` so many milliseconds for the end of a job, `signal` a job.
+/// Executes a request: `start` a command, `wait` this many milliseconds for the end of a job,
+/// `signal` a job.
 fn run_order(
     order: &Value,
     jobs: &mut Vec<Job>,
@@ -129,7 +131,7 @@ impl Job {
         Ok(Self { child, stdout, stderr })
     }
 
-    /// What it wrote so far, and how it ended if it did.
+    /// The output so far, and the exit status if the job has ended.
     fn wait(&mut self, limit: Duration, port: &Port) -> io::Result<Value> {
         let deadline = Instant::now() + limit;
         let mut ended = self.child.try_wait()?;

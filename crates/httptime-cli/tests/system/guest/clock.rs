@@ -14,7 +14,8 @@ use crate::relay::COMPARE_CLOCKS;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// Exchanges readings with the relay at the other end and prints each: offset is the host's clock minus this one.
+/// Exchanges readings with the relay at the other end and prints each: offset is the host's clock −
+/// this one.
 pub(crate) fn compare(with: &str, times: &str) -> Outcome {
     let mut stream = TcpStream::connect(with)?;
     stream.set_nodelay(true)?;
@@ -36,7 +37,7 @@ pub(crate) fn compare(with: &str, times: &str) -> Outcome {
     Ok(())
 }
 
-/// Steps the clock. The caller has seen that this is a test machine.
+/// Steps the clock. The caller has checked that this is a test machine.
 pub(crate) fn set_forward(nanos: &str) -> Outcome {
     let to = now() + nanos.parse::<i64>()?;
     let time = Timespec { tv_sec: to.div_euclid(SECOND), tv_nsec: to.rem_euclid(SECOND) };
@@ -44,7 +45,8 @@ pub(crate) fn set_forward(nanos: &str) -> Outcome {
     Ok(())
 }
 
-/// Waits until the hardware clock's second flips and prints how far it is ahead of the system clock then.
+/// Waits until the second of the hardware clock flips, and prints how far that clock is ahead of
+/// the system clock.
 pub(crate) fn rtc() -> Outcome {
     let read = || -> Result<i64, Box<dyn std::error::Error>> {
         Ok(fs::read_to_string("/sys/class/rtc/rtc0/since_epoch")?.trim().parse()?)

@@ -1,5 +1,6 @@
-//! What the system tests need inside their test machine, and at the other end of its one port: an agent that runs
-//! commands, and hands for the machine's clock. Built with the feature `system-tests` alone, never installed.
+//! The program that the system tests use in their test machine and at the host's end of its only
+//! port: an agent that runs commands, and commands that set the machine's clock. It is built with
+//! the feature `system-tests` only and never installed.
 #![forbid(unsafe_code)]
 
 mod agent;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words[..] {
-        // On the host. Nothing may be printed: standard error is the network, too.
+        // On the host. Nothing may be printed: standard error is also connected to the network.
         ["relay", to] => relay::run(to),
         _ if !is_test_machine() => Err("this is not a test machine: refused".into()),
         ["agent"] => agent::run(),
@@ -48,13 +49,13 @@ fn is_test_machine() -> bool {
         .is_ok_and(|line| line.split_whitespace().any(|word| word == MARK))
 }
 
-/// Becomes another program, without privileges.
+/// Executes another program without privileges.
 fn as_nobody(program: &str, arguments: &[&str]) -> Outcome {
     const NOBODY: u32 = 65_534;
     Err(Command::new(program).args(arguments).uid(NOBODY).gid(NOBODY).exec().into())
 }
 
-/// Busybox's `nc` does not speak UDP.
+/// Busybox's `nc` does not support UDP.
 fn send_datagram(to: &str) -> Outcome {
     UdpSocket::bind("0.0.0.0:0")?.send_to(b"hello", to)?;
     Ok(())

@@ -1,5 +1,6 @@
-//! The host's end of the machine's one port: one process per connection, started by QEMU with the connection as its
-//! standard input and output. Passes it on to the server, or compares clocks when that is what is asked for.
+//! The host's end of the machine's only port. QEMU starts one process per connection, with the
+//! connection as its standard input and output. The process forwards the connection to the server,
+//! or compares clocks on request.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,11 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Outcome;
 
-/// The first bytes of a connection over which clocks are compared: no method of HTTP.
+/// The first bytes of a connection for comparing clocks. It is not a method of HTTP.
 pub(crate) const COMPARE_CLOCKS: &[u8] = b"\0clocks\n";
 
 pub(crate) fn run(to: &str) -> Outcome {
-    // Unbuffered, or a byte waits for a newline.
+    // Unbuffered, because a buffer would hold a byte back until a newline.
     let mut input = fs_file(io::stdin())?;
     let mut output = fs_file(io::stdout())?;
     let mut buffer = [0; 16384];
@@ -28,12 +29,12 @@ pub(crate) fn run(to: &str) -> Outcome {
         let _ = copy(&mut input, &mut server);
         let _ = server.shutdown(Shutdown::Write);
     });
-    // When the server closes, this process ends and the connection with it.
+    // When the server closes, this process exits and closes the connection.
     copy(&mut back, &mut output)?;
     Ok(())
 }
 
-/// The host's clock, read as each question arrives.
+/// Returns the host's clock, read when each question arrives.
 fn answer_with_the_time(mut input: impl Read, mut output: impl Write, early: usize) -> Outcome {
     let mut questions = early;
     loop {

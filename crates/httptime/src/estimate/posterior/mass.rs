@@ -12,7 +12,7 @@ pub(super) struct Mass {
 }
 
 impl Mass {
-    /// A cell of a density: its value times its width, at this distance from the centre.
+    /// Adds a cell of a density: its value times its width, at this distance from the centre.
     pub(super) fn add_cell(&mut self, mass: f64, at: f64) {
         let square = at * at;
         self.evidence += mass;
@@ -30,11 +30,11 @@ impl Mass {
         self.fourth += weight * other.fourth;
     }
 
-    /// Mean, and half of the width that holds what a normal's standard deviation does.
+    /// The mean, and half of the width that contains as much as ±1 σ of a normal distribution.
     ///
-    /// What is still undecided is flat, and a flat density holds 58 % within its standard deviation, not 68 %. By how
-    /// much it is flatter than the normal shows in the fourth moment (excess −1.2 for a uniform density: × 1.18; −0.6
-    /// for a triangle: × 1.07).
+    /// The undecided part of the distribution is flat, and a flat density contains 58 % within one
+    /// standard deviation, not 68 %. The fourth moment shows how much flatter than a normal it is
+    /// (excess −1.2 for a uniform density: × 1.18; −0.6 for a triangle: × 1.07).
     pub(super) fn mean_and_stddev(self) -> (f64, f64) {
         let mean = self.first / self.evidence;
         let second = self.second / self.evidence;
@@ -48,7 +48,7 @@ impl Mass {
     }
 }
 
-/// Evidence and unscaled moments about a centre close by: what planning needs, and no more.
+/// Evidence and unscaled moments about a centre close by, as far as planning needs them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Moments {
     pub(super) mass: f64,
@@ -85,7 +85,7 @@ impl Moments {
 
     pub(super) fn belief(&self, centre: f64) -> Belief {
         if self.mass == 0.0 {
-            // So far from the origin that floats cannot tell one cell from the next.
+            // So far from the origin that floats do not distinguish one cell from the next.
             return Belief { mean: centre, stddev: CLOCK_RESOLUTION_NS };
         }
         let mean = self.first / self.mass;
@@ -94,8 +94,8 @@ impl Moments {
     }
 }
 
-/// Half of the width, around the mean of the first of two normal parts, that holds 68.27 % of both. The second part
-/// lies `far` away and is `wide`.
+/// Half of the width, around the mean of the first of two normal parts, that contains 68.27 % of
+/// both. The second part is at the distance `far` and has the standard deviation `wide`.
 pub(super) fn mixture_stddev(share: f64, stddev: f64, far: f64, wide: f64) -> f64 {
     let held = |half: f64| {
         share * (normal_cdf(half / stddev) - normal_cdf(-half / stddev))
@@ -113,7 +113,8 @@ pub(super) fn mixture_stddev(share: f64, stddev: f64, far: f64, wide: f64) -> f6
     0.5 * (low + high)
 }
 
-/// Page, "Approximations to the cumulative normal function", Applied Statistics 26 (1977): within 0.0002.
+/// Page, "Approximations to the cumulative normal function", Applied Statistics 26 (1977): within
+/// 0.0002.
 fn normal_cdf(x: f64) -> f64 {
     1.0 / (1.0 + (-1.5976 * x - 0.070_565 * x * x * x).exp())
 }

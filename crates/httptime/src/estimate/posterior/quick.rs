@@ -1,17 +1,26 @@
 use super::mass::Moments;
-use super::{Belief, Ends, MAX_FREQUENCY, PLAIN_WEIGHT, Posterior, cells};
+use super::{Belief, Ends, Posterior, PosteriorTuning, cells};
 use crate::round_trips::{f64_to_usize, usize_to_f64};
 
-/// The cheap posterior, for planning: one base, no lag.
+/// The cheap posterior, for aiming: one base round trip, no lag.
 impl Posterior {
-    /// At no frequency error; over a few frequencies when those explain the observations about as well.
+    /// Without a frequency error; over a few frequencies too if those explain the exchanges well
+    /// enough.
     pub(super) fn quick_estimate(&self) -> Belief {
         let base = self.trips.shortest() - self.trips.shortest_excess();
         let (frequency, ends) = self.plausible_ends(base);
         let centre = 0.5 * (ends.lower + ends.upper);
         let plain = self.quick_moments::<48>(frequency, ends, base, centre);
-        let is_frequency_observable = self.span() * MAX_FREQUENCY > 0.5 * self.trips.queueing();
-        if self.len < 6 || !is_frequency_observable || frequency != 0.0 {
+        let PosteriorTuning {
+            max_frequency,
+            plain_weight,
+            aim_min_frequency_effect,
+            aim_min_frequency_share,
+            ..
+        } = self.tuning;
+        let is_frequency_observable =
+            self.span() * max_frequency > aim_min_frequency_effect * self.trips.queueing();
+        if self.len < MIN_EXCHANGES_FOR_FREQUENCY || !is_frequency_observable || frequency != 0.0 {
             return plain.belief(centre);
         }
         let mut with_frequency = Moments::default();
@@ -22,9 +31,9 @@ impl Posterior {
                 with_frequency.add(&self.quick_moments::<12>(frequency, ends, base, centre));
             }
         }
-        with_frequency
-            .scale((1.0 - PLAIN_WEIGHT) / usize_to_f64(QUICK_FREQUENCIES.len()) / PLAIN_WEIGHT);
-        if with_frequency.mass > MIN_FREQUENCY_SHARE * plain.mass {
+        let number = usize_to_f64(QUICK_FREQUENCIES.len());
+        with_frequency.scale((1.0 - plain_weight) / number / plain_weight);
+        if with_frequency.mass > aim_min_frequency_share * plain.mass {
             with_frequency.add(&plain);
             return with_frequency.belief(centre);
         }
@@ -42,7 +51,8 @@ impl Posterior {
         let offsets: [f64; T] = cells(low, high);
         let mut density = [1.0_f64; T];
         let per_cell = usize_to_f64(T) / ends.width();
-        let max_slack = 8.0 * self.trips.queueing();
+        let max_slack = self.tuning.aim_max_slack * self.trips.queueing();
+        let least = self.tuning.aim_min_likelihood;
         for sample in self.samples() {
             let slack = sample.round_trip - base;
             if slack > max_slack {
@@ -53,23 +63,24 @@ impl Posterior {
             let full = sample.upper - shift - 0.5 * base;
             let empty = sample.lower - shift + 0.5 * base + slack;
             if full < high + slack {
-                // Before these cells it is certain.
+                // Before these cells the probability is one.
                 let falls = f64_to_usize((full - slack - low) * per_cell - 2.0).min(T);
                 for (value, offset) in density[falls..].iter_mut().zip(&offsets[falls..]) {
-                    *value *= ((full - offset) * per_slack).clamp(0.001, 1.0);
+                    *value *= ((full - offset) * per_slack).max(least).min(1.0);
                 }
             } else if empty > low {
-                // And after these.
+                // After these, too.
                 let risen = f64_to_usize((empty - low) * per_cell + 2.0).min(T);
                 for (value, offset) in density[..risen].iter_mut().zip(&offsets[..risen]) {
-                    *value *= (1.0 - (empty - offset) * per_slack).clamp(0.001, 1.0);
+                    *value *= (1.0 - (empty - offset) * per_slack).max(least).min(1.0);
                 }
             }
         }
         Moments::of(&density, &offsets, centre)
     }
 
-    /// The ends at no frequency error; where those contradict each other, at the middle of the frequencies that do not.
+    /// The ends without a frequency error. If they contradict each other: those at the middle of
+    /// the frequencies at which they do not.
     fn plausible_ends(&self, base: f64) -> (f64, Ends) {
         let ends = self.ends(0.0, base);
         if ends.width() > 0.0 {
@@ -77,7 +88,8 @@ impl Posterior {
         }
         let queueing = self.trips.queueing();
         let shortest = self.trips.shortest();
-        let wide = shortest - (3.0 * queueing / self.trips.sqrt_len()).min(0.9 * shortest);
+        let reach = self.tuning.aim_base_reach * queueing / self.trips.sqrt_len();
+        let wide = shortest - reach.min(0.9 * shortest);
         let frequency = self.frequencies(wide).map_or(0.0, |(min, max)| 0.5 * (min + max));
         let ends = self.ends(frequency, wide);
         if ends.width() > 0.0 {
@@ -87,7 +99,7 @@ impl Posterior {
     }
 }
 
-/// Frequencies that the cheap posterior considers beside none.
+/// Frequencies that the cheap posterior considers beside none: resolution, not tuning.
 const QUICK_FREQUENCIES: [f64; 4] = [-60e-6, -25e-6, 25e-6, 60e-6];
-/// Evidence for other frequencies, as a share of that for none, from which they count in aiming. Found by simulation.
-const MIN_FREQUENCY_SHARE: f64 = 0.1;
+/// Fewer exchanges cannot tell a frequency from queueing.
+const MIN_EXCHANGES_FOR_FREQUENCY: usize = 6;

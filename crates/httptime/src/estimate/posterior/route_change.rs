@@ -1,13 +1,15 @@
-use super::Sample;
+use super::{PosteriorTuning, Sample};
 use crate::round_trips::{CLOCK_RESOLUTION_NS, MAX_ROUND_TRIPS, usize_to_f64};
 
-/// A route that changed: from one exchange on, or up to it, all round trips are longer by the same.
+/// A route that changed: all round trips from one exchange on, or up to it, are longer by the same
+/// excess.
 ///
-/// Nothing shows how that splits into the two ways, and it is the same split in each exchange: to take it for
-/// queueing, of which each exchange has its own, would make of many exchanges one strong and wrong belief.
+/// How the excess divides into the two paths cannot be observed, but it is the same in every
+/// exchange. If it counted as queueing, each exchange would divide it differently, and many
+/// exchanges together would give a wrong offset with a small standard deviation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RouteChange {
-    /// Between the last exchange of the one route and the first of the other.
+    /// The time between the last exchange of one route and the first of the other.
     change: f64,
     /// Whether the longer route is the later one.
     later: bool,
@@ -24,7 +26,7 @@ struct Side {
 
 impl RouteChange {
     /// The change that stands out most from the queueing on either side, if one does.
-    pub(super) fn find(samples: &[Sample]) -> Option<Self> {
+    pub(super) fn find(samples: &[Sample], tuning: &PosteriorTuning) -> Option<Self> {
         let mut trips = [(0.0, 0.0); MAX_ROUND_TRIPS];
         for (trip, sample) in trips.iter_mut().zip(samples) {
             *trip = (sample.at, sample.round_trip);
@@ -35,12 +37,13 @@ impl RouteChange {
         for rank in (0..trips.len()).rev() {
             after[rank] = after[rank + 1].with(trips[rank].1);
         }
+        let min_exchanges = usize::try_from(tuning.min_route_exchanges).unwrap_or(usize::MAX);
         let mut before = Side::EMPTY;
-        let mut best = (MAX_STEP_PROBABILITY.ln(), None);
+        let mut best = (tuning.max_step_probability.ln(), None);
         for rank in 1..trips.len() {
             before = before.with(trips[rank - 1].1);
             let after = after[rank];
-            if before.len.min(after.len) < MIN_EXCHANGES {
+            if before.len.min(after.len) < min_exchanges {
                 continue;
             }
             let step = after.shortest - before.shortest;
@@ -56,8 +59,8 @@ impl RouteChange {
         best.1
     }
 
-    /// An exchange as it would have been on the shorter route, if this share of what the other is longer lies on the way
-    /// to the server.
+    /// An exchange as it would have been on the shorter route, if this share of the excess is on
+    /// the forward path.
     pub(super) fn on_shorter_route(&self, sample: Sample, share: f64) -> Sample {
         if (sample.at > self.change) != self.later {
             return sample;
@@ -82,17 +85,12 @@ impl Side {
         }
     }
 
-    /// A round trip's excess over the shortest is twice the mean queueing on one way, and less by what the shortest queued.
+    /// The mean excess over the shortest round trip is twice the mean queueing of one path, less
+    /// what the shortest queued.
     fn queueing(&self) -> f64 {
         (0.5 * (self.sum / usize_to_f64(self.len) - self.shortest)).max(CLOCK_RESOLUTION_NS)
     }
 }
-
-/// Exchanges on each side that make a route.
-const MIN_EXCHANGES: usize = 4;
-/// The chance that queueing alone looks like this: all exchanges on one side beyond the step, each with slack
-/// Gamma(2, q).
-const MAX_STEP_PROBABILITY: f64 = 1e-6;
 
 #[cfg(test)]
 mod tests {
@@ -108,12 +106,16 @@ mod tests {
         .collect()
     }
 
+    fn find(round_trips: &[f64]) -> Option<RouteChange> {
+        RouteChange::find(&seen(round_trips), &PosteriorTuning::DEFAULT)
+    }
+
     #[test]
     fn a_step_is_found_upwards_and_downwards_and_undone_on_its_side_only() {
         let up = [20e6, 21e6, 20.5e6, 22e6, 30e6, 31e6, 30.5e6, 33e6];
         let down: Vec<f64> = up.iter().rev().copied().collect();
         for (trips, later) in [(&up[..], true), (&down[..], false)] {
-            let route_change = RouteChange::find(&seen(trips)).expect("a step");
+            let route_change = find(trips).expect("a step");
             assert_eq!(
                 (route_change.change, route_change.later, route_change.excess),
                 (3.5, later, 10e6)
@@ -129,8 +131,8 @@ mod tests {
     fn queueing_and_bursts_are_no_step() {
         let queueing = [20e6, 24e6, 21e6, 29e6, 22e6, 23e6, 26e6, 21e6, 35e6, 22e6];
         let burst = [20e6, 21e6, 22e6, 20e6, 90e6, 210e6, 40e6, 150e6];
-        assert!(RouteChange::find(&seen(&queueing)).is_none());
-        assert!(RouteChange::find(&seen(&burst)).is_none());
-        assert!(RouteChange::find(&seen(&[20e6, 20e6, 20e6, 90e6, 90e6])).is_none(), "too few");
+        assert!(find(&queueing).is_none());
+        assert!(find(&burst).is_none());
+        assert!(find(&[20e6, 20e6, 20e6, 90e6, 90e6]).is_none(), "too few");
     }
 }

@@ -11,8 +11,8 @@ use nix::sys::time::TimeSpec;
 use super::{EnabledTimestamps, TransmitTimestamp};
 use crate::time::{Timestamp, duration_to_nanos};
 
-/// Asks the kernel for timestamps of what leaves and arrives from now on. Everything written before must have been acknowledged: keys
-/// count from the first byte that is not.
+/// Enables kernel timestamps of everything that leaves and arrives from now on. Everything written
+/// before must have been acknowledged: keys count from the first byte that is not.
 pub(in crate::net) fn enable(socket: BorrowedFd<'_>) -> io::Result<EnabledTimestamps> {
     let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
@@ -23,9 +23,10 @@ pub(in crate::net) fn enable(socket: BorrowedFd<'_>) -> io::Result<EnabledTimest
     Ok(EnabledTimestamps { segment: getsockopt(&socket, TcpMaxSeg)?.try_into().unwrap_or(0) })
 }
 
-/// Reads, and says when the last segment came of those that what was read came in.
+/// Reads, and returns when the last of the segments arrived whose bytes were read.
 ///
-/// Segments that were joined before they were read (GRO, or in the receive queue) have the stamp of the latest.
+/// Segments that were joined before they were read (by GRO, or in the receive queue) have the
+/// timestamp of the latest.
 pub(in crate::net) fn read(
     socket: BorrowedFd<'_>,
     space: &mut [u8],
@@ -40,8 +41,8 @@ pub(in crate::net) fn read(
     Ok((message.bytes, at))
 }
 
-/// The next thing that the kernel has to tell of what was written: `None` when there is no more, `Some(None)` when it is not
-/// a departure.
+/// The next report of the kernel about a write. `None`: there are no more reports. `Some(None)`:
+/// the report is not about a departure.
 pub(in crate::net) fn next_departure(socket: BorrowedFd<'_>) -> Option<Option<TransmitTimestamp>> {
     let mut control = Control::new();
     let message = receive(socket, &mut [], &mut control, MsgFlags::MSG_ERRQUEUE).ok()?;
@@ -57,7 +58,7 @@ pub(in crate::net) fn next_departure(socket: BorrowedFd<'_>) -> Option<Option<Tr
     Some(key.zip(at).map(|(key, at)| TransmitTimestamp { key, at }))
 }
 
-/// The key, if this is about a segment handed to the network device.
+/// The key, if the report is about a segment that was passed to the network device.
 fn departed(error: &nix::libc::sock_extended_err) -> Option<u32> {
     let sent =
         error.ee_origin == nix::libc::SO_EE_ORIGIN_TIMESTAMPING && error.ee_info == SCM_TSTAMP_SND;
@@ -73,20 +74,21 @@ fn receive<'control, 'pieces>(
     Ok(recvmsg(socket.as_raw_fd(), pieces, Some(&mut control.0), flags)?)
 }
 
-/// What came beside the bytes; nothing if there was too little room for it.
+/// The control messages of a read; none if there was too little room for them.
 fn messages<'a>(
     message: &'a RecvMsg<'_, '_, ()>,
 ) -> impl Iterator<Item = ControlMessageOwned> + use<'a> {
     message.cmsgs().into_iter().flatten()
 }
 
-/// `None` for zero, with which the kernel fills in for a stamp it does not have.
+/// `None` for zero, which the kernel writes instead of a missing timestamp.
 fn timestamp(time: TimeSpec) -> Option<Timestamp> {
     let since_1970 = Duration::from(time);
     (!since_1970.is_zero()).then(|| Timestamp::from_unix_nanos(duration_to_nanos(since_1970)))
 }
 
-/// Room for a stamp (three times) and an extended error with an address, aligned as their headers must be.
+/// Room for a timestamp (three times) and an extended error with an address, with the alignment of
+/// their headers.
 #[repr(align(8))]
 struct Control([u8; 256]);
 

@@ -4,12 +4,12 @@ use std::os::fd::BorrowedFd;
 use super::{EnabledTimestamps, TransmitTimestamp};
 use crate::time::Timestamp;
 
-/// Asks the kernel for timestamps; there are none here.
+/// Kernel timestamps do not exist on this system.
 pub(in crate::net) fn enable(_: BorrowedFd<'_>) -> io::Result<EnabledTimestamps> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Never called: nothing can be enabled.
+/// Never called, because [`enable`] fails.
 pub(in crate::net) fn read(
     _: BorrowedFd<'_>,
     _: &mut [u8],
@@ -17,7 +17,7 @@ pub(in crate::net) fn read(
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Nothing is ever reported.
+/// There are no reports.
 pub(in crate::net) const fn next_departure(_: BorrowedFd<'_>) -> Option<Option<TransmitTimestamp>> {
     None
 }
