@@ -197,9 +197,11 @@ pub struct Session {
     max_in_flight: usize,
     /// The time that the last opening of a connection took.
     opening_time: Option<Duration>,
-    /// Whether the server keeps connections open, according to its latest response.
+    /// Whether the server keeps connections open, according to its latest response and to
+    /// `silent_closes`.
     keeps_connections: bool,
-    /// The number of connections that the server closed after a response without announcing it.
+    /// The number of connections that the server closed after a response without announcing it
+    /// (with `Connection: close`).
     silent_closes: u32,
     check_connections: CheckConnections,
     events: Events,
@@ -656,8 +658,7 @@ impl Session {
         }
     }
 
-    /// Reports bytes that were read from this connection. The time of `arrival` was read after the
-    /// bytes.
+    /// Reports bytes that were read from this connection. `arrival`: the time after the read.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let has_success = self.has_success();
@@ -716,7 +717,7 @@ impl Session {
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
-            // The check uses another connection.
+            // Not a failure: the check can use another connection.
             Outcome::NoConnection { .. } | Outcome::Unusable(_) | Outcome::Dropped { .. }
                 if is_for_checks =>
             {
