@@ -465,7 +465,8 @@ impl Posterior {
         self.add_frequencies(&mut others, centre, bases.min_base(), &coarse, &queueing_probability);
         self.add_lags(&mut others, ends, centre, &coarse, &queueing_probability);
         if ends.width() < 0.0 {
-            // No offset fits all exchanges: some are wrong. Integrate around the contradiction.
+            // No offset fits all exchanges, so some are wrong. Integrate over the offsets around
+            // the contradiction.
             let pad = 0.5 * -ends.width() + self.trips.queueing();
             let around = Ends::new(ends.upper - pad, ends.lower + pad);
             let contradicting = Hypothesis::plain(around, centre);
@@ -692,7 +693,7 @@ const SPLITS: u32 = 8;
 const FREQUENCIES: u32 = 8;
 /// Evidence below this is so close to the smallest float that it is not precise.
 const MIN_EVIDENCE: f64 = 1e-250;
-/// The reciprocal of the golden ratio, 1/φ.
+/// The reciprocal of the golden ratio.
 const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 
 #[cfg(test)]
