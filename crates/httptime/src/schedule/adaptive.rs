@@ -32,7 +32,8 @@ pub use self::tuning::AdaptiveTuning;
 ///           F     expected interval of the offset, if there is one
 /// Fallback  if σ > 1.2 |W|/√12:  m = middle of W,  σ = |W|/√12
 /// Probe     if F is known and |W| ≥ 4 |F ∩ W|:  aim at the ends of F ∩ W, at most 4 times
-/// Scan      else if σ ≥ 1.5 q and the profile scans:  aim k requests at one flip, evenly over W
+/// Scan      else if σ ≥ 1.5 q and the profile scans:  k requests at one flip, each aimed at a
+///           different offset, evenly over W
 /// Aim       else:  aim at a = m + σ q / (σ + q)
 /// End       if σ ≤ 500 ns, or if σ has not fallen by a tenth over the last 16 responses
 /// ```
@@ -50,12 +51,13 @@ pub use self::tuning::AdaptiveTuning;
 /// several connections aims several requests at the same flip: one for each connection.
 ///
 /// # When it ends
-/// It ends when σ is as small as the precision with which a clock can be read. It also ends when
-/// many responses do not make σ smaller. Then the model does not fit, or the estimator does not
-/// learn.
+/// The schedule plans no more requests when σ is as small as the precision with which a clock can
+/// be read. It also stops when many responses do not make σ smaller. Then the model does not fit,
+/// or the estimator does not learn.
 #[derive(Clone)]
 pub struct Adaptive {
     tuning: AdaptiveTuning,
+    /// The running scan, if there is one.
     sweep: Sweep,
     /// The sent requests that are aimed at the latest flip.
     burst: Burst,
