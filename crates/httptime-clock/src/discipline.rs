@@ -39,7 +39,8 @@ pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
 ///
 /// # Outliers
 /// A measurement with ν² > 5² S is an outlier. It changes neither offset nor frequency, and is held
-/// back until the next measurement. There are three cases:
+/// back until the next measurement. There are three cases. (Two values agree if they differ by at
+/// most 5 standard deviations.)
 ///
 /// - The next measurement agrees with the prediction. Then the outlier is forgotten.
 /// - It agrees with the outlier. Then the clock was stepped, the machine slept, or the route has
@@ -62,9 +63,10 @@ pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
 /// variance of the filter is below that of the prior at the same time. Then the measurements have
 /// made the frequency more certain than it would be without them.
 ///
-/// The comparison must include the growth. An example: measurements have a standard deviation of 7
-/// ms and are an hour apart. With them the standard deviation of the frequency settles at 0.6 ppm.
-/// It would never fall below the prior of a saved frequency without growth, 0.5 ppm.
+/// The comparison must include the growth. An example: measurements with a standard deviation of
+/// 7 ms are an hour apart. The standard deviation of the frequency then settles at 0.6 ppm. The
+/// prior of a saved frequency starts at 0.5 ppm. Without the growth of the prior, the frequency
+/// would never be changed.
 ///
 /// # When to measure again
 /// The next interval is as long as possible, but at most twice the last one. At its end the
@@ -126,17 +128,17 @@ struct Outliers {
 }
 
 impl Default for Discipline {
-    /// Measures every 64 s at first, and at least every hour. The predicted offset has a standard
-    /// deviation of at most 1 ms.
+    /// The discipline with the limits 64 s and one hour between measurements, and with a standard
+    /// deviation of the predicted offset of at most 1 ms.
     fn default() -> Self {
         Self::new(Duration::from_secs(64), Duration::from_secs(3600), Duration::from_millis(1))
     }
 }
 
 impl Discipline {
-    /// A discipline that measures every `shortest` at first, and at least every `longest`. Within
-    /// these limits it measures as rarely as possible, but so often that the predicted offset has a
-    /// standard deviation of at most `target_stddev`.
+    /// A discipline that asks for a measurement every `shortest` at first, and at least every
+    /// `longest`. Within these limits it asks as rarely as possible, but so often that the
+    /// predicted offset has a standard deviation of at most `target_stddev`.
     #[must_use]
     pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
