@@ -1,5 +1,5 @@
-//! Follows offset and frequency error of a clock from one measurement to the next. Pure: it returns
-//! what to do with the clock.
+//! Estimates the offset and the frequency error of a clock from one measurement to the next. It
+//! does not change the clock: it returns by how much the caller should change it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ mod tuning;
 
 pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
 
-/// Follows the offset and the frequency error of a clock through measurements that are minutes to
+/// Estimates the offset and the frequency error of a clock from measurements that are minutes to
 /// hours apart.
 ///
 /// # Model
@@ -21,47 +21,58 @@ pub use self::tuning::{INITIAL_FREQUENCY_STDDEV, Tuning};
 /// 2005). Numbers are the defaults of [`Tuning`].
 ///
 /// ```text
-/// State        x = (θ, y): offset in ns, frequency error of the local clock in ns per ns
+/// State        x = (θ, y): offset in ns, frequency error of the local clock in ns per ns (positive
+///              if the local clock is slow);  P: covariance of x
 /// Noise of y   random walk with variance Q per ns: dθ = y dt, dy = √Q dW;  Q = (0.3 ppm)² per hour
-/// Prediction   over τ, with F = (1 τ; 0 1):
+/// Prediction   over a time τ, with the matrix F = (1 τ; 0 1):
 ///              x⁻ = F x,  P⁻ = F P Fᵀ + Q (τ³/3 τ²/2; τ²/2 τ)
-/// Measurement  z = θ + v,  v ~ N(0, R),  R = e σ² + (10 µs)²
+/// Measurement  z = θ + v,  v ~ N(0, R),  R = e σ² + (10 µs)²;  σ: its stated standard deviation
 /// Update       ν = z − θ⁻,  S = P⁻θθ + R,  K = (P⁻θθ, P⁻θy) / S
 ///              x = x⁻ + K ν,  P = (I − K (1 0)) P⁻
 /// Excess       e ← min(max(e (1 + (ν²/S − 1) / 8), 1), 10⁶)
 /// Priors       θ: the first measurement, variance R;  y: 0, standard deviation 50 ppm;  e: 1
 /// ```
 ///
-/// σ is the standard deviation that the measurement states. The excess *e* is learnt: it grows when
-/// the measurements are further from the prediction than they state.
+/// The excess *e* is a factor by which the stated variances are too small. The filter learns it:
+/// *e* grows if the measurements differ more from the prediction than their standard deviations
+/// allow.
 ///
 /// # Outliers
-/// A measurement with ν² > 5² S is an outlier and changes no state. The next measurement decides:
+/// A measurement with ν² > 5² S is an outlier. It changes neither offset nor frequency, and is held
+/// back until the next measurement. There are three cases. (Two values agree if they differ by at
+/// most 5 standard deviations.)
 ///
-/// - It agrees with the prediction: the outlier is forgotten.
-/// - It agrees with the outlier: the clock was stepped, the machine slept, or the route has
-///   changed. The offset restarts from the measurement; the frequency is kept.
-/// - It agrees with neither: it is an outlier too. Each outlier in a row increases the standard
-///   deviation of the frequency, by 1, 2 and then 4 ppm (added as variances), so that a frequency
-///   that really changed is learnt.
+/// - The next measurement agrees with the prediction. Then the outlier is forgotten.
+/// - It agrees with the outlier. Then the clock was stepped, the machine slept, or the route has
+///   changed. The filter sets the offset to this measurement, and keeps the frequency.
+/// - It agrees with neither. Then it is an outlier too.
+///
+/// The frequency may really have changed. So each outlier in a row increases its standard
+/// deviation: the first by 1 ppm, the second by 2 ppm, and the third by 4 ppm (added as variances).
 ///
 /// After the fourth outlier in a row the filter restarts. It keeps the frequency, with a standard
-/// deviation of 50 ppm. If no measurement is accepted before the next restart, the deviation
-/// doubles, up to 1000 ppm, which is the whole range of the kernel. So the filter can leave any
-/// frequency that it learnt from a server whose clock was wrong.
+/// deviation of 50 ppm. If it restarts again before it has accepted a measurement, the standard
+/// deviation doubles, up to 1000 ppm. That is the whole range of the kernel's frequency, from −500
+/// to 500 ppm. So the filter can correct any frequency that it learnt from a server whose clock was
+/// wrong.
 ///
 /// # When it changes the frequency
-/// The prior of the frequency is [`INITIAL_FREQUENCY_STDDEV`], or what
-/// [`start_from`](Self::start_from) was given. [`frequency_correction`](Self::frequency_correction)
-/// returns a value once the measurements have made the frequency more certain than it would be
-/// without them. Without them the variance of the prior grows by *Q* with time. If the comparison
-/// left out this growth, noisy measurements could never pass it: for measurements of 7 ms an hour
-/// apart the filter settles at 0.6 ppm, above the 0.5 ppm of a saved frequency.
+/// At the start the standard deviation of the frequency is [`INITIAL_FREQUENCY_STDDEV`], or a value
+/// computed by [`start_from`](Self::start_from). This is the prior. The variance of the prior grows
+/// by *Q* with time. [`frequency_correction`](Self::frequency_correction) returns a value once the
+/// variance of the filter is below that of the prior at the same time. Then the measurements have
+/// made the frequency more certain than it would be without them.
+///
+/// The comparison must include the growth. An example: measurements with a standard deviation of
+/// 7 ms are an hour apart. The standard deviation of the frequency then settles at 0.6 ppm. The
+/// prior of a saved frequency starts at 0.5 ppm. Without the growth of the prior, the frequency
+/// would never be changed.
 ///
 /// # When to measure again
-/// After the longest interval, at most twice the last one, in which the predicted standard
-/// deviation of the offset stays within the target. The target is `target_stddev`, or twice the
-/// standard deviation of the last measurement if that is larger.
+/// The next interval is as long as possible, but at most twice the last one. At its end the
+/// predicted standard deviation of the offset must be within the target. The target is
+/// `target_stddev`, or twice the standard deviation of the last measurement if that is larger.
+/// After an outlier and after a restart the interval is the shortest one.
 #[derive(Debug, Clone)]
 pub struct Discipline {
     tuning: Tuning,
@@ -69,31 +80,32 @@ pub struct Discipline {
     longest: Duration,
     target_stddev: Duration,
     prior_stddev: f64,
-    /// The factor e: how much larger than stated the variances have been; at least 1.
+    /// The excess e, at least 1: the variances of the measurements divided by the stated ones.
     excess: f64,
     filter: Option<Filter>,
     outliers: Outliers,
-    /// The number of restarts since a reading last fitted.
+    /// The number of restarts since the last accepted measurement.
     restarts: u32,
     interval: Duration,
 }
 
-/// The discipline's verdict on a measurement.
+/// How the discipline has used a measurement.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The first measurement, or the first after a restart.
     First,
-    /// It fits the prediction and refines offset and frequency.
+    /// It agrees with the prediction. It has updated offset and frequency.
     Accepted,
-    /// It is too far from the prediction and is held back until the next one.
+    /// It is too far from the prediction. It is held back until the next measurement.
     Outlier,
-    /// The offset has jumped, which two readings in a row show. The frequency is kept.
+    /// The offset has jumped: this measurement and the outlier before it agree. The frequency is
+    /// kept.
     OffsetJumped,
 }
 
-/// The state: offset in nanoseconds and frequency in nanoseconds per nanosecond, with their
-/// covariance.
+/// The state of the Kalman filter: offset in nanoseconds and frequency error in nanoseconds per
+/// nanosecond, with their variances and covariance.
 #[derive(Debug, Clone, Copy)]
 struct Filter {
     at: LocalInstant,
@@ -102,27 +114,31 @@ struct Filter {
     offset_variance: f64,
     covariance: f64,
     frequency_variance: f64,
-    /// The variance that the frequency would have without any measurement since the filter started.
+    /// The variance of the prior: the variance that the frequency would have without any
+    /// measurement since the filter started.
     prior_variance: f64,
 }
 
-/// Consecutive readings that did not fit.
+/// The outliers in a row.
 #[derive(Debug, Clone, Copy, Default)]
 struct Outliers {
     count: u32,
+    /// The time and the offset of the last one.
     last: Option<(LocalInstant, f64)>,
 }
 
 impl Default for Discipline {
-    /// 64 s to an hour between measurements; an accuracy of 1 ms.
+    /// The discipline with the limits 64 s and one hour between measurements, and with a standard
+    /// deviation of the predicted offset of at most 1 ms.
     fn default() -> Self {
         Self::new(Duration::from_secs(64), Duration::from_secs(3600), Duration::from_millis(1))
     }
 }
 
 impl Discipline {
-    /// A discipline that measures every `shortest` at first and at least every `longest`: as rarely
-    /// as possible while the predicted offset has a standard deviation of at most `hold`.
+    /// A discipline that asks for a measurement every `shortest` at first, and at least every
+    /// `longest`. Within these limits it asks as rarely as possible, but so often that the
+    /// predicted offset has a standard deviation of at most `target_stddev`.
     #[must_use]
     pub fn new(shortest: Duration, longest: Duration, target_stddev: Duration) -> Self {
         Self {
@@ -139,7 +155,7 @@ impl Discipline {
         }
     }
 
-    /// The same with other constants, for who changes or refits the model. Call it before the first
+    /// The same discipline with other constants, for work on the model. Call it before the first
     /// measurement.
     ///
     /// # Errors
@@ -149,16 +165,18 @@ impl Discipline {
         Ok(Self { tuning, prior_stddev: tuning.initial_stddev(), ..self })
     }
 
-    /// Measures within these limits from here on, and keeps what was learnt.
+    /// Changes the three values that were given to [`new`](Self::new). The state of the filter is
+    /// kept.
     pub fn set_limits(&mut self, shortest: Duration, longest: Duration, target_stddev: Duration) {
         (self.shortest, self.longest, self.target_stddev) =
             (shortest, longest.max(shortest), target_stddev);
         self.interval = self.interval.clamp(self.shortest, self.longest);
     }
 
-    /// Starts from a frequency that was known to within `stddev` `age` ago. The random walk widens
-    /// the deviation by the age; a frequency of unknown age (`None`) may have wandered any
-    /// distance, so its deviation is [`INITIAL_FREQUENCY_STDDEV`].
+    /// Sets the prior of the frequency from a saved frequency, with which the clock runs now.
+    /// `stddev`: its standard deviation when it was saved. `age`: the time since then. The prior
+    /// also includes the random walk over the age, and 0.5 ppm for a restart of the machine. It is
+    /// at most [`INITIAL_FREQUENCY_STDDEV`], and is that if the age is unknown (`None`).
     pub fn start_from(&mut self, stddev: Frequency, age: Option<Duration>) {
         let initial = self.tuning.initial_stddev();
         let Some(age) = age else {
@@ -172,7 +190,7 @@ impl Discipline {
         self.prior_stddev = aged.sqrt().min(initial);
     }
 
-    /// Uses a measurement and returns the verdict on it.
+    /// Uses a measurement. Returns how it was used.
     pub fn absorb(&mut self, reading: &Reading) -> Verdict {
         let offset = f64_of(reading.offset);
         let noise = reading.stddev.as_secs_f64() * NANO;
@@ -224,7 +242,7 @@ impl Discipline {
         Verdict::Outlier
     }
 
-    /// Reports that the clock was slewed or stepped by this much.
+    /// Reports that the caller has slewed or stepped the clock by this much.
     pub fn corrected(&mut self, by: Offset) {
         let by = f64_of(by);
         if let Some(filter) = &mut self.filter {
@@ -235,16 +253,16 @@ impl Discipline {
         }
     }
 
-    /// Reports that the clock's frequency was changed by this much.
+    /// Reports that the caller has changed the clock's frequency by this much.
     pub fn frequency_changed(&mut self, by: Frequency) {
         if let Some(filter) = &mut self.filter {
             filter.frequency -= by.as_ppm() * PPM;
         }
     }
 
-    /// The frequency correction (negative: slower) and its standard deviation. `None` until
-    /// measurements have made the frequency more certain than its prior, and while a reading is
-    /// held back.
+    /// The frequency correction and its standard deviation. A negative correction makes the clock
+    /// slower. `None` until measurements have made the frequency more certain than its prior, and
+    /// while an outlier is held back.
     #[must_use]
     pub fn frequency_correction(&self) -> Option<(Frequency, Frequency)> {
         let filter = self.filter.as_ref().filter(|_| self.outliers.count == 0)?;
@@ -252,8 +270,8 @@ impl Discipline {
             .then(|| (Frequency::from_ppm(filter.frequency / PPM), self.frequency_stddev()))
     }
 
-    /// The standard deviation of the frequency at the latest measurement; before the first one,
-    /// that of the prior.
+    /// The standard deviation of the frequency at the latest measurement. Before the first
+    /// measurement, it is that of the prior.
     #[must_use]
     pub fn frequency_stddev(&self) -> Frequency {
         let stddev =
@@ -261,8 +279,9 @@ impl Discipline {
         Frequency::from_ppm(stddev / PPM)
     }
 
-    /// The expected offset at an instant, with four standard deviations on either side. `None`
-    /// while a reading is held back.
+    /// The interval in which the offset is expected at an instant: four standard deviations on each
+    /// side of the prediction, plus 10 µs. `None` before the first measurement, and while an
+    /// outlier is held back.
     #[must_use]
     pub fn expected(&self, at: LocalInstant) -> Option<Interval> {
         let mut filter = self.filter.filter(|_| self.outliers.count == 0)?;
@@ -274,7 +293,7 @@ impl Discipline {
         Some(Interval::between(offset, offset).widened(half))
     }
 
-    /// The time to wait for the next measurement.
+    /// The time from the latest measurement to the next one.
     #[must_use]
     pub const fn interval(&self) -> Duration {
         self.interval
@@ -287,7 +306,7 @@ impl Discipline {
         offset_variance: f64,
         verdict: Verdict,
     ) -> Verdict {
-        // The old frequency remains the mean of the prior, but not its variance.
+        // The new prior of the frequency has the old mean, but a new variance.
         let frequency = self.filter.map_or(0.0, |filter| filter.frequency);
         let frequency_variance = self.prior_stddev * self.prior_stddev;
         self.filter = Some(Filter {
@@ -318,7 +337,8 @@ impl Discipline {
 }
 
 impl Filter {
-    /// `wander`: variance that the frequency gains in a nanosecond.
+    /// Advances the state to a later instant. `wander`: the variance that the frequency gains in a
+    /// nanosecond.
     fn predict(&mut self, at: LocalInstant, wander: f64) {
         let elapsed = nanos_between(self.at, at);
         self.at = self.at.max(at);
@@ -343,6 +363,7 @@ impl Filter {
         self.offset_variance *= 1.0 - on_offset;
     }
 
+    /// The standard deviation of the predicted offset after this interval.
     fn uncertainty_after(mut self, interval: Duration, wander: f64) -> f64 {
         let nanos = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
         self.predict(LocalInstant::from_nanos(self.at.as_nanos().saturating_add(nanos)), wander);
@@ -366,10 +387,11 @@ fn nanos_between(earlier: LocalInstant, later: LocalInstant) -> f64 {
 
 const NANO: f64 = 1e9;
 const PPM: f64 = 1e-6;
-/// The furthest that a frequency can be from where it should be, in parts per million: from one end
-/// of the kernel's range to the other. Not a tuning constant.
+/// The largest possible frequency error, in parts per million: from one end of the kernel's range
+/// to the other. Not a tuning constant.
 const MAX_FREQUENCY_ERROR_PPM: f64 = 1000.0;
-/// The number of doublings that exceeds it.
+/// The maximum number of doublings at a restart. 50 ppm, doubled 8 times, is more than
+/// [`MAX_FREQUENCY_ERROR_PPM`].
 const MAX_DOUBLINGS: u32 = 8;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The connections and requests to one server, as a state machine without I/O.
 //!
-//! A driver owns sockets, timers and clocks. It calls [`poll`](Session::poll), does what that
-//! returns, and reports the events. The session makes every decision: when to connect and to which
-//! address, when to send, how long to wait, what to retry and after which pause, what a proxy's
-//! response means, when to stop.
+//! A driver owns sockets, timers and clocks. It calls [`poll`](Session::poll), performs the
+//! [`Action`] that it returns, and reports what happens. The session makes every decision: when to
+//! connect and to which address, when to send, how long to wait, what to retry and after which
+//! pause, what a proxy's response means, when to stop.
 //!
 //! ```text
 //! poll(now) -> Resolve | Open { conn, address } | Transmit { conn } | Close { conn }
@@ -16,26 +16,28 @@
 //!
 //! # Rules for a driver
 //!
-//! 1. Call `poll` until it returns `Wait` or `Done`, and do what each call returns.
-//! 2. `Open`: start to connect without blocking. Report `opened` or `failed`, also if connecting
-//!    fails at once.
-//! 3. `Transmit`: first report the data that has arrived on that connection. If `poll` still
-//!    returns `Transmit`, read the clock, write [`output`](Session::output) once, and report `sent`
-//!    with the number of bytes and the time *before* the write. A write that would block is `sent`
-//!    with 0; report `writable` when the socket is writable. Until one of these is reported, `poll`
-//!    returns the same action.
-//! 4. Read data whenever it arrives. Read the clock *after* each read and report `received`. Report
-//!    `closed` at the end of the stream and `failed` after an error. Both mean that the socket is
-//!    closed.
+//! 1. Call `poll` again and again until it returns `Wait` or `Done`. Perform each action that it
+//!    returns.
+//! 2. `Open`: start to connect without blocking. Report `opened` or `failed`. Also report `failed`
+//!    if connecting fails at once.
+//! 3. `Transmit`: first read the data that has arrived on that connection, report it, and call
+//!    `poll` again. If `poll` still returns `Transmit`, read the clock, write
+//!    [`output`](Session::output) once, and report `sent` with the number of bytes and the time
+//!    *before* the write. If the write would block, report `sent` with 0 bytes. If bytes remain,
+//!    report `writable` when the socket is writable again. `poll` returns the same `Transmit` until
+//!    `sent` is reported.
+//! 4. Read data whenever it arrives. Read the clock *after* each read, and report `received`. At
+//!    the end of the stream close the socket and report `closed`. After an error close the socket
+//!    and report `failed`.
 //! 5. `Wait`: wait until a socket is ready or until the instant `until`. If the wait is `precise`,
-//!    a request leaves at that instant, and an ordinary timer would be late: set it 1 to 2 ms
-//!    early, and poll the sockets and the clock for the rest.
+//!    a request leaves at that instant, and an ordinary timer would be late. In this case set the
+//!    timer 1 to 2 ms early. For the remaining time, check the sockets and the clock in a loop.
 //!
-//! Reports about a connection that the session has closed are ignored until the connection is
-//! opened again: its next socket has the same [`ConnectionId`]. A driver whose reports are delayed
-//! (by other threads or a queue) must drop the reports of sockets that it has closed, and must
-//! empty the queue before it transmits. [`survey`](crate::survey) has the same interface for
-//! several sessions.
+//! The session ignores reports about a connection that it has closed. But it can open the
+//! connection again, and the new socket has the same [`ConnectionId`]: a late report about the old
+//! socket would then count for the new one. So a driver whose reports are delayed (by other threads
+//! or a queue) must drop the reports of sockets that it has closed, and must empty the queue before
+//! it transmits. [`survey`](crate::survey) has the same interface for several sessions.
 
 use std::io;
 use std::net::SocketAddr;
@@ -80,14 +82,15 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    /// The number of the server, from 0 in the given order.
+    /// The index of the server in the list of targets of a [`survey`](crate::survey). 0 if there is
+    /// only one session.
     #[must_use]
     pub const fn server(self) -> usize {
         self.server as usize
     }
 
-    /// A number below [`MAX_CONNECTIONS`] times the number of servers. Each connection has a
-    /// different one.
+    /// The index of the connection among those of all servers. Each connection has a different
+    /// index. All are below [`MAX_CONNECTIONS`] times the number of servers.
     #[must_use]
     pub const fn index(self) -> usize {
         self.server as usize * MAX_CONNECTIONS + self.slot as usize
@@ -105,7 +108,8 @@ impl ConnectionId {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Resolve the [hop](Target::hop) of this server, and report [`resolved`](Session::resolved).
+    /// Resolve the host to connect to (the [hop](Target::hop): the proxy, or the server if there is
+    /// no proxy). Report [`resolved`](Session::resolved).
     Resolve {
         /// The server.
         server: usize,
@@ -131,7 +135,7 @@ pub enum Action {
     Wait {
         /// The instant.
         until: LocalInstant,
-        /// Whether a request leaves at that instant, so that the wait must end within some
+        /// Whether a request leaves at that instant. If so, the wait must end within some
         /// microseconds of it.
         precise: bool,
     },
@@ -141,7 +145,7 @@ pub enum Action {
 
 /// The session with one server.
 ///
-/// A driver reports one request and its response:
+/// In this example, a driver without sockets reports one request and its response:
 ///
 /// ```
 /// use std::time::Duration;
@@ -186,29 +190,32 @@ pub struct Session {
     /// The index of the address that worked last.
     address: usize,
     connections: Vec<Connection>,
-    /// The time at which the next request leaves.
+    /// The time at which the next request must leave: it is due then.
     due: Option<LocalInstant>,
     backoff: Backoff,
     /// The largest number of requests that were in flight at once.
     max_in_flight: usize,
     /// The time that the last opening of a connection took.
     opening_time: Option<Duration>,
-    /// Whether the server keeps connections open, according to its latest response.
+    /// Whether the server keeps connections open, according to its latest response and to
+    /// `silent_closes`.
     keeps_connections: bool,
-    /// The number of connections that the server closed after a response without announcing it.
+    /// The number of connections that the server closed after a response without announcing it
+    /// (with `Connection: close`).
     silent_closes: u32,
     check_connections: CheckConnections,
     events: Events,
 }
 
-/// The connections for checks.
+/// The separate connections for [checks](crate::checks).
 #[derive(Debug, Clone, Copy, Default)]
 struct CheckConnections {
-    /// Whether one was opened, or failed to open, for the due request.
+    /// Whether the session has already tried to open one for the request that is due next.
     was_tried: bool,
-    /// Whether a check on one was not answered: the server may serve one connection at a time.
+    /// Whether checks no longer get a separate connection, because a check on one was not answered:
+    /// the server may serve only one connection at a time.
     is_given_up: bool,
-    /// The number of opened connections. Each goes to the next address of the name.
+    /// The number of connections opened for checks. Each goes to the next address of the name.
     opened: usize,
 }
 
@@ -230,7 +237,8 @@ impl std::fmt::Debug for LayerFactory {
 }
 
 impl Session {
-    /// A session with the server of `target`. `begin`: both local clocks now.
+    /// A session with the server of `target`. `begin`: a reading of the two local clocks (monotonic
+    /// and wall clock) at the start.
     #[must_use]
     pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: CrossTimestamp) -> Self {
         let target = target.into();
@@ -258,14 +266,15 @@ impl Session {
         }
     }
 
-    /// Inserts a [`Layer`] between the connections and HTTP. `make` is called for each connection.
+    /// Inserts a [`Layer`] (such as TLS) between the connections and HTTP. `make` is called for
+    /// each new connection.
     #[must_use]
     pub fn with_layer(mut self, make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static) -> Self {
         self.new_layer = LayerFactory(Arc::new(make));
         self
     }
 
-    /// The same session as server number `server` of several.
+    /// The same session, as that of the server with the index `server` in a survey.
     pub(crate) fn numbered(mut self, server: usize) -> Self {
         self.server = u16::try_from(server).unwrap_or(u16::MAX);
         self
@@ -277,7 +286,7 @@ impl Session {
         &self.target
     }
 
-    /// The requests and the evidence so far.
+    /// The requests so far, and the evidence: what their responses prove about the offset.
     #[must_use]
     pub const fn progress(&self) -> &Progress {
         self.measure.progress()
@@ -295,7 +304,7 @@ impl Session {
         matches!(self.state, State::Ended(_))
     }
 
-    /// The oldest event that has not been read.
+    /// Removes the oldest event from the queue and returns it. `None` if the queue is empty.
     pub fn next_event(&mut self) -> Option<Event> {
         self.events.pop()
     }
@@ -303,7 +312,7 @@ impl Session {
     /// Decides what to do next.
     pub fn poll(&mut self, now: LocalInstant) -> Action {
         self.check_timeouts(now);
-        // The number is bounded: every iteration ends the session, sends, or opens one of a few
+        // A few steps are enough: each one ends the session, adds a request, or opens one of a few
         // connections.
         for _ in 0..MAX_STEPS {
             if let Some(action) = self.step(now) {
@@ -313,7 +322,8 @@ impl Session {
         Action::Wait { until: now, precise: false }
     }
 
-    /// Makes one decision; `None` if another one must follow before the driver has something to do.
+    /// Makes one decision. `None`: there is no action for the driver yet, so another step must
+    /// follow.
     fn step(&mut self, now: LocalInstant) -> Option<Action> {
         if let Some(slot) = self.connections.iter_mut().position(Connection::take_close_request) {
             return Some(Action::Close { conn: self.id(slot) });
@@ -344,8 +354,8 @@ impl Session {
             return Some(Action::Transmit { conn: self.id(slot) });
         }
         if self.connections.iter().any(Connection::has_request) {
-            // The system accepts no bytes. Until one has left, the time of the request is unknown,
-            // so no further one can be planned.
+            // A request waits because its socket accepts no bytes. It has no send time yet, so the
+            // next request cannot be planned.
             return Some(self.wait(None, deadline));
         }
         let due = match self.due {
@@ -393,13 +403,15 @@ impl Session {
         None
     }
 
-    /// Whether the response to a request that is due at this time would arrive after the end.
+    /// Whether the response to a request that is due at this time would arrive after the deadline
+    /// of the session.
     fn is_after_deadline(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
         let usual = self.progress().round_trip_median();
         usual.is_some_and(|usual| due.saturating_add(usual) >= deadline)
     }
 
-    /// Writes the due request to a ready connection, unless the request would be too late.
+    /// Adds the due request to the output of a ready connection. If it would leave too late, it is
+    /// rescheduled.
     fn request(&mut self, slot: usize, due: LocalInstant, now: LocalInstant) {
         self.due = None;
         self.check_connections.was_tried = false;
@@ -413,7 +425,7 @@ impl Session {
         }
     }
 
-    /// Makes the driver open a connection, first to the address that worked last.
+    /// Makes the driver open a connection. The first address tried is the one that worked last.
     fn open(&mut self, slot: usize, now: LocalInstant) {
         let deadline = now.saturating_add(self.config.limits().timeout());
         let connection = &mut self.connections[slot];
@@ -422,8 +434,8 @@ impl Session {
         connection.begin(Opening { begun: now, deadline, attempt: now, index, tried: 1 });
     }
 
-    /// The connection for the due request, if one is ready. For a check: the one that was opened
-    /// for it.
+    /// The connection for the due request, if one is ready. A check uses the connection that was
+    /// opened for checks, if that one is ready.
     fn ready_slot(&self) -> Option<usize> {
         let is_suited = |it: &Connection| match self.measure.check_connection() {
             Some(CheckConnection::Fresh) => it.is_for_checks() && it.is_fresh(),
@@ -433,15 +445,15 @@ impl Session {
         let suited = self.connections.iter().position(is_suited);
         suited.or_else(|| {
             let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());
-            // A server that closes each connection and serves one at a time waits for a request on
-            // the one that it accepted first.
+            // If the server closes each connection after a response, use the oldest: a server that
+            // serves one connection at a time reads only from the one that it accepted first.
             let since = |it: &Connection| (!self.keeps_connections).then(|| it.ready_at());
             ready.min_by_key(|(slot, it)| (since(it), *slot)).map(|(slot, _)| slot)
         })
     }
 
-    /// Whether a connection must still be opened for a check. If the server closes each connection
-    /// after a response, all of them are new.
+    /// Whether a connection must still be opened for a check. Not if the server closes each
+    /// connection after a response: then every connection is new, and a check can use any of them.
     fn should_open_for_check(&self) -> bool {
         self.keeps_connections
             && !self.check_connections.is_given_up
@@ -449,8 +461,8 @@ impl Session {
             && self.measure.check_connection() == Some(CheckConnection::Fresh)
     }
 
-    /// Makes the driver open a connection for a check, to the next address of the name. Closes a
-    /// connection that was opened for another check.
+    /// Makes the driver open a connection for a check, to the next address of the name. If another
+    /// check has left an open connection, that one is closed.
     fn open_for_check(&mut self, now: LocalInstant) {
         self.check_connections.was_tried = true;
         let used = self.connections.iter().position(|it| it.is_for_checks() && it.is_ready());
@@ -486,19 +498,21 @@ impl Session {
         closed
     }
 
-    /// The number of connections that should be open when a request is due. One if the server keeps
-    /// connections open. If it closes each after a response: as many as requests were in flight at
-    /// once, plus one. Otherwise requests at short intervals would wait for connections to open.
+    /// The number of connections that should be open when a request is due. If the server keeps
+    /// connections open, one is enough. If it closes each connection after a response: the largest
+    /// number of requests that were in flight at once, plus one. With fewer connections, requests
+    /// at short intervals would wait until one is open.
     fn wanted_connections(&self) -> usize {
         if self.keeps_connections { 1 } else { (self.max_in_flight + 1).min(MAX_CONNECTIONS) }
     }
 
-    /// How long before a request is due its connection starts to open.
+    /// A connection starts to open this long before its request is due.
     fn lead(&self) -> Duration {
         self.opening_time.map_or(FIRST_LEAD, |took| took * 3 + LEAD_MARGIN)
     }
 
-    /// The earliest time at which a request can leave: now, or when a connection will be open.
+    /// The earliest time at which a request can leave: now if a connection is ready, otherwise the
+    /// estimated time at which one will be open. Never before the pause after a failure is over.
     fn earliest_send(&self, now: LocalInstant) -> LocalInstant {
         let held = self.backoff.earliest(now);
         if self.connections.iter().any(Connection::is_ready) {
@@ -524,8 +538,8 @@ impl Session {
         Action::Wait { until, precise }
     }
 
-    /// The timeout for a response. It is shorter on a connection for checks, so that a check does
-    /// not delay the end.
+    /// The timeout for a response. It is shorter on a connection for checks, so that a lost check
+    /// does not delay the end of the session.
     fn timeout(&self, connection: &Connection) -> Duration {
         let timeout = self.config.limits().timeout();
         if !connection.is_for_checks() {
@@ -535,7 +549,7 @@ impl Session {
         timeout.min(CHECK_TIMEOUT.max(usual * 4))
     }
 
-    /// Ends everything whose deadline has passed.
+    /// Ends the session if its deadline has passed, and each connection whose deadline has passed.
     fn check_timeouts(&mut self, now: LocalInstant) {
         match self.state {
             State::Resolving { deadline: Some(deadline), .. } if now >= deadline => {
@@ -557,12 +571,13 @@ impl Session {
         }
     }
 
-    /// The time is over: ends everything that is in flight.
+    /// The deadline of the session has passed: ends the session with the responses so far.
     fn expire(&mut self, after: Duration, now: LocalInstant) {
         let waiting = self.connections.iter().max_by_key(|it| (it.is_busy(), it.phase().is_some()));
         let phase = waiting.and_then(|it| Some((it.phase()?, it.is_busy())));
-        // If nothing is in flight, there is no error to report: it was too early for the next
-        // request. And a server that answered before did not fail because the time is over.
+        // Report a timeout if a request is in flight, or if no response has been used and a
+        // connection is still opening. A server that has answered did not fail if only a new
+        // connection is late.
         let has_success = self.has_success();
         if let Some((phase, is_busy)) = phase.filter(|(_, is_busy)| *is_busy || !has_success) {
             self.handle_loss(is_busy, Error::Timeout { phase, after }, now);
@@ -643,8 +658,7 @@ impl Session {
         }
     }
 
-    /// Reports bytes that were read from this connection. The time of `arrival` was read after the
-    /// bytes.
+    /// Reports bytes that were read from this connection. `arrival`: the time after the read.
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let has_success = self.has_success();
@@ -703,7 +717,7 @@ impl Session {
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
             }
-            // The check uses another connection.
+            // Not a failure: the check can use another connection.
             Outcome::NoConnection { .. } | Outcome::Unusable(_) | Outcome::Dropped { .. }
                 if is_for_checks =>
             {
@@ -755,13 +769,13 @@ impl Session {
         }
     }
 
-    /// Whether a failed request of this method means that another method should be tried.
+    /// Whether `GET` must be tried because a request with this method failed.
     fn is_fallback_due(&self, method: Method) -> bool {
         self.target.method() == Method::Auto && method == Method::Head && !self.has_success()
     }
 
-    /// Uses `GET` from now on. Requests with `HEAD` that were also in flight have no further
-    /// effect.
+    /// Uses `GET` from now on. If more requests with `HEAD` were in flight and fail too, their
+    /// failures do not count.
     fn fall_back_to_get(&mut self, error: Error) {
         self.due = None;
         if self.method == Method::Get {
@@ -775,7 +789,7 @@ impl Session {
         }
     }
 
-    /// The server closed this number of connections that it had used, without announcing it.
+    /// Counts connections that the server closed after a response without announcing it.
     fn count_silent_closes(&mut self, connections: u32) {
         self.silent_closes += connections;
         self.keeps_connections &= self.silent_closes < MAX_SILENT_CLOSES;
@@ -792,7 +806,7 @@ impl Session {
         }
     }
 
-    /// A request was lost, or a connection could not be opened.
+    /// Handles a lost request (`was_sent`), or a connection that could not be opened or used.
     fn handle_loss(&mut self, was_sent: bool, error: Error, now: LocalInstant) {
         self.due = None;
         let retry_at = self.backoff.failed(now);
@@ -804,9 +818,9 @@ impl Session {
         }
     }
 
-    /// A response without kernel timestamps arrived, although only these are allowed. The kernel
-    /// starts to take timestamps a moment after they were requested, so the first such response is
-    /// not yet a failure.
+    /// Discards a response that has no kernel timestamps, because the configuration requires them.
+    /// The kernel starts to take timestamps a moment after the driver has requested them, so one
+    /// such response does not yet end the session.
     fn discard(&mut self, now: LocalInstant) {
         let error = Error::NoKernelTimestamps;
         let retry_at = self.backoff.failed(now);
@@ -836,11 +850,11 @@ impl Session {
         self.connections.iter_mut().for_each(Connection::close);
     }
 
-    /// Computes the result. `end`: both local clocks now. A session that is not done is
-    /// [stopped](Self::stop).
+    /// Computes the result. If the session is not done, it is [stopped](Self::stop) first. `end`: a
+    /// reading of the two local clocks at the end.
     ///
     /// # Errors
-    /// The error with which the session failed, and the errors of [`Measure::finish`].
+    /// The error with which the session failed, or an error of [`Measure::finish`].
     pub fn finish(mut self, end: CrossTimestamp) -> Result<Measurement, Error> {
         self.stop();
         match self.state {
@@ -868,7 +882,7 @@ impl Session {
     }
 }
 
-/// Uses a response.
+/// Adds a response to the measurement.
 fn absorb(
     measure: &mut Measure,
     target: &Target,
@@ -882,7 +896,8 @@ fn absorb(
     }
     let mut exchange = Exchange::from_head(times.sent, times.received, head)?
         .with_kernel_timestamps(times.departed, times.arrived);
-    // A forwarding proxy has its own connections to the server.
+    // A proxy that forwards requests has its own connections to the server, so a reused connection
+    // to the proxy shows nothing about them.
     if !is_first && !target.is_forwarded() {
         exchange = exchange.on_reused_connection();
     }
@@ -913,18 +928,21 @@ const fn no_address_text(family: Family) -> &'static str {
 
 /// The maximum number of connections to one server.
 pub const MAX_CONNECTIONS: usize = 4;
-/// The same, as a divisor.
+/// The same number as [`MAX_CONNECTIONS`], in the type for a division.
 const SOCKETS: u32 = 4;
-/// The limit of decisions between two waits.
+/// The maximum number of [steps](Session::step) in one call of [`Session::poll`].
 const MAX_STEPS: u32 = 64;
 /// The minimum timeout for the response to a check on a separate connection.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long before a request is due its connection starts to open, if the opening time is unknown.
+/// A connection starts to open this long before its request is due, if it is not known how long
+/// opening takes.
 const FIRST_LEAD: Duration = Duration::from_secs(1);
-/// Added to three times the previous opening time.
+/// If the opening time is known, a connection starts to open three times that plus this margin
+/// before its request is due.
 const LEAD_MARGIN: Duration = Duration::from_millis(20);
-/// After the server has closed this number of connections without announcing it, each is used once.
+/// If the server has closed this number of connections after a response without announcing it, each
+/// connection carries only one request from then on.
 const MAX_SILENT_CLOSES: u32 = 2;
-/// A wait that ends this long before a request leaves must be precise: an ordinary timer would be
-/// late for the request.
+/// If a request leaves within this time of the end of a wait, the wait must be precise: an ordinary
+/// timer could end too late for the request.
 pub(crate) const PRECISE_WITHIN: Duration = Duration::from_millis(2);

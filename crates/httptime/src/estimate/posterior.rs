@@ -20,22 +20,25 @@ mod quick;
 mod route_change;
 mod tuning;
 
-/// The probability of each offset, given all exchanges.
+/// Estimates the offset from its posterior: the probability of each offset, given all exchanges.
 ///
 /// # Model
 /// Numbers are the defaults of [`PosteriorTuning`], which has a field for each.
 ///
-/// **State.** The offset θ at the instant of the latest response. Averaged out are the base round
-/// trip *d*, the mean queueing *q* of one path, and one of several hypotheses about frequency and
-/// lag. No state is carried from one response to the next, as a Kalman filter does: each estimate
-/// uses all exchanges again.
+/// **State.** The estimated quantity is the offset θ at the instant of the latest response. The
+/// base round trip *d* (a round trip when nothing queues), the mean queueing *q* of one path, the
+/// frequency and the lag are unknown too. The result is an average over their possible values. Each
+/// estimate is computed again from all exchanges. (A Kalman filter would keep a state from one
+/// response to the next.)
 ///
-/// **Noise.** Each path of exchange *i* takes *d*/2 plus queueing of its own, which is exponential
-/// with mean *q*. So the slack *sᵢ = rᵢ − d* of the round trip *rᵢ* is Gamma(2, *q*). Given *sᵢ*,
-/// the part of it on the forward path is uniform over [0, *sᵢ*].
+/// **Noise.** The forward path and the return path of exchange *i* each take *d*/2 plus queueing.
+/// The queueing of each path is exponential with mean *q*. So the slack *sᵢ = rᵢ − d* of the round
+/// trip *rᵢ* has the distribution Gamma(2, *q*): the sum of two exponentials. Given *sᵢ*, the part
+/// of it on the forward path is uniform over [0, *sᵢ*].
 ///
-/// **Likelihood.** *lowerᵢ* and *upperᵢ* are the ends of the interval that the `Date` allows
-/// without lag, and *aᵢ* is the age of the exchange. With the ramp *R(x) = min(max(x, 0), 1)*:
+/// **Likelihood.** The `Date` of exchange *i* allows the offsets from *lowerᵢ* to *upperᵢ*, if
+/// there is no lag. *aᵢ* is the time from exchange *i* to the latest response. The ramp
+/// *R(x) = min(max(x, 0), 1)* rises linearly from 0 to 1.
 ///
 /// ```text
 /// L(θ | d, f, ℓ) = ∏ᵢ g(R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)))
@@ -43,76 +46,86 @@ mod tuning;
 /// g(p) = w + (1 − 2w) (φᵢ p + (1 − φᵢ) h(p))
 /// ```
 ///
-/// *f* is the difference of the two clocks' frequencies and *ℓ* the largest lag. Each ramp ends
-/// where the likelihood would be 0 without *g*: the hard ends. They are why the error falls like
-/// 1/n (the error of a mean of n NTP samples falls like 1/√n).
+/// *f* is the difference of the two clocks' frequencies, and *ℓ* is the largest lag. Without *g*,
+/// the likelihood would be 0 below the largest *lowerᵢ + f aᵢ + d/2*, and above the smallest
+/// *upperᵢ + f aᵢ − d/2 + ℓ*. These two limits are the hard ends. If the first is above the second,
+/// the hard ends contradict each other. Because of the hard ends the error falls like 1/n. (The
+/// error of a mean of n NTP samples falls like 1/√n.)
 ///
-/// *g* lets a response be wrong:
+/// *g* makes a wrong response possible:
 ///
-/// - *w* = 0.0005. With probability 2*w* a response contains no information, so none can exclude
-///   what all others show.
-/// - φᵢ is the probability that the slack is queueing, and not an outlier: a burst, a
-///   retransmission, or a client that slept. An outlier has the prior 0.02, and its slack *x*, in
-///   units of *q*, the density 0.1 / (1 + 0.1 *x*)². It contains no information on how its slack
-///   divides: *h* is ½ on the ramp, and 0 and 1 outside of it.
+/// - *w* = 0.0005. With probability 2*w* a response contains no information. So a single response
+///   cannot exclude an offset that all others support.
+/// - φᵢ is the probability that the slack is queueing. Otherwise the exchange is an outlier: a
+///   burst, a retransmission, or a client that slept. The prior probability of an outlier is 0.02.
+///   Its slack *x*, in units of *q*, has the density 0.1 / (1 + 0.1 *x*)². It is unknown how the
+///   slack of an outlier divides into the two paths. So *h*(*p*) is ½ for 0 < *p* < 1; *h*(0) = 0
+///   and *h*(1) = 1.
 ///
-/// **Priors.** *d* is between *r*₀ − 6 *q*/√n and *r*₀, the shortest of n round trips. *q* is
-/// log-uniform between half and twice a first guess. The slowest quarter of the exchanges counts as
-/// a censored sample: they are known only to be slower.
+/// **Priors.** *r*₀ is the shortest of n round trips. *d* is between *r*₀ − 6 *q*/√n and *r*₀. *q*
+/// is log-uniform between half and twice a first guess. The slowest quarter of the round trips is
+/// censored: the model uses only that they are longer than the others, not by how much.
 ///
-/// **Hypotheses.** Each is integrated over θ to its evidence, which is multiplied by a weight.
-/// Weights are relative and do not add up to one.
+/// **Hypotheses.** The likelihood of each hypothesis is integrated over θ. The integral is its
+/// evidence (marginal likelihood), and is multiplied by the weight of the hypothesis. The weights
+/// are relative and do not add up to one.
 ///
 /// | hypothesis | considered | weight |
 /// |---|---|---|
 /// | plain: *f* = 0, *ℓ* = 0 | unless the hard ends contradict each other | 0.8 |
-/// | frequency *f*, up to *M* = 100 ppm | from three exchanges on, if *M* times their span exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies that the hard ends allow |
-/// | a lag that differs from response to response, up to *ℓ* | from three exchanges on, if the allowed [`Lag`](crate::server::Lag) exceeds *q*, and also exceeds 2 ms or the hard ends contradict each other | 0.05 · 0.4ᵏ for four *ℓ*, *k* = 0 to 3, in equal ratios. The first is 2 *q*, or 1.1 times the contradiction if that is more; the last is the allowed lag, at most 25 ms |
+/// | frequency *f*, up to *M* = 100 ppm | for three or more exchanges, if *M* times the time from the first to the last exceeds 0.02 *q* | density 0.2 (1 − \|*f*\|/*M*)/*M*, over the frequencies at which the hard ends do not contradict each other |
+/// | a lag that differs from response to response, up to *ℓ* | for three or more exchanges. The allowed [`Lag`](crate::server::Lag) must exceed *q*. It must also exceed 2 ms, unless the hard ends contradict each other | 0.05 · 0.4ᵏ, *k* = 0 to 3, for four values of *ℓ* in geometric progression. The first is 2 *q*, or 1.1 times the width of the contradiction if that is more. The last is the allowed lag, at most 25 ms |
 /// | some exchanges are wrong | if the hard ends contradict each other | 0.05 |
 ///
-/// Lag (uniform over [0, *ℓ*]) and forward slack (uniform over [0, *s*]) together have a
-/// distribution of two parabolas and a straight line between them. One ramp over *s + ℓ* replaces
-/// it; it is off by at most 1/8, where *ℓ = s*.
+/// The lag is uniform over [0, *ℓ*] and the forward slack is uniform over [0, *s*]. The
+/// distribution function of their sum is two parabolas with a straight line between them. The model
+/// uses one ramp over *s + ℓ* instead. The difference is at most 1/8 (where *ℓ = s*).
 ///
-/// **Result.** It depends on the share of the plain hypothesis in all evidence.
+/// **Result.** It depends on the share of the plain hypothesis in the weighted evidence of all
+/// hypotheses.
 ///
 /// - Above 0.9 the mean is that of the plain hypothesis.
-/// - Between 0.9 and 0.2 the other hypotheses pull at this mean, more as the share falls, by at
-///   most two of its standard deviations.
+/// - Between 0.9 and 0.2 the mean moves from that of the plain hypothesis towards that of the
+///   others: further as the share falls, but by at most two standard deviations of the plain
+///   hypothesis.
 /// - Below 0.2 mean and standard deviation are those of all hypotheses together.
 ///
-/// Above 0.2 the standard deviation is half of the width around the mean that holds 68.27 % of all
-/// hypotheses. There the plain hypothesis has the weight 0.2, as much as all frequencies together,
-/// because clocks are often some ppm apart.
+/// Above 0.2, 68.27 % of the probability of all hypotheses is within one standard deviation of the
+/// mean. For this standard deviation the plain hypothesis has the weight 0.2 instead of 0.8: as
+/// much as all frequencies together, because clocks are often some ppm apart.
 ///
 /// # A route that changed
-/// A step in the round trips that queueing explains with a probability below 10⁻⁶, with four
-/// exchanges or more on each side, is a new route. How its excess divides into the two paths cannot
-/// be observed, but it is the same in every exchange. The estimate is then that of the plain
-/// hypothesis on the shorter route, averaged over eight ways to divide the excess, with equal
-/// weights.
+/// A step in the round trips is a change of the route if there are at least four exchanges on each
+/// side of it, and if queueing causes such a step with a probability below 10⁻⁶. The excess is what
+/// the longer route adds to a round trip. How it divides into the two paths cannot be observed, but
+/// the division is the same in every exchange. The estimate is computed without the excess, and
+/// with the plain hypothesis only. It is the average over eight divisions with equal weights.
 ///
 /// # A server that holds requests back
 /// If the median round trip is more than 4 times the shortest, and more than 20 ms longer, the
-/// server holds requests back (a rate limit, or a queue of its own), before or after the stamp.
-/// What each exchange took longer than the shortest then divides in the same way in all. The
-/// estimate is an average over eight divisions again, and a ninth with all of it before the stamp,
-/// which has the weight of the eight.
+/// server holds requests back: it has a rate limit or a queue. It does this before or after the
+/// stamp (the moment at which it reads its clock for the `Date`). The excess of an exchange is its
+/// round trip less the shortest. The model assumes that the part of it before the stamp is the same
+/// fraction in every exchange. The estimate is an average over nine fractions: eight as for a
+/// changed route, and the case that all of the excess is before the stamp. This case has the weight
+/// of the other eight together.
 ///
 /// # Source
 /// The hard ends are Cristian's ("Probabilistic clock synchronization", Distributed Computing 3,
-/// 1989, doi 10.1007/BF01784024), with each path at least half of the minimum. Exponential queueing
-/// is the textbook's M/M/1. To aim at the middle of the posterior is probabilistic bisection
-/// (Waeber, Frazier, Henderson, "Bisection search with noisy responses", SIAM J. Control Optim. 51,
-/// 2013). The combination is our own derivation.
+/// 1989, doi 10.1007/BF01784024), who also assumes a minimum time for each path: here half of the
+/// base round trip. Exponential queueing is that of the M/M/1 queue in any textbook. To send the
+/// request so that it tests the middle of the posterior is probabilistic bisection (Waeber,
+/// Frazier, Henderson, "Bisection search with noisy responses", SIAM J. Control Optim. 51, 2013).
+/// The combination is our own derivation.
 ///
 /// # When it is wrong
-/// - The paths differ when nothing queues: the error is half of the difference, and cannot be seen.
-/// - The lag is constant: the error is the lag, and cannot be seen.
+/// - The two paths take different times even when nothing queues: the error is half of the
+///   difference, and cannot be observed.
+/// - The lag is constant: the error is the lag, and cannot be observed.
 /// - The queue is never empty during the measurement: *d* is too large and the standard deviation
 ///   too small.
 ///
-/// It keeps 64 exchanges, those with the most information, and allocates nothing.
+/// It keeps the 64 exchanges with the most information, and allocates nothing.
 #[derive(Clone)]
 pub struct Posterior {
     tuning: PosteriorTuning,
@@ -120,16 +133,18 @@ pub struct Posterior {
     samples: [Sample; MAX_ROUND_TRIPS],
     len: usize,
     trips: RoundTrips,
-    /// The latest reception, and the largest limit of the lag.
+    /// The time of the latest response.
     now: f64,
+    /// The largest allowed lag.
     lag: f64,
     belief: Belief,
 }
 
-/// The hard ends at one frequency and base, in nanoseconds from the origin.
+/// The hard ends for one frequency and one base round trip, in nanoseconds from the origin.
 type Ends = Evidence<f64>;
 
-/// The origin of offsets and times, so that floats keep every nanosecond.
+/// The origin from which offsets and times are counted. Differences from it are small, so a float
+/// can represent every nanosecond.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     offset: Offset,
@@ -159,12 +174,12 @@ struct Hypothesis {
     lag: f64,
     low: f64,
     high: f64,
-    /// The centre of the moments.
+    /// The offset about which the moments of the distribution are computed.
     centre: f64,
 }
 
 impl fmt::Debug for Posterior {
-    /// Only the number of exchanges: formatting floats would make small programs larger.
+    /// Writes only the number of exchanges: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Posterior").field("exchanges", &self.len).finish_non_exhaustive()
     }
@@ -177,7 +192,7 @@ impl Default for Posterior {
 }
 
 impl Posterior {
-    /// One with other constants, for who changes or refits the model.
+    /// An estimator with other constants, for work on the model.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] names a constant that is out of its range.
@@ -267,8 +282,9 @@ impl Posterior {
         }
     }
 
-    /// The exchange outside the fastest quarter whose ends matter least. If more exchanges are
-    /// equally fast than the quarter can hold, each of those can be selected.
+    /// The index of the exchange to replace: outside the fastest quarter, the one whose nearer end
+    /// is furthest from the hard ends. If exchanges inside and outside that quarter are equally
+    /// fast, those inside can be replaced too.
     fn least_informative(&self) -> usize {
         let Ends { lower: low, upper: high } = self.ends(0.0, 0.0);
         let slower = self.trips.ascending()[KEPT_FASTEST];
@@ -282,12 +298,12 @@ impl Posterior {
         least.1
     }
 
-    /// The time from the earliest exchange to the latest.
+    /// The time from the earliest kept exchange to the latest response.
     fn span(&self) -> f64 {
         self.now - self.samples().iter().map(|sample| sample.at).fold(self.now, f64::min)
     }
 
-    /// The difference of the offset at an observation from the present one.
+    /// The offset at the time of an observation less the offset at the latest response.
     fn shift(&self, sample: &Sample, frequency: f64) -> f64 {
         frequency * (sample.at - self.now)
     }
@@ -308,9 +324,9 @@ impl Posterior {
         all.map(|ends| ends.shrunk(0.5 * base))
     }
 
-    /// The frequencies at which the ends do not contradict each other, if there are any. The width
-    /// between the ends is concave in the frequency: golden-section search finds its maximum,
-    /// bisection the limits on either side.
+    /// The lowest and the highest frequency at which the hard ends do not contradict each other, if
+    /// there are any. The width between the ends is a concave function of the frequency.
+    /// Golden-section search finds its maximum. Bisection finds the limit on each side of that.
     fn frequencies(&self, base: f64) -> Option<(f64, f64)> {
         let width = |frequency: f64| self.ends(frequency, base).width();
         let limit = self.tuning.max_frequency;
@@ -350,7 +366,7 @@ impl Posterior {
     }
 }
 
-/// The complete posterior.
+/// The complete posterior, for the estimate. (`quick.rs` has a cheaper one, for aiming.)
 impl Posterior {
     fn full_estimate(&self) -> Belief {
         let before_stamp = self.tuning.held_before_stamp_weight;
@@ -370,16 +386,16 @@ impl Posterior {
         rerouted.unwrap_or_else(|| self.full_on_one_route())
     }
 
-    /// Whether most responses took so much longer than the fastest that no network explains it: the
-    /// server delays requests.
+    /// Whether the server holds requests back: the median round trip is so much longer than the
+    /// shortest that no network explains it.
     fn is_holding_requests(&self) -> bool {
         let (usual, shortest) = (self.trips.median(), self.trips.shortest());
         let PosteriorTuning { min_held_ratio, min_held_ns, .. } = self.tuning;
         self.len >= 3 && usual > min_held_ratio * shortest && usual - shortest > min_held_ns
     }
 
-    /// The exchanges as if no request had been delayed, if this share of each one's excess over the
-    /// fastest is before the stamp.
+    /// The exchanges without the time for which the server held them back. That time is the excess
+    /// over the shortest round trip; this share of it is assumed to be before the stamp.
     fn without_hold(&self, share: f64) -> Self {
         let mut without_hold = Self { trips: RoundTrips::new(), ..self.clone() };
         let shortest = self.trips.shortest();
@@ -393,9 +409,10 @@ impl Posterior {
         without_hold
     }
 
-    /// The average over the splits of the excess with equal weights, and over the case that all of
-    /// it is before the stamp, with the weight `whole`. `remove_excess`: the exchanges without it,
-    /// for this share before the stamp. `None` if none fits.
+    /// The average over the divisions of the excess. Eight divisions have the weight 1. The case
+    /// that all of the excess is before the stamp has the weight `whole`. `remove_excess` returns
+    /// the exchanges without the excess, for one share before the stamp. `None` if the hard ends
+    /// contradict each other in every case.
     fn integrate_over_splits(
         &self,
         whole: f64,
@@ -421,6 +438,8 @@ impl Posterior {
         Some(Belief { mean: centre + mean, stddev })
     }
 
+    /// The exchanges as they would have been on the shorter route, if this share of the excess is
+    /// on the forward path.
     fn without_route_change(&self, route_change: &RouteChange, share: f64) -> Self {
         let mut route = Self { trips: RoundTrips::new(), ..self.clone() };
         for sample in &mut route.samples[..self.len] {
@@ -446,8 +465,8 @@ impl Posterior {
         self.add_frequencies(&mut others, centre, bases.min_base(), &coarse, &queueing_probability);
         self.add_lags(&mut others, ends, centre, &coarse, &queueing_probability);
         if ends.width() < 0.0 {
-            // Nothing fits: integrate around the contradiction, with some exchanges completely
-            // wrong.
+            // No offset fits all exchanges, so some are wrong. Integrate over the offsets around
+            // the contradiction.
             let pad = 0.5 * -ends.width() + self.trips.queueing();
             let around = Ends::new(ends.upper - pad, ends.lower + pad);
             let contradicting = Hypothesis::plain(around, centre);
@@ -457,8 +476,8 @@ impl Posterior {
         combine(plain_mass, others, ends, &self.tuning)
     }
 
-    /// Other frequencies than none, over those that the ends allow: a triangular prior that falls
-    /// to zero at ±`max_frequency`.
+    /// Adds hypotheses with a frequency other than 0, evenly over those that the hard ends allow.
+    /// The prior is triangular and falls to zero at ±`max_frequency`.
     fn add_frequencies(
         &self,
         sum: &mut Mass,
@@ -490,9 +509,9 @@ impl Posterior {
         }
     }
 
-    /// Adds hypotheses of a separate lag for each response. A schedule that always sends within the
-    /// remaining uncertainty never sees such a lag, so it is never excluded if the server can have
-    /// it.
+    /// Adds hypotheses in which each response has a different lag. The responses cannot exclude
+    /// them if each request is aimed into the remaining uncertainty, where every response is
+    /// possible. So these hypotheses are always considered if the server is allowed such a lag.
     fn add_lags(
         &self,
         sum: &mut Mass,
@@ -547,7 +566,8 @@ impl Posterior {
         probabilities
     }
 
-    /// Integrates a hypothesis over `T` cells of the offset and `N` bases.
+    /// Integrates the likelihood of a hypothesis over `T` cells of the offset and `N` base round
+    /// trips.
     fn integrate<const T: usize, const N: usize>(
         &self,
         hypothesis: &Hypothesis,
@@ -593,14 +613,14 @@ impl Posterior {
                 let unexplained = 0.5 * (1.0 - queueing_probability) * plateau;
                 uninformative + informative * (queueing_probability * share + unexplained)
             };
-            // The stamp is before the end of its second.
+            // The server stamped before the second of the `Date` ended.
             let full = sample.upper - shift - 0.5 * base + lag;
             if full < high + slack + lag {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
                     *value *= ramp(((full - offset) * per_slack).clamp(0.0, 1.0));
                 }
             }
-            // The stamp is after its beginning.
+            // The server stamped after the second of the `Date` began.
             let empty = sample.lower - shift + 0.5 * base + slack + lag;
             if empty > low {
                 for (value, offset) in likelihood.iter_mut().zip(offsets) {
@@ -618,8 +638,8 @@ impl Hypothesis {
     }
 }
 
-/// Estimate from the evidence of all hypotheses, as the documentation of [`Posterior`] describes
-/// under Result.
+/// Computes the estimate from the evidence of all hypotheses. The documentation of [`Posterior`]
+/// describes the rules under Result.
 fn combine(plain: Mass, others: Mass, ends: Ends, tuning: &PosteriorTuning) -> Belief {
     let centre = 0.5 * (ends.lower + ends.upper);
     let mut sum = others;
@@ -648,14 +668,14 @@ fn combine(plain: Mass, others: Mass, ends: Ends, tuning: &PosteriorTuning) -> B
     Belief { mean: centre + mean, stddev }
 }
 
-/// How strongly the other hypotheses pull at the mean of the plain one, by its share of the
-/// evidence: 0 to 1.
+/// How far the other hypotheses move the mean, from 0 (not at all) to 1 (to the mean of all
+/// hypotheses). `share`: the share of the plain hypothesis in the evidence.
 fn pull_strength(share: f64, tuning: &PosteriorTuning) -> f64 {
     let PosteriorTuning { pull_start_share: start, min_plain_share: end, .. } = tuning;
     ((start / share).ln() / (start / end).ln()).clamp(0.0, 1.0)
 }
 
-/// The middles of even cells from `low` to `high`.
+/// The middles of `T` cells of equal width from `low` to `high`.
 fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
     let step = (high - low) / usize_to_f64(T);
     let mut offsets = [0.0; T];
@@ -665,15 +685,15 @@ fn cells<const T: usize>(low: f64, high: f64) -> [f64; T] {
     offsets
 }
 
-/// The exchanges kept for their speed, whatever their ends tell.
+/// The number of exchanges that are kept because they are the fastest.
 const KEPT_FASTEST: usize = MAX_ROUND_TRIPS / 4 + 1;
-/// Ways to divide the excess of a longer route: resolution, not tuning.
+/// The number of ways to divide an excess. A resolution, not a tuning constant.
 const SPLITS: u32 = 8;
-/// Frequencies considered beside none: resolution, not tuning.
+/// The number of frequencies other than 0. A resolution, not a tuning constant.
 const FREQUENCIES: u32 = 8;
-/// Less evidence than this has lost its digits.
+/// Evidence below this is so close to the smallest float that it is not precise.
 const MIN_EVIDENCE: f64 = 1e-250;
-/// The golden ratio.
+/// The reciprocal of the golden ratio.
 const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 
 #[cfg(test)]
@@ -736,7 +756,8 @@ mod tests {
         .expect("in order")
     }
 
-    /// Exchanges that are each aimed at the posterior's mean for the flip, and the true offset.
+    /// Exchanges, and the true offset. Each request is sent so that the server stamps it at a flip
+    /// if the offset is the posterior's mean.
     fn exchanges(path: Path, number: usize, seed: u64) -> (Vec<Observation>, i64) {
         let mut random = Random::seeded(seed);
         let offset_ns = f64_to_nanos((random.unit() - 0.5) * 60e9);
@@ -875,8 +896,8 @@ mod tests {
     #[test]
     fn of_equal_round_trips_the_one_that_tells_least_is_given_up() {
         let mut posterior = Posterior::default();
-        // Every round trip takes 2 ms, and the true offset is 0. The arguments are the time of the
-        // stamp before or after the flip.
+        // Every round trip takes 2 ms, and the true offset is 0. `after_flip_us` is the time from
+        // the flip to the stamp; it is negative if the stamp is before the flip.
         let mut ask = |number: i64, after_flip_us: i64| {
             let stamped = number * NANOS_PER_SECOND + after_flip_us * 1_000;
             let date = (WALL_NS + stamped).div_euclid(NANOS_PER_SECOND);
@@ -886,7 +907,7 @@ mod tests {
         for number in 1..=64 {
             ask(number, if number % 2 == 0 { 300_000 } else { -300_000 });
         }
-        // Both sides of a flip, within 20 µs, and then 100 without information.
+        // One stamp 10 µs before a flip and one 10 µs after it, then 100 far from a flip.
         ask(65, -10);
         let known = ask(66, 10);
         let kept = (67..167).map(|number| ask(number, 400_000)).fold(0.0, f64::max);
@@ -919,7 +940,7 @@ mod tests {
         assert_eq!(counted.count_total, 0);
     }
 
-    /// Every order of magnitude, up to what an `Observation` can hold.
+    /// Numbers of every order of magnitude, up to the largest in an `Observation`.
     fn any_nanos() -> impl Strategy<Value = i64> {
         prop_oneof![
             0_i64..1_000,
@@ -937,7 +958,8 @@ mod tests {
             ..ProptestConfig::default()
         })]
 
-        /// Also observations that no measurement would pass on: an estimator is public.
+        /// Includes observations that a measurement would reject: the estimator is public, so other
+        /// programs can add them.
         #[test]
         fn any_observations_leave_a_mean_and_a_deviation_that_are_numbers(
             observations in prop::collection::vec(

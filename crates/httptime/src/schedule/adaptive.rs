@@ -13,7 +13,13 @@ mod tuning;
 
 pub use self::tuning::AdaptiveTuning;
 
-/// Aims each request at what the estimator believes, as densely as its [`Profile`] allows.
+/// Chooses the send time of each request so that its response tells the estimator as much as
+/// possible. The [`Profile`] limits how many requests are sent in a second.
+///
+/// The server reads its clock for the `Date` at the stamp. A flip is the instant at which the
+/// `Date` changes to the next second. A response shows only whether its stamp was before or after a
+/// flip. To aim at an offset *a* is to choose the send time so that the stamp is exactly at a flip,
+/// if the offset is *a* and nothing queues.
 ///
 /// # Model
 /// Numbers are the defaults of [`AdaptiveTuning`], which has a field for each.
@@ -21,72 +27,81 @@ pub use self::tuning::AdaptiveTuning;
 /// ```text
 /// State     m, σ  mean and standard deviation of the offset, from Estimator::aim
 ///           q     mean queueing of one path
-///           W     remaining uncertainty, less what the base round trip excludes
-///           F     where the offset is expected, if it is
+///           W     remaining uncertainty: the offsets that are possible if each path takes at least
+///                 half of the base round trip;  |W| is its width
+///           F     expected interval of the offset, if there is one
 /// Fallback  if σ > 1.2 |W|/√12:  m = middle of W,  σ = |W|/√12
 /// Probe     if F is known and |W| ≥ 4 |F ∩ W|:  aim at the ends of F ∩ W, at most 4 times
-/// Scan      else if σ ≥ 1.5 q and the profile scans:  k requests through one flip, evenly over W
-/// Aim       else:  a = m + σ q / (σ + q)
-/// End       σ ≤ 500 ns, or 16 responses in a row without σ falling by a tenth
+/// Scan      else if σ ≥ 1.5 q and the profile scans:  k requests at one flip, each aimed at a
+///           different offset, evenly over W
+/// Aim       else:  aim at a = m + σ q / (σ + q)
+/// End       if σ ≤ 500 ns, or if σ has not fallen by a tenth over the last 16 responses
 /// ```
 ///
-/// To aim at *a* is to send the request so that it is stamped at a flip if the offset is *a* and
-/// nothing queues. The term σ q / (σ + q) makes up for the queueing on the forward path. It was
-/// found by simulation; without queueing the rule is probabilistic bisection.
+/// The term σ q / (σ + q) compensates for the queueing on the forward path. It was found by
+/// simulation. Without queueing the rule is probabilistic bisection.
 ///
-/// A scan costs requests and saves seconds. The profile sets k: 6, 5 and 4 requests through the
-/// first, the second and later flips with [`Balanced`](Profile::Balanced); 24, 16 and 8 with
-/// [`Fast`](Profile::Fast); no scan with [`Polite`](Profile::Polite), which bisects. Where the
-/// limits or the connections allow fewer, k is that.
+/// A scan needs more requests but fewer seconds. The profile sets k: with
+/// [`Balanced`](Profile::Balanced) 6 requests for the first flip, 5 for the second, and 4 for each
+/// later one. With [`Fast`](Profile::Fast) it is 24, 16 and 8. [`Polite`](Profile::Polite) does not
+/// scan; it aims each request. If the limits or the connections allow fewer requests, k is that
+/// number.
 ///
-/// A profile with several connections aims as many requests at one flip as it has connections, once
-/// σ < 1.5 q.
+/// If σ < 1.5 q, noise (the queueing of a single exchange) limits the estimate. Then a profile with
+/// several connections aims several requests at the same flip: one for each connection.
 ///
 /// # When it ends
-/// When σ is as small as a clock can be read. And when many responses do not make it smaller: the
-/// model does not fit then, or the estimator does not learn.
+/// The schedule plans no more requests when σ is as small as the precision with which a clock can
+/// be read. It also stops when many responses do not make σ smaller. Then the model does not fit,
+/// or the estimator does not learn.
 #[derive(Clone)]
 pub struct Adaptive {
     tuning: AdaptiveTuning,
+    /// The running scan, if there is one.
     sweep: Sweep,
-    /// The requests so far that were aimed at one flip, and the same with the planned one.
+    /// The sent requests that are aimed at the latest flip.
     burst: Burst,
+    /// The same, with the planned request.
     planned: Burst,
     probes: Probes,
     gain: Gain,
 }
 
-/// Requests at the ends of the expected interval.
+/// The probes: requests that are aimed at the ends of the expected interval.
 #[derive(Debug, Clone, Copy, Default)]
 struct Probes {
     sent: u32,
-    /// Whether the planned request is one.
+    /// Whether the planned request is a probe.
     planned: bool,
 }
 
-/// Requests aimed at one flip all at once.
+/// Several requests in flight that are aimed at the same flip.
 #[derive(Debug, Clone, Copy, Default)]
 struct Burst {
+    /// The planned send time of the first one.
     at: Option<LocalInstant>,
+    /// The number of requests.
     aimed: u32,
 }
 
-/// The last reduction of the standard deviation.
+/// The standard deviation when it last fell enough, and the number of observations at that time.
 #[derive(Clone, Copy)]
 struct Gain {
     stddev: f64,
     observations: u32,
 }
 
-/// The estimate of the offset. In nanoseconds, except for the interval.
+/// The estimate of the offset. The floats are in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 struct Belief {
     mean: Offset,
     stddev: f64,
     queueing: f64,
-    /// Half of the shortest round trip's excess over one without queueing: an aim that uses the
-    /// shortest round trip is early by this.
+    /// Half of the difference between the shortest round trip and the base round trip.
+    /// [`Progress::aim`](crate::Progress::aim) uses the shortest round trip, so its send time is
+    /// early by this.
     early: f64,
+    /// The remaining uncertainty, W. `None` if it is empty.
     window: Option<Interval>,
 }
 
@@ -97,8 +112,8 @@ impl Adaptive {
         Self::from_valid(AdaptiveTuning::of(profile))
     }
 
-    /// One with other constants, for who changes or refits the schedule. Begin with
-    /// [`AdaptiveTuning::of`] a profile.
+    /// A schedule with other constants, for work on the schedule. Begin with the constants of a
+    /// profile, [`AdaptiveTuning::of`].
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] names a constant that is out of its range.
@@ -118,8 +133,9 @@ impl Adaptive {
         }
     }
 
-    /// A request at an end of where the offset is expected, while the remaining uncertainty is much
-    /// wider. Two answers as expected leave no more than the expectation.
+    /// Plans a request that is aimed at an end of the expected interval, while the remaining
+    /// uncertainty is much wider. If the expectation is right, the responses at the two ends reduce
+    /// the remaining uncertainty to the expected interval.
     fn probe(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Option<Plan> {
         let window = belief.window?;
         let inside = view.expected()?.intersection(window)?;
@@ -144,9 +160,10 @@ impl Adaptive {
         Some(Plan::SendAt(at))
     }
 
-    /// Requests evenly through the window in which the flip can come: as many as the profile scans
-    /// with, but no more than the limits leave for each second, and than the connections can carry
-    /// while the window lasts.
+    /// Plans the next request of a scan: several requests at equal intervals over the window in
+    /// which the flip can be. Their number is that of the profile. It is smaller if the limits
+    /// leave fewer requests for each second, or if the connections can carry fewer during the
+    /// window.
     fn scan(
         &mut self,
         view: &View<'_>,
@@ -175,8 +192,9 @@ impl Adaptive {
         }
     }
 
-    /// One request where its answer is most informative. Once noise limits it, as many as there are
-    /// connections.
+    /// Plans one aimed request. If noise limits the estimate (see
+    /// [`is_noise_limited`](Self::is_noise_limited)), as many requests as there are connections can
+    /// be in flight at once, all aimed at the same flip.
     fn plan_aimed(&mut self, view: &View<'_>, belief: &Belief, from: LocalInstant) -> Plan {
         let progress = view.progress();
         let mut burst = Burst::default();
@@ -202,13 +220,14 @@ impl Adaptive {
         Plan::SendAt(at)
     }
 
-    /// Whether the queueing of a single exchange is about as large as the standard deviation.
+    /// Whether σ < 1.5 q: the queueing of a single exchange is then about as large as the standard
+    /// deviation, and one response tells little.
     fn is_noise_limited(&self, belief: &Belief) -> bool {
         belief.stddev < self.tuning.noise_limit * belief.queueing
     }
 }
 
-/// Seconds, and so flips, that remain of the allowed time.
+/// The number of flips in the remaining time: one a second.
 fn remaining_flips(view: &View<'_>) -> u32 {
     let begun = view.progress().first_sent().unwrap_or(view.earliest());
     let spent = view.earliest().saturating_since(begun);
@@ -216,9 +235,10 @@ fn remaining_flips(view: &View<'_>) -> u32 {
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 
-/// Requests to plan through a flip so that they last as long as the time does. A flip comes each
-/// second. The first few of the remaining flips are scanned, which takes half of the planned
-/// requests on average and one past the flip; each later flip takes one request.
+/// The number of requests to plan for one scan, so that the remaining requests are enough for the
+/// remaining time. It is assumed that the next few flips (`scanned_flips`) are scanned, and that
+/// each later flip takes one request. A scan stops after the flip. So on average it sends half of
+/// its planned requests before the flip, and one after it.
 fn affordable_requests(view: &View<'_>, scanned_flips: u32) -> u32 {
     let (progress, limits) = (view.progress(), view.limits());
     let flips = remaining_flips(view);
@@ -276,8 +296,9 @@ impl Schedule for Adaptive {
         self.tuning.checks
     }
 
-    /// Not with several connections. There time is more valuable than requests: the flip is missed
-    /// in either case, and a late request may still be informative.
+    /// With several connections a late request is sent at once and never rescheduled. It has missed
+    /// its flip in either case, its response may still contain information, and with several
+    /// connections time is more valuable than requests.
     fn is_missed(&self, view: &View<'_>, late: Duration) -> bool {
         self.tuning.connections == 1 && is_off_target(view, late)
     }
@@ -299,7 +320,8 @@ impl Belief {
             early: nanos_to_f64(duration_to_nanos(shortest.saturating_sub(base))) / 2.0,
             window,
         };
-        // The window itself is better than an estimator with a wider standard deviation.
+        // If the estimator is clearly less certain than a uniform distribution over the window, use
+        // that distribution.
         let Some(window) = window else { return Some(belief) };
         let uniform = nanos_to_f64(duration_to_nanos(window.width())) / 12.0_f64.sqrt();
         if stddev <= max_relative_stddev * uniform {
@@ -308,7 +330,8 @@ impl Belief {
         Some(Self { mean: window.midpoint(), stddev: uniform, ..belief })
     }
 
-    /// When to send so that the stamp falls on a flip if the offset is `offset` and nothing queues.
+    /// The send time, not before `from`, for which the stamp is at a flip if the offset is `offset`
+    /// and nothing queues.
     fn aim(&self, view: &View<'_>, offset: Offset, from: LocalInstant) -> LocalInstant {
         let early = Offset::from_nanos(f64_to_nanos(self.early));
         view.progress().aim(offset.saturating_sub(early), from)
@@ -316,7 +339,8 @@ impl Belief {
 }
 
 impl fmt::Debug for Adaptive {
-    /// Without the tuning, whose floats a small program would have to carry the formatting of.
+    /// Leaves out the tuning: it consists of floats, and formatting floats would make small
+    /// programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adaptive")
             .field("sweep", &self.sweep)
@@ -328,7 +352,7 @@ impl fmt::Debug for Adaptive {
 }
 
 impl fmt::Debug for Gain {
-    /// Without its float: formatting floats would make small programs larger.
+    /// Leaves out the float: formatting floats would make small programs larger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gain").field("observations", &self.observations).finish_non_exhaustive()
     }
@@ -356,7 +380,7 @@ mod tests {
     const MS: i64 = 1_000_000;
     const OFFSET_NS: i64 = 38_116_000_123;
 
-    /// A measurement in virtual time, and its requests.
+    /// A measurement in simulated time, and the times of its requests.
     struct Run {
         measurement: Measurement,
         sent: Vec<i64>,
@@ -377,7 +401,8 @@ mod tests {
         }
     }
 
-    /// Each direction takes half of the base plus a uniform delay of up to `jitter_ns`.
+    /// Runs a measurement. Each path takes half of `base_ns` plus a uniform delay of up to
+    /// `jitter_ns`.
     fn run(config: &Config, base_ns: i64, jitter_ns: i64, seed: u64) -> Run {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut way = || {
@@ -474,7 +499,8 @@ mod tests {
         }
     }
 
-    /// The offset is expected within a millisecond of a value that is this far from the truth.
+    /// A configuration that expects the offset within a millisecond of a value. The value differs
+    /// from the true offset by `off_ns`.
     fn expecting(off_ns: i64, requests: u32) -> Config {
         let at = |nanos| Offset::from_nanos(OFFSET_NS + off_ns + nanos);
         let config = Config::builder().requests(requests).lag(Duration::ZERO).build();
