@@ -85,7 +85,7 @@ impl Config {
         self.min_servers
     }
 
-    /// Whether a fifth of the requests are checks.
+    /// Whether a share of the requests are checks.
     #[must_use]
     pub const fn has_checks(&self) -> bool {
         self.has_checks
@@ -234,8 +234,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Whether one request of five is a check, a request whose response can be predicted [default:
-    /// yes, from 15 requests on].
+    /// Whether a share of the requests are checks, whose response can be predicted [default: yes].
+    /// It is one request of four, or of three if the schedule keeps a gap between requests; with
+    /// fewer than 18 requests it is none.
     ///
     /// Checks detect a violation of the assumptions: two clocks behind one name, a clock that runs
     /// too fast, a cache. Without checks the error is a little smaller for the same number of
