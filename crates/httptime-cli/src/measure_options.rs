@@ -144,7 +144,7 @@ pub(crate) struct MeasureOptions {
     )]
     drift_ppm: Option<u32>,
 
-    /// How to estimate the offset: `last_date`, midpoint, htpdate, intersection, symmetric or
+    /// How to estimate the offset: last_date, midpoint, htpdate, intersection, symmetric or
     /// posterior
     #[arg(
         long,

@@ -556,6 +556,19 @@ fn the_manual_has_each_option_of_help_and_no_other() {
     assert_eq!(listed, described);
 }
 
+#[test]
+fn help_texts_have_no_markup_and_the_short_one_is_shorter() {
+    for command in ["query", "sync", "run", "demo"] {
+        let text = |option| {
+            let output = program().args([command, option]).output().expect("the program starts");
+            String::from_utf8(output.stdout).expect("UTF-8")
+        };
+        let (short, long) = (text("-h"), text("--help"));
+        assert!(!long.contains('`') && !short.contains('`'), "{command}: {long}");
+        assert!(short.lines().count() < long.lines().count(), "{command}: {short}");
+    }
+}
+
 /// The setting in a comment.
 fn uncommented(line: &str) -> Option<&str> {
     let setting = line.strip_prefix("# ")?;
