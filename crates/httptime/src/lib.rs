@@ -96,6 +96,8 @@ pub use crate::measurement::{Assumptions, EndReason, Measurement};
 pub use crate::method::Method;
 pub use crate::observation::{Exchange, Observation};
 pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
+#[doc(hidden)]
+pub use crate::range::check_range;
 pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp};
 pub use crate::timestamping::Timestamping;
 pub use crate::url::Url;

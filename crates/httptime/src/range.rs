@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 use crate::error::Error;
 
 /// Refuses a value out of its range, with the name of the setting.
-pub(crate) fn check_range(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::InvalidConfig`], also for a value that is not a number.
+pub fn check_range(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), Error> {
     if range.contains(&value) {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use httptime::Error;
+use httptime::{Error, check_range};
 
 use super::{NANO, PPM};
 use crate::frequency::Frequency;
@@ -140,6 +140,9 @@ impl Tuning {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
+        let within = |name: &str, value: f64, range: RangeInclusive<f64>| {
+            check_range(&format!("{name} of the discipline"), value, range)
+        };
         within("wander_ppm", self.wander_ppm, 1e-3..=100.0)?;
         within("initial_frequency_stddev_ppm", self.initial_frequency_stddev_ppm, 1.0..=1000.0)?;
         within("restart_stddev_ppm", self.restart_stddev_ppm, 0.0..=100.0)?;
@@ -159,15 +162,6 @@ impl Default for Tuning {
     fn default() -> Self {
         Self::DEFAULT
     }
-}
-
-fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), Error> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    let (least, most) = range.into_inner();
-    let reason = format!("{name} of the discipline is {value}; its range is {least} to {most}");
-    Err(Error::InvalidConfig { reason })
 }
 
 /// Standard deviation of a frequency of which nothing is known:
@@ -192,5 +186,7 @@ mod tests {
             assert!(error.to_string().contains(name), "{error}");
         }
         assert!(Discipline::default().with_tuning(Tuning::default()).is_ok());
+        let initial = Frequency::from_ppm(Tuning::DEFAULT.initial_frequency_stddev_ppm);
+        assert_eq!(initial, INITIAL_FREQUENCY_STDDEV);
     }
 }
