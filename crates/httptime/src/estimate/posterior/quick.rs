@@ -12,15 +12,12 @@ impl Posterior {
         let centre = 0.5 * (ends.lower + ends.upper);
         let plain = self.quick_moments::<48>(frequency, ends, base, centre);
         let PosteriorTuning {
-            max_frequency,
-            plain_weight,
-            aim_min_frequency_effect,
-            aim_min_frequency_share,
-            ..
+            plain_weight, aim_min_frequency_effect, aim_min_frequency_share, ..
         } = self.tuning;
-        let is_frequency_observable =
-            self.span() * max_frequency > aim_min_frequency_effect * self.trips.queueing();
-        if self.len < MIN_EXCHANGES_FOR_FREQUENCY || !is_frequency_observable || frequency != 0.0 {
+        if self.len < MIN_EXCHANGES_FOR_FREQUENCY
+            || !self.is_frequency_observable(aim_min_frequency_effect)
+            || frequency != 0.0
+        {
             return plain.belief(centre);
         }
         let mut with_frequency = Moments::default();
