@@ -199,8 +199,6 @@ impl Default for CheckTuning {
 pub(crate) struct Checks {
     tuning: CheckTuning,
     wanted: u32,
-    /// Whether the schedule keeps a gap between requests.
-    has_gaps: bool,
     sent: SentChecks,
     /// When the latest one before a flip was due: for half a second a separate connection is
     /// available.
@@ -264,15 +262,17 @@ impl Checks {
     /// For a measurement of at most so many requests. With a gap between them each check costs
     /// seconds and takes no request's place at the flip, so more are possible.
     pub(crate) fn for_limits(requests: u32, min_interval: Duration, tuning: CheckTuning) -> Self {
-        let has_gaps = !min_interval.is_zero();
-        let requests_per_check =
-            if has_gaps { tuning.requests_per_check_with_gaps } else { tuning.requests_per_check };
+        let requests_per_check = if min_interval.is_zero() {
+            tuning.requests_per_check
+        } else {
+            tuning.requests_per_check_with_gaps
+        };
         let wanted = if requests < tuning.min_requests {
             0
         } else {
             (requests / requests_per_check).max(tuning.min_checks).min(tuning.max_checks)
         };
-        Self { wanted, has_gaps, tuning, ..Self::none() }
+        Self { wanted, tuning, ..Self::none() }
     }
 
     /// The same where the offset is expected: few requests will be aimed, and they are checks of
@@ -286,7 +286,6 @@ impl Checks {
         Self {
             tuning: CheckTuning::DEFAULT,
             wanted: 0,
-            has_gaps: false,
             sent: SentChecks::default(),
             last_before_flip: None,
         }
@@ -347,7 +346,7 @@ impl Checks {
         }
         if progress.scheduled_in_flight() > 0 {
             let (_, left) = self.remaining_by_side()[1];
-            let after = self.check(Side::After, view, from, has_own_connection)?;
+            let after = self.check(Side::After, view, from, has_own_connection, min_interval)?;
             let is_soon = after.at.saturating_since(from) < QUARTER_SECOND;
             let is_next = match scheduled {
                 Scheduled::At(next) => after.at < next,
@@ -369,8 +368,8 @@ impl Checks {
             Scheduled::Nothing => true,
         };
         let possible = self.remaining_by_side().into_iter().filter(|(_, left)| *left > 0);
-        let checks =
-            possible.filter_map(|(side, _)| self.check(side, view, from, has_own_connection));
+        let checks = possible
+            .filter_map(|(side, _)| self.check(side, view, from, has_own_connection, min_interval));
         checks.filter(fits).min_by_key(|check| check.at)
     }
 
@@ -402,13 +401,13 @@ impl Checks {
 
     /// Whether the next check on this side is near the middle of the distribution. Not if there are
     /// gaps: then checks are few, and each must be decisive.
-    const fn is_aimed(&self, side: Side) -> bool {
+    const fn is_aimed(&self, side: Side, min_interval: Duration) -> bool {
         let sent = match side {
             Side::Before => self.sent.before,
             Side::After => self.sent.after,
             Side::Anywhere => return false,
         };
-        !self.has_gaps && (sent + 1) % self.tuning.pairs_per_aimed == 0
+        min_interval.is_zero() && (sent + 1) % self.tuning.pairs_per_aimed == 0
     }
 
     /// Checks are sent late in the measurement, by requests or by time: the smaller the
@@ -438,6 +437,7 @@ impl Checks {
         view: &View<'_>,
         from: LocalInstant,
         has_own_connection: bool,
+        min_interval: Duration,
     ) -> Option<Check> {
         let progress = view.progress();
         let unknown = progress.flip_interval()?;
@@ -446,7 +446,7 @@ impl Checks {
         }
         let mut near = progress.decisive_distance(from)?;
         let mut flip = unknown.midpoint();
-        if self.is_aimed(side) {
+        if self.is_aimed(side, min_interval) {
             let belief = view.aim()?;
             near = near.min(belief.stddev() / 2);
             flip = belief.offset();
