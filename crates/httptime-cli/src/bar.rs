@@ -12,6 +12,7 @@ use httptime::{Error, LocalInstant, Span};
 use rustix::termios::tcgetwinsize;
 
 use crate::args::Output;
+use crate::words::without_remedy;
 
 /// Shows how the uncertainty shrinks and which requests were lost. With `--verbose` there is a line
 /// for each response and each loss. Otherwise there is one line that is rewritten, and only on a
@@ -119,10 +120,7 @@ impl Bar {
         match self.mode {
             Mode::Silent => String::new(),
             Mode::Progress => self.line(server),
-            Mode::Lines => {
-                let columns = self.columns.unwrap_or(usize::MAX);
-                Self::lines(&self.servers[server], server, several, event, lost, progress, columns)
-            }
+            Mode::Lines => self.lines(server, event, lost, progress),
         }
     }
 
@@ -146,14 +144,14 @@ impl Bar {
 
     /// A line for a finished event: a response, or a loss that did not end the session.
     fn lines(
-        seen: &Server,
+        &self,
         server: usize,
-        several: bool,
         event: &Event,
         lost: Option<String>,
         progress: &Progress,
-        columns: usize,
     ) -> String {
+        let (seen, several) = (&self.servers[server], self.servers.len() > 1);
+        let columns = self.columns.unwrap_or(usize::MAX);
         let ended = matches!(event, Event::Ended { error: Some(_) });
         let mut text = match (lost, &seen.last_failure) {
             // With a single server the result reports it.
@@ -174,7 +172,7 @@ impl Bar {
             let room = columns.saturating_sub(length(&start) + length(&end) + BRACKETS);
             // A narrow terminal gets the drawing rather than the round trip.
             let (rtt, room) = match room.checked_sub(length(&rtt)) {
-                Some(room) if room >= FEWEST_CELLS => (rtt.as_str(), room),
+                Some(room) if room >= MIN_CELLS => (rtt.as_str(), room),
                 _ => ("", room),
             };
             text += &format!("{start}{rtt}{}{end}\n", draw_width(width, room));
@@ -186,14 +184,14 @@ impl Bar {
 /// The system's text if there is one: the result contains the address.
 fn cause(error: &Error) -> String {
     let whole = error.io().map_or_else(|| error.to_string(), ToString::to_string);
-    whole.split("; ").next().unwrap_or_default().to_owned()
+    without_remedy(&whole).to_owned()
 }
 
 /// The width on a logarithmic scale: full at a second, empty below 4 µs. With all cells each is a
-/// halving; a narrow terminal gets fewer, and none for fewer than [`FEWEST_CELLS`].
+/// halving; a narrow terminal gets fewer, and none for fewer than [`MIN_CELLS`].
 fn draw_width(width: Duration, cells: usize) -> String {
     let cells = cells.min(CELLS);
-    if cells < FEWEST_CELLS {
+    if cells < MIN_CELLS {
         return String::new();
     }
     let halvings =
@@ -217,7 +215,7 @@ const USUAL_COLUMNS: usize = 80;
 /// Of the drawing at its widest.
 const CELLS: usize = 18;
 /// With fewer, nothing could be seen.
-const FEWEST_CELLS: usize = 6;
+const MIN_CELLS: usize = 6;
 /// Around the cells, and the space behind them.
 const BRACKETS: usize = 4;
 

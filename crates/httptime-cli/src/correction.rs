@@ -6,7 +6,7 @@ use httptime::net::cross_timestamp;
 use httptime::survey::Survey;
 use httptime::{CrossTimestamp, Error, Measurement, Span};
 use httptime_clock::controller::slew_duration;
-use httptime_clock::{Action, ClockError};
+use httptime_clock::{Action, ClockError, Direction, Refusal};
 
 /// A correction and its outcome, for output.
 #[derive(Debug)]
@@ -39,13 +39,29 @@ pub(crate) fn decision(action: Action) -> String {
     }
 }
 
-/// A message of the policy with the names that the options of `httptime sync` have.
-pub(crate) fn with_options(text: &str) -> String {
-    text.replace("max_startup_", "--max-")
-        .replace("max_", "--max-")
-        .replace("----max-", "--max-")
-        .replace("set lag ", "set --lag ")
-        .replace("2 requests and 2 s", "2 requests and 2 s (--requests, --duration)")
+/// The same with the names of the options of `httptime sync`.
+pub(crate) fn decision_with_options(action: Action) -> String {
+    match action {
+        Action::Refuse(refusal) => format!("refused: {}", with_options(refusal)),
+        _ => decision(action),
+    }
+}
+
+/// A refusal with the names of the options of `httptime sync`, where it has one.
+pub(crate) fn with_options(refusal: Refusal) -> String {
+    let text = refusal.to_string();
+    match refusal {
+        Refusal::DateNotAdvanced => format!("{text} (--requests, --duration)"),
+        Refusal::BoundsTooWide { .. } => text.replace("set lag ", "set --lag "),
+        Refusal::TooFar { direction, .. } => {
+            let option = match direction {
+                Direction::Backward | Direction::StartupBackward => "--max-backward",
+                _ => "--max-forward",
+            };
+            text.replace(direction.limit_name(), option)
+        }
+        _ => text,
+    }
 }
 
 /// Whether the wall clock still is the one that was measured.

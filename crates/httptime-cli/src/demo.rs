@@ -1,9 +1,8 @@
-use httptime::Client;
+use httptime::{Client, IoError};
 use httptime_sim::loopback::LoopbackServer;
 
 use crate::args::Demo;
 use crate::measure_options::{Given, Misuse};
-use crate::words::system;
 use crate::{DONE, NOT_MEASURED, USAGE, query, report};
 
 pub(crate) fn run(demo: &Demo) -> u8 {
@@ -24,7 +23,7 @@ pub(crate) fn run(demo: &Demo) -> u8 {
         Err(error) => {
             report::print_error(&format!(
                 "cannot start a server on the loopback interface: {}",
-                system(&error)
+                IoError::from(&error)
             ));
             return NOT_MEASURED;
         }

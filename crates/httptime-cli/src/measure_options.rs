@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use crate::environment;
 use crate::server_arg::ServerArg;
+use crate::words::without_remedy;
 
 /// Which servers to ask, on which path and how.
 #[derive(Debug, clap::Args)]
@@ -353,7 +354,7 @@ impl Via {
             }
             Error::Timeout { phase: Phase::Response, .. } => {
                 let text = error.to_string();
-                let what = text.split("; ").next().unwrap_or_default();
+                let what = without_remedy(&text);
                 format!(
                     "through {self}: {what}; the proxy or the server behind it is silent: raise \
                      --timeout, or try another server or no proxy"
@@ -366,7 +367,7 @@ impl Via {
             ),
             Error::NotHttp { .. } if !self.tunnel => {
                 let text = error.to_string();
-                let what = text.split("; ").next().unwrap_or_default();
+                let what = without_remedy(&text);
                 format!("{self} failed: {what}; check the port of the proxy")
             }
             _ => format!("through {self}: {error}"),

@@ -5,16 +5,15 @@ use std::time::Duration;
 use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::Survey;
-use httptime::{Assumptions, Error, Interval, Measurement, Offset, Span};
+use httptime::{Assumptions, Error, Interval, IoError, Measurement, Offset, Span};
 use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Output;
-use crate::correction::{Failure, Report, decision, with_options};
+use crate::correction::{Failure, Report, decision_with_options, with_options};
 use crate::measure_options::{Misuse, ProxySource, Via};
-use crate::words::system;
 
 /// Prints the result of a survey. Returns whether there is one.
 pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
@@ -24,7 +23,7 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
     }
     let measured = lines(survey, via, "", output);
     if survey.combined().is_ok_and(|measurement| !measurement.has_date_advanced()) {
-        let why = with_options(&Refusal::DateNotAdvanced.to_string());
+        let why = with_options(Refusal::DateNotAdvanced);
         print(&format!("do not correct a clock by this: {why}"));
     }
     measured
@@ -41,7 +40,7 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     }
     if let Some(action) = report.action {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
-        let decided = with_options(&decision(action));
+        let decided = decision_with_options(action);
         match action {
             Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
@@ -279,7 +278,7 @@ fn sync_json(report: &Report) -> Value {
             _ => ("unknown", None, None),
         };
         let kind = refusal.map(|refusal| refusal.kind());
-        let reason = refusal.map(|refusal| with_options(&refusal.to_string()));
+        let reason = refusal.map(with_options);
         json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
@@ -330,7 +329,7 @@ fn print(line: &str) {
 /// an error.
 pub(crate) fn output_failed(error: &io::Error) {
     if error.kind() != ErrorKind::BrokenPipe && !OUTPUT_FAILED.swap(true, Ordering::Relaxed) {
-        print_error(&format!("cannot write to standard output: {}", system(error)));
+        print_error(&format!("cannot write to standard output: {}", IoError::from(error)));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{CrossTimestamp, Measurement};
+use httptime::{CrossTimestamp, IoError, Measurement};
 use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -20,7 +20,6 @@ use self::settings::{Loaded, Settings};
 use self::textfile::Metrics;
 use crate::args::Run;
 use crate::measure_options::Via;
-use crate::words::system;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
 mod correction_target;
@@ -100,7 +99,7 @@ pub(crate) fn run(args: &Run) -> u8 {
     // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
-        report::print_error(&format!("cannot listen for signals: {}", system(&error)));
+        report::print_error(&format!("cannot listen for signals: {}", IoError::from(&error)));
         return NOT_MEASURED;
     }
     let correction_target = match CorrectionTarget::start(&settings) {
@@ -310,7 +309,7 @@ impl<'a> Daemon<'a> {
             let _ = events.send(Event::Measured(number, Box::new(survey())));
         });
         if let Err(error) = started {
-            self.fail(&format!("cannot start a thread: {}", system(&error)));
+            self.fail(&format!("cannot start a thread: {}", IoError::from(&error)));
         }
     }
 
@@ -407,7 +406,11 @@ impl<'a> Daemon<'a> {
                     ErrorKind::NotFound => "; create its directory",
                     _ => "",
                 };
-                format!("cannot write the textfile {}: {}{remedy}", path.display(), system(&error))
+                format!(
+                    "cannot write the textfile {}: {}{remedy}",
+                    path.display(),
+                    IoError::from(&error)
+                )
             }));
         }
     }

@@ -1,14 +1,6 @@
-//! The system's words for its errors.
+//! The parts of a message.
 
-use std::io;
-
-use httptime::IoError;
-
-/// The text of an error, in lower case and without Rust's "(os error 2)".
-pub(crate) fn system(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => IoError::from(io::Error::from_raw_os_error(number)).to_string(),
-        None if error.kind() == io::ErrorKind::InvalidData => "it is not UTF-8 text".into(),
-        None => error.to_string(),
-    }
+/// What happened, without the advice that follows.
+pub(crate) fn without_remedy(message: &str) -> &str {
+    message.split_once("; ").map_or(message, |(what, _)| what)
 }

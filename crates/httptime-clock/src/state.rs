@@ -32,7 +32,7 @@ pub struct SavedState {
 #[derive(Debug, Error)]
 pub enum StateError {
     /// The file cannot be read.
-    #[error("cannot read the state file {}: {}", .path.display(), words(.source))]
+    #[error("cannot read the state file {}: {}", .path.display(), IoError::from(.source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// The file cannot be written.
-    #[error("cannot write the state file {}: {}", .path.display(), words(.source))]
+    #[error("cannot write the state file {}: {}", .path.display(), IoError::from(.source))]
     Write {
         /// The file.
         path: PathBuf,
@@ -55,14 +55,6 @@ pub enum StateError {
         /// What is wrong with it.
         reason: String,
     },
-}
-
-/// The system's words, without Rust's "(os error 2)".
-fn words(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => IoError::from(io::Error::from_raw_os_error(number)).to_string(),
-        None => error.to_string(),
-    }
 }
 
 /// As it stands in the file.

@@ -542,6 +542,16 @@ impl From<io::Error> for IoError {
     }
 }
 
+impl From<&io::Error> for IoError {
+    /// With the same number, or else the same kind and text.
+    fn from(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number).into(),
+            None => io::Error::new(error.kind(), error.to_string()).into(),
+        }
+    }
+}
+
 impl From<io::ErrorKind> for IoError {
     fn from(kind: io::ErrorKind) -> Self {
         io::Error::from(kind).into()

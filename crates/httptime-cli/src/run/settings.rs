@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use httptime::Client;
-use httptime::{Family, Span, Timestamp};
+use httptime::{Family, IoError, Span, Timestamp};
 use httptime_chrony::{ChronyError, Feed, Poll};
 use httptime_clock::Evidence;
 use httptime_clock::Policy;
@@ -18,7 +18,6 @@ use thiserror::Error as ThisError;
 
 use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via};
 use crate::server_arg::ServerArg;
-use crate::words::system;
 
 /// The contents of the file, with a default for every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -117,7 +116,7 @@ pub(crate) type Loaded = (Settings, Client, Option<Via>);
 pub(crate) enum SettingsError {
     #[error(
         "cannot read the configuration {}: {}{}",
-        .path.display(), system(.source), remedy(.source)
+        .path.display(), read_failure(.source), remedy(.source)
     )]
     Unreadable { path: PathBuf, source: io::Error },
     /// The parser's message has the line in it.
@@ -409,6 +408,13 @@ const TOP_LEVEL: &[&str] = &[
 ];
 
 /// What to do about a file that cannot be read.
+fn read_failure(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => IoError::from(error).to_string(),
+    }
+}
+
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; create it, or name another with --config",
