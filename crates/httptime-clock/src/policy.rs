@@ -103,7 +103,7 @@ pub enum Refusal {
         floor: Timestamp,
     },
     /// The correction exceeds the limit for one correction in this direction.
-    #[error("{}", check_direction_limit(*by, *limit, *direction))]
+    #[error("{}", too_far(*by, *limit, *direction))]
     TooFar {
         /// The correction.
         by: Offset,
@@ -192,7 +192,7 @@ fn too_wide(error: Duration, width: Duration) -> String {
     )
 }
 
-fn check_direction_limit(by: Offset, limit: Duration, direction: Direction) -> String {
+fn too_far(by: Offset, limit: Duration, direction: Direction) -> String {
     let way = if by < Offset::ZERO { "back" } else { "forward" };
     let digits = digits(by.abs(), limit);
     let trimmed = |duration| {
