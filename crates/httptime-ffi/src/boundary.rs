@@ -222,7 +222,10 @@ pub(crate) unsafe fn slice_mut<'a>(
     name: &str,
 ) -> Result<&'a mut [u8], Failure> {
     let pointer = target(pointer, name)?;
-    if count == 0 || isize::try_from(count).is_err() {
+    if count == 0 {
+        return Err(Failure::argument(format!("{name} has 0 bytes; give it at least 1")));
+    }
+    if isize::try_from(count).is_err() {
         return Err(Failure::argument(format!(
             "{name} has {count} bytes, which is more than memory holds"
         )));
