@@ -59,7 +59,7 @@ struct Change {
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
+pub struct FitSize {
     /// Measurements in each world with each profile.
     pub runs: u32,
     /// Simulated weeks in each world.
@@ -382,9 +382,9 @@ fn short(value: f64) -> String {
 /// # Panics
 /// When the library refuses today's values.
 #[must_use]
-pub fn fit(constants: &[Constant], effort: &Effort) -> Vec<Fitted> {
+pub fn fit(constants: &[Constant], size: &FitSize) -> Vec<Fitted> {
     let changes: Vec<_> = constants.iter().flat_map(Constant::changes).collect();
-    let mut fitted = try_all(&changes, effort);
+    let mut fitted = try_all(&changes, size);
     // A value that is better by chance is seldom so with another seed.
     let (promising, again): (Vec<_>, Vec<_>) = fitted
         .iter()
@@ -393,7 +393,7 @@ pub fn fit(constants: &[Constant], effort: &Effort) -> Vec<Fitted> {
         .filter(|(_, (fitted, _))| fitted.worth.is_better())
         .map(|(rank, (_, change))| (rank, *change))
         .unzip();
-    let other_seed = Effort { seed: effort.seed.wrapping_add(OTHER_SEED), ..*effort };
+    let other_seed = FitSize { seed: size.seed.wrapping_add(OTHER_SEED), ..*size };
     for (rank, confirmed) in promising.into_iter().zip(try_all(&again, &other_seed)) {
         fitted[rank].is_better = confirmed.worth.is_better();
     }
@@ -401,11 +401,11 @@ pub fn fit(constants: &[Constant], effort: &Effort) -> Vec<Fitted> {
 }
 
 /// Each of the changes, beside today's values.
-fn try_all(changes: &[Change], effort: &Effort) -> Vec<Fitted> {
+fn try_all(changes: &[Change], size: &FitSize) -> Vec<Fitted> {
     let is_kept = |change: &Change| matches!(change.constant.field, Field::Discipline(_));
     let (kept, measured): (Vec<_>, Vec<_>) = changes.iter().partition(|change| is_kept(change));
     let (mut kept, mut measured) =
-        (keep(&kept, effort).into_iter(), measure(&measured, effort).into_iter());
+        (keep(&kept, size).into_iter(), measure(&measured, size).into_iter());
     let worth = changes.iter().map(|change| {
         let worths = if is_kept(change) { &mut kept } else { &mut measured };
         worths.next().expect("one for each")
@@ -421,7 +421,7 @@ fn try_all(changes: &[Change], effort: &Effort) -> Vec<Fitted> {
 }
 
 /// In every world with every profile.
-fn measure(changes: &[&Change], effort: &Effort) -> Vec<Worth> {
+fn measure(changes: &[&Change], size: &FitSize) -> Vec<Worth> {
     if changes.is_empty() {
         return Vec::new();
     }
@@ -438,8 +438,8 @@ fn measure(changes: &[&Change], effort: &Effort) -> Vec<Worth> {
         let config = change.config(*place).expect("in range");
         // What is wrong in a broken world shows more often than how large an error is.
         let broken = place.world.assumptions() == Assumptions::Violated;
-        let runs = if broken { effort.runs.div_ceil(4) } else { effort.runs };
-        Summary::of(&measure_with(place.world, &config, runs, effort.seed))
+        let runs = if broken { size.runs.div_ceil(4) } else { size.runs };
+        Summary::of(&measure_with(place.world, &config, runs, size.seed))
     });
     let mut tables = summaries.chunks(places.len());
     let before = tables.next().expect("today's values come first");
@@ -447,11 +447,11 @@ fn measure(changes: &[&Change], effort: &Effort) -> Vec<Worth> {
 }
 
 /// In simulated weeks.
-fn keep(changes: &[&Change], effort: &Effort) -> Vec<Worth> {
+fn keep(changes: &[&Change], size: &FitSize) -> Vec<Worth> {
     if changes.is_empty() {
         return Vec::new();
     }
-    let weeks = Weeks { number: effort.weeks, seed: effort.seed, calm: false, lag: WEEK_LAG };
+    let weeks = Weeks { number: size.weeks, seed: size.seed, calm: false, lag: WEEK_LAG };
     let worlds = WEEK_WORLDS.map(|name| worlds::named(name).expect("listed"));
     let keep = |tuning| week::run_weeks_with(&worlds, &WEEK_KEEPERS, &weeks, tuning);
     let before = keep(DisciplineTuning::default());
@@ -526,19 +526,18 @@ impl Worth {
 
     /// Whether the errors are smaller by more than noise, and nothing else is worse.
     fn is_better(&self) -> bool {
-        let is_smaller =
-            |(loss, noise): (f64, f64)| loss < -LEAST_GAIN && loss < -DEVIATIONS * noise;
+        let is_smaller = |(loss, noise): (f64, f64)| loss < -MIN_GAIN && loss < -DEVIATIONS * noise;
         match *self {
             Self::Measured { plain, drifting, hidden, loss, within, missed, before } => {
                 let groups = [plain, drifting, hidden];
                 is_smaller(loss)
-                    && groups.iter().all(|group| group.median.max(group.rms) < MOST_HARM)
-                    && (within.0 - RIGHT.0).abs() < (before.0 - RIGHT.0).abs() + MOST_SHARE
-                    && (within.1 - RIGHT.1).abs() < (before.1 - RIGHT.1).abs() + MOST_SHARE
-                    && missed < before.2 + MOST_MISSED
+                    && groups.iter().all(|group| group.median.max(group.rms) < MAX_HARM)
+                    && (within.0 - RIGHT.0).abs() < (before.0 - RIGHT.0).abs() + MAX_SHARE_ERROR
+                    && (within.1 - RIGHT.1).abs() < (before.1 - RIGHT.1).abs() + MAX_SHARE_ERROR
+                    && missed < before.2 + MAX_MISSED
             }
             Self::Kept { requests, loss, rms_ppm, more_steps, .. } => {
-                is_smaller(loss) && requests < MOST_REQUESTS && rms_ppm < MOST_HARM && !more_steps
+                is_smaller(loss) && requests < MAX_REQUESTS && rms_ppm < MAX_HARM && !more_steps
             }
         }
     }
@@ -700,18 +699,18 @@ const FACTORS: [f64; 4] = [0.5, 0.7, 1.4, 2.0];
 /// Added to the seed for the confirmation: beyond the seeds of the runs.
 const OTHER_SEED: u64 = 1_000_000_007;
 /// A smaller gain is not worth a change, and may be chance: as logarithms of ratios.
-const LEAST_GAIN: f64 = 0.01;
+const MIN_GAIN: f64 = 0.01;
 /// Standard errors that a gain must exceed. Some 150 values are tried, so two would be exceeded by
 /// chance.
 const DEVIATIONS: f64 = 3.0;
 /// By how much a group of worlds may become worse where all together become better.
-const MOST_HARM: f64 = 0.01;
+const MAX_HARM: f64 = 0.01;
 /// By how much a share may be further from right.
-const MOST_SHARE: f64 = 0.005;
+const MAX_SHARE_ERROR: f64 = 0.005;
 /// By how much more may be missed. A fault that is found is worth more than a smaller error.
-const MOST_MISSED: f64 = 0.000_5;
+const MAX_MISSED: f64 = 0.000_5;
 /// By how much the number of requests may rise, as a logarithm.
-const MOST_REQUESTS: f64 = 0.05;
+const MAX_REQUESTS: f64 = 0.05;
 /// The shares of a normal distribution within one standard deviation and within two.
 const RIGHT: (f64, f64) = (0.6827, 0.9545);
 const WEEK_WORLDS: [&str; 4] = ["lan", "metro", "wan", "wan-jittery"];
@@ -747,8 +746,8 @@ mod tests {
 
     #[test]
     fn a_gate_that_refuses_good_measurements_is_worse_and_today_s_value_is_found_again() {
-        let effort = Effort { runs: 1, weeks: 1, seed: 20_261_124 };
-        let fitted = fit(&[named("discipline.outlier_gate")], &effort);
+        let size = FitSize { runs: 1, weeks: 1, seed: 20_261_124 };
+        let fitted = fit(&[named("discipline.outlier_gate")], &size);
         let mut text = Vec::new();
         write_text(&fitted, &mut text).expect("written");
         let text = String::from_utf8(text).expect("text");
@@ -760,8 +759,8 @@ mod tests {
 
     #[test]
     fn twice_half_a_prior_is_measured_in_every_kind_of_world() {
-        let effort = Effort { runs: 2, weeks: 1, seed: 20_261_124 };
-        let fitted = fit(&[named("plain_weight")], &effort);
+        let size = FitSize { runs: 2, weeks: 1, seed: 20_261_124 };
+        let fitted = fit(&[named("plain_weight")], &size);
         assert_eq!(fitted.len(), 4);
         for fitted in fitted {
             let fields = fields(&fitted);

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io::{self, BufWriter};
 
 use clap::Parser;
-use httptime_benches::fit::{self, Constant, Effort};
+use httptime_benches::fit::{self, Constant, FitSize};
 
 /// Tries other values of each tuning constant in simulated worlds, and prints what each value is
 /// worth.
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let Args { runs, weeks, seed, .. } = args;
     println!("seed {seed}, {runs} measurements per world and profile, {weeks} weeks per world");
-    let fitted = fit::fit(&constants, &Effort { runs, weeks, seed });
+    let fitted = fit::fit(&constants, &FitSize { runs, weeks, seed });
     fit::write_text(&fitted, BufWriter::new(io::stdout().lock()))?;
     Ok(())
 }

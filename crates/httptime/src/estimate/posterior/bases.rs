@@ -65,7 +65,7 @@ impl Path<'_> {
             // One logarithm for eight slacks.
             let mut product = 1.0_f64;
             for round_trip in some {
-                let slack = round_trip - base + LEAST_SLACK * queueing;
+                let slack = round_trip - base + MIN_SLACK * queueing;
                 sum += slack;
                 product *= slack / queueing;
             }
@@ -87,4 +87,4 @@ impl Path<'_> {
 /// Mean queueing considered, as multiples of the first guess, if the spread is 2.
 const QUEUEING_FACTORS: [f64; 7] = [0.5, 0.63, 0.79, 1.0, 1.26, 1.59, 2.0];
 /// Added to each slack, in units of the queueing, so that none has the logarithm of 0.
-const LEAST_SLACK: f64 = 0.02;
+const MIN_SLACK: f64 = 0.02;
