@@ -30,8 +30,8 @@ impl Sample {
     ///   direction.
     /// - [`ChronyError::TimeOutOfRange`]: true time is before 1970, or `taken_at` does not fit into
     ///   this system's `time_t`. chronyd also drops true times outside the 136 years of NTP time
-    ///   that it was built for. They cannot be observed from outside; they usually begin 50 years before
-    ///   chronyd was built.
+    ///   that it was built for. Those years cannot be observed here; they usually begin 50 years
+    ///   before chronyd was built.
     pub fn new(taken_at: Timestamp, offset: Offset, leap: Leap) -> Result<Self, ChronyError> {
         if offset.abs().as_secs() >= 1 << 32 {
             return Err(ChronyError::OffsetTooLarge { offset });
