@@ -640,24 +640,26 @@ fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_reports_it() 
 
 #[test]
 fn what_sync_refuses_is_exit_code_3_and_named() {
-    let behind = Offset::from_nanos(-7_200_000_000_000);
-    let server = LoopbackServer::builder().skew(behind).start().expect("a loopback port");
-    let run = |more: &[&str]| {
+    // Ahead: two hours behind can be before the day of the build, which is refused first.
+    let ahead = Offset::from_nanos(7_200_000_000_000);
+    let server = LoopbackServer::builder().skew(ahead).start().expect("a loopback port");
+    let run = |max_forward: &str, more: &[&str]| {
         let mut command = program();
-        command.args(["sync", "--dry-run", &server.url()]).args(QUICK).args(more);
+        command.args(["sync", "--dry-run", &server.url(), "--max-forward", max_forward]);
+        command.args(QUICK).args(more);
         command.output().expect("the program starts")
     };
-    let machine = run(&["--json"]);
+    let machine = run("1800", &["--json"]);
     assert_eq!(machine.status.code(), Some(3), "{machine:?}");
     let object = json(&machine);
     assert_eq!(object["decision"]["action"], "refuse", "{object}");
     let reason = object["decision"]["reason"].as_str().expect("a reason");
-    assert!(reason == "would set the clock back 7200 s; --max-backward is 1800 s", "{reason}");
-    let plain = run(&[]);
+    assert!(reason == "would set the clock forward 7200 s; --max-forward is 1800 s", "{reason}");
+    let plain = run("1800", &[]);
     assert_eq!(plain.status.code(), Some(3), "{plain:?}");
     assert!(
-        text(&plain.stderr).starts_with("httptime: refused: would set the clock back 7"),
+        text(&plain.stderr).starts_with("httptime: refused: would set the clock forward 7"),
         "{plain:?}"
     );
-    assert_eq!(run(&["--max-backward", "7300"]).status.code(), Some(0));
+    assert_eq!(run("7300", &[]).status.code(), Some(0));
 }
