@@ -341,7 +341,9 @@ impl ConfigBuilder {
             return refuse(format!("lag is {}; allowed: 0 to 3600 s", Span::new(lag)));
         }
         if let Some(name) = self.0.stamp_header().filter(|name| !is_field_name(name)) {
-            return refuse(format!("stamp_header is {name:?}; allowed: the name of a header field"));
+            return refuse(format!(
+                "stamp_header is {name:?}; allowed: the name of a header field"
+            ));
         }
         if self.0.min_servers == Some(0) {
             return refuse("min_servers is 0; allowed: 1 to the number of servers".into());
@@ -352,8 +354,7 @@ impl ConfigBuilder {
 
 /// A token of RFC 9110, section 5.6.2. `Date` is not a stamp.
 fn is_field_name(name: &str) -> bool {
-    let is_token =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     name.len() <= MAX_FIELD_NAME_BYTES
         && name.bytes().all(is_token)
         && !name.eq_ignore_ascii_case("Date")

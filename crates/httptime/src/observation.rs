@@ -67,11 +67,8 @@ impl<'a> Exchange<'a> {
             }
             (date, _) => (date?, None),
         };
-        let exchange = Self {
-            stamp,
-            dateless_status,
-            ..Self::from_parts_unchecked(sent, received, date)
-        };
+        let exchange =
+            Self { stamp, dateless_status, ..Self::from_parts_unchecked(sent, received, date) };
         Ok(exchange.with_age(head.age()).with_server(head.server()).with_marks(head.marks()))
     }
 

@@ -8,8 +8,8 @@ use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
 use crate::server::{Lag, SMALL_LAG};
 use crate::time::{
-    CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos,
-    f64_to_nanos, nanos_to_duration,
+    CrossTimestamp, Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos,
+    nanos_to_duration,
 };
 
 /// The requests and the evidence of a measurement so far. A [`Schedule`](crate::schedule::Schedule)
@@ -435,7 +435,7 @@ pub const TYPICAL_DRIFT_PPM: u32 = 15;
 mod tests {
     use super::*;
     use crate::observation::Exchange;
-    use crate::time::Timestamp;
+    use crate::time::{NANOS_PER_SECOND, Timestamp};
 
     fn progress(round_trip_ns: i64) -> Progress {
         let wall = Timestamp::from_unix_nanos(5_250_000_000);
