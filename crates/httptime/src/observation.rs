@@ -325,14 +325,15 @@ impl Observation {
             return Err(Error::ReceivedBeforeSent { by: sent.saturating_since(received) });
         }
         let stamp = exchange.stamp.ok().flatten();
-        let clock = ClockReading::from_exchange(date, stamp);
+        let elapsed = received.saturating_since(sent);
+        let clock = ClockReading::from_response(date, stamp, elapsed);
         let ClockReading { receive, transmit, quantum, below, above } = clock;
         Ok(Self {
             sent,
             received,
             handover: sent.saturating_since(exchange.handed_over),
             date,
-            processing: stamp.map_or(Duration::ZERO, Stamp::processing),
+            processing: Offset::between(receive, transmit).abs(),
             quantum,
             lower: Offset::between(cross_timestamp.wall_at(received), transmit),
             upper: Offset::between(cross_timestamp.wall_at(sent), receive)
@@ -435,7 +436,9 @@ struct ClockReading {
 }
 
 impl ClockReading {
-    fn from_exchange(date: Timestamp, stamp: Option<Stamp>) -> Self {
+    /// `elapsed`: the time between request and response. The server did not process the request for
+    /// longer.
+    fn from_response(date: Timestamp, stamp: Option<Stamp>, elapsed: Duration) -> Self {
         let Some(stamp) = stamp else {
             let (below, above) = (Duration::ZERO, Duration::ZERO);
             return Self { receive: date, transmit: date, quantum: ONE_SECOND, below, above };
@@ -447,8 +450,8 @@ impl ClockReading {
         } else {
             (Duration::ZERO, half, Duration::ZERO)
         };
-        let early = |at: Timestamp| at.saturating_add(Offset::ZERO.saturating_sub(shift.into()));
-        let (receive, transmit) = (early(stamp.receive()), early(stamp.transmit()));
+        let receive = stamp.receive().saturating_add(Offset::ZERO.saturating_sub(shift.into()));
+        let transmit = receive.saturating_add(stamp.processing().min(elapsed).into());
         Self { receive, transmit, quantum, below, above }
     }
 }

@@ -820,6 +820,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_is_read_from_its_field_and_two_different_ones_are_a_fault() {
+        let stamp = "X-HTTPSTIME: 1795426632.285965";
+        let read = Stamp::parse(b"1795426632.285965");
+        check(&with_fields(&[stamp]), |head| assert_eq!(head.stamp(), read.map(Some)));
+        let again = "x-httpstime: 1795426632.285965";
+        check(&with_fields(&[stamp, again]), |head| assert_eq!(head.stamp(), read.map(Some)));
+        check(&with_fields(&[]), |head| assert_eq!(head.stamp(), Ok(None)));
+        let varnish = "X-Varnish: 2";
+        let rounded = read.map(|stamp| Some(stamp.rounded()));
+        check(&with_fields(&[varnish, stamp]), |head| assert_eq!(head.stamp(), rounded));
+        let other = "X-HTTPSTIME: 1795426632.285966";
+        check(&with_fields(&[stamp, other, stamp]), |head| {
+            assert_eq!(head.stamp(), Err(StampFault::Conflicting));
+        });
+        check(&with_fields(&["X-HTTPSTIME: now"]), |head| {
+            assert_eq!(head.stamp(), Err(StampFault::Malformed));
+        });
+    }
+
+    #[test]
+    fn stamps_are_read_from_the_field_that_the_user_names() {
+        let response = with_fields(&["X-Timer: S1795426632.285965,VS0,VE1", "X-HTTPSTIME: ?"]);
+        for (name, has_stamp) in [("X-TIMER", true), ("", false)] {
+            let mut reader = ResponseReader::new().with_stamp_header(name.into());
+            reader.feed(&response);
+            let head = reader.head().expect("well-formed").expect("whole");
+            assert_eq!(head.stamp().map(|stamp| stamp.is_some()), Ok(has_stamp), "{name}");
+        }
+    }
+
+    #[test]
     fn an_age_that_cannot_be_read_is_a_large_one() {
         let large = Duration::from_secs(2_147_483_648);
         for (fields, age) in [

@@ -195,3 +195,255 @@ const GAPS: [Duration; 3] =
     [Duration::from_millis(23), Duration::from_millis(37), Duration::from_millis(29)];
 /// For opening a connection, in addition to two round trips.
 const OPENING_MARGIN: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::error::Error;
+    use crate::measure::{Measure, Next};
+    use crate::measurement::{EndReason, Measurement};
+    use crate::server::LagSource;
+    use crate::time::{CrossTimestamp, Interval, NANOS_PER_SECOND, Offset, Timestamp};
+
+    const MS: i64 = 1_000_000;
+    const US: i64 = 1_000;
+    const WALL_NS: i64 = 1_795_392_000 * NANOS_PER_SECOND;
+    /// The server's clock less ours.
+    const OFFSET_NS: i64 = 38_116_027_000;
+    const ROUND_TRIP_NS: i64 = 10 * MS;
+
+    fn at(nanos: i64) -> LocalInstant {
+        LocalInstant::from_nanos(nanos)
+    }
+
+    fn clocks(nanos: i64) -> CrossTimestamp {
+        let wall = Timestamp::from_unix_nanos(WALL_NS + nanos);
+        CrossTimestamp::new(at(nanos), wall, Duration::ZERO)
+    }
+
+    /// A response: the server's clock in nanoseconds since 1970, and the number of the request.
+    struct Asked {
+        server_ns: i64,
+        number: usize,
+    }
+
+    struct Measured {
+        result: Result<Measurement, Error>,
+        sent: Vec<i64>,
+        checks: Vec<Option<CheckConnection>>,
+    }
+
+    /// Measures a server on a path whose two directions take equal times. `add_stamp` adds the
+    /// stamp to the exchange.
+    fn measure(
+        config: &Config,
+        add_stamp: impl Fn(Exchange<'static>, Asked) -> Exchange<'static>,
+    ) -> Measured {
+        let mut measure = Measure::new(config, clocks(0));
+        let (mut now, mut sent, mut checks) = (7 * MS, Vec::new(), Vec::new());
+        while let Next::SendAt(due) = measure.next(at(now)) {
+            let left = due.max(at(now));
+            checks.push(measure.check_connection());
+            measure.sent(left);
+            let received = left.as_nanos() + ROUND_TRIP_NS;
+            let server_ns = WALL_NS + left.as_nanos() + ROUND_TRIP_NS / 2 + OFFSET_NS;
+            let date = Timestamp::from_unix_nanos(server_ns).floor_to_second();
+            let exchange = Exchange::from_parts_unchecked(left, at(received), date)
+                .with_server("nginx/1.22.1");
+            let exchange = add_stamp(exchange, Asked { server_ns, number: sent.len() });
+            sent.push(left.as_nanos());
+            now = received;
+            if measure.absorb(&exchange).is_err() {
+                break;
+            }
+        }
+        Measured { result: measure.finish(clocks(now + MS)), sent, checks }
+    }
+
+    fn stamp_of(server_ns: i64, quantum_ns: i64) -> Stamp {
+        let quantum = Duration::from_nanos(quantum_ns.unsigned_abs());
+        let receive = server_ns.div_euclid(quantum_ns) * quantum_ns;
+        Stamp::new(Timestamp::from_unix_nanos(receive), quantum)
+    }
+
+    fn error_ns(measurement: &Measurement) -> i64 {
+        (measurement.offset().as_nanos() - OFFSET_NS).abs()
+    }
+
+    fn assert_bounds_hold(measurement: &Measurement) {
+        assert!(measurement.bounds().contains(Offset::from_nanos(OFFSET_NS)), "{measurement}");
+    }
+
+    #[test]
+    fn stamps_of_a_microsecond_need_eight_exchanges_over_two_connections_and_no_second() {
+        let measured =
+            measure(&Config::default(), |it, asked| it.with_stamp(stamp_of(asked.server_ns, US)));
+        let result = measured.result.expect("a result");
+        assert_bounds_hold(&result);
+        assert!(error_ns(&result) <= 2 * US, "{result}");
+        assert_eq!((result.requests(), result.checks()), (8, 1));
+        assert_eq!(result.end_reason(), &EndReason::Enough);
+        assert!(result.elapsed() < Duration::from_millis(320), "{:?}", result.elapsed());
+        assert!(result.has_date_advanced());
+        assert_eq!(measured.checks[2], Some(CheckConnection::Fresh));
+        let gaps = measured.sent.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.min() >= Some(20 * MS), "{:?}", measured.sent);
+        let width = i64::try_from(result.bounds().width().as_nanos()).expect("small");
+        assert!(width <= ROUND_TRIP_NS + MS + 500 * US, "{width} ns");
+        assert_eq!(result.assumptions().lag_source(), LagSource::Stamp);
+        let stamp = result.stamp().expect("stamps");
+        assert_eq!(stamp.to_string(), "X-HTTPSTIME, 1 µs");
+    }
+
+    #[test]
+    fn an_expected_offset_needs_three_exchanges() {
+        let expected = Interval::between(Offset::ZERO, Offset::from_nanos(2 * OFFSET_NS));
+        let config = Config::default().with_expected(expected);
+        for (quantum, requests) in [(US, 3), (MS, 6)] {
+            let measured =
+                measure(&config, |it, asked| it.with_stamp(stamp_of(asked.server_ns, quantum)));
+            let result = measured.result.expect("a result");
+            assert_bounds_hold(&result);
+            assert_eq!(result.requests(), requests);
+        }
+    }
+
+    #[test]
+    fn stamps_of_a_millisecond_are_aimed_at_their_changes() {
+        let measured =
+            measure(&Config::default(), |it, asked| it.with_stamp(stamp_of(asked.server_ns, MS)));
+        let result = measured.result.expect("a result");
+        assert_bounds_hold(&result);
+        assert_eq!(result.requests(), 16);
+        // A sixteenth of the quantum; without an aim the mean error is about 1/32.
+        assert!(error_ns(&result) <= 10 * US, "{} ns", error_ns(&result));
+    }
+
+    #[test]
+    fn with_two_times_the_time_of_processing_is_no_uncertainty() {
+        let processing = 4 * MS;
+        let measured = measure(&Config::default(), |it, asked| {
+            let stamp = stamp_of(asked.server_ns - processing / 2, US);
+            let transmit = stamp.receive().saturating_add(Offset::from_nanos(processing));
+            it.with_stamp(stamp.with_transmit(transmit))
+        });
+        let result = measured.result.expect("a result");
+        assert_bounds_hold(&result);
+        assert_eq!(result.round_trip_min(), Duration::from_millis(6));
+        assert!(error_ns(&result) <= 2 * US, "{result}");
+    }
+
+    #[test]
+    fn rounded_and_truncated_stamps_are_both_within_the_bounds() {
+        for (is_rounded, shift) in [(true, MS / 2), (false, MS / 2), (true, 0), (false, 0)] {
+            let measured = measure(&Config::default(), |it, asked| {
+                let stamp = stamp_of(asked.server_ns + shift, MS);
+                it.with_stamp(if is_rounded { stamp.rounded() } else { stamp })
+            });
+            let result = measured.result.expect("a result");
+            assert_bounds_hold(&result);
+            let is_right = is_rounded == (shift > 0);
+            assert_eq!(error_ns(&result) < 50 * US, is_right, "{is_rounded} {shift}: {result}");
+        }
+    }
+
+    /// The kind of the fault with which the stamps are rejected. The `Date`s replace them.
+    fn rejected(
+        add_stamp: impl Fn(Exchange<'static>, Asked) -> Exchange<'static>,
+    ) -> &'static str {
+        let measured = measure(&Config::default(), add_stamp);
+        let result = measured.result.expect("a result from the Dates");
+        assert_bounds_hold(&result);
+        assert!(result.requests() > 16 && result.has_date_advanced(), "{result}");
+        assert_eq!(result.assumptions().lag_source(), LagSource::Product("nginx"));
+        result.stamp().and_then(StampUse::rejected).expect("rejected").kind()
+    }
+
+    #[test]
+    fn a_stamp_that_cannot_be_true_is_named_and_the_dates_are_used() {
+        let day = 86_400 * NANOS_PER_SECOND;
+        let second = NANOS_PER_SECOND;
+        let fixed = stamp_of(WALL_NS + OFFSET_NS + 12 * MS, US);
+        for (expected, kind) in [
+            ("newer_than_date", rejected(|it, asked| it.with_stamp(stamp_of(asked.server_ns + day, US)))),
+            ("older_than_date", rejected(|it, asked| it.with_stamp(stamp_of(asked.server_ns - day, US)))),
+            ("frozen", rejected(|it, _| it.with_stamp(fixed))),
+            (
+                "form_changed",
+                rejected(|it, asked| {
+                    let quantum = if asked.number == 2 { MS } else { US };
+                    it.with_stamp(stamp_of(asked.server_ns, quantum))
+                }),
+            ),
+            (
+                "inconsistent",
+                rejected(|it, asked| {
+                    let late = if asked.number == 2 { 20 * MS } else { 0 };
+                    it.with_stamp(stamp_of(asked.server_ns - late, US))
+                }),
+            ),
+            // A clock that is updated every 500 ms, for the `Date` too.
+            (
+                "longer_than_round_trip",
+                rejected(|it, asked| {
+                    let stamp = stamp_of(asked.server_ns, US);
+                    let transmit = Offset::from_nanos(second / 2);
+                    it.with_stamp(stamp.with_transmit(stamp.receive().saturating_add(transmit)))
+                }),
+            ),
+        ] {
+            assert_eq!(kind, expected);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_updated_every_half_second_gives_no_bounds_without_the_truth() {
+        for lead in (0..500).step_by(7) {
+            let measured = measure(&Config::default(), |it, asked| {
+                let shown = (asked.server_ns + lead * MS).div_euclid(500 * MS) * 500 * MS - lead * MS;
+                let date = Timestamp::from_unix_nanos(shown).floor_to_second();
+                Exchange::from_parts_unchecked(it.sent(), it.received(), date)
+                    .with_server("nginx/1.22.1")
+                    .with_stamp(stamp_of(shown, MS))
+            });
+            if let Ok(result) = measured.result {
+                assert!(result.stamp().and_then(StampUse::rejected).is_some(), "{lead}: {result}");
+            }
+        }
+    }
+
+    #[test]
+    fn stamps_that_are_switched_off_or_under_another_name_are_not_used() {
+        for header in [None, Some("")] {
+            let config = Config::builder().stamp_header(header).build().expect("valid");
+            let measured = measure(&config, |it, asked| it.with_stamp(stamp_of(asked.server_ns, US)));
+            let result = measured.result.expect("a result");
+            assert_bounds_hold(&result);
+            assert_eq!((result.stamp(), result.requests() > 16), (None, true));
+        }
+        for name in ["Date", "a b", "é", "x:", &"x".repeat(65)] {
+            let error = Config::builder().stamp_header(Some(name)).build().expect_err(name);
+            assert_eq!(error.kind(), "invalid_config", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_late_contradiction_is_an_error_with_its_name() {
+        let config = Config::builder().requests(200).build().expect("valid");
+        let mut measured = Measure::new(&config, clocks(0));
+        let mut ask = |number: i64, late: i64| {
+            let sent = number * 30 * MS;
+            measured.sent(at(sent));
+            let server_ns = WALL_NS + sent + ROUND_TRIP_NS / 2 + OFFSET_NS;
+            let date = Timestamp::from_unix_nanos(server_ns).floor_to_second();
+            let exchange = Exchange::from_parts_unchecked(at(sent), at(sent + ROUND_TRIP_NS), date);
+            measured.absorb(&exchange.with_stamp(stamp_of(server_ns - late, US)))
+        };
+        for number in 0..40 {
+            assert!(ask(number, 0).is_ok(), "{number}");
+        }
+        let error = ask(41, 200 * MS).expect_err("200 ms late");
+        assert_eq!(error.kind(), "stamp_rejected");
+    }
+}
