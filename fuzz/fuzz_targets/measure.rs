@@ -12,7 +12,8 @@ use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::HeadMarks;
 use httptime::{
-    Config, CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Offset, Stamp, Timestamp,
+    Config, CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Offset, Stamp,
+    Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;

@@ -359,8 +359,8 @@ impl Measure {
     /// [`DateBeforeFloor`](Error::DateBeforeFloor), [`DateFrozen`](Error::DateFrozen),
     /// [`DateWentBack`](Error::DateWentBack), [`Inconsistent`](Error::Inconsistent),
     /// [`ReceivedBeforeSent`](Error::ReceivedBeforeSent), [`ClockMismatch`](Error::ClockMismatch),
-    /// [`StampRejected`](Error::StampRejected). Afterwards [`next`](Self::next) returns [`Done`](Next::Done), and every later call returns
-    /// the same error.
+    /// [`StampRejected`](Error::StampRejected). Afterwards [`next`](Self::next) returns
+    /// [`Done`](Next::Done), and every later call returns the same error.
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.check_not_failed()?;
         self.absorb_exchange(exchange).map_err(|error| self.fail(error))

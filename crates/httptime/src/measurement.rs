@@ -150,8 +150,8 @@ impl Measurement {
         self.checks
     }
 
-    /// Whether the `Date`, or the stamp that was used, was seen to advance. If not, it may come from a stopped clock or from a
-    /// cache: do not correct a clock with it.
+    /// Whether the `Date`, or the stamp that was used, was seen to advance. If not, it may come
+    /// from a stopped clock or from a cache: do not correct a clock with it.
     #[must_use]
     pub const fn has_date_advanced(&self) -> bool {
         self.date_advanced

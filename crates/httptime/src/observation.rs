@@ -414,8 +414,8 @@ impl Observation {
         self.upper.saturating_add(self.lag.allowance().into())
     }
 
-    /// The interval from [`lower`](Self::lower) to [`upper`](Self::upper). With a stamp it is half a
-    /// quantum wider, because the server may truncate the stamp or round it.
+    /// The interval from [`lower`](Self::lower) to [`upper`](Self::upper). With a stamp it is half
+    /// a quantum wider, because the server may truncate the stamp or round it.
     #[must_use]
     pub fn bounds(&self) -> Interval {
         let lower = self.lower.saturating_sub(self.below.into());

@@ -349,9 +349,7 @@ mod tests {
     }
 
     /// The kind of the fault with which the stamps are rejected. The `Date`s replace them.
-    fn rejected(
-        add_stamp: impl Fn(Exchange<'static>, Asked) -> Exchange<'static>,
-    ) -> &'static str {
+    fn rejected(add_stamp: impl Fn(Exchange<'static>, Asked) -> Exchange<'static>) -> &'static str {
         let measured = measure(&Config::default(), add_stamp);
         let result = measured.result.expect("a result from the Dates");
         assert_bounds_hold(&result);
@@ -366,8 +364,14 @@ mod tests {
         let second = NANOS_PER_SECOND;
         let fixed = stamp_of(WALL_NS + OFFSET_NS + 12 * MS, US);
         for (expected, kind) in [
-            ("newer_than_date", rejected(|it, asked| it.with_stamp(stamp_of(asked.server_ns + day, US)))),
-            ("older_than_date", rejected(|it, asked| it.with_stamp(stamp_of(asked.server_ns - day, US)))),
+            (
+                "newer_than_date",
+                rejected(|it, asked| it.with_stamp(stamp_of(asked.server_ns + day, US))),
+            ),
+            (
+                "older_than_date",
+                rejected(|it, asked| it.with_stamp(stamp_of(asked.server_ns - day, US))),
+            ),
             ("frozen", rejected(|it, _| it.with_stamp(fixed))),
             (
                 "form_changed",
@@ -401,7 +405,8 @@ mod tests {
     fn a_clock_that_is_updated_every_half_second_gives_no_bounds_without_the_truth() {
         for lead in (0..500).step_by(7) {
             let measured = measure(&Config::default(), |it, asked| {
-                let shown = (asked.server_ns + lead * MS).div_euclid(500 * MS) * 500 * MS - lead * MS;
+                let shown =
+                    (asked.server_ns + lead * MS).div_euclid(500 * MS) * 500 * MS - lead * MS;
                 let date = Timestamp::from_unix_nanos(shown).floor_to_second();
                 Exchange::from_parts_unchecked(it.sent(), it.received(), date)
                     .with_server("nginx/1.22.1")
@@ -417,7 +422,8 @@ mod tests {
     fn stamps_that_are_switched_off_or_under_another_name_are_not_used() {
         for header in [None, Some("")] {
             let config = Config::builder().stamp_header(header).build().expect("valid");
-            let measured = measure(&config, |it, asked| it.with_stamp(stamp_of(asked.server_ns, US)));
+            let measured =
+                measure(&config, |it, asked| it.with_stamp(stamp_of(asked.server_ns, US)));
             let result = measured.result.expect("a result");
             assert_bounds_hold(&result);
             assert_eq!((result.stamp(), result.requests() > 16), (None, true));
