@@ -12,7 +12,8 @@ use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::server::HeadMarks;
 use httptime::{
-    Config, CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Offset, Timestamp,
+    Config, CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Offset, Stamp,
+    Timestamp,
 };
 use input::Input;
 use libfuzzer_sys::fuzz_target;
@@ -67,6 +68,18 @@ fn config(input: &mut Input<'_>) -> Option<Config> {
 
 fn instant(input: &mut Input<'_>) -> LocalInstant {
     LocalInstant::from_nanos(input.nanos())
+}
+
+/// A stamp of a clock that shows `server`, or of any other.
+fn stamp(input: &mut Input<'_>, server: Timestamp) -> Stamp {
+    let receive = server.saturating_add(input.maybe(Input::offset).unwrap_or(Offset::ZERO));
+    let quantum = input.pick(&[1, 1_000, 1_000_000, SECOND_NS.unsigned_abs()]);
+    let stamp = Stamp::new(receive, Duration::from_nanos(quantum));
+    let stamp = match input.maybe(Input::offset) {
+        Some(later) => stamp.with_transmit(receive.saturating_add(later)),
+        None => stamp,
+    };
+    if input.bit() { stamp.rounded() } else { stamp }
 }
 
 struct Run {
@@ -126,6 +139,10 @@ impl Run {
             .with_age(age)
             .with_server(server)
             .with_marks(marks);
+        let exchange = match input.maybe(|input| stamp(input, date)) {
+            Some(stamp) => exchange.with_stamp(stamp),
+            None => exchange,
+        };
         let observation = self.measure.absorb(&exchange)?;
         assert!(observation.lower() <= observation.upper());
         Ok(())
@@ -151,6 +168,10 @@ impl Run {
         };
         let exchange =
             Exchange::from_parts_unchecked(at, self.now, date).with_kernel_timestamps(left, came);
+        let exchange = match input.byte() % 4 {
+            0 => exchange.with_stamp(stamp(input, server)),
+            _ => exchange,
+        };
         self.measure.absorb(&exchange).map(drop)
     }
 

@@ -59,8 +59,9 @@ fn read<'a>(
                 Ok(Some(head)) => {
                     let said = (head.date(), head.age(), head.server(), head.is_persistent());
                     let (status, minor) = (head.status(), head.minor_version());
+                    let stamp = head.stamp();
                     let taken = absorb(&mut measure, heads.len(), &head);
-                    heads.push(format!("{status} {minor} {said:?} {taken:?}"));
+                    heads.push(format!("{status} {minor} {said:?} {stamp:?} {taken:?}"));
                 }
                 Ok(None) => break,
                 Err(error) => {

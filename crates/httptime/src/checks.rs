@@ -258,6 +258,13 @@ enum Side {
     Anywhere,
 }
 
+impl Check {
+    /// A request that tests a stamp.
+    pub(crate) const fn of_stamp(at: LocalInstant, connection: CheckConnection) -> Self {
+        Self { at, latest: at.saturating_add(QUARTER_SECOND), connection, side: Side::Anywhere }
+    }
+}
+
 impl Checks {
     /// For a measurement of at most so many requests. With a gap between them each check costs
     /// seconds and takes no request's place at the flip, so more are possible.

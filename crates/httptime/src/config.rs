@@ -9,6 +9,7 @@ use crate::estimate::{Estimator, EstimatorKind};
 use crate::family::Family;
 use crate::limits::Limits;
 use crate::schedule::{Adaptive, Profile, Schedule, ScheduleKind};
+use crate::stamp::DEFAULT_HEADER;
 use crate::time::{Interval, Span, Timestamp};
 use crate::timestamping::Timestamping;
 
@@ -25,6 +26,8 @@ pub struct Config {
     timestamping: Timestamping,
     min_servers: Option<usize>,
     has_checks: bool,
+    /// Empty: none.
+    stamp_header: Arc<str>,
     estimator: Arc<dyn Fn() -> Box<dyn Estimator> + Send + Sync>,
     schedule: Arc<dyn Fn() -> Box<dyn Schedule> + Send + Sync>,
 }
@@ -91,6 +94,17 @@ impl Config {
         self.has_checks
     }
 
+    /// The header field from which [stamps](crate::stamp) are read. `None`: they are ignored.
+    #[must_use]
+    pub fn stamp_header(&self) -> Option<&str> {
+        (!self.stamp_header.is_empty()).then_some(&*self.stamp_header)
+    }
+
+    /// The same, shared. Empty: none.
+    pub(crate) fn shared_stamp_header(&self) -> Arc<str> {
+        Arc::clone(&self.stamp_header)
+    }
+
     /// The same settings with an expected interval of the offset.
     ///
     /// The interval can come from an earlier measurement, or from the fact that the clock was just
@@ -129,6 +143,7 @@ impl Default for Config {
             timestamping: Timestamping::default(),
             min_servers: None,
             has_checks: true,
+            stamp_header: DEFAULT_HEADER.into(),
             estimator: Arc::new(|| EstimatorKind::default().build()),
             schedule: Arc::new(|| ScheduleKind::default().build()),
         }
@@ -147,6 +162,7 @@ impl fmt::Debug for Config {
             .field("timestamping", &self.timestamping)
             .field("min_servers", &self.min_servers)
             .field("has_checks", &self.has_checks)
+            .field("stamp_header", &self.stamp_header)
             .finish_non_exhaustive()
     }
 }
@@ -248,6 +264,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// The header field from which [stamps](crate::stamp) are read; `None` or an empty name ignores
+    /// them [default: `X-HTTPSTIME`].
+    #[must_use]
+    pub fn stamp_header(mut self, name: Option<&str>) -> Self {
+        self.0.stamp_header = name.unwrap_or_default().into();
+        self
+    }
+
     /// The estimator, one of the library's.
     #[must_use]
     pub fn estimator(self, kind: EstimatorKind) -> Self {
@@ -316,6 +340,11 @@ impl ConfigBuilder {
         if let Some(lag) = lag.filter(|lag| *lag > HOUR) {
             return refuse(format!("lag is {}; allowed: 0 to 3600 s", Span::new(lag)));
         }
+        if let Some(name) = self.0.stamp_header().filter(|name| !is_field_name(name)) {
+            return refuse(format!(
+                "stamp_header is {name:?}; allowed: the name of a header field"
+            ));
+        }
         if self.0.min_servers == Some(0) {
             return refuse("min_servers is 0; allowed: 1 to the number of servers".into());
         }
@@ -323,6 +352,15 @@ impl ConfigBuilder {
     }
 }
 
+/// A token of RFC 9110, section 5.6.2. `Date` is not a stamp.
+fn is_field_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    name.len() <= MAX_FIELD_NAME_BYTES
+        && name.bytes().all(is_token)
+        && !name.eq_ignore_ascii_case("Date")
+}
+
+const MAX_FIELD_NAME_BYTES: usize = 64;
 const DEFAULT_PROFILE: Profile = Profile::Balanced;
 const MAX_REQUESTS: u32 = 1000;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::stamp::StampFault;
 use crate::time::{Interval, Offset, Span, Timestamp};
 
 /// The phase of an exchange in which it failed.
@@ -213,6 +214,16 @@ pub enum Error {
         from: Timestamp,
         /// The earlier date, which was received afterwards.
         to: Timestamp,
+    },
+    /// The server's stamps cannot be used, and there are no `Date`s to use instead: a response had
+    /// none, or the stamps contradicted each other late in the measurement.
+    #[error(
+        "the server's stamp cannot be used: {fault}; correct the line in the server's \
+         configuration, or measure without stamps"
+    )]
+    StampRejected {
+        /// The reason.
+        fault: StampFault,
     },
     /// The responses contradict each other under the assumptions about lag and drift.
     #[error(
@@ -443,6 +454,7 @@ impl Error {
             Self::Cached { .. } => "cached",
             Self::DateFrozen { .. } => "date_frozen",
             Self::DateWentBack { .. } => "date_went_back",
+            Self::StampRejected { .. } => "stamp_rejected",
             Self::Inconsistent { .. } => "inconsistent",
             Self::ClockStepped { .. } => "clock_stepped",
             Self::ClockMismatch { .. } => "clock_mismatch",

@@ -10,6 +10,7 @@ use crate::estimate::Estimate;
 use crate::measurement::{Assumptions, Measurement};
 use crate::method::Method;
 use crate::server::LagSource;
+use crate::stamp::{StampFault, StampUse};
 use crate::time::{Interval, Offset};
 use crate::url::Url;
 
@@ -44,13 +45,14 @@ impl Serialize for Estimate {
 /// `kind` for machines, `message` for people.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Fields {
-            kind: &'static str,
-            message: String,
-        }
-        Fields { kind: self.kind(), message: self.to_string() }.serialize(serializer)
+        KindAndMessage { kind: self.kind(), message: self.to_string() }.serialize(serializer)
     }
+}
+
+#[derive(Serialize)]
+struct KindAndMessage {
+    kind: &'static str,
+    message: String,
 }
 
 /// Without credentials.
@@ -88,17 +90,43 @@ impl Serialize for Assumptions {
     }
 }
 
+/// `kind` for machines, `message` for people.
+impl Serialize for StampFault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        KindAndMessage { kind: self.kind(), message: self.to_string() }.serialize(serializer)
+    }
+}
+
+/// `header`, `quantum_seconds` and `rejected`.
+impl Serialize for StampUse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            header: &'a str,
+            quantum_seconds: Option<Seconds>,
+            rejected: Option<StampFault>,
+        }
+        let fields = Fields {
+            header: self.header(),
+            quantum_seconds: self.quantum().map(Seconds),
+            rejected: self.rejected(),
+        };
+        fields.serialize(serializer)
+    }
+}
+
 /// The fields of docs/json.md from `offset_seconds` to `assumptions`.
 impl Serialize for Measurement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Fields {
+        struct Fields<'a> {
             #[serde(flatten)]
             estimate: Estimate,
             bounds_seconds: Interval,
             requests: u32,
             checks: u32,
             date_advanced: bool,
+            stamp: Option<&'a StampUse>,
             method: Option<Method>,
             elapsed_seconds: Seconds,
             rtt_min_seconds: Seconds,
@@ -117,6 +145,7 @@ impl Serialize for Measurement {
             requests: self.requests(),
             checks: self.checks(),
             date_advanced: self.has_date_advanced(),
+            stamp: self.stamp(),
             method: self.method(),
             elapsed_seconds: Seconds(self.elapsed()),
             rtt_min_seconds: Seconds(self.round_trip_min()),
@@ -241,6 +270,7 @@ mod tests {
             observations: 19,
             checks: 4,
             date_advanced: true,
+            stamp: None,
             sent_by_kernel: 18,
             received_by_kernel: 17,
             started,
@@ -266,7 +296,7 @@ mod tests {
             concat!(
                 r#"{"offset_seconds":38.116148047,"stddev_seconds":0.000159011,"#,
                 r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"checks":4,"#,
-                r#""date_advanced":true,"method":"head","#,
+                r#""date_advanced":true,"stamp":null,"method":"head","#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,

@@ -79,6 +79,7 @@ pub mod schedule;
 pub mod select;
 pub mod server;
 pub mod session;
+pub mod stamp;
 pub mod survey;
 mod time;
 mod timestamping;
@@ -98,6 +99,7 @@ pub use crate::observation::{Exchange, Observation};
 pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
 #[doc(hidden)]
 pub use crate::range::check_range;
+pub use crate::stamp::{Stamp, StampFault, StampUse};
 pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp};
 pub use crate::timestamping::Timestamping;
 pub use crate::url::Url;

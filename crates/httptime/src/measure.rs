@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+mod stamps;
+
+use self::stamps::Stamps;
 use crate::checks::{Check, CheckConnection, Checks, Scheduled};
 use crate::config::Config;
 use crate::error::Error;
@@ -13,6 +16,7 @@ use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
 use crate::schedule::{Plan, Schedule, View};
 use crate::server::Lag;
+use crate::stamp::StampFault;
 use crate::time::{CrossTimestamp, LocalInstant, Offset, Timestamp};
 
 /// What the driver must do next.
@@ -51,6 +55,7 @@ pub struct Measure {
     sent_by_kernel: u32,
     received_by_kernel: u32,
     checks: Checks,
+    stamps: Stamps,
     /// The last planned request, until it has left or failed.
     planned: Option<PlannedRequest>,
     /// The number of consecutive missed aims.
@@ -109,6 +114,7 @@ impl Measure {
                 }
             },
             schedule,
+            stamps: Stamps::new(config.shared_stamp_header()),
             planned: None,
             reschedules: 0,
             failures: 0,
@@ -154,6 +160,9 @@ impl Measure {
         if self.progress.requests() >= self.config.limits().requests() {
             return Err(EndReason::Requests);
         }
+        if self.stamps.are_used() {
+            return self.plan_stamped(earliest);
+        }
         let check = |this: &Self, scheduled| {
             let check = this.plan_check(earliest, scheduled)?;
             Some(PlannedRequest { due: check.at, check: Some(check) })
@@ -186,6 +195,29 @@ impl Measure {
                 }
             }
         };
+        self.within_duration(planned)
+    }
+
+    /// The next request to a server whose stamps are used.
+    fn plan_stamped(&self, earliest: LocalInstant) -> Result<Option<PlannedRequest>, EndReason> {
+        if self.progress.in_flight() > 0 {
+            return Ok(None);
+        }
+        let limits = self.config.limits();
+        let view = View::new(earliest, &self.progress, self.estimator.as_ref(), limits)
+            .with_expected(self.config.expected());
+        let reached = limits.target().is_some_and(|target| self.is_within(target));
+        let Some((due, check)) = self.stamps.plan(&view, self.schedule.min_interval(), reached)
+        else {
+            return Err(if reached { EndReason::Target } else { EndReason::Enough });
+        };
+        self.within_duration(PlannedRequest { due, check })
+    }
+
+    fn within_duration(
+        &self,
+        planned: PlannedRequest,
+    ) -> Result<Option<PlannedRequest>, EndReason> {
         let first = self.progress.first_sent().unwrap_or(planned.due);
         if planned.due.saturating_since(first) > self.config.limits().duration() {
             return Err(EndReason::Duration);
@@ -281,7 +313,11 @@ impl Measure {
         self.reschedules = 0;
         match self.planned.take().and_then(|planned| planned.check) {
             Some(check) => {
-                self.checks.record_sent(&check);
+                if self.stamps.are_used() {
+                    self.stamps.record_connection_test();
+                } else {
+                    self.checks.record_sent(&check);
+                }
                 self.progress.sent_check(at);
             }
             None => self.progress.sent(at),
@@ -307,6 +343,9 @@ impl Measure {
         if let Some(check) = self.planned.and_then(|planned| planned.check) {
             return now > check.latest;
         }
+        if self.stamps.are_used() {
+            return false;
+        }
         let limits = self.config.limits();
         let view = View::new(now, &self.progress, self.estimator.as_ref(), limits)
             .with_expected(self.config.expected());
@@ -319,9 +358,9 @@ impl Measure {
     /// Each of these errors ends the measurement without a result: [`Cached`](Error::Cached),
     /// [`DateBeforeFloor`](Error::DateBeforeFloor), [`DateFrozen`](Error::DateFrozen),
     /// [`DateWentBack`](Error::DateWentBack), [`Inconsistent`](Error::Inconsistent),
-    /// [`ReceivedBeforeSent`](Error::ReceivedBeforeSent), [`ClockMismatch`](Error::ClockMismatch).
-    /// Afterwards [`next`](Self::next) returns [`Done`](Next::Done), and every later call returns
-    /// the same error.
+    /// [`ReceivedBeforeSent`](Error::ReceivedBeforeSent), [`ClockMismatch`](Error::ClockMismatch),
+    /// [`StampRejected`](Error::StampRejected). Afterwards [`next`](Self::next) returns
+    /// [`Done`](Next::Done), and every later call returns the same error.
     pub fn absorb(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.check_not_failed()?;
         self.absorb_exchange(exchange).map_err(|error| self.fail(error))
@@ -329,19 +368,45 @@ impl Measure {
 
     fn absorb_exchange(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.check_after_begin(exchange.sent())?;
-        let observation =
-            Observation::new(self.progress.cross_timestamp(), exchange, self.lag(exchange))?;
+        let by_date = exchange.without_stamp();
+        let by_date = self.observe(&by_date)?;
         let date = exchange.date();
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
         }
+        self.progress.answered(exchange.handed_over());
+        let observation = match self.add_stamp(exchange, by_date.lag().allowance())? {
+            Some(observation) => observation,
+            None => {
+                self.add_date(&by_date)?;
+                by_date
+            }
+        };
+        self.stamps.record_by_date(by_date);
+        self.remember_server(exchange.server());
+        self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
+        self.received_by_kernel += u32::from(exchange.is_received_by_kernel());
+        self.failures = 0;
+        self.in_flight_at_failure = 0;
+        self.failure = None;
+        self.connect_failure = None;
+        Ok(observation)
+    }
+
+    fn observe(&self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
+        Observation::new(self.progress.cross_timestamp(), exchange, self.lag(exchange))
+    }
+
+    /// Adds the evidence of a `Date`.
+    fn add_date(&mut self, observation: &Observation) -> Result<(), Error> {
+        let (date, received) = (observation.date(), observation.received());
         let dates = *self.dates.get_or_insert(SeenDates {
             first: date,
-            first_received: exchange.received(),
+            first_received: received,
             latest: date,
         });
-        self.progress.absorb(&observation).map_err(|error| {
-            let elapsed = exchange.received().saturating_since(dates.first_received);
+        self.progress.add_evidence(observation).map_err(|error| {
+            let elapsed = received.saturating_since(dates.first_received);
             if date < dates.latest {
                 Error::DateWentBack { from: dates.latest, to: date }
             } else if date == dates.first {
@@ -351,15 +416,57 @@ impl Measure {
             }
         })?;
         self.dates = Some(SeenDates { latest: dates.latest.max(date), ..dates });
-        self.estimator.absorb(&observation);
-        self.remember_server(exchange.server());
-        self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
-        self.received_by_kernel += u32::from(exchange.is_received_by_kernel());
-        self.failures = 0;
-        self.in_flight_at_failure = 0;
-        self.failure = None;
-        self.connect_failure = None;
-        Ok(observation)
+        self.estimator.absorb(observation);
+        Ok(())
+    }
+
+    /// Adds the evidence of a stamp. `None` if the response has none that is used: the `Date` is
+    /// then to be added. `date_lag`: the limit of the lag of the `Date`.
+    ///
+    /// At the first fault the evidence of all stamps is replaced with that of the `Date`s.
+    fn add_stamp(
+        &mut self,
+        exchange: &Exchange<'_>,
+        date_lag: Duration,
+    ) -> Result<Option<Observation>, Error> {
+        let responses = self.progress.observations();
+        let stamp = match self.stamps.check(exchange, date_lag) {
+            Ok(Some(stamp)) => stamp,
+            Ok(None) => return Ok(None),
+            Err(fault) => return self.reject_stamps(fault, responses),
+        };
+        self.stamps.record_missing_date(exchange);
+        let observation = self.observe(exchange)?;
+        match self.progress.add_evidence(&observation) {
+            Ok(()) => {
+                self.stamps.record(stamp, observation.received());
+                self.estimator.absorb(&observation);
+                Ok(Some(observation))
+            }
+            Err(error) => {
+                let Error::Inconsistent { gap } = error else { return Err(error) };
+                let fault = self.stamps.contradiction(stamp, observation.received(), gap);
+                self.reject_stamps(fault, responses)
+            }
+        }
+    }
+
+    /// Replaces the evidence of the stamps of so many `responses` with that of their `Date`s.
+    fn reject_stamps(
+        &mut self,
+        fault: StampFault,
+        responses: u32,
+    ) -> Result<Option<Observation>, Error> {
+        let Some(by_date) = self.stamps.reject(fault, responses) else {
+            return Err(Error::StampRejected { fault });
+        };
+        self.progress.forget_evidence();
+        self.estimator = self.config.new_estimator();
+        self.dates = None;
+        for observation in &by_date {
+            self.add_date(observation)?;
+        }
+        Ok(None)
     }
 
     /// Reports that a request could not be sent, or that its response did not arrive. `was_sent`:
@@ -586,7 +693,8 @@ impl Measure {
             }
             (end_reason, ..) => end_reason.unwrap_or(EndReason::Duration),
         };
-        let date_advanced = self.dates.is_some_and(|dates| dates.first != dates.latest);
+        let date_advanced = self.stamps.have_advanced()
+            || self.dates.is_some_and(|dates| dates.first != dates.latest);
         match &end_reason {
             // A stopped `Date` looks the same: a server that hangs shows both.
             EndReason::Lost(error) if !date_advanced => return Err(error.clone()),
@@ -599,6 +707,7 @@ impl Measure {
             observations: progress.observations(),
             checks: progress.checks(),
             date_advanced,
+            stamp: self.stamps.report(),
             sent_by_kernel: self.sent_by_kernel,
             received_by_kernel: self.received_by_kernel,
             started,

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::method::Method;
 use crate::server::{Lag, LagSource};
+use crate::stamp::StampUse;
 use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
 
 /// The assumptions on which the bounds of a measurement depend.
@@ -89,6 +90,7 @@ pub struct Measurement {
     pub(crate) observations: u32,
     pub(crate) checks: u32,
     pub(crate) date_advanced: bool,
+    pub(crate) stamp: Option<StampUse>,
     pub(crate) sent_by_kernel: u32,
     pub(crate) received_by_kernel: u32,
     pub(crate) started: LocalInstant,
@@ -148,11 +150,19 @@ impl Measurement {
         self.checks
     }
 
-    /// Whether the `Date` was seen to advance. If not, it may come from a stopped clock or from a
-    /// cache: do not correct a clock with it.
+    /// Whether the `Date`, or the stamp that was used, was seen to advance. If not, it may come
+    /// from a stopped clock or from a cache: do not correct a clock with it.
     #[must_use]
     pub const fn has_date_advanced(&self) -> bool {
         self.date_advanced
+    }
+
+    /// The [stamps](crate::stamp) of the server: their header field and resolution, or the reason
+    /// why they were not used. `None` if there were none, and for several servers that differ in
+    /// this.
+    #[must_use]
+    pub const fn stamp(&self) -> Option<&StampUse> {
+        self.stamp.as_ref()
     }
 
     /// How many of the [`observations`](Self::observations) have the kernel's timestamp of the

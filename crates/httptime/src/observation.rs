@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::http::ResponseHead;
 use crate::server::{HeadMarks, Lag, Response};
-use crate::time::{CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp};
+use crate::stamp::{Stamp, StampFault};
+use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
 
 /// One HTTP request and the head of its response, with the times at which the driver sent and
 /// received them.
@@ -35,6 +36,9 @@ pub struct Exchange<'a> {
     sent: LocalInstant,
     received: LocalInstant,
     date: Timestamp,
+    /// The status of a response without a `Date`, whose stamp stands in for it.
+    dateless_status: Option<u16>,
+    stamp: Result<Option<Stamp>, StampFault>,
     response: Response<'a>,
     lag: Option<Lag>,
     handed_over: LocalInstant,
@@ -46,6 +50,8 @@ impl<'a> Exchange<'a> {
     /// The request's first byte left no earlier than `sent`, and the complete `head` had been
     /// received by `received`.
     ///
+    /// A stamp stands in for a missing `Date`.
+    ///
     /// # Errors
     /// The errors of [`ResponseHead::date`]. An `Age` is not an error here: [`Observation::new`]
     /// refuses it.
@@ -54,7 +60,15 @@ impl<'a> Exchange<'a> {
         received: LocalInstant,
         head: &ResponseHead<'a>,
     ) -> Result<Self, Error> {
-        let exchange = Self::from_parts_unchecked(sent, received, head.date()?);
+        let stamp = head.stamp();
+        let (date, dateless_status) = match (head.date(), stamp) {
+            (Err(Error::NoDate { status }), Ok(Some(stamp))) => {
+                (stamp.transmit().floor_to_second(), Some(status))
+            }
+            (date, _) => (date?, None),
+        };
+        let exchange =
+            Self { stamp, dateless_status, ..Self::from_parts_unchecked(sent, received, date) };
         Ok(exchange.with_age(head.age()).with_server(head.server()).with_marks(head.marks()))
     }
 
@@ -89,12 +103,28 @@ impl<'a> Exchange<'a> {
             sent,
             received,
             date,
+            dateless_status: None,
+            stamp: Ok(None),
             response: Response::UNKNOWN,
             lag: None,
             handed_over: sent,
             sent_by_kernel: false,
             received_by_kernel: false,
         }
+    }
+
+    /// Sets the stamp of the response ([`stamp`](crate::stamp)).
+    #[must_use]
+    pub const fn with_stamp(mut self, stamp: Stamp) -> Self {
+        self.stamp = Ok(Some(stamp));
+        self
+    }
+
+    /// The same exchange without its stamp.
+    #[must_use]
+    pub const fn without_stamp(mut self) -> Self {
+        self.stamp = Ok(None);
+        self
     }
 
     /// Sets the `Age` of the response.
@@ -186,10 +216,23 @@ impl<'a> Exchange<'a> {
         self.received
     }
 
-    /// The `Date`.
+    /// The `Date`; without one, the second of the stamp.
     #[must_use]
     pub const fn date(&self) -> Timestamp {
         self.date
+    }
+
+    /// The status of a response without a `Date`.
+    pub(crate) const fn dateless_status(&self) -> Option<u16> {
+        self.dateless_status
+    }
+
+    /// The stamp, if there is one.
+    ///
+    /// # Errors
+    /// The reason why it has no certain meaning.
+    pub const fn stamp(&self) -> Result<Option<Stamp>, StampFault> {
+        self.stamp
     }
 
     /// The `Age`, if there is one.
@@ -204,11 +247,14 @@ impl<'a> Exchange<'a> {
         self.response.server
     }
 
-    /// The limit of the server's lag: set [`with_lag`](Self::with_lag), or [derived from the
-    /// response](crate::server).
+    /// The limit of the server's lag: set [`with_lag`](Self::with_lag), that of a stamp if there is
+    /// one, or [derived from the response](crate::server).
     #[must_use]
     pub fn lag(&self) -> Lag {
-        self.lag.unwrap_or_else(|| Lag::from_response(&self.response))
+        self.lag.unwrap_or_else(|| match self.stamp {
+            Ok(Some(_)) => Lag::of_stamp(),
+            _ => Lag::from_response(&self.response),
+        })
     }
 
     /// Fails if the response was stored for longer than [`lag`](Self::lag) covers.
@@ -240,15 +286,23 @@ impl<'a> Exchange<'a> {
 /// ```
 ///
 /// The left side holds for any lag. This is Marzullo's interval (RFC 5905, section 11.2.1) for a
-/// clock that is read in whole seconds.
+/// clock that is read in whole seconds. With a stamp it is the interval for a clock that is read to
+/// a quantum ([`stamp`](crate::stamp)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
     sent: LocalInstant,
     received: LocalInstant,
     handover: Duration,
     date: Timestamp,
+    /// The time for which the server processed the request, according to its stamp.
+    processing: Duration,
+    quantum: Duration,
     lower: Offset,
     upper: Offset,
+    /// How much further the bounds reach, because it is not certain whether the server truncates or
+    /// rounds its stamp.
+    below: Duration,
+    above: Duration,
     lag: Lag,
 }
 
@@ -270,14 +324,22 @@ impl Observation {
         if received < sent {
             return Err(Error::ReceivedBeforeSent { by: sent.saturating_since(received) });
         }
+        let stamp = exchange.stamp.ok().flatten();
+        let elapsed = received.saturating_since(sent);
+        let clock = ClockReading::from_response(date, stamp, elapsed);
+        let ClockReading { receive, transmit, quantum, below, above } = clock;
         Ok(Self {
             sent,
             received,
             handover: sent.saturating_since(exchange.handed_over),
             date,
-            lower: Offset::between(cross_timestamp.wall_at(received), date),
-            upper: Offset::between(cross_timestamp.wall_at(sent), date)
-                .saturating_add(Offset::from_nanos(NANOS_PER_SECOND)),
+            processing: Offset::between(receive, transmit).abs(),
+            quantum,
+            lower: Offset::between(cross_timestamp.wall_at(received), transmit),
+            upper: Offset::between(cross_timestamp.wall_at(sent), receive)
+                .saturating_add(quantum.into()),
+            below,
+            above,
             lag,
         })
     }
@@ -306,10 +368,23 @@ impl Observation {
         self.lag
     }
 
-    /// The time from `sent` to `received`.
+    /// The resolution of the server's clock: one second, or that of the stamp.
+    #[must_use]
+    pub const fn quantum(&self) -> Duration {
+        self.quantum
+    }
+
+    /// Whether the server's clock was read from a stamp.
+    #[must_use]
+    pub fn is_stamped(&self) -> bool {
+        self.quantum < ONE_SECOND
+    }
+
+    /// The time from `sent` to `received`, less the time for which the server processed the request
+    /// if its stamp has two times: the round-trip delay δ of RFC 5905, section 8.
     #[must_use]
     pub const fn round_trip(&self) -> Duration {
-        self.received.saturating_since(self.sent)
+        self.received.saturating_since(self.sent).saturating_sub(self.processing)
     }
 
     /// The time from passing the request to the system until `sent`, if that is a kernel timestamp;
@@ -319,13 +394,15 @@ impl Observation {
         self.handover
     }
 
-    /// `date − received`: a lower bound of the offset for any lag of the server.
+    /// `date − received` (with a stamp, `transmit − received`): a lower bound of the offset for any
+    /// lag of the server.
     #[must_use]
     pub const fn lower(&self) -> Offset {
         self.lower
     }
 
-    /// `date + 1 s − sent`: an upper bound of the offset if the server has no lag.
+    /// `date + 1 s − sent` (with a stamp, `receive + quantum − sent`): an upper bound of the offset
+    /// if the server has no lag.
     #[must_use]
     pub const fn upper_without_lag(&self) -> Offset {
         self.upper
@@ -337,16 +414,54 @@ impl Observation {
         self.upper.saturating_add(self.lag.allowance().into())
     }
 
-    /// The interval from [`lower`](Self::lower) to [`upper`](Self::upper).
+    /// The interval from [`lower`](Self::lower) to [`upper`](Self::upper). With a stamp it is half
+    /// a quantum wider, because the server may truncate the stamp or round it.
     #[must_use]
     pub fn bounds(&self) -> Interval {
-        Interval::between(self.lower, self.upper())
+        let lower = self.lower.saturating_sub(self.below.into());
+        Interval::between(lower, self.upper().saturating_add(self.above.into()))
     }
 }
+
+/// The times that a server's clock showed, as far as the response determines them.
+#[derive(Debug, Clone, Copy)]
+struct ClockReading {
+    /// The clock showed this when the request arrived, or up to `quantum` more.
+    receive: Timestamp,
+    /// The clock showed at least this when the response left.
+    transmit: Timestamp,
+    quantum: Duration,
+    below: Duration,
+    above: Duration,
+}
+
+impl ClockReading {
+    /// `elapsed`: the time between request and response. The server did not process the request for
+    /// longer.
+    fn from_response(date: Timestamp, stamp: Option<Stamp>, elapsed: Duration) -> Self {
+        let Some(stamp) = stamp else {
+            let (below, above) = (Duration::ZERO, Duration::ZERO);
+            return Self { receive: date, transmit: date, quantum: ONE_SECOND, below, above };
+        };
+        let quantum = stamp.quantum();
+        let half = quantum / 2;
+        let (shift, below, above) = if stamp.is_rounded() {
+            (half, Duration::ZERO, half)
+        } else {
+            (Duration::ZERO, half, Duration::ZERO)
+        };
+        let receive = stamp.receive().saturating_add(Offset::ZERO.saturating_sub(shift.into()));
+        let transmit = receive.saturating_add(stamp.processing().min(elapsed).into());
+        Self { receive, transmit, quantum, below, above }
+    }
+}
+
+const ONE_SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::NANOS_PER_SECOND;
 
     #[test]
     fn a_stored_response_proves_nothing_to_an_estimator_either() {

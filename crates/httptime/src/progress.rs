@@ -8,8 +8,8 @@ use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
 use crate::server::{Lag, SMALL_LAG};
 use crate::time::{
-    CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, duration_to_nanos,
-    f64_to_nanos, nanos_to_duration,
+    CrossTimestamp, Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos,
+    nanos_to_duration,
 };
 
 /// The requests and the evidence of a measurement so far. A [`Schedule`](crate::schedule::Schedule)
@@ -280,16 +280,40 @@ impl Progress {
     /// the shortest round trip, and that the system needs its usual time to send.
     #[must_use]
     pub fn aim(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
-        let way = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2)
-            .saturating_add(f64_to_nanos(self.handovers.trips().median()));
-        self.next_server_second(offset.saturating_add(Offset::from_nanos(way)), earliest)
+        self.next_server_second(offset.saturating_add(self.forward_way()), earliest)
+    }
+
+    /// The same for a change of a stamp of this quantum.
+    pub(crate) fn aim_at_quantum(
+        &self,
+        offset: Offset,
+        quantum: Duration,
+        earliest: LocalInstant,
+    ) -> LocalInstant {
+        self.next_change(offset.saturating_add(self.forward_way()), quantum, earliest)
     }
 
     /// The beginning of a second of the server, at or after `earliest`, if the offset is `offset`.
     #[must_use]
     pub fn next_server_second(&self, offset: Offset, earliest: LocalInstant) -> LocalInstant {
+        self.next_change(offset, Duration::from_secs(1), earliest)
+    }
+
+    /// From when a request is passed to the system until the server has it, if nothing queues.
+    fn forward_way(&self) -> Offset {
+        let half = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2);
+        Offset::from_nanos(half.saturating_add(f64_to_nanos(self.handovers.trips().median())))
+    }
+
+    fn next_change(
+        &self,
+        offset: Offset,
+        quantum: Duration,
+        earliest: LocalInstant,
+    ) -> LocalInstant {
+        let quantum = duration_to_nanos(quantum).max(1);
         let server = self.cross_timestamp.wall_at(earliest).saturating_add(offset).as_unix_nanos();
-        let wait = (NANOS_PER_SECOND - server.rem_euclid(NANOS_PER_SECOND)) % NANOS_PER_SECOND;
+        let wait = (quantum - server.rem_euclid(quantum)) % quantum;
         earliest.saturating_add(Duration::from_nanos(wait.unsigned_abs()))
     }
 
@@ -336,12 +360,29 @@ impl Progress {
     /// # Errors
     /// [`Error::Inconsistent`] if it contradicts the earlier observations.
     pub fn absorb(&mut self, observation: &Observation) -> Result<(), Error> {
-        let handed_over = observation.sent().saturating_sub(observation.handover());
+        self.answered(observation.sent().saturating_sub(observation.handover()));
+        self.add_evidence(observation)
+    }
+
+    /// Records that the request that was passed to the system at `handed_over` is answered.
+    pub(crate) fn answered(&mut self, handed_over: LocalInstant) {
         if self.check_sent == Some(handed_over) {
             self.check_sent = None;
         } else {
             self.lost();
         }
+    }
+
+    /// Forgets the evidence of all responses, but not the requests.
+    pub(crate) fn forget_evidence(&mut self) {
+        self.observations = 0;
+        self.observed = None;
+        self.round_trips = LatestRoundTrips::new();
+        self.handovers = LatestRoundTrips::new();
+    }
+
+    /// The part of [`absorb`](Self::absorb) that does not count requests.
+    pub(crate) fn add_evidence(&mut self, observation: &Observation) -> Result<(), Error> {
         self.observations += 1;
         let round_trip = observation.round_trip();
         self.round_trips.insert(duration_to_nanos(round_trip));
@@ -394,7 +435,7 @@ pub const TYPICAL_DRIFT_PPM: u32 = 15;
 mod tests {
     use super::*;
     use crate::observation::Exchange;
-    use crate::time::Timestamp;
+    use crate::time::{NANOS_PER_SECOND, Timestamp};
 
     fn progress(round_trip_ns: i64) -> Progress {
         let wall = Timestamp::from_unix_nanos(5_250_000_000);

@@ -201,6 +201,7 @@ pub fn combine(
             .unwrap_or_default(),
         assumptions,
         server: None,
+        stamp: common(survivors().map(|measurement| measurement.stamp.clone())),
         method: common(survivors().map(Measurement::method)),
         end_reason: EndReason::Enough,
     };

@@ -47,6 +47,11 @@ pub const UNKNOWN_LAG: Duration = Duration::from_millis(2020);
 /// for the update of its clock.
 pub const CACHE_LAG: Duration = Duration::from_millis(1020);
 
+/// The limit of the lag of a [`stamp`](crate::stamp): a server with an event loop reads its clock
+/// once in each turn of the loop, and may stamp a request that arrived during the turn with that
+/// time.
+pub const STAMP_LAG: Duration = Duration::from_millis(1);
+
 /// A limit that is small enough for a check to wait for.
 pub(crate) const SMALL_LAG: Duration = Duration::from_millis(50);
 
@@ -56,6 +61,8 @@ pub(crate) const SMALL_LAG: Duration = Duration::from_millis(50);
 pub enum LagSource {
     /// The caller stated it.
     Stated,
+    /// The server's clock was read from a [`stamp`](crate::stamp): [`STAMP_LAG`].
+    Stamp,
     /// This product made the `Date`, and the limit is that of the product.
     Product(&'static str),
     /// The response has the name of this product. But the order of its fields shows that the
@@ -86,6 +93,7 @@ impl fmt::Display for LagSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stated => f.write_str("stated"),
+            Self::Stamp => f.write_str("stamp"),
             Self::Product(product) => write!(f, "product {product}"),
             Self::Forwarded(product) => {
                 write!(f, "{product} passed on a Date that it did not make")
@@ -113,6 +121,11 @@ impl Lag {
     #[must_use]
     pub const fn stated(allowance: Duration) -> Self {
         Self { allowance, source: LagSource::Stated, caches: 0 }
+    }
+
+    /// The lag of a stamp.
+    pub(crate) const fn of_stamp() -> Self {
+        Self { allowance: STAMP_LAG, source: LagSource::Stamp, caches: 0 }
     }
 
     /// The lag of a `Date` from unknown software.

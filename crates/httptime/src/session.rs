@@ -243,7 +243,7 @@ impl Session {
     pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: CrossTimestamp) -> Self {
         let target = target.into();
         let new_layer = LayerFactory(Arc::new(|| Box::new(Plain)));
-        let connections = vec![Connection::new((new_layer.0)())];
+        let connections = vec![Connection::new((new_layer.0)(), config.shared_stamp_header())];
         Self {
             server: 0,
             config: config.clone(),
@@ -492,7 +492,8 @@ impl Session {
     fn free_slot(&mut self) -> Option<usize> {
         let closed = self.connections.iter().position(Connection::is_closed);
         if closed.is_none() && self.connections.len() < MAX_CONNECTIONS {
-            self.connections.push(Connection::new((self.new_layer.0)()));
+            let stamp_header = self.config.shared_stamp_header();
+            self.connections.push(Connection::new((self.new_layer.0)(), stamp_header));
             return Some(self.connections.len() - 1);
         }
         closed

@@ -71,6 +71,11 @@ impl Timestamp {
         }
     }
 
+    /// The whole second that this time is in.
+    pub(crate) const fn floor_to_second(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(NANOS_PER_SECOND)))
+    }
+
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn as_unix_nanos(self) -> i64 {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use self::bases::Bases;
+use self::bases::{Bases, MIN_SLACK};
 use self::mass::{Mass, mixture_stddev};
 use self::route_change::RouteChange;
 pub use self::tuning::PosteriorTuning;
@@ -51,6 +51,16 @@ mod tuning;
 /// *upperᵢ + f aᵢ − d/2 + ℓ*. These two limits are the hard ends. If the first is above the second,
 /// the hard ends contradict each other. Because of the hard ends the error falls like 1/n. (The
 /// error of a mean of n NTP samples falls like 1/√n.)
+///
+/// With a [`stamp`](crate::stamp) of the quantum *κ* the server's clock was read within *κ* and
+/// somewhere in the slack. The factor for this exchange is, up to a constant,
+///
+/// ```text
+/// R((upperᵢ + f aᵢ − d/2 + ℓ − θ) / (sᵢ + ℓ)) − R((upperᵢ + f aᵢ − d/2 + ℓ − κ − θ) / (sᵢ + ℓ))
+/// ```
+///
+/// It is the same as above if κ is one second. If κ is small, it is constant where the stamp is
+/// possible, so that the estimate is the middle of the hard ends of the stamps, averaged over *d*.
 ///
 /// *g* makes a wrong response possible:
 ///
@@ -158,6 +168,8 @@ struct Sample {
     upper: f64,
     round_trip: f64,
     at: f64,
+    /// The resolution of the server's clock if it is finer than a second: the exchange has a stamp.
+    quantum: Option<f64>,
 }
 
 /// Mean and standard deviation, in nanoseconds from the origin.
@@ -250,6 +262,9 @@ impl Sample {
             upper: relative(observation.upper_without_lag()),
             round_trip: nanos_to_f64(duration_to_nanos(observation.round_trip()).max(1)),
             at: nanos_to_f64(at),
+            quantum: observation
+                .is_stamped()
+                .then(|| nanos_to_f64(duration_to_nanos(observation.quantum()))),
         }
     }
 }
@@ -605,6 +620,17 @@ impl Posterior {
         for (sample, queueing_probability) in self.samples().iter().zip(queueing_probability) {
             let shift = self.shift(sample, frequency);
             let slack = sample.round_trip - base;
+            if let Some(quantum) = sample.quantum {
+                let queueing = self.trips.queueing();
+                let position = StampPosition::new(sample.upper - shift, slack, base, lag, queueing);
+                // The density of the position. The scale keeps the product in range.
+                let scale = quantum.max(queueing) / position.width.max(quantum);
+                for (value, offset) in likelihood.iter_mut().zip(offsets) {
+                    let share = position.share(*offset, quantum);
+                    *value *= scale * (uninformative + informative * share);
+                }
+                continue;
+            }
             let per_slack = 1.0 / (slack + lag + 1.0);
             let ramp = |share: f64| {
                 let plateau = f64::from(u8::from(share > 0.0)) + f64::from(u8::from(share >= 1.0));
@@ -627,6 +653,33 @@ impl Posterior {
             }
         }
         likelihood
+    }
+}
+
+/// Where in the slack of an exchange the server can have read its clock for a stamp.
+#[derive(Debug, Clone, Copy)]
+struct StampPosition {
+    /// The offset at which the server read its clock at the very beginning of the slack, if the
+    /// clock showed the end of the quantum.
+    highest: f64,
+    width: f64,
+}
+
+impl StampPosition {
+    fn new(upper: f64, slack: f64, base: f64, lag: f64, queueing: f64) -> Self {
+        let margin = MIN_SLACK * queueing;
+        Self {
+            highest: upper - 0.5 * base + lag + 0.5 * margin,
+            width: slack.max(0.0) + lag + margin,
+        }
+    }
+
+    /// The probability of the stamp for this offset, relative to the largest.
+    fn share(&self, offset: f64, quantum: f64) -> f64 {
+        let per_width = 1.0 / self.width;
+        let part = |high: f64| ((high - offset) * per_width).max(0.0).min(1.0);
+        let largest = (quantum * per_width).min(1.0);
+        (part(self.highest) - part(self.highest - quantum)) / largest
     }
 }
 

@@ -1,12 +1,14 @@
 //! Reads response heads from bytes that arrive in pieces.
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::date::{excerpt, parse_date};
 use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
 use crate::server::{HeadMarks, HeadMarksReader};
+use crate::stamp::{DEFAULT_HEADER, Stamp, StampFault};
 use crate::time::Timestamp;
 
 /// Reads the successive responses on one connection. Has one buffer, which it reuses.
@@ -50,13 +52,27 @@ pub struct ResponseReader {
     buffer: Vec<u8>,
     filled: usize,
     scan: HeadScanner,
+    /// `None`: the default.
+    stamp_header: Option<Arc<str>>,
 }
 
 impl ResponseReader {
     /// A reader for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self { buffer: vec![0; INITIAL_BUFFER_BYTES], filled: 0, scan: HeadScanner::default() }
+        Self {
+            buffer: vec![0; INITIAL_BUFFER_BYTES],
+            filled: 0,
+            scan: HeadScanner::default(),
+            stamp_header: None,
+        }
+    }
+
+    /// Reads stamps from the header field of this name; from none if it is empty [default:
+    /// [`X-HTTPSTIME`](DEFAULT_HEADER)].
+    #[must_use]
+    pub fn with_stamp_header(self, name: Arc<str>) -> Self {
+        Self { stamp_header: Some(name), ..self }
     }
 
     /// Resets the reader for a new connection. Keeps the buffer.
@@ -106,7 +122,9 @@ impl ResponseReader {
         &mut self,
         has_body: bool,
     ) -> Result<Option<(ResponseHead<'_>, Option<u64>)>, Error> {
-        let Some(head) = self.scan.next(&self.buffer[..self.filled])? else { return Ok(None) };
+        let stamp_header = self.stamp_header.as_deref().unwrap_or(DEFAULT_HEADER);
+        let head = self.scan.next(&self.buffer[..self.filled], stamp_header)?;
+        let Some(head) = head else { return Ok(None) };
         let body = if has_body { head.body } else { Some(0) };
         let left = body.map(|body| self.scan.skip(body, self.filled));
         let has_trailing_bytes = self.filled > self.scan.response;
@@ -162,6 +180,7 @@ pub struct ResponseHead<'a> {
     status: u16,
     minor_version: u8,
     dates: DateFields<'a>,
+    stamps: StampFields<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
     marks: HeadMarks,
@@ -205,6 +224,22 @@ impl<'a> ResponseHead<'a> {
         }
     }
 
+    /// The stamp ([`stamp`](crate::stamp)), if there is one. Two fields with the same value count
+    /// as one.
+    ///
+    /// # Errors
+    /// [`StampFault::Malformed`], [`StampFault::Conflicting`].
+    pub fn stamp(&self) -> Result<Option<Stamp>, StampFault> {
+        match self.stamps {
+            StampFields::None => Ok(None),
+            StampFields::One(value) => Stamp::parse(value).map(|stamp| {
+                // Varnish formats a time that it rounds to the nearest millisecond.
+                Some(if self.marks.has_varnish() { stamp.rounded() } else { stamp })
+            }),
+            StampFields::Conflicting => Err(StampFault::Conflicting),
+        }
+    }
+
     /// The `Age`, which is present if the response came through a cache.
     ///
     /// If there are several, the largest. A value that cannot be parsed also proves a cache, and
@@ -243,7 +278,7 @@ impl<'a> ResponseHead<'a> {
     }
 
     /// Parses a head from its status line to the empty line at its end.
-    fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+    fn parse(bytes: &'a [u8], stamp_header: &str) -> Result<Self, Error> {
         let mut fields = [MaybeUninit::uninit(); MAX_HEADERS];
         let mut response = httparse::Response::new(&mut []);
         let parsed = httparse::ParserConfig::default()
@@ -257,15 +292,15 @@ impl<'a> ResponseHead<'a> {
             return Err(Error::MalformedHead { reason: "invalid status" });
         };
         let fields = response.headers.iter().map(|field| (field.name, field.value));
-        Ok(Self::of_fields(status, minor_version, fields))
+        Ok(Self::of_fields(status, minor_version, fields, stamp_header))
     }
 
     /// A head from another HTTP library: status code, and the names and values of its fields.
     ///
     /// Pass all fields in the order of the response: the order shows which server made the `Date`
     /// ([`server`](crate::server)). The function reads `Date`, `Age`, `Server`, `Via`,
-    /// `Connection`, `Proxy-Connection` and the marks of caches, in upper or lower case and every
-    /// occurrence. The version counts as HTTP/1.1.
+    /// `Connection`, `Proxy-Connection`, [`X-HTTPSTIME`](DEFAULT_HEADER) and the marks of caches,
+    /// in upper or lower case and every occurrence. The version counts as HTTP/1.1.
     ///
     /// ```
     /// use httptime::http::ResponseHead;
@@ -287,7 +322,7 @@ impl<'a> ResponseHead<'a> {
         match status {
             200..=999 => {
                 let trimmed = |(name, value): (&'a str, &'a [u8])| (name, value.trim_ascii());
-                Ok(Self::of_fields(status, 1, fields.into_iter().map(trimmed)))
+                Ok(Self::of_fields(status, 1, fields.into_iter().map(trimmed), DEFAULT_HEADER))
             }
             100..=199 => Err(Error::MalformedHead { reason: "interim (1xx) status" }),
             _ => Err(Error::MalformedHead { reason: "invalid status" }),
@@ -298,11 +333,13 @@ impl<'a> ResponseHead<'a> {
         status: u16,
         minor_version: u8,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+        stamp_header: &str,
     ) -> Self {
         let mut head = Self {
             status,
             minor_version,
             dates: DateFields::None,
+            stamps: StampFields::None,
             age: None,
             server: None,
             marks: HeadMarks::default(),
@@ -317,6 +354,9 @@ impl<'a> ResponseHead<'a> {
         for (at, (field, value)) in fields.enumerate() {
             let is = |name: &str| field.eq_ignore_ascii_case(name);
             // The length is compared first: most fields are none of these.
+            if field.len() == stamp_header.len() && is(stamp_header) {
+                head.stamps = head.stamps.with(value);
+            }
             match field.len() {
                 4 if is("Date") => {
                     head.dates = head.dates.with(value);
@@ -412,6 +452,24 @@ impl<'a> DateFields<'a> {
     }
 }
 
+/// The stamps of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StampFields<'a> {
+    None,
+    One(&'a [u8]),
+    Conflicting,
+}
+
+impl<'a> StampFields<'a> {
+    fn with(self, value: &'a [u8]) -> Self {
+        match self {
+            Self::None => Self::One(value),
+            Self::One(first) if first == value => self,
+            Self::One(_) | Self::Conflicting => Self::Conflicting,
+        }
+    }
+}
+
 fn is_same_date(a: &[u8], b: &[u8]) -> bool {
     a == b || matches!((parse_date(a), parse_date(b)), (Ok(a), Ok(b)) if a == b)
 }
@@ -463,18 +521,26 @@ struct HeadScanner {
 }
 
 impl HeadScanner {
-    fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<ResponseHead<'a>>, Error> {
+    fn next<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        stamp_header: &str,
+    ) -> Result<Option<ResponseHead<'a>>, Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        self.advance(bytes).inspect_err(|error| self.failed = Some(error.clone()))
+        self.advance(bytes, stamp_header).inspect_err(|error| self.failed = Some(error.clone()))
     }
 
-    fn advance<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<ResponseHead<'a>>, Error> {
+    fn advance<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        stamp_header: &str,
+    ) -> Result<Option<ResponseHead<'a>>, Error> {
         let limit = self.response + MAX_HEAD_BYTES;
         let bytes = &bytes[..bytes.len().min(limit)];
         while let Some(end) = self.find_end(bytes)? {
-            let head = ResponseHead::parse(&bytes[self.head..end])?;
+            let head = ResponseHead::parse(&bytes[self.head..end], stamp_header)?;
             self.head = end;
             if !head.is_interim() {
                 self.response = end;
@@ -751,6 +817,37 @@ mod tests {
         check(&with_fields(&[date, "Date: ?"]), |head| {
             assert_eq!(head.date().map_err(|error| error.kind()), Err("conflicting_dates"));
         });
+    }
+
+    #[test]
+    fn a_stamp_is_read_from_its_field_and_two_different_ones_are_a_fault() {
+        let stamp = "X-HTTPSTIME: 1795426632.285965";
+        let read = Stamp::parse(b"1795426632.285965");
+        check(&with_fields(&[stamp]), |head| assert_eq!(head.stamp(), read.map(Some)));
+        let again = "x-httpstime: 1795426632.285965";
+        check(&with_fields(&[stamp, again]), |head| assert_eq!(head.stamp(), read.map(Some)));
+        check(&with_fields(&[]), |head| assert_eq!(head.stamp(), Ok(None)));
+        let varnish = "X-Varnish: 2";
+        let rounded = read.map(|stamp| Some(stamp.rounded()));
+        check(&with_fields(&[varnish, stamp]), |head| assert_eq!(head.stamp(), rounded));
+        let other = "X-HTTPSTIME: 1795426632.285966";
+        check(&with_fields(&[stamp, other, stamp]), |head| {
+            assert_eq!(head.stamp(), Err(StampFault::Conflicting));
+        });
+        check(&with_fields(&["X-HTTPSTIME: now"]), |head| {
+            assert_eq!(head.stamp(), Err(StampFault::Malformed));
+        });
+    }
+
+    #[test]
+    fn stamps_are_read_from_the_field_that_the_user_names() {
+        let response = with_fields(&["X-Timer: S1795426632.285965,VS0,VE1", "X-HTTPSTIME: ?"]);
+        for (name, has_stamp) in [("X-TIMER", true), ("", false)] {
+            let mut reader = ResponseReader::new().with_stamp_header(name.into());
+            reader.feed(&response);
+            let head = reader.head().expect("well-formed").expect("whole");
+            assert_eq!(head.stamp().map(|stamp| stamp.is_some()), Ok(has_stamp), "{name}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub struct HeadMarks {
     /// The order in which Apache writes its own `Date`: `Date` and `Server` first, and
     /// `Content-Type` after `Connection`.
     has_late_content_type: bool,
+    has_varnish: bool,
     servers: u8,
     vias: u8,
     hits: u8,
@@ -35,8 +36,9 @@ impl HeadMarks {
     /// [`from_bits`](Self::from_bits). 0 is the default.
     #[must_use]
     pub fn bits(self) -> u32 {
-        let order =
-            self.order as u8 | if self.has_late_content_type { LATE_CONTENT_TYPE } else { 0 };
+        let late_content_type = if self.has_late_content_type { LATE_CONTENT_TYPE } else { 0 };
+        let varnish = if self.has_varnish { VARNISH } else { 0 };
+        let order = self.order as u8 | late_content_type | varnish;
         u32::from_be_bytes([order, self.servers, self.vias, self.hits])
     }
 
@@ -45,13 +47,14 @@ impl HeadMarks {
     pub const fn from_bits(bits: u32) -> Self {
         let [order, servers, vias, hits] = bits.to_be_bytes();
         let has_late_content_type = order & LATE_CONTENT_TYPE != 0;
-        let order = match order & !LATE_CONTENT_TYPE {
+        let has_varnish = order & VARNISH != 0;
+        let order = match order & !(LATE_CONTENT_TYPE | VARNISH) {
             1 => FieldOrder::DateFirst,
             2 => FieldOrder::ServerFirst,
             3 => FieldOrder::ServerThenDate,
             _ => FieldOrder::Unknown,
         };
-        Self { order, has_late_content_type, servers, vias, hits }
+        Self { order, has_late_content_type, has_varnish, servers, vias, hits }
     }
 
     pub(crate) const fn order(self) -> FieldOrder {
@@ -64,6 +67,11 @@ impl HeadMarks {
 
     pub(crate) const fn has_late_content_type(self) -> bool {
         self.has_late_content_type
+    }
+
+    /// Whether the response passed Varnish.
+    pub(crate) const fn has_varnish(self) -> bool {
+        self.has_varnish
     }
 
     /// The number of proxies in `Via`.
@@ -79,6 +87,7 @@ impl HeadMarks {
 
 /// In addition to the order in [`HeadMarks::bits`].
 const LATE_CONTENT_TYPE: u8 = 0x10;
+const VARNISH: u8 = 0x20;
 
 /// Computes [`HeadMarks`], field by field.
 #[derive(Debug, Clone, Copy, Default)]
@@ -130,6 +139,7 @@ impl HeadMarksReader {
 
     /// `X-Varnish`: the number of the request, and that of the request that stored the response.
     pub(crate) fn varnish(&mut self, value: &[u8]) {
+        self.marks.has_varnish = true;
         let has_two = |member: &[u8]| words(member).count() > 1;
         self.marks.hits = self.marks.hits.saturating_add(count(value, has_two));
     }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::layer::Layer;
@@ -144,11 +145,12 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(layer: Box<dyn Layer>) -> Self {
+    /// `stamp_header`: see [`ResponseReader::with_stamp_header`].
+    pub(super) fn new(layer: Box<dyn Layer>, stamp_header: Arc<str>) -> Self {
         Self {
             state: State::Closed,
             layer,
-            reader: ResponseReader::new(),
+            reader: ResponseReader::new().with_stamp_header(stamp_header),
             wire: Vec::with_capacity(BUFFER_BYTES),
             written: 0,
             is_blocked: false,

@@ -87,4 +87,4 @@ impl Path<'_> {
 /// Mean queueing considered, as multiples of the first guess, if the spread is 2.
 const QUEUEING_FACTORS: [f64; 7] = [0.5, 0.63, 0.79, 1.0, 1.26, 1.59, 2.0];
 /// Added to each slack, in units of the queueing, so that none has the logarithm of 0.
-const MIN_SLACK: f64 = 0.02;
+pub(super) const MIN_SLACK: f64 = 0.02;

@@ -1,5 +1,5 @@
 use super::mass::Moments;
-use super::{Belief, Ends, Posterior, PosteriorTuning, cells};
+use super::{Belief, Ends, Posterior, PosteriorTuning, StampPosition, cells};
 use crate::round_trips::{f64_to_usize, usize_to_f64};
 
 /// The cheap posterior, for aiming: one base round trip, no lag.
@@ -55,8 +55,16 @@ impl Posterior {
             if slack > max_slack {
                 continue;
             }
-            let per_slack = 1.0 / (slack + 1.0);
             let shift = self.shift(sample, frequency);
+            if let Some(quantum) = sample.quantum {
+                let (upper, queueing) = (sample.upper - shift, self.trips.queueing());
+                let position = StampPosition::new(upper, slack, base, 0.0, queueing);
+                for (value, offset) in density.iter_mut().zip(&offsets) {
+                    *value *= position.share(*offset, quantum).max(least);
+                }
+                continue;
+            }
+            let per_slack = 1.0 / (slack + 1.0);
             let full = sample.upper - shift - 0.5 * base;
             let empty = sample.lower - shift + 0.5 * base + slack;
             if full < high + slack {
