@@ -526,7 +526,7 @@ StartServers 1
         self.start(program, "run", "--config", path, "--adapter", "caddyfile", port=port)
         return port
 
-    def varnish(self, origin, vcl, env=None):
+    def varnish(self, origin, vcl):
         """Varnish in front of `origin`; returns its port."""
         port = self.port()
         path = self.write(
@@ -535,7 +535,7 @@ StartServers 1
         )
         self.start(
             "varnishd", "-F", "-n", self.dir / "varnish", "-f", path, "-a", f"127.0.0.1:{port}", "-s", "malloc,16M",
-            "-j", "none", port=port, env=env,
+            "-j", "none", port=port,
         )
         return port
 
