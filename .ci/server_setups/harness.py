@@ -166,6 +166,9 @@ class Setup:
     # The quantum of the server's stamps, in s, if every measurement must use them and reach
     # STAMP_WIDTH, STAMP_ERROR and STAMP_ELAPSED.
     quantum: float | None = None
+    # Whether the stamp is made after a server behind has answered. Then the forward path is longer
+    # than the return path, and up to half of the round trip is added to the error.
+    stamps_answer: bool = False
 
     @property
     def stamped(self):
@@ -897,6 +900,8 @@ class Result:
             if quantum < 1e-3 and run.elapsed > STAMP_ELAPSED:
                 found.append(f"{run.profile}: took {run.elapsed:.3f} s; at most {STAMP_ELAPSED}")
         limit = STAMP_ERROR_MS if quantum >= 1e-3 else STAMP_ERROR
+        if self.setup.stamps_answer and self.measured:
+            limit += statistics.median(run.round_trip for run in self.measured) / 2
         median = statistics.median([run.wrong_by for run in self.measured] or [math.inf])
         if median > limit:
             found.append(f"median error {median * 1e6:.0f} µs; at most {limit * 1e6:.0f}")

@@ -4,6 +4,7 @@ The lines that make the stamp are those of docs/servers.md, so that what an oper
 is measured. The traps have lines of their own.
 """
 
+import re
 import textwrap
 
 from .cached import FRESH, ONE_SECOND, nginx_cache, used_by_others
@@ -76,7 +77,7 @@ def haproxy(place):
     return stamping_haproxy(place, pasted("haproxy"), 12.345678)
 
 
-@setup("stamped-varnish", "`synth`", needs=["apt:varnish"], quantum=1e-3)
+@setup("stamped-varnish", "`synth`", needs=["apt:varnish"], quantum=1e-6)
 def varnish(place):
     # Nothing listens at this origin: Varnish answers itself. It does not start with libfaketime.
     return Target(place.varnish(place.port(), pasted("varnish")), PATH)
@@ -108,7 +109,7 @@ def squid_accelerator(place, origin, lines, env=None):
 
 @setup(
     "stamped-squid", "`%ts.%03tu`, in front of nginx, both clocks 0.25 s behind",
-    needs=["apt:squid", "apt:nginx-light", "apt:libfaketime"], quantum=1e-3,
+    needs=["apt:squid", "apt:nginx-light", "apt:libfaketime"], quantum=1e-3, stamps_answer=True,
 )
 def squid(place):
     origin = place.origin("-0.25s", lines="add_header Cache-Control no-store always;")
@@ -132,7 +133,7 @@ def envoy(place):
 
 @setup(
     "stamped-haproxy-nginx", "`http-after-response`, in front of nginx, which stamps too",
-    needs=["apt:haproxy", "apt:nginx-light"], quantum=1e-6,
+    needs=["apt:haproxy", "apt:nginx-light"], quantum=1e-6, stamps_answer=True,
 )
 def haproxy_nginx(place):
     origin = place.origin(lines=EVERY_RESPONSE)
@@ -142,7 +143,7 @@ def haproxy_nginx(place):
 
 @setup(
     "stamped-varnish-nginx", "`vcl_deliver`, in front of nginx, which stamps too",
-    needs=["apt:varnish", "apt:nginx-light"], quantum=1e-3,
+    needs=["apt:varnish", "apt:nginx-light"], quantum=1e-6, stamps_answer=True,
 )
 def varnish_nginx(place):
     origin = place.origin(lines=EVERY_RESPONSE)
@@ -156,6 +157,12 @@ def varnish_nginx(place):
 @setup("trap-nginx-timer-resolution", "nginx, timer_resolution 500ms", needs=["apt:nginx-light"])
 def timer_resolution(place):
     return stamping_nginx(place, pasted("nginx"), main="timer_resolution 500ms;")
+
+
+@setup("trap-varnish-rounded", "Varnish's `std.time2real`: rounded, so up to 0.5 ms ahead", needs=["apt:varnish"])
+def varnish_rounded(place):
+    lines = re.sub(r"X-HTTPSTIME = [^;]*;", "X-HTTPSTIME = std.time2real(now, 0.0);", pasted("varnish"))
+    return Target(place.varnish(place.port(), lines), PATH)
 
 
 @setup(
