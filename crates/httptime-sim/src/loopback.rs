@@ -272,9 +272,9 @@ pub trait Responder: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Any error closes the connection.
     fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<ConnectionEnd>> {
-        let stamp = request.stamp()?;
-        let response = request.response(200, stamp.date, BODY);
-        request.wait_after(&stamp)?;
+        let reading = request.read_clock()?;
+        let response = request.response(200, reading.date, BODY);
+        request.wait_after(&reading)?;
         let body = if request.should_have_body(200) { BODY } else { b"" };
         request.connection().send(&[&response.head(), body].concat())?;
         Ok(ControlFlow::Continue(()))
@@ -300,7 +300,7 @@ pub struct Request<'a> {
 /// A reading of the server's clock.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Stamp {
+pub struct ClockReading {
     /// The time for the `Date`, including the lag.
     pub date: Timestamp,
     /// The instant at which the clock was read.
@@ -320,17 +320,17 @@ impl Request<'_> {
         self.head
     }
 
-    /// Waits for the delay before the stamp, then reads the server's clock.
+    /// Waits for the delay of the forward path, then reads the server's clock.
     ///
     /// # Errors
     /// When the server stops first.
-    pub fn stamp(&self) -> io::Result<Stamp> {
+    pub fn read_clock(&self) -> io::Result<ClockReading> {
         pause(self.connection, self.received, self.settings.before)?;
         // The clock is read only here; the rest takes some microseconds.
         let clock = self.clock.time_at(self.clock.host_now());
         let read = Instant::now();
         let lag = Offset::ZERO.saturating_sub(Offset::from(self.settings.lag));
-        Ok(Stamp { date: clock.saturating_add(lag), read })
+        Ok(ClockReading { date: clock.saturating_add(lag), read })
     }
 
     /// The response of a correct server: `Server`, `Date`, the length of the body, and whether the
@@ -354,12 +354,12 @@ impl Request<'_> {
         self.head.word(0) != "HEAD" && has_body(status)
     }
 
-    /// Waits for the delay after the stamp.
+    /// Waits for the delay of the return path.
     ///
     /// # Errors
     /// When the server stops first.
-    pub fn wait_after(&self, stamp: &Stamp) -> io::Result<()> {
-        pause(self.connection, stamp.read, self.settings.after)
+    pub fn wait_after(&self, reading: &ClockReading) -> io::Result<()> {
+        pause(self.connection, reading.read, self.settings.after)
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use httptime::{Offset, Timestamp};
 use httptime_sim::loopback::{
-    BODY, Connection, ConnectionEnd, LoopbackServerBuilder, Request, Responder, Response, Stamp,
-    http_date,
+    BODY, ClockReading, Connection, ConnectionEnd, LoopbackServerBuilder, Request, Responder,
+    Response, http_date,
 };
 
 use crate::behaviour::{Behaviour, HTTP2_FRAMES, INTERIM_102, INTERIM_103, SSH_BANNER, TLS_ALERT};
@@ -76,9 +76,9 @@ impl Responder for Script {
             Behaviour::Interim103 => request.connection().send(INTERIM_103)?,
             _ => {}
         }
-        let stamp = request.stamp()?;
-        let wire = self.wire(behaviour, request, &stamp, turn);
-        request.wait_after(&stamp)?;
+        let reading = request.read_clock()?;
+        let wire = self.wire(behaviour, request, &reading, turn);
+        request.wait_after(&reading)?;
         transmit(request.connection(), behaviour, &wire)
     }
 }
@@ -92,22 +92,22 @@ impl Script {
         &self,
         behaviour: &Behaviour,
         request: &Request<'_>,
-        stamp: &Stamp,
+        reading: &ClockReading,
         turn: usize,
     ) -> Wire {
-        let (mut date, mut age) = (stamp.date, None);
+        let (mut date, mut age) = (reading.date, None);
         match behaviour {
             Behaviour::FrozenDate => {
-                date = self.stored.get_or_init(|| (stamp.date, stamp.read)).0;
+                date = self.stored.get_or_init(|| (reading.date, reading.read)).0;
             }
             Behaviour::Cached { age: first_age } => {
-                let (first, at) = *self.stored.get_or_init(|| (stamp.date, stamp.read));
+                let (first, at) = *self.stored.get_or_init(|| (reading.date, reading.read));
                 date = earlier(first, first_age.unwrap_or_default());
-                let since = stamp.read.saturating_duration_since(at);
+                let since = reading.read.saturating_duration_since(at);
                 age = first_age.map(|age| age.saturating_add(since));
             }
             Behaviour::JumpsBack { after_requests, by } if turn >= *after_requests => {
-                date = earlier(stamp.date, *by);
+                date = earlier(reading.date, *by);
             }
             _ => {}
         }
