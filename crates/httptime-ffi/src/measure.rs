@@ -7,20 +7,22 @@ use httptime::Phase;
 use httptime::estimate::Estimator;
 use httptime::select::Quorum;
 use httptime::server::{HeadMarks, Lag};
+use httptime::stamp::DEFAULT_HEADER;
 use httptime::{
     CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset,
-    Timestamp,
+    StampFault, Timestamp,
 };
 
 use crate::boundary::{
     Output, Versioned, duration, exclusive, free_handle, guard, hand_over, nanos, read, reference,
-    size, slice, target, text,
+    size, slice, target,
 };
 use crate::cross_timestamp::{cross_timestamp, httptime_cross_timestamp};
 use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
 use crate::options::{Settings, estimator, httptime_options};
 use crate::progress::httptime_progress;
+use crate::stamp::httptime_stamp;
 use crate::status::{
     HTTPTIME_ERROR_CLOSED_EARLY, HTTPTIME_ERROR_EMPTY_REPLY, HTTPTIME_ERROR_NOTHING_MEASURED,
     HTTPTIME_ERROR_TIMEOUT_CONNECT, HTTPTIME_ERROR_TIMEOUT_RESPONSE, httptime_status, is_error,
@@ -57,7 +59,7 @@ pub struct httptime_exchange {
     /// after the read that completed the head. With an earlier time, for example that of the first
     /// bytes, the bounds can be wrong.
     pub received_ns: i64,
-    /// The Date: ns since 1970.
+    /// The Date: ns since 1970. It does not count if the stamp stands in for it.
     pub date_ns: i64,
     /// The Age, if has_age.
     pub age_ns: i64,
@@ -68,6 +70,8 @@ pub struct httptime_exchange {
     pub marks: u32,
     /// Zero or more of HTTPTIME_EXCHANGE_*, combined with |.
     pub flags: u32,
+    /// httptime_head.stamp of the response.
+    pub stamp: httptime_stamp,
 }
 
 // SAFETY: integers and pointers; each field begins where the one before it ends.
@@ -85,6 +89,7 @@ unsafe impl Versioned for httptime_exchange {
             server: std::ptr::null(),
             marks: 0,
             flags: 0,
+            stamp: httptime_stamp::none(),
         }
     }
 }
@@ -114,9 +119,9 @@ impl httptime_measure {
 
 /// Starts a measurement.
 ///
-/// options: NULL for the defaults; only profile, estimator, schedule, requests, drift_ppm and the
-/// numbers in ns except timeout_ns are used here. begin: both clocks now. measure: set to the new
-/// handle, which you must free with httptime_measure_free.
+/// options: NULL for the defaults; only profile, estimator, schedule, requests, drift_ppm, the
+/// numbers in ns except timeout_ns, and whether stamp_header is "" are used here. begin: both
+/// clocks now. measure: set to the new handle, which you must free with httptime_measure_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_new(
     options: *const httptime_options,
@@ -214,7 +219,7 @@ pub unsafe extern "C" fn httptime_measure_sent(
 
 /// Uses the response to a request.
 ///
-/// exchange: used only during the call. Fails with 38 to 42, 54 and 57: each ends the measurement
+/// exchange: used only during the call. Fails with 38 to 43, 54 and 57: each ends the measurement
 /// without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
 /// httptime_measure_finish fails with the same status.
 #[unsafe(no_mangle)]
@@ -223,9 +228,10 @@ pub unsafe extern "C" fn httptime_measure_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
+        let mut text = String::new();
         // SAFETY: the header defines what the pointers point to.
         let (measure, exchange) =
-            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange)?) };
+            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange, &mut text)?) };
         measure.running()?.absorb(&exchange)?;
         Ok(())
     })
@@ -343,8 +349,8 @@ pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
 }
 
 /// Computes the one best offset from exchanges, for programs that decide themselves when to send.
-/// It computes no bounds, and refuses no date except that of a stored response; httptime_measure
-/// does more. One thread at a time.
+/// It computes no bounds, refuses no date except that of a stored response, and uses every stamp;
+/// httptime_measure does more. One thread at a time.
 #[derive(Debug)]
 pub struct httptime_estimator {
     estimator: Box<dyn Estimator>,
@@ -386,9 +392,10 @@ pub unsafe extern "C" fn httptime_estimator_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
+        let mut text = String::new();
         // SAFETY: the header defines what the pointers point to.
         let (estimator, exchange) =
-            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange)?) };
+            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange, &mut text)?) };
         let lag = estimator.lag.map_or_else(|| exchange.lag(), Lag::stated);
         let observation = Observation::new(estimator.cross_timestamp, &exchange, lag)?;
         estimator.estimator.absorb(&observation);
@@ -486,9 +493,14 @@ pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure
     })
 }
 
+/// `text` is for the fields of a head.
+///
 /// # Safety
 /// `exchange` must be NULL, or point to one whose server is NULL or a text that is valid for `'a`.
-unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a>, Failure> {
+unsafe fn exchange<'a>(
+    exchange: *const httptime_exchange,
+    text: &'a mut String,
+) -> Result<Exchange<'a>, Failure> {
     // SAFETY: as the caller guarantees.
     let given = unsafe { read(exchange, "exchange") }?;
     if given.flags & !EXCHANGE_FLAGS != 0 {
@@ -498,17 +510,13 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
         None
     } else {
         // SAFETY: as the caller guarantees.
-        Some(unsafe { text(given.server, "exchange.server") }?)
+        Some(unsafe { crate::boundary::text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
-    let mut exchange = Exchange::from_parts_unchecked(
-        LocalInstant::from_nanos(given.sent_ns),
-        LocalInstant::from_nanos(given.received_ns),
-        Timestamp::from_unix_nanos(given.date_ns),
-    )
-    .with_age(age)
-    .with_server(server.filter(|server| !server.is_empty()))
-    .with_marks(HeadMarks::from_bits(given.marks));
+    let mut exchange = date_and_stamp(&given, text)?
+        .with_age(age)
+        .with_server(server.filter(|server| !server.is_empty()))
+        .with_marks(HeadMarks::from_bits(given.marks));
     if given.flags & HTTPTIME_EXCHANGE_REUSED_CONNECTION != 0 {
         exchange = exchange.on_reused_connection();
     }
@@ -521,8 +529,43 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
     Ok(exchange)
 }
 
+/// An exchange with only the date and the stamp of the given one. Only a head can tell the library
+/// that a response has no `Date`, or a stamp that cannot be read: this writes such heads.
+fn date_and_stamp<'a>(
+    given: &httptime_exchange,
+    text: &'a mut String,
+) -> Result<Exchange<'a>, Failure> {
+    let sent = LocalInstant::from_nanos(given.sent_ns);
+    let received = LocalInstant::from_nanos(given.received_ns);
+    let date = Timestamp::from_unix_nanos(given.date_ns);
+    let exchange = match given.stamp.checked()? {
+        Ok(Some(stamp)) if given.stamp.lacks_date() => {
+            *text = format!("{}.000", stamp.transmit().as_unix_nanos().div_euclid(SECOND_NS));
+            let head = [(DEFAULT_HEADER, text.as_bytes())];
+            Exchange::from_headers(sent, received, HTTP_OK, head)
+                .map(|exchange| exchange.with_stamp(stamp))
+        }
+        Err(fault) => {
+            *text = date.to_string();
+            let head = [("Date", text.as_bytes()), (DEFAULT_HEADER, b"1"), (DEFAULT_HEADER, b"2")];
+            let fields = if fault == StampFault::Conflicting { 3 } else { 2 };
+            Exchange::from_headers(sent, received, HTTP_OK, head.into_iter().take(fields))
+        }
+        Ok(stamp) => {
+            let exchange = Exchange::from_parts_unchecked(sent, received, date);
+            Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)))
+        }
+    };
+    exchange.map_err(|_| {
+        let reason = "exchange.date_ns or exchange.stamp is not that of a response";
+        Failure::argument(reason)
+    })
+}
+
 const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
 const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_REUSED_CONNECTION
     | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
     | HTTPTIME_EXCHANGE_NO_FILE_EXTENSION;
 const MAX_INTERVALS: usize = 1024;
+const SECOND_NS: i64 = 1_000_000_000;
+const HTTP_OK: u16 = 200;
