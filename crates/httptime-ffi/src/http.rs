@@ -2,15 +2,14 @@ use std::ffi::c_char;
 use std::mem;
 
 use httptime::http::{Request, ResponseReader, parse_date};
-use httptime::stamp::DEFAULT_HEADER;
-use httptime::{Config, Exchange, LocalInstant, Url};
+use httptime::{Exchange, LocalInstant, Url};
 
 use crate::boundary::{
     Output, Versioned, array, exclusive, free_handle, guard, guard_or, hand_over, nanos, size,
     slice, target, text,
 };
 use crate::failure::Failure;
-use crate::options::optional;
+use crate::options::{Settings, httptime_options};
 use crate::stamp::httptime_stamp;
 use crate::status::{HTTPTIME_ERROR_BUFFER_TOO_SMALL, httptime_status};
 
@@ -146,12 +145,13 @@ pub unsafe extern "C" fn httptime_reader_set_stamp_header(
     name: *const c_char,
 ) -> httptime_status {
     guard(|| {
-        // SAFETY: the header defines what the pointers point to.
-        let (reader, name) = unsafe { (exclusive(reader, "reader")?, optional(name, "name")?) };
-        // The configuration checks the name.
-        let config =
-            Config::builder().stamp_header(Some(name.unwrap_or(DEFAULT_HEADER))).build()?;
-        let name = config.stamp_header().unwrap_or_default().into();
+        // SAFETY: the header defines what the pointer points to.
+        let reader = unsafe { exclusive(reader, "reader") }?;
+        // Checked as in the options.
+        let options = httptime_options { stamp_header: name, ..httptime_options::initial() };
+        // SAFETY: the header defines what the pointer points to; the others are NULL.
+        let settings = unsafe { Settings::of(&raw const options) }?;
+        let name = settings.config.stamp_header().unwrap_or_default().into();
         reader.0 = mem::take(&mut reader.0).with_stamp_header(name);
         Ok(())
     })

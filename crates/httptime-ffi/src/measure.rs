@@ -5,6 +5,7 @@ use std::time::Duration;
 use httptime::Next;
 use httptime::Phase;
 use httptime::estimate::Estimator;
+use httptime::http::ResponseReader;
 use httptime::select::Quorum;
 use httptime::server::{HeadMarks, Lag};
 use httptime::stamp::DEFAULT_HEADER;
@@ -15,7 +16,7 @@ use httptime::{
 
 use crate::boundary::{
     Output, Versioned, duration, exclusive, free_handle, guard, hand_over, nanos, read, reference,
-    size, slice, target,
+    size, slice, target, text,
 };
 use crate::cross_timestamp::{cross_timestamp, httptime_cross_timestamp};
 use crate::failure::Failure;
@@ -228,10 +229,10 @@ pub unsafe extern "C" fn httptime_measure_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
-        let mut text = String::new();
+        let mut reader = None;
         // SAFETY: the header defines what the pointers point to.
         let (measure, exchange) =
-            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange, &mut text)?) };
+            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange, &mut reader)?) };
         measure.running()?.absorb(&exchange)?;
         Ok(())
     })
@@ -392,10 +393,10 @@ pub unsafe extern "C" fn httptime_estimator_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
-        let mut text = String::new();
+        let mut reader = None;
         // SAFETY: the header defines what the pointers point to.
         let (estimator, exchange) =
-            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange, &mut text)?) };
+            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange, &mut reader)?) };
         let lag = estimator.lag.map_or_else(|| exchange.lag(), Lag::stated);
         let observation = Observation::new(estimator.cross_timestamp, &exchange, lag)?;
         estimator.estimator.absorb(&observation);
@@ -493,13 +494,13 @@ pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure
     })
 }
 
-/// `text` is for the fields of a head.
+/// `reader`: for a head.
 ///
 /// # Safety
 /// `exchange` must be NULL, or point to one whose server is NULL or a text that is valid for `'a`.
 unsafe fn exchange<'a>(
     exchange: *const httptime_exchange,
-    text: &'a mut String,
+    reader: &'a mut Option<ResponseReader>,
 ) -> Result<Exchange<'a>, Failure> {
     // SAFETY: as the caller guarantees.
     let given = unsafe { read(exchange, "exchange") }?;
@@ -510,10 +511,10 @@ unsafe fn exchange<'a>(
         None
     } else {
         // SAFETY: as the caller guarantees.
-        Some(unsafe { crate::boundary::text(given.server, "exchange.server") }?)
+        Some(unsafe { text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
-    let mut exchange = date_and_stamp(&given, text)?
+    let mut exchange = date_and_stamp(&given, reader)?
         .with_age(age)
         .with_server(server.filter(|server| !server.is_empty()))
         .with_marks(HeadMarks::from_bits(given.marks));
@@ -530,36 +531,39 @@ unsafe fn exchange<'a>(
 }
 
 /// An exchange with only the date and the stamp of the given one. Only a head can tell the library
-/// that a response has no `Date`, or a stamp that cannot be read: this writes such heads.
+/// that a response has no `Date`, or a stamp that cannot be read: these cases become such a head,
+/// which stays in `reader`.
 fn date_and_stamp<'a>(
     given: &httptime_exchange,
-    text: &'a mut String,
+    reader: &'a mut Option<ResponseReader>,
 ) -> Result<Exchange<'a>, Failure> {
     let sent = LocalInstant::from_nanos(given.sent_ns);
     let received = LocalInstant::from_nanos(given.received_ns);
     let date = Timestamp::from_unix_nanos(given.date_ns);
-    let exchange = match given.stamp.checked()? {
+    let (stamp, fields) = match given.stamp.checked()? {
         Ok(Some(stamp)) if given.stamp.lacks_date() => {
-            *text = format!("{}.000", stamp.transmit().as_unix_nanos().div_euclid(SECOND_NS));
-            let head = [(DEFAULT_HEADER, text.as_bytes())];
-            Exchange::from_headers(sent, received, HTTP_OK, head)
-                .map(|exchange| exchange.with_stamp(stamp))
+            let second = stamp.transmit().as_unix_nanos().div_euclid(SECOND_NS);
+            (Some(stamp), format!("{DEFAULT_HEADER}: {second}.000"))
         }
         Err(fault) => {
-            *text = date.to_string();
-            let head = [("Date", text.as_bytes()), (DEFAULT_HEADER, b"1"), (DEFAULT_HEADER, b"2")];
-            let fields = if fault == StampFault::Conflicting { 3 } else { 2 };
-            Exchange::from_headers(sent, received, HTTP_OK, head.into_iter().take(fields))
+            let others = if fault == StampFault::Conflicting { CONFLICTING } else { MALFORMED };
+            (None, format!("Date: {date}\r\n{others}"))
         }
         Ok(stamp) => {
             let exchange = Exchange::from_parts_unchecked(sent, received, date);
-            Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)))
+            return Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)));
         }
     };
-    exchange.map_err(|_| {
-        let reason = "exchange.date_ns or exchange.stamp is not that of a response";
-        Failure::argument(reason)
-    })
+    let reader = reader.insert(ResponseReader::new());
+    reader.feed(format!("HTTP/1.1 200 \r\n{fields}\r\n\r\n").as_bytes());
+    let exchange = match reader.head() {
+        Ok(Some(head)) => Exchange::from_head(sent, received, &head).ok(),
+        _ => None,
+    };
+    let exchange = exchange.ok_or_else(|| {
+        Failure::argument("exchange.date_ns or exchange.stamp is not that of a response")
+    })?;
+    Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)))
 }
 
 const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
@@ -568,4 +572,6 @@ const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_REUSED_CONNECTION
     | HTTPTIME_EXCHANGE_NO_FILE_EXTENSION;
 const MAX_INTERVALS: usize = 1024;
 const SECOND_NS: i64 = 1_000_000_000;
-const HTTP_OK: u16 = 200;
+/// Fields of a head from which the library reads this fault.
+const MALFORMED: &str = "X-HTTPSTIME: 1";
+const CONFLICTING: &str = "X-HTTPSTIME: 1\r\nX-HTTPSTIME: 2";

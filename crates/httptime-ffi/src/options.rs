@@ -296,10 +296,7 @@ impl<'a> Settings<'a> {
 
 /// # Safety
 /// `pointer` must be NULL, or point to a text with a NUL at its end that is valid for `'a`.
-pub(crate) unsafe fn optional<'a>(
-    pointer: *const c_char,
-    name: &str,
-) -> Result<Option<&'a str>, Failure> {
+unsafe fn optional<'a>(pointer: *const c_char, name: &str) -> Result<Option<&'a str>, Failure> {
     if pointer.is_null() {
         return Ok(None);
     }
