@@ -1134,6 +1134,42 @@ fn rejected_stamps_of_responses_without_a_date_are_an_error() {
     assert_eq!(measured(HTTPTIME_STAMP_FLAG_NO_DATE).0, HTTPTIME_ERROR_STAMP_REJECTED);
 }
 
+#[test]
+fn without_a_date_the_second_of_the_stamp_is_compared_with_the_floor() {
+    let second = server_clock(0) / SECOND_NS * SECOND_NS;
+    let no_date = HTTPTIME_STAMP_FLAG_NO_DATE;
+    let stamp = httptime_stamp { flags: no_date, ..stamp_of(server_clock(0), 1_000) };
+    let exchange = httptime_exchange { date_ns: 0, ..stamped(0, stamp) };
+    for (floor_ns, expected) in
+        [(second, HTTPTIME_OK), (second + 1, HTTPTIME_ERROR_DATE_BEFORE_FLOOR)]
+    {
+        let options = httptime_options { floor_ns, ..httptime_options::initial() };
+        let (mut measure, begin) = (null_mut(), cross_timestamp(0));
+        // SAFETY: a handle that is valid until it is freed, and structures on the stack.
+        unsafe {
+            let new = httptime_measure_new(&raw const options, &raw const begin, &raw mut measure);
+            assert_eq!(new, HTTPTIME_OK);
+            assert_eq!(httptime_measure_sent(measure, 0), HTTPTIME_OK);
+            assert_eq!(httptime_measure_absorb(measure, &raw const exchange), expected);
+            httptime_measure_free(measure);
+        }
+    }
+}
+
+#[test]
+fn a_head_that_does_not_reach_to_the_stamp_is_refused() {
+    let end = offset_of!(httptime_head, stamp) + size_of::<httptime_stamp>();
+    let reader = new_reader();
+    for (size, expected) in [(end - 8, HTTPTIME_ERROR_INVALID_ARGUMENT), (end, HTTPTIME_OK)] {
+        let memory = Memory::of(size);
+        // SAFETY: a handle that is valid until it is freed; the structure is as large as its size.
+        let status = unsafe { httptime_reader_next(reader, memory.pointer(), &mut 0) };
+        assert_eq!(status, expected);
+    }
+    // SAFETY: as above.
+    unsafe { httptime_reader_free(reader) };
+}
+
 /// The offset that an estimator computes from one exchange.
 fn estimate(exchange: &httptime_exchange) -> i64 {
     let estimator = new_estimator();
