@@ -7,6 +7,7 @@ use crate::evidence::{AgedEvidence, Evidence, drift};
 use crate::observation::Observation;
 use crate::round_trips::LatestRoundTrips;
 use crate::server::{Lag, SMALL_LAG};
+use crate::stamp::Stamp;
 use crate::time::{
     CrossTimestamp, Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos,
     nanos_to_duration,
@@ -283,14 +284,18 @@ impl Progress {
         self.next_server_second(offset.saturating_add(self.forward_way()), earliest)
     }
 
-    /// The same for a change of a stamp of this quantum.
-    pub(crate) fn aim_at_quantum(
+    /// The same for the next change of a stamp of this form. A rounded stamp changes in the middle
+    /// of a quantum.
+    pub(crate) fn aim_at_change(
         &self,
         offset: Offset,
-        quantum: Duration,
+        stamp: Stamp,
         earliest: LocalInstant,
     ) -> LocalInstant {
-        self.next_change(offset.saturating_add(self.forward_way()), quantum, earliest)
+        let quantum = stamp.quantum();
+        let shift = if stamp.is_rounded() { quantum / 2 } else { Duration::ZERO };
+        let offset = offset.saturating_add(self.forward_way()).saturating_add(shift.into());
+        self.next_change(offset, quantum, earliest)
     }
 
     /// The beginning of a second of the server, at or after `earliest`, if the offset is `offset`.

@@ -677,7 +677,7 @@ impl StampPosition {
     /// The probability of the stamp for this offset, relative to the largest.
     fn share(&self, offset: f64, quantum: f64) -> f64 {
         let per_width = 1.0 / self.width;
-        let part = |high: f64| ((high - offset) * per_width).max(0.0).min(1.0);
+        let part = |high: f64| ((high - offset) * per_width).clamp(0.0, 1.0);
         let largest = (quantum * per_width).min(1.0);
         (part(self.highest) - part(self.highest - quantum)) / largest
     }
