@@ -2,7 +2,7 @@
  * Correct and incorrect calls of every function of the library. It never changes a clock: functions
  * that could change one are only called in such a way that they fail before the system call.
  *
- * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS
+ * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS STAMPED FROZEN
  */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
@@ -40,7 +40,7 @@
 extern httptime_status httptime_test_panic(void);
 #endif
 
-static const char *server, *silent, *black_hole;
+static const char *server, *silent, *black_hole, *stamped, *frozen;
 static int64_t cancel_limit_ns;
 
 static int64_t now_ns(void)
@@ -464,6 +464,39 @@ static void a_survey(void)
     CHECK(strcmp(httptime_survey_url(survey, 1), "http://127.0.0.1:1/") == 0);
     CHECK(httptime_survey_url(survey, 3) == NULL);
     httptime_survey_free(survey);
+}
+
+/* One with stamps of 1 us, and one whose stamp comes from a cache. */
+static void servers_with_stamps(void)
+{
+    const char *urls[] = { stamped }, *cached[] = { frozen };
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    options.lag_ns = -1;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    check_right(&measurement);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_USED && measurement.stamp_quantum_ns == 1000);
+    CHECK(measurement.lag_source == HTTPTIME_LAG_STAMP && measurement.lag_ns == 1000000);
+    CHECK(measurement.date_advanced == 1 && measurement.elapsed_ns < 1000000000);
+    options.requests = 3;
+    options.stamp_header = "x-httpstime";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_USED);
+    options.stamp_header = "X-Time";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_NONE && measurement.stamp_quantum_ns == 0);
+    options.stamp_header = "";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_NONE);
+    CHECK(measurement.lag_source == HTTPTIME_LAG_UNKNOWN);
+
+    options = quick();
+    STATUS(httptime_query(cached, 1, &options, &measurement), HTTPTIME_OK);
+    check_bounds(&measurement);
+    /* The second one if the Date advanced between the first two responses. */
+    CHECK(measurement.stamp == HTTPTIME_STAMP_FROZEN ||
+          measurement.stamp == HTTPTIME_STAMP_OLDER_THAN_DATE);
+    CHECK(measurement.stamp_quantum_ns == 1000 && measurement.observations > 3);
 }
 
 static void *query_on_a_thread(void *failed)
@@ -1238,12 +1271,14 @@ static void a_panic(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5)
+    if (argc != 7)
         return 2;
     server = argv[1];
     silent = argv[2];
     black_hole = argv[3];
     cancel_limit_ns = strtoll(argv[4], NULL, 10) * 1000000;
+    stamped = argv[5];
+    frozen = argv[6];
     versions_and_texts();
     messages();
     null_pointers();
@@ -1253,6 +1288,7 @@ int main(int argc, char **argv)
     a_panic();
     a_query();
     a_survey();
+    servers_with_stamps();
     a_session();
     a_name_without_addresses();
     options_for_sockets();
