@@ -25,6 +25,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,13 @@ QUERY_TIMEOUT = 60.0
 STOP_TIMEOUT = 3.0
 # The time from the program's last exchange until its exit. A drifting clock moves meanwhile.
 EXIT_DELAY = 0.03
+# What every measurement with stamps must reach, in seconds: the width of the bounds beyond round
+# trip, quantum, lag and drift; the median error with stamps of 1 ms and with finer ones; the duration with
+# finer ones.
+STAMP_WIDTH = 0.5e-3
+STAMP_ERROR_MS = 150e-6
+STAMP_ERROR = 100e-6
+STAMP_ELAPSED = 0.3
 
 SETUPS = {}
 
@@ -155,6 +163,17 @@ class Setup:
     # Whether several clients at once would change the result: a limit on requests, a script that
     # counts them.
     alone: bool = False
+    # The quantum of the server's stamps, in s, if every measurement must use them and reach
+    # STAMP_WIDTH, STAMP_ERROR and STAMP_ELAPSED.
+    quantum: float | None = None
+    # Whether the stamp is made after a server behind has answered. Then the forward path is longer
+    # than the return path, and up to half of the round trip is added to the error.
+    stamps_answer: bool = False
+
+    @property
+    def stamped(self):
+        """Whether the server sends stamps, right or wrong. They are metered, not the `Date`."""
+        return self.family == "stamped"
 
     def versions(self):
         return ", ".join(filter(None, (version(need) for need in self.needs)))
@@ -488,7 +507,7 @@ StartServers 1
         )
         return port
 
-    def haproxy(self, config):
+    def haproxy(self, config, env=None):
         """HAProxy in front of others; `config` has PORT as the port. Returns it."""
         port = self.port()
         path = self.write(
@@ -497,7 +516,7 @@ StartServers 1
             "defaults\n    timeout client 30s\n    timeout server 30s\n    timeout connect 5s\n"
             + config.replace("PORT", f"127.0.0.1:{port}"),
         )
-        self.start("haproxy", "-db", "-f", path, port=port)
+        self.start("haproxy", "-db", "-f", path, port=port, env=env)
         return port
 
     def caddy(self, site, program="caddy"):
@@ -523,7 +542,7 @@ StartServers 1
         )
         return port
 
-    def squid(self, config):
+    def squid(self, config, env=None):
         """squid; `config` follows after its own port, which is returned."""
         port = self.port()
         path = self.write(
@@ -541,7 +560,7 @@ http_access allow localhost
 {config.replace("PORT", f"127.0.0.1:{port}")}
 """,
         )
-        self.start("squid", "-N", "-n", f"harness{port}", "-f", path, port=port)
+        self.start("squid", "-N", "-n", f"harness{port}", "-f", path, port=port, env=env)
         return port
 
     def load(self, port, path, clients, seconds=7200, pause=0):
@@ -555,9 +574,12 @@ http_access allow localhost
         return port
 
 
-def faketime_env(specification):
-    """The environment that gives a server another clock: "+0.05s", or "+0 x1.001" for 1000 ppm."""
-    libraries = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+def faketime_env(specification, threads=False):
+    """The environment that gives a server another clock: "+0.05s", or "+0 x1.001" for 1000 ppm.
+
+    `threads`: for servers with several threads.
+    """
+    libraries = glob.glob(f"/usr/lib/*/faketime/libfaketime{'MT' if threads else ''}.so.1")
     if not libraries:
         raise NotRun("libfaketime is not installed")
     return {
@@ -566,6 +588,15 @@ def faketime_env(specification):
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def pasted(name):
+    """The lines of a server's configuration that docs/servers.md gives to its readers."""
+    text = (ROOT / "docs/servers.md").read_text()
+    block = re.search(rf"<!-- paste: {re.escape(name)} -->\n+```\w*\n(.*?)```", text, re.S)
+    if not block:
+        raise StartFailed(f"docs/servers.md has no lines to paste for {name}")
+    return block[1]
 
 
 # The lag meter
@@ -673,6 +704,64 @@ def meter(target, offset, seconds, rng):
     return worst
 
 
+# The meter of stamps
+
+STAMP_FIELD = re.compile(rb"\r\nX-HTTPSTIME: *([^\r]*)", re.I)
+STAMP_FORM = re.compile(
+    rb"(?:t=)?(?:(\d{10})\.(\d{3}|\d{6}|\d{9})|(\d{13}|\d{16}|\d{19}))(?: D=(\d+))?"
+)
+
+
+def stamp_of(head):
+    """The first and last ns that the stamp of a response may mean; None if it has no single one."""
+    values = STAMP_FIELD.findall(head)
+    form = STAMP_FORM.fullmatch(values[0].strip()) if len(values) == 1 else None
+    if not form:
+        return None
+    digits = (form[1] or b"") + (form[2] or b"") + (form[3] or b"")
+    unit = 10 ** (19 - len(digits))
+    return int(digits) * unit, (int(digits) + 1) * unit
+
+
+def meter_stamps(target, offset, seconds, rng):
+    """How late and how early stamps are, in seconds, and how many responses had no readable one.
+
+    A stamp is late if even its last moment is before the request left, early if its first one is
+    after the response arrived. Both are lower bounds, which this process makes too low by its own
+    delays.
+    """
+    address = ("127.0.0.1", target.proxy or target.port)
+    path = target.path if target.proxy is None else target.url
+    lates, earlies, unreadable, connection = [], [], 0, None
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            sent, received, head, connection = exchange(address, "HEAD", path, connection)
+        except (OSError, ConnectionError):
+            connection = None
+            continue
+        stamp = stamp_of(head)
+        if stamp is None:
+            unreadable += 1
+        else:
+            # Whole seconds are subtracted as integers: a float has no room for ns since 1970.
+            first, last = ((each - int(sent) * 10**9) * 1e-9 for each in stamp)
+            lates.append(sent % 1.0 + offset - last)
+            earlies.append(first - (received - int(sent)) - offset)
+        if connection and rng.random() < 0.1:
+            connection.close()
+            connection = None
+        time.sleep(math.exp(rng.uniform(math.log(0.001), math.log(0.6))))
+    if connection:
+        connection.close()
+    return {
+        "late": max(lates, default=None),
+        "early": max(earlies, default=None),
+        "readable": len(lates),
+        "unreadable": unreadable,
+    }
+
+
 # Measuring
 
 
@@ -697,9 +786,17 @@ class Run:
     # contain it.
     wrong_by: float | None = None
     missed_by: float | None = None
+    # The shortest round trip, and the stamp that was used: its header, quantum, and why it was
+    # rejected.
+    round_trip: float | None = None
+    stamp: dict | None = None
     output: object = None
     # How the bounds narrowed: the output of `-v`.
     log: str = ""
+
+    @property
+    def width(self):
+        return self.bounds[1] - self.bounds[0]
 
 
 def query(program, target, profile):
@@ -740,6 +837,8 @@ def query(program, target, profile):
         date_advanced=output.get("date_advanced"),
         wrong_by=min(abs(output["offset_seconds"] - (one + two) / 2) for one, two in truths),
         missed_by=min(max(0.0, one - high, low - two) for one, two in truths),
+        round_trip=output.get("rtt_min_seconds"),
+        stamp=output.get("stamp"),
         output=output,
         log=done.stderr,
     )
@@ -756,6 +855,8 @@ class Result:
     versions: str = ""
     lag_kept: float | None = None
     lag_first: float | None = None
+    # What `meter_stamps` found.
+    stamps: dict | None = None
     runs: list = dataclasses.field(default_factory=list)
     seconds: float = 0.0
 
@@ -777,13 +878,45 @@ class Result:
         return assumed is not None and metered is not None and metered > assumed + 0.0005
 
     @property
+    def shortfalls(self):
+        """What measurements with stamps must reach and did not, as text."""
+        quantum = self.setup.quantum
+        if quantum is None or self.not_run or self.failed:
+            return []
+        found = []
+        failed = [run.error for run in self.runs if run.status != 0]
+        if failed:
+            found.append(f"{len(failed)} measurements failed: {', '.join(sorted(set(map(str, failed))))}")
+        for run in self.measured:
+            stamp = run.stamp or {}
+            rejected = (stamp.get("rejected") or {}).get("kind")
+            used = stamp.get("header", "").lower() == "x-httpstime" and not rejected
+            if not used or not math.isclose(stamp["quantum_seconds"], quantum):
+                found.append(f"{run.profile}: stamps of {quantum} s were not used: {run.stamp}")
+                continue
+            drift = run.output["assumptions"]["drift_ppm"] * 1e-6 * run.elapsed
+            limit = run.round_trip + quantum + (run.lag or 0.0) + drift + STAMP_WIDTH
+            if run.width > limit:
+                found.append(f"{run.profile}: bounds {run.width * 1e6:.0f} µs wide; at most {limit * 1e6:.0f}")
+            # `polite` pauses for a second after each request.
+            if quantum < 1e-3 and run.profile != "polite" and run.elapsed > STAMP_ELAPSED:
+                found.append(f"{run.profile}: took {run.elapsed:.3f} s; at most {STAMP_ELAPSED}")
+        limit = STAMP_ERROR_MS if quantum >= 1e-3 else STAMP_ERROR
+        if self.setup.stamps_answer and self.measured:
+            limit += statistics.median(run.round_trip for run in self.measured) / 2
+        median = statistics.median([run.wrong_by for run in self.measured] or [math.inf])
+        if median > limit:
+            found.append(f"median error {median * 1e6:.0f} µs; at most {limit * 1e6:.0f}")
+        return found
+
+    @property
     def bad(self):
         """Whether this set-up fails the harness."""
         if self.failed:
             return True
         if self.not_run:
             return False
-        if any(run.status not in (0, 1) for run in self.runs):
+        if any(run.status not in (0, 1) for run in self.runs) or self.shortfalls:
             return True
         if self.setup.unseeable:
             return False
@@ -825,8 +958,11 @@ def run_setup(each, program, profiles, runs, meter_seconds, seed, stop, at_once=
         time.sleep(0.3)
         offset = target.truth.single()
         if each.meter and offset is not None and meter_seconds:
-            worst = meter(target, offset, meter_seconds, rng)
-            result.lag_kept, result.lag_first = worst["kept"], worst["first"]
+            if each.stamped:
+                result.stamps = meter_stamps(target, offset, meter_seconds, rng)
+            else:
+                worst = meter(target, offset, meter_seconds, rng)
+                result.lag_kept, result.lag_first = worst["kept"], worst["first"]
 
         def measure(profile, pause):
             if stop.is_set():

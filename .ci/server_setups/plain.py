@@ -1,6 +1,7 @@
 """A single server."""
 
 import shutil
+import textwrap
 
 from .harness import FILES, Skews, Target, faketime_env, setup
 
@@ -447,7 +448,8 @@ def envoy(place):
     return envoy_at(place, "direct_response: {status: 200}", "")
 
 
-def envoy_at(place, route, clusters):
+def envoy_at(place, route, clusters, first=""):
+    """Envoy with one route for all paths, after the routes `first`; returns its port."""
     port = place.port()
     config = place.write(
         "envoy.yaml",
@@ -465,7 +467,7 @@ def envoy_at(place, route, clusters):
             - name: harness
               domains: ["*"]
               routes:
-              - match: {{prefix: "/"}}
+{textwrap.indent(first, " " * 14)}              - match: {{prefix: "/"}}
                 {route}
           http_filters:
           - name: envoy.filters.http.router
