@@ -99,7 +99,9 @@ fn the_truth_is_inside_with_every_form_of_stamp() {
             assert!(measurement.has_date_advanced(), "{name}");
             let stamp = measurement.stamp().unwrap_or_else(|| panic!("{name}: no stamp"));
             all += 1;
-            if stamp.rejected().is_some() {
+            if let Some(fault) = stamp.rejected() {
+                // Long queues can look like a contradiction.
+                assert_eq!(fault.kind(), "inconsistent", "{name}");
                 rejected += 1;
             } else {
                 assert!(measurement.requests() <= 24, "{name}: {}", measurement.requests());
@@ -107,7 +109,21 @@ fn the_truth_is_inside_with_every_form_of_stamp() {
         }
     }
     println!("{rejected} of {all} rejected");
-    assert!(20 * rejected <= all, "{rejected} of {all} rejected");
+    assert!(200 * rejected <= all, "{rejected} of {all} rejected");
+}
+
+/// The clock was read for the first of the two times long before the response was received.
+#[test]
+fn the_drift_while_a_server_processes_a_request_is_allowed_for() {
+    println!("seed {SEED}");
+    let mut random = Rng::with_seed(SEED);
+    let stamp = SimStamp::integer(StampDigits::Micros).prefixed().with_duration();
+    for run in 0..RUNS {
+        let place = Place::random(&mut random, (0.05, 0.2), Some(Duration::ZERO));
+        let server = SimServer::exact().processing(SECOND / 2).stamped(stamp);
+        let outcome = place.measure(server, SimConnections::new(), random.u64(..));
+        assert_eq!(outcome.verdict(), Verdict::Held, "run {run}: {:?}", outcome.result);
+    }
 }
 
 /// A server whose stamps are wrong.
@@ -236,6 +252,22 @@ fn a_clock_that_is_updated_by_a_timer_has_the_lag_that_is_stated() {
         let outcome = place.measure(server, connections(&mut random), random.u64(..));
         assert_eq!(outcome.verdict(), Verdict::Held, "run {run}, {period:?}: {:?}", outcome.result);
     }
+}
+
+#[test]
+fn a_clock_that_is_updated_by_a_timer_is_named() {
+    let trap = Trap {
+        name: "timer_resolution",
+        round_trip_ms: (0.05, 2.0),
+        lag: None,
+        faults: &["frozen", "inconsistent"],
+        server: |random| {
+            let period = MILLISECOND * [100, 500, 1000][random.usize(0..3)];
+            with_timer(random, period).fields("Server: nginx/1.22.1\r\n")
+        },
+        connections,
+    };
+    assert_eq!(fall_into(&trap), RUNS);
 }
 
 #[test]
