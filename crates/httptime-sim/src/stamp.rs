@@ -48,13 +48,13 @@ pub enum StampDigits {
 pub enum StampTrap {
     /// A cache keeps the field for this long, and the `Date` beside it advances.
     Cached(Duration),
-    /// The time at which the connection was accepted, as `HAProxy`'s `%Ts.%ms`: it stands still on a
-    /// connection that stays open.
+    /// The time at which the connection was accepted, as `HAProxy`'s `%Ts.%ms`: it stands still on
+    /// a connection that stays open.
     Accepted,
     /// A second field, whose value is later by this much: another proxy has added it.
     Conflicting(Duration),
-    /// The decimals have lost their leading zeros, as with `HAProxy`'s `%[date].%[date_us]`. The same
-    /// as a correct stamp if there are none.
+    /// The decimals have lost their leading zeros, as with `HAProxy`'s `%[date].%[date_us]`. The
+    /// same as a correct stamp if there are none.
     Unpadded,
     /// The clock of the stamp is ahead of the clock of the `Date` by this much.
     Ahead(Offset),
