@@ -55,6 +55,12 @@ impl Stamps {
         self.seen.is_some() && self.rejected.is_none()
     }
 
+    /// Whether stamps that contradict each other show that the server may read its clock only now
+    /// and then, for the `Date` too.
+    pub(super) const fn have_shown_a_late_clock(&self) -> bool {
+        matches!(self.rejected, Some(StampFault::Frozen { .. } | StampFault::Inconsistent { .. }))
+    }
+
     pub(super) fn have_advanced(&self) -> bool {
         self.are_used() && self.seen.is_some_and(|seen| seen.first != seen.latest)
     }
@@ -156,7 +162,7 @@ impl Stamps {
         if seen.number >= wanted {
             return None;
         }
-        let gap = GAPS[progress.requests() as usize % GAPS.len()].max(min_interval);
+        let gap = min_interval + GAPS[progress.requests() as usize % GAPS.len()];
         let from = progress.last_sent().map_or(view.earliest(), |last| last.saturating_add(gap));
         let from = from.max(view.earliest());
         if seen.number + 1 >= MIN_EXCHANGES && !self.has_tested_connection {
