@@ -187,4 +187,4 @@ fn measure_once(named: &NamedWorld, world: &World, config: &Config, seed: u64) -
 }
 
 /// The interval of ntpd's iburst.
-const NTP_APART: Duration = Duration::from_secs(2);
+pub(crate) const NTP_APART: Duration = Duration::from_secs(2);

@@ -16,6 +16,7 @@ pub mod lag;
 pub mod load;
 pub mod plots;
 mod row;
+pub mod stamps;
 mod suite;
 pub mod summary;
 pub mod table;

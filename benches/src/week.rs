@@ -35,16 +35,20 @@ pub enum ClockKeeper {
     Sync,
     /// `httptime run`, which measures as soon as the machine wakes.
     Run(Evidence),
+    /// The same with a server whose responses have stamps of 1 µs.
+    RunStamped(Evidence),
 }
 
 impl ClockKeeper {
     /// All methods, the worst first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Nobody,
         Self::Crontab,
         Self::Sync,
         Self::Run(Evidence::Bounds),
         Self::Run(Evidence::Estimate),
+        Self::RunStamped(Evidence::Bounds),
+        Self::RunStamped(Evidence::Estimate),
     ];
 
     /// The name in the table.
@@ -56,6 +60,8 @@ impl ClockKeeper {
             Self::Sync => "sync, hourly",
             Self::Run(Evidence::Estimate) => "run, estimate",
             Self::Run(_) => "run",
+            Self::RunStamped(Evidence::Estimate) => "run, estimate, stamps",
+            Self::RunStamped(_) => "run, stamps",
         }
     }
 
@@ -65,6 +71,10 @@ impl ClockKeeper {
             Self::Crontab => hourly(machine, |machine, clock| set_to_date(machine, clock, config)),
             Self::Sync => hourly(machine, |machine, clock| sync(machine, clock, config)),
             Self::Run(evidence) => run(machine, config, evidence, tuning),
+            Self::RunStamped(evidence) => {
+                machine.add_stamps();
+                run(machine, config, evidence, tuning)
+            }
         }
     }
 }

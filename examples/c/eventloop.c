@@ -135,6 +135,7 @@ static httptime_status read_response(struct session *session)
         .age_ns = head.age_ns,
         .server = head.server,
         .marks = head.marks,
+        .stamp = head.stamp,
     };
     session->sent_ns = 0;
     if (!head.persistent || head.has_trailing_bytes)

@@ -25,11 +25,15 @@ fn main() -> ExitCode {
     println!("trials {from} to {}", from.saturating_add(count));
     let begun = Instant::now();
     let mut endings: BTreeMap<(bool, &str), u64> = BTreeMap::new();
+    let mut stamps: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut requests, mut opened, mut polls, mut busiest, mut failures) = (0, 0, 0, 0, 0);
     for seed in from..from.saturating_add(count) {
         match Trial::random(seed).run() {
             Ok(ending) => {
                 *endings.entry((!ending.is_measured, ending.name)).or_default() += 1;
+                if let Some(stamp) = ending.stamps {
+                    *stamps.entry(stamp).or_default() += 1;
+                }
                 requests += u64::from(ending.requests);
                 opened += u64::from(ending.stats.opened);
                 polls += u64::from(ending.stats.polls);
@@ -45,6 +49,9 @@ fn main() -> ExitCode {
     }
     for ((_, name), count) in endings {
         println!("{count:>9}  {name}");
+    }
+    for (stamp, count) in stamps {
+        println!("{count:>9}  stamps: {stamp}");
     }
     println!(
         "{requests} requests of measurements, {opened} connections, {polls} polls, {busiest} in the busiest second"

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use httptime::{Config, Measurement, Offset, Timestamp};
 use httptime_clock::{Clock, SimulatedClock};
 use httptime_sim::worlds::NamedWorld;
-use httptime_sim::{SimClock, World};
+use httptime_sim::{SimClock, SimServer, SimStamp, StampDigits, World};
 
 use super::disturbances::{Disturbances, Sleep, WEEK};
 use super::{KeptClock, SCORED_EACH, SETTLING};
@@ -28,6 +28,12 @@ impl<'a> Machine<'a> {
             slept: 0,
             kept,
         }
+    }
+
+    /// The server's responses have stamps.
+    pub(crate) fn add_stamps(&mut self) {
+        let stamp = SimStamp::seconds(StampDigits::Micros);
+        self.world = self.world.clone().with_server(SimServer::exact().stamped(stamp));
     }
 
     /// The machine's clock, with its error at the beginning.

@@ -152,6 +152,10 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "S", default_value = "0", allow_negative_numbers = true)]
     pub(crate) delay: Seconds,
 
+    /// The server sends a stamp, X-HTTPSTIME with its time in µs, beside the Date
+    #[arg(long)]
+    pub(crate) stamp: bool,
+
     #[command(flatten)]
     pub(crate) measure_options: MeasureOptions,
 

@@ -42,6 +42,8 @@ struct Server {
     requests: u32,
     answers: u32,
     unknown: Option<Duration>,
+    /// Whether its last answer was used by its stamp.
+    is_stamped: bool,
     /// The reason why it does not answer now.
     last_failure: Option<String>,
 }
@@ -99,9 +101,19 @@ impl Bar {
         seen.requests = progress.requests();
         seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
         // Only the next event shows whether the request is retried.
-        let lost = seen.last_failure.take();
+        let mut lost = seen.last_failure.take();
         match event {
-            Event::Answered { .. } => seen.answers += 1,
+            Event::Answered { observation } => {
+                seen.answers += 1;
+                // Explains why the uncertainty grows.
+                if seen.is_stamped && !observation.is_stamped() {
+                    let answer = seen.answers;
+                    lost = Some(format!(
+                        "{name}no usable stamp in answer {answer}, measuring by the Date"
+                    ));
+                }
+                seen.is_stamped = observation.is_stamped();
+            }
             Event::Lost { error, retry_at } => {
                 let pause = retry_at.saturating_since(now).as_secs_f64();
                 seen.last_failure =
@@ -227,8 +239,9 @@ fn span(duration: Duration) -> String {
 mod tests {
     use std::io;
 
-    use httptime::IoError;
     use httptime::net::cross_timestamp;
+    use httptime::server::Lag;
+    use httptime::{Exchange, IoError, Observation, Stamp};
 
     use super::*;
 
@@ -264,6 +277,31 @@ mod tests {
         let error = Error::MalformedDate { value: "x".repeat(100) };
         let line = after(&mut bar, 0, &Event::Ended { error: Some(error) });
         assert_eq!(line.chars().count(), REWRITE.len() + USUAL_COLUMNS - 1);
+    }
+
+    /// An answer, with this stamp.
+    fn answered(stamp: Option<Stamp>) -> Event {
+        let clocks = cross_timestamp();
+        let sent = clocks.instant();
+        let mut exchange = Exchange::from_parts_unchecked(sent, sent, clocks.wall());
+        if let Some(stamp) = stamp {
+            exchange = exchange.with_stamp(stamp);
+        }
+        let observation = Observation::new(clocks, &exchange, Lag::unknown()).expect("in order");
+        Event::Answered { observation }
+    }
+
+    #[test]
+    fn verbose_lines_name_the_first_answer_after_one_with_a_stamp() {
+        let mut bar = Bar::of(Mode::Lines, 1, 24);
+        let stamp = Stamp::new(cross_timestamp().wall(), Duration::from_micros(1));
+        assert_eq!(after(&mut bar, 0, &answered(None)), "");
+        assert_eq!(after(&mut bar, 0, &answered(Some(stamp))), "");
+        assert_eq!(
+            after(&mut bar, 0, &answered(None)),
+            "no usable stamp in answer 3, measuring by the Date\n"
+        );
+        assert_eq!(after(&mut bar, 0, &answered(None)), "");
     }
 
     #[test]

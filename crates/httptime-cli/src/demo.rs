@@ -1,5 +1,6 @@
 use httptime::{Client, IoError};
 use httptime_sim::loopback::LoopbackServer;
+use httptime_sim::{SimStamp, StampDigits};
 
 use crate::args::Demo;
 use crate::measure_options::{Given, Misuse};
@@ -13,12 +14,14 @@ pub(crate) fn run(demo: &Demo) -> u8 {
             return USAGE;
         }
     };
-    let started = LoopbackServer::builder()
+    let mut builder = LoopbackServer::builder()
         .skew(demo.skew)
         .delays(demo.delay.0, demo.delay.0)
-        .server_header(Some("nginx (demo)".into()))
-        .start();
-    let server = match started {
+        .server_header(Some("nginx (demo)".into()));
+    if demo.stamp {
+        builder = builder.stamp(SimStamp::seconds(StampDigits::Micros));
+    }
+    let server = match builder.start() {
         Ok(server) => server,
         Err(error) => {
             report::print_error(&format!(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use httptime::EndReason;
 use httptime::server::LagSource;
-use httptime::survey::Survey;
-use httptime::{Assumptions, Error, Interval, IoError, Measurement, Offset, Span};
+use httptime::survey::{ServerReport, Survey};
+use httptime::{Assumptions, Error, Interval, IoError, Measurement, Offset, Span, StampUse};
 use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::args::Output;
 use crate::correction::{Failure, Report, decision_with_options, with_options};
-use crate::measure_options::{Misuse, ProxySource, Via};
+use crate::measure_options::{Given, Misuse, ProxySource, Via};
 
 /// Prints the result of a survey. Returns whether there is one.
 pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
@@ -21,9 +21,10 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
         print_json(survey, via);
         return survey.combined().is_ok();
     }
+    rejected_stamps(survey, Given::CommandLine).for_each(|rejected| print_error(&rejected.line));
     let measured = lines(survey, via, "", output);
-    if survey.combined().is_ok_and(|measurement| !measurement.has_date_advanced()) {
-        let why = with_options(Refusal::DateNotAdvanced);
+    if let Some(measurement) = survey.combined().ok().filter(|one| !one.has_date_advanced()) {
+        let why = with_options(Refusal::DateNotAdvanced, measurement);
         print(&format!("do not correct a clock by this: {why}"));
     }
     measured
@@ -35,12 +36,14 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
         print_json(sync_json(report), via);
         return;
     }
+    let rejected = rejected_stamps(&report.before, Given::CommandLine);
+    rejected.for_each(|rejected| print_error(&rejected.line));
     if !lines(&report.before, via, "before: ", output) {
         return;
     }
-    if let Some(action) = report.action {
+    if let (Some(action), Ok(measurement)) = (report.action, report.before.combined()) {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
-        let decided = decision_with_options(action);
+        let decided = decision_with_options(action, measurement);
         match action {
             Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
@@ -68,6 +71,7 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
             if output.verbose {
                 print(&assumptions(measurement));
                 print(&exchanges(measurement));
+                used_stamps(survey).for_each(|line| print(&line));
             }
             if let EndReason::Lost(error) = measurement.end_reason() {
                 let error = explained(error, via);
@@ -104,6 +108,49 @@ pub(crate) fn not_selected(survey: &Survey, via: Option<&Via>) -> impl Iterator<
             }
             Err(error) => format!("{url}: {}", explained(error, via)),
         }
+    })
+}
+
+/// Stamps of a server that are not used.
+#[derive(Debug)]
+pub(crate) struct RejectedStamps {
+    pub(crate) url: String,
+    /// The kind of the fault.
+    pub(crate) kind: &'static str,
+    /// For people.
+    pub(crate) line: String,
+}
+
+/// The servers whose stamps are not used. `by`: who can ignore the stamps.
+pub(crate) fn rejected_stamps(survey: &Survey, by: Given) -> impl Iterator<Item = RejectedStamps> {
+    let ignore = match by {
+        Given::CommandLine => "--stamp-header \"\"",
+        Given::File => "stamp_header = \"\"",
+    };
+    stamps(survey).filter_map(move |(server, prefix, stamp)| {
+        let fault = stamp.rejected()?;
+        let line = format!(
+            "{prefix}stamp not used: {}: {fault}; the Date was measured instead: correct the \
+             stamp in the server's configuration, or ignore it with {ignore}",
+            stamp.header()
+        );
+        Some(RejectedStamps { url: server.url().to_string(), kind: fault.kind(), line })
+    })
+}
+
+/// A line for each server whose clock was read from stamps.
+fn used_stamps(survey: &Survey) -> impl Iterator<Item = String> {
+    let used = stamps(survey).filter(|(_, _, stamp)| stamp.rejected().is_none());
+    used.map(|(_, prefix, stamp)| format!("{prefix}stamp: {stamp}"))
+}
+
+/// The servers with stamps, and the beginning of a line about each: its URL if there are several.
+fn stamps(survey: &Survey) -> impl Iterator<Item = (&ServerReport, String, &StampUse)> {
+    let servers = survey.servers();
+    servers.iter().filter_map(move |server| {
+        let stamp = server.result().ok()?.stamp()?;
+        let prefix = if servers.len() > 1 { format!("{}: ", server.url()) } else { String::new() };
+        Some((server, prefix, stamp))
     })
 }
 
@@ -269,7 +316,8 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
 }
 
 fn sync_json(report: &Report) -> Value {
-    let decision = report.action.map(|action| {
+    let decided = report.action.zip(report.before.combined().ok());
+    let decision = decided.map(|(action, measurement)| {
         let (name, by, refusal) = match action {
             Action::Leave => ("leave", None, None),
             Action::Step(by) => ("step", Some(by), None),
@@ -278,7 +326,7 @@ fn sync_json(report: &Report) -> Value {
             _ => ("unknown", None, None),
         };
         let kind = refusal.map(|refusal| refusal.kind());
-        let reason = refusal.map(with_options);
+        let reason = refusal.map(|refusal| with_options(refusal, measurement));
         json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {

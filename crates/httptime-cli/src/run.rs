@@ -19,7 +19,8 @@ use self::poll_interval::PollInterval;
 use self::settings::{Loaded, Settings};
 use self::textfile::Metrics;
 use crate::args::Run;
-use crate::measure_options::Via;
+use crate::measure_options::{Given, Via};
+use crate::report::RejectedStamps;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
 mod correction_target;
@@ -66,6 +67,8 @@ struct Daemon<'a> {
     poll_interval: PollInterval,
     metrics: Metrics,
     metrics_failures: FailureLog,
+    /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
+    rejected_stamps: Vec<(String, &'static str)>,
     events: SyncSender<Event>,
     state: DaemonState,
     /// The start of the latest measurement.
@@ -151,6 +154,7 @@ impl<'a> Daemon<'a> {
             correction_target,
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
+            rejected_stamps: Vec::new(),
             events,
             state: DaemonState::Waiting { until: now },
             begun: now,
@@ -317,6 +321,7 @@ impl<'a> Daemon<'a> {
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
         report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
+        self.warn_of_rejected_stamps(survey);
         let forbidden = match survey.combined() {
             Ok(measurement) => self.correct(measurement),
             Err(error) => {
@@ -333,10 +338,26 @@ impl<'a> Daemon<'a> {
         forbidden
     }
 
+    /// Warns of the stamps of each server, once for each kind of fault.
+    fn warn_of_rejected_stamps(&mut self, survey: &Survey) {
+        for RejectedStamps { url, kind, line } in report::rejected_stamps(survey, Given::File) {
+            let stamps = (url, kind);
+            if !self.rejected_stamps.contains(&stamps) {
+                warn!("{line}; further repeats suppressed");
+                self.rejected_stamps.push(stamps);
+            }
+        }
+    }
+
     fn correct(&mut self, measurement: &Measurement) -> bool {
         // Logged before what it causes, so that the log has the cause above the effect.
-        let measured =
-            format!("offset {:.6} s, bounds {:.6} s", measurement.offset(), measurement.bounds());
+        let stamp = measurement.stamp().filter(|stamp| stamp.rejected().is_none());
+        let stamp = stamp.map_or(String::new(), |stamp| format!(" (stamp {stamp})"));
+        let measured = format!(
+            "offset {:.6} s, bounds {:.6} s{stamp}",
+            measurement.offset(),
+            measurement.bounds()
+        );
         info!("{measured}");
         let correction = match self.correction_target.correct(measurement) {
             Ok(correction) => correction,
@@ -420,6 +441,7 @@ impl<'a> Daemon<'a> {
         let reloaded = load(self.args).and_then(|(settings, client, via)| {
             self.correction_target.reload(&settings).map_err(|error| error.to_string())?;
             self.poll_interval = poll_interval(&settings);
+            self.rejected_stamps.clear();
             let changed = self.settings != settings;
             (self.settings, self.client, self.via) = (settings, client, via);
             Ok(changed)

@@ -162,6 +162,9 @@ struct addrinfo;
 // The responses contradict each other under the assumptions about lag and drift.
 #define HTTPTIME_ERROR_INCONSISTENT 42
 
+// The server's stamps cannot be used, and there are no Dates to use instead.
+#define HTTPTIME_ERROR_STAMP_REJECTED 43
+
 // The local wall clock was set during the measurement.
 #define HTTPTIME_ERROR_CLOCK_STEPPED 50
 
@@ -285,6 +288,47 @@ struct addrinfo;
 // The maximum number of servers in one call.
 #define HTTPTIME_MAX_SERVERS 16
 
+// There is no stamp.
+#define HTTPTIME_STAMP_NONE 0
+
+// There is a stamp. In a measurement: its result is from stamps.
+#define HTTPTIME_STAMP_USED 1
+
+// Not used: the digits of a stamp have no meaning that is certain.
+#define HTTPTIME_STAMP_MALFORMED 2
+
+// Not used: a response has two stamps with different values.
+#define HTTPTIME_STAMP_CONFLICTING 3
+
+// Not used: the responses have stamps of different forms.
+#define HTTPTIME_STAMP_FORM_CHANGED 4
+
+// Not used: a stamp is older than the Date of its response.
+#define HTTPTIME_STAMP_OLDER_THAN_DATE 5
+
+// Not used: a stamp is newer than the Date of its response allows.
+#define HTTPTIME_STAMP_NEWER_THAN_DATE 6
+
+// Not used: a stamp reports that the server processed the request for longer than the round trip
+// took.
+#define HTTPTIME_STAMP_LONGER_THAN_ROUND_TRIP 7
+
+// Not used: a later response has the same stamp. It is from a cache, or it is the time at which
+// the connection was accepted.
+#define HTTPTIME_STAMP_FROZEN 8
+
+// Not used: the stamps contradict each other.
+#define HTTPTIME_STAMP_INCONSISTENT 9
+
+// Not used, for a reason for which this version of the library has no number.
+#define HTTPTIME_STAMP_OTHER 10
+
+// The server rounds its stamps to the nearest quantum. Without this flag it truncates them.
+#define HTTPTIME_STAMP_FLAG_ROUNDED 1
+
+// The response has no Date, and the second of the stamp stands in for it.
+#define HTTPTIME_STAMP_FLAG_NO_DATE 2
+
 // The target standard deviation was reached.
 #define HTTPTIME_END_REASON_TARGET 1
 
@@ -319,6 +363,9 @@ struct addrinfo;
 
 // There are several Server fields: 2.02 s.
 #define HTTPTIME_LAG_SEVERAL_SERVER_FIELDS 6
+
+// The server's clock was read from stamps: 1 ms.
+#define HTTPTIME_LAG_STAMP 7
 
 // Log nothing.
 #define HTTPTIME_LOG_OFF 0
@@ -462,8 +509,8 @@ struct addrinfo;
 typedef struct httptime_canceller httptime_canceller;
 
 // Computes the one best offset from exchanges, for programs that decide themselves when to send.
-// It computes no bounds, and refuses no date except that of a stored response; httptime_measure
-// does more. One thread at a time.
+// It computes no bounds, refuses no date except that of a stored response, and uses every stamp;
+// httptime_measure does more. One thread at a time.
 typedef struct httptime_estimator httptime_estimator;
 
 // The measurement of one server by a program whose HTTP library parses the responses (curl). A
@@ -602,6 +649,9 @@ typedef struct httptime_options {
     int32_t method;
     // 0.
     int32_t reserved;
+    // The header field from which stamps are read, which are a server's clock finer than a second;
+    // "": stamps are ignored. NULL, the default: X-HTTPSTIME.
+    const char *stamp_header;
 } httptime_options;
 
 // The offset of the local clock from a server's. Written by the library; set struct_size before.
@@ -627,7 +677,7 @@ typedef struct httptime_measurement {
     int64_t elapsed_ns;
     // The shortest round trip.
     int64_t round_trip_min_ns;
-    // Assumption: the server's Date is late by at most this.
+    // Assumption: the server's Date, or its stamp if that is used, is late by at most this.
     int64_t lag_ns;
     // The source of that limit: HTTPTIME_LAG_*.
     int32_t lag_source;
@@ -643,8 +693,8 @@ typedef struct httptime_measurement {
     uint32_t received_by_kernel;
     // How many of the requests were checks, whose response could be predicted.
     uint32_t checks;
-    // Whether the server's Date was seen to advance: 1 or 0. If not, the server's clock may be
-    // stopped: do not correct a clock with it.
+    // Whether the server's Date, or its stamp if that is used, was seen to advance: 1 or 0. If
+    // not, the server's clock may be stopped: do not correct a clock with it.
     int32_t date_advanced;
     // The Server field of the last response that had one, ended by a NUL; empty for none, and for
     // several servers.
@@ -654,6 +704,13 @@ typedef struct httptime_measurement {
     int32_t method;
     // The number of caches on the path for which the lag includes 1.02 s each.
     uint32_t caches;
+    // HTTPTIME_STAMP_USED if the result is from stamps; otherwise the reason why not, another
+    // HTTPTIME_STAMP_*. HTTPTIME_STAMP_NONE also for several servers that differ in this.
+    int32_t stamp;
+    // 0.
+    int32_t reserved;
+    // The resolution of the stamps; 0 if none could be read.
+    int64_t stamp_quantum_ns;
 } httptime_measurement;
 
 // A reading of both local clocks at one moment. It converts instants of the monotonic clock into
@@ -737,6 +794,24 @@ typedef struct httptime_event {
     char text[192];
 } httptime_event;
 
+// The stamp of a response: the server's clock, finer than the second of the Date. It is a part of
+// other structures, has no struct_size, and does not grow.
+typedef struct httptime_stamp {
+    // HTTPTIME_STAMP_NONE, HTTPTIME_STAMP_USED if there is a stamp, or HTTPTIME_STAMP_MALFORMED or
+    // HTTPTIME_STAMP_CONFLICTING if it cannot be read. The other fields count only for
+    // HTTPTIME_STAMP_USED.
+    int32_t state;
+    // Zero or more of HTTPTIME_STAMP_FLAG_*, combined with |.
+    uint32_t flags;
+    // The server's clock when the request arrived: ns since 1970. It showed this, or up to
+    // quantum_ns more.
+    int64_t receive_ns;
+    // The server's clock when the response left. The same as receive_ns if the stamp has one time.
+    int64_t transmit_ns;
+    // The resolution: below one second.
+    int64_t quantum_ns;
+} httptime_stamp;
+
 // The head of a response: the fields that matter for the time. Written by the library; set
 // struct_size before.
 typedef struct httptime_head {
@@ -744,7 +819,7 @@ typedef struct httptime_head {
     uint32_t struct_size;
     // The status code, 200-999. Any code is usable: a 404 has a correct Date.
     uint32_t http_status;
-    // The Date: ns since 1970.
+    // The Date: ns since 1970. Without a Date, the second of the stamp.
     int64_t date_ns;
     // The Age, if has_age.
     int64_t age_ns;
@@ -752,6 +827,8 @@ typedef struct httptime_head {
     int32_t has_age;
     // Whether the server keeps the connection open. If not, open another one for the next request.
     int32_t persistent;
+    // The stamp: for httptime_exchange.stamp.
+    struct httptime_stamp stamp;
     // Whether more bytes were received after the head. Then close the connection: its data cannot
     // be trusted.
     int32_t has_trailing_bytes;
@@ -775,7 +852,7 @@ typedef struct httptime_exchange {
     // after the read that completed the head. With an earlier time, for example that of the first
     // bytes, the bounds can be wrong.
     int64_t received_ns;
-    // The Date: ns since 1970.
+    // The Date: ns since 1970. It does not count if the stamp stands in for it.
     int64_t date_ns;
     // The Age, if has_age.
     int64_t age_ns;
@@ -786,6 +863,8 @@ typedef struct httptime_exchange {
     uint32_t marks;
     // Zero or more of HTTPTIME_EXCHANGE_*, combined with |.
     uint32_t flags;
+    // httptime_head.stamp of the response.
+    struct httptime_stamp stamp;
 } httptime_exchange;
 
 // The rules for correcting a clock. Filled by httptime_policy_init; then change what you need. A
@@ -1192,6 +1271,11 @@ httptime_status httptime_parse_date(const char *value, size_t length, int64_t *d
 // reader: set to the new handle, which you must free with httptime_reader_free.
 httptime_status httptime_reader_new(struct httptime_reader **reader);
 
+// Reads stamps from another header field [default: X-HTTPSTIME].
+//
+// name: as httptime_options.stamp_header. Fails with HTTPTIME_ERROR_INVALID_CONFIG.
+httptime_status httptime_reader_set_stamp_header(struct httptime_reader *reader, const char *name);
+
 // Adds bytes that were received on the connection, in pieces of any size.
 //
 // bytes: length bytes, copied.
@@ -1224,9 +1308,9 @@ void httptime_reader_free(struct httptime_reader *reader);
 
 // Starts a measurement.
 //
-// options: NULL for the defaults; only profile, estimator, schedule, requests, drift_ppm and the
-// numbers in ns except timeout_ns are used here. begin: both clocks now. measure: set to the new
-// handle, which you must free with httptime_measure_free.
+// options: NULL for the defaults; only profile, estimator, schedule, requests, drift_ppm, the
+// numbers in ns except timeout_ns, and whether stamp_header is "" are used here. begin: both
+// clocks now. measure: set to the new handle, which you must free with httptime_measure_free.
 httptime_status httptime_measure_new(const struct httptime_options *options,
                                      const struct httptime_cross_timestamp *begin,
                                      struct httptime_measure **measure);
@@ -1259,7 +1343,7 @@ httptime_status httptime_measure_sent(struct httptime_measure *measure, int64_t 
 
 // Uses the response to a request.
 //
-// exchange: used only during the call. Fails with 38 to 42, 54 and 57: each ends the measurement
+// exchange: used only during the call. Fails with 38 to 43, 54 and 57: each ends the measurement
 // without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
 // httptime_measure_finish fails with the same status.
 httptime_status httptime_measure_absorb(struct httptime_measure *measure,

@@ -1,13 +1,16 @@
 use std::ffi::c_char;
+use std::mem;
 
-use httptime::Url;
 use httptime::http::{Request, ResponseReader, parse_date};
+use httptime::{Exchange, LocalInstant, Url};
 
 use crate::boundary::{
     Output, Versioned, array, exclusive, free_handle, guard, guard_or, hand_over, nanos, size,
     slice, target, text,
 };
 use crate::failure::Failure;
+use crate::options::{Settings, httptime_options};
+use crate::stamp::httptime_stamp;
 use crate::status::{HTTPTIME_ERROR_BUFFER_TOO_SMALL, httptime_status};
 
 /// Writes the request for a date. Send it to the server of the URL unchanged, any number of times,
@@ -81,7 +84,7 @@ pub struct httptime_head {
     pub struct_size: u32,
     /// The status code, 200-999. Any code is usable: a 404 has a correct Date.
     pub http_status: u32,
-    /// The Date: ns since 1970.
+    /// The Date: ns since 1970. Without a Date, the second of the stamp.
     pub date_ns: i64,
     /// The Age, if has_age.
     pub age_ns: i64,
@@ -89,6 +92,8 @@ pub struct httptime_head {
     pub has_age: i32,
     /// Whether the server keeps the connection open. If not, open another one for the next request.
     pub persistent: i32,
+    /// The stamp: for httptime_exchange.stamp.
+    pub stamp: httptime_stamp,
     /// Whether more bytes were received after the head. Then close the connection: its data cannot
     /// be trusted.
     pub has_trailing_bytes: i32,
@@ -100,8 +105,9 @@ pub struct httptime_head {
 
 // SAFETY: integers; each field begins where the one before it ends.
 unsafe impl Versioned for httptime_head {
-    /// Up to the Date and the Age: without the Age a stored response would be used.
-    const MIN_SIZE: usize = 32;
+    /// Up to the stamp. Without the Age a stored response would be used. Without the stamp it would
+    /// not show whether there is a Date.
+    const MIN_SIZE: usize = 64;
 
     fn initial() -> Self {
         Self {
@@ -111,6 +117,7 @@ unsafe impl Versioned for httptime_head {
             age_ns: 0,
             has_age: 0,
             persistent: 0,
+            stamp: httptime_stamp::none(),
             has_trailing_bytes: 0,
             marks: 0,
             server: [0; 136],
@@ -125,6 +132,27 @@ unsafe impl Versioned for httptime_head {
 pub unsafe extern "C" fn httptime_reader_new(reader: *mut *mut httptime_reader) -> httptime_status {
     guard(|| {
         hand_over(httptime_reader(ResponseReader::new()), target(reader, "reader")?);
+        Ok(())
+    })
+}
+
+/// Reads stamps from another header field [default: X-HTTPSTIME].
+///
+/// name: as httptime_options.stamp_header. Fails with HTTPTIME_ERROR_INVALID_CONFIG.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn httptime_reader_set_stamp_header(
+    reader: *mut httptime_reader,
+    name: *const c_char,
+) -> httptime_status {
+    guard(|| {
+        // SAFETY: the header defines what the pointer points to.
+        let reader = unsafe { exclusive(reader, "reader") }?;
+        // Checked as in the options.
+        let options = httptime_options { stamp_header: name, ..httptime_options::initial() };
+        // SAFETY: the header defines what the pointer points to; the others are NULL.
+        let settings = unsafe { Settings::of(&raw const options) }?;
+        let name = settings.config.stamp_header().unwrap_or_default().into();
+        reader.0 = mem::take(&mut reader.0).with_stamp_header(name);
         Ok(())
     })
 }
@@ -165,9 +193,13 @@ pub unsafe extern "C" fn httptime_reader_next(
         let found = target(found, "found")?;
         let head = reader.0.head()?;
         if let Some(head) = &head {
+            // The times do not matter here.
+            let at = LocalInstant::from_nanos(0);
+            let exchange = Exchange::from_head(at, at, head)?;
             output.write(&httptime_head {
                 http_status: u32::from(head.status()),
-                date_ns: head.date()?.as_unix_nanos(),
+                date_ns: exchange.date().as_unix_nanos(),
+                stamp: httptime_stamp::from_response(exchange.stamp(), head.date().is_err()),
                 age_ns: nanos(head.age().unwrap_or_default()),
                 has_age: i32::from(head.age().is_some()),
                 persistent: i32::from(head.is_persistent()),

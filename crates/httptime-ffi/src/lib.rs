@@ -39,6 +39,8 @@ mod progress;
 
 mod options;
 
+mod stamp;
+
 mod measurement;
 
 mod survey;
@@ -82,6 +84,7 @@ pub use crate::options::*;
 pub use crate::progress::*;
 pub use crate::query::*;
 pub use crate::session::*;
+pub use crate::stamp::*;
 pub use crate::status::*;
 pub use crate::survey::*;
 pub use crate::timestamps::*;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use httptime::Next;
 use httptime::Phase;
 use httptime::estimate::Estimator;
+use httptime::http::ResponseReader;
 use httptime::select::Quorum;
 use httptime::server::{HeadMarks, Lag};
+use httptime::stamp::DEFAULT_HEADER;
 use httptime::{
     CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset,
-    Timestamp,
+    StampFault, Timestamp,
 };
 
 use crate::boundary::{
@@ -21,6 +23,7 @@ use crate::failure::Failure;
 use crate::measurement::httptime_measurement;
 use crate::options::{Settings, estimator, httptime_options};
 use crate::progress::httptime_progress;
+use crate::stamp::httptime_stamp;
 use crate::status::{
     HTTPTIME_ERROR_CLOSED_EARLY, HTTPTIME_ERROR_EMPTY_REPLY, HTTPTIME_ERROR_NOTHING_MEASURED,
     HTTPTIME_ERROR_TIMEOUT_CONNECT, HTTPTIME_ERROR_TIMEOUT_RESPONSE, httptime_status, is_error,
@@ -57,7 +60,7 @@ pub struct httptime_exchange {
     /// after the read that completed the head. With an earlier time, for example that of the first
     /// bytes, the bounds can be wrong.
     pub received_ns: i64,
-    /// The Date: ns since 1970.
+    /// The Date: ns since 1970. It does not count if the stamp stands in for it.
     pub date_ns: i64,
     /// The Age, if has_age.
     pub age_ns: i64,
@@ -68,6 +71,8 @@ pub struct httptime_exchange {
     pub marks: u32,
     /// Zero or more of HTTPTIME_EXCHANGE_*, combined with |.
     pub flags: u32,
+    /// httptime_head.stamp of the response.
+    pub stamp: httptime_stamp,
 }
 
 // SAFETY: integers and pointers; each field begins where the one before it ends.
@@ -85,6 +90,7 @@ unsafe impl Versioned for httptime_exchange {
             server: std::ptr::null(),
             marks: 0,
             flags: 0,
+            stamp: httptime_stamp::none(),
         }
     }
 }
@@ -114,9 +120,9 @@ impl httptime_measure {
 
 /// Starts a measurement.
 ///
-/// options: NULL for the defaults; only profile, estimator, schedule, requests, drift_ppm and the
-/// numbers in ns except timeout_ns are used here. begin: both clocks now. measure: set to the new
-/// handle, which you must free with httptime_measure_free.
+/// options: NULL for the defaults; only profile, estimator, schedule, requests, drift_ppm, the
+/// numbers in ns except timeout_ns, and whether stamp_header is "" are used here. begin: both
+/// clocks now. measure: set to the new handle, which you must free with httptime_measure_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_new(
     options: *const httptime_options,
@@ -214,7 +220,7 @@ pub unsafe extern "C" fn httptime_measure_sent(
 
 /// Uses the response to a request.
 ///
-/// exchange: used only during the call. Fails with 38 to 42, 54 and 57: each ends the measurement
+/// exchange: used only during the call. Fails with 38 to 43, 54 and 57: each ends the measurement
 /// without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
 /// httptime_measure_finish fails with the same status.
 #[unsafe(no_mangle)]
@@ -223,9 +229,10 @@ pub unsafe extern "C" fn httptime_measure_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
+        let mut reader = None;
         // SAFETY: the header defines what the pointers point to.
         let (measure, exchange) =
-            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange)?) };
+            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange, &mut reader)?) };
         measure.running()?.absorb(&exchange)?;
         Ok(())
     })
@@ -343,8 +350,8 @@ pub unsafe extern "C" fn httptime_measure_free(measure: *mut httptime_measure) {
 }
 
 /// Computes the one best offset from exchanges, for programs that decide themselves when to send.
-/// It computes no bounds, and refuses no date except that of a stored response; httptime_measure
-/// does more. One thread at a time.
+/// It computes no bounds, refuses no date except that of a stored response, and uses every stamp;
+/// httptime_measure does more. One thread at a time.
 #[derive(Debug)]
 pub struct httptime_estimator {
     estimator: Box<dyn Estimator>,
@@ -386,9 +393,10 @@ pub unsafe extern "C" fn httptime_estimator_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
+        let mut reader = None;
         // SAFETY: the header defines what the pointers point to.
         let (estimator, exchange) =
-            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange)?) };
+            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange, &mut reader)?) };
         let lag = estimator.lag.map_or_else(|| exchange.lag(), Lag::stated);
         let observation = Observation::new(estimator.cross_timestamp, &exchange, lag)?;
         estimator.estimator.absorb(&observation);
@@ -486,9 +494,14 @@ pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure
     })
 }
 
+/// `reader`: for a head.
+///
 /// # Safety
 /// `exchange` must be NULL, or point to one whose server is NULL or a text that is valid for `'a`.
-unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a>, Failure> {
+unsafe fn exchange<'a>(
+    exchange: *const httptime_exchange,
+    reader: &'a mut Option<ResponseReader>,
+) -> Result<Exchange<'a>, Failure> {
     // SAFETY: as the caller guarantees.
     let given = unsafe { read(exchange, "exchange") }?;
     if given.flags & !EXCHANGE_FLAGS != 0 {
@@ -501,14 +514,10 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
         Some(unsafe { text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
-    let mut exchange = Exchange::from_parts_unchecked(
-        LocalInstant::from_nanos(given.sent_ns),
-        LocalInstant::from_nanos(given.received_ns),
-        Timestamp::from_unix_nanos(given.date_ns),
-    )
-    .with_age(age)
-    .with_server(server.filter(|server| !server.is_empty()))
-    .with_marks(HeadMarks::from_bits(given.marks));
+    let mut exchange = date_and_stamp(&given, reader)?
+        .with_age(age)
+        .with_server(server.filter(|server| !server.is_empty()))
+        .with_marks(HeadMarks::from_bits(given.marks));
     if given.flags & HTTPTIME_EXCHANGE_REUSED_CONNECTION != 0 {
         exchange = exchange.on_reused_connection();
     }
@@ -521,8 +530,48 @@ unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a
     Ok(exchange)
 }
 
+/// An exchange with only the date and the stamp of the given one. Only a head can tell the library
+/// that a response has no `Date`, or a stamp that cannot be read: these cases become such a head,
+/// which stays in `reader`.
+fn date_and_stamp<'a>(
+    given: &httptime_exchange,
+    reader: &'a mut Option<ResponseReader>,
+) -> Result<Exchange<'a>, Failure> {
+    let sent = LocalInstant::from_nanos(given.sent_ns);
+    let received = LocalInstant::from_nanos(given.received_ns);
+    let date = Timestamp::from_unix_nanos(given.date_ns);
+    let (stamp, fields) = match given.stamp.checked()? {
+        Ok(Some(stamp)) if given.stamp.lacks_date() => {
+            let second = stamp.transmit().as_unix_nanos().div_euclid(SECOND_NS);
+            (Some(stamp), format!("{DEFAULT_HEADER}: {second}.000"))
+        }
+        Err(fault) => {
+            let others = if fault == StampFault::Conflicting { CONFLICTING } else { MALFORMED };
+            (None, format!("Date: {date}\r\n{others}"))
+        }
+        Ok(stamp) => {
+            let exchange = Exchange::from_parts_unchecked(sent, received, date);
+            return Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)));
+        }
+    };
+    let reader = reader.insert(ResponseReader::new());
+    reader.feed(format!("HTTP/1.1 200 \r\n{fields}\r\n\r\n").as_bytes());
+    let exchange = match reader.head() {
+        Ok(Some(head)) => Exchange::from_head(sent, received, &head).ok(),
+        _ => None,
+    };
+    let exchange = exchange.ok_or_else(|| {
+        Failure::argument("exchange.date_ns or exchange.stamp is not that of a response")
+    })?;
+    Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)))
+}
+
 const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
 const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_REUSED_CONNECTION
     | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
     | HTTPTIME_EXCHANGE_NO_FILE_EXTENSION;
 const MAX_INTERVALS: usize = 1024;
+const SECOND_NS: i64 = 1_000_000_000;
+/// Fields of a head from which the library reads this fault.
+const MALFORMED: &str = "X-HTTPSTIME: 1";
+const CONFLICTING: &str = "X-HTTPSTIME: 1\r\nX-HTTPSTIME: 2";

@@ -2,10 +2,12 @@ use std::ffi::c_char;
 
 use httptime::EndReason;
 use httptime::Measurement;
+use httptime::StampUse;
 use httptime::server::LagSource;
 
 use crate::boundary::{Versioned, array, nanos, size};
 use crate::options::{HTTPTIME_METHOD_AUTO, method_number};
+use crate::stamp::{HTTPTIME_STAMP_NONE, number_of_use};
 
 /// The target standard deviation was reached.
 pub const HTTPTIME_END_REASON_TARGET: i32 = 1;
@@ -32,6 +34,8 @@ pub const HTTPTIME_LAG_FORWARDED: i32 = 4;
 pub const HTTPTIME_LAG_MAY_BE_FORWARDED: i32 = 5;
 /// There are several Server fields: 2.02 s.
 pub const HTTPTIME_LAG_SEVERAL_SERVER_FIELDS: i32 = 6;
+/// The server's clock was read from stamps: 1 ms.
+pub const HTTPTIME_LAG_STAMP: i32 = 7;
 
 /// The offset of the local clock from a server's. Written by the library; set struct_size before.
 #[repr(C)]
@@ -58,7 +62,7 @@ pub struct httptime_measurement {
     pub elapsed_ns: i64,
     /// The shortest round trip.
     pub round_trip_min_ns: i64,
-    /// Assumption: the server's Date is late by at most this.
+    /// Assumption: the server's Date, or its stamp if that is used, is late by at most this.
     pub lag_ns: i64,
     /// The source of that limit: HTTPTIME_LAG_*.
     pub lag_source: i32,
@@ -74,8 +78,8 @@ pub struct httptime_measurement {
     pub received_by_kernel: u32,
     /// How many of the requests were checks, whose response could be predicted.
     pub checks: u32,
-    /// Whether the server's Date was seen to advance: 1 or 0. If not, the server's clock may be
-    /// stopped: do not correct a clock with it.
+    /// Whether the server's Date, or its stamp if that is used, was seen to advance: 1 or 0. If
+    /// not, the server's clock may be stopped: do not correct a clock with it.
     pub date_advanced: i32,
     /// The Server field of the last response that had one, ended by a NUL; empty for none, and for
     /// several servers.
@@ -85,6 +89,13 @@ pub struct httptime_measurement {
     pub method: i32,
     /// The number of caches on the path for which the lag includes 1.02 s each.
     pub caches: u32,
+    /// HTTPTIME_STAMP_USED if the result is from stamps; otherwise the reason why not, another
+    /// HTTPTIME_STAMP_*. HTTPTIME_STAMP_NONE also for several servers that differ in this.
+    pub stamp: i32,
+    /// 0.
+    pub reserved: i32,
+    /// The resolution of the stamps; 0 if none could be read.
+    pub stamp_quantum_ns: i64,
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
@@ -116,6 +127,9 @@ unsafe impl Versioned for httptime_measurement {
             server: [0; 136],
             method: HTTPTIME_METHOD_AUTO,
             caches: 0,
+            stamp: HTTPTIME_STAMP_NONE,
+            reserved: 0,
+            stamp_quantum_ns: 0,
         }
     }
 }
@@ -144,6 +158,7 @@ impl From<&Measurement> for httptime_measurement {
             lag_ns: nanos(assumptions.lag()),
             lag_source: match assumptions.lag_source() {
                 LagSource::Stated => HTTPTIME_LAG_STATED,
+                LagSource::Stamp => HTTPTIME_LAG_STAMP,
                 LagSource::Product(_) => HTTPTIME_LAG_PRODUCT,
                 LagSource::Unknown => HTTPTIME_LAG_UNKNOWN,
                 LagSource::Forwarded(_) => HTTPTIME_LAG_FORWARDED,
@@ -161,6 +176,11 @@ impl From<&Measurement> for httptime_measurement {
             server: array(measurement.server().unwrap_or_default()),
             method: method_number(measurement.method()),
             caches: assumptions.caches().into(),
+            stamp: number_of_use(measurement.stamp()),
+            reserved: 0,
+            stamp_quantum_ns: nanos(
+                measurement.stamp().and_then(StampUse::quantum).unwrap_or_default(),
+            ),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ptr;
 use httptime::estimate::EstimatorKind;
 use httptime::net::Canceller;
 use httptime::schedule::{Profile, ScheduleKind};
+use httptime::stamp::DEFAULT_HEADER;
 use httptime::{Config, Family, Method, Offset, Timestamp, Timestamping};
 
 use crate::boundary::{
@@ -156,6 +157,9 @@ pub struct httptime_options {
     pub method: i32,
     /// 0.
     pub reserved: i32,
+    /// The header field from which stamps are read, which are a server's clock finer than a second;
+    /// "": stamps are ignored. NULL, the default: X-HTTPSTIME.
+    pub stamp_header: *const c_char,
 }
 
 // SAFETY: integers, pointers and a function pointer that may be NULL, all of which may have any
@@ -190,6 +194,7 @@ unsafe impl Versioned for httptime_options {
             user_agent: ptr::null(),
             method: HTTPTIME_METHOD_AUTO,
             reserved: 0,
+            stamp_header: ptr::null(),
         }
     }
 }
@@ -258,12 +263,13 @@ impl<'a> Settings<'a> {
             unsafe { read(options, "options") }?
         };
         // SAFETY: as the caller guarantees.
-        let (proxy, user_agent, source_address, interface) = unsafe {
+        let (proxy, user_agent, source_address, interface, stamp_header) = unsafe {
             (
                 optional(options.proxy, "options.proxy")?,
                 optional(options.user_agent, "options.user_agent")?,
                 optional(options.source_address, "options.source_address")?,
                 optional(options.interface, "options.interface")?,
+                optional(options.stamp_header, "options.stamp_header")?,
             )
         };
         let canceller = if options.canceller.is_null() {
@@ -273,7 +279,7 @@ impl<'a> Settings<'a> {
             Some(&unsafe { reference(options.canceller, "options.canceller") }?.0)
         };
         Ok(Self {
-            config: options.config()?,
+            config: options.config(stamp_header)?,
             proxy,
             tunnel: options.tunnel != 0,
             method: from_table("method", options.method, METHODS)?,
@@ -308,8 +314,9 @@ fn address(text: &str) -> Result<IpAddr, Failure> {
 impl httptime_options {
     /// The tables below have the meaning of the header's numbers; `ConfigBuilder` checks the
     /// values.
-    fn config(&self) -> Result<Config, Failure> {
+    fn config(&self, stamp_header: Option<&str>) -> Result<Config, Failure> {
         let mut builder = Config::builder()
+            .stamp_header(Some(stamp_header.unwrap_or(DEFAULT_HEADER)))
             .profile(from_table("profile", self.profile, PROFILES)?)
             .estimator(estimator(self.estimator)?)
             .family(from_table("family", self.family, FAMILIES)?)
@@ -431,7 +438,7 @@ mod tests {
 
     #[test]
     fn the_default_options_are_the_default_config() {
-        let config = httptime_options::initial().config().expect("valid");
+        let config = httptime_options::initial().config(None).expect("valid");
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     }
 }

@@ -77,6 +77,8 @@ pub const HTTPTIME_ERROR_DATE_FROZEN: i32 = 40;
 pub const HTTPTIME_ERROR_DATE_WENT_BACK: i32 = 41;
 /// The responses contradict each other under the assumptions about lag and drift.
 pub const HTTPTIME_ERROR_INCONSISTENT: i32 = 42;
+/// The server's stamps cannot be used, and there are no Dates to use instead.
+pub const HTTPTIME_ERROR_STAMP_REJECTED: i32 = 43;
 /// The local wall clock was set during the measurement.
 pub const HTTPTIME_ERROR_CLOCK_STEPPED: i32 = 50;
 /// No majority of the servers agrees.
@@ -237,6 +239,7 @@ const ENTRIES: &[Entry] = &[
     of(HTTPTIME_ERROR_DATE_FROZEN, c"date_frozen", c"the server's Date does not advance"),
     of(HTTPTIME_ERROR_DATE_WENT_BACK, c"date_went_back", c"the server's Date went back"),
     of(HTTPTIME_ERROR_INCONSISTENT, c"inconsistent", c"the server's Dates contradict each other"),
+    of(HTTPTIME_ERROR_STAMP_REJECTED, c"stamp_rejected", c"the server's stamp cannot be used"),
     of(
         HTTPTIME_ERROR_CLOCK_STEPPED,
         c"clock_stepped",
@@ -297,7 +300,7 @@ mod tests {
             19 closed_early 20 connection_broke 21 proxy_refused 22 proxy_credentials 30 not_http \
             31 malformed_head 32 head_too_large 33 endless_interim 34 no_date 35 conflicting_dates \
             36 malformed_date 37 date_out_of_range 38 date_before_floor 39 cached 40 date_frozen \
-            41 date_went_back 42 inconsistent 50 clock_stepped 51 no_majority 52 ambiguous_majority \
+            41 date_went_back 42 inconsistent 43 stamp_rejected 50 clock_stepped 51 no_majority 52 ambiguous_majority \
             53 all_failed 54 received_before_sent 55 nothing_measured 56 no_kernel_timestamps 57 clock_mismatch 70 no_privilege \
             71 read_only 72 out_of_range 73 unsupported 74 clock_failed";
         let now: Vec<String> = ENTRIES

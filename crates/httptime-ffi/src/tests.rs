@@ -344,8 +344,8 @@ fn null_and_numbers_that_are_none_are_refused_by_a_session() {
 }
 
 /// Drives a session with one server in virtual time: each response takes 2 ms, and every connection
-/// closes after one.
-fn drive(session: *mut httptime_session) -> i64 {
+/// closes after one. `stamp_field`: the name of the field with a stamp.
+fn drive(session: *mut httptime_session, stamp_field: Option<&str>) -> i64 {
     let mut now = 0;
     // SAFETY: a valid handle, and what the header defines on the stack.
     unsafe {
@@ -367,8 +367,11 @@ fn drive(session: *mut httptime_session) -> i64 {
                     assert_eq!(httptime_session_sent(session, conn, length, now), HTTPTIME_OK);
                     let second = (WALL_NS + now + 1_000_000) / SECOND_NS - WALL_NS / SECOND_NS;
                     now += 2_000_000;
+                    let micros = (WALL_NS + now - 1_000_000) / 1_000;
+                    let stamp = stamp_field.map(|name| format!("{name}: {micros}\r\n"));
+                    let stamp = stamp.unwrap_or_default();
                     let head = format!(
-                        "HTTP/1.1 200 OK\r\nConnection: close\r\nDate: Mon, 23 Nov 2026 \
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\n{stamp}Date: Mon, 23 Nov 2026 \
                          00:00:{second:02} GMT\r\n\r\n"
                     );
                     let (head, length) = (head.as_ptr().cast(), head.len());
@@ -404,7 +407,7 @@ fn survey_of(
 fn a_session_measures_in_virtual_time_and_tells_what_happens() {
     let options = httptime_options { estimator: ESTIMATOR, ..httptime_options::initial() };
     let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
-    let now = drive(session);
+    let now = drive(session, None);
     let mut event = httptime_event::initial();
     let mut progress = httptime_progress::initial();
     let mut measurement = httptime_measurement::initial();
@@ -427,6 +430,30 @@ fn a_session_measures_in_virtual_time_and_tells_what_happens() {
     assert_eq!(progress.requests, measurement.requests);
     assert!(measurement.lower_ns <= 0 && 0 <= measurement.upper_ns);
     assert!(measurement.upper_ns - measurement.lower_ns < 4 * SECOND_NS);
+}
+
+#[test]
+fn a_session_reads_stamps_from_the_header_field_of_the_options() {
+    for (name, field, expected) in [
+        (null(), "X-HTTPSTIME", HTTPTIME_STAMP_USED),
+        (null(), "X-Time", HTTPTIME_STAMP_NONE),
+        (c"X-Time".as_ptr(), "X-Time", HTTPTIME_STAMP_USED),
+        (c"".as_ptr(), "X-HTTPSTIME", HTTPTIME_STAMP_NONE),
+    ] {
+        let initial = httptime_options::initial();
+        let options = httptime_options { estimator: ESTIMATOR, stamp_header: name, ..initial };
+        let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
+        let now = drive(session, Some(field));
+        let mut measurement = httptime_measurement::initial();
+        let survey = survey_of(session, cross_timestamp(now));
+        // SAFETY: a valid handle, and a structure on the stack.
+        unsafe {
+            assert_eq!(httptime_survey_combined(survey, &raw mut measurement), HTTPTIME_OK);
+            httptime_survey_free(survey);
+        }
+        assert_eq!(measurement.stamp, expected, "{field}");
+        assert!(measurement.lower_ns <= 0 && 0 <= measurement.upper_ns);
+    }
 }
 
 /// One exchange whose head arrives in two pieces, 0.6 s apart; the Date is made right before the
@@ -485,7 +512,7 @@ fn an_old_cross_timestamp_is_an_error_of_a_session_and_of_a_measurement() {
     // SAFETY: valid handles, and structures on the stack.
     unsafe {
         let session = new_session(&urls, &options);
-        drive(session);
+        drive(session, None);
         let survey = survey_of(session, origin(1));
         let status = httptime_survey_combined(survey, &raw mut measurement);
         assert_eq!(status, HTTPTIME_ERROR_CLOCK_MISMATCH);
@@ -517,7 +544,7 @@ fn a_response_without_the_kernels_times_is_not_used_when_only_those_are_wanted()
     let timestamping = HTTPTIME_TIMESTAMPING_KERNEL;
     let options = httptime_options { timestamping, ..httptime_options::initial() };
     let session = new_session(&[c"http://192.0.2.1/".as_ptr()], &options);
-    let now = drive(session);
+    let now = drive(session, None);
     let mut measurement = httptime_measurement::initial();
     let survey = survey_of(session, cross_timestamp(now));
     // SAFETY: a valid handle, and a structure on the stack.
@@ -864,5 +891,343 @@ fn an_answer_that_proves_nothing_ends_a_measurement_in_c_too() {
             httptime_measure_finish(measure, &cross_timestamp(20_000_000), &raw mut result);
         assert_eq!(finished, HTTPTIME_ERROR_CACHED);
         httptime_measure_free(measure);
+    }
+}
+
+/// Reads one response with a reader.
+fn read_head(reader: *mut httptime_reader, response: &str) -> (httptime_status, httptime_head) {
+    let (mut head, mut found) = (httptime_head::initial(), 0);
+    // SAFETY: a valid handle, and what the header defines on the stack.
+    let status = unsafe {
+        httptime_reader_clear(reader);
+        let bytes = response.as_ptr().cast();
+        assert_eq!(httptime_reader_feed(reader, bytes, response.len()), HTTPTIME_OK);
+        httptime_reader_next(reader, &raw mut head, &raw mut found)
+    };
+    assert_eq!(status == HTTPTIME_OK, found == 1);
+    (status, head)
+}
+
+/// The head of a response with these fields.
+fn head_of(fields: &[&str]) -> (httptime_status, httptime_head) {
+    let reader = new_reader();
+    let read = read_head(reader, &format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", fields.join("\r\n")));
+    // SAFETY: a valid handle, which is not used any more.
+    unsafe { httptime_reader_free(reader) };
+    read
+}
+
+const DATE: &str = "Date: Mon, 23 Nov 2026 00:00:01 GMT";
+const MS: i64 = 1_000_000;
+
+#[test]
+fn a_head_has_the_stamp_of_its_response() {
+    let date = WALL_NS + SECOND_NS;
+    let read = |fields: &[&str]| {
+        let (status, head) = head_of(fields);
+        assert_eq!(status, HTTPTIME_OK, "{fields:?}");
+        let httptime_stamp { state, flags, receive_ns, transmit_ns, quantum_ns } = head.stamp;
+        (head.date_ns - date, state, flags, [receive_ns, transmit_ns, quantum_ns])
+    };
+    let (used, at) = (HTTPTIME_STAMP_USED, date + 250 * MS);
+    assert_eq!(read(&[DATE]), (0, HTTPTIME_STAMP_NONE, 0, [0; 3]));
+    let of_micros = "X-HTTPSTIME: 1795392001.250000";
+    assert_eq!(read(&[DATE, of_micros]), (0, used, 0, [at, at, 1_000]));
+    let of_two_times = "x-httpstime: t=1795392001250000 D=1500";
+    assert_eq!(read(&[DATE, of_two_times]), (0, used, 0, [at, at + 1_500_000, 1_000]));
+    let of_millis = "X-HTTPSTIME: 1795392001.250";
+    let rounded = HTTPTIME_STAMP_FLAG_ROUNDED;
+    assert_eq!(read(&[DATE, "X-Varnish: 7", of_millis]), (0, used, rounded, [at, at, MS]));
+    let no_date = HTTPTIME_STAMP_FLAG_NO_DATE;
+    assert_eq!(read(&[of_micros]), (0, used, no_date, [at, at, 1_000]));
+    // The second in which the response left.
+    let of_a_long_time = "X-HTTPSTIME: 1795392001.250000 D=1000000";
+    let times = [at, at + SECOND_NS, 1_000];
+    assert_eq!(read(&[of_a_long_time]), (SECOND_NS, used, no_date, times));
+    let malformed = "X-HTTPSTIME: 1795392001.25";
+    assert_eq!(read(&[DATE, malformed]), (0, HTTPTIME_STAMP_MALFORMED, 0, [0; 3]));
+    let conflicting = (0, HTTPTIME_STAMP_CONFLICTING, 0, [0; 3]);
+    assert_eq!(read(&[DATE, of_micros, of_millis]), conflicting);
+    assert_eq!(head_of(&[malformed]).0, HTTPTIME_ERROR_NO_DATE);
+}
+
+#[test]
+fn a_reader_reads_stamps_from_the_header_field_that_is_set() {
+    let reader = new_reader();
+    let response = format!("HTTP/1.1 200 OK\r\n{DATE}\r\nX-Time: 1795392001250\r\n\r\n");
+    // SAFETY: a handle that is valid until it is freed, and texts.
+    let set = |name| unsafe { httptime_reader_set_stamp_header(reader, name) };
+    let state = || read_head(reader, &response).1.stamp.state;
+    assert_eq!(state(), HTTPTIME_STAMP_NONE);
+    for (name, expected) in [
+        (c"x-time".as_ptr(), HTTPTIME_STAMP_USED),
+        (null(), HTTPTIME_STAMP_NONE),
+        (c"X-Time".as_ptr(), HTTPTIME_STAMP_USED),
+        (c"".as_ptr(), HTTPTIME_STAMP_NONE),
+    ] {
+        assert_eq!((set(name), state()), (HTTPTIME_OK, expected));
+    }
+    for name in [c"Date", c"two words"] {
+        assert_eq!(set(name.as_ptr()), HTTPTIME_ERROR_INVALID_CONFIG, "{name:?}");
+    }
+    // SAFETY: as above.
+    unsafe {
+        refused(&[
+            httptime_reader_set_stamp_header(null_mut(), c"X-Time".as_ptr()),
+            httptime_reader_set_stamp_header(reader, c"\xff".as_ptr()),
+        ]);
+        httptime_reader_free(reader);
+    }
+}
+
+/// The true offset of the server with stamps.
+const STAMPED_NS: i64 = 250_127_000;
+
+/// The server's clock 1 ms after a request left.
+fn server_clock(sent_ns: i64) -> i64 {
+    WALL_NS + sent_ns + MS + STAMPED_NS
+}
+
+/// An exchange with a server with this stamp.
+fn stamped(sent_ns: i64, stamp: httptime_stamp) -> httptime_exchange {
+    let date_ns = server_clock(sent_ns) / SECOND_NS * SECOND_NS;
+    httptime_exchange { date_ns, stamp, ..exchange(sent_ns) }
+}
+
+fn stamp_of(clock_ns: i64, quantum_ns: i64) -> httptime_stamp {
+    let receive_ns = clock_ns / quantum_ns * quantum_ns;
+    let state = HTTPTIME_STAMP_USED;
+    httptime_stamp {
+        state,
+        receive_ns,
+        transmit_ns: receive_ns,
+        quantum_ns,
+        ..httptime_stamp::none()
+    }
+}
+
+/// A measurement of up to twelve exchanges, each made from the time at which the request leaves.
+fn measure_stamps(
+    stamp_header: Option<&CStr>,
+    exchange: impl Fn(i64) -> httptime_exchange,
+) -> (httptime_status, httptime_measurement) {
+    let options = httptime_options {
+        estimator: ESTIMATOR,
+        requests: 12,
+        stamp_header: stamp_header.map_or(null(), CStr::as_ptr),
+        ..httptime_options::initial()
+    };
+    let (mut measure, mut measurement) = (null_mut(), httptime_measurement::initial());
+    let (mut next, mut at, mut now) = (0, 0, 0);
+    // SAFETY: a handle that is valid until it is freed, and structures on the stack.
+    let status = unsafe {
+        let begin = cross_timestamp(0);
+        let status = httptime_measure_new(&raw const options, &raw const begin, &raw mut measure);
+        assert_eq!(status, HTTPTIME_OK);
+        loop {
+            let status = httptime_measure_next(measure, now, &raw mut next, &raw mut at);
+            assert_eq!(status, HTTPTIME_OK);
+            if next == HTTPTIME_NEXT_DONE {
+                break;
+            }
+            assert_eq!(httptime_measure_sent(measure, at), HTTPTIME_OK);
+            now = at + 2 * MS;
+            let status = httptime_measure_absorb(measure, &exchange(at));
+            assert!([HTTPTIME_OK, HTTPTIME_ERROR_STAMP_REJECTED].contains(&status), "{status}");
+        }
+        let end = cross_timestamp(now);
+        let status = httptime_measure_finish(measure, &raw const end, &raw mut measurement);
+        httptime_measure_free(measure);
+        status
+    };
+    if status == HTTPTIME_OK {
+        let httptime_measurement { lower_ns, upper_ns, .. } = measurement;
+        assert!((lower_ns..=upper_ns).contains(&STAMPED_NS), "{measurement:?}");
+    }
+    (status, measurement)
+}
+
+#[test]
+fn a_measurement_without_sockets_uses_the_stamps_of_the_heads() {
+    for date in [true, false] {
+        let (status, measurement) = measure_stamps(None, |sent| {
+            let clock = server_clock(sent);
+            let of_date = (clock / SECOND_NS) - WALL_NS / SECOND_NS;
+            let date = format!("Date: Mon, 23 Nov 2026 00:00:{of_date:02} GMT\r\n")
+                .repeat(usize::from(date));
+            let micros = clock / 1_000;
+            let (status, head) = head_of(&[&format!("{date}X-HTTPSTIME: {micros}")]);
+            assert_eq!(status, HTTPTIME_OK);
+            httptime_exchange { date_ns: head.date_ns, ..stamped(sent, head.stamp) }
+        });
+        assert_eq!(status, HTTPTIME_OK);
+        let stamp = (measurement.stamp, measurement.stamp_quantum_ns);
+        assert_eq!(stamp, (HTTPTIME_STAMP_USED, 1_000), "{measurement:?}");
+        assert_eq!((measurement.lag_source, measurement.lag_ns), (HTTPTIME_LAG_STAMP, MS));
+        assert_eq!((measurement.date_advanced, measurement.reserved), (1, 0));
+        assert!(measurement.elapsed_ns < SECOND_NS, "{measurement:?}");
+        assert!((measurement.offset_ns - STAMPED_NS).abs() < MS, "{measurement:?}");
+        assert!(measurement.upper_ns - measurement.lower_ns < 4 * MS, "{measurement:?}");
+    }
+}
+
+#[test]
+fn stamps_that_the_options_ignore_are_not_used() {
+    let exchange = |sent| stamped(sent, stamp_of(server_clock(sent), 1_000));
+    let (status, ignored) = measure_stamps(Some(c""), exchange);
+    assert_eq!((status, ignored.stamp), (HTTPTIME_OK, HTTPTIME_STAMP_NONE), "{ignored:?}");
+    assert_eq!(ignored.stamp_quantum_ns, 0);
+    assert_ne!(ignored.lag_source, HTTPTIME_LAG_STAMP);
+    let (status, named) = measure_stamps(Some(c"X-Time"), exchange);
+    assert_eq!((status, named.stamp), (HTTPTIME_OK, HTTPTIME_STAMP_USED), "{named:?}");
+    let options =
+        httptime_options { stamp_header: c"two words".as_ptr(), ..httptime_options::initial() };
+    let mut measure = null_mut();
+    // SAFETY: structures and a place on the stack.
+    let status =
+        unsafe { httptime_measure_new(&raw const options, &cross_timestamp(0), &raw mut measure) };
+    assert_eq!((status, measure.is_null()), (HTTPTIME_ERROR_INVALID_CONFIG, true));
+}
+
+#[test]
+fn a_measurement_names_the_reason_why_it_did_not_use_the_stamps() {
+    let fault = |stamp: &dyn Fn(i64) -> httptime_stamp| {
+        let (status, measurement) = measure_stamps(None, |sent| stamped(sent, stamp(sent)));
+        assert_eq!(status, HTTPTIME_OK, "{measurement:?}");
+        assert_ne!(measurement.lag_source, HTTPTIME_LAG_STAMP);
+        assert_eq!(measurement.observations, 12);
+        (measurement.stamp, measurement.stamp_quantum_ns)
+    };
+    let unread = |state| httptime_stamp { state, ..httptime_stamp::none() };
+    for state in [HTTPTIME_STAMP_MALFORMED, HTTPTIME_STAMP_CONFLICTING] {
+        assert_eq!(fault(&|_| unread(state)), (state, 0));
+        // The first two responses have a stamp.
+        let later =
+            |sent| if sent < 50 * MS { stamp_of(server_clock(sent), MS) } else { unread(state) };
+        assert_eq!(fault(&later), (state, MS));
+    }
+    let day = 86_400 * SECOND_NS;
+    let by = |late: i64| fault(&|sent| stamp_of(server_clock(sent) - late, 1_000)).0;
+    assert_eq!(by(day), HTTPTIME_STAMP_OLDER_THAN_DATE);
+    assert_eq!(by(-day), HTTPTIME_STAMP_NEWER_THAN_DATE);
+    assert_eq!(fault(&|_| stamp_of(server_clock(0), 1)), (HTTPTIME_STAMP_FROZEN, 1));
+    let slow = |sent| {
+        let stamp = stamp_of(server_clock(sent), 1_000);
+        httptime_stamp { transmit_ns: stamp.receive_ns + 50 * MS, ..stamp }
+    };
+    assert_eq!(fault(&slow), (HTTPTIME_STAMP_LONGER_THAN_ROUND_TRIP, 0));
+}
+
+#[test]
+fn rejected_stamps_of_responses_without_a_date_are_an_error() {
+    let measured = |flags| {
+        measure_stamps(None, |sent| {
+            // The second response shows another number of digits.
+            let quantum = if sent < 10 * MS { 1_000 } else { MS };
+            let stamp = stamp_of(server_clock(sent), quantum);
+            let flags = if sent < 10 * MS { flags } else { 0 };
+            stamped(sent, httptime_stamp { flags, ..stamp })
+        })
+    };
+    let (status, measurement) = measured(0);
+    assert_eq!((status, measurement.stamp), (HTTPTIME_OK, HTTPTIME_STAMP_FORM_CHANGED));
+    assert_eq!(measured(HTTPTIME_STAMP_FLAG_NO_DATE).0, HTTPTIME_ERROR_STAMP_REJECTED);
+}
+
+#[test]
+fn without_a_date_the_second_of_the_stamp_is_compared_with_the_floor() {
+    let second = server_clock(0) / SECOND_NS * SECOND_NS;
+    let no_date = HTTPTIME_STAMP_FLAG_NO_DATE;
+    let stamp = httptime_stamp { flags: no_date, ..stamp_of(server_clock(0), 1_000) };
+    let exchange = httptime_exchange { date_ns: 0, ..stamped(0, stamp) };
+    for (floor_ns, expected) in
+        [(second, HTTPTIME_OK), (second + 1, HTTPTIME_ERROR_DATE_BEFORE_FLOOR)]
+    {
+        let options = httptime_options { floor_ns, ..httptime_options::initial() };
+        let (mut measure, begin) = (null_mut(), cross_timestamp(0));
+        // SAFETY: a handle that is valid until it is freed, and structures on the stack.
+        unsafe {
+            let new = httptime_measure_new(&raw const options, &raw const begin, &raw mut measure);
+            assert_eq!(new, HTTPTIME_OK);
+            assert_eq!(httptime_measure_sent(measure, 0), HTTPTIME_OK);
+            assert_eq!(httptime_measure_absorb(measure, &raw const exchange), expected);
+            httptime_measure_free(measure);
+        }
+    }
+}
+
+#[test]
+fn a_head_that_does_not_reach_to_the_stamp_is_refused() {
+    let end = offset_of!(httptime_head, stamp) + size_of::<httptime_stamp>();
+    let reader = new_reader();
+    for (size, expected) in [(end - 8, HTTPTIME_ERROR_INVALID_ARGUMENT), (end, HTTPTIME_OK)] {
+        let memory = Memory::of(size);
+        // SAFETY: a handle that is valid until it is freed; the structure is as large as its size.
+        let status = unsafe { httptime_reader_next(reader, memory.pointer(), &mut 0) };
+        assert_eq!(status, expected);
+    }
+    // SAFETY: as above.
+    unsafe { httptime_reader_free(reader) };
+}
+
+/// The offset that an estimator computes from one exchange.
+fn estimate(exchange: &httptime_exchange) -> i64 {
+    let estimator = new_estimator();
+    let (mut offset, mut stddev) = (0, 0);
+    // SAFETY: a handle that is valid until it is freed, and what the header defines on the stack.
+    unsafe {
+        assert_eq!(httptime_estimator_absorb(estimator, exchange), HTTPTIME_OK);
+        let status = httptime_estimator_estimate(estimator, &raw mut offset, &raw mut stddev);
+        assert_eq!(status, HTTPTIME_OK);
+        httptime_estimator_free(estimator);
+    }
+    offset
+}
+
+#[test]
+fn an_estimator_uses_the_stamp_of_an_exchange_and_whether_it_is_rounded() {
+    let exact = estimate(&stamped(0, stamp_of(server_clock(0), 1_000)));
+    assert!((exact - STAMPED_NS).abs() < MS, "{exact}");
+    let truncated = stamp_of(server_clock(0), MS);
+    let rounded = httptime_stamp { flags: HTTPTIME_STAMP_FLAG_ROUNDED, ..truncated };
+    assert_eq!(estimate(&stamped(0, truncated)) - estimate(&stamped(0, rounded)), MS / 2);
+    // The second of the stamp, and not the date of the exchange, stands in for the Date.
+    let no_date = httptime_stamp { flags: HTTPTIME_STAMP_FLAG_NO_DATE, ..truncated };
+    let without = httptime_exchange { date_ns: 0, ..stamped(0, no_date) };
+    assert_eq!(estimate(&without), estimate(&stamped(0, truncated)));
+}
+
+#[test]
+fn a_stamp_that_no_head_has_is_refused() {
+    let good = stamp_of(server_clock(0), 1_000);
+    let (unread, no_date) = (HTTPTIME_STAMP_MALFORMED, HTTPTIME_STAMP_FLAG_NO_DATE);
+    let estimator = new_estimator();
+    // SAFETY: a handle that is valid until it is freed, and a structure on the stack.
+    let absorb = |stamp| unsafe { httptime_estimator_absorb(estimator, &stamped(0, stamp)) };
+    assert_eq!(absorb(good), HTTPTIME_OK);
+    assert_eq!(absorb(httptime_stamp { flags: no_date, ..good }), HTTPTIME_OK);
+    for stamp in [
+        httptime_stamp { state: -1, ..good },
+        httptime_stamp { state: HTTPTIME_STAMP_FORM_CHANGED, ..good },
+        httptime_stamp { state: HTTPTIME_STAMP_NONE, flags: no_date, ..good },
+        httptime_stamp { state: unread, flags: no_date, ..good },
+        httptime_stamp { flags: 4, ..good },
+        httptime_stamp { quantum_ns: 0, ..good },
+        httptime_stamp { quantum_ns: -1, ..good },
+        httptime_stamp { quantum_ns: SECOND_NS, ..good },
+        httptime_stamp { transmit_ns: good.receive_ns - 1, ..good },
+        httptime_stamp { flags: no_date, receive_ns: 0, transmit_ns: 0, ..good },
+    ] {
+        assert_eq!(absorb(stamp), HTTPTIME_ERROR_INVALID_ARGUMENT, "{stamp:?}");
+    }
+    let unread = stamped(0, httptime_stamp { state: unread, ..httptime_stamp::none() });
+    // SAFETY: as above.
+    unsafe {
+        refused(&[httptime_estimator_absorb(
+            estimator,
+            &httptime_exchange { date_ns: -SECOND_NS, ..unread },
+        )]);
+        assert_eq!(httptime_estimator_absorb(estimator, &unread), HTTPTIME_OK);
+        httptime_estimator_free(estimator);
     }
 }

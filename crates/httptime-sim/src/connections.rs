@@ -39,6 +39,7 @@ pub struct SimConnections {
     pub(crate) truncating: f64,
     pub(crate) not_answering: f64,
     pub(crate) has_dateless_head: bool,
+    pub(crate) is_dateless: bool,
     pub(crate) segmented: Duration,
     pub(crate) interim: f64,
     pub(crate) with_unexpected_body: f64,
@@ -122,6 +123,7 @@ impl SimConnections {
             truncating: 0.0,
             not_answering: 0.0,
             has_dateless_head: false,
+            is_dateless: false,
             segmented: Duration::ZERO,
             interim: 0.0,
             with_unexpected_body: 0.0,
@@ -220,6 +222,13 @@ impl SimConnections {
     #[must_use]
     pub const fn dateless_head(mut self) -> Self {
         self.has_dateless_head = true;
+        self
+    }
+
+    /// No response has a `Date`.
+    #[must_use]
+    pub const fn dateless(mut self) -> Self {
+        self.is_dateless = true;
         self
     }
 

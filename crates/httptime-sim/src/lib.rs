@@ -29,6 +29,7 @@ mod ntp;
 mod path;
 mod remote;
 mod server;
+mod stamp;
 mod survey;
 pub mod trials;
 mod world;
@@ -42,6 +43,7 @@ pub use self::measure::{Outcome, Verdict};
 pub use self::ntp::{NtpSample, clock_filter, shortest_delay};
 pub use self::path::Path;
 pub use self::server::{SimBalance, SimServer, SimWorker};
+pub use self::stamp::{SimStamp, StampDigits, StampTrap};
 pub use self::survey::{SurveyOutcome, survey};
 pub use self::world::World;
 

@@ -39,6 +39,8 @@ pub use self::response::{Response, has_body};
 pub use self::service::{Connection, ConnectionEnd, Handler, Service, Stop};
 
 use self::clock::ServerClock;
+use crate::server::last_tick;
+use crate::stamp::{self, SimStamp, StampTimes, StampWriter};
 
 /// A running HTTP server on a loopback port. See the [module](self).
 #[derive(Debug)]
@@ -135,8 +137,11 @@ pub struct LoopbackServerBuilder {
 #[derive(Debug)]
 struct Settings {
     lag: Duration,
+    timer_resolution: Duration,
     before: Duration,
+    processing: Duration,
     after: Duration,
+    stamps: Option<Mutex<StampWriter>>,
     server_header: Option<String>,
     requests_per_connection: usize,
     announce_close: bool,
@@ -151,8 +156,11 @@ impl Default for LoopbackServerBuilder {
             port: 0,
             settings: Settings {
                 lag: Duration::ZERO,
+                timer_resolution: Duration::ZERO,
                 before: Duration::ZERO,
+                processing: Duration::ZERO,
                 after: Duration::ZERO,
+                stamps: None,
                 server_header: Some("httptime-sim".to_owned()),
                 requests_per_connection: 0,
                 announce_close: true,
@@ -182,12 +190,32 @@ impl LoopbackServerBuilder {
         self
     }
 
+    /// The server reads its clock from a timer that ticks once per `resolution`, as nginx with
+    /// `timer_resolution` does: for the `Date` and for stamps [default: 0, at each request].
+    pub fn timer_resolution(mut self, resolution: Duration) -> Self {
+        self.settings.timer_resolution = resolution;
+        self
+    }
+
     /// Waits for `before` from the request to reading the clock, and for `after` from there to the
     /// response, as if these were the delays of the forward and the return path. Exact to some 20
     /// µs on an idle machine.
     pub fn delays(mut self, before: Duration, after: Duration) -> Self {
         self.settings.before = before;
         self.settings.after = after;
+        self
+    }
+
+    /// Waits for `processing` from reading the clock for the `Date` to the departure of the
+    /// response, which is before the delay of the return path [default: 0].
+    pub fn processing(mut self, processing: Duration) -> Self {
+        self.settings.processing = processing;
+        self
+    }
+
+    /// Adds a stamp to each response [default: none].
+    pub fn stamp(mut self, stamp: SimStamp) -> Self {
+        self.settings.stamps = Some(Mutex::new(StampWriter::new(stamp)));
         self
     }
 
@@ -272,9 +300,9 @@ pub trait Responder: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Any error closes the connection.
     fn answer(&self, request: &Request<'_>) -> io::Result<ControlFlow<ConnectionEnd>> {
-        let stamp = request.stamp()?;
-        let response = request.response(200, stamp.date, BODY);
-        request.wait_after(&stamp)?;
+        let reading = request.read_clock()?;
+        let response = request.response(200, &reading, BODY);
+        request.wait_after(&reading)?;
         let body = if request.should_have_body(200) { BODY } else { b"" };
         request.connection().send(&[&response.head(), body].concat())?;
         Ok(ControlFlow::Continue(()))
@@ -293,18 +321,21 @@ pub struct Request<'a> {
     clock: &'a ServerClock,
     connection: &'a Connection<'a>,
     head: &'a Head,
+    accepted: Timestamp,
     received: Instant,
     closes: bool,
 }
 
-/// A reading of the server's clock.
+/// The readings of the server's clock for one response.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Stamp {
+pub struct ClockReading {
     /// The time for the `Date`, including the lag.
     pub date: Timestamp,
-    /// The instant at which the clock was read.
+    /// The instant at which the clock was last read: the response leaves.
     pub read: Instant,
+    arrived: Timestamp,
+    left: Timestamp,
 }
 
 impl Request<'_> {
@@ -320,25 +351,48 @@ impl Request<'_> {
         self.head
     }
 
-    /// Waits for the delay before the stamp, then reads the server's clock.
+    /// Waits for the delay of the forward path, then reads the server's clock; and again when the
+    /// request has been processed.
     ///
     /// # Errors
     /// When the server stops first.
-    pub fn stamp(&self) -> io::Result<Stamp> {
-        pause(self.connection, self.received, self.settings.before)?;
+    pub fn read_clock(&self) -> io::Result<ClockReading> {
+        let settings = self.settings;
+        pause(self.connection, self.received, settings.before)?;
         // The clock is read only here; the rest takes some microseconds.
-        let clock = self.clock.time_at(self.clock.host_now());
-        let read = Instant::now();
-        let lag = Offset::ZERO.saturating_sub(Offset::from(self.settings.lag));
-        Ok(Stamp { date: clock.saturating_add(lag), read })
+        let arrived = self.server_now();
+        let mut reading =
+            ClockReading { date: arrived, read: Instant::now(), arrived, left: arrived };
+        if !settings.processing.is_zero() {
+            pause(self.connection, reading.read, settings.processing)?;
+            reading.left = self.server_now();
+            reading.read = Instant::now();
+        }
+        let lag = Offset::ZERO.saturating_sub(Offset::from(settings.lag));
+        reading.date = arrived.saturating_add(lag);
+        Ok(reading)
     }
 
-    /// The response of a correct server: `Server`, `Date`, the length of the body, and whether the
-    /// connection closes.
+    /// The server's clock, or the last tick of its timer.
+    fn server_now(&self) -> Timestamp {
+        let now = self.clock.time_at(self.clock.host_now());
+        last_tick(now, self.settings.timer_resolution, Duration::ZERO)
+    }
+
+    /// The response of a correct server: `Server`, `Date`, the stamp, the length of the body, and
+    /// whether the connection closes.
     #[must_use]
-    pub fn response(&self, status: u16, date: Timestamp, body: &[u8]) -> Response {
+    pub fn response(&self, status: u16, reading: &ClockReading, body: &[u8]) -> Response {
+        let ClockReading { date, arrived, left, .. } = *reading;
         let mut response = Response::new(status, body);
         response.fields.insert(0, ("Date".to_owned(), http_date(date)));
+        if let Some(stamps) = &self.settings.stamps {
+            let times = StampTimes { accepted: self.accepted, arrived, date, left };
+            let mut stamps = stamps.lock().unwrap_or_else(PoisonError::into_inner);
+            for value in stamps.values(&times) {
+                response.push(stamp::HEADER, &value);
+            }
+        }
         if let Some(server) = &self.settings.server_header {
             response.fields.insert(0, ("Server".to_owned(), server.clone()));
         }
@@ -354,12 +408,12 @@ impl Request<'_> {
         self.head.word(0) != "HEAD" && has_body(status)
     }
 
-    /// Waits for the delay after the stamp.
+    /// Waits for the delay of the return path.
     ///
     /// # Errors
     /// When the server stops first.
-    pub fn wait_after(&self, stamp: &Stamp) -> io::Result<()> {
-        pause(self.connection, stamp.read, self.settings.after)
+    pub fn wait_after(&self, reading: &ClockReading) -> io::Result<()> {
+        pause(self.connection, reading.read, self.settings.after)
     }
 }
 
@@ -374,9 +428,8 @@ struct Server {
 
 impl Handler for Server {
     fn serve(&self, connection: &Connection<'_>) -> io::Result<ConnectionEnd> {
-        if let Some(unsolicited) =
-            self.answers.unsolicited(self.clock.time_at(self.clock.host_now()))
-        {
+        let accepted = self.clock.time_at(self.clock.host_now());
+        if let Some(unsolicited) = self.answers.unsolicited(accepted) {
             connection.send(&unsolicited)?;
             return connection.hold();
         }
@@ -394,6 +447,7 @@ impl Handler for Server {
                 clock: &self.clock,
                 connection,
                 head: &head,
+                accepted,
                 received,
                 closes,
             };

@@ -30,7 +30,7 @@ pub enum Verdict {
     Held,
     /// The bounds contain none of the offsets, and no error reports it: silently wrong.
     Missed,
-    /// An error reports that the server's `Date` cannot be trusted.
+    /// An error reports that the server's `Date` or its stamp cannot be trusted.
     Caught,
     /// Another error: there is no result.
     Failed,
@@ -65,11 +65,17 @@ impl Outcome {
     }
 }
 
-/// The kinds of error that report that a server's `Date` cannot be trusted, or that the server
-/// stops answering. Add each new kind here: the accuracy table treats any other error in its worlds
-/// as a fault of the simulation.
-const DETECTED_KINDS: &[&str] =
-    &["cached", "date_frozen", "date_went_back", "inconsistent", "timeout_response"];
+/// The kinds of error that report that a server's `Date` or stamp cannot be trusted, or that the
+/// server stops answering. Add each new kind here: the accuracy table treats any other error in its
+/// worlds as a fault of the simulation.
+const DETECTED_KINDS: &[&str] = &[
+    "cached",
+    "date_frozen",
+    "date_went_back",
+    "inconsistent",
+    "stamp_rejected",
+    "timeout_response",
+];
 
 impl World {
     /// Runs one measurement. The same seed gives the same measurement.

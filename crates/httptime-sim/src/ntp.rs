@@ -4,8 +4,8 @@ use httptime::Offset;
 
 /// The result of one four-timestamp exchange: NTP on the same path, for comparison with HTTP.
 ///
-/// RFC 5905, section 8: offset = ((T2 − T1) + (T3 − T4)) / 2, delay = (T4 − T1) − (T3 − T2). The
-/// server answers at once, so T2 = T3.
+/// RFC 5905, section 8: offset = ((T2 − T1) + (T3 − T4)) / 2, delay = (T4 − T1) − (T3 − T2). T2 =
+/// T3, unless the server [processes](crate::SimServer::processing) the request for some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NtpSample {

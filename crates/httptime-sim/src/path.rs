@@ -73,6 +73,12 @@ impl Path {
         self
     }
 
+    /// The mean queueing per direction.
+    #[must_use]
+    pub const fn queueing(&self) -> Duration {
+        self.queueing
+    }
+
     /// The delays of the next exchange, which leaves at `at`: forward path, return path.
     pub(crate) fn draw(&mut self, at: LocalInstant, random: &mut Rng) -> (Duration, Duration) {
         let there = self.base.mul_f64(self.forward_share);

@@ -11,7 +11,8 @@ use httptime::session::{ConnectionId, MAX_CONNECTIONS, Target};
 use httptime::{Error, LocalInstant, Offset, Timestamp, Url};
 
 use crate::connections::{SimHost, exponential_time, has_chance};
-use crate::server::Request;
+use crate::server::{Request, Times};
+use crate::stamp;
 use crate::world::World;
 
 /// A server in virtual time, and the network in front of it.
@@ -35,6 +36,8 @@ struct Link {
     /// The received part of a request.
     request: Vec<u8>,
     is_tunnel: bool,
+    /// When the server accepted it.
+    accepted: Option<LocalInstant>,
     /// The number of connections that were opened before it.
     number: usize,
     /// The index of its address in the list of addresses of the name.
@@ -185,7 +188,9 @@ impl Remote {
             pending.push(Pending { at, conn, what: RemoteEvent::Opened });
         }
         let ends = if is_closed_on_accept { Some(accepted) } else { restart };
-        self.link(conn).ends = ends;
+        let link = self.link(conn);
+        link.accepted = Some(accepted);
+        link.ends = ends;
         if let Some(ends) = ends {
             let (_, back) = self.world.path.draw(now, &mut self.faults);
             let at = ends.saturating_add(back).max(at).saturating_add(NANOSECOND);
@@ -277,21 +282,23 @@ impl Remote {
 
     /// Sends a request.
     fn exchange(&mut self, conn: ConnectionId, sent: LocalInstant, pending: &mut Vec<Pending>) {
-        let (mut stamped, mut at) = self.travel(sent);
+        let (mut arrived, mut at) = self.travel(sent);
         let proxy = self.world.connections.proxy.filter(|proxy| !proxy.tunnel);
         if let Some(proxy) = proxy {
             let delay = exponential_time(proxy.delay, &mut self.faults);
-            stamped = stamped.saturating_add(delay);
+            arrived = arrived.saturating_add(delay);
             at = at.saturating_add(delay);
         }
         let is_over = |end: Option<LocalInstant>, at| end.is_some_and(|end| at >= end);
-        if is_over(self.link(conn).idle_until, stamped) {
+        if is_over(self.link(conn).idle_until, arrived) {
             // The close is already pending.
             return;
         }
-        let held = self.world.server.delay(stamped, &mut self.random);
-        stamped = stamped.saturating_add(held);
-        at = at.saturating_add(held);
+        let held = self.world.server.delay(arrived, &mut self.random);
+        let stamped = arrived.saturating_add(held);
+        let processed = self.world.server.processes_for(&mut self.random);
+        let left = stamped.saturating_add(processed);
+        at = at.saturating_add(held).saturating_add(processed);
         let link = self.link(conn);
         if is_over(link.ends, stamped) {
             return;
@@ -319,17 +326,24 @@ impl Remote {
             _ => 200,
         };
         let link = self.link(conn);
-        let (connection, address) = (link.number, link.address);
-        let is_first = link.responses == 0;
-        let request = Request { at: stamped, connection, address, is_first };
+        let request = Request {
+            accepted: link.accepted.unwrap_or(arrived),
+            arrived,
+            at: stamped,
+            left,
+            connection: link.number,
+            address: link.address,
+            is_first: link.responses == 0,
+        };
         let World { clock, server, .. } = &mut self.world;
-        let (mut date, age) = server.respond(clock, request, &mut self.random);
+        let Times { mut date, age, stamps } = server.respond(clock, request, &mut self.random);
         if status != 200 {
             // The date of the proxy itself, which must not be used.
             date = date.saturating_add(WRONG);
         }
         self.dates.push((at, date));
-        let fields = self.world.server.other_fields();
+        let stamps = stamps.iter().map(|value| format!("{}: {value}\r\n", stamp::HEADER));
+        let fields = stamps.collect::<String>() + self.world.server.other_fields();
         let link = self.link(conn);
         link.responses += 1;
         let responses = link.responses;
@@ -338,8 +352,9 @@ impl Remote {
         let announces_close = closes && !connections.is_closing_without_notice;
         let has_interim = has_chance(connections.interim, &mut self.faults);
         let has_body = has_chance(connections.with_unexpected_body, &mut self.faults);
-        let date = Some(date).filter(|_| !(is_head && connections.has_dateless_head));
-        let mut bytes = head(status, date, age, fields, announces_close);
+        let is_dateless = connections.is_dateless || (is_head && connections.has_dateless_head);
+        let date = Some(date).filter(|_| !is_dateless);
+        let mut bytes = head(status, date, age, &fields, announces_close);
         if !is_head {
             let end = bytes.len() - b"\r\n".len();
             bytes.splice(end..end, format!("Content-Length: {}\r\n", BODY.len()).into_bytes());
@@ -356,11 +371,11 @@ impl Remote {
         }
         let mut last = self.deliver(conn, bytes, at, pending);
         if closes || is_cut {
-            self.link(conn).ends = Some(stamped);
+            self.link(conn).ends = Some(left);
             last = last.saturating_add(if self.faults.bool() { NANOSECOND } else { LINGER });
             pending.push(Pending { at: last, conn, what: RemoteEvent::Closed });
         } else {
-            self.begin_to_idle(conn, stamped, last, pending);
+            self.begin_to_idle(conn, left, last, pending);
         }
     }
 

@@ -4,6 +4,8 @@ use fastrand::Rng;
 use httptime::{LocalInstant, Offset, Timestamp};
 
 use crate::clock::SimClock;
+use crate::connections::exponential_time;
+use crate::stamp::{SimStamp, StampTimes, StampWriter};
 
 /// How a simulated server produces its `Date`: which clocks it has, how late it reads them, and how
 /// long a request waits before the server stamps it.
@@ -26,7 +28,9 @@ pub struct SimServer {
     /// The worker of each connection, by the connection's number.
     assigned: Vec<usize>,
     delay: Delay,
+    processing: Duration,
     cache: Option<Cache>,
+    stamps: Option<StampWriter>,
     fields: &'static str,
 }
 
@@ -48,11 +52,11 @@ enum Delay {
 }
 
 /// A cache that adds `Age` to every response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Cache {
     ttl: Duration,
-    /// The `Date`, and when it was stored according to the server's clock.
-    stored: Option<(Timestamp, Timestamp)>,
+    /// The response, and when it was stored according to the server's clock.
+    stored: Option<(Times, Timestamp)>,
 }
 
 /// One of the processes or machines that answer for a server, with its own clock.
@@ -115,14 +119,29 @@ pub enum SimBalance {
 /// A request at the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
-    /// When the server stamps the response.
+    /// When its connection was accepted.
+    pub(crate) accepted: LocalInstant,
+    /// When it arrived.
+    pub(crate) arrived: LocalInstant,
+    /// When the server reads its clock for the `Date`.
     pub(crate) at: LocalInstant,
+    /// When the response leaves.
+    pub(crate) left: LocalInstant,
     /// The number of connections that were opened before this one.
     pub(crate) connection: usize,
     /// The index of the connection's address in the list of addresses of the server's name.
     pub(crate) address: usize,
     /// Whether it is the first request on its connection.
     pub(crate) is_first: bool,
+}
+
+/// The times in a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) date: Timestamp,
+    pub(crate) age: Option<Duration>,
+    /// The values of the fields with a stamp.
+    pub(crate) stamps: Vec<String>,
 }
 
 impl SimServer {
@@ -166,7 +185,9 @@ impl SimServer {
             count: 0,
             assigned: Vec::new(),
             delay: Delay::Nothing,
+            processing: Duration::ZERO,
             cache: None,
+            stamps: None,
             fields: "",
         }
     }
@@ -179,7 +200,7 @@ impl SimServer {
 
     /// Adds a cache that stores responses for `ttl` and adds `Age` to all of them, as Varnish does.
     #[must_use]
-    pub const fn behind_cache(mut self, ttl: Duration) -> Self {
+    pub fn behind_cache(mut self, ttl: Duration) -> Self {
         self.cache = Some(Cache { ttl, stored: None });
         self
     }
@@ -208,6 +229,21 @@ impl SimServer {
         self
     }
 
+    /// Each response leaves later than the clock was read for the `Date`, by this time on average:
+    /// the server processes the request.
+    #[must_use]
+    pub const fn processing(mut self, mean: Duration) -> Self {
+        self.processing = mean;
+        self
+    }
+
+    /// Adds a stamp to each response.
+    #[must_use]
+    pub fn stamped(mut self, stamp: SimStamp) -> Self {
+        self.stamps = Some(StampWriter::new(stamp));
+        self
+    }
+
     /// Adds these header fields to each response. Each includes its line end.
     #[must_use]
     pub const fn fields(mut self, fields: &'static str) -> Self {
@@ -215,7 +251,7 @@ impl SimServer {
         self
     }
 
-    /// The header fields other than `Date` and `Age`.
+    /// The header fields other than `Date`, `Age` and the stamp.
     pub(crate) const fn other_fields(&self) -> &'static str {
         self.fields
     }
@@ -249,58 +285,76 @@ impl SimServer {
         }
     }
 
-    /// The `Date` and `Age` of a response.
+    /// How long after the reading of its clock for the `Date` the server sends the response. Draws
+    /// no random number if that is at once.
+    pub(crate) fn processes_for(&self, random: &mut Rng) -> Duration {
+        exponential_time(self.processing, random)
+    }
+
+    /// The times in a response.
     pub(crate) fn respond(
         &mut self,
         clock: &SimClock,
         request: Request,
         random: &mut Rng,
-    ) -> (Timestamp, Option<Duration>) {
-        let Some(Cache { ttl, stored }) = self.cache else {
-            return self.stamp(clock, request, random);
+    ) -> Times {
+        let Some(cache) = &self.cache else {
+            return self.read_clock(clock, request, random);
         };
         let now = clock.server_time_at(request.at);
-        let age = stored.map(|(date, since)| (date, Offset::between(since, now)));
+        let ttl = cache.ttl;
+        let stored = cache.stored.as_ref();
+        let age = stored.map(|(times, since)| (times, Offset::between(*since, now)));
         match age {
-            Some((date, age)) if age >= Offset::ZERO && age.abs() < ttl => {
-                (date, Some(Duration::from_secs(age.abs().as_secs())))
+            Some((times, age)) if age >= Offset::ZERO && age.abs() < ttl => {
+                Times { age: Some(Duration::from_secs(age.abs().as_secs())), ..times.clone() }
             }
             _ => {
-                let (date, _) = self.stamp(clock, request, random);
                 // A request that was sent earlier can arrive later.
-                if stored.is_none_or(|(_, since)| since <= now) {
-                    self.cache = Some(Cache { ttl, stored: Some((date, now)) });
+                let is_latest = stored.is_none_or(|(_, since)| *since <= now);
+                let times = self.read_clock(clock, request, random);
+                if is_latest {
+                    self.cache = Some(Cache { ttl, stored: Some((times.clone(), now)) });
                 }
-                (date, Some(Duration::ZERO))
+                Times { age: Some(Duration::ZERO), ..times }
             }
         }
     }
 
-    fn stamp(
+    fn read_clock(&mut self, clock: &SimClock, request: Request, random: &mut Rng) -> Times {
+        let worker = self.choose(request, random);
+        let (read, age) = self.read_for_date(worker.shows(clock, request.at), request, random);
+        let times = StampTimes {
+            accepted: worker.shows(clock, request.accepted),
+            arrived: worker.shows(clock, request.arrived),
+            date: read,
+            left: worker.shows(clock, request.left),
+        };
+        let stamps = self.stamps.as_mut().map(|writer| writer.values(&times)).unwrap_or_default();
+        Times { date: whole_second(read), age, stamps }
+    }
+
+    /// The reading of the clock for the `Date`, and the age of a stored response.
+    fn read_for_date(
         &mut self,
-        clock: &SimClock,
+        now: Timestamp,
         request: Request,
         random: &mut Rng,
     ) -> (Timestamp, Option<Duration>) {
-        let now = self.choose(request, random).shows(clock, request.at);
         match &mut self.kind {
             Kind::Lagging { min, max } => {
                 let lag = *min + max.saturating_sub(*min).mul_f64(random.f64());
-                (whole_second(earlier(now, lag)), None)
+                (earlier(now, lag), None)
             }
-            Kind::Ticking { period, phase } => {
-                (whole_second(last_tick(now, *period, *phase)), None)
-            }
+            Kind::Ticking { period, phase } => (last_tick(now, *period, *phase), None),
             Kind::Caching { ttl, stored } => {
                 let age = |stored| Offset::between(stored, now).abs();
                 let fresh = stored.filter(|stored| age(*stored) < *ttl);
                 match fresh {
-                    Some(stored) => {
-                        (whole_second(stored), Some(Duration::from_secs(age(stored).as_secs())))
-                    }
+                    Some(stored) => (stored, Some(Duration::from_secs(age(stored).as_secs()))),
                     None => {
                         *stored = Some(now);
-                        (whole_second(now), None)
+                        (now, None)
                     }
                 }
             }
@@ -310,7 +364,7 @@ impl SimServer {
                 *turned = Some(now.max(turn));
                 // A request that was sent earlier can arrive later.
                 let read = if request.is_first { turn.min(now) } else { now };
-                (whole_second(last_tick(read, SECOND, *phase)), None)
+                (last_tick(read, SECOND, *phase), None)
             }
         }
     }
@@ -345,7 +399,7 @@ fn earlier(time: Timestamp, by: Duration) -> Timestamp {
 }
 
 /// The last tick of a timer that ticks `phase` after each whole `period`.
-fn last_tick(now: Timestamp, period: Duration, phase: Duration) -> Timestamp {
+pub(crate) fn last_tick(now: Timestamp, period: Duration, phase: Duration) -> Timestamp {
     let period = i64::try_from(period.as_nanos()).unwrap_or(i64::MAX).max(1);
     let since = earlier(now, phase).as_unix_nanos().rem_euclid(period);
     earlier(now, Duration::from_nanos(since.unsigned_abs()))
@@ -369,12 +423,21 @@ mod tests {
     }
 
     fn on(connection: usize, millis: i64) -> Request {
-        Request { at: at_ms(millis), connection, address: 0, is_first: false }
+        let at = at_ms(millis);
+        Request {
+            accepted: at_ms(0),
+            arrived: at,
+            at,
+            left: at,
+            connection,
+            address: 0,
+            is_first: false,
+        }
     }
 
     /// The `Date`, in seconds since virtual time zero.
     fn date(server: &mut SimServer, request: Request, random: &mut Rng) -> i64 {
-        let (date, _) = server.respond(&CLOCK, request, random);
+        let Times { date, .. } = server.respond(&CLOCK, request, random);
         Offset::between(CLOCK.server_time_at(at_ms(0)), date).as_nanos() / 1_000_000_000
     }
 
@@ -429,7 +492,7 @@ mod tests {
         let origin = SimServer::ticking(SECOND, Duration::from_millis(900));
         let mut server = origin.behind_cache(SECOND);
         let mut ask = |ms| {
-            let (date, age) = server.respond(&CLOCK, on(0, ms), random);
+            let Times { date, age, .. } = server.respond(&CLOCK, on(0, ms), random);
             (Offset::between(date, CLOCK.server_time_at(at_ms(ms))).as_nanos() / 1_000_000, age)
         };
         // Stored just before the origin's tick, and kept until just before the next one.

@@ -15,10 +15,11 @@ use fastrand::Rng;
 use httptime::EndReason;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Config, LocalInstant, Timestamp};
+use httptime::{Config, LocalInstant, Offset, Timestamp};
 
 use crate::{
-    DriverStats, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, World,
+    DriverStats, Path, SimClient, SimClock, SimConnections, SimHost, SimProxy, SimServer, SimStamp,
+    StampTrap, World,
 };
 
 /// A world, the settings of the measurement, and the errors that may occur.
@@ -29,6 +30,8 @@ pub struct Trial {
     config: Config,
     /// The names of the errors that this world can cause.
     allowed_errors: Vec<&'static str>,
+    /// Whether the server's stamps are wrong.
+    has_wrong_stamps: bool,
     /// The limit on the session's duration.
     max: Duration,
 }
@@ -41,6 +44,8 @@ pub struct TrialOutcome {
     pub name: &'static str,
     /// Whether there is a result.
     pub is_measured: bool,
+    /// What a result did with stamps: `used`, or the kind of the fault. `None`: there were none.
+    pub stamps: Option<&'static str>,
     /// Requests sent, if there is a result.
     pub requests: u32,
     /// The effort of the measurement.
@@ -51,7 +56,11 @@ impl Trial {
     /// The trial with this number.
     #[must_use]
     pub fn random(seed: u64) -> Self {
-        let mut draw = Draw { random: Rng::with_seed(seed ^ TRIALS), allowed_errors: Vec::new() };
+        let mut draw = Draw {
+            random: Rng::with_seed(seed ^ TRIALS),
+            allowed_errors: Vec::new(),
+            has_wrong_stamps: false,
+        };
         let (server, lag) = draw.server();
         let (server, lag) = draw.with_server_faults(seed, server, lag);
         let clock = draw.clock();
@@ -72,6 +81,7 @@ impl Trial {
             // There may be no request or time left for `GET`.
             draw.allow_errors(&["no_date"]);
         }
+        let server = draw.with_stamps(seed, server, connections.has_dateless_head);
         let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
         if slowest + 5 * Duration::from_secs_f64(loss)
             > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
@@ -90,7 +100,8 @@ impl Trial {
             World::new(clock, path, server).with_client(client).with_connections(connections);
         // For the name and for the session. The process may be late by much more than is likely.
         let max = timeout + duration + timeout + 40 * late;
-        Self { seed, world, config, allowed_errors: draw.allowed_errors, max }
+        let Draw { allowed_errors, has_wrong_stamps, .. } = draw;
+        Self { seed, world, config, allowed_errors, has_wrong_stamps, max }
     }
 
     /// Measures, and checks the outcome.
@@ -118,7 +129,9 @@ impl Trial {
         let (error, ending) = match &outcome.result {
             Ok(measurement) => {
                 let bounds = measurement.bounds();
-                if !bounds.contains(outcome.truth) {
+                // A stamp that did not advance is reported, and no clock is corrected with it.
+                let is_reported = self.has_wrong_stamps && !measurement.has_date_advanced();
+                if !bounds.contains(outcome.truth) && !is_reported {
                     return fail(format!("the truth is {}, not in {bounds}", outcome.truth));
                 }
                 if !bounds.contains(measurement.offset()) {
@@ -134,12 +147,17 @@ impl Trial {
                     EndReason::Target => (None, "measured, target"),
                     _ => (None, "measured, enough"),
                 };
+                let stamps = measurement.stamp().map(|stamp| match stamp.rejected() {
+                    None => "used",
+                    Some(fault) => fault.kind(),
+                });
                 let requests = measurement.requests();
-                (error, TrialOutcome { name, is_measured: true, requests, stats })
+                (error, TrialOutcome { name, is_measured: true, stamps, requests, stats })
             }
             Err(error) => {
                 let name = error.kind();
-                (Some(error), TrialOutcome { name, is_measured: false, requests: 0, stats })
+                let stamps = None;
+                (Some(error), TrialOutcome { name, is_measured: false, stamps, requests: 0, stats })
             }
         };
         if let Some(error) = error.filter(|error| !self.allowed_errors.contains(&error.kind())) {
@@ -155,6 +173,7 @@ impl Trial {
 struct Draw {
     random: Rng,
     allowed_errors: Vec<&'static str>,
+    has_wrong_stamps: bool,
 }
 
 impl Draw {
@@ -232,6 +251,40 @@ impl Draw {
             }
             _ => (server, lag),
         }
+    }
+
+    /// The same server, possibly with stamps. The draws come from a separate stream too.
+    fn with_stamps(&mut self, seed: u64, server: SimServer, is_dateless: bool) -> SimServer {
+        let mut random = Rng::with_seed(seed ^ STAMPS);
+        if random.bool() {
+            return server;
+        }
+        let forms: Vec<_> = SimStamp::forms().collect();
+        let mut stamp = forms[random.usize(0..forms.len())];
+        if random.u8(0..4) == 0 {
+            stamp = stamp.with_date();
+        }
+        let day = Offset::from(Duration::from_secs(86_400));
+        // Not the time of accept: if each response is the first one of its connection, it is as
+        // consistent as the time of arrival.
+        let traps = [
+            StampTrap::Cached(Duration::MAX),
+            StampTrap::Conflicting(Duration::from_millis(1)),
+            StampTrap::Unpadded,
+            StampTrap::Ahead(day),
+            StampTrap::Ahead(Offset::ZERO.saturating_sub(day)),
+        ];
+        if random.u8(0..4) == 0 {
+            // Without a `Date`, nothing shows that a clock is ahead.
+            let traps = if is_dateless { &traps[..3] } else { &traps[..] };
+            stamp = stamp.trapped(traps[random.usize(0..traps.len())]);
+            self.has_wrong_stamps = true;
+        }
+        if is_dateless {
+            self.allow_errors(&["stamp_rejected"]);
+        }
+        let processing = if random.bool() { A_SECOND.mul_f64(0.02 * random.f64()) } else { NONE };
+        server.processing(processing).stamped(stamp)
     }
 
     fn clock(&mut self) -> SimClock {
@@ -384,7 +437,9 @@ const TIMEOUTS: [&str; 4] =
 const TRIALS: u64 = 0x7a_11_a1_5e_ed;
 /// Separates the draws for faults of the server from the rest of a trial.
 const SERVERS: u64 = 0x5e_7f_e7_5e_ed;
+const STAMPS: u64 = 0x73_74_61_6d_70_73;
 const DATELESS_DRAWS: u64 = 0x6865_6164;
+const NONE: Duration = Duration::ZERO;
 const A_SECOND: Duration = Duration::from_secs(1);
 /// A wait can have expired before it begins because the clock advanced in the meantime.
 const MAX_EMPTY_WAITS: u32 = 2;

@@ -1,14 +1,14 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::{LocalInstant, Offset};
+use httptime::{Exchange, LocalInstant, Offset, Stamp};
 
 use crate::client::SimClient;
 use crate::clock::SimClock;
 use crate::connections::SimConnections;
 use crate::ntp::NtpSample;
 use crate::path::Path;
-use crate::server::SimServer;
+use crate::server::{Request, SimServer, Times};
 
 /// Clocks, a path and a server, for measurements in virtual time.
 #[derive(Debug, Clone)]
@@ -52,6 +52,18 @@ impl World {
         Self { path, ..self }
     }
 
+    /// The clocks.
+    #[must_use]
+    pub const fn clock(&self) -> SimClock {
+        self.clock
+    }
+
+    /// Replaces the server.
+    #[must_use]
+    pub fn with_server(self, server: SimServer) -> Self {
+        Self { server, ..self }
+    }
+
     /// The path in its initial state.
     #[must_use]
     pub const fn path(&self) -> Path {
@@ -62,34 +74,65 @@ impl World {
     /// path, from a server that reads its clock for every response.
     #[must_use]
     pub fn ntp(&self, exchanges: u32, apart: Duration, seed: u64) -> Vec<NtpSample> {
-        let mut random = Rng::with_seed(seed);
-        let mut world = self.clone();
-        let first = LocalInstant::from_nanos(0);
-        let mut samples: Vec<NtpSample> = Vec::new();
-        let mut end = first;
-        for number in 0..exchanges {
-            let sent = first.saturating_add(apart * number);
-            let (stamped, received) = world.travel(sent, &mut random);
+        let times = self.exchange_times(exchanges, apart, seed);
+        let truth = self.clock.offset_at(times.last().map_or(BEGINNING, |last| last.received));
+        let sample = |times: &ExchangeTimes| {
+            let ExchangeTimes { sent, arrived, left, received } = *times;
             let there =
-                Offset::between(self.clock.local_time_at(sent), self.clock.server_time_at(stamped));
+                Offset::between(self.clock.local_time_at(sent), self.clock.server_time_at(arrived));
             let back = Offset::between(
                 self.clock.local_time_at(received),
-                self.clock.server_time_at(stamped),
+                self.clock.server_time_at(left),
             );
             let offset =
                 Offset::from_nanos(there.as_nanos() + (back.as_nanos() - there.as_nanos()) / 2);
-            samples.push(NtpSample {
+            NtpSample {
                 offset,
-                delay: received.saturating_since(sent),
-                error: Offset::ZERO,
-            });
-            end = received;
-        }
-        let truth = self.clock.offset_at(end);
-        for sample in &mut samples {
-            sample.error = sample.offset.saturating_sub(truth);
-        }
-        samples
+                delay: received.saturating_since(sent) - left.saturating_since(arrived),
+                error: offset.saturating_sub(truth),
+            }
+        };
+        times.iter().map(sample).collect()
+    }
+
+    /// The same exchanges by HTTP, with the same delays. An exchange has a stamp if the server
+    /// writes one that can be read.
+    #[must_use]
+    pub fn stamped(&self, exchanges: u32, apart: Duration, seed: u64) -> Vec<Exchange<'static>> {
+        let mut random = Rng::with_seed(seed ^ DATES);
+        let mut server = self.server.clone();
+        let times = self.exchange_times(exchanges, apart, seed);
+        let exchange = |times: &ExchangeTimes| {
+            let ExchangeTimes { sent, arrived, left, received } = *times;
+            let request = Request {
+                accepted: BEGINNING,
+                arrived,
+                at: arrived,
+                left,
+                connection: 0,
+                address: 0,
+                is_first: sent == BEGINNING,
+            };
+            let Times { date, age, stamps } = server.respond(&self.clock, request, &mut random);
+            let exchange = Exchange::from_parts_unchecked(sent, received, date).with_age(age);
+            let stamp = stamps.first().and_then(|value| Stamp::parse(value.as_bytes()).ok());
+            stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp))
+        };
+        times.iter().map(exchange).collect()
+    }
+
+    /// The times of exchanges at intervals of `apart`. Requests do not wait at the server.
+    fn exchange_times(&self, exchanges: u32, apart: Duration, seed: u64) -> Vec<ExchangeTimes> {
+        let mut random = Rng::with_seed(seed);
+        let mut world = self.clone();
+        let exchange = |number| {
+            let sent = BEGINNING.saturating_add(apart * number);
+            let (arrived, received) = world.travel(sent, &mut random);
+            let processed = world.server.processes_for(&mut random);
+            let left = arrived.saturating_add(processed);
+            ExchangeTimes { sent, arrived, left, received: received.saturating_add(processed) }
+        };
+        (0..exchanges).map(exchange).collect()
     }
 
     /// When the server stamps a message that is sent at `sent`, and when the client receives the
@@ -105,3 +148,16 @@ impl World {
         (stamped, stamped.saturating_add(back).saturating_add(self.client.wake_up(random)))
     }
 }
+
+/// The four times of an exchange.
+#[derive(Debug, Clone, Copy)]
+struct ExchangeTimes {
+    sent: LocalInstant,
+    arrived: LocalInstant,
+    left: LocalInstant,
+    received: LocalInstant,
+}
+
+const BEGINNING: LocalInstant = LocalInstant::from_nanos(0);
+/// Separates the draws of the server from those for delays.
+const DATES: u64 = 0x64_61_74_65_73;

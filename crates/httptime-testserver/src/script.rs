@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use httptime::{Offset, Timestamp};
 use httptime_sim::loopback::{
-    BODY, Connection, ConnectionEnd, LoopbackServerBuilder, Request, Responder, Response, Stamp,
-    http_date,
+    BODY, ClockReading, Connection, ConnectionEnd, LoopbackServerBuilder, Request, Responder,
+    Response, http_date,
 };
 
 use crate::behaviour::{Behaviour, HTTP2_FRAMES, INTERIM_102, INTERIM_103, SSH_BANNER, TLS_ALERT};
@@ -76,9 +76,9 @@ impl Responder for Script {
             Behaviour::Interim103 => request.connection().send(INTERIM_103)?,
             _ => {}
         }
-        let stamp = request.stamp()?;
-        let wire = self.wire(behaviour, request, &stamp, turn);
-        request.wait_after(&stamp)?;
+        let reading = request.read_clock()?;
+        let wire = self.wire(behaviour, request, &reading, turn);
+        request.wait_after(&reading)?;
         transmit(request.connection(), behaviour, &wire)
     }
 }
@@ -92,22 +92,22 @@ impl Script {
         &self,
         behaviour: &Behaviour,
         request: &Request<'_>,
-        stamp: &Stamp,
+        reading: &ClockReading,
         turn: usize,
     ) -> Wire {
-        let (mut date, mut age) = (stamp.date, None);
+        let (mut date, mut age) = (reading.date, None);
         match behaviour {
             Behaviour::FrozenDate => {
-                date = self.stored.get_or_init(|| (stamp.date, stamp.read)).0;
+                date = self.stored.get_or_init(|| (reading.date, reading.read)).0;
             }
             Behaviour::Cached { age: first_age } => {
-                let (first, at) = *self.stored.get_or_init(|| (stamp.date, stamp.read));
+                let (first, at) = *self.stored.get_or_init(|| (reading.date, reading.read));
                 date = earlier(first, first_age.unwrap_or_default());
-                let since = stamp.read.saturating_duration_since(at);
+                let since = reading.read.saturating_duration_since(at);
                 age = first_age.map(|age| age.saturating_add(since));
             }
             Behaviour::JumpsBack { after_requests, by } if turn >= *after_requests => {
-                date = earlier(stamp.date, *by);
+                date = earlier(reading.date, *by);
             }
             _ => {}
         }
@@ -124,7 +124,9 @@ impl Script {
             }
             _ => BODY.to_vec(),
         };
-        let mut response = request.response(status, date, &body);
+        let mut reading = *reading;
+        reading.date = date;
+        let mut response = request.response(status, &reading, &body);
         let body = match behaviour {
             Behaviour::ChunkedBody(_) => chunked(&body),
             _ => body,
@@ -293,6 +295,8 @@ fn earlier(time: Timestamp, by: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use httptime_sim::{SimStamp, StampDigits, StampTrap};
+
     use crate::LoopbackServer;
     use crate::testing::*;
 
@@ -385,6 +389,66 @@ mod tests {
         // On a busy machine most of them are late; a server that sleeps too long is never on time.
         let least = std::iter::repeat_with(excess).take(100).find(|excess| *excess < MS / 4);
         assert!(least.is_some());
+    }
+
+    /// The first stamp of a server.
+    fn stamp(server: &LoopbackServer) -> String {
+        let head = Client::new(server.address()).ask();
+        head.field("x-httpstime").expect("a stamp").to_owned()
+    }
+
+    #[test]
+    fn a_stamp_is_read_from_the_server_clock_between_the_two_delays() {
+        for form in SimStamp::forms() {
+            let builder = LoopbackServer::builder().skew(Offset::from_nanos(38_116_000_000));
+            let builder = builder.delays(2 * MS, MS).processing(MS);
+            let server = builder.stamp(form).start().expect("a server");
+            let sent = host_now();
+            let text = stamp(&server);
+            let received = host_now();
+            let stamp = httptime::Stamp::parse(text.as_bytes()).expect(&text);
+            let earliest = server.server_time_at(sent.saturating_add(Offset::from(2 * MS)));
+            let latest = earlier(server.server_time_at(received), MS);
+            let quantum = Offset::from(stamp.quantum());
+            assert!(
+                Offset::between(earliest, stamp.receive()).saturating_add(quantum) > Offset::ZERO,
+                "{text}"
+            );
+            assert!(Offset::between(latest, stamp.transmit()) < quantum, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_is_wrong_in_the_way_that_was_asked_for() {
+        let micros = SimStamp::seconds(StampDigits::Micros);
+        let trapped = |trap| {
+            let builder = LoopbackServer::builder().skew(Offset::ZERO).stamp(micros.trapped(trap));
+            builder.start().expect("a server")
+        };
+        let cached = trapped(StampTrap::Cached(HOUR));
+        assert_eq!(stamp(&cached), stamp(&cached));
+
+        let accepted = trapped(StampTrap::Accepted);
+        let mut client = Client::new(accepted.address());
+        let [first, second] =
+            [client.ask(), client.ask()].map(|head| head.field("x-httpstime").map(str::to_owned));
+        assert_eq!(first, second);
+        assert_ne!(first, Some(stamp(&accepted)));
+
+        let conflicting = trapped(StampTrap::Conflicting(MS));
+        let head = Client::new(conflicting.address()).ask();
+        let fields = head.field_lines().filter(|line| line.starts_with("X-HTTPSTIME: "));
+        assert_eq!(fields.count(), 2);
+
+        let tomorrow = trapped(StampTrap::Ahead(Offset::from(24 * HOUR)));
+        let seconds: i64 = stamp(&tomorrow)[..10].parse().expect("a number");
+        let now = host_now().as_unix_nanos() / 1_000_000_000;
+        assert!((86_400..86_500).contains(&(seconds - now)), "{seconds} at {now}");
+
+        let timer = LoopbackServer::builder().timer_resolution(500 * MS).stamp(micros);
+        let timer = timer.start().expect("a server");
+        let text = stamp(&timer);
+        assert!(text.ends_with(".000000") || text.ends_with(".500000"), "{text}");
     }
 
     #[test]

@@ -17,13 +17,12 @@
 //! - Checks are sent in pairs around a request that is aimed at the flip, late in the measurement,
 //!   when the uncertainty is small. If two servers answer in turn, the same server answers both
 //!   checks of a pair, and one of them contradicts.
-//! - Checks use a separate connection, which is opened again for each decisive pair and to each
-//!   address of the name in turn. So they reach the other servers behind the name, and can be in
-//!   flight together with the request in their middle.
+//! - Checks use a separate connection, which is opened again for each pair and to each address of
+//!   the name in turn. So they reach the other servers behind the name, and can be in flight
+//!   together with the request in their middle.
 //! - One of three pairs is nearer, within half a standard deviation of the flip. It detects a slow
-//!   change (a drift between the clocks) and narrows the distribution, as an aimed request does. It
-//!   uses the connection of the decisive pair before it: over a new one, another server could
-//!   narrow the bounds to where the truth is not, without a contradiction.
+//!   change (a drift between the clocks) and narrows the distribution, as an aimed request does,
+//!   from another connection.
 //! - If the schedule keeps a gap between requests, so do the checks: one per flip, two before and
 //!   two after.
 //! - One of seven is anywhere in the second, and detects responses from a cache.
@@ -454,8 +453,7 @@ impl Checks {
         }
         let mut near = progress.decisive_distance(from)?;
         let mut flip = unknown.midpoint();
-        let is_aimed = self.is_aimed(side, min_interval);
-        if is_aimed {
+        if self.is_aimed(side, min_interval) {
             let belief = view.aim()?;
             near = near.min(belief.stddev() / 2);
             flip = belief.offset();
@@ -467,11 +465,7 @@ impl Checks {
                 // A wait often ends a little late.
                 let slack = (near / 8).min(self.tuning.max_lateness);
                 let at = progress.aim(flip.saturating_add((near + slack).into()), from);
-                // An aimed check narrows the bounds and contradicts little. So it goes to the server
-                // behind the name that the checks before it have tested.
-                let connection =
-                    if is_aimed { CheckConnection::Spare } else { CheckConnection::Fresh };
-                (at, at.saturating_add(slack), connection)
+                (at, at.saturating_add(slack), CheckConnection::Fresh)
             }
             Side::After => {
                 let slack = progress.round_trip_median()? * 4 + MILLISECOND * 2;

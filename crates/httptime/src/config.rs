@@ -342,7 +342,7 @@ impl ConfigBuilder {
         }
         if let Some(name) = self.0.stamp_header().filter(|name| !is_field_name(name)) {
             return refuse(format!(
-                "stamp_header is {name:?}; allowed: the name of a header field"
+                "stamp_header is {name:?}; allowed: a header field other than Date"
             ));
         }
         if self.0.min_servers == Some(0) {

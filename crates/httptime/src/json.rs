@@ -176,6 +176,7 @@ mod surveys {
     use crate::error::Error;
     use crate::measurement::{EndReason, Measurement};
     use crate::method::Method;
+    use crate::stamp::StampUse;
     use crate::survey::{ServerReport, Survey};
     use crate::time::{Interval, Offset};
     use crate::url::Url;
@@ -191,6 +192,7 @@ mod surveys {
                 bounds_seconds: Option<Interval>,
                 requests: Option<u32>,
                 method: Option<Method>,
+                stamp: Option<&'a StampUse>,
                 server: Option<&'a str>,
                 error: Option<&'a Error>,
             }
@@ -206,6 +208,7 @@ mod surveys {
                 bounds_seconds: measured.map(Measurement::bounds),
                 requests: measured.map(Measurement::requests),
                 method: measured.and_then(Measurement::method),
+                stamp: measured.and_then(Measurement::stamp),
                 server: measured.and_then(Measurement::server),
                 error: match self.result().map(Measurement::end_reason) {
                     Err(error) | Ok(EndReason::Lost(error)) => Some(error),

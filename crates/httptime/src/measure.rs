@@ -463,8 +463,10 @@ impl Measure {
         self.progress.forget_evidence();
         self.estimator = self.config.new_estimator();
         self.dates = None;
-        for observation in &by_date {
-            self.add_date(observation)?;
+        let is_late = self.config.lag().is_none() && self.stamps.have_shown_a_late_clock();
+        for observation in by_date {
+            let late = observation.with_lag(Lag::unknown());
+            self.add_date(if is_late { &late } else { &observation })?;
         }
         Ok(None)
     }
@@ -722,7 +724,11 @@ impl Measure {
     }
 
     fn lag(&self, exchange: &Exchange<'_>) -> Lag {
-        self.config.lag().map_or_else(|| exchange.lag(), Lag::stated)
+        match self.config.lag() {
+            Some(lag) => Lag::stated(lag),
+            None if self.stamps.have_shown_a_late_clock() => Lag::unknown(),
+            None => exchange.lag(),
+        }
     }
 
     fn remember_server(&mut self, server: Option<&str>) {

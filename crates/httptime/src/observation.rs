@@ -380,6 +380,10 @@ impl Observation {
         self.quantum < ONE_SECOND
     }
 
+    pub(crate) const fn with_lag(self, lag: Lag) -> Self {
+        Self { lag, ..self }
+    }
+
     /// The time from `sent` to `received`, less the time for which the server processed the request
     /// if its stamp has two times: the round-trip delay δ of RFC 5905, section 8.
     #[must_use]

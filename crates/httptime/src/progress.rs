@@ -163,14 +163,18 @@ impl Progress {
     ///
     /// If the forward path always takes at least f, and the return path at least b, the responses
     /// leave an uncertainty of at least f + b. If less remains, a variable lag, another clock or a
-    /// faster drift is the cause.
-    fn contradiction(&self) -> Option<Duration> {
+    /// faster drift is the cause. Stamps at any phase contradict each other by themselves, so there
+    /// only the ends count.
+    fn contradiction(&self, latest: &Observation) -> Option<Duration> {
         let observed = self.observed?;
         let width = observed.flip_interval.evidence().width();
         // The ends are strict: only a variable lag explains that they contradict each other.
         let overlap = Offset::ZERO.saturating_sub(width);
         if overlap > Offset::from(observed.lag.variation()) {
             return Some(overlap.abs());
+        }
+        if latest.is_stamped() {
+            return None;
         }
         let short = Offset::from(self.steady_base()?).saturating_sub(width);
         let unexplained = short.saturating_sub(self.explained_width()?.into());
@@ -396,11 +400,12 @@ impl Progress {
         }
         let at = observation.received();
         let (drift_ppm, typical_ppm) = (self.drift_ppm, self.drift_ppm.min(TYPICAL_DRIFT_PPM));
-        // The stamp may be up to a round trip older than the reception.
-        let bounds = Evidence::from(observation.bounds()).aged(round_trip, drift_ppm);
+        // The server may have read its clock as early as the request left.
+        let elapsed = at.saturating_since(observation.sent());
+        let bounds = Evidence::from(observation.bounds()).aged(elapsed, drift_ppm);
         let without_lag = Evidence::new(observation.lower(), observation.upper_without_lag());
-        let flip_interval = without_lag.aged(round_trip, drift_ppm);
-        let remaining = without_lag.aged(round_trip, typical_ppm);
+        let flip_interval = without_lag.aged(elapsed, drift_ppm);
+        let remaining = without_lag.aged(elapsed, typical_ppm);
         let lag = observation.lag();
         let observed = self.observed.get_or_insert(Observed {
             bounds: AgedEvidence::new(bounds, at, drift_ppm),
@@ -420,7 +425,7 @@ impl Progress {
         if width < Offset::ZERO {
             return Err(Error::Inconsistent { gap: width.abs() });
         }
-        self.contradiction().map_or(Ok(()), |gap| Err(Error::Inconsistent { gap }))
+        self.contradiction(observation).map_or(Ok(()), |gap| Err(Error::Inconsistent { gap }))
     }
 }
 

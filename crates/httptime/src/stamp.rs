@@ -30,6 +30,8 @@ pub struct Stamp {
     transmit: Timestamp,
     quantum: Duration,
     is_rounded: bool,
+    /// Two times, which may be equal.
+    has_transmit: bool,
 }
 
 impl Stamp {
@@ -37,13 +39,13 @@ impl Stamp {
     /// `quantum` more.
     #[must_use]
     pub const fn new(receive: Timestamp, quantum: Duration) -> Self {
-        Self { receive, transmit: receive, quantum, is_rounded: false }
+        Self { receive, transmit: receive, quantum, is_rounded: false, has_transmit: false }
     }
 
     /// Adds the time at which the response left.
     #[must_use]
     pub const fn with_transmit(self, transmit: Timestamp) -> Self {
-        Self { transmit, ..self }
+        Self { transmit, has_transmit: true, ..self }
     }
 
     /// The server rounds to the nearest quantum [default: it truncates]. The bounds always allow
@@ -156,8 +158,7 @@ impl Stamp {
 
     /// Whether both have the same number of digits, and the same number of times.
     pub(crate) fn has_form_of(self, other: Self) -> bool {
-        let has_two = |stamp: Self| stamp.receive != stamp.transmit;
-        self.quantum == other.quantum && has_two(self) == has_two(other)
+        self.quantum == other.quantum && self.has_transmit == other.has_transmit
     }
 
     /// Checks the stamp against the `Date` of the same response, whose lag is at most `lag`. The

@@ -13,7 +13,7 @@ use thiserror::Error as ThisError;
 
 use super::failure_log::FailureLog;
 use super::settings::{Mode, Settings};
-use crate::correction::{check_wall_clock, decision};
+use crate::correction::{check_wall_clock, decision, reason};
 
 /// Keeps the clock right by way of measurements.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) enum CorrectionError {
     )]
     Delay { farthest: Duration, delay: Duration },
     #[error("sample not sent to chronyd: {0}")]
-    Refused(Refusal),
+    Refused(String),
 }
 
 impl CorrectionError {
@@ -137,7 +137,7 @@ impl CorrectionTarget {
                 let outcome = controller.absorb(&Reading::from(measurement))?;
                 unsaved.report(save(controller, state_file));
                 Ok(Correction {
-                    done: decision(outcome.action),
+                    done: decision(outcome.action, measurement),
                     interval: outcome.interval,
                     stepped: matches!(outcome.action, Action::Step(_)),
                     refused: matches!(outcome.action, Action::Refuse(_)),
@@ -147,7 +147,8 @@ impl CorrectionTarget {
             Self::Chrony { feed, delay, advised } => {
                 // In mode clock the policy refuses it.
                 if !measurement.has_date_advanced() {
-                    return Err(CorrectionError::Refused(Refusal::DateNotAdvanced));
+                    let reason = reason(Refusal::DateNotAdvanced, measurement);
+                    return Err(CorrectionError::Refused(reason));
                 }
                 let farthest = max_error(measurement);
                 match *delay {
@@ -196,13 +197,22 @@ fn max_error(measurement: &Measurement) -> Duration {
 mod tests {
     use std::os::unix::net::UnixDatagram;
 
-    use httptime_sim::loopback::LoopbackServer;
+    use httptime_sim::loopback::{LoopbackServer, LoopbackServerBuilder};
+    use httptime_sim::{SimStamp, StampDigits};
 
     use super::*;
 
     #[test]
     fn chronyd_is_sent_no_sample_of_a_date_that_was_not_seen_to_advance() {
-        let server = LoopbackServer::builder().start().expect("a loopback port");
+        let stamp = SimStamp::seconds(StampDigits::Micros);
+        let builder = LoopbackServer::builder;
+        for (builder, what) in [(builder(), "Date"), (builder().stamp(stamp), "stamp")] {
+            assert_refused_until_it_has_advanced(builder, what);
+        }
+    }
+
+    fn assert_refused_until_it_has_advanced(builder: LoopbackServerBuilder, what: &str) {
+        let server = builder.start().expect("a loopback port");
         let name = format!("httptime-keeper-{}", std::process::id());
         let socket = std::env::temp_dir().join(name);
         let chronyd = UnixDatagram::bind(&socket).expect("a socket");
@@ -226,6 +236,6 @@ mod tests {
         let [(refused, none), (correction, one)] = results;
         assert!(!none && one && correction.is_ok(), "{none} {one} {correction:?}");
         let error = refused.expect_err("one answer cannot advance");
-        assert!(error.contains("not seen to advance"), "{error}");
+        assert!(error.contains(&format!("the server's {what} was not seen to advance")), "{error}");
     }
 }

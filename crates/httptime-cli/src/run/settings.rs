@@ -234,7 +234,7 @@ impl Settings {
         Servers {
             urls: self.servers.clone(),
             min_servers: self.min_servers,
-            measure_options: self.measure,
+            measure_options: self.measure.clone(),
             route: Route {
                 proxy: self.proxy.clone(),
                 tunnel: self.tunnel,

@@ -1,6 +1,5 @@
 //! Metrics for the textfile collector of Prometheus' `node_exporter`.
 
-use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +7,8 @@ use httptime::survey::Survey;
 use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
 use httptime_clock::state::replace_file;
+
+use crate::correction::is_stamped;
 
 /// Counters since the start, and the latest values.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +22,16 @@ pub(crate) struct Metrics {
     pub(crate) frequency: Option<Frequency>,
     last: Option<Last>,
     date_advanced: Option<bool>,
-    servers: Vec<(String, bool)>,
+    servers: Vec<Server>,
+}
+
+/// A server in the last measurement.
+#[derive(Debug, Clone)]
+struct Server {
+    url: String,
+    is_selected: bool,
+    /// `None` if it was not measured.
+    is_stamped: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +62,11 @@ impl Metrics {
         let servers = survey.servers().iter();
         self.servers = servers
             .clone()
-            .map(|server| (server.url().to_string(), server.is_selected()))
+            .map(|server| Server {
+                url: server.url().to_string(),
+                is_selected: server.is_selected(),
+                is_stamped: server.result().ok().map(is_stamped),
+            })
             .collect();
         if let Ok(measurement) = survey.combined() {
             self.date_advanced = Some(measurement.has_date_advanced());
@@ -102,7 +116,7 @@ impl std::fmt::Display for Metrics {
             }
         }
         if let Some(advanced) = self.date_advanced {
-            let help = "Whether the Date was seen to advance in the last measurement; if not, nothing was done with it.";
+            let help = "Whether the Date, or the stamp in its place, was seen to advance in the last measurement; if not, nothing was done with it.";
             let value = u8::from(advanced).to_string();
             metric("date_advanced", "gauge", help, plain("date_advanced", value))?;
         }
@@ -132,22 +146,34 @@ impl std::fmt::Display for Metrics {
         for (name, help, value) in counters {
             metric(name, "counter", help, plain(name, value.to_string()))?;
         }
-        let mut believed = String::new();
-        for (url, selected) in &self.servers {
-            let sep = if believed.is_empty() { "" } else { "\n" };
-            let url = escaped(url);
-            write!(
-                believed,
-                "{sep}httptime_server_selected{{url=\"{url}\"}} {}",
-                u8::from(*selected)
-            )?;
-        }
-        if !believed.is_empty() {
-            let help = "Whether a server was reached and agrees with the majority.";
-            metric("server_selected", "gauge", help, believed)?;
+        let gauges = [
+            (
+                "server_selected",
+                "Whether a server was reached and agrees with the majority.",
+                of_servers(&self.servers, "server_selected", |server| Some(server.is_selected)),
+            ),
+            (
+                "server_stamped",
+                "Whether a server was measured by its stamps; if not, by its Date.",
+                of_servers(&self.servers, "server_stamped", |server| server.is_stamped),
+            ),
+        ];
+        for (name, help, values) in gauges {
+            if !values.is_empty() {
+                metric(name, "gauge", help, values)?;
+            }
         }
         Ok(())
     }
+}
+
+/// A line for each server that has this value.
+fn of_servers(servers: &[Server], name: &str, value: fn(&Server) -> Option<bool>) -> String {
+    let line = |server: &Server| {
+        let (url, value) = (escaped(&server.url), u8::from(value(server)?));
+        Some(format!("httptime_{name}{{url=\"{url}\"}} {value}"))
+    };
+    servers.iter().filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A label's value in the exposition format.
@@ -165,7 +191,10 @@ mod tests {
             failures: 3,
             frequency: Some(Frequency::from_ppm(-12.5)),
             date_advanced: Some(false),
-            servers: vec![("http://a/\"b".into(), true), ("http://c/".into(), false)],
+            servers: vec![
+                Server { url: "http://a/\"b".into(), is_selected: true, is_stamped: Some(true) },
+                Server { url: "http://c/".into(), is_selected: false, is_stamped: None },
+            ],
             ..Metrics::default()
         };
         let text = metrics.to_string();
@@ -174,9 +203,10 @@ mod tests {
         );
         assert!(text.contains("\nhttptime_frequency_ppm -12.5000\n"), "{text}");
         assert!(text.contains("\nhttptime_date_advanced 0\n"), "{text}");
-        assert!(text.ends_with(
-            "httptime_server_selected{url=\"http://a/\\\"b\"} 1\nhttptime_server_selected{url=\"http://c/\"} 0\n"
+        assert!(text.contains(
+            "\nhttptime_server_selected{url=\"http://a/\\\"b\"} 1\nhttptime_server_selected{url=\"http://c/\"} 0\n"
         ));
+        assert!(text.ends_with(" gauge\nhttptime_server_stamped{url=\"http://a/\\\"b\"} 1\n"));
         assert!(!text.contains("offset"), "nothing was measured yet: {text}");
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (_, value) = line.rsplit_once(' ').expect("a name and a value");

@@ -4,9 +4,25 @@ use std::process::Output;
 use std::time::Duration;
 
 use httptime::Offset;
+use httptime_sim::StampTrap;
 use httptime_testserver::{Behaviour, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions};
 
+use super::stamps::{MICROS, stamped};
 use super::{QUICK, json, program, query, server, text};
+
+/// Without a `Server` field that is known, the `Date` may be late by two seconds, and does not
+/// contradict the stamp.
+#[test]
+fn a_false_stamp_that_agrees_with_its_date_is_measured_as_a_true_one() {
+    let ahead = StampTrap::Ahead(Offset::from_nanos(500_000_000));
+    let server = stamped(MICROS.trapped(ahead));
+    let measured = json(&query(&server.url(), &["--json"]));
+    let bound = |index: usize| measured["bounds_seconds"][index].as_f64().expect("a bound");
+    assert!(bound(0) > 38.5 && (bound(0)..=bound(1)).contains(&38.616), "{measured}");
+    let measured = json(&query(&server.url(), &["--json", "--stamp-header", ""]));
+    let bound = |index: usize| measured["bounds_seconds"][index].as_f64().expect("a bound");
+    assert!((bound(0)..=bound(1)).contains(&38.116), "{measured}");
+}
 
 /// A delay moves the estimate by at most the round trip that it causes. The bounds are then as wide
 /// as that, and so wider than the error.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use httptime::{Error, Interval, Offset, Phase, Timestamp};
+use httptime::{Error, Interval, Offset, Phase, StampFault, Timestamp};
 use httptime_chrony::ChronyError;
 use httptime_clock::{ClockError, Direction, Frequency, Operation, Refusal};
 
@@ -67,6 +67,7 @@ fn measuring() -> Vec<Error> {
         Error::Cached { age: Some(seconds(30)) },
         Error::DateFrozen { date: at(date), elapsed: Duration::from_millis(2340) },
         Error::DateWentBack { from: at(date), to: at("Mon, 23 Nov 2026 09:35:32 GMT") },
+        Error::StampRejected { fault: StampFault::Frozen { elapsed: Duration::from_millis(23) } },
         Error::Inconsistent { gap: Duration::from_micros(12_345) },
         Error::ClockStepped { by: Offset::from_nanos(-3_000_123_456) },
         Error::ClockMismatch { what: "the wall clocks of two measurements differ", by: seconds(3) },

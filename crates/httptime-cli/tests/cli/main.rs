@@ -16,6 +16,7 @@ mod attacks;
 mod errors;
 mod output;
 mod run;
+mod stamps;
 mod wrong_inputs;
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use httptime::Offset;
 use httptime_testserver::{LoopbackServer, RefusedPort};
 
+use super::stamps::{MICROS, stamped, tomorrow};
+
 mod faults;
 
 const SKEW: f64 = 38.116;
@@ -32,10 +34,11 @@ struct Service {
 
 impl Service {
     fn start(name: &str) -> Self {
-        let server = LoopbackServer::builder()
-            .skew(Offset::from_nanos(38_116_000_000))
-            .start()
-            .expect("a loopback port");
+        let builder = LoopbackServer::builder().skew(Offset::from_nanos(38_116_000_000));
+        Self::start_with(name, builder.start().expect("a loopback port"))
+    }
+
+    fn start_with(name: &str, server: LoopbackServer) -> Self {
         let directory =
             std::env::temp_dir().join(format!("httptime-run-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
@@ -237,4 +240,59 @@ fn it_continues_while_chronyd_is_away_and_reports_it() {
     let (status, log) = service.end();
     assert_eq!(status, Some(0));
     assert!(log.contains("refclock SOCK"), "{log}");
+}
+
+#[test]
+fn the_stamp_is_in_log_and_metrics_and_a_key_of_the_configuration_ignores_it() {
+    let service = Service::start_with("stamped", stamped(MICROS));
+    service.wait_for_notification("READY=1");
+    let offset = service.sampled();
+    assert!((offset - SKEW).abs() < 0.05, "{offset}");
+    service.wait_for_notification("STATUS=offset +38.");
+    // The metrics are written after the status.
+    service.sampled();
+    let metrics = || fs::read_to_string(service.directory.join("httptime.prom")).expect("metrics");
+    let is_stamped = |value: u8| {
+        let metric =
+            format!("httptime_server_stamped{{url=\"{}\"}} {value}\n", service.server.url());
+        metrics().contains(&metric)
+    };
+    assert!(is_stamped(1), "{}", metrics());
+    let ignoring = service.configuration("").replace("[measure]", "[measure]\nstamp_header = ''");
+    fs::write(service.directory.join("httptime.toml"), ignoring).expect("a file");
+    service.signal("-HUP");
+    let deadline = Instant::now() + LIMIT;
+    while !is_stamped(0) {
+        assert!(Instant::now() < deadline, "{}", metrics());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let (status, log) = service.end();
+    assert_eq!(status, Some(0), "{log}");
+    let (before, after) = log.split_once("reloaded ").expect("a reload");
+    let measured = " s (stamp X-HTTPSTIME, 1 µs)\n";
+    assert!(before.contains(measured) && !after.contains(measured), "{log}");
+}
+
+#[test]
+fn a_rejected_stamp_is_warned_of_once_and_again_after_a_reload() {
+    let service = Service::start_with("rejected", tomorrow());
+    service.wait_for_notification("READY=1");
+    for _ in 0..3 {
+        let offset = service.sampled();
+        assert!((offset - SKEW).abs() < 0.25, "{offset}");
+    }
+    let warning = "WARN  httptime::run] stamp not used: X-HTTPSTIME: it is ";
+    let log = service.log();
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert!(
+        log.contains("ignore it with stamp_header = \"\"; further repeats suppressed"),
+        "{log}"
+    );
+    service.signal("-HUP");
+    service.wait_for_notification("RELOADING=1");
+    service.forget_samples();
+    service.sampled();
+    service.sampled();
+    let (_, log) = service.end();
+    assert_eq!(log.matches(warning).count(), 2, "{log}");
 }

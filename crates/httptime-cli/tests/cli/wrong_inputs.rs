@@ -81,6 +81,10 @@ fn options() {
         (&["--timeout", "0.0001"], "--timeout is 100 \u{b5}s; allowed: 1 ms to 3600 s"),
         (&["--lag", "4000"], "--lag is 4000 s; allowed: 0 to 3600 s"),
         (&["--target", "0"], "--target is 0 s; allowed: 1 ns or more"),
+        (
+            &["--stamp-header", "X Time"],
+            "--stamp-header is \"X Time\"; allowed: the name of a header field",
+        ),
         (&["--drift-ppm", "20000"], "--drift-ppm is 20000; allowed: 0 to 10000"),
         (&["--min-servers", "0"], "--min-servers is 0; allowed: 1 to the number of servers"),
         (&["--min-servers", "2"], "--min-servers is 2; allowed: 1 to 1, the number of servers"),
@@ -148,6 +152,11 @@ fn configurations() {
             "j",
             "[measure]\nprofile = 'quick'",
             "line 3, measure.profile is \"quick\"; allowed: polite, balanced, fast",
+        ),
+        (
+            "stamp",
+            "[measure]\nstamp_header = 'X-Time:'",
+            "measure.stamp_header is \"X-Time:\"; allowed: the name of a header field",
         ),
         ("k", "[poll]\nshortest = 0.1", "poll.shortest is 100 ms; allowed: 1 s or more"),
         (

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use httptime::Offset;
+use httptime_sim::{SimStamp, StampDigits, StampTrap};
 use httptime_testserver::{Behaviour, BlackHole, LoopbackServer, Misbehave as _};
 #[cfg(feature = "system-tests")]
 use httptime_testserver::{LoopbackProxy, ProxyOptions};
@@ -18,11 +19,18 @@ fn suite(launch: impl Fn(&Path) -> Command, program: &Path, limit: Duration) {
     let server = LoopbackServer::builder().skew(SKEW).start().expect("a loopback port");
     let silent = LoopbackServer::builder().behaviour(Behaviour::Silent).start().expect("a port");
     let hole = BlackHole::start().expect("a listener");
+    let stamped = |stamp| LoopbackServer::builder().skew(SKEW).stamp(stamp).start();
+    let micros = SimStamp::integer(StampDigits::Micros).prefixed().with_duration();
+    let cached = StampTrap::Cached(Duration::from_secs(3600));
+    let frozen = stamped(micros.trapped(cached)).expect("a loopback port");
+    let stamped = stamped(micros).expect("a loopback port");
     let said = run(launch(program)
         .arg(server.url())
         .arg(silent.url())
         .arg(format!("http://{}/", hole.address()))
-        .arg(limit.as_millis().to_string()));
+        .arg(limit.as_millis().to_string())
+        .arg(stamped.url())
+        .arg(frozen.url()));
     println!("{said}");
     assert!(said.ends_with("0 failures\n"), "{said}");
     assert!(!said.contains("panicked"), "the library printed: {said}");

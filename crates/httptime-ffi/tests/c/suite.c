@@ -2,7 +2,7 @@
  * Correct and incorrect calls of every function of the library. It never changes a clock: functions
  * that could change one are only called in such a way that they fail before the system call.
  *
- * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS
+ * suite SERVER SILENT BLACK_HOLE CANCEL_LIMIT_MS STAMPED FROZEN
  */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
@@ -40,7 +40,7 @@
 extern httptime_status httptime_test_panic(void);
 #endif
 
-static const char *server, *silent, *black_hole;
+static const char *server, *silent, *black_hole, *stamped, *frozen;
 static int64_t cancel_limit_ns;
 
 static int64_t now_ns(void)
@@ -191,6 +191,7 @@ static void null_pointers(void)
     INVALID(httptime_reader_feed(NULL, "x", 1));
     INVALID(httptime_reader_next(NULL, &head, &next));
     INVALID(httptime_reader_end(NULL));
+    INVALID(httptime_reader_set_stamp_header(NULL, "X-Time"));
     httptime_reader_clear(NULL);
     httptime_reader_free(NULL);
     STATUS(httptime_reader_new(&reader), HTTPTIME_OK);
@@ -384,6 +385,11 @@ static void unknown_numbers_and_texts(void)
     options.timeout_ns = -1;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
     options = quick();
+    options.stamp_header = "two words";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
+    options.stamp_header = "\xff";
+    INVALID(httptime_query(urls, 1, &options, &measurement));
+    options = quick();
     options.duration_ns = INT64_MAX;
     STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_ERROR_INVALID_CONFIG);
     CHECK(is_untouched(&measurement));
@@ -401,6 +407,14 @@ static void unknown_numbers_and_texts(void)
     STATUS(httptime_measure_absorb(measure, &exchange), HTTPTIME_ERROR_INVALID_CONFIG);
     exchange.has_age = 0;
     exchange.flags = 8;
+    INVALID(httptime_measure_absorb(measure, &exchange));
+    exchange.flags = 0;
+    exchange.stamp.state = 77;
+    INVALID(httptime_measure_absorb(measure, &exchange));
+    exchange.stamp.state = HTTPTIME_STAMP_USED; /* without a quantum */
+    INVALID(httptime_measure_absorb(measure, &exchange));
+    exchange.stamp.state = HTTPTIME_STAMP_NONE;
+    exchange.stamp.flags = 4;
     INVALID(httptime_measure_absorb(measure, &exchange));
     cross_timestamp.reserved = 1;
     INVALID(httptime_measure_finish(measure, &cross_timestamp, &measurement));
@@ -450,6 +464,39 @@ static void a_survey(void)
     CHECK(strcmp(httptime_survey_url(survey, 1), "http://127.0.0.1:1/") == 0);
     CHECK(httptime_survey_url(survey, 3) == NULL);
     httptime_survey_free(survey);
+}
+
+/* One with stamps of 1 us, and one whose stamp comes from a cache. */
+static void servers_with_stamps(void)
+{
+    const char *urls[] = { stamped }, *cached[] = { frozen };
+    httptime_options options = quick();
+    httptime_measurement measurement = empty_measurement();
+    options.lag_ns = -1;
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    check_right(&measurement);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_USED && measurement.stamp_quantum_ns == 1000);
+    CHECK(measurement.lag_source == HTTPTIME_LAG_STAMP && measurement.lag_ns == 1000000);
+    CHECK(measurement.date_advanced == 1 && measurement.elapsed_ns < 1000000000);
+    options.requests = 3;
+    options.stamp_header = "x-httpstime";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_USED);
+    options.stamp_header = "X-Time";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_NONE && measurement.stamp_quantum_ns == 0);
+    options.stamp_header = "";
+    STATUS(httptime_query(urls, 1, &options, &measurement), HTTPTIME_OK);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_NONE);
+    CHECK(measurement.lag_source == HTTPTIME_LAG_UNKNOWN);
+
+    options = quick();
+    STATUS(httptime_query(cached, 1, &options, &measurement), HTTPTIME_OK);
+    check_bounds(&measurement);
+    /* The second one if the Date advanced between the first two responses. */
+    CHECK(measurement.stamp == HTTPTIME_STAMP_FROZEN ||
+          measurement.stamp == HTTPTIME_STAMP_OLDER_THAN_DATE);
+    CHECK(measurement.stamp_quantum_ns == 1000 && measurement.observations > 3);
 }
 
 static void *query_on_a_thread(void *failed)
@@ -996,6 +1043,115 @@ static void measuring_without_sockets(void)
     httptime_measure_free(measure);
 }
 
+/* The head of a response with these fields. */
+static httptime_head head_of(httptime_reader *reader, const char *fields)
+{
+    char response[300];
+    int32_t found = 0;
+    httptime_head head;
+    head.struct_size = sizeof head;
+    int length = snprintf(response, sizeof response, "HTTP/1.1 200 OK\r\n%s\r\n", fields);
+    STATUS(httptime_reader_feed(reader, response, (size_t)length), HTTPTIME_OK);
+    STATUS(httptime_reader_next(reader, &head, &found), HTTPTIME_OK);
+    CHECK(found == 1);
+    return head;
+}
+
+static void reading_stamps(void)
+{
+    const int64_t date = INT64_C(1795392001000000000);
+    httptime_reader *reader;
+    httptime_head head;
+    STATUS(httptime_reader_new(&reader), HTTPTIME_OK);
+    head = head_of(reader, "Date: Mon, 23 Nov 2026 00:00:01 GMT\r\n");
+    CHECK(head.date_ns == date && head.stamp.state == HTTPTIME_STAMP_NONE);
+    head = head_of(reader, "Date: Mon, 23 Nov 2026 00:00:01 GMT\r\n"
+                           "X-HTTPSTIME: t=1795392001250000 D=40\r\n");
+    CHECK(head.stamp.state == HTTPTIME_STAMP_USED && head.stamp.flags == 0);
+    CHECK(head.stamp.receive_ns == date + 250000000 && head.stamp.quantum_ns == 1000);
+    CHECK(head.stamp.transmit_ns == date + 250040000);
+    head = head_of(reader, "X-Varnish: 7\r\nX-HTTPSTIME: 1795392001.250\r\n");
+    CHECK(head.stamp.state == HTTPTIME_STAMP_USED && head.stamp.quantum_ns == 1000000);
+    CHECK(head.stamp.flags == (HTTPTIME_STAMP_FLAG_ROUNDED | HTTPTIME_STAMP_FLAG_NO_DATE));
+    CHECK(head.date_ns == date);
+    head = head_of(reader, "Date: Mon, 23 Nov 2026 00:00:01 GMT\r\nX-HTTPSTIME: 1795392001\r\n");
+    CHECK(head.stamp.state == HTTPTIME_STAMP_MALFORMED && head.stamp.receive_ns == 0);
+    STATUS(httptime_reader_set_stamp_header(reader, "X-Time"), HTTPTIME_OK);
+    head = head_of(reader, "Date: Mon, 23 Nov 2026 00:00:01 GMT\r\nx-time: 1795392001250\r\n");
+    CHECK(head.stamp.state == HTTPTIME_STAMP_USED && head.stamp.receive_ns == date + 250000000);
+    STATUS(httptime_reader_set_stamp_header(reader, "Date"), HTTPTIME_ERROR_INVALID_CONFIG);
+    httptime_reader_free(reader);
+}
+
+/*
+ * Measures the server 38.116 s ahead in virtual time. Its responses have no Date if `has_date` is
+ * 0, and a stamp with this number of decimals.
+ */
+static httptime_measurement measure_stamps(int has_date, int decimals)
+{
+    const int64_t wall0 = INT64_C(1795392000000000000), way = 10000000, second = 1000000000;
+    int64_t now = 5000, at = 0, unit = second;
+    int32_t next = 0;
+    httptime_reader *reader = NULL;
+    httptime_measure *measure = NULL;
+    httptime_options options;
+    httptime_measurement measurement = empty_measurement();
+    httptime_cross_timestamp begin = tie_of(now, wall0), end;
+    for (int digit = 0; digit < decimals; digit++)
+        unit /= 10;
+    STATUS(httptime_options_init(&options, sizeof options), HTTPTIME_OK);
+    options.requests = 16;
+    STATUS(httptime_reader_new(&reader), HTTPTIME_OK);
+    STATUS(httptime_measure_new(&options, &begin, &measure), HTTPTIME_OK);
+    while (httptime_measure_next(measure, now, &next, &at) == HTTPTIME_OK &&
+           next == HTTPTIME_NEXT_SEND) {
+        char fields[200];
+        httptime_exchange exchange = { .struct_size = sizeof exchange };
+        now = at > now ? at : now;
+        STATUS(httptime_measure_sent(measure, now), HTTPTIME_OK);
+        int64_t clock = wall0 + now + way - begin.instant_ns + SKEW_NS;
+        int64_t since = (clock - wall0) / second;
+        int length = 0;
+        if (has_date)
+            length = snprintf(fields, sizeof fields,
+                              "Server: nginx\r\nDate: Mon, 23 Nov 2026 00:%02d:%02d GMT\r\n",
+                              (int)(since / 60), (int)(since % 60));
+        snprintf(fields + length, sizeof fields - (size_t)length, "X-HTTPSTIME: %lld.%0*lld\r\n",
+                 (long long)(clock / second), decimals, (long long)(clock % second / unit));
+        httptime_head head = head_of(reader, fields);
+        exchange.sent_ns = now;
+        exchange.received_ns = now + 2 * way;
+        exchange.date_ns = head.date_ns;
+        exchange.server = head.server;
+        exchange.marks = head.marks;
+        exchange.stamp = head.stamp;
+        now += 2 * way;
+        STATUS(httptime_measure_absorb(measure, &exchange), HTTPTIME_OK);
+    }
+    CHECK(next == HTTPTIME_NEXT_DONE);
+    end = tie_of(now, wall0 + now - begin.instant_ns);
+    STATUS(httptime_measure_finish(measure, &end, &measurement), HTTPTIME_OK);
+    CHECK(measurement.lower_ns <= SKEW_NS && SKEW_NS <= measurement.upper_ns);
+    httptime_measure_free(measure);
+    httptime_reader_free(reader);
+    return measurement;
+}
+
+static void measuring_stamps(void)
+{
+    for (int has_date = 0; has_date < 2; has_date++) {
+        httptime_measurement measurement = measure_stamps(has_date, 6);
+        CHECK(measurement.stamp == HTTPTIME_STAMP_USED && measurement.stamp_quantum_ns == 1000);
+        CHECK(measurement.lag_source == HTTPTIME_LAG_STAMP && measurement.lag_ns == 1000000);
+        CHECK(llabs(measurement.offset_ns - SKEW_NS) < 100000);
+        CHECK(measurement.requests <= 8 && measurement.elapsed_ns < 1000000000);
+        CHECK(measurement.reserved == 0 && measurement.date_advanced == 1);
+    }
+    httptime_measurement measurement = measure_stamps(1, 5);
+    CHECK(measurement.stamp == HTTPTIME_STAMP_MALFORMED && measurement.stamp_quantum_ns == 0);
+    CHECK(measurement.lag_source == HTTPTIME_LAG_PRODUCT && measurement.requests > 8);
+}
+
 static void selecting(void)
 {
     int64_t lower[] = { 0, 5, 1000, 3 }, upper[] = { 10, 12, 2000, 9 };
@@ -1115,12 +1271,14 @@ static void a_panic(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5)
+    if (argc != 7)
         return 2;
     server = argv[1];
     silent = argv[2];
     black_hole = argv[3];
     cancel_limit_ns = strtoll(argv[4], NULL, 10) * 1000000;
+    stamped = argv[5];
+    frozen = argv[6];
     versions_and_texts();
     messages();
     null_pointers();
@@ -1130,12 +1288,15 @@ int main(int argc, char **argv)
     a_panic();
     a_query();
     a_survey();
+    servers_with_stamps();
     a_session();
     a_name_without_addresses();
     options_for_sockets();
     callbacks();
     reading_responses();
     measuring_without_sockets();
+    reading_stamps();
+    measuring_stamps();
     selecting();
     both_clocks();
     clock_policy();
