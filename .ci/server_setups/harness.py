@@ -46,8 +46,8 @@ STOP_TIMEOUT = 3.0
 # The time from the program's last exchange until its exit. A drifting clock moves meanwhile.
 EXIT_DELAY = 0.03
 # What every measurement with stamps must reach, in seconds: the width of the bounds beyond round
-# trip, quantum, lag and drift; the median error with stamps of 1 ms and with finer ones; the duration with
-# finer ones.
+# trip, quantum, lag and drift; the median error with stamps of 1 ms, and with finer ones; the
+# median duration with finer ones.
 STAMP_WIDTH = 0.5e-3
 STAMP_ERROR_MS = 150e-6
 STAMP_ERROR = 100e-6
@@ -898,9 +898,11 @@ class Result:
             limit = run.round_trip + quantum + (run.lag or 0.0) + drift + STAMP_WIDTH
             if run.width > limit:
                 found.append(f"{run.profile}: bounds {run.width * 1e6:.0f} µs wide; at most {limit * 1e6:.0f}")
-            # `polite` pauses for a second after each request.
-            if quantum < 1e-3 and run.profile != "polite" and run.elapsed > STAMP_ELAPSED:
-                found.append(f"{run.profile}: took {run.elapsed:.3f} s; at most {STAMP_ELAPSED}")
+        # `polite` pauses for a second after each request. The faster half counts: one slow response
+        # on a loaded machine is no fault.
+        took = [run.elapsed for run in self.measured if run.profile != "polite"]
+        if quantum < 1e-3 and took and statistics.median_low(took) > STAMP_ELAPSED:
+            found.append(f"took {statistics.median_low(took):.3f} s; at most {STAMP_ELAPSED}")
         limit = STAMP_ERROR_MS if quantum >= 1e-3 else STAMP_ERROR
         if self.setup.stamps_answer and self.measured:
             limit += statistics.median(run.round_trip for run in self.measured) / 2
