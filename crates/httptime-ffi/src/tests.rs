@@ -1105,6 +1105,23 @@ fn a_loop_that_asks_every_millisecond_what_to_do_measures_stamps_as_soon() {
 }
 
 #[test]
+fn a_stamp_that_is_not_used_stands_in_for_no_date() {
+    let no_date = HTTPTIME_STAMP_FLAG_NO_DATE;
+    let stamp = httptime_stamp { flags: no_date, ..stamp_of(server_clock(0), 1_000) };
+    let options = httptime_options { stamp_header: c"".as_ptr(), ..httptime_options::initial() };
+    let (mut measure, begin) = (null_mut(), cross_timestamp(0));
+    // SAFETY: a handle that is valid until it is freed, and structures on the stack.
+    unsafe {
+        let new = httptime_measure_new(&raw const options, &raw const begin, &raw mut measure);
+        assert_eq!(new, HTTPTIME_OK);
+        assert_eq!(httptime_measure_sent(measure, 0), HTTPTIME_OK);
+        let status = httptime_measure_absorb(measure, &stamped(0, stamp));
+        assert_eq!(status, HTTPTIME_ERROR_NO_DATE);
+        httptime_measure_free(measure);
+    }
+}
+
+#[test]
 fn stamps_that_the_options_ignore_are_not_used() {
     let exchange = |sent| stamped(sent, stamp_of(server_clock(sent), 1_000));
     let (status, ignored) = measure_stamps(Some(c""), exchange);
