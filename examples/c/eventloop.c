@@ -29,8 +29,6 @@ struct session {
     size_t length;
     int socket;      /* -1: none */
     int64_t sent_ns; /* when the pending request left; 0: none is */
-    int32_t next;    /* what to do next; 0: ask the library */
-    int64_t due_ns;  /* when */
 };
 
 static int64_t now_ns(clockid_t clock)
@@ -75,15 +73,13 @@ static httptime_status lose(struct session *session, httptime_status why)
 {
     int was_sent = session->sent_ns != 0;
     session->sent_ns = 0;
-    session->next = 0;
     drop(session);
     return httptime_measure_lost(session->measure, was_sent, why);
 }
 
-static httptime_status send_request(struct session *session)
+static httptime_status send_request(struct session *session, int64_t due)
 {
     int32_t is_missed = 0;
-    session->next = 0;
     if (session->socket < 0) {
         /* A real loop would connect without blocking, before the instant. */
         session->socket = socket(session->address->ai_family, SOCK_STREAM, 0);
@@ -96,8 +92,7 @@ static httptime_status send_request(struct session *session)
         return HTTPTIME_OK; /* it is open now; httptime_measure_next returns the time to send */
     }
     int64_t now = now_ns(CLOCK_MONOTONIC);
-    httptime_status status = httptime_measure_is_missed(session->measure, session->due_ns, now,
-                                                        &is_missed);
+    httptime_status status = httptime_measure_is_missed(session->measure, due, now, &is_missed);
     if (status != HTTPTIME_OK || is_missed)
         return status; /* too late to be useful: httptime_measure_next gives another instant */
     if (send(session->socket, session->request, session->length, MSG_NOSIGNAL) !=
@@ -143,7 +138,6 @@ static httptime_status read_response(struct session *session)
         .stamp = head.stamp,
     };
     session->sent_ns = 0;
-    session->next = 0;
     if (!head.persistent || head.has_trailing_bytes)
         drop(session);
     return httptime_measure_absorb(session->measure, &exchange);
@@ -155,19 +149,16 @@ static httptime_status read_response(struct session *session)
  */
 static int turn(struct session *session, httptime_status *status)
 {
+    int32_t next;
     int64_t at, now = now_ns(CLOCK_MONOTONIC);
-    *status = HTTPTIME_OK;
-    /* Once for each request: asked again while it waits, the library would plan another instant. */
-    if (session->next == 0)
-        *status = httptime_measure_next(session->measure, now, &session->next, &session->due_ns);
-    if (*status != HTTPTIME_OK || session->next == HTTPTIME_NEXT_DONE)
+    *status = httptime_measure_next(session->measure, now, &next, &at);
+    if (*status != HTTPTIME_OK || next == HTTPTIME_NEXT_DONE)
         return 0;
-    at = session->due_ns;
-    if (session->next == HTTPTIME_NEXT_SEND && (at <= now || session->socket < 0)) {
-        *status = send_request(session);
+    if (next == HTTPTIME_NEXT_SEND && (at <= now || session->socket < 0)) {
+        *status = send_request(session, at);
         return *status == HTTPTIME_OK;
     }
-    if (session->next == HTTPTIME_NEXT_AWAIT)
+    if (next == HTTPTIME_NEXT_AWAIT)
         at = session->sent_ns + TIMEOUT_NS;
     if (at <= now) {
         *status = lose(session, HTTPTIME_ERROR_TIMEOUT_RESPONSE);
