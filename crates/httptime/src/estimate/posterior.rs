@@ -672,8 +672,9 @@ impl StampPosition {
         }
     }
 
-    /// Multiplies each value by the factor for the probability of the stamp for its offset, relative
-    /// to the largest. One function for all numbers of cells, so that the library stays small.
+    /// Multiplies each value by the factor for the probability of the stamp for its offset,
+    /// relative to the largest. One function for all numbers of cells, so that the library stays
+    /// small.
     #[inline(never)]
     fn multiply(
         &self,
