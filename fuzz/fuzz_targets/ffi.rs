@@ -271,6 +271,7 @@ impl Program {
         options.put(offset_of!(httptime_options, source_address), ptr::null::<c_char>());
         options.put(offset_of!(httptime_options, interface), ptr::null::<c_char>());
         options.put(offset_of!(httptime_options, user_agent), ptr::null::<c_char>());
+        options.put(offset_of!(httptime_options, stamp_header), ptr::null::<c_char>());
         options.put(offset_of!(httptime_options, canceller), self.canceller);
         options.put(offset_of!(httptime_options, progress), ptr::null::<c_void>());
         options

@@ -149,8 +149,8 @@ pub unsafe extern "C" fn httptime_measure_new(
 ///
 /// earliest_ns: when a request can leave: now, or when a connection will be open. next: set to
 /// HTTPTIME_NEXT_*. at_ns: set to the time to send for HTTPTIME_NEXT_SEND, otherwise to
-/// earliest_ns. Call it again after each of the calls below, and when the request missed its
-/// instant.
+/// earliest_ns. Call it again only after each of the calls below, and when the request missed its
+/// instant: while a request waits for its instant, it would plan another one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_next(
     measure: *mut httptime_measure,

@@ -106,6 +106,7 @@ impl httptime_stamp {
             return Err(Failure::argument("exchange.stamp.transmit_ns is before its receive_ns"));
         }
         let quantum = duration(self.quantum_ns, "quantum_ns")?;
+        // Also if they are equal: a server that reports its time of processing may report 0.
         let stamp = Stamp::new(Timestamp::from_unix_nanos(self.receive_ns), quantum)
             .with_transmit(Timestamp::from_unix_nanos(self.transmit_ns));
         let is_rounded = self.flags & HTTPTIME_STAMP_FLAG_ROUNDED != 0;

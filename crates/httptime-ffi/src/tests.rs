@@ -1072,6 +1072,56 @@ fn a_measurement_without_sockets_uses_the_stamps_of_the_heads() {
 }
 
 #[test]
+fn a_loop_that_asks_every_millisecond_what_to_do_measures_stamps_as_soon() {
+    let (mut measure, mut measurement) = (null_mut(), httptime_measurement::initial());
+    let (mut next, mut at, mut now) = (0, 0, 0);
+    let (options, begin) = (httptime_options::initial(), cross_timestamp(0));
+    // SAFETY: a handle that is valid until it is freed, and structures on the stack.
+    unsafe {
+        let new = httptime_measure_new(&raw const options, &raw const begin, &raw mut measure);
+        assert_eq!(new, HTTPTIME_OK);
+        loop {
+            let status = httptime_measure_next(measure, now, &raw mut next, &raw mut at);
+            assert_eq!(status, HTTPTIME_OK);
+            if next == HTTPTIME_NEXT_DONE {
+                break;
+            }
+            if at <= now {
+                assert_eq!(httptime_measure_sent(measure, now), HTTPTIME_OK);
+                let exchange = stamped(now, stamp_of(server_clock(now), 1_000));
+                now += 2 * MS;
+                assert_eq!(httptime_measure_absorb(measure, &raw const exchange), HTTPTIME_OK);
+            } else {
+                now += MS;
+            }
+        }
+        let end = cross_timestamp(now);
+        let status = httptime_measure_finish(measure, &raw const end, &raw mut measurement);
+        assert_eq!(status, HTTPTIME_OK);
+        httptime_measure_free(measure);
+    }
+    assert_eq!((measurement.requests, measurement.checks), (8, 1), "{measurement:?}");
+    assert!(now < SECOND_NS, "{now}");
+}
+
+#[test]
+fn a_stamp_that_is_not_used_stands_in_for_no_date() {
+    let no_date = HTTPTIME_STAMP_FLAG_NO_DATE;
+    let stamp = httptime_stamp { flags: no_date, ..stamp_of(server_clock(0), 1_000) };
+    let options = httptime_options { stamp_header: c"".as_ptr(), ..httptime_options::initial() };
+    let (mut measure, begin) = (null_mut(), cross_timestamp(0));
+    // SAFETY: a handle that is valid until it is freed, and structures on the stack.
+    unsafe {
+        let new = httptime_measure_new(&raw const options, &raw const begin, &raw mut measure);
+        assert_eq!(new, HTTPTIME_OK);
+        assert_eq!(httptime_measure_sent(measure, 0), HTTPTIME_OK);
+        let status = httptime_measure_absorb(measure, &stamped(0, stamp));
+        assert_eq!(status, HTTPTIME_ERROR_NO_DATE);
+        httptime_measure_free(measure);
+    }
+}
+
+#[test]
 fn stamps_that_the_options_ignore_are_not_used() {
     let exchange = |sent| stamped(sent, stamp_of(server_clock(sent), 1_000));
     let (status, ignored) = measure_stamps(Some(c""), exchange);

@@ -378,6 +378,10 @@ impl Measure {
         let observation = match self.add_stamp(exchange, by_date.lag().allowance())? {
             Some(observation) => observation,
             None => {
+                // A stamp that is not used does not stand in for a `Date`.
+                if let Some(status) = exchange.dateless_status() {
+                    return Err(Error::NoDate { status });
+                }
                 self.add_date(&by_date)?;
                 by_date
             }

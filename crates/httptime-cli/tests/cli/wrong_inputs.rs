@@ -83,7 +83,7 @@ fn options() {
         (&["--target", "0"], "--target is 0 s; allowed: 1 ns or more"),
         (
             &["--stamp-header", "X Time"],
-            "--stamp-header is \"X Time\"; allowed: the name of a header field",
+            "--stamp-header is \"X Time\"; allowed: a header field other than Date",
         ),
         (&["--drift-ppm", "20000"], "--drift-ppm is 20000; allowed: 0 to 10000"),
         (&["--min-servers", "0"], "--min-servers is 0; allowed: 1 to the number of servers"),
@@ -156,7 +156,7 @@ fn configurations() {
         (
             "stamp",
             "[measure]\nstamp_header = 'X-Time:'",
-            "measure.stamp_header is \"X-Time:\"; allowed: the name of a header field",
+            "measure.stamp_header is \"X-Time:\"; allowed: a header field other than Date",
         ),
         ("k", "[poll]\nshortest = 0.1", "poll.shortest is 100 ms; allowed: 1 s or more"),
         (

@@ -110,7 +110,7 @@ fn sizes(prefix: &Path) {
     let shared = stripped(prefix.join("lib/libhttptime.so"), "shared");
     let program = stripped(out.join("query-static"), "program");
     println!("sizes: shared library {shared} bytes, query with the library inside {program} bytes");
-    assert!(shared <= 700 * 1024, "the shared library has {shared} bytes");
+    assert!(shared <= 720 * 1024, "the shared library has {shared} bytes");
     let guide = fs::read_to_string(Path::new(PACKAGE).join("../../docs/c-api.md"));
     let guide = guide.expect("docs/c-api.md");
     for (row, size) in [("shared library, stripped", shared), ("query-static, stripped", program)] {

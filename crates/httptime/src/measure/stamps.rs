@@ -166,8 +166,10 @@ impl Stamps {
         let from = progress.last_sent().map_or(view.earliest(), |last| last.saturating_add(gap));
         let from = from.max(view.earliest());
         if seen.number + 1 >= MIN_EXCHANGES && !self.has_tested_connection {
-            let opening = progress.round_trip_median().unwrap_or_default() * 2 + OPENING_MARGIN;
-            let at = from.max(view.earliest().saturating_add(opening));
+            // From the last response, and not from now: a driver may ask again and again.
+            let opening = progress.round_trip_median().unwrap_or_default() * 3 + OPENING_MARGIN;
+            let last = progress.last_sent().unwrap_or(view.earliest());
+            let at = from.max(last.saturating_add(opening));
             return Some((at, Some(Check::of_stamp(at, CheckConnection::Fresh))));
         }
         let aim = view.aim().filter(|_| is_coarse && seen.number >= MIN_EXCHANGES);
