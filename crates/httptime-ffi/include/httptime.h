@@ -1343,8 +1343,8 @@ httptime_status httptime_measure_sent(struct httptime_measure *measure, int64_t 
 
 // Uses the response to a request.
 //
-// exchange: used only during the call. Fails with 38 to 43, 54 and 57: each ends the measurement
-// without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
+// exchange: used only during the call. Fails with 34, 38 to 43, 54 and 57: each ends the
+// measurement without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
 // httptime_measure_finish fails with the same status.
 httptime_status httptime_measure_absorb(struct httptime_measure *measure,
                                         const struct httptime_exchange *exchange);

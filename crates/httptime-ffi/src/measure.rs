@@ -220,8 +220,8 @@ pub unsafe extern "C" fn httptime_measure_sent(
 
 /// Uses the response to a request.
 ///
-/// exchange: used only during the call. Fails with 38 to 43, 54 and 57: each ends the measurement
-/// without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
+/// exchange: used only during the call. Fails with 34, 38 to 43, 54 and 57: each ends the
+/// measurement without a result. Then httptime_measure_next returns HTTPTIME_NEXT_DONE, and
 /// httptime_measure_finish fails with the same status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn httptime_measure_absorb(
