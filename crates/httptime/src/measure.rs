@@ -368,8 +368,8 @@ impl Measure {
 
     fn absorb_exchange(&mut self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
         self.check_after_begin(exchange.sent())?;
-        let by_date = exchange.without_stamp();
-        let by_date = self.observe(&by_date)?;
+        let stampless = exchange.without_stamp();
+        let mut by_date = self.observe(&stampless)?;
         let date = exchange.date();
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
@@ -382,6 +382,8 @@ impl Measure {
                 if let Some(status) = exchange.dateless_status() {
                     return Err(Error::NoDate { status });
                 }
+                // The stamp may just have shown that the clock is late.
+                by_date = self.observe(&stampless)?;
                 self.add_date(&by_date)?;
                 by_date
             }

@@ -212,7 +212,7 @@ mod tests {
     use crate::error::Error;
     use crate::measure::{Measure, Next};
     use crate::measurement::{EndReason, Measurement};
-    use crate::server::LagSource;
+    use crate::server::{HeadMarks, LagSource};
     use crate::time::{CrossTimestamp, Interval, NANOS_PER_SECOND, Offset, Timestamp};
 
     const MS: i64 = 1_000_000;
@@ -221,6 +221,8 @@ mod tests {
     /// The server's clock less ours.
     const OFFSET_NS: i64 = 38_116_027_000;
     const ROUND_TRIP_NS: i64 = 10 * MS;
+    /// The marks of a head that nginx wrote by itself.
+    const SERVER_THEN_DATE: u32 = 0x0301_0000;
 
     fn at(nanos: i64) -> LocalInstant {
         LocalInstant::from_nanos(nanos)
@@ -249,8 +251,17 @@ mod tests {
         config: &Config,
         add_stamp: impl Fn(Exchange<'static>, Asked) -> Exchange<'static>,
     ) -> Measured {
+        measure_from(7 * MS, config, add_stamp)
+    }
+
+    /// The same, with the first request at this instant.
+    fn measure_from(
+        start_ns: i64,
+        config: &Config,
+        add_stamp: impl Fn(Exchange<'static>, Asked) -> Exchange<'static>,
+    ) -> Measured {
         let mut measure = Measure::new(config, clocks(0));
-        let (mut now, mut sent, mut checks) = (7 * MS, Vec::new(), Vec::new());
+        let (mut now, mut sent, mut checks) = (start_ns, Vec::new(), Vec::new());
         while let Next::SendAt(due) = measure.next(at(now)) {
             let left = due.max(at(now));
             checks.push(measure.check_connection());
@@ -412,17 +423,21 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_updated_every_half_second_gives_no_bounds_without_the_truth() {
-        for lead in (0..500).step_by(7) {
-            let measured = measure(&Config::default(), |it, asked| {
+        let starts = (7..1_000).step_by(17);
+        for (start, lead) in starts.flat_map(|it| (0..500).step_by(49).map(move |lead| (it, lead)))
+        {
+            let measured = measure_from(start * MS, &Config::default(), |it, asked| {
                 let shown =
                     (asked.server_ns + lead * MS).div_euclid(500 * MS) * 500 * MS - lead * MS;
                 let date = Timestamp::from_unix_nanos(shown).floor_to_second();
                 Exchange::from_parts_unchecked(it.sent(), it.received(), date)
                     .with_server("nginx/1.22.1")
+                    .with_marks(HeadMarks::from_bits(SERVER_THEN_DATE))
                     .with_stamp(stamp_of(shown, MS))
             });
             if let Ok(result) = measured.result {
                 assert!(result.stamp().and_then(StampUse::rejected).is_some(), "{lead}: {result}");
+                assert_bounds_hold(&result);
             }
         }
     }
