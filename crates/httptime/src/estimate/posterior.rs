@@ -625,8 +625,10 @@ impl Posterior {
                 let position = StampPosition::new(sample.upper - shift, slack, base, lag, queueing);
                 // The density of the position. The scale keeps the product in range.
                 let scale = quantum.max(queueing) / position.width.max(quantum);
-                let factor = |share: f64| scale * (uninformative + informative * share);
-                position.multiply(&mut likelihood, offsets, quantum, &factor);
+                for (value, offset) in likelihood.iter_mut().zip(offsets) {
+                    let share = position.share(*offset, quantum);
+                    *value *= scale * (uninformative + informative * share);
+                }
                 continue;
             }
             let per_slack = 1.0 / (slack + lag + 1.0);
@@ -672,22 +674,7 @@ impl StampPosition {
         }
     }
 
-    /// Multiplies each value by the factor for the probability of the stamp for its offset,
-    /// relative to the largest. One function for all numbers of cells, so that the library stays
-    /// small.
-    #[inline(never)]
-    fn multiply(
-        &self,
-        values: &mut [f64],
-        offsets: &[f64],
-        quantum: f64,
-        factor: &dyn Fn(f64) -> f64,
-    ) {
-        for (value, offset) in values.iter_mut().zip(offsets) {
-            *value *= factor(self.share(*offset, quantum));
-        }
-    }
-
+    /// The probability of the stamp for this offset, relative to the largest.
     fn share(&self, offset: f64, quantum: f64) -> f64 {
         let per_width = 1.0 / self.width;
         let part = |high: f64| ((high - offset) * per_width).clamp(0.0, 1.0);

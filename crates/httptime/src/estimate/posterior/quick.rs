@@ -59,7 +59,9 @@ impl Posterior {
             if let Some(quantum) = sample.quantum {
                 let (upper, queueing) = (sample.upper - shift, self.trips.queueing());
                 let position = StampPosition::new(upper, slack, base, 0.0, queueing);
-                position.multiply(&mut density, &offsets, quantum, &|share| share.max(least));
+                for (value, offset) in density.iter_mut().zip(&offsets) {
+                    *value *= position.share(*offset, quantum).max(least);
+                }
                 continue;
             }
             let per_slack = 1.0 / (slack + 1.0);
