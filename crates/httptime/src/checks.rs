@@ -259,9 +259,10 @@ enum Side {
 }
 
 impl Check {
-    /// A request that tests a stamp.
-    pub(crate) const fn of_stamp(at: LocalInstant, connection: CheckConnection) -> Self {
-        Self { at, latest: at.saturating_add(QUARTER_SECOND), connection, side: Side::Anywhere }
+    /// A request that tests a stamp over another connection.
+    pub(crate) const fn of_stamp(at: LocalInstant) -> Self {
+        let latest = at.saturating_add(QUARTER_SECOND);
+        Self { at, latest, connection: CheckConnection::Fresh, side: Side::Anywhere }
     }
 }
 

@@ -383,7 +383,7 @@ impl Measure {
                     return Err(Error::NoDate { status });
                 }
                 // The stamp may just have shown that the clock is late.
-                by_date = self.observe(&stampless)?;
+                by_date = by_date.with_lag(self.lag(&stampless));
                 self.add_date(&by_date)?;
                 by_date
             }
@@ -439,7 +439,7 @@ impl Measure {
         let stamp = match self.stamps.check(exchange, date_lag) {
             Ok(Some(stamp)) => stamp,
             Ok(None) => return Ok(None),
-            Err(fault) => return self.reject_stamps(fault, responses),
+            Err(fault) => return self.reject_stamps(fault, responses).map(|()| None),
         };
         self.stamps.record_missing_date(exchange);
         let observation = self.observe(exchange)?;
@@ -452,29 +452,24 @@ impl Measure {
             Err(error) => {
                 let Error::Inconsistent { gap } = error else { return Err(error) };
                 let fault = self.stamps.contradiction(stamp, observation.received(), gap);
-                self.reject_stamps(fault, responses)
+                self.reject_stamps(fault, responses).map(|()| None)
             }
         }
     }
 
     /// Replaces the evidence of the stamps of so many `responses` with that of their `Date`s.
-    fn reject_stamps(
-        &mut self,
-        fault: StampFault,
-        responses: u32,
-    ) -> Result<Option<Observation>, Error> {
+    fn reject_stamps(&mut self, fault: StampFault, responses: u32) -> Result<(), Error> {
         let Some(by_date) = self.stamps.reject(fault, responses) else {
             return Err(Error::StampRejected { fault });
         };
         self.progress.forget_evidence();
         self.estimator = self.config.new_estimator();
         self.dates = None;
-        let is_late = self.config.lag().is_none() && self.stamps.have_shown_a_late_clock();
+        let lag = self.lag_of_every_response();
         for observation in by_date {
-            let late = observation.with_lag(Lag::unknown());
-            self.add_date(if is_late { &late } else { &observation })?;
+            self.add_date(&lag.map_or(observation, |lag| observation.with_lag(lag)))?;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Reports that a request could not be sent, or that its response did not arrive. `was_sent`:
@@ -730,11 +725,13 @@ impl Measure {
     }
 
     fn lag(&self, exchange: &Exchange<'_>) -> Lag {
-        match self.config.lag() {
-            Some(lag) => Lag::stated(lag),
-            None if self.stamps.have_shown_a_late_clock() => Lag::unknown(),
-            None => exchange.lag(),
-        }
+        self.lag_of_every_response().unwrap_or_else(|| exchange.lag())
+    }
+
+    /// The limit of the lag, where it is the same for every response.
+    fn lag_of_every_response(&self) -> Option<Lag> {
+        let unknown = || self.stamps.have_shown_a_late_clock().then(Lag::unknown);
+        self.config.lag().map(Lag::stated).or_else(unknown)
     }
 
     fn remember_server(&mut self, server: Option<&str>) {

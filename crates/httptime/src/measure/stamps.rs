@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checks::{Check, CheckConnection};
+use crate::checks::Check;
 use crate::observation::{Exchange, Observation};
 use crate::schedule::View;
 use crate::stamp::{Stamp, StampFault, StampUse};
@@ -170,7 +170,7 @@ impl Stamps {
             let opening = progress.round_trip_median().unwrap_or_default() * 3 + OPENING_MARGIN;
             let last = progress.last_sent().unwrap_or(view.earliest());
             let at = from.max(last.saturating_add(opening));
-            return Some((at, Some(Check::of_stamp(at, CheckConnection::Fresh))));
+            return Some((at, Some(Check::of_stamp(at))));
         }
         let aim = view.aim().filter(|_| is_coarse && seen.number >= MIN_EXCHANGES);
         let at =
@@ -208,6 +208,7 @@ const OPENING_MARGIN: Duration = Duration::from_millis(2);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::CheckConnection;
     use crate::config::Config;
     use crate::error::Error;
     use crate::measure::{Measure, Next};
