@@ -5,13 +5,11 @@ use std::time::Duration;
 use httptime::Next;
 use httptime::Phase;
 use httptime::estimate::Estimator;
-use httptime::http::ResponseReader;
 use httptime::select::Quorum;
 use httptime::server::{HeadMarks, Lag};
-use httptime::stamp::DEFAULT_HEADER;
 use httptime::{
     CrossTimestamp, Error, Exchange, Interval, LocalInstant, Measure, Observation, Offset,
-    StampFault, Timestamp,
+    Timestamp,
 };
 
 use crate::boundary::{
@@ -229,10 +227,9 @@ pub unsafe extern "C" fn httptime_measure_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
-        let mut reader = None;
         // SAFETY: the header defines what the pointers point to.
         let (measure, exchange) =
-            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange, &mut reader)?) };
+            unsafe { (exclusive(measure, "measure")?, self::exchange(exchange)?) };
         measure.running()?.absorb(&exchange)?;
         Ok(())
     })
@@ -393,10 +390,9 @@ pub unsafe extern "C" fn httptime_estimator_absorb(
     exchange: *const httptime_exchange,
 ) -> httptime_status {
     guard(|| {
-        let mut reader = None;
         // SAFETY: the header defines what the pointers point to.
         let (estimator, exchange) =
-            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange, &mut reader)?) };
+            unsafe { (exclusive(estimator, "estimator")?, self::exchange(exchange)?) };
         let lag = estimator.lag.map_or_else(|| exchange.lag(), Lag::stated);
         let observation = Observation::new(estimator.cross_timestamp, &exchange, lag)?;
         estimator.estimator.absorb(&observation);
@@ -494,14 +490,9 @@ pub(crate) fn interval(lower_ns: i64, upper_ns: i64) -> Result<Interval, Failure
     })
 }
 
-/// `reader`: for a head.
-///
 /// # Safety
 /// `exchange` must be NULL, or point to one whose server is NULL or a text that is valid for `'a`.
-unsafe fn exchange<'a>(
-    exchange: *const httptime_exchange,
-    reader: &'a mut Option<ResponseReader>,
-) -> Result<Exchange<'a>, Failure> {
+unsafe fn exchange<'a>(exchange: *const httptime_exchange) -> Result<Exchange<'a>, Failure> {
     // SAFETY: as the caller guarantees.
     let given = unsafe { read(exchange, "exchange") }?;
     if given.flags & !EXCHANGE_FLAGS != 0 {
@@ -514,10 +505,25 @@ unsafe fn exchange<'a>(
         Some(unsafe { text(given.server, "exchange.server") }?)
     };
     let age = (given.has_age != 0).then(|| duration(given.age_ns, "age_ns")).transpose()?;
-    let mut exchange = date_and_stamp(&given, reader)?
-        .with_age(age)
-        .with_server(server.filter(|server| !server.is_empty()))
-        .with_marks(HeadMarks::from_bits(given.marks));
+    let mut exchange = Exchange::from_parts_unchecked(
+        LocalInstant::from_nanos(given.sent_ns),
+        LocalInstant::from_nanos(given.received_ns),
+        Timestamp::from_unix_nanos(given.date_ns),
+    )
+    .with_age(age)
+    .with_server(server.filter(|server| !server.is_empty()))
+    .with_marks(HeadMarks::from_bits(given.marks));
+    exchange = match given.stamp.checked()? {
+        Ok(None) => exchange,
+        Ok(Some(stamp)) if given.stamp.lacks_date() => {
+            exchange.with_stamp(stamp).without_date(STATUS_OK)
+        }
+        Ok(Some(stamp)) => exchange.with_stamp(stamp),
+        Err(_) if given.date_ns < 0 => {
+            return Err(Failure::argument("exchange.date_ns is before 1970"));
+        }
+        Err(fault) => exchange.with_stamp_fault(fault),
+    };
     if given.flags & HTTPTIME_EXCHANGE_REUSED_CONNECTION != 0 {
         exchange = exchange.on_reused_connection();
     }
@@ -530,48 +536,10 @@ unsafe fn exchange<'a>(
     Ok(exchange)
 }
 
-/// An exchange with only the date and the stamp of the given one. Only a head can tell the library
-/// that a response has no `Date`, or a stamp that cannot be read: these cases become such a head,
-/// which stays in `reader`.
-fn date_and_stamp<'a>(
-    given: &httptime_exchange,
-    reader: &'a mut Option<ResponseReader>,
-) -> Result<Exchange<'a>, Failure> {
-    let sent = LocalInstant::from_nanos(given.sent_ns);
-    let received = LocalInstant::from_nanos(given.received_ns);
-    let date = Timestamp::from_unix_nanos(given.date_ns);
-    let (stamp, fields) = match given.stamp.checked()? {
-        Ok(Some(stamp)) if given.stamp.lacks_date() => {
-            let second = stamp.transmit().as_unix_nanos().div_euclid(SECOND_NS);
-            (Some(stamp), format!("{DEFAULT_HEADER}: {second}.000"))
-        }
-        Err(fault) => {
-            let others = if fault == StampFault::Conflicting { CONFLICTING } else { MALFORMED };
-            (None, format!("Date: {date}\r\n{others}"))
-        }
-        Ok(stamp) => {
-            let exchange = Exchange::from_parts_unchecked(sent, received, date);
-            return Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)));
-        }
-    };
-    let reader = reader.insert(ResponseReader::new());
-    reader.feed(format!("HTTP/1.1 200 \r\n{fields}\r\n\r\n").as_bytes());
-    let exchange = match reader.head() {
-        Ok(Some(head)) => Exchange::from_head(sent, received, &head).ok(),
-        _ => None,
-    };
-    let exchange = exchange.ok_or_else(|| {
-        Failure::argument("exchange.date_ns or exchange.stamp is not that of a response")
-    })?;
-    Ok(stamp.map_or(exchange, |stamp| exchange.with_stamp(stamp)))
-}
-
 const NOTHING: Failure = Failure { status: HTTPTIME_ERROR_NOTHING_MEASURED, message: None };
 const EXCHANGE_FLAGS: u32 = HTTPTIME_EXCHANGE_REUSED_CONNECTION
     | HTTPTIME_EXCHANGE_ANSWERED_BY_FRONT
     | HTTPTIME_EXCHANGE_NO_FILE_EXTENSION;
+/// The structure does not have the status of the response. A text for people names it.
+const STATUS_OK: u16 = 200;
 const MAX_INTERVALS: usize = 1024;
-const SECOND_NS: i64 = 1_000_000_000;
-/// Fields of a head from which the library reads this fault.
-const MALFORMED: &str = "X-HTTPSTIME: 1";
-const CONFLICTING: &str = "X-HTTPSTIME: 1\r\nX-HTTPSTIME: 2";

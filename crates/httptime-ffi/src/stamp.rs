@@ -105,6 +105,9 @@ impl httptime_stamp {
         if self.transmit_ns < self.receive_ns {
             return Err(Failure::argument("exchange.stamp.transmit_ns is before its receive_ns"));
         }
+        if self.lacks_date() && self.transmit_ns < MIN_TIME_NS {
+            return Err(Failure::argument("exchange.stamp.transmit_ns is before every stamp"));
+        }
         let quantum = duration(self.quantum_ns, "quantum_ns")?;
         // Also if they are equal: a server that reports its time of processing may report 0.
         let stamp = Stamp::new(Timestamp::from_unix_nanos(self.receive_ns), quantum)
@@ -147,6 +150,8 @@ const FAULTS: &[(i32, &str)] = &[
 ];
 const FLAGS: u32 = HTTPTIME_STAMP_FLAG_ROUNDED | HTTPTIME_STAMP_FLAG_NO_DATE;
 const SECOND_NS: i64 = 1_000_000_000;
+/// The first time with ten digits of seconds, in 2001.
+const MIN_TIME_NS: i64 = 1_000_000_000 * SECOND_NS;
 
 #[cfg(test)]
 mod tests {

@@ -60,15 +60,13 @@ impl<'a> Exchange<'a> {
         received: LocalInstant,
         head: &ResponseHead<'a>,
     ) -> Result<Self, Error> {
-        let stamp = head.stamp();
-        let (date, dateless_status) = match (head.date(), stamp) {
+        let dated = |date| Self::from_parts_unchecked(sent, received, date);
+        let exchange = match (head.date(), head.stamp()) {
             (Err(Error::NoDate { status }), Ok(Some(stamp))) => {
-                (stamp.transmit().floor_to_second(), Some(status))
+                dated(stamp.transmit()).with_stamp(stamp).without_date(status)
             }
-            (date, _) => (date?, None),
+            (date, stamp) => Self { stamp, ..dated(date?) },
         };
-        let exchange =
-            Self { stamp, dateless_status, ..Self::from_parts_unchecked(sent, received, date) };
         Ok(exchange.with_age(head.age()).with_server(head.server()).with_marks(head.marks()))
     }
 
@@ -117,6 +115,24 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub const fn with_stamp(mut self, stamp: Stamp) -> Self {
         self.stamp = Ok(Some(stamp));
+        self
+    }
+
+    /// The response has stamps that cannot be read.
+    #[must_use]
+    pub const fn with_stamp_fault(mut self, fault: StampFault) -> Self {
+        self.stamp = Err(fault);
+        self
+    }
+
+    /// The response, which has this status, has no `Date`. The second of its stamp stands in for
+    /// it.
+    #[must_use]
+    pub const fn without_date(mut self, status: u16) -> Self {
+        if let Ok(Some(stamp)) = self.stamp {
+            self.date = stamp.transmit().floor_to_second();
+        }
+        self.dateless_status = Some(status);
         self
     }
 
