@@ -101,14 +101,14 @@ impl Bar {
         seen.requests = progress.requests();
         seen.unknown = progress.remaining_uncertainty().map(|unknown| unknown.width());
         // Only the next event shows whether the request is retried.
-        let mut lost = seen.last_failure.take();
+        let mut notice = seen.last_failure.take();
         match event {
             Event::Answered { observation } => {
                 seen.answers += 1;
                 // Explains why the uncertainty grows.
                 if seen.is_stamped && !observation.is_stamped() {
                     let answer = seen.answers;
-                    lost = Some(format!(
+                    notice = Some(format!(
                         "{name}no usable stamp in answer {answer}, measuring by the Date"
                     ));
                 }
@@ -126,13 +126,13 @@ impl Bar {
             Event::Ended { error: Some(error) } => {
                 seen.last_failure = Some(format!("{name}{}; given up", cause(error)));
             }
-            _ if self.mode == Mode::Progress => seen.last_failure.clone_from(&lost),
+            _ if self.mode == Mode::Progress => seen.last_failure.clone_from(&notice),
             _ => {}
         }
         match self.mode {
             Mode::Silent => String::new(),
             Mode::Progress => self.line(server),
-            Mode::Lines => self.lines(server, event, lost, progress),
+            Mode::Lines => self.lines(server, event, notice, progress),
         }
     }
 
@@ -159,16 +159,16 @@ impl Bar {
         &self,
         server: usize,
         event: &Event,
-        lost: Option<String>,
+        notice: Option<String>,
         progress: &Progress,
     ) -> String {
         let (seen, several) = (&self.servers[server], self.servers.len() > 1);
         let columns = self.columns.unwrap_or(usize::MAX);
         let ended = matches!(event, Event::Ended { error: Some(_) });
-        let mut text = match (lost, &seen.last_failure) {
+        let mut text = match (notice, &seen.last_failure) {
             // With a single server the result reports it.
             (_, Some(given_up)) if ended && several => format!("{given_up}\n"),
-            (Some(lost), _) if !ended => format!("{lost}\n"),
+            (Some(notice), _) if !ended => format!("{notice}\n"),
             _ => String::new(),
         };
         let answered = matches!(event, Event::Answered { .. });
