@@ -215,6 +215,8 @@ struct CheckConnections {
     /// Whether checks no longer get a separate connection, because a check on one was not answered:
     /// the server may serve only one connection at a time.
     is_given_up: bool,
+    /// The connection of the latest check.
+    last: Option<usize>,
     /// The number of connections opened for checks. Each goes to the next address of the name.
     opened: usize,
 }
@@ -419,6 +421,10 @@ impl Session {
             self.events.push(Event::Rescheduled { late: now.saturating_since(due) });
             return;
         }
+        if self.measure.check_connection().is_some() {
+            self.connections[slot].count_check();
+            self.check_connections.last = Some(slot);
+        }
         if let Err(error) = self.connections[slot].request(&self.target, self.method, now) {
             self.connections[slot].close();
             self.handle_loss(false, error, now);
@@ -437,12 +443,22 @@ impl Session {
     /// The connection for the due request, if one is ready. A check uses the connection that was
     /// opened for checks, if that one is ready.
     fn ready_slot(&self) -> Option<usize> {
-        let is_suited = |it: &Connection| match self.measure.check_connection() {
+        let check = self.measure.check_connection();
+        let is_suited = |(slot, it): &(usize, &Connection)| match check {
             Some(CheckConnection::Fresh) => it.is_for_checks() && it.is_fresh(),
-            Some(CheckConnection::Spare) => it.is_for_checks() && it.is_ready(),
+            Some(CheckConnection::Spare) => {
+                self.check_connections.last == Some(*slot) && it.is_ready()
+            }
             _ => false,
         };
-        let suited = self.connections.iter().position(is_suited);
+        let suited = || {
+            let suited = self.connections.iter().enumerate().find(is_suited);
+            suited.map(|(slot, _)| slot)
+        };
+        let suited = match check {
+            Some(CheckConnection::Fresh) => self.untested_slot().or_else(suited),
+            _ => suited(),
+        };
         suited.or_else(|| {
             let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());
             // If the server closes each connection after a response, use the oldest: a server that
@@ -459,6 +475,17 @@ impl Session {
             && !self.check_connections.is_given_up
             && !self.check_connections.was_tried
             && self.measure.check_connection() == Some(CheckConnection::Fresh)
+            && self.untested_slot().is_none()
+    }
+
+    /// A connection that has carried requests beside the first one and no check yet. It may lead to
+    /// another server behind the name.
+    fn untested_slot(&self) -> Option<usize> {
+        let of_schedule = self.connections.iter().enumerate().filter(|(_, it)| !it.is_for_checks());
+        let mut others = of_schedule.skip(1);
+        others
+            .find(|(_, it)| it.is_ready() && !it.is_fresh() && it.checks() == 0)
+            .map(|(slot, _)| slot)
     }
 
     /// Makes the driver open a connection for a check, to the next address of the name. If another

@@ -33,6 +33,8 @@ pub(super) struct Connection {
     failure: Option<Error>,
     /// Opened for checks.
     is_for_checks: bool,
+    /// The number of checks that it has carried.
+    checks: u32,
     /// The time at which it became ready.
     ready_at: LocalInstant,
     /// The time at which the latest request was added to the output.
@@ -159,6 +161,7 @@ impl Connection {
             plaintext: Vec::with_capacity(BUFFER_BYTES),
             failure: None,
             is_for_checks: false,
+            checks: 0,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
             requested_at: LocalInstant::from_nanos(0),
@@ -195,6 +198,16 @@ impl Connection {
     /// Whether it is ready for a request, and is not reserved for checks.
     pub(super) const fn is_ready_for_any(&self) -> bool {
         self.is_ready() && !self.is_for_checks
+    }
+
+    /// The number of checks that it has carried.
+    pub(super) const fn checks(&self) -> u32 {
+        self.checks
+    }
+
+    /// Counts a check.
+    pub(super) const fn count_check(&mut self) {
+        self.checks += 1;
     }
 
     /// The time at which it became ready.
@@ -281,6 +294,7 @@ impl Connection {
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
         self.is_for_checks = false;
+        self.checks = 0;
         self.state = State::Pending(opening);
     }
 
