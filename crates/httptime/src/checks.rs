@@ -41,7 +41,7 @@ use crate::error::Error;
 use crate::progress::Progress;
 use crate::range::check_range;
 use crate::schedule::View;
-use crate::time::{LocalInstant, duration_to_nanos};
+use crate::time::{LocalInstant, Timestamp, duration_to_nanos};
 
 /// How many of a measurement's requests are checks, and when they are sent. A part of
 /// [`AdaptiveTuning`](crate::schedule::AdaptiveTuning), whose documentation explains the
@@ -200,9 +200,14 @@ pub(crate) struct Checks {
     tuning: CheckTuning,
     wanted: u32,
     sent: SentChecks,
+    /// The number of checks that were sent again.
+    repeated: u32,
     /// When the latest one before a flip was due: for half a second a separate connection is
     /// available.
     last_before_flip: Option<LocalInstant>,
+    /// The number of connections of the schedule whose server no check has tested yet, apart from
+    /// the first one.
+    untested_connections: usize,
 }
 
 /// The number of sent checks of each kind.
@@ -221,6 +226,8 @@ pub(crate) struct Check {
     pub(crate) latest: LocalInstant,
     pub(crate) connection: CheckConnection,
     side: Side,
+    /// The `Date` that an earlier response predicts; `None` if the flip may be on either side.
+    predicted: Option<Timestamp>,
 }
 
 /// The connection of a check.
@@ -262,7 +269,13 @@ impl Check {
     /// A request that tests a stamp over another connection.
     pub(crate) const fn of_stamp(at: LocalInstant) -> Self {
         let latest = at.saturating_add(QUARTER_SECOND);
-        Self { at, latest, connection: CheckConnection::Fresh, side: Side::Anywhere }
+        let connection = CheckConnection::Fresh;
+        Self { at, latest, connection, side: Side::Anywhere, predicted: None }
+    }
+
+    /// The `Date` of the response, if it can be predicted.
+    pub(crate) const fn predicted(&self) -> Option<Timestamp> {
+        self.predicted
     }
 }
 
@@ -295,7 +308,9 @@ impl Checks {
             tuning: CheckTuning::DEFAULT,
             wanted: 0,
             sent: SentChecks::default(),
+            repeated: 0,
             last_before_flip: None,
+            untested_connections: 0,
         }
     }
 
@@ -319,6 +334,27 @@ impl Checks {
             Side::After => self.sent.after += 1,
             Side::Anywhere => self.sent.anywhere += 1,
         }
+    }
+
+    /// The response to this check was late, and both possible responses would have fitted: the check
+    /// tested nothing, and another one takes its place.
+    pub(crate) const fn repeat(&mut self, check: &Check) {
+        if self.repeated >= self.wanted {
+            return;
+        }
+        self.repeated += 1;
+        let SentChecks { before, after, anywhere } = &mut self.sent;
+        let sent = match check.side {
+            Side::Before => before,
+            Side::After => after,
+            Side::Anywhere => anywhere,
+        };
+        *sent = sent.saturating_sub(1);
+    }
+
+    /// Sets the number of connections of the schedule whose server no check has tested yet.
+    pub(crate) const fn set_untested_connections(&mut self, count: usize) {
+        self.untested_connections = count;
     }
 
     /// Whether a measurement may end early, because its target is reached or more requests would
@@ -408,14 +444,16 @@ impl Checks {
     }
 
     /// Whether the next check on this side is near the middle of the distribution. Not if there are
-    /// gaps: then checks are few, and each must be decisive.
+    /// gaps: then checks are few, and each must be decisive. Nor while a connection is untested.
     const fn is_aimed(&self, side: Side, min_interval: Duration) -> bool {
         let sent = match side {
             Side::Before => self.sent.before,
             Side::After => self.sent.after,
             Side::Anywhere => return false,
         };
-        min_interval.is_zero() && (sent + 1) % self.tuning.pairs_per_aimed == 0
+        min_interval.is_zero()
+            && self.untested_connections == 0
+            && (sent + 1) % self.tuning.pairs_per_aimed == 0
     }
 
     /// Checks are sent late in the measurement, by requests or by time: the smaller the
@@ -454,7 +492,8 @@ impl Checks {
         }
         let mut near = progress.decisive_distance(from)?;
         let mut flip = unknown.midpoint();
-        if self.is_aimed(side, min_interval) {
+        let is_aimed = self.is_aimed(side, min_interval);
+        if is_aimed {
             let belief = view.aim()?;
             near = near.min(belief.stddev() / 2);
             flip = belief.offset();
@@ -484,7 +523,9 @@ impl Checks {
                 (at, at.saturating_add(near), CheckConnection::Shared)
             }
         };
-        Some(Check { at, latest, connection, side })
+        let predicted = || progress.predicted_date(unknown.midpoint(), at);
+        let predicted = if is_aimed { None } else { predicted() };
+        Some(Check { at, latest, connection, side, predicted })
     }
 }
 

@@ -58,6 +58,11 @@ pub struct Measure {
     stamps: Stamps,
     /// The last planned request, until it has left or failed.
     planned: Option<PlannedRequest>,
+    /// The latest check that has left.
+    sent_check: Option<Check>,
+    /// Whether the latest response was predicted by the others, and any other response would have
+    /// contradicted them.
+    has_passed_check: bool,
     /// The number of consecutive missed aims.
     reschedules: u32,
     failures: u32,
@@ -116,6 +121,8 @@ impl Measure {
             schedule,
             stamps: Stamps::new(config.shared_stamp_header()),
             planned: None,
+            sent_check: None,
+            has_passed_check: false,
             reschedules: 0,
             failures: 0,
             in_flight_at_failure: 0,
@@ -298,6 +305,17 @@ impl Measure {
         Some(self.planned?.check?.connection)
     }
 
+    /// Whether the latest response was that of a check, and was as predicted.
+    pub(crate) const fn has_passed_check(&self) -> bool {
+        self.has_passed_check
+    }
+
+    /// Sets the number of connections of the schedule, apart from the first one, that have carried
+    /// requests and have [passed](Self::has_passed_check) no check.
+    pub(crate) const fn set_untested_connections(&mut self, count: usize) {
+        self.checks.set_untested_connections(count);
+    }
+
     /// Computes the full estimate only if the cheap one is within the target.
     fn is_within(&self, target: Duration) -> bool {
         let within = |estimate: Option<Estimate>| estimate.is_some_and(|e| e.stddev() <= target);
@@ -313,6 +331,7 @@ impl Measure {
         self.reschedules = 0;
         match self.planned.take().and_then(|planned| planned.check) {
             Some(check) => {
+                self.sent_check = Some(check);
                 if self.stamps.are_used() {
                     self.stamps.record_connection_test();
                 } else {
@@ -374,6 +393,8 @@ impl Measure {
         if let Some(floor) = self.config.floor().filter(|floor| date < *floor) {
             return Err(Error::DateBeforeFloor { date, floor });
         }
+        let is_check = self.progress.is_check(exchange.handed_over());
+        let check = self.sent_check.filter(|_| is_check);
         self.progress.answered(exchange.handed_over());
         let observation = match self.add_stamp(exchange, by_date.lag().allowance())? {
             Some(observation) => observation,
@@ -389,6 +410,11 @@ impl Measure {
             }
         };
         self.stamps.record_by_date(by_date);
+        let predicted = check.and_then(|check| Some((check, check.predicted()?)));
+        self.has_passed_check = predicted.is_some_and(|(_, predicted)| predicted == date);
+        if let Some((check, _)) = predicted.filter(|_| !self.has_passed_check) {
+            self.checks.repeat(&check);
+        }
         self.remember_server(exchange.server());
         self.sent_by_kernel += u32::from(exchange.is_sent_by_kernel());
         self.received_by_kernel += u32::from(exchange.is_received_by_kernel());

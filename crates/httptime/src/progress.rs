@@ -9,8 +9,8 @@ use crate::round_trips::LatestRoundTrips;
 use crate::server::{Lag, SMALL_LAG};
 use crate::stamp::Stamp;
 use crate::time::{
-    CrossTimestamp, Interval, LocalInstant, Offset, duration_to_nanos, f64_to_nanos,
-    nanos_to_duration,
+    CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp, duration_to_nanos,
+    f64_to_nanos, nanos_to_duration,
 };
 
 /// The requests and the evidence of a measurement so far. A [`Schedule`](crate::schedule::Schedule)
@@ -308,6 +308,18 @@ impl Progress {
         self.next_change(offset, Duration::from_secs(1), earliest)
     }
 
+    /// The `Date` of the response to a request that leaves at this time, if the offset is `offset`.
+    pub(crate) fn predicted_date(&self, offset: Offset, sent: LocalInstant) -> Option<Timestamp> {
+        let offset = offset.saturating_add(self.forward_way());
+        let server = self.cross_timestamp.wall_at(sent).saturating_add(offset);
+        Timestamp::from_unix_seconds(server.as_unix_nanos().div_euclid(NANOS_PER_SECOND))
+    }
+
+    /// Whether the request that was passed to the system at `handed_over` is the check in flight.
+    pub(crate) fn is_check(&self, handed_over: LocalInstant) -> bool {
+        self.check_sent == Some(handed_over)
+    }
+
     /// From when a request is passed to the system until the server has it, if nothing queues.
     fn forward_way(&self) -> Offset {
         let half = duration_to_nanos(self.round_trip_min().unwrap_or_default() / 2);
@@ -375,7 +387,7 @@ impl Progress {
 
     /// Records that the request that was passed to the system at `handed_over` is answered.
     pub(crate) fn answered(&mut self, handed_over: LocalInstant) {
-        if self.check_sent == Some(handed_over) {
+        if self.is_check(handed_over) {
             self.check_sent = None;
         } else {
             self.lost();

@@ -362,7 +362,7 @@ impl Session {
         }
         let due = match self.due {
             Some(due) => due,
-            None => match self.measure.next(self.earliest_send(now)) {
+            None => match self.plan(now) {
                 Next::SendAt(at) => *self.due.insert(at),
                 Next::AwaitReply => return Some(self.wait(None, deadline)),
                 Next::Done => {
@@ -405,6 +405,11 @@ impl Session {
         None
     }
 
+    fn plan(&mut self, now: LocalInstant) -> Next {
+        self.measure.set_untested_connections(self.untested().count());
+        self.measure.next(self.earliest_send(now))
+    }
+
     /// Whether the response to a request that is due at this time would arrive after the deadline
     /// of the session.
     fn is_after_deadline(&self, due: LocalInstant, deadline: LocalInstant) -> bool {
@@ -422,7 +427,6 @@ impl Session {
             return;
         }
         if self.measure.check_connection().is_some() {
-            self.connections[slot].count_check();
             self.check_connections.last = Some(slot);
         }
         if let Err(error) = self.connections[slot].request(&self.target, self.method, now) {
@@ -478,14 +482,16 @@ impl Session {
             && self.untested_slot().is_none()
     }
 
-    /// A connection that has carried requests beside the first one and no check yet. It may lead to
-    /// another server behind the name.
+    /// The connections of the schedule that have carried requests and have passed no check, apart
+    /// from the first one: they may lead to another server behind the name.
+    fn untested(&self) -> impl Iterator<Item = usize> {
+        let all = self.connections.iter().enumerate();
+        let others = all.filter(|(_, it)| !it.is_for_checks()).skip(1);
+        others.filter(|(_, it)| it.is_untested()).map(|(slot, _)| slot)
+    }
+
     fn untested_slot(&self) -> Option<usize> {
-        let of_schedule = self.connections.iter().enumerate().filter(|(_, it)| !it.is_for_checks());
-        let mut others = of_schedule.skip(1);
-        others
-            .find(|(_, it)| it.is_ready() && !it.is_fresh() && it.checks() == 0)
-            .map(|(slot, _)| slot)
+        self.untested().find(|slot| self.connections[*slot].is_ready())
     }
 
     /// Makes the driver open a connection for a check, to the next address of the name. If another
@@ -703,7 +709,12 @@ impl Session {
                     let absorbed =
                         absorb(&mut self.measure, &self.target, method, times, &head, is_first);
                     match absorbed {
-                        Ok(observation) => self.events.push(Event::Answered { observation }),
+                        Ok(observation) => {
+                            if self.measure.has_passed_check() {
+                                self.connections[slot].set_tested();
+                            }
+                            self.events.push(Event::Answered { observation });
+                        }
                         Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
                             self.fall_back_to_get(error);
                         }

@@ -33,8 +33,8 @@ pub(super) struct Connection {
     failure: Option<Error>,
     /// Opened for checks.
     is_for_checks: bool,
-    /// The number of checks that it has carried.
-    checks: u32,
+    /// A check has shown that it leads to the server of the other connections.
+    is_tested: bool,
     /// The time at which it became ready.
     ready_at: LocalInstant,
     /// The time at which the latest request was added to the output.
@@ -161,7 +161,7 @@ impl Connection {
             plaintext: Vec::with_capacity(BUFFER_BYTES),
             failure: None,
             is_for_checks: false,
-            checks: 0,
+            is_tested: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             ready_at: LocalInstant::from_nanos(0),
             requested_at: LocalInstant::from_nanos(0),
@@ -200,14 +200,19 @@ impl Connection {
         self.is_ready() && !self.is_for_checks
     }
 
-    /// The number of checks that it has carried.
-    pub(super) const fn checks(&self) -> u32 {
-        self.checks
+    /// Whether it has carried requests, and none of them was a check that it passed.
+    pub(super) const fn is_untested(&self) -> bool {
+        let is_used = match self.state {
+            State::Ready { is_fresh } | State::Busy { is_fresh, .. } => !is_fresh,
+            State::Draining { .. } => true,
+            _ => false,
+        };
+        is_used && !self.is_tested
     }
 
-    /// Counts a check.
-    pub(super) const fn count_check(&mut self) {
-        self.checks += 1;
+    /// A check has shown that it leads to the server of the other connections.
+    pub(super) const fn set_tested(&mut self) {
+        self.is_tested = true;
     }
 
     /// The time at which it became ready.
@@ -294,7 +299,7 @@ impl Connection {
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
         self.is_for_checks = false;
-        self.checks = 0;
+        self.is_tested = false;
         self.state = State::Pending(opening);
     }
 
