@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::stamp::StampFault;
 use crate::time::{Interval, Offset, Span, Timestamp};
+use crate::tls::{Peer, TlsFault};
 
 /// The phase of an exchange in which it failed.
 #[non_exhaustive]
@@ -20,6 +21,8 @@ pub enum Phase {
     Connect,
     /// Asking the proxy for a tunnel.
     Tunnel,
+    /// The TLS handshake with the server or proxy.
+    Handshake,
     /// Sending the request.
     Send,
     /// Waiting for the response head.
@@ -32,6 +35,7 @@ impl fmt::Display for Phase {
             Self::Resolve => "looking up the name",
             Self::Connect => "connecting",
             Self::Tunnel => "opening a tunnel through the proxy",
+            Self::Handshake => "in the TLS handshake",
             Self::Send => "sending the request",
             Self::Response => "waiting for the response",
         })
@@ -102,6 +106,23 @@ pub enum Error {
         phase: Phase,
         /// The system's error.
         source: IoError,
+    },
+    /// The URL of a server or proxy begins with `https`, but nothing provides TLS.
+    #[error(
+        "cannot use {url}: built without HTTPS; use http://, or a build (in a library: a client) \
+         that has TLS"
+    )]
+    NoHttps {
+        /// The URL without credentials.
+        url: String,
+    },
+    /// The TLS connection to the server or proxy was refused.
+    #[error("{}", fault.message(*peer))]
+    Tls {
+        /// The other end.
+        peer: Peer,
+        /// The reason.
+        fault: TlsFault,
     },
     /// The received data is not HTTP/1.
     #[error(
@@ -391,6 +412,7 @@ const fn after_timeout(phase: Phase) -> &'static str {
         Phase::Resolve => "; check this machine's DNS, or use an address",
         Phase::Connect => "; check address and port, and the firewalls on the path",
         Phase::Tunnel => "; check that the proxy reaches the server",
+        Phase::Handshake => "; check that the port speaks HTTPS",
         Phase::Send => "; the other end does not read: check that the port speaks plain HTTP",
         Phase::Response => {
             "; no complete response head came: check that the port speaks plain HTTP, or allow a \
@@ -437,11 +459,14 @@ impl Error {
             Self::Timeout { phase: Phase::Resolve, .. } => "timeout_resolve",
             Self::Timeout { phase: Phase::Connect, .. } => "timeout_connect",
             Self::Timeout { phase: Phase::Tunnel, .. } => "timeout_tunnel",
+            Self::Timeout { phase: Phase::Handshake, .. } => "timeout_handshake",
             Self::Timeout { phase: Phase::Send, .. } => "timeout_send",
             Self::Timeout { phase: Phase::Response, .. } => "timeout_response",
             Self::Closed { received: 0 } => "empty_reply",
             Self::Closed { .. } => "closed_early",
             Self::Io { .. } => "connection_broke",
+            Self::NoHttps { .. } => "no_https",
+            Self::Tls { fault, .. } => fault.kind(),
             Self::NotHttp { .. } => "not_http",
             Self::MalformedHead { .. } => "malformed_head",
             Self::HeadTooLarge { .. } => "head_too_large",

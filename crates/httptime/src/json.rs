@@ -284,6 +284,8 @@ mod tests {
                 lag: Lag::from_server_header("nginx"),
                 drift_ppm: 100,
                 min_servers: 1,
+                certificates: None,
+                proxy_certificates: None,
             },
             server: Some("nginx (demo)".into()),
             method: Some(Method::Head),

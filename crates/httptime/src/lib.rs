@@ -83,6 +83,7 @@ pub mod stamp;
 pub mod survey;
 mod time;
 mod timestamping;
+mod tls;
 mod url;
 
 pub use crate::checks::CheckConnection;
@@ -102,7 +103,8 @@ pub use crate::range::check_range;
 pub use crate::stamp::{Stamp, StampFault, StampUse};
 pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp};
 pub use crate::timestamping::Timestamping;
-pub use crate::url::Url;
+pub use crate::tls::{CertificateCheck, Peer, TlsFault};
+pub use crate::url::{Scheme, Url};
 
 // Compiles the example of README.md.
 #[cfg(all(doctest, feature = "net"))]

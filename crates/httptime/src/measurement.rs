@@ -9,6 +9,7 @@ use crate::method::Method;
 use crate::server::{Lag, LagSource};
 use crate::stamp::StampUse;
 use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
+use crate::tls::CertificateCheck;
 
 /// The assumptions on which the bounds of a measurement depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Assumptions {
     pub(crate) lag: Lag,
     pub(crate) drift_ppm: u32,
     pub(crate) min_servers: usize,
+    pub(crate) certificates: Option<CertificateCheck>,
+    pub(crate) proxy_certificates: Option<CertificateCheck>,
 }
 
 impl Assumptions {
@@ -42,6 +45,20 @@ impl Assumptions {
     #[must_use]
     pub const fn drift_ppm(&self) -> u32 {
         self.drift_ppm
+    }
+
+    /// How the certificates of the server were checked. `None` for plain HTTP, and if one of
+    /// several servers has it. For several servers the check that proves least.
+    #[must_use]
+    pub const fn certificates(&self) -> Option<CertificateCheck> {
+        self.certificates
+    }
+
+    /// How the certificates of the proxy were checked. `None` without a proxy, and for one that is
+    /// reached over plain HTTP.
+    #[must_use]
+    pub const fn proxy_certificates(&self) -> Option<CertificateCheck> {
+        self.proxy_certificates
     }
 
     /// How many servers had to answer and agree: 1 for a measurement of one server. With several,

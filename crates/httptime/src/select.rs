@@ -18,6 +18,7 @@ use crate::estimate::Estimate;
 use crate::evidence::{Evidence, drift};
 use crate::measurement::{Assumptions, EndReason, Measurement};
 use crate::time::{Interval, Offset, f64_to_nanos, nanos_to_duration, nanos_to_f64};
+use crate::tls::CertificateCheck;
 
 /// How many servers must answer and agree for a combined result.
 ///
@@ -176,7 +177,12 @@ pub fn combine(
     let assumptions = survivors()
         .map(|measurement| measurement.assumptions)
         .max_by_key(Assumptions::lag)
-        .map(|assumptions| Assumptions { min_servers: quorum.min_servers, ..assumptions })
+        .map(|assumptions| Assumptions {
+            min_servers: quorum.min_servers,
+            certificates: weakest(survivors().map(|it| it.assumptions.certificates)),
+            proxy_certificates: weakest(survivors().map(|it| it.assumptions.proxy_certificates)),
+            ..assumptions
+        })
         .ok_or(Error::NothingMeasured)?;
     let measurement = Measurement {
         estimate,
@@ -212,6 +218,14 @@ pub fn combine(
 fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
     let first = all.next()??;
     all.all(|other| other.as_ref() == Some(&first)).then_some(first)
+}
+
+/// The check that proves least; `None` if one of them was not made.
+fn weakest(
+    mut all: impl Iterator<Item = Option<CertificateCheck>>,
+) -> Option<CertificateCheck> {
+    let first = all.next()??;
+    all.try_fold(first, |weakest, check| Some(weakest.weaker(check?)))
 }
 
 fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {

@@ -48,17 +48,20 @@ mod backoff;
 mod connection;
 mod event;
 mod layer;
+mod security;
 mod target;
 mod times;
 
 pub use self::event::Event;
 pub use self::layer::{Layer, Plain};
+pub use self::security::{PeerSecurity, Security};
 pub use self::target::Target;
 pub use self::times::{Arrival, KernelTimestamps};
 
 use self::backoff::Backoff;
 use self::connection::{Connection, Opening, Outcome, ReceiveOutcome};
 use self::event::Events;
+use self::security::PeerSecurities;
 use self::times::Times;
 use crate::checks::CheckConnection;
 use crate::config::Config;
@@ -181,7 +184,7 @@ pub struct Session {
     server: u16,
     target: Arc<Target>,
     config: Config,
-    new_layer: LayerFactory,
+    security: PeerSecurities,
     measure: Measure,
     /// The method of the next request.
     method: Method,
@@ -228,25 +231,19 @@ enum State {
     Ended(Result<(), Error>),
 }
 
-/// Creates a layer for each new connection.
-#[derive(Clone)]
-struct LayerFactory(Arc<dyn Fn() -> Box<dyn Layer> + Send + Sync>);
-
-impl std::fmt::Debug for LayerFactory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LayerFactory")
-    }
-}
-
 impl Session {
     /// A session with the server of `target`. `begin`: a reading of the two local clocks (monotonic
     /// and wall clock) at the start.
+    ///
+    /// If the server or proxy has an `https` URL and the target has no
+    /// [security](Target::with_security), the session is done at once with [`Error::NoHttps`].
     #[must_use]
     pub fn new(target: impl Into<Arc<Target>>, config: &Config, begin: CrossTimestamp) -> Self {
         let target = target.into();
-        let new_layer = LayerFactory(Arc::new(|| Box::new(Plain)));
-        let connections = vec![Connection::new((new_layer.0)(), config.shared_stamp_header())];
-        Self {
+        let connections = vec![Connection::new(config.shared_stamp_header())];
+        let security = PeerSecurities::new(&target, begin);
+        let error = security.as_ref().err().cloned();
+        let mut session = Self {
             server: 0,
             config: config.clone(),
             measure: Measure::new(config, begin),
@@ -254,7 +251,7 @@ impl Session {
             state: State::Resolving { asked: false, deadline: None },
             addresses: Vec::new(),
             target,
-            new_layer,
+            security: security.unwrap_or_else(|_| PeerSecurities::none(begin)),
             address: 0,
             connections,
             due: None,
@@ -265,15 +262,11 @@ impl Session {
             silent_closes: 0,
             check_connections: CheckConnections::default(),
             events: Events::new(),
+        };
+        if let Some(error) = error {
+            session.end(Err(error));
         }
-    }
-
-    /// Inserts a [`Layer`] (such as TLS) between the connections and HTTP. `make` is called for
-    /// each new connection.
-    #[must_use]
-    pub fn with_layer(mut self, make: impl Fn() -> Box<dyn Layer> + Send + Sync + 'static) -> Self {
-        self.new_layer = LayerFactory(Arc::new(make));
-        self
+        session
     }
 
     /// The same session, as that of the server with the index `server` in a survey.
@@ -526,7 +519,7 @@ impl Session {
         let closed = self.connections.iter().position(Connection::is_closed);
         if closed.is_none() && self.connections.len() < MAX_CONNECTIONS {
             let stamp_header = self.config.shared_stamp_header();
-            self.connections.push(Connection::new((self.new_layer.0)(), stamp_header));
+            self.connections.push(Connection::new(stamp_header));
             return Some(self.connections.len() - 1);
         }
         closed
@@ -655,7 +648,7 @@ impl Session {
     /// Reports that the TCP connection is open.
     pub fn opened(&mut self, conn: ConnectionId, now: LocalInstant) {
         let Some(slot) = self.slot(conn) else { return };
-        let outcome = self.connections[slot].opened(&self.target, &*self.new_layer.0, now);
+        let outcome = self.connections[slot].opened(&self.target, &mut self.security, now);
         self.handle_outcome(slot, outcome, now);
     }
 
@@ -893,14 +886,16 @@ impl Session {
     /// reading of the two local clocks at the end.
     ///
     /// # Errors
-    /// The error with which the session failed, or an error of [`Measure::finish`].
+    /// The error with which the session failed, or an error of [`Measure::finish`]. [`Error::Tls`]
+    /// if the measured time of the server is outside the validity of its certificate.
     pub fn finish(mut self, end: CrossTimestamp) -> Result<Measurement, Error> {
         self.stop();
         match self.state {
             State::Ended(Err(error)) => Err(self.measure.cause(error, end)),
             _ => {
                 let method = Some(self.method);
-                self.measure.finish(end).map(|measured| Measurement { method, ..measured })
+                let measured = self.measure.finish(end)?;
+                self.security.judge(Measurement { method, ..measured })
             }
         }
     }

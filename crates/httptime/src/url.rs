@@ -8,7 +8,43 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::Error;
 
-/// An `http://` URL of a server or a proxy.
+/// The scheme of a [`Url`].
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The port of a URL without one: 80 or 443.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An `http://` or `https://` URL of a server or a proxy.
 ///
 /// Narrower than RFC 3986 except in one case: an IPv6 literal may have a zone
 /// (`http://[fe80::1%25eth0]/`, RFC 6874; also the plain `%eth0` of curl), which general URL
@@ -21,6 +57,7 @@ use crate::error::Error;
 /// query must be written `%40`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
+    scheme: Scheme,
     host: String,
     literal: bool,
     port: u16,
@@ -62,18 +99,17 @@ impl Url {
                  percent-encoded",
             );
         }
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-                return Err(
-                    "https:// is not supported; use http://, or another server that has it",
-                );
-            }
-            Some(_) => return Err("only http:// is supported; write http://host"),
-            None if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:")) => {
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            Some(_) => return Err("only http:// and https:// are supported; write http://host"),
+            None if has_prefix(text, "http:") => {
                 return Err("two slashes are missing after http:; write http://host");
             }
-            None => return Err("it does not begin with http://"),
+            None if has_prefix(text, "https:") => {
+                return Err("two slashes are missing after https:; write https://host");
+            }
+            None => return Err("it does not begin with http:// or https://"),
         };
         if rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@')) {
             return Err(LATE_AT_SIGN);
@@ -87,7 +123,20 @@ impl Url {
             None => (None, authority),
         };
         let (host, literal, port) = split_host_port(host_port)?;
-        Ok(Self { host, literal, port, path, credentials })
+        let port = port.unwrap_or(scheme.default_port());
+        Ok(Self { scheme, host, literal, port, path, credentials })
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Whether the scheme is [`Https`](Scheme::Https).
+    #[must_use]
+    pub const fn is_https(&self) -> bool {
+        matches!(self.scheme, Scheme::Https)
     }
 
     /// The name or address to resolve: without brackets, with an IPv6 zone as `%eth0`.
@@ -96,7 +145,7 @@ impl Url {
         &self.host
     }
 
-    /// The port [default: 80].
+    /// The port [default: 80 for `http`, 443 for `https`].
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -121,11 +170,15 @@ impl Url {
     }
 
     /// Host and port in the format of a `Host` field: IPv6 in brackets without its zone, no port
-    /// 80.
+    /// if it is the scheme's default.
     #[must_use]
     pub fn authority(&self) -> String {
         let name = self.host_in_brackets();
-        if self.port == DEFAULT_PORT { name } else { format!("{name}:{}", self.port) }
+        if self.has_default_port() { name } else { format!("{name}:{}", self.port) }
+    }
+
+    const fn has_default_port(&self) -> bool {
+        self.port == self.scheme.default_port()
     }
 
     /// Host and port in the format of `CONNECT`: always with a port.
@@ -143,12 +196,13 @@ impl Url {
 impl fmt::Display for Url {
     /// The URL without its credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
         if self.literal {
-            write!(f, "http://[{}]", self.host.replacen('%', "%25", 1))?;
+            write!(f, "[{}]", self.host.replacen('%', "%25", 1))?;
         } else {
-            write!(f, "http://{}", self.host)?;
+            f.write_str(&self.host)?;
         }
-        if self.port != DEFAULT_PORT {
+        if !self.has_default_port() {
             write!(f, ":{}", self.port)?;
         }
         f.write_str(&self.path)
@@ -169,7 +223,12 @@ impl fmt::Debug for Url {
     }
 }
 
-fn split_host_port(text: &str) -> Result<(String, bool, u16), &'static str> {
+fn has_prefix(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// The host, whether it is an IPv6 address, and the port.
+fn split_host_port(text: &str) -> Result<(String, bool, Option<u16>), &'static str> {
     let (host, literal, port) = if let Some(rest) = text.strip_prefix('[') {
         let (inside, after) = rest
             .split_once(']')
@@ -221,9 +280,10 @@ fn split_host_port(text: &str) -> Result<(String, bool, u16), &'static str> {
         }
     }
     let port = match port {
-        None | Some("") => DEFAULT_PORT,
+        None | Some("") => None,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port != 0).ok_or("its port is not in 1 to 65535")?
+            let port = digits.parse().ok().filter(|port| *port != 0);
+            Some(port.ok_or("its port is not in 1 to 65535")?)
         }
         Some(_) => return Err("its port is not a number"),
     };
@@ -254,7 +314,6 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
     String::from_utf8(bytes).map_err(|_| "its user name or password is not UTF-8")
 }
 
-const DEFAULT_PORT: u16 = 80;
 /// Nothing shows whether the text before the `@` is the rest of a password or of a path.
 const LATE_AT_SIGN: &str = "an @ follows a /, ? or #; percent-encode these in a user name or password \
      (/ is %2F, ? is %3F, # is %23), and write @ in a path as %40";
@@ -274,6 +333,11 @@ mod tests {
             ("HTTP://A.Example:80/x", "a.example", 80, "/x", "a.example", "http://a.example/x"),
             ("http://a:8080?q=1#f", "a", 8080, "/?q=1", "a:8080", "http://a:8080/?q=1"),
             ("http://192.0.2.1:81/", "192.0.2.1", 81, "/", "192.0.2.1:81", "http://192.0.2.1:81/"),
+            ("https://a.example", "a.example", 443, "/", "a.example", "https://a.example/"),
+            ("HTTPS://a:443/x", "a", 443, "/x", "a", "https://a/x"),
+            ("https://a:80/", "a", 80, "/", "a:80", "https://a:80/"),
+            ("http://a:443/", "a", 443, "/", "a:443", "http://a:443/"),
+            ("https://[::1]/", "::1", 443, "/", "[::1]", "https://[::1]/"),
             ("http://[::1]:81/", "::1", 81, "/", "[::1]:81", "http://[::1]:81/"),
             (
                 "http://[fe80::1%25eth0]",
@@ -308,7 +372,7 @@ mod tests {
         for (text, part) in [
             ("", "does not begin"),
             ("example.org", "does not begin"),
-            ("https://a/", "https:// is not"),
+            ("https:/a", "slashes are missing after https:"),
             ("http:/a", "two slashes"),
             ("ftp://a/", "only http"),
             ("http://", "no host"),

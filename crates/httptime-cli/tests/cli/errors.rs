@@ -34,8 +34,8 @@ fn measuring() -> Vec<Error> {
     let reason = || "no address associated with hostname";
     vec![
         Error::InvalidUrl {
-            url: "https://a.example/".into(),
-            reason: "https:// is not supported; use http://, or another server that has it",
+            url: "ftp://a.example/".into(),
+            reason: "only http:// and https:// are supported; write http://host",
         },
         Error::InvalidConfig { reason: "requests is 0; allowed: 1 to 1000".into() },
         Error::Resolve { host: "a.example".into(), source: io::Error::other(reason()).into() },

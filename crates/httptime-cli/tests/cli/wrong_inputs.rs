@@ -22,9 +22,8 @@ fn urls() {
     for (url, reason) in [
         ("http:/host", "two slashes are missing after http:; write http://host"),
         ("http:host", "two slashes are missing after http:; write http://host"),
-        ("https://host/", "https:// is not supported; use http://, or another server that has it"),
-        ("ftp://host/", "only http:// is supported; write http://host"),
-        ("htp://host", "only http:// is supported; write http://host"),
+        ("ftp://host/", "only http:// and https:// are supported; write http://host"),
+        ("htp://host", "only http:// and https:// are supported; write http://host"),
         ("http://", "it has no host; write http://host"),
         ("http://host:0/", "its port is not in 1 to 65535"),
         ("http://host:65536/", "its port is not in 1 to 65535"),
@@ -103,7 +102,7 @@ fn options() {
         ),
         (
             &["-x", "socks5://p:1080"],
-            "--proxy: cannot use URL \"socks5://p:1080\": only http:// is supported; write \
+            "--proxy: cannot use URL \"socks5://p:1080\": only http:// and https:// are supported; write \
              http://host",
         ),
     ] {
@@ -219,7 +218,7 @@ fn configurations() {
         (
             "t",
             "proxy = 'socks5://p'",
-            "proxy in the configuration: cannot use URL \"socks5://p\": only http:// is \
+            "proxy in the configuration: cannot use URL \"socks5://p\": only http:// and https:// are \
              supported; write http://host",
         ),
     ] {
@@ -261,7 +260,7 @@ fn servers() {
             "the response comes from a cache (Age: 30 s), so its Date is old; use a path that "
                 .into(),
         ),
-        (Behaviour::TlsAlert, not_http("looks like TLS (https), which is not supported")),
+        (Behaviour::TlsAlert, not_http("looks like TLS, for which the URL must begin with https://")),
         (Behaviour::SshBanner, not_http("looks like SSH")),
         (Behaviour::Http2Preface, not_http("looks like HTTP/2")),
         (Behaviour::NulBytes, "the response head is malformed: invalid field value; ".into()),

@@ -646,7 +646,7 @@ const OTHER_PROTOCOLS: &[(&[Option<u8>], &str)] = &[
     (&[Some(0), Some(0), None, Some(4)], HTTP2),
     (&[Some(b'H'), Some(b'T'), Some(b'T'), Some(b'P'), Some(b'/'), Some(b'2')], HTTP2),
 ];
-const TLS: &str = "looks like TLS (https), which is not supported";
+const TLS: &str = "looks like TLS, for which the URL must begin with https://";
 const HTTP2: &str = "looks like HTTP/2";
 
 /// Enough for the head of nearly every response.
@@ -954,9 +954,9 @@ mod tests {
             (
                 &b"\x15\x03\x01\x00\x02\x02\x28"[..],
                 2,
-                "looks like TLS (https), which is not supported",
+                "looks like TLS, for which the URL must begin with https://",
             ),
-            (b"\x16\x03\x03\x00\x7a", 2, "looks like TLS (https), which is not supported"),
+            (b"\x16\x03\x03\x00\x7a", 2, "looks like TLS, for which the URL must begin with https://"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", 4, "looks like SSH"),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 6, "looks like HTTP/2"),
             (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", 4, "looks like HTTP/2"),

@@ -4,19 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::layer::Layer;
+use super::layer::{Layer, Nested, Plain};
+use super::security::PeerSecurities;
 use super::target::Target;
 use super::times::{Arrival, Times};
 use crate::error::{Error, Phase};
 use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::method::Method;
 use crate::time::LocalInstant;
+use crate::tls::Peer;
 
 /// One connection to a server, which is opened and closed as often as needed. At most one request
 /// is in flight on it.
 pub(super) struct Connection {
     state: State,
     layer: Box<dyn Layer>,
+    /// The tunnel that the proxy must still open.
+    tunnel: Option<Tunnel>,
     reader: ResponseReader,
     /// Bytes to send; those before `written` have been written.
     wire: Vec<u8>,
@@ -64,6 +68,14 @@ enum State {
         since: LocalInstant,
         left: u64,
     },
+}
+
+/// A tunnel through the proxy.
+struct Tunnel {
+    /// The request for it.
+    connect: Vec<u8>,
+    /// The layer inside it. `None`: plain HTTP.
+    layer: Option<Box<dyn Layer>>,
 }
 
 /// The opening of a connection: every address is tried in turn under one deadline.
@@ -148,10 +160,11 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     /// `stamp_header`: see [`ResponseReader::with_stamp_header`].
-    pub(super) fn new(layer: Box<dyn Layer>, stamp_header: Arc<str>) -> Self {
+    pub(super) fn new(stamp_header: Arc<str>) -> Self {
         Self {
             state: State::Closed,
-            layer,
+            layer: Box::new(Plain),
+            tunnel: None,
             reader: ResponseReader::new().with_stamp_header(stamp_header),
             wire: Vec::with_capacity(BUFFER_BYTES),
             written: 0,
@@ -180,9 +193,10 @@ impl Connection {
         )
     }
 
-    /// Whether it is ready for a request.
-    pub(super) const fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready { .. }) && !self.has_request
+    /// Whether it is ready for a request. Not while bytes of the layer wait to be written: they are
+    /// not part of the exchange.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready { .. }) && !self.has_request && !self.has_unsent()
     }
 
     /// Whether it was opened for checks.
@@ -191,12 +205,12 @@ impl Connection {
     }
 
     /// Whether it is ready for its first request.
-    pub(super) const fn is_fresh(&self) -> bool {
-        matches!(self.state, State::Ready { is_fresh: true }) && !self.has_request
+    pub(super) fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Ready { is_fresh: true }) && self.is_ready()
     }
 
     /// Whether it is ready for a request, and is not reserved for checks.
-    pub(super) const fn is_ready_for_any(&self) -> bool {
+    pub(super) fn is_ready_for_any(&self) -> bool {
         self.is_ready() && !self.is_for_checks
     }
 
@@ -246,7 +260,8 @@ impl Connection {
             State::Ready { .. } if self.has_request => Some(Phase::Send),
             State::Closed | State::Ready { .. } | State::Draining { .. } => None,
             State::Pending(_) | State::Connecting(_) => Some(Phase::Connect),
-            State::Tunnelling(_) | State::Handshaking(_) => Some(Phase::Tunnel),
+            State::Tunnelling(_) => Some(Phase::Tunnel),
+            State::Handshaking(_) => Some(Phase::Handshake),
             State::Busy { .. } if self.has_unsent() => Some(Phase::Send),
             State::Busy { .. } => Some(Phase::Response),
         }
@@ -354,6 +369,7 @@ impl Connection {
 
     fn reset(&mut self) {
         self.state = State::Closed;
+        self.tunnel = None;
         self.reader.clear();
         self.wire.clear();
         self.plaintext.clear();
@@ -387,21 +403,18 @@ impl Connection {
     pub(super) fn opened(
         &mut self,
         target: &Target,
-        new_layer: &dyn Fn() -> Box<dyn Layer>,
+        security: &mut PeerSecurities,
         now: LocalInstant,
     ) -> Outcome {
         let State::Connecting(opening) = self.state else { return Outcome::Nothing };
-        self.layer = new_layer();
-        if let Some(connect) = target.connect() {
-            self.clear_buffers();
-            self.wire.extend_from_slice(connect);
-            self.state = State::Tunnelling(opening);
-            return Outcome::Nothing;
+        match secured(target, security, now) {
+            Ok((layer, tunnel)) => (self.layer, self.tunnel) = (layer, tunnel),
+            Err(error) => return self.unusable(error),
         }
         self.start_handshake(opening, now)
     }
 
-    /// The path to the server is open, and no response is pending on it.
+    /// The path to the proxy or server is open, and no response is pending on it.
     fn start_handshake(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
         self.clear_buffers();
         self.state = State::Handshaking(opening);
@@ -414,6 +427,15 @@ impl Connection {
     fn advance_handshake(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
         if !self.layer.is_open() || self.has_unsent() {
             return Outcome::Nothing;
+        }
+        if let Some(tunnel) = &self.tunnel {
+            self.wire.clear();
+            self.written = 0;
+            self.state = State::Tunnelling(opening);
+            return match self.layer.send(&tunnel.connect, &mut self.wire) {
+                Ok(()) => Outcome::Nothing,
+                Err(error) => self.unusable(error),
+            };
         }
         self.state = State::Ready { is_fresh: true };
         self.ready_at = now;
@@ -459,15 +481,17 @@ impl Connection {
             State::Closed | State::Pending(_) | State::Connecting(_) => {
                 return Outcome::Nothing.into();
             }
-            State::Tunnelling(opening) => return self.tunnel(bytes, opening, arrival.at).into(),
-            State::Handshaking(_)
-            | State::Ready { .. }
-            | State::Busy { .. }
-            | State::Draining { .. } => {}
+            _ => {}
         }
         self.plaintext.clear();
         if let Err(error) = self.layer.receive(bytes, &mut self.plaintext, &mut self.wire) {
             return self.broken(error).into();
+        }
+        self.reader.feed(&self.plaintext);
+        if self.layer.has_ended() && self.is_incomplete() {
+            let outcome = self.closed(None, has_success, arrival.at);
+            self.is_to_close = true;
+            return outcome.into();
         }
         if self.plaintext.is_empty() {
             return match self.state {
@@ -475,8 +499,8 @@ impl Connection {
                 _ => Outcome::Nothing.into(),
             };
         }
-        self.reader.feed(&self.plaintext);
         match self.state {
+            State::Tunnelling(opening) => self.open_tunnel(opening, arrival.at).into(),
             // Read before the request was written, but reported after it: the driver's reports are
             // delayed.
             State::Busy { sent, .. } if arrival.at < sent => {
@@ -522,6 +546,14 @@ impl Connection {
         }
     }
 
+    /// Whether the data received so far ends neither with a response nor with a body.
+    fn is_incomplete(&mut self) -> bool {
+        match self.state {
+            State::Busy { .. } => matches!(self.reader.head(), Ok(None)),
+            _ => true,
+        }
+    }
+
     /// The connection cannot continue, in any state.
     fn broken(&mut self, error: Error) -> Outcome {
         let is_busy = self.is_busy();
@@ -529,9 +561,9 @@ impl Connection {
         if is_busy { Outcome::Lost(error) } else { Outcome::Unusable(error) }
     }
 
-    fn tunnel(&mut self, bytes: &[u8], opening: Opening, now: LocalInstant) -> Outcome {
+    /// Handles what the proxy answers to the request for a tunnel.
+    fn open_tunnel(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
         let is_unsent = self.has_unsent();
-        self.reader.feed(bytes);
         let error = match self.reader.head() {
             Ok(None) => return Outcome::Nothing,
             Ok(Some(head)) => match head.status() {
@@ -541,7 +573,12 @@ impl Connection {
                 }
                 200..=299 => {
                     self.reader.clear();
-                    return self.start_handshake(opening, now);
+                    if let Some(inner) = self.tunnel.take().and_then(|tunnel| tunnel.layer) {
+                        let outer = std::mem::replace(&mut self.layer, Box::new(Plain));
+                        self.layer = Box::new(Nested::new(outer, inner));
+                        return self.start_handshake(opening, now);
+                    }
+                    return self.advance_handshake(opening, now);
                 }
                 407 => Error::ProxyCredentials,
                 status => Error::ProxyRefused { status },
@@ -584,7 +621,10 @@ impl Connection {
         }
         // Bytes after the head are a body that HEAD forbids, or more than the body. They must not
         // be read as the next response.
-        let is_clean = head.is_persistent() && !head.has_trailing_bytes() && !is_unsent;
+        let is_clean = head.is_persistent()
+            && !head.has_trailing_bytes()
+            && !is_unsent
+            && !self.layer.has_ended();
         // Reading more of a body would cost more than another connection.
         let left = left.filter(|left| is_clean && *left <= MAX_BODY_BYTES);
         self.state = match left {
@@ -613,8 +653,8 @@ impl Connection {
         let phase = self.phase();
         let is_rejected = self.is_rejected(has_success, now);
         let received = self.reader.eof();
-        let is_untouched =
-            matches!(received, Error::Closed { received: 0 }) && !self.layer.has_partial_record();
+        let cut_off = self.layer.cut_off();
+        let is_untouched = matches!(received, Error::Closed { received: 0 }) && cut_off.is_none();
         let state = self.state;
         // The driver has closed the socket and has not opened another one.
         self.is_to_close = false;
@@ -629,13 +669,12 @@ impl Connection {
         }
         let reason = |phase| match error {
             Some(source) => Error::Io { phase, source: source.into() },
-            None => received,
+            None => cut_off.unwrap_or(received),
         };
         match state {
             State::Closed | State::Pending(_) | State::Connecting(_) => Outcome::Nothing,
-            State::Tunnelling(_) | State::Handshaking(_) => {
-                Outcome::Unusable(reason(Phase::Tunnel))
-            }
+            State::Tunnelling(_) => Outcome::Unusable(reason(Phase::Tunnel)),
+            State::Handshaking(_) => Outcome::Unusable(reason(Phase::Handshake)),
             State::Ready { .. } if is_rejected => Outcome::Unusable(reason(Phase::Connect)),
             State::Ready { is_fresh } => Outcome::Dropped { was_used: !is_fresh },
             State::Draining { .. } => Outcome::Dropped { was_used: true },
@@ -679,6 +718,18 @@ impl Connection {
             }
         }
     }
+}
+
+/// The layer of a new connection, and the tunnel that it needs.
+fn secured(
+    target: &Target,
+    security: &mut PeerSecurities,
+    now: LocalInstant,
+) -> Result<(Box<dyn Layer>, Option<Tunnel>), Error> {
+    let layer = security.layer(target.hop_peer(), now)?;
+    let Some(connect) = target.connect() else { return Ok((layer, None)) };
+    let inner = target.url().is_https().then(|| security.layer(Peer::Server, now)).transpose()?;
+    Ok((layer, Some(Tunnel { connect: connect.to_vec(), layer: inner })))
 }
 
 /// Whether a connection failed without an attempt: there is no route, or the system does not permit

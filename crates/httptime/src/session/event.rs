@@ -27,7 +27,8 @@ pub enum Event {
     Opened {
         /// The server's address, or the proxy's.
         address: SocketAddr,
-        /// The time that opening it took, including the proxy's tunnel.
+        /// The time that opening it took, including the proxy's tunnel and the TLS
+        /// handshakes.
         took: Duration,
     },
     /// A connection was closed while no request was in flight on it.
@@ -65,7 +66,7 @@ pub enum Event {
     Ended {
         /// The reason why it failed. `None` if it has a result, which only the clocks at the end
         /// can still invalidate ([`ClockStepped`](Error::ClockStepped),
-        /// [`ClockMismatch`](Error::ClockMismatch)).
+        /// [`ClockMismatch`](Error::ClockMismatch), [`Tls`](Error::Tls)).
         error: Option<Error>,
     },
 }

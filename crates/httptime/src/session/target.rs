@@ -1,8 +1,11 @@
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use super::security::{PeerSecurity, Security};
 use crate::error::Error;
 use crate::http::{Request, RequestSpec, USER_AGENT};
 use crate::method::Method;
+use crate::tls::Peer;
 use crate::url::Url;
 
 /// A server, and the route to it: direct or through an HTTP proxy. Contains the requests to both,
@@ -19,16 +22,23 @@ use crate::url::Url;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Target {
-    url: Url,
-    proxy: Option<Url>,
-    tunnel: bool,
-    method: Method,
-    user_agent: Box<str>,
+    route: Route,
     /// The first request to the proxy, if it must open a tunnel.
     connect: Option<Request>,
     request: Request,
     /// The request to send if `HEAD` fails, for [`Method::Auto`].
     fallback: Option<Request>,
+}
+
+/// What a target is built from.
+#[derive(Debug, Clone)]
+struct Route {
+    url: Url,
+    proxy: Option<Url>,
+    tunnel: bool,
+    method: Method,
+    user_agent: Box<str>,
+    security: Option<Arc<dyn Security>>,
 }
 
 impl Target {
@@ -37,18 +47,18 @@ impl Target {
     /// # Errors
     /// [`Error::InvalidUrl`] if the URL has credentials or cannot be part of a request.
     pub fn new(url: Url) -> Result<Self, Error> {
-        Self::build(url, None, false, Method::Auto, USER_AGENT.into())
+        Self::with_optional_proxy(url, None, false)
     }
 
     /// A server that is reached through an HTTP proxy. With `tunnel` the proxy must open a tunnel
     /// (`CONNECT`), so that its cache cannot answer. Without, it forwards requests in absolute
-    /// form.
+    /// form. An `https` server always has a tunnel.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`Error::InvalidUrl`] if the proxy's credentials cannot be part
     /// of a field.
     pub fn via_proxy(url: Url, proxy: Url, tunnel: bool) -> Result<Self, Error> {
-        Self::build(url, Some(proxy), tunnel, Method::Auto, USER_AGENT.into())
+        Self::with_optional_proxy(url, Some(proxy), tunnel)
     }
 
     /// A server that is reached through `proxy`, if there is one: [`new`](Self::new) or
@@ -57,10 +67,8 @@ impl Target {
     /// # Errors
     /// The errors of these functions.
     pub fn with_optional_proxy(url: Url, proxy: Option<Url>, tunnel: bool) -> Result<Self, Error> {
-        match proxy {
-            Some(proxy) => Self::via_proxy(url, proxy, tunnel),
-            None => Self::new(url),
-        }
+        let (method, user_agent) = (Method::Auto, USER_AGENT.into());
+        Self::build(Route { url, proxy, tunnel, method, user_agent, security: None })
     }
 
     /// Sets the `User-Agent`, also for the proxy; empty: no such field [default:
@@ -70,7 +78,7 @@ impl Target {
     /// [`Error::InvalidConfig`] for more than 256 characters, for characters that are not printable
     /// ASCII, and for a space at either end.
     pub fn with_user_agent(self, user_agent: &str) -> Result<Self, Error> {
-        Self::build(self.url, self.proxy, self.tunnel, self.method, user_agent.into())
+        Self::build(Route { user_agent: user_agent.into(), ..self.route })
     }
 
     /// Sets the method [default: `auto`].
@@ -78,43 +86,48 @@ impl Target {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_method(self, method: Method) -> Result<Self, Error> {
-        Self::build(self.url, self.proxy, self.tunnel, method, self.user_agent)
+        Self::build(Route { method, ..self.route })
     }
 
-    fn build(
-        url: Url,
-        proxy: Option<Url>,
-        tunnel: bool,
-        method: Method,
-        user_agent: Box<str>,
-    ) -> Result<Self, Error> {
-        check(&url)?;
+    /// Sets who provides TLS [default: nobody]. Without it, a session with an `https` server or
+    /// proxy fails with [`Error::NoHttps`].
+    #[must_use]
+    pub fn with_security(mut self, security: Arc<dyn Security>) -> Self {
+        self.route.security = Some(security);
+        self
+    }
+
+    fn build(route: Route) -> Result<Self, Error> {
+        let Route { url, proxy, tunnel, method, user_agent, .. } = &route;
+        check(url)?;
+        // A proxy cannot forward requests to a server that only the client can verify.
+        let tunnel = *tunnel || url.is_https();
         let basic = proxy.as_ref().and_then(Url::authorization);
         let is_absolute = proxy.is_some() && !tunnel;
         let (authority, authority_with_port) = (url.authority(), url.authority_with_port());
         let plain =
-            RequestSpec { user_agent: &user_agent, ..RequestSpec::new(&authority, url.path()) };
+            RequestSpec { user_agent, ..RequestSpec::new(&authority, url.path()) };
         let to_proxy = RequestSpec { proxy_authorization: basic.as_deref(), ..plain };
         let connect = (proxy.is_some() && tunnel)
             .then(|| RequestSpec { authority: &authority_with_port, ..to_proxy }.connect())
             .transpose()?;
         let request = if is_absolute { RequestSpec { is_absolute, ..to_proxy } } else { plain };
         let of = |method| RequestSpec { method, ..request }.request();
-        let fallback = (method == Method::Auto).then(|| of(Method::Get)).transpose()?;
-        let request = of(method)?;
-        Ok(Self { url, proxy, tunnel, method, user_agent, connect, request, fallback })
+        let fallback = (*method == Method::Auto).then(|| of(Method::Get)).transpose()?;
+        let request = of(*method)?;
+        Ok(Self { route, connect, request, fallback })
     }
 
     /// The server.
     #[must_use]
     pub const fn url(&self) -> &Url {
-        &self.url
+        &self.route.url
     }
 
     /// The method.
     #[must_use]
     pub const fn method(&self) -> Method {
-        self.method
+        self.route.method
     }
 
     /// Whether a front server answers the request by itself: [`Method::Options`]. A front server
@@ -122,13 +135,40 @@ impl Target {
     /// origin.
     #[must_use]
     pub const fn is_answered_by_front(&self) -> bool {
-        matches!(self.method, Method::Options)
+        matches!(self.route.method, Method::Options)
     }
 
     /// The host and port to connect to: the proxy's if there is one.
     #[must_use]
     pub fn hop(&self) -> &Url {
-        self.proxy.as_ref().unwrap_or(&self.url)
+        self.route.proxy.as_ref().unwrap_or(&self.route.url)
+    }
+
+    /// Whether the hop is the proxy or the server.
+    pub(super) const fn hop_peer(&self) -> Peer {
+        if self.route.proxy.is_some() { Peer::Proxy } else { Peer::Server }
+    }
+
+    /// The security of the connections of a session to this peer. `None` if there is no such peer,
+    /// and for plain HTTP.
+    pub(super) fn security_of(&self, peer: Peer) -> Result<Option<Box<dyn PeerSecurity>>, Error> {
+        let url = match peer {
+            Peer::Server => Some(&self.route.url),
+            Peer::Proxy => self.route.proxy.as_ref(),
+        };
+        let Some(url) = url.filter(|url| url.is_https()) else { return Ok(None) };
+        match &self.route.security {
+            Some(security) => security.peer(peer, url.host()).map(Some),
+            None => Err(Error::NoHttps { url: url.to_string() }),
+        }
+    }
+
+    /// Whether a session can start: [`Error::NoHttps`], or an error of
+    /// [`Security::peer`](super::Security::peer).
+    pub(crate) fn check_security(&self) -> Result<(), Error> {
+        self.security_of(Peer::Server)?;
+        self.security_of(Peer::Proxy)?;
+        Ok(())
     }
 
     /// The address, if the hop is given as an address.
@@ -149,7 +189,7 @@ impl Target {
 
     /// Whether the path ends with a file name extension.
     pub(super) fn has_extension(&self) -> bool {
-        let path = self.url.path().split('?').next().unwrap_or_default();
+        let path = self.route.url.path().split('?').next().unwrap_or_default();
         path.rsplit('/')
             .next()
             .is_some_and(|name| [".", "%2e", "%2E"].iter().any(|dot| name.contains(dot)))
@@ -157,7 +197,7 @@ impl Target {
 
     /// Whether a proxy forwards the requests.
     pub(super) const fn is_forwarded(&self) -> bool {
-        self.proxy.is_some() && self.connect.is_none()
+        self.route.proxy.is_some() && self.connect.is_none()
     }
 
     /// The reason why a response to a request of this method is from the proxy and not from the

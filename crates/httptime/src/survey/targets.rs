@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::method::Method;
 use crate::select::Quorum;
-use crate::session::{Session, Target};
+use crate::session::{Security, Session, Target};
 use crate::time::CrossTimestamp;
 use crate::url::Url;
 
@@ -41,11 +41,12 @@ pub struct TargetsBuilder {
     tunnel: bool,
     method: Method,
     user_agent: Option<String>,
+    security: Option<Arc<dyn Security>>,
     config: Config,
 }
 
 impl TargetsBuilder {
-    /// Adds a server: `http://host[:port][/path]`. With several servers the majority decides
+    /// Adds a server: `http[s]://host[:port][/path]`. With several servers the majority decides
     /// ([`select`](crate::select)), so each may occur only once.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
@@ -59,7 +60,7 @@ impl TargetsBuilder {
         urls.into_iter().fold(self, Self::server)
     }
 
-    /// Uses an HTTP proxy, `http://[user:password@]host[:port]` [default: none].
+    /// Uses an HTTP proxy, `http[s]://[user:password@]host[:port]` [default: none].
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(Url::parse(&url.into()));
@@ -67,7 +68,7 @@ impl TargetsBuilder {
     }
 
     /// Makes the proxy open a tunnel (`CONNECT`) instead of forwarding requests in absolute form
-    /// [default: false].
+    /// [default: false]. An `https` server always has a tunnel.
     #[must_use]
     pub const fn tunnel(mut self, tunnel: bool) -> Self {
         self.tunnel = tunnel;
@@ -89,6 +90,14 @@ impl TargetsBuilder {
         self
     }
 
+    /// Provides TLS for `https` URLs, of servers and of the proxy [default: none]. The crate
+    /// `httptime-tls` has an implementation.
+    #[must_use]
+    pub fn tls(mut self, security: impl Security + 'static) -> Self {
+        self.security = Some(Arc::new(security));
+        self
+    }
+
     /// The settings of the measurement.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -99,8 +108,9 @@ impl TargetsBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] for the first URL that is not valid. The errors of
-    /// [`Target::with_user_agent`] and of [`Sessions::new`].
+    /// [`Error::InvalidUrl`] for the first URL that is not valid. [`Error::NoHttps`] for an `https`
+    /// URL without [`tls`](Self::tls). The errors of [`Target::with_user_agent`], of
+    /// [`Sessions::new`] and of [`Security::peer`].
     pub fn build(self) -> Result<Targets, Error> {
         let proxy = self.proxy.transpose()?;
         let target = |url: Result<Url, Error>| {
@@ -109,6 +119,10 @@ impl TargetsBuilder {
             if let Some(user_agent) = &self.user_agent {
                 target = target.with_user_agent(user_agent)?;
             }
+            if let Some(security) = &self.security {
+                target = target.with_security(Arc::clone(security));
+            }
+            target.check_security()?;
             Ok(Arc::new(target))
         };
         let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;

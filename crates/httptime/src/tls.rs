@@ -1,0 +1,351 @@
+//! What a measurement reports about TLS. The core has no TLS: [`Security`] adds it.
+//!
+//! [`Security`]: crate::session::Security
+
+use std::fmt;
+
+use crate::time::Timestamp;
+
+/// The other end of a TLS connection.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// The server whose clock is measured.
+    Server,
+    /// The proxy.
+    Proxy,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "server",
+            Self::Proxy => "proxy",
+        })
+    }
+}
+
+/// How the certificates of a server or a proxy were checked. All of them were checked before a
+/// request was sent; this is about the validity dates.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateCheck {
+    /// They are valid at the measured time of the server, at both ends of the bounds. Whoever has
+    /// the private key of an expired certificate that is not older than the floor can show a time
+    /// at which it was valid.
+    ServerTime {
+        /// The beginning of the time in which all of them are valid.
+        valid_from: Timestamp,
+        /// Its end.
+        valid_to: Timestamp,
+    },
+    /// They are valid according to the local clock, which the caller knows to be right.
+    LocalClock,
+    /// The public key is one that the caller expects. This needs no clock.
+    Pin,
+    /// Nothing was checked: the other end can be anyone.
+    Unchecked,
+}
+
+impl CertificateCheck {
+    /// The stable name, for programs: `server_time`, `local_clock`, `pin` or `none`.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::ServerTime { .. } => "server_time",
+            Self::LocalClock => "local_clock",
+            Self::Pin => "pin",
+            Self::Unchecked => "none",
+        }
+    }
+
+    /// The one that proves less. The window of both is the time in which both are valid.
+    pub(crate) fn weaker(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::ServerTime { valid_from, valid_to },
+                Self::ServerTime { valid_from: from, valid_to: to },
+            ) => Self::ServerTime { valid_from: valid_from.max(from), valid_to: valid_to.min(to) },
+            _ if self.strength() <= other.strength() => self,
+            _ => other,
+        }
+    }
+
+    const fn strength(self) -> u8 {
+        match self {
+            Self::Unchecked => 0,
+            Self::ServerTime { .. } => 1,
+            Self::LocalClock => 2,
+            Self::Pin => 3,
+        }
+    }
+}
+
+impl fmt::Display for CertificateCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServerTime { valid_from, valid_to } => write!(
+                f,
+                "certificate time taken from the server, valid {valid_from} to {valid_to}"
+            ),
+            Self::LocalClock => f.write_str("certificate valid by the local clock"),
+            Self::Pin => f.write_str("public key pinned"),
+            Self::Unchecked => f.write_str("certificate not checked"),
+        }
+    }
+}
+
+/// The reasons for which a TLS connection is refused. Part of [`Error::Tls`](crate::Error::Tls),
+/// which has the message.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsFault {
+    /// No trusted CA has issued the certificate.
+    NotTrusted {
+        /// The issuer of the last certificate that the peer sent, as text.
+        issuer: String,
+    },
+    /// The certificate is for other names.
+    WrongName {
+        /// The name or address of the URL.
+        host: String,
+        /// The names and addresses in the certificate.
+        names: Vec<String>,
+    },
+    /// The certificate has no subject alternative name: at most a common name, which names no host
+    /// since RFC 6125.
+    NoName {
+        /// The name or address of the URL.
+        host: String,
+    },
+    /// A CA certificate is used as that of a server.
+    CaCertificate,
+    /// The certificate expired before the earliest time that is accepted.
+    Expired {
+        /// The end of its validity.
+        valid_to: Timestamp,
+        /// The earliest time that is accepted.
+        floor: Timestamp,
+    },
+    /// There is no time at which all certificates of the chain are valid.
+    NeverValid {
+        /// The beginning of the validity of one of them.
+        valid_from: Timestamp,
+        /// The end of the validity of another one, which is earlier.
+        valid_to: Timestamp,
+    },
+    /// The measured time of the server is outside the validity of the certificate.
+    DateOutside {
+        /// The beginning of the validity.
+        valid_from: Timestamp,
+        /// Its end.
+        valid_to: Timestamp,
+        /// The measured time.
+        date: Timestamp,
+    },
+    /// The local clock, which is known to be right, is outside the validity of the certificate.
+    LocalTimeOutside {
+        /// The beginning of the validity.
+        valid_from: Timestamp,
+        /// Its end.
+        valid_to: Timestamp,
+        /// The local time.
+        local: Timestamp,
+    },
+    /// The public key is none of the pinned ones.
+    WrongPin {
+        /// The pin of the key: `sha256//` and base64.
+        pin: String,
+    },
+    /// The certificate cannot be used for another reason.
+    BadCertificate {
+        /// The reason.
+        reason: String,
+    },
+    /// No version of TLS, or no algorithm, is common to both ends.
+    NoCommonProtocol {
+        /// What the peer answered.
+        reason: String,
+    },
+    /// The peer requires a client certificate, and none is configured.
+    ClientCertificateRequired,
+    /// The peer refuses the client certificate.
+    ClientCertificateRefused {
+        /// Its alert.
+        reason: String,
+    },
+    /// The peer ended the connection with another alert.
+    Alert {
+        /// The alert.
+        alert: String,
+    },
+    /// The peer answers in plain HTTP.
+    PlainHttp,
+    /// The peer sends something other than TLS.
+    NotTls,
+    /// The peer violates the protocol.
+    Violation {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The connection was closed within a record.
+    CutOff,
+    /// The connection was closed in the handshake.
+    Closed,
+}
+
+impl TlsFault {
+    /// The stable name, as in [`Error::kind`](crate::Error::kind).
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotTrusted { .. } => "tls_not_trusted",
+            Self::WrongName { .. } => "tls_wrong_name",
+            Self::NoName { .. } => "tls_no_name",
+            Self::CaCertificate => "tls_ca_certificate",
+            Self::Expired { .. } => "tls_expired",
+            Self::NeverValid { .. } => "tls_never_valid",
+            Self::DateOutside { .. } => "tls_date_outside",
+            Self::LocalTimeOutside { .. } => "tls_local_time_outside",
+            Self::WrongPin { .. } => "tls_wrong_pin",
+            Self::BadCertificate { .. } => "tls_bad_certificate",
+            Self::NoCommonProtocol { .. } => "tls_no_common_protocol",
+            Self::ClientCertificateRequired => "tls_client_certificate_required",
+            Self::ClientCertificateRefused { .. } => "tls_client_certificate_refused",
+            Self::Alert { .. } => "tls_alert",
+            Self::PlainHttp => "tls_plain_http",
+            Self::NotTls => "tls_not_tls",
+            Self::Violation { .. } => "tls_violation",
+            Self::CutOff => "tls_cut_off",
+            Self::Closed => "tls_closed",
+        }
+    }
+
+    /// The message about this peer.
+    pub(crate) fn message(&self, peer: Peer) -> String {
+        match self {
+            Self::NotTrusted { issuer } => format!(
+                "the {peer}'s certificate is not trusted: no trusted CA has issued it (issuer: \
+                 {issuer}); add the certificate of its CA, or pin its key"
+            ),
+            Self::WrongName { host, names } => format!(
+                "the {peer}'s certificate is not for {host}, but for {}; use one of these in the \
+                 URL, or pin its key",
+                listed(names)
+            ),
+            Self::NoName { host } => format!(
+                "the {peer}'s certificate names no host: it has no subject alternative name, and \
+                 a common name does not count; issue one for {host}, or pin its key"
+            ),
+            Self::CaCertificate => format!(
+                "the {peer} uses a CA certificate (CA:TRUE) as its own; issue one without CA:TRUE, \
+                 or pin its key"
+            ),
+            Self::Expired { valid_to, floor } => format!(
+                "the {peer}'s certificate expired on {valid_to}, and no time before {floor} is \
+                 accepted; renew it"
+            ),
+            Self::NeverValid { valid_from, valid_to } => format!(
+                "the {peer}'s certificates are at no time all valid: one begins on {valid_from}, \
+                 and another ended on {valid_to}; renew them"
+            ),
+            Self::DateOutside { valid_from, valid_to, date } => format!(
+                "the server's clock shows {date}, but the {peer}'s certificate is valid {} to {}; \
+                 correct the server's clock, or renew the certificate",
+                valid_from, valid_to
+            ),
+            Self::LocalTimeOutside { valid_from, valid_to, local } => format!(
+                "the {peer}'s certificate is valid {valid_from} to {valid_to}, but the local \
+                 clock, which is synchronised, shows {local}; renew the certificate"
+            ),
+            Self::WrongPin { pin } => format!(
+                "the {peer}'s key is not the pinned one, but {pin}; find out whether its operator \
+                 has changed the key, and pin the new one"
+            ),
+            Self::BadCertificate { reason } => format!(
+                "the {peer}'s certificate cannot be used: {reason}; issue another one, or pin its \
+                 key"
+            ),
+            Self::NoCommonProtocol { reason } => format!(
+                "no TLS version or algorithm is common to the {peer} and this machine ({reason}); \
+                 allow TLS 1.2 or 1.3 on the {peer}"
+            ),
+            Self::ClientCertificateRequired => {
+                format!("the {peer} requires a client certificate; give one, with its key")
+            }
+            Self::ClientCertificateRefused { reason } => format!(
+                "the {peer} refuses the client certificate ({reason}); give one that it accepts"
+            ),
+            Self::Alert { alert } => format!(
+                "the {peer} ended the TLS connection ({alert}); check the host name in the URL, \
+                 and the log of the {peer}"
+            ),
+            Self::PlainHttp => format!(
+                "the {peer} answers in plain HTTP; use http://, or the port of HTTPS, usually 443"
+            ),
+            Self::NotTls => format!(
+                "the {peer}'s answer is not TLS; check the port, HTTPS is usually on 443"
+            ),
+            Self::Violation { reason } => format!(
+                "the {peer} violates TLS: {reason}; use another server, or look for a device on \
+                 the path that changes the data"
+            ),
+            Self::CutOff => format!(
+                "the connection was closed within a TLS record of the {peer}; if it happens again, \
+                 look for a device on the path that cuts connections"
+            ),
+            Self::Closed => format!(
+                "the {peer} closed the connection in the TLS handshake; check that the port \
+                 speaks HTTPS"
+            ),
+        }
+    }
+}
+
+/// The first of these names, and how many there are in total.
+fn listed(names: &[String]) -> String {
+    let shown = names.get(..MAX_NAMES).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// The number of names in a message. Certificates of large sites have hundreds.
+const MAX_NAMES: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_unix_nanos(nanos)
+    }
+
+    #[test]
+    fn the_weaker_check_is_the_one_that_proves_less() {
+        let window = |from, to| CertificateCheck::ServerTime {
+            valid_from: at(from),
+            valid_to: at(to),
+        };
+        assert_eq!(window(1, 5).weaker(window(2, 6)), window(2, 5));
+        for (one, other, weaker) in [
+            (CertificateCheck::Pin, window(1, 5), window(1, 5)),
+            (window(1, 5), CertificateCheck::LocalClock, window(1, 5)),
+            (CertificateCheck::Pin, CertificateCheck::LocalClock, CertificateCheck::LocalClock),
+            (window(1, 5), CertificateCheck::Unchecked, CertificateCheck::Unchecked),
+        ] {
+            assert_eq!(one.weaker(other), weaker);
+            assert_eq!(other.weaker(one), weaker);
+        }
+    }
+
+    #[test]
+    fn a_message_shows_the_first_names_of_many() {
+        let names = (1..=8).map(|number| format!("{number}.example")).collect();
+        let fault = TlsFault::WrongName { host: "a.example".into(), names };
+        let message = fault.message(Peer::Proxy);
+        assert!(message.contains("the proxy's certificate is not for a.example"), "{message}");
+        assert!(message.contains("5.example and 3 more; "), "{message}");
+    }
+}
