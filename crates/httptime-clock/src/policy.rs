@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Measurement, Offset, Span, Timestamp};
+use httptime::{Interval, LocalInstant, Measurement, Offset, Span, Timestamp, build_day};
 use thiserror::Error;
 
 /// The input of a decision: a finished measurement, or any other source of an offset with bounds.
@@ -414,14 +414,6 @@ impl Policy {
         let most = Offset::from(horizon.saturating_mul(self.slew_ppm) / 1_000_000);
         by.clamp(Offset::ZERO.saturating_sub(most), most)
     }
-}
-
-/// Midnight, UTC, of the day on which this library was built (of `SOURCE_DATE_EPOCH` if that was
-/// set).
-#[must_use]
-pub fn build_day() -> Timestamp {
-    let seconds = env!("HTTPTIME_BUILD_DAY").parse().ok();
-    seconds.and_then(Timestamp::from_unix_seconds).unwrap_or(Timestamp::from_unix_nanos(0))
 }
 
 /// The rate of `adjtime` on Linux (`MAX_TICKADJ`).

@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Offset, Timestamp};
-use httptime_clock::build_day;
+use httptime::{Interval, LocalInstant, Offset, Timestamp, build_day};
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
 use httptime_clock::discipline::Discipline;

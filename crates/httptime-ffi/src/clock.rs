@@ -81,7 +81,7 @@ unsafe impl Versioned for httptime_policy {
             max_startup_forward_ns: -1,
             max_startup_backward_ns: seconds(1800),
             max_accumulated_ns: -1,
-            floor_ns: httptime_clock::build_day().as_unix_nanos(),
+            floor_ns: httptime::build_day().as_unix_nanos(),
         }
     }
 }

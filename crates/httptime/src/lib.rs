@@ -101,7 +101,7 @@ pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
 #[doc(hidden)]
 pub use crate::range::check_range;
 pub use crate::stamp::{Stamp, StampFault, StampUse};
-pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp};
+pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp, build_day};
 pub use crate::timestamping::Timestamping;
 pub use crate::tls::{CertificateCheck, Peer, TlsFault};
 pub use crate::url::{Scheme, Url};

@@ -107,6 +107,14 @@ impl Timestamp {
     }
 }
 
+/// Midnight, UTC, of the day on which this library was built (of `SOURCE_DATE_EPOCH` if that was
+/// set): a time that has passed.
+#[must_use]
+pub fn build_day() -> Timestamp {
+    let seconds = env!("HTTPTIME_BUILD_DAY").parse().ok();
+    seconds.and_then(Timestamp::from_unix_seconds).unwrap_or(Timestamp::from_unix_nanos(0))
+}
+
 impl fmt::Display for Timestamp {
     /// The HTTP date of the whole second (`Mon, 23 Nov 2026 09:37:12 GMT`), or bare nanoseconds
     /// before 1970.

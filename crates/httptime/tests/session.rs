@@ -2,12 +2,16 @@
 
 use std::io::{Error as IoError, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use httptime::session::{Action, ConnectionId, Event, Layer, Session, Target};
+use httptime::session::{
+    Action, ConnectionId, Event, Layer, PeerSecurity, Security, Session, Target,
+};
 use httptime::survey::Targets;
 use httptime::{
-    Config, CrossTimestamp, Error, LocalInstant, Measurement, Method, Offset, Timestamp, Url,
+    CertificateCheck, Config, CrossTimestamp, Error, LocalInstant, Measurement, Method, Offset,
+    Peer, Timestamp, TlsFault, Url,
 };
 
 const WALL: i64 = 1_795_392_000_250_000_000;
@@ -532,22 +536,34 @@ fn a_session_lasts_no_longer_than_duration_and_timeout_whatever_the_server_does(
     assert_eq!(measurement.observations(), 1);
 }
 
-/// A layer like TLS: it has a handshake, records instead of the plain bytes, and an unsolicited
-/// record after the handshake.
-#[derive(Debug, Default)]
+/// A layer like TLS: it has a handshake, records instead of the plain bytes, and unsolicited records
+/// after the handshake.
+#[derive(Debug)]
 struct Records {
+    key: u8,
     pending: Vec<u8>,
     is_open: bool,
+    has_ended: bool,
 }
 
-fn record(bytes: &[u8]) -> Vec<u8> {
+fn record(key: u8, bytes: &[u8]) -> Vec<u8> {
     let length = u8::try_from(bytes.len()).expect("short");
-    std::iter::once(length).chain(bytes.iter().map(|byte| byte ^ 0x5a)).collect()
+    std::iter::once(length).chain(bytes.iter().map(|byte| byte ^ key)).collect()
+}
+
+/// The content of one whole record.
+fn opened(key: u8, record: &[u8]) -> Vec<u8> {
+    assert_eq!(usize::from(record[0]) + 1, record.len(), "one record");
+    record[1..].iter().map(|byte| byte ^ key).collect()
+}
+
+fn cut_off(peer: Peer) -> Error {
+    Error::Tls { peer, fault: TlsFault::CutOff }
 }
 
 impl Layer for Records {
     fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), Error> {
-        wire.extend(record(b"hello"));
+        wire.extend(record(self.key, b"hello"));
         Ok(())
     }
 
@@ -555,17 +571,20 @@ impl Layer for Records {
         &mut self,
         bytes: &[u8],
         plaintext: &mut Vec<u8>,
-        _: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
     ) -> Result<(), Error> {
         self.pending.extend_from_slice(bytes);
         while let Some(end) = self.pending.first().map(|length| usize::from(*length) + 1) {
             if self.pending.len() < end {
                 break;
             }
-            let text: Vec<u8> = self.pending.drain(..end).skip(1).map(|byte| byte ^ 0x5a).collect();
-            match &text[..] {
+            let record: Vec<u8> = self.pending.drain(..end).collect();
+            match &opened(self.key, &record)[..] {
                 b"hello" => self.is_open = true,
                 b"ticket" => {}
+                b"update" => wire.extend(self::record(self.key, b"updated")),
+                b"bye" => self.has_ended = true,
+                b"wrong" => return Err(cut_off(Peer::Server)),
                 text => plaintext.extend_from_slice(text),
             }
         }
@@ -573,7 +592,8 @@ impl Layer for Records {
     }
 
     fn send(&mut self, plaintext: &[u8], wire: &mut Vec<u8>) -> Result<(), Error> {
-        wire.extend(record(plaintext));
+        assert!(self.is_open, "nothing is sent before the handshake");
+        wire.extend(record(self.key, plaintext));
         Ok(())
     }
 
@@ -581,28 +601,285 @@ impl Layer for Records {
         self.is_open
     }
 
-    fn has_partial_record(&self) -> bool {
-        !self.pending.is_empty()
+    fn has_ended(&self) -> bool {
+        self.has_ended
     }
+
+    fn cut_off(&self) -> Option<Error> {
+        let is_cut_off = !self.has_ended && (!self.is_open || !self.pending.is_empty());
+        is_cut_off.then(|| cut_off(Peer::Server))
+    }
+}
+
+const SERVER: u8 = 0x5a;
+const PROXY: u8 = 0x33;
+const CHECK: CertificateCheck = CertificateCheck::Pin;
+
+/// Makes [`Records`], and remembers what it is asked.
+#[derive(Debug, Clone, Default)]
+struct RecordsSecurity {
+    refuses: bool,
+    local_times: Arc<Mutex<Vec<Timestamp>>>,
+    judged: Arc<Mutex<Vec<(Peer, Timestamp, Timestamp)>>>,
+}
+
+#[derive(Debug)]
+struct RecordsPeer {
+    security: RecordsSecurity,
+    peer: Peer,
+}
+
+impl Security for RecordsSecurity {
+    fn peer(&self, peer: Peer, host: &str) -> Result<Box<dyn PeerSecurity>, Error> {
+        assert_eq!(host, if peer == Peer::Proxy { "192.0.2.9" } else { "192.0.2.1" });
+        Ok(Box::new(RecordsPeer { security: self.clone(), peer }))
+    }
+}
+
+impl PeerSecurity for RecordsPeer {
+    fn layer(&mut self, local_time: Timestamp) -> Result<Box<dyn Layer>, Error> {
+        self.security.local_times.lock().expect("no panic").push(local_time);
+        let key = if self.peer == Peer::Proxy { PROXY } else { SERVER };
+        Ok(Box::new(Records { key, pending: Vec::new(), is_open: false, has_ended: false }))
+    }
+
+    fn judge(&self, earliest: Timestamp, latest: Timestamp) -> Result<CertificateCheck, Error> {
+        self.security.judged.lock().expect("no panic").push((self.peer, earliest, latest));
+        if self.security.refuses { Err(cut_off(self.peer)) } else { Ok(CHECK) }
+    }
+}
+
+fn secured(target: Target, security: &RecordsSecurity) -> Session {
+    let config = Config::builder().requests(8).lag(Duration::ZERO).build().expect("in range");
+    let target = target.with_security(Arc::new(security.clone()));
+    Session::new(target, &config, cross_timestamp(at(0)))
+}
+
+fn through(proxy: &str, server: &str, tunnel: bool) -> Target {
+    let url = |text| Url::parse(text).expect("a URL");
+    Target::via_proxy(url(server), url(proxy), tunnel).expect("a target")
 }
 
 #[test]
 fn a_layer_has_its_handshake_its_records_and_its_tickets() {
-    let session = session("http://192.0.2.1/").with_layer(|| Box::new(Records::default()));
+    let session = secured(target("https://192.0.2.1/"), &RecordsSecurity::default());
     let mut requests = 0;
     let result = run(session, &mut |bytes, now| {
-        if bytes == record(b"hello") {
+        let plain = opened(SERVER, bytes);
+        if plain == b"hello" {
             // And a ticket, whose last byte arrives with the next response.
-            let ticket = record(b"ticket");
-            return Some([&record(b"hello")[..], &ticket[..ticket.len() - 1]].concat());
+            let ticket = record(SERVER, b"ticket");
+            return Some([&record(SERVER, b"hello")[..], &ticket[..ticket.len() - 1]].concat());
         }
-        let plain: Vec<u8> = bytes[1..].iter().map(|byte| byte ^ 0x5a).collect();
-        assert!(plain.starts_with(b"HEAD / HTTP/1.1\r\n"));
+        assert!(plain.starts_with(b"HEAD / HTTP/1.1\r\nHost: 192.0.2.1\r\n"));
         requests += 1;
-        let rest = if requests == 1 { record(b"ticket").split_off(6) } else { Vec::new() };
-        Some([rest, record(&response(now))].concat())
+        let rest = if requests == 1 { record(SERVER, b"ticket").split_off(6) } else { Vec::new() };
+        Some([rest, record(SERVER, &response(now))].concat())
     });
     assert_eq!(measured(result).observations(), 8);
+}
+
+#[test]
+fn https_without_anyone_who_provides_tls_is_refused_by_name() {
+    for target in [
+        target("https://192.0.2.1/"),
+        through("https://user:hunter2@192.0.2.9/", "http://192.0.2.1/", false),
+    ] {
+        let mut session = Session::new(target, &Config::default(), cross_timestamp(at(0)));
+        assert_eq!(session.poll(at(0)), Action::Done);
+        let error = session.finish(cross_timestamp(at(0))).expect_err("no TLS");
+        assert_eq!(error.kind(), "no_https");
+        let text = error.to_string();
+        assert!(text.contains("built without HTTPS") && !text.contains("hunter2"), "{text}");
+    }
+    let error = Targets::builder().server("https://192.0.2.1/").build().expect_err("no TLS");
+    assert_eq!(error.kind(), "no_https");
+}
+
+#[test]
+fn in_the_tunnel_of_an_https_proxy_is_the_tls_of_the_server() {
+    for proxy in ["http://user:hunter2@192.0.2.9/", "https://user:hunter2@192.0.2.9/"] {
+        let is_secured = proxy.starts_with("https");
+        // Without asking for a tunnel: a server with https always has one.
+        let session =
+            secured(through(proxy, "https://192.0.2.1/", false), &RecordsSecurity::default());
+        let to_client = |bytes: &[u8]| if is_secured { record(PROXY, bytes) } else { bytes.into() };
+        let mut seen: Vec<String> = Vec::new();
+        let result = run(session, &mut |bytes, now| {
+            let outer = if is_secured { opened(PROXY, bytes) } else { bytes.to_vec() };
+            if outer == b"hello" || outer.starts_with(b"CONNECT ") {
+                let is_hello = outer == b"hello";
+                seen.push(String::from_utf8(outer).expect("text"));
+                let answer = if is_hello { "hello" } else { "HTTP/1.1 200 OK\r\n\r\n" };
+                return Some(to_client(answer.as_bytes()));
+            }
+            let inner = opened(SERVER, &outer);
+            if inner == b"hello" {
+                seen.push("inner hello".to_owned());
+                return Some(to_client(&record(SERVER, b"hello")));
+            }
+            assert!(inner.starts_with(b"HEAD / HTTP/1.1\r\nHost: 192.0.2.1\r\n"));
+            assert!(!String::from_utf8_lossy(&inner).contains("Proxy-Authorization"));
+            Some(to_client(&record(SERVER, &response(now))))
+        });
+        let measurement = measured(result);
+        let assumptions = measurement.assumptions();
+        assert_eq!(assumptions.certificates(), Some(CHECK));
+        assert_eq!(assumptions.proxy_certificates(), is_secured.then_some(CHECK));
+        let connect = seen.iter().position(|it| it.starts_with("CONNECT 192.0.2.1:443 HTTP/1.1\r\n"));
+        assert_eq!(connect, Some(usize::from(is_secured)), "{seen:?}");
+        assert!(seen[usize::from(is_secured)].contains("\r\nProxy-Authorization: Basic "));
+        assert_eq!(seen.last().map(String::as_str), Some("inner hello"));
+    }
+}
+
+#[test]
+fn an_https_proxy_forwards_plain_http_inside_its_tls() {
+    let proxy = "https://user:hunter2@192.0.2.9/";
+    let security = RecordsSecurity::default();
+    let session = secured(through(proxy, "http://192.0.2.1/", false), &security);
+    let result = run(session, &mut |bytes, now| {
+        let plain = opened(PROXY, bytes);
+        if plain == b"hello" {
+            return Some(record(PROXY, b"hello"));
+        }
+        assert!(plain.starts_with(b"HEAD http://192.0.2.1/ HTTP/1.1\r\n"));
+        Some(record(PROXY, &response(now)))
+    });
+    let assumptions = measured(result).assumptions();
+    assert_eq!((assumptions.certificates(), assumptions.proxy_certificates()), (None, Some(CHECK)));
+    let judged = security.judged.lock().expect("no panic");
+    assert!(matches!(judged[..], [(Peer::Proxy, ..)]), "{judged:?}");
+}
+
+/// Answers with records: the handshake, then the response.
+fn over_tls(bytes: &[u8], now: LocalInstant) -> Option<Vec<u8>> {
+    let is_hello = opened(SERVER, bytes) == b"hello";
+    Some(record(SERVER, &if is_hello { b"hello".to_vec() } else { response(now) }))
+}
+
+#[test]
+fn certificates_are_judged_at_both_ends_of_the_measured_time_of_the_server() {
+    let security = RecordsSecurity::default();
+    let session = secured(target("https://192.0.2.1/"), &security);
+    let measurement = measured(run(session, &mut over_tls));
+    let local = measurement.local_time();
+    let [lower, upper] = [measurement.bounds().lower(), measurement.bounds().upper()];
+    let judged = security.judged.lock().expect("no panic").clone();
+    let expected = (Peer::Server, local.saturating_add(lower), local.saturating_add(upper));
+    assert_eq!(judged, [expected]);
+    // The layer knew the local time at which it was made.
+    assert_eq!(security.local_times.lock().expect("no panic")[..], [cross_timestamp(at(0)).wall()]);
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_at_the_measured_time_leaves_no_result() {
+    let security = RecordsSecurity { refuses: true, ..RecordsSecurity::default() };
+    let result = run(secured(target("https://192.0.2.1/"), &security), &mut over_tls);
+    assert_eq!(result, Err(cut_off(Peer::Server)));
+}
+
+#[test]
+fn a_connection_that_is_closed_in_the_handshake_or_within_a_record_is_cut_off() {
+    let session = || secured(target("https://192.0.2.1/"), &RecordsSecurity::default());
+    assert_eq!(run(session(), &mut |_, _| None), Err(cut_off(Peer::Server)));
+
+    let mut session = session();
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    session.sent(conn, session.output(conn).len(), at(0));
+    session.received(conn, &record(SERVER, b"hello"), at(1));
+    assert_eq!(session.poll(at(1)), Action::Transmit { conn });
+    session.sent(conn, session.output(conn).len(), at(1));
+    session.received(conn, &record(SERVER, &response(at(2)))[..9], at(2));
+    session.closed(conn, at(3));
+    assert_eq!(session.finish(cross_timestamp(at(3))), Err(cut_off(Peer::Server)));
+}
+
+#[test]
+fn a_handshake_that_takes_too_long_is_named() {
+    let mut session = secured(target("https://192.0.2.1/"), &RecordsSecurity::default());
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    session.sent(conn, session.output(conn).len(), at(0));
+    assert!(matches!(session.poll(at(0)), Action::Wait { .. }));
+    session.poll(at(60_000));
+    let error = session.finish(cross_timestamp(at(60_000))).expect_err("no answer");
+    assert_eq!(error.kind(), "timeout_handshake");
+}
+
+/// A session whose first response was used, on an open connection.
+fn after_one_response() -> (Session, ConnectionId) {
+    let mut session = secured(target("https://192.0.2.1/"), &RecordsSecurity::default());
+    let conn = first(&mut session, at(0));
+    session.opened(conn, at(0));
+    for millis in [0, 1] {
+        assert_eq!(session.poll(at(millis)), Action::Transmit { conn });
+        let answer = over_tls(session.output(conn), at(millis)).expect("an answer");
+        session.sent(conn, session.output(conn).len(), at(millis));
+        session.received(conn, &answer, at(millis + 1));
+    }
+    assert_eq!(session.progress().observations(), 1);
+    (session, conn)
+}
+
+#[test]
+fn a_server_that_says_goodbye_is_not_waited_for() {
+    // Before the next request: an idle connection was closed.
+    let (mut session, conn) = after_one_response();
+    session.received(conn, &record(SERVER, b"bye"), at(3));
+    assert_eq!(session.poll(at(3)), Action::Close { conn });
+    assert!(session.progress().in_flight() == 0 && !session.is_done());
+
+    // With a request in flight: the request is sent again on a new connection.
+    let (mut session, conn) = after_one_response();
+    let mut now = at(3);
+    while let Action::Wait { until, .. } = session.poll(now) {
+        now = until;
+    }
+    session.sent(conn, session.output(conn).len(), now);
+    assert_eq!(session.progress().in_flight(), 1);
+    session.received(conn, &record(SERVER, b"bye"), now);
+    assert_eq!(session.progress().in_flight(), 0);
+    assert_eq!(session.poll(now), Action::Close { conn });
+    assert!(!session.is_done());
+
+    // In the read that has the response: the response is used, and the connection is not.
+    let (mut session, conn) = after_one_response();
+    let mut now = at(3);
+    while let Action::Wait { until, .. } = session.poll(now) {
+        now = until;
+    }
+    session.sent(conn, session.output(conn).len(), now);
+    let last = [record(SERVER, &response(now)), record(SERVER, b"bye")].concat();
+    session.received(conn, &last, now.saturating_add(Duration::from_millis(1)));
+    assert_eq!(session.progress().observations(), 2);
+    assert_eq!(session.poll(now), Action::Close { conn });
+}
+
+#[test]
+fn bytes_of_the_layer_are_sent_before_a_request_and_do_not_begin_it() {
+    let (mut session, conn) = after_one_response();
+    session.received(conn, &record(SERVER, b"update"), at(3));
+    assert_eq!(session.poll(at(3)), Action::Transmit { conn });
+    assert_eq!(session.output(conn), record(SERVER, b"updated"));
+    // The socket accepts one byte only: another connection is opened for the request.
+    session.sent(conn, 1, at(3));
+    let mut now = at(3);
+    while let Action::Wait { until, .. } = session.poll(now) {
+        now = until;
+    }
+    assert_eq!(session.output(conn), &record(SERVER, b"updated")[1..]);
+    assert_eq!(session.progress().in_flight(), 0);
+    session.writable(conn);
+    session.sent(conn, session.output(conn).len(), now);
+    assert_eq!(session.progress().in_flight(), 0, "that was no request");
+    while let Action::Wait { until, .. } = session.poll(now) {
+        now = until;
+    }
+    assert_eq!(session.poll(now), Action::Transmit { conn });
+    session.sent(conn, session.output(conn).len(), now);
+    assert_eq!(session.progress().in_flight(), 1);
 }
 
 /// The same with a body that itself looks like a response.
