@@ -14,7 +14,7 @@
 //!
 //! [`LoopbackServer`] is the server of `httptime_sim::loopback`, which behaves correctly;
 //! [`Misbehave`] adds faults to its responses. There are also: [`LoopbackProxy`], a forward proxy;
-//! [`LoopbackRelay`], which injects network faults; and [`BlackHole`] and [`RefusedPort`], where no
+//! [`LoopbackRelay`], which injects network faults; the module `tls`, which adds TLS to any of them; and [`BlackHole`] and [`RefusedPort`], where no
 //! server is. Dropping any of them closes its sockets and joins its threads.
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,8 @@ mod relay;
 mod script;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod unreachable;
 
 pub use httptime_sim::loopback::{LoopbackServer, LoopbackServerBuilder};
