@@ -51,6 +51,10 @@ pub const HTTPTIME_ERROR_CONNECTION_BROKE: i32 = 20;
 pub const HTTPTIME_ERROR_PROXY_REFUSED: i32 = 21;
 /// The proxy requires credentials, or rejected the given ones.
 pub const HTTPTIME_ERROR_PROXY_CREDENTIALS: i32 = 22;
+/// The TLS handshake took too long.
+pub const HTTPTIME_ERROR_TIMEOUT_HANDSHAKE: i32 = 23;
+/// The URL of a server or proxy begins with https, and this library was built without HTTPS.
+pub const HTTPTIME_ERROR_NO_HTTPS: i32 = 24;
 /// The received data is not HTTP/1.
 pub const HTTPTIME_ERROR_NOT_HTTP: i32 = 30;
 /// The response head violates the grammar of HTTP/1.
@@ -105,6 +109,45 @@ pub const HTTPTIME_ERROR_OUT_OF_RANGE: i32 = 72;
 pub const HTTPTIME_ERROR_UNSUPPORTED: i32 = 73;
 /// The system call failed with another error number.
 pub const HTTPTIME_ERROR_CLOCK_FAILED: i32 = 74;
+
+/// No trusted CA has issued the certificate of the server or proxy.
+pub const HTTPTIME_ERROR_TLS_NOT_TRUSTED: i32 = 80;
+/// The certificate is for other names.
+pub const HTTPTIME_ERROR_TLS_WRONG_NAME: i32 = 81;
+/// The certificate has no subject alternative name.
+pub const HTTPTIME_ERROR_TLS_NO_NAME: i32 = 82;
+/// A CA certificate is used as that of a server.
+pub const HTTPTIME_ERROR_TLS_CA_CERTIFICATE: i32 = 83;
+/// The certificate expired before the earliest time that is accepted.
+pub const HTTPTIME_ERROR_TLS_EXPIRED: i32 = 84;
+/// There is no time at which all certificates of the chain are valid.
+pub const HTTPTIME_ERROR_TLS_NEVER_VALID: i32 = 85;
+/// The measured time of the server is outside the validity of the certificate.
+pub const HTTPTIME_ERROR_TLS_DATE_OUTSIDE: i32 = 86;
+/// The local clock, which is known to be right, is outside the validity of the certificate.
+pub const HTTPTIME_ERROR_TLS_LOCAL_TIME_OUTSIDE: i32 = 87;
+/// The public key is none of the pinned ones.
+pub const HTTPTIME_ERROR_TLS_WRONG_PIN: i32 = 88;
+/// The certificate cannot be used for another reason.
+pub const HTTPTIME_ERROR_TLS_BAD_CERTIFICATE: i32 = 89;
+/// No version of TLS, or no algorithm, is common to both ends.
+pub const HTTPTIME_ERROR_TLS_NO_COMMON_PROTOCOL: i32 = 90;
+/// The server or proxy requires a client certificate.
+pub const HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED: i32 = 91;
+/// The server or proxy refuses the client certificate.
+pub const HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REFUSED: i32 = 92;
+/// The server or proxy ended the TLS connection with another alert.
+pub const HTTPTIME_ERROR_TLS_ALERT: i32 = 93;
+/// The server or proxy answers in plain HTTP.
+pub const HTTPTIME_ERROR_TLS_PLAIN_HTTP: i32 = 94;
+/// The server or proxy sends something other than TLS.
+pub const HTTPTIME_ERROR_TLS_NOT_TLS: i32 = 95;
+/// The server or proxy violates TLS.
+pub const HTTPTIME_ERROR_TLS_VIOLATION: i32 = 96;
+/// The connection was closed within a TLS record.
+pub const HTTPTIME_ERROR_TLS_CUT_OFF: i32 = 97;
+/// The connection was closed in the TLS handshake.
+pub const HTTPTIME_ERROR_TLS_CLOSED: i32 = 98;
 
 /// The meaning of a status, in English ("the response has no Date"). Static: do not free it. For a
 /// number that is not a status, a text that reports this; never NULL.
@@ -210,6 +253,12 @@ const ENTRIES: &[Entry] = &[
         c"proxy_credentials",
         c"the proxy wants a valid user name and password",
     ),
+    of(
+        HTTPTIME_ERROR_TIMEOUT_HANDSHAKE,
+        c"timeout_handshake",
+        c"timed out in the TLS handshake",
+    ),
+    of(HTTPTIME_ERROR_NO_HTTPS, c"no_https", c"built without HTTPS"),
     of(HTTPTIME_ERROR_NOT_HTTP, c"not_http", c"the answer is not HTTP/1"),
     of(HTTPTIME_ERROR_MALFORMED_HEAD, c"malformed_head", c"the response head is malformed"),
     of(HTTPTIME_ERROR_HEAD_TOO_LARGE, c"head_too_large", c"the response head is too large"),
@@ -273,6 +322,25 @@ const ENTRIES: &[Entry] = &[
     ),
     of(HTTPTIME_ERROR_UNSUPPORTED, c"unsupported", c"this kernel does not support it"),
     of(HTTPTIME_ERROR_CLOCK_FAILED, c"clock_failed", c"a system call for the clock failed"),
+    of(HTTPTIME_ERROR_TLS_NOT_TRUSTED, c"tls_not_trusted", c"no trusted CA has issued the certificate"),
+    of(HTTPTIME_ERROR_TLS_WRONG_NAME, c"tls_wrong_name", c"the certificate is for other names"),
+    of(HTTPTIME_ERROR_TLS_NO_NAME, c"tls_no_name", c"the certificate names no host"),
+    of(HTTPTIME_ERROR_TLS_CA_CERTIFICATE, c"tls_ca_certificate", c"a CA certificate is used as that of a server"),
+    of(HTTPTIME_ERROR_TLS_EXPIRED, c"tls_expired", c"the certificate expired before the earliest accepted time"),
+    of(HTTPTIME_ERROR_TLS_NEVER_VALID, c"tls_never_valid", c"the certificates are at no time all valid"),
+    of(HTTPTIME_ERROR_TLS_DATE_OUTSIDE, c"tls_date_outside", c"the server's time is outside the validity of the certificate"),
+    of(HTTPTIME_ERROR_TLS_LOCAL_TIME_OUTSIDE, c"tls_local_time_outside", c"the certificate is not valid by the local clock"),
+    of(HTTPTIME_ERROR_TLS_WRONG_PIN, c"tls_wrong_pin", c"the public key is not a pinned one"),
+    of(HTTPTIME_ERROR_TLS_BAD_CERTIFICATE, c"tls_bad_certificate", c"the certificate cannot be used"),
+    of(HTTPTIME_ERROR_TLS_NO_COMMON_PROTOCOL, c"tls_no_common_protocol", c"no TLS version or algorithm is common to both ends"),
+    of(HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED, c"tls_client_certificate_required", c"a client certificate is required"),
+    of(HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REFUSED, c"tls_client_certificate_refused", c"the client certificate is refused"),
+    of(HTTPTIME_ERROR_TLS_ALERT, c"tls_alert", c"the other end ended the TLS connection"),
+    of(HTTPTIME_ERROR_TLS_PLAIN_HTTP, c"tls_plain_http", c"the port speaks plain HTTP, not HTTPS"),
+    of(HTTPTIME_ERROR_TLS_NOT_TLS, c"tls_not_tls", c"the port does not speak TLS"),
+    of(HTTPTIME_ERROR_TLS_VIOLATION, c"tls_violation", c"the other end violates TLS"),
+    of(HTTPTIME_ERROR_TLS_CUT_OFF, c"tls_cut_off", c"the connection was closed within a TLS record"),
+    of(HTTPTIME_ERROR_TLS_CLOSED, c"tls_closed", c"the connection was closed in the TLS handshake"),
 ];
 
 #[cfg(test)]
@@ -297,12 +365,13 @@ mod tests {
         let released = "0 ok 1 invalid_argument 2 invalid_url 3 invalid_config 4 cancelled 5 panic 6 system \
             7 buffer_too_small 9 other 10 resolve 11 connect 12 connection_refused 13 timeout_resolve \
             14 timeout_connect 15 timeout_tunnel 16 timeout_send 17 timeout_response 18 empty_reply \
-            19 closed_early 20 connection_broke 21 proxy_refused 22 proxy_credentials 30 not_http \
+            19 closed_early 20 connection_broke 21 proxy_refused 22 proxy_credentials 23 timeout_handshake \
+            24 no_https 30 not_http \
             31 malformed_head 32 head_too_large 33 endless_interim 34 no_date 35 conflicting_dates \
             36 malformed_date 37 date_out_of_range 38 date_before_floor 39 cached 40 date_frozen \
             41 date_went_back 42 inconsistent 43 stamp_rejected 50 clock_stepped 51 no_majority 52 ambiguous_majority \
             53 all_failed 54 received_before_sent 55 nothing_measured 56 no_kernel_timestamps 57 clock_mismatch 70 no_privilege \
-            71 read_only 72 out_of_range 73 unsupported 74 clock_failed";
+            71 read_only 72 out_of_range 73 unsupported 74 clock_failed 80 tls_not_trusted 81 tls_wrong_name 82 tls_no_name 83 tls_ca_certificate 84 tls_expired 85 tls_never_valid 86 tls_date_outside 87 tls_local_time_outside 88 tls_wrong_pin 89 tls_bad_certificate 90 tls_no_common_protocol 91 tls_client_certificate_required 92 tls_client_certificate_refused 93 tls_alert 94 tls_plain_http 95 tls_not_tls 96 tls_violation 97 tls_cut_off 98 tls_closed";
         let now: Vec<String> = ENTRIES
             .iter()
             .map(|entry| format!("{} {}", entry.status, entry.kind.to_str().expect("ASCII")))
@@ -318,9 +387,9 @@ mod tests {
             // A package without the sources beside it.
             return;
         }
-        let sources = ["httptime", "httptime-clock"].map(|name| {
-            fs::read_to_string(crates.join(name).join("src/error.rs")).expect("its source")
-        });
+        let files = ["httptime/src/error.rs", "httptime/src/tls.rs", "httptime-clock/src/error.rs"];
+        let sources =
+            files.map(|file| fs::read_to_string(crates.join(file)).expect("its source"));
         let mut seen = 0;
         let functions =
             sources.iter().filter_map(|source| source.split_once("fn kind(&self)")).map(|(_, f)| f);
@@ -335,7 +404,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen >= 40, "{seen}");
+        assert!(seen >= 60, "{seen}");
     }
 
     fn before_tests(source: &str) -> impl Iterator<Item = &str> {

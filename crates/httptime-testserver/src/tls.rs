@@ -78,10 +78,10 @@ impl Authority {
         Credentials { chain: [vec![certificate], self.chain.clone()].concat(), key }
     }
 
-    /// A file with the certificate in PEM.
+    /// The certificate in PEM.
     #[must_use]
-    pub fn pem_file(&self) -> PemFile {
-        PemFile::new(&pem("CERTIFICATE", &self.certificate))
+    pub fn pem(&self) -> String {
+        pem("CERTIFICATE", &self.certificate)
     }
 
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
@@ -98,11 +98,11 @@ impl Credentials {
         Self { chain: vec![certificate], key }
     }
 
-    /// A file with the certificate, its chain and its key in PEM.
+    /// The certificate, its chain and its key in PEM.
     #[must_use]
-    pub fn pem_file(&self) -> PemFile {
+    pub fn pem(&self) -> String {
         let chain: String = self.chain.iter().map(|it| pem("CERTIFICATE", it)).collect();
-        PemFile::new(&(chain + &self.key.serialize_pem()))
+        chain + &self.key.serialize_pem()
     }
 
     /// The pin of the key, in curl's syntax.

@@ -49,6 +49,7 @@ pub struct TlsConfigBuilder {
 #[derive(Debug, Clone, Default)]
 struct PeerSettings {
     cacert: Option<PathBuf>,
+    cacert_pem: Option<String>,
     capath: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -63,6 +64,12 @@ impl TlsConfigBuilder {
     /// A server's own certificate can be given instead, if it is not a CA certificate.
     pub fn cacert(mut self, file: impl Into<PathBuf>) -> Self {
         self.server.cacert = Some(file.into());
+        self
+    }
+
+    /// As [`cacert`](Self::cacert), with the text of the file.
+    pub fn cacert_pem(mut self, pem: impl Into<String>) -> Self {
+        self.server.cacert_pem = Some(pem.into());
         self
     }
 
@@ -107,6 +114,12 @@ impl TlsConfigBuilder {
     /// As [`cacert`](Self::cacert), for the proxy.
     pub fn proxy_cacert(mut self, file: impl Into<PathBuf>) -> Self {
         self.proxy.cacert = Some(file.into());
+        self
+    }
+
+    /// As [`cacert_pem`](Self::cacert_pem), for the proxy.
+    pub fn proxy_cacert_pem(mut self, pem: impl Into<String>) -> Self {
+        self.proxy.cacert_pem = Some(pem.into());
         self
     }
 
@@ -204,12 +217,15 @@ impl PeerSettings {
     }
 
     fn anchors(&self, prefix: &str, system: &Arc<SystemAnchors>) -> Result<Anchors, Error> {
-        if self.cacert.is_none() && self.capath.is_none() {
+        if self.cacert.is_none() && self.cacert_pem.is_none() && self.capath.is_none() {
             return Ok(Anchors::System(Arc::clone(system)));
         }
         let mut anchors = Vec::new();
         if let Some(file) = &self.cacert {
             anchors.extend(trust::from_path(&format!("{prefix}cacert"), Some(file), None)?);
+        }
+        if let Some(pem) = &self.cacert_pem {
+            anchors.extend(trust::from_pem(&format!("{prefix}cacert_pem"), pem)?);
         }
         if let Some(directory) = &self.capath {
             anchors.extend(trust::from_path(&format!("{prefix}capath"), None, Some(directory))?);

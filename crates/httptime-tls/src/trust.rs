@@ -63,6 +63,20 @@ pub(crate) fn from_path(
     }
 }
 
+/// The CA certificates in this text. `setting`: what it is the value of.
+pub(crate) fn from_pem(setting: &str, text: &str) -> Result<Vec<TrustAnchor<'static>>, Error> {
+    let certificates = CertificateDer::pem_slice_iter(text.as_bytes());
+    let certificates: Vec<CertificateDer<'static>> = certificates.filter_map(Result::ok).collect();
+    let anchors = anchors(&certificates);
+    if anchors.is_empty() {
+        return Err(invalid(format!(
+            "{setting} has no certificate; allowed: PEM, which begins with -----BEGIN \
+             CERTIFICATE-----"
+        )));
+    }
+    Ok(anchors)
+}
+
 fn anchors(certificates: &[CertificateDer<'_>]) -> Vec<TrustAnchor<'static>> {
     let anchor = |certificate| Some(webpki::anchor_from_trusted_cert(certificate).ok()?.to_owned());
     certificates.iter().filter_map(anchor).collect()

@@ -3,7 +3,7 @@
 use httptime::session::{Layer, PeerSecurity, Security as _};
 use httptime::{CertificateCheck, Error, Peer, Timestamp, TlsFault, build_day};
 use httptime_testserver::tls::{
-    Authority, CertificateParams, Credentials, Version, date_time_ymd, make_ca, server_config,
+    Authority, CertificateParams, Credentials, PemFile, Version, date_time_ymd, make_ca, server_config,
 };
 use httptime_tls::{TlsConfig, TlsConfigBuilder};
 use proptest::prelude::*;
@@ -112,12 +112,7 @@ fn serve(credentials: &Credentials, version: Version) -> ServerConnection {
 }
 
 fn trusting(authority: &Authority) -> TlsConfigBuilder {
-    let file = authority.pem_file();
-    let builder = TlsConfig::builder().cacert(file.path());
-    // The file is removed when this returns.
-    builder.build().expect("a certificate");
-    std::mem::forget(file);
-    builder
+    TlsConfig::builder().cacert_pem(authority.pem())
 }
 
 /// The fault of a handshake with this certificate, and what the client had sent until then.
@@ -346,7 +341,7 @@ fn a_client_certificate_is_sent_if_the_server_asks_for_one() {
     let stranger = Authority::root("Other Root").issue(&["client.example"]);
     for version in VERSIONS {
         let with = |client: Option<&Credentials>| {
-            let file = client.map(Credentials::pem_file);
+            let file = client.map(|it| PemFile::new(&it.pem()));
             let mut builder = trusting(&root);
             if let Some(file) = &file {
                 builder = builder.certificate(file.path());
@@ -465,10 +460,11 @@ fn records_that_arrive_in_pieces_are_put_together() {
 fn settings_that_cannot_be_used_are_refused_by_name() {
     let root = Authority::root("Test Root");
     let (one, two) = (root.issue(&[NAME]), root.issue(&[NAME]));
-    let (one, two, ca) = (one.pem_file(), two.pem_file(), root.pem_file());
+    let [one, two, ca] = [one.pem(), two.pem(), root.pem()].map(|pem| PemFile::new(&pem));
     for (builder, begin) in [
         (TlsConfig::builder().cacert("/nowhere.pem"), "cacert /nowhere.pem cannot be used: "),
         (TlsConfig::builder().cacert("/etc/hostname"), "cacert /etc/hostname has no certificate"),
+        (TlsConfig::builder().cacert_pem("x"), "cacert_pem has no certificate"),
         (TlsConfig::builder().capath("/nowhere"), "capath /nowhere cannot be used: "),
         (TlsConfig::builder().proxy_cacert("/nowhere"), "proxy_cacert /nowhere cannot be used: "),
         (TlsConfig::builder().pin("sha256//AAAA"), "pin \"sha256//AAAA\" is not "),
@@ -494,7 +490,7 @@ fn settings_that_cannot_be_used_are_refused_by_name() {
 #[test]
 fn debug_output_shows_no_key() {
     let credentials = Authority::root("Test Root").issue(&[NAME]);
-    let file = credentials.pem_file();
+    let file = PemFile::new(&credentials.pem());
     let config = TlsConfig::builder().certificate(file.path()).build().expect("settings");
     let shown = format!("{config:?}");
     assert!(shown.len() < 300, "{shown}");

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use httptime::session::Security;
 use httptime::survey::{Survey, Targets, TargetsBuilder};
 use httptime::{Config, Error, Measurement, Method, Url};
 
@@ -39,8 +40,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Uses an HTTP proxy, `http://[user:password@]host[:port]` [default: none; the environment is
-    /// not read].
+    /// Uses an HTTP proxy, `http[s]://[user:password@]host[:port]` [default: none; the environment
+    /// is not read].
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.targets = self.targets.proxy(url);
@@ -96,6 +97,13 @@ impl ClientBuilder {
         F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {
         self.resolver = Resolver::new(move |host, port| Box::pin(lookup(host, port)));
+        self
+    }
+
+    /// Provides TLS for `https` URLs [default: none]: [`TargetsBuilder::tls`].
+    #[must_use]
+    pub fn tls(mut self, security: impl Security + 'static) -> Self {
+        self.targets = self.targets.tls(security);
         self
     }
 

@@ -12,11 +12,11 @@ use crate::measurement::Measurement;
 use crate::method::Method;
 use crate::net::{Canceller, Driver, Resolver, SocketOptions, cross_timestamp};
 use crate::progress::Progress;
-use crate::session::{Event, Session};
+use crate::session::{Event, Security, Session};
 use crate::survey::{Survey, Targets, TargetsBuilder};
 use crate::url::Url;
 
-/// Measures one server or several over plain HTTP, and blocks until the result exists. Never
+/// Measures one server or several, and blocks until the result exists. Never
 /// changes a clock.
 ///
 /// ```no_run
@@ -58,8 +58,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Uses an HTTP proxy, `http://[user:password@]host[:port]` [default: none; the environment is
-    /// not read].
+    /// Uses an HTTP proxy, `http[s]://[user:password@]host[:port]` [default: none; the environment
+    /// is not read].
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.targets = self.targets.proxy(url);
@@ -116,6 +116,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Provides TLS for `https` URLs [default: none]: [`TargetsBuilder::tls`].
+    #[must_use]
+    pub fn tls(mut self, security: impl Security + 'static) -> Self {
+        self.targets = self.targets.tls(security);
+        self
+    }
+
     /// The settings of the measurement.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -126,9 +133,7 @@ impl ClientBuilder {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] for the first URL that is not valid. [`Error::InvalidConfig`] for too
-    /// many servers, for a server that occurs twice (same host and port; the path does not count),
-    /// and for an invalid `User-Agent`.
+    /// As [`TargetsBuilder::build`].
     pub fn build(self) -> Result<Client, Error> {
         let targets = self.targets.build()?;
         let config = targets.config().clone();
@@ -171,7 +176,7 @@ impl<'a> Update<'a> {
 }
 
 impl Client {
-    /// A client for the server at `url`: `http://host[:port][/path]`.
+    /// A client for the server at `url`: `http[s]://host[:port][/path]`.
     #[must_use]
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder {

@@ -11,7 +11,8 @@ use crate::measurement::{Assumptions, Measurement};
 use crate::method::Method;
 use crate::server::LagSource;
 use crate::stamp::{StampFault, StampUse};
-use crate::time::{Interval, Offset};
+use crate::time::{Interval, Offset, Timestamp};
+use crate::tls::CertificateCheck;
 use crate::url::Url;
 
 /// In seconds, with its sign.
@@ -68,7 +69,31 @@ impl Serialize for LagSource {
     }
 }
 
-/// `lag_seconds`, `lag_source`, `caches`, `drift_ppm` and `min_servers`.
+/// `checked_by`, `valid_from_unix_seconds` and `valid_to_unix_seconds`.
+impl Serialize for CertificateCheck {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            checked_by: &'static str,
+            valid_from_unix_seconds: Option<i64>,
+            valid_to_unix_seconds: Option<i64>,
+        }
+        let seconds = |time: Timestamp| time.as_unix_nanos().div_euclid(1_000_000_000);
+        let window = match *self {
+            Self::ServerTime { valid_from, valid_to } => Some([valid_from, valid_to].map(seconds)),
+            _ => None,
+        };
+        let fields = Fields {
+            checked_by: self.kind(),
+            valid_from_unix_seconds: window.map(|[from, _]| from),
+            valid_to_unix_seconds: window.map(|[_, to]| to),
+        };
+        fields.serialize(serializer)
+    }
+}
+
+/// `lag_seconds`, `lag_source`, `caches`, `drift_ppm`, `min_servers`, `certificates` and
+/// `proxy_certificates`.
 impl Serialize for Assumptions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -78,6 +103,8 @@ impl Serialize for Assumptions {
             caches: u8,
             drift_ppm: u32,
             min_servers: usize,
+            certificates: Option<CertificateCheck>,
+            proxy_certificates: Option<CertificateCheck>,
         }
         let fields = Fields {
             lag_seconds: Seconds(self.lag()),
@@ -85,6 +112,8 @@ impl Serialize for Assumptions {
             caches: self.caches(),
             drift_ppm: self.drift_ppm(),
             min_servers: self.min_servers(),
+            certificates: self.certificates(),
+            proxy_certificates: self.proxy_certificates(),
         };
         fields.serialize(serializer)
     }
@@ -259,7 +288,7 @@ mod tests {
     use crate::measurement::EndReason;
     use crate::schedule::{Profile, ScheduleKind};
     use crate::server::Lag;
-    use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
+    use crate::time::{CrossTimestamp, LocalInstant};
     use crate::{Family, Timestamping};
 
     fn measurement() -> Measurement {
@@ -305,9 +334,28 @@ mod tests {
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,
-                r#""drift_ppm":100,"min_servers":1}}"#
+                r#""drift_ppm":100,"min_servers":1,"certificates":null,"#,
+                r#""proxy_certificates":null}}"#
             )
         );
+    }
+
+    #[test]
+    fn a_check_of_certificates_has_its_window_if_it_has_one() {
+        let at = |seconds: i64| Timestamp::from_unix_nanos(seconds * 1_000_000_000 + 1);
+        let check = CertificateCheck::ServerTime { valid_from: at(5), valid_to: at(7) };
+        assert_eq!(
+            to_string(&check).ok().as_deref(),
+            Some(
+                r#"{"checked_by":"server_time","valid_from_unix_seconds":5,"valid_to_unix_seconds":7}"#
+            )
+        );
+        let without = json!({
+            "checked_by": "pin",
+            "valid_from_unix_seconds": null,
+            "valid_to_unix_seconds": null
+        });
+        assert_eq!(serde_json::to_value(CertificateCheck::Pin).ok(), Some(without));
     }
 
     #[test]
