@@ -11,6 +11,7 @@ mod bar;
 mod correction;
 mod demo;
 mod environment;
+mod https;
 mod logging;
 mod measure_options;
 mod query;

@@ -14,17 +14,18 @@ use httptime::Client;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
 use httptime::{Config, ConfigBuilder};
-use httptime::{Error, Family, Method, Phase, Timestamping, Url};
+use httptime::{Error, Family, Method, Peer, Phase, Timestamping, Url};
 use serde::Deserialize;
 
 use crate::environment;
+use crate::https::{self, HttpsOptions};
 use crate::server_arg::ServerArg;
 use crate::words::without_remedy;
 
 /// Which servers to ask, on which path and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Servers {
-    /// Server to ask: http://host[:port][/path], or a bare host
+    /// Server to ask: http[s]://host[:port][/path], or a bare host
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<ServerArg>,
 
@@ -40,12 +41,15 @@ pub(crate) struct Servers {
 
     #[command(flatten)]
     pub(crate) route: Route,
+
+    #[command(flatten)]
+    pub(crate) https: HttpsOptions,
 }
 
 /// On which path to reach the servers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Route {
-    /// HTTP proxy: http://[user:password@]host[:port], or "" for none [default: the environment's]
+    /// HTTP proxy: http[s]://[user:password@]host[:port], or "" for none [default: the environment's]
     ///
     /// In a user name or password write / as %2F, ? as %3F, # as %23 and % as %25.
     #[arg(short = 'x', long, value_name = "URL")]
@@ -260,8 +264,14 @@ impl Servers {
         {
             let of_proxy = |error| Misuse { error, by, about: Some(source) };
             let tunnel = self.route.tunnel;
-            via = Some(Via { proxy: Url::parse(&proxy.url()).map_err(of_proxy)?, source, tunnel });
+            let proxy_url = Url::parse(&proxy.url()).map_err(of_proxy)?;
+            let is_tunnelled = tunnel || self.are_all_https();
+            via = Some(Via { proxy: proxy_url, source, tunnel: is_tunnelled });
             builder = builder.proxy(proxy.url()).tunnel(tunnel);
+        }
+        #[cfg(feature = "https")]
+        {
+            builder = builder.tls(self.https.tls().map_err(misuse)?);
         }
         if let Some(user_agent) = &self.route.user_agent {
             builder = builder.user_agent(user_agent);
@@ -273,6 +283,26 @@ impl Servers {
             builder = builder.interface(interface);
         }
         Ok((builder.build().map_err(misuse)?, via))
+    }
+
+    fn parsed_urls(&self) -> impl Iterator<Item = Url> {
+        self.urls.iter().filter_map(|url| Url::parse(&url.url()).ok())
+    }
+
+    fn are_all_https(&self) -> bool {
+        self.parsed_urls().all(|url| url.is_https())
+    }
+
+    /// As [`ready`](Self::ready), for correcting the clock.
+    pub(crate) fn ready_to_correct(
+        &self,
+        builder: ConfigBuilder,
+        by: Given,
+    ) -> Result<(Client, Option<Via>), Misuse> {
+        match self.https.refusal().filter(|_| self.parsed_urls().any(|url| url.is_https())) {
+            Some(reason) => Err(Misuse::of(Error::InvalidConfig { reason: reason.into() }, by)),
+            None => self.ready(builder, by),
+        }
     }
 
     /// As [`client`](Self::client), of a configuration that is not checked yet.
@@ -320,6 +350,10 @@ impl fmt::Display for Misuse {
             Error::InvalidConfig { reason } => {
                 let (setting, rest) = reason.split_once(' ').unwrap_or((reason, ""));
                 let named = match (self.by, setting) {
+                    (Given::CommandLine, _) if https::SETTINGS.contains(&setting) => option(setting),
+                    (Given::File, _) if https::SETTINGS.contains(&setting) => {
+                        format!("https.{setting}")
+                    }
                     (Given::CommandLine, "servers") => "the command line".to_owned(),
                     (Given::CommandLine, _) if SETTINGS.contains(&setting) => option(setting),
                     (Given::File, _) if MEASURE.contains(&setting) => format!("measure.{setting}"),
@@ -357,6 +391,7 @@ impl Via {
             | Error::Connect { .. }
             | Error::ProxyRefused { .. }
             | Error::ProxyCredentials
+            | Error::Tls { peer: Peer::Proxy, .. }
             | Error::Timeout { phase: Phase::Resolve | Phase::Connect | Phase::Tunnel, .. }
             | Error::Io { phase: Phase::Connect | Phase::Tunnel, .. } => {
                 format!("{self} failed: {error}")
@@ -464,12 +499,13 @@ fn proxy(
     }
     let mut proxies = urls
         .iter()
-        .map(|url| Ok(environment::proxy_for(Url::parse(url)?.host())))
+        .map(|url| Ok(environment::proxy_for(&Url::parse(url)?)))
         .collect::<Result<Vec<_>, Error>>()?;
     let last = proxies.pop().flatten();
-    if proxies.iter().any(|proxy| *proxy != last) {
-        let reason = "no_proxy in the environment exempts some of the servers and not others; \
-                      measure them separately, or set the proxy explicitly";
+    let name = |proxy: &Option<(String, &str)>| proxy.as_ref().map(|(name, _)| name.clone());
+    if proxies.iter().any(|proxy| name(proxy) != name(&last)) {
+        let reason = "the environment has different proxies for these servers, or no_proxy exempts \
+                      some of them; measure them separately, or set the proxy explicitly";
         return Err(Error::InvalidConfig { reason: reason.into() });
     }
     Ok(last.map(|(proxy, variable)| (ServerArg::from(proxy), ProxySource::Variable(variable))))

@@ -5,7 +5,8 @@ use std::time::Duration;
 use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::{ServerReport, Survey};
-use httptime::{Assumptions, Error, Interval, IoError, Measurement, Offset, Span, StampUse};
+use httptime::{Assumptions, CertificateCheck, Error, Interval, IoError, Measurement};
+use httptime::{Offset, Span, StampUse};
 use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
@@ -71,7 +72,14 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
             if output.verbose {
                 print(&assumptions(measurement));
                 print(&exchanges(measurement));
+                certificates(&measurement.assumptions()).for_each(|line| print(&line));
                 used_stamps(survey).for_each(|line| print(&line));
+            }
+            if is_unchecked(measurement) {
+                print_error(
+                    "the server's certificate was not checked: anyone on the path can forge this \
+                     time",
+                );
             }
             if let EndReason::Lost(error) = measurement.end_reason() {
                 let error = explained(error, via);
@@ -109,6 +117,18 @@ pub(crate) fn not_selected(survey: &Survey, via: Option<&Via>) -> impl Iterator<
             Err(error) => format!("{url}: {}", explained(error, via)),
         }
     })
+}
+
+/// A line for the server and for the proxy, if they have certificates.
+pub(crate) fn certificates(assumed: &Assumptions) -> impl Iterator<Item = String> {
+    let server = assumed.certificates().map(|check| check.to_string());
+    let proxy = assumed.proxy_certificates().map(|check| format!("proxy: {check}"));
+    server.into_iter().chain(proxy)
+}
+
+/// Whether anyone could have answered in place of an https server.
+fn is_unchecked(measurement: &Measurement) -> bool {
+    measurement.assumptions().certificates() == Some(CertificateCheck::Unchecked)
 }
 
 /// Stamps of a server that are not used.

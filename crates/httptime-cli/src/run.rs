@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{CrossTimestamp, IoError, Measurement};
+use httptime::{Assumptions, CertificateCheck, CrossTimestamp, IoError, Measurement};
 use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -69,6 +69,8 @@ struct Daemon<'a> {
     metrics_failures: FailureLog,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
+    /// How certificates were checked, as last logged.
+    certificates: Vec<&'static str>,
     events: SyncSender<Event>,
     state: DaemonState,
     /// The start of the latest measurement.
@@ -155,6 +157,7 @@ impl<'a> Daemon<'a> {
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
             rejected_stamps: Vec::new(),
+            certificates: Vec::new(),
             events,
             state: DaemonState::Waiting { until: now },
             begun: now,
@@ -349,6 +352,17 @@ impl<'a> Daemon<'a> {
         }
     }
 
+    /// Logs how certificates were checked, if that has changed.
+    fn log_certificates(&mut self, assumed: &Assumptions) {
+        let checks = [assumed.certificates(), assumed.proxy_certificates()];
+        let kinds: Vec<&str> =
+            checks.iter().map(|check| check.map_or("", CertificateCheck::kind)).collect();
+        if self.certificates != kinds {
+            report::certificates(assumed).for_each(|line| info!("{line}"));
+            self.certificates = kinds;
+        }
+    }
+
     fn correct(&mut self, measurement: &Measurement) -> bool {
         // Logged before what it causes, so that the log has the cause above the effect.
         let stamp = measurement.stamp().filter(|stamp| stamp.rejected().is_none());
@@ -359,6 +373,7 @@ impl<'a> Daemon<'a> {
             measurement.bounds()
         );
         info!("{measured}");
+        self.log_certificates(&measurement.assumptions());
         let correction = match self.correction_target.correct(measurement) {
             Ok(correction) => correction,
             Err(error) => return self.failed(&error),

@@ -16,7 +16,7 @@ use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has its own floor and reports it.
-    let ready = sync.servers.ready(sync.servers.config().floor(None), Given::CommandLine);
+    let ready = sync.servers.ready_to_correct(sync.servers.config().floor(None), Given::CommandLine);
     let (client, via) = match ready {
         Ok(ready) => ready,
         Err(error) => {
@@ -76,7 +76,11 @@ fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Su
 
 fn policy(sync: &Sync) -> Policy {
     let threshold = (!sync.slew_only).then_some(sync.step_threshold.0);
-    Policy::default()
+    let policy = match sync.servers.https.floor {
+        Some(floor) => Policy::default().floor(floor),
+        None => Policy::default(),
+    };
+    policy
         .step_threshold(threshold)
         .max_startup_forward(sync.max_forward.map(|limit| limit.0))
         .max_startup_backward(Some(sync.max_backward.0))

@@ -12,10 +12,11 @@ use httptime_chrony::{ChronyError, Feed, Poll};
 use httptime_clock::Evidence;
 use httptime_clock::Policy;
 use httptime_clock::discipline::Discipline;
-use humantime::parse_rfc3339;
+use httptime_clock::state::SavedState;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
+use crate::https::{self, HttpsOptions};
 use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via};
 use crate::server_arg::ServerArg;
 
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     policy: Limits,
     #[serde(default)]
     chrony: Chrony,
+    #[serde(default)]
+    https: HttpsOptions,
 }
 
 /// Which program corrects the clock.
@@ -141,8 +144,7 @@ impl TryFrom<toml::value::Datetime> for Day {
     fn try_from(datetime: toml::value::Datetime) -> Result<Self, String> {
         let date = datetime.date.filter(|_| datetime.time.is_none());
         let date = date.ok_or_else(|| format!("{datetime}; allowed: a date such as 2026-01-31"))?;
-        let midnight = parse_rfc3339(&format!("{date}T00:00:00Z")).ok();
-        let floor = midnight.and_then(Timestamp::from_system_time);
+        let floor = https::day(&date.to_string()).ok();
         floor.map(Self).ok_or_else(|| format!("{date}; allowed: a date in 1970 to 2262"))
     }
 }
@@ -225,7 +227,7 @@ impl Settings {
     fn client(&self) -> Result<(Client, Option<Via>), Misuse> {
         let servers = self.server_options();
         // The policy has its own floor and reports it.
-        servers.ready(servers.config().floor(None), Given::File)
+        servers.ready_to_correct(servers.config().floor(None), Given::File)
     }
 
     /// Servers, route and settings in the form of the command line: an option that is added there
@@ -243,7 +245,15 @@ impl Settings {
                 source_address: self.source_address,
                 interface: self.interface.clone(),
             },
+            https: HttpsOptions { floor: self.certificate_floor(), ..self.https.clone() },
         }
+    }
+
+    /// The later of the floor in the file and the time of the saved state.
+    fn certificate_floor(&self) -> Option<Timestamp> {
+        let saved = SavedState::load(&self.state_file()).ok().flatten();
+        let saved = saved.filter(|_| self.mode == Mode::Clock).map(|saved| saved.saved_at);
+        self.policy.floor.map(|Day(floor)| floor).max(saved)
     }
 
     /// The rules for correcting the clock.
