@@ -11,6 +11,8 @@ use httptime::Timestamp;
 use humantime::parse_rfc3339;
 use serde::Deserialize;
 
+use crate::measure_options::Given;
+
 /// How to check certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -91,13 +93,17 @@ impl HttpsOptions {
     }
 
     /// Why a clock must not be corrected by servers that anyone can stand for.
-    pub(crate) const fn refusal(&self) -> Option<&'static str> {
-        match self.accepts_everyone() && !self.insecure_time {
-            true => Some(
-                "insecure is set, so anyone on the path could set this clock; use cacert or pin \
-                 instead, or also set insecure_time",
+    pub(crate) const fn refusal(&self, by: Given) -> Option<&'static str> {
+        match (self.accepts_everyone() && !self.insecure_time, by) {
+            (false, _) => None,
+            (true, Given::CommandLine) => Some(
+                "insecure is set, so anyone on the path could set this clock; use --cacert or \
+                 --pin instead, or add --insecure-time",
             ),
-            false => None,
+            (true, Given::File) => Some(
+                "insecure is set, so anyone on the path could set this clock; set cacert or pin \
+                 instead, or also insecure_time",
+            ),
         }
     }
 

@@ -299,7 +299,7 @@ impl Servers {
         builder: ConfigBuilder,
         by: Given,
     ) -> Result<(Client, Option<Via>), Misuse> {
-        match self.https.refusal().filter(|_| self.parsed_urls().any(|url| url.is_https())) {
+        match self.https.refusal(by).filter(|_| self.parsed_urls().any(|url| url.is_https())) {
             Some(reason) => Err(Misuse::of(Error::InvalidConfig { reason: reason.into() }, by)),
             None => self.ready(builder, by),
         }

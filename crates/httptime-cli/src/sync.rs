@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{Interval, Measurement, Offset};
+use httptime::{Interval, Measurement, Offset, build_day};
 use httptime_clock::History;
 use httptime_clock::controller::apply;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
@@ -77,7 +77,7 @@ fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Su
 fn policy(sync: &Sync) -> Policy {
     let threshold = (!sync.slew_only).then_some(sync.step_threshold.0);
     let policy = match sync.servers.https.floor {
-        Some(floor) => Policy::default().floor(floor),
+        Some(floor) => Policy::default().floor(floor.max(build_day())),
         None => Policy::default(),
     };
     policy

@@ -20,6 +20,7 @@
 
 mod behaviour;
 mod faults;
+pub mod nginx;
 mod proxy;
 mod relay;
 mod script;

@@ -1,108 +1,20 @@
 //! Measures the same nginx with the blocking client and on tokio, in turns: tokio must not cost
 //! accuracy. nginx and libfaketime must be installed.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use httptime::schedule::Profile;
-use httptime::{Config, Error, Measurement, Offset};
+use httptime::{Config, Error, Measurement};
+use httptime_testserver::nginx::{Nginx, SKEW};
 
-const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 /// Enough to see that it works. `HTTPTIME_RUNS=30` also compares the medians: on a busy machine
 /// fewer runs are not enough for that.
 const RUNS: usize = 6;
 const RUNS_TO_COMPARE: usize = 30;
 const REQUESTS: u32 = 16;
-
-/// nginx, its clock ahead by [`SKEW`], on several ports. Dropping the value stops it.
-struct Nginx {
-    process: Child,
-    addresses: Vec<SocketAddr>,
-    directory: PathBuf,
-}
-
-impl Nginx {
-    /// With a port for each of `settings`.
-    fn start(settings: &[&str]) -> Self {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let name = format!("httptime-tokio-{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        fs::create_dir_all(&directory).expect("a directory");
-        let listeners: Vec<TcpListener> = settings
-            .iter()
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"))
-            .collect();
-        let addresses: Vec<SocketAddr> =
-            listeners.iter().map(|it| it.local_addr().expect("its address")).collect();
-        drop(listeners);
-        let server = |(settings, address): (&&str, &SocketAddr)| {
-            format!("server {{ listen {address}; {settings} location / {{ return 200 'ok'; }} }}\n")
-        };
-        let servers: String = settings.iter().zip(&addresses).map(server).collect();
-        let place = directory.display();
-        let config = format!(
-            "env LD_PRELOAD; env FAKETIME; env FAKETIME_DONT_FAKE_MONOTONIC; env DONT_FAKE_MONOTONIC;\n\
-             daemon off; pid {place}/pid; error_log {place}/error.log; worker_processes 1;\n\
-             events {{}}\n\
-             http {{\n\
-               access_log off;\n\
-               client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
-               fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
-               {servers}\
-             }}\n"
-        );
-        let file = directory.join("nginx.conf");
-        fs::write(&file, config).expect("a file");
-        let process = Command::new("nginx")
-            .arg("-p")
-            .arg(&directory)
-            .arg("-c")
-            .arg(file)
-            .env("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-            .env("FAKETIME", "+38.116s")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("nginx must be installed: {error}"));
-        let mut nginx = Self { process, addresses, directory };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(nginx.addresses[0]).is_err() {
-            let ended = nginx.process.try_wait().expect("a child");
-            assert!(ended.is_none() && Instant::now() < deadline, "nginx does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
-        nginx
-    }
-
-    fn url(&self, index: usize) -> String {
-        format!("http://{}/", self.addresses[index])
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // SIGTERM: the master process stops its worker.
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
 
 /// Errors of one kind of client.
 struct Errors {
