@@ -226,7 +226,7 @@ impl TlsFault {
         match self {
             Self::NotTrusted { issuer } => format!(
                 "the {peer}'s certificate is not trusted: no trusted CA has issued it (issuer: \
-                 {issuer}); add the certificate of its CA, or pin its key"
+                 {issuer}); add its CA's certificate, or pin its key"
             ),
             Self::WrongName { host, names } => format!(
                 "the {peer}'s certificate is not for {host}, but for {}; use one of these in the \
@@ -234,8 +234,8 @@ impl TlsFault {
                 listed(names)
             ),
             Self::NoName { host } => format!(
-                "the {peer}'s certificate names no host: it has no subject alternative name, and \
-                 a common name does not count; issue one for {host}, or pin its key"
+                "the {peer}'s certificate names no host: it has no subject alternative name; \
+                 issue one for {host}, or pin its key"
             ),
             Self::CaCertificate => format!(
                 "the {peer} uses a CA certificate (CA:TRUE) as its own; issue one without CA:TRUE, \
@@ -250,17 +250,16 @@ impl TlsFault {
                  and another ended on {valid_to}; renew them"
             ),
             Self::DateOutside { valid_from, valid_to, date } => format!(
-                "the server's clock shows {date}, but the {peer}'s certificate is valid {} to {}; \
-                 correct the server's clock, or renew the certificate",
-                valid_from, valid_to
+                "the server's clock shows {date}; the {peer}'s certificate is valid {valid_from} \
+                 to {valid_to}; correct one of them"
             ),
             Self::LocalTimeOutside { valid_from, valid_to, local } => format!(
-                "the {peer}'s certificate is valid {valid_from} to {valid_to}, but the local \
-                 clock, which is synchronised, shows {local}; renew the certificate"
+                "the local clock, which is synchronised, shows {local}; the {peer}'s certificate \
+                 is valid {valid_from} to {valid_to}; renew it"
             ),
             Self::WrongPin { pin } => format!(
-                "the {peer}'s key is not the pinned one, but {pin}; find out whether its operator \
-                 has changed the key, and pin the new one"
+                "the {peer}'s key is not the pinned one, but {pin}; ask its operator, and pin the \
+                 new one"
             ),
             Self::BadCertificate { reason } => format!(
                 "the {peer}'s certificate cannot be used: {reason}; issue another one, or pin its \

@@ -17,6 +17,8 @@ fn examples() -> BTreeMap<&'static str, String> {
     all.extend(measuring().iter().map(|error| (error.kind(), error.to_string())));
     all.extend(changing().iter().map(|error| (error.kind(), error.to_string())));
     all.extend(feeding().iter().map(|error| (error.kind(), error.to_string())));
+    let tls = |fault| Error::Tls { peer: Peer::Server, fault };
+    all.extend(faults().into_iter().map(|fault| (fault.kind(), tls(fault).to_string())));
     all.extend(refusals().iter().map(|error| (error.kind(), error.to_string())));
     all
 }
@@ -44,6 +46,7 @@ fn measuring() -> Vec<Error> {
         timeout(Phase::Resolve),
         timeout(Phase::Connect),
         timeout(Phase::Tunnel),
+        timeout(Phase::Handshake),
         timeout(Phase::Send),
         timeout(Phase::Response),
         Error::Closed { received: 0 },
@@ -71,6 +74,7 @@ fn measuring() -> Vec<Error> {
         Error::Inconsistent { gap: Duration::from_micros(12_345) },
         Error::ClockStepped { by: Offset::from_nanos(-3_000_123_456) },
         Error::ClockMismatch { what: "the wall clocks of two measurements differ", by: seconds(3) },
+        Error::NoHttps { url: "https://a.example/".into() },
         Error::ProxyRefused { status: 503 },
         Error::ProxyCredentials,
         Error::NoMajority { configured: 3, answered: 2, agreeing: 1, min_servers: 2 },
@@ -83,6 +87,37 @@ fn measuring() -> Vec<Error> {
         Error::Cancelled,
         Error::NoKernelTimestamps,
         Error::NothingMeasured,
+    ]
+}
+
+fn faults() -> Vec<TlsFault> {
+    let at = |text: &str| httptime::http::parse_date(text.as_bytes()).expect("a date");
+    let valid_from = at("Mon, 23 Nov 2026 00:00:00 GMT");
+    let valid_to = at("Thu, 31 Dec 2026 00:00:00 GMT");
+    let later = at("Fri, 01 Jan 2027 00:00:00 GMT");
+    let host = || "jump".to_owned();
+    vec![
+        TlsFault::NotTrusted { issuer: "CN=Example CA".into() },
+        TlsFault::WrongName { host: host(), names: vec!["jump.example".into(), "192.0.2.1".into()] },
+        TlsFault::NoName { host: host() },
+        TlsFault::CaCertificate,
+        TlsFault::Expired { valid_to: valid_from, floor: later },
+        TlsFault::NeverValid { valid_from: later, valid_to: valid_from },
+        TlsFault::DateOutside { valid_from, valid_to, date: later },
+        TlsFault::LocalTimeOutside { valid_from, valid_to, local: later },
+        TlsFault::WrongPin { pin: "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into() },
+        TlsFault::BadCertificate {
+            reason: "it is an X.509 certificate of version 1, not 3".into(),
+        },
+        TlsFault::NoCommonProtocol { reason: "protocol version".into() },
+        TlsFault::ClientCertificateRequired,
+        TlsFault::ClientCertificateRefused { reason: "unknown ca".into() },
+        TlsFault::Alert { alert: "unrecognised name".into() },
+        TlsFault::PlainHttp,
+        TlsFault::NotTls,
+        TlsFault::Violation { reason: "a record was changed on the way".into() },
+        TlsFault::CutOff,
+        TlsFault::Closed,
     ]
 }
 
@@ -191,6 +226,7 @@ fn there_is_an_example_of_each_kind_of_the_libraries() {
     let mut seen = 0;
     for file in [
         "httptime/src/error.rs",
+        "httptime/src/tls.rs",
         "httptime-clock/src/error.rs",
         "httptime-clock/src/policy.rs",
         "httptime-chrony/src/error.rs",
