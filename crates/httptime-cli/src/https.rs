@@ -112,8 +112,7 @@ impl HttpsOptions {
     pub(crate) fn tls(&self) -> Result<httptime_tls::TlsConfig, httptime::Error> {
         use httptime_clock::{Clock as _, SyncStatus, SystemClock};
 
-        let is_synchronised =
-            || SystemClock::new().status().is_ok_and(SyncStatus::is_synchronised);
+        let is_synchronised = || SystemClock::new().status().is_ok_and(SyncStatus::is_synchronised);
         let mut builder = httptime_tls::TlsConfig::builder()
             .environment(true)
             .clock_is_synchronised(is_synchronised)

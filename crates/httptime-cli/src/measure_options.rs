@@ -350,7 +350,9 @@ impl fmt::Display for Misuse {
             Error::InvalidConfig { reason } => {
                 let (setting, rest) = reason.split_once(' ').unwrap_or((reason, ""));
                 let named = match (self.by, setting) {
-                    (Given::CommandLine, _) if https::SETTINGS.contains(&setting) => option(setting),
+                    (Given::CommandLine, _) if https::SETTINGS.contains(&setting) => {
+                        option(setting)
+                    }
                     (Given::File, _) if https::SETTINGS.contains(&setting) => {
                         format!("https.{setting}")
                     }

@@ -16,7 +16,8 @@ use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has its own floor and reports it.
-    let ready = sync.servers.ready_to_correct(sync.servers.config().floor(None), Given::CommandLine);
+    let ready =
+        sync.servers.ready_to_correct(sync.servers.config().floor(None), Given::CommandLine);
     let (client, via) = match ready {
         Ok(ready) => ready,
         Err(error) => {

@@ -41,6 +41,8 @@ mod options;
 
 mod stamp;
 
+mod tls;
+
 mod measurement;
 
 mod survey;
@@ -88,6 +90,7 @@ pub use crate::stamp::*;
 pub use crate::status::*;
 pub use crate::survey::*;
 pub use crate::timestamps::*;
+pub use crate::tls::*;
 pub use crate::version::*;
 
 /// Panics, which gives [`HTTPTIME_ERROR_PANIC`].

@@ -1,5 +1,6 @@
 use std::ffi::c_char;
 
+use httptime::CertificateCheck;
 use httptime::EndReason;
 use httptime::Measurement;
 use httptime::StampUse;
@@ -8,6 +9,7 @@ use httptime::server::LagSource;
 use crate::boundary::{Versioned, array, nanos, size};
 use crate::options::{HTTPTIME_METHOD_AUTO, method_number};
 use crate::stamp::{HTTPTIME_STAMP_NONE, number_of_use};
+use crate::tls::{HTTPTIME_CERTIFICATES_NONE, check_number};
 
 /// The target standard deviation was reached.
 pub const HTTPTIME_END_REASON_TARGET: i32 = 1;
@@ -92,10 +94,20 @@ pub struct httptime_measurement {
     /// HTTPTIME_STAMP_USED if the result is from stamps; otherwise the reason why not, another
     /// HTTPTIME_STAMP_*. HTTPTIME_STAMP_NONE also for several servers that differ in this.
     pub stamp: i32,
-    /// 0.
-    pub reserved: i32,
+    /// How the validity dates of the server's certificates were checked: HTTPTIME_CERTIFICATES_*.
+    /// For several servers the check that proves least.
+    pub certificates: i32,
     /// The resolution of the stamps; 0 if none could be read.
     pub stamp_quantum_ns: i64,
+    /// With HTTPTIME_CERTIFICATES_SERVER_TIME: the beginning of the time in which all certificates
+    /// are valid, ns since 1970. Else 0.
+    pub valid_from_ns: i64,
+    /// Its end; the largest number for a later time. Else 0.
+    pub valid_to_ns: i64,
+    /// The same as certificates, for the proxy.
+    pub proxy_certificates: i32,
+    /// 0.
+    pub reserved: i32,
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
@@ -128,8 +140,12 @@ unsafe impl Versioned for httptime_measurement {
             method: HTTPTIME_METHOD_AUTO,
             caches: 0,
             stamp: HTTPTIME_STAMP_NONE,
-            reserved: 0,
+            certificates: HTTPTIME_CERTIFICATES_NONE,
             stamp_quantum_ns: 0,
+            valid_from_ns: 0,
+            valid_to_ns: 0,
+            proxy_certificates: HTTPTIME_CERTIFICATES_NONE,
+            reserved: 0,
         }
     }
 }
@@ -137,6 +153,12 @@ unsafe impl Versioned for httptime_measurement {
 impl From<&Measurement> for httptime_measurement {
     fn from(measurement: &Measurement) -> Self {
         let assumptions = measurement.assumptions();
+        let (valid_from_ns, valid_to_ns) = match assumptions.certificates() {
+            Some(CertificateCheck::ServerTime { valid_from, valid_to }) => {
+                (valid_from.as_unix_nanos(), valid_to.as_unix_nanos())
+            }
+            _ => (0, 0),
+        };
         Self {
             struct_size: size::<Self>(),
             end_reason: match measurement.end_reason() {
@@ -177,10 +199,14 @@ impl From<&Measurement> for httptime_measurement {
             method: method_number(measurement.method()),
             caches: assumptions.caches().into(),
             stamp: number_of_use(measurement.stamp()),
-            reserved: 0,
+            certificates: check_number(assumptions.certificates()),
             stamp_quantum_ns: nanos(
                 measurement.stamp().and_then(StampUse::quantum).unwrap_or_default(),
             ),
+            valid_from_ns,
+            valid_to_ns,
+            proxy_certificates: check_number(assumptions.proxy_certificates()),
+            reserved: 0,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::canceller::httptime_canceller;
 use crate::failure::Failure;
 use crate::progress::httptime_progress;
 use crate::status::{HTTPTIME_ERROR_INVALID_CONFIG, httptime_status};
+use crate::tls::{PeerOptions, TlsOptions};
 
 /// At most 48 requests and about ten seconds, on one connection; up to 12 are checks, on another
 /// one.
@@ -134,8 +135,8 @@ pub struct httptime_options {
     /// The earliest Date that is accepted, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR
     /// accepts any.
     pub floor_ns: i64,
-    /// "http://user:password@host:port", the password and the port only if needed, or NULL, the
-    /// default, for none. The environment is not read. In user and password, / is %2F, ? is %3F, #
+    /// "http://user:password@host:port" or "https://...", the password and the port only if needed,
+    /// or NULL, the default, for none. The environment is not read. In user and password, / is %2F, ? is %3F, #
     /// is %23 and % is %25.
     pub proxy: *const c_char,
     /// The local address of every connection ("192.0.2.7", "2001:db8::7"), or NULL, the default,
@@ -155,11 +156,40 @@ pub struct httptime_options {
     pub user_agent: *const c_char,
     /// The method of the requests: HTTPTIME_METHOD_*. Default: HTTPTIME_METHOD_AUTO.
     pub method: i32,
-    /// 0.
-    pub reserved: i32,
+    /// https: not 0 accepts every certificate of a server. Then anyone on the path can forge the
+    /// time. Default: 0.
+    pub insecure: i32,
     /// The header field from which stamps are read, which are a server's clock finer than a second;
     /// "": stamps are ignored. NULL, the default: X-HTTPSTIME.
     pub stamp_header: *const c_char,
+    /// https: the file with the CA certificates to trust (PEM), or NULL, the default, for those of
+    /// the system. The environment is not read.
+    pub cacert: *const c_char,
+    /// https: a directory of such files, or NULL, the default.
+    pub capath: *const c_char,
+    /// https: the file with the client certificate (PEM, with its chain), or NULL, the default.
+    pub cert: *const c_char,
+    /// https: the file with its private key (PEM, not encrypted), or NULL, the default, if the key
+    /// is in the file of the certificate.
+    pub key: *const c_char,
+    /// https: the only public keys to accept, "sha256//BASE64", several separated by ";". They
+    /// replace the check of chain, name and dates. NULL, the default: that check.
+    pub pin: *const c_char,
+    /// As cacert, for an https proxy.
+    pub proxy_cacert: *const c_char,
+    /// As capath, for an https proxy.
+    pub proxy_capath: *const c_char,
+    /// As cert, for an https proxy.
+    pub proxy_cert: *const c_char,
+    /// As key, for an https proxy.
+    pub proxy_key: *const c_char,
+    /// As pin, for an https proxy.
+    pub proxy_pin: *const c_char,
+    /// As insecure, for an https proxy: anyone on the path can read its password. Default: 0.
+    pub proxy_insecure: i32,
+    /// https: not 0 if the local clock is known to be right. Then it alone decides whether
+    /// certificates are valid. 0, the default: the measured time of the server decides.
+    pub clock_is_synchronised: i32,
 }
 
 // SAFETY: integers, pointers and a function pointer that may be NULL, all of which may have any
@@ -193,8 +223,20 @@ unsafe impl Versioned for httptime_options {
             progress_data: ptr::null_mut(),
             user_agent: ptr::null(),
             method: HTTPTIME_METHOD_AUTO,
-            reserved: 0,
+            insecure: 0,
             stamp_header: ptr::null(),
+            cacert: ptr::null(),
+            capath: ptr::null(),
+            cert: ptr::null(),
+            key: ptr::null(),
+            pin: ptr::null(),
+            proxy_cacert: ptr::null(),
+            proxy_capath: ptr::null(),
+            proxy_cert: ptr::null(),
+            proxy_key: ptr::null(),
+            proxy_pin: ptr::null(),
+            proxy_insecure: 0,
+            clock_is_synchronised: 0,
         }
     }
 }
@@ -243,6 +285,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) interface: Option<&'a str>,
     pub(crate) canceller: Option<&'a Canceller>,
     pub(crate) progress: Option<ProgressCallback>,
+    pub(crate) tls: TlsOptions<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -272,6 +315,27 @@ impl<'a> Settings<'a> {
                 optional(options.stamp_header, "options.stamp_header")?,
             )
         };
+        // SAFETY: as the caller guarantees.
+        let (server, proxy_peer) = unsafe {
+            (
+                PeerOptions {
+                    cacert: optional(options.cacert, "options.cacert")?,
+                    capath: optional(options.capath, "options.capath")?,
+                    cert: optional(options.cert, "options.cert")?,
+                    key: optional(options.key, "options.key")?,
+                    pin: optional(options.pin, "options.pin")?,
+                    insecure: options.insecure != 0,
+                },
+                PeerOptions {
+                    cacert: optional(options.proxy_cacert, "options.proxy_cacert")?,
+                    capath: optional(options.proxy_capath, "options.proxy_capath")?,
+                    cert: optional(options.proxy_cert, "options.proxy_cert")?,
+                    key: optional(options.proxy_key, "options.proxy_key")?,
+                    pin: optional(options.proxy_pin, "options.proxy_pin")?,
+                    insecure: options.proxy_insecure != 0,
+                },
+            )
+        };
         let canceller = if options.canceller.is_null() {
             None
         } else {
@@ -290,6 +354,12 @@ impl<'a> Settings<'a> {
             progress: options
                 .progress
                 .map(|callback| ProgressCallback { callback, user_data: options.progress_data }),
+            tls: TlsOptions {
+                server,
+                proxy: proxy_peer,
+                clock_is_synchronised: options.clock_is_synchronised != 0,
+                floor: options.floor(),
+            },
         })
     }
 }
@@ -341,9 +411,11 @@ impl httptime_options {
         if self.min_servers != 0 {
             builder = builder.min_servers(usize::try_from(self.min_servers).unwrap_or(usize::MAX));
         }
-        let floor =
-            (self.floor_ns != HTTPTIME_NO_FLOOR).then(|| Timestamp::from_unix_nanos(self.floor_ns));
-        Ok(builder.floor(floor).build()?)
+        Ok(builder.floor(self.floor()).build()?)
+    }
+
+    fn floor(&self) -> Option<Timestamp> {
+        (self.floor_ns != HTTPTIME_NO_FLOOR).then(|| Timestamp::from_unix_nanos(self.floor_ns))
     }
 }
 

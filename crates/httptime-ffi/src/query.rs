@@ -17,7 +17,7 @@ use crate::urls::urls;
 /// Measures one server, or several and selects among them. Blocks until the result exists. Never
 /// changes a clock.
 ///
-/// urls: count texts, "http://host:port/path", port and path only if needed. count: 1 to
+/// urls: count texts, "http://host:port/path" or "https://...", port and path only if needed. count: 1 to
 /// HTTPTIME_MAX_SERVERS; with several, the majority decides. options: NULL for the defaults.
 /// measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with
 /// HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL, _INVALID_CONFIG before anything is sent, and with
@@ -78,6 +78,7 @@ fn survey(urls: &[&str], settings: Settings<'_>) -> Result<Survey, Failure> {
         interface,
         canceller,
         progress,
+        tls,
     } = settings;
     let (first, others) =
         urls.split_first().ok_or_else(|| Failure::argument("urls is empty; give at least one"))?;
@@ -98,6 +99,12 @@ fn survey(urls: &[&str], settings: Settings<'_>) -> Result<Survey, Failure> {
     if let Some(interface) = interface {
         builder = builder.interface(interface);
     }
+    #[cfg(feature = "https")]
+    {
+        builder = builder.tls(tls.build()?);
+    }
+    #[cfg(not(feature = "https"))]
+    let _ = tls;
     let client = builder.build()?;
     let watch = |update: Update<'_>| {
         let (Some(ProgressCallback { callback, user_data }), Event::Answered { .. }) =

@@ -3,6 +3,8 @@ use std::io;
 use std::ptr;
 use std::sync::Arc;
 
+#[cfg(feature = "https")]
+use httptime::session::Security;
 use httptime::session::{Action, Arrival, ConnectionId, MAX_CONNECTIONS, Target};
 use httptime::survey::{MAX_SERVERS, Sessions};
 use httptime::{LocalInstant, Url};
@@ -191,10 +193,14 @@ pub unsafe extern "C" fn httptime_session_new(
         };
         let place = target(session, "session")?;
         let proxy = settings.proxy.map(Url::parse).transpose()?;
+        #[cfg(feature = "https")]
+        let tls: Arc<dyn Security> = Arc::new(settings.tls.build()?);
         let targets = urls.iter().map(|url| {
             let url = Url::parse(url)?;
             let target = Target::with_optional_proxy(url, proxy.clone(), settings.tunnel)?;
             let target = target.with_method(settings.method)?;
+            #[cfg(feature = "https")]
+            let target = target.with_security(Arc::clone(&tls));
             match settings.user_agent {
                 None => Ok(target),
                 Some(user_agent) => target.with_user_agent(user_agent),

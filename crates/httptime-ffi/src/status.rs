@@ -253,11 +253,7 @@ const ENTRIES: &[Entry] = &[
         c"proxy_credentials",
         c"the proxy wants a valid user name and password",
     ),
-    of(
-        HTTPTIME_ERROR_TIMEOUT_HANDSHAKE,
-        c"timeout_handshake",
-        c"timed out in the TLS handshake",
-    ),
+    of(HTTPTIME_ERROR_TIMEOUT_HANDSHAKE, c"timeout_handshake", c"timed out in the TLS handshake"),
     of(HTTPTIME_ERROR_NO_HTTPS, c"no_https", c"built without HTTPS"),
     of(HTTPTIME_ERROR_NOT_HTTP, c"not_http", c"the answer is not HTTP/1"),
     of(HTTPTIME_ERROR_MALFORMED_HEAD, c"malformed_head", c"the response head is malformed"),
@@ -322,24 +318,68 @@ const ENTRIES: &[Entry] = &[
     ),
     of(HTTPTIME_ERROR_UNSUPPORTED, c"unsupported", c"this kernel does not support it"),
     of(HTTPTIME_ERROR_CLOCK_FAILED, c"clock_failed", c"a system call for the clock failed"),
-    of(HTTPTIME_ERROR_TLS_NOT_TRUSTED, c"tls_not_trusted", c"no trusted CA has issued the certificate"),
+    of(
+        HTTPTIME_ERROR_TLS_NOT_TRUSTED,
+        c"tls_not_trusted",
+        c"no trusted CA has issued the certificate",
+    ),
     of(HTTPTIME_ERROR_TLS_WRONG_NAME, c"tls_wrong_name", c"the certificate is for other names"),
     of(HTTPTIME_ERROR_TLS_NO_NAME, c"tls_no_name", c"the certificate names no host"),
-    of(HTTPTIME_ERROR_TLS_CA_CERTIFICATE, c"tls_ca_certificate", c"a CA certificate is used as that of a server"),
-    of(HTTPTIME_ERROR_TLS_EXPIRED, c"tls_expired", c"the certificate expired before the earliest accepted time"),
-    of(HTTPTIME_ERROR_TLS_NEVER_VALID, c"tls_never_valid", c"the certificates are at no time all valid"),
-    of(HTTPTIME_ERROR_TLS_DATE_OUTSIDE, c"tls_date_outside", c"the server's time is outside the validity of the certificate"),
-    of(HTTPTIME_ERROR_TLS_LOCAL_TIME_OUTSIDE, c"tls_local_time_outside", c"the certificate is not valid by the local clock"),
+    of(
+        HTTPTIME_ERROR_TLS_CA_CERTIFICATE,
+        c"tls_ca_certificate",
+        c"a CA certificate is used as that of a server",
+    ),
+    of(
+        HTTPTIME_ERROR_TLS_EXPIRED,
+        c"tls_expired",
+        c"the certificate expired before the earliest accepted time",
+    ),
+    of(
+        HTTPTIME_ERROR_TLS_NEVER_VALID,
+        c"tls_never_valid",
+        c"the certificates are at no time all valid",
+    ),
+    of(
+        HTTPTIME_ERROR_TLS_DATE_OUTSIDE,
+        c"tls_date_outside",
+        c"the server's time is outside the validity of the certificate",
+    ),
+    of(
+        HTTPTIME_ERROR_TLS_LOCAL_TIME_OUTSIDE,
+        c"tls_local_time_outside",
+        c"the certificate is not valid by the local clock",
+    ),
     of(HTTPTIME_ERROR_TLS_WRONG_PIN, c"tls_wrong_pin", c"the public key is not a pinned one"),
-    of(HTTPTIME_ERROR_TLS_BAD_CERTIFICATE, c"tls_bad_certificate", c"the certificate cannot be used"),
-    of(HTTPTIME_ERROR_TLS_NO_COMMON_PROTOCOL, c"tls_no_common_protocol", c"no TLS version or algorithm is common to both ends"),
-    of(HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED, c"tls_client_certificate_required", c"a client certificate is required"),
-    of(HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REFUSED, c"tls_client_certificate_refused", c"the client certificate is refused"),
+    of(
+        HTTPTIME_ERROR_TLS_BAD_CERTIFICATE,
+        c"tls_bad_certificate",
+        c"the certificate cannot be used",
+    ),
+    of(
+        HTTPTIME_ERROR_TLS_NO_COMMON_PROTOCOL,
+        c"tls_no_common_protocol",
+        c"no TLS version or algorithm is common to both ends",
+    ),
+    of(
+        HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED,
+        c"tls_client_certificate_required",
+        c"a client certificate is required",
+    ),
+    of(
+        HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REFUSED,
+        c"tls_client_certificate_refused",
+        c"the client certificate is refused",
+    ),
     of(HTTPTIME_ERROR_TLS_ALERT, c"tls_alert", c"the other end ended the TLS connection"),
     of(HTTPTIME_ERROR_TLS_PLAIN_HTTP, c"tls_plain_http", c"the port speaks plain HTTP, not HTTPS"),
     of(HTTPTIME_ERROR_TLS_NOT_TLS, c"tls_not_tls", c"the port does not speak TLS"),
     of(HTTPTIME_ERROR_TLS_VIOLATION, c"tls_violation", c"the other end violates TLS"),
-    of(HTTPTIME_ERROR_TLS_CUT_OFF, c"tls_cut_off", c"the connection was closed within a TLS record"),
+    of(
+        HTTPTIME_ERROR_TLS_CUT_OFF,
+        c"tls_cut_off",
+        c"the connection was closed within a TLS record",
+    ),
     of(HTTPTIME_ERROR_TLS_CLOSED, c"tls_closed", c"the connection was closed in the TLS handshake"),
 ];
 
@@ -388,8 +428,7 @@ mod tests {
             return;
         }
         let files = ["httptime/src/error.rs", "httptime/src/tls.rs", "httptime-clock/src/error.rs"];
-        let sources =
-            files.map(|file| fs::read_to_string(crates.join(file)).expect("its source"));
+        let sources = files.map(|file| fs::read_to_string(crates.join(file)).expect("its source"));
         let mut seen = 0;
         let functions =
             sources.iter().filter_map(|source| source.split_once("fn kind(&self)")).map(|(_, f)| f);

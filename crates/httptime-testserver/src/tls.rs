@@ -170,8 +170,8 @@ impl PemFile {
     pub fn new(text: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir()
-            .join(format!("httptime-test-{}-{number}.pem", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("httptime-test-{}-{number}.pem", std::process::id()));
         fs::write(&path, text).expect("a temporary file");
         Self(path)
     }
@@ -341,10 +341,7 @@ fn params(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certif
     params
 }
 
-fn authority_params(
-    name: &str,
-    change: impl FnOnce(&mut CertificateParams),
-) -> CertificateParams {
+fn authority_params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     params(&[], |params| {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);

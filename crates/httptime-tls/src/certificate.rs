@@ -6,7 +6,9 @@ use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
 /// The public key (SubjectPublicKeyInfo). `None` if the certificate is malformed.
-pub(crate) fn public_key(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+pub(crate) fn public_key(
+    certificate: &CertificateDer<'_>,
+) -> Option<SubjectPublicKeyInfoDer<'static>> {
     let parsed = Certificate::from_der(certificate).ok()?;
     let key = parsed.tbs_certificate.subject_public_key_info.to_der().ok()?;
     Some(SubjectPublicKeyInfoDer::from(key))

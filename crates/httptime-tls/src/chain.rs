@@ -143,7 +143,9 @@ impl Chain {
                  less than 2048 bits",
             ),
             Error::NameConstraintViolation => bad("a CA of the chain may not issue for this name"),
-            Error::PathLenConstraintViolated => bad("the chain is longer than one of its CAs allows"),
+            Error::PathLenConstraintViolated => {
+                bad("the chain is longer than one of its CAs allows")
+            }
             Error::UnsupportedCriticalExtension => bad("it has an unknown critical extension"),
             other => bad(&format!("it is malformed ({other:?})")),
         }

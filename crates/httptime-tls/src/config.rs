@@ -314,7 +314,9 @@ impl fmt::Debug for TlsConfigBuilder {
 fn server_name(host: &str) -> Result<ServerName<'static>, Error> {
     let address = host.split('%').next().unwrap_or(host);
     ServerName::try_from(address.to_owned()).map_err(|_| {
-        invalid(format!("servers: {host:?} is no name that a certificate can have; use another one"))
+        invalid(format!(
+            "servers: {host:?} is no name that a certificate can have; use another one"
+        ))
     })
 }
 

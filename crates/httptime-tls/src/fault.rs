@@ -20,9 +20,9 @@ pub(crate) fn fault_of(error: &Error, client: ClientCertificate) -> TlsFault {
         Error::InvalidCertificate(error) => certificate_fault(error),
         Error::NoCertificatesPresented => bad_certificate("it sent none"),
         Error::AlertReceived(alert) => alert_fault(*alert, client),
-        Error::PeerIncompatible(reason) => TlsFault::NoCommonProtocol {
-            reason: spaced(&format!("{reason:?}")),
-        },
+        Error::PeerIncompatible(reason) => {
+            TlsFault::NoCommonProtocol { reason: spaced(&format!("{reason:?}")) }
+        }
         Error::NoApplicationProtocol => no_common("no common application protocol"),
         Error::InvalidMessage(reason) => violation(format!("{reason:?}")),
         Error::PeerMisbehaved(reason) => violation(format!("{reason:?}")),
@@ -43,9 +43,7 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
             Some(Refused(fault)) => fault.clone(),
             None => bad_certificate(&other.to_string()),
         },
-        CertificateError::BadSignature => {
-            bad_certificate("the peer does not have its private key")
-        }
+        CertificateError::BadSignature => bad_certificate("the peer does not have its private key"),
         CertificateError::BadEncoding => bad_certificate("it is malformed"),
         other => bad_certificate(&spaced(&format!("{other:?}"))),
     }

@@ -23,7 +23,9 @@ impl Pin {
 
     fn parse(text: &str) -> Result<Self, String> {
         let encoded = text.trim_ascii().strip_prefix(PREFIX).ok_or_else(|| {
-            format!("{text:?} does not begin with {PREFIX}; only the hash of a public key can be pinned")
+            format!(
+                "{text:?} does not begin with {PREFIX}; only the hash of a public key can be pinned"
+            )
         })?;
         let hash = BASE64.decode(encoded).ok().and_then(|hash| hash.try_into().ok());
         hash.map(Self).ok_or_else(|| {
@@ -49,7 +51,8 @@ mod tests {
         let two = Pin::of_key(b"two").to_text();
         let pins = Pin::parse_list(&format!("{one};{two}")).expect("two pins");
         assert_eq!(pins, [Pin::of_key(b"one"), Pin::of_key(b"two")]);
-        for text in ["", "one.pem", "sha256//", "sha256//AAAA", &one[..one.len() - 1], "sha1//AA=="] {
+        for text in ["", "one.pem", "sha256//", "sha256//AAAA", &one[..one.len() - 1], "sha1//AA=="]
+        {
             assert!(Pin::parse_list(text).is_err(), "{text}");
         }
     }

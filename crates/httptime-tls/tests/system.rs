@@ -69,7 +69,11 @@ impl Drop for Files {
 }
 
 fn ssl(certificate: &Path, key: &Path, more: &str) -> String {
-    format!("ssl_certificate {}; ssl_certificate_key {}; {more}", certificate.display(), key.display())
+    format!(
+        "ssl_certificate {}; ssl_certificate_key {}; {more}",
+        certificate.display(),
+        key.display()
+    )
 }
 
 fn client(url: &str, tls: TlsConfigBuilder, requests: u32) -> Client {
@@ -179,10 +183,26 @@ fn a_certificate_of_version_1_is_accepted_by_its_pin() {
         assert!(status.expect("openssl").success(), "{arguments:?}");
     };
     let path = Path::new;
-    run(&[path("req"), path("-new"), path("-key"), &files.key(), path("-subj"), path("/CN=jump"),
-        path("-out"), &request]);
-    run(&[path("x509"), path("-req"), path("-in"), &request, path("-signkey"), &files.key(),
-        path("-out"), &old]);
+    run(&[
+        path("req"),
+        path("-new"),
+        path("-key"),
+        &files.key(),
+        path("-subj"),
+        path("/CN=jump"),
+        path("-out"),
+        &request,
+    ]);
+    run(&[
+        path("x509"),
+        path("-req"),
+        path("-in"),
+        &request,
+        path("-signkey"),
+        &files.key(),
+        path("-out"),
+        &old,
+    ]);
     for protocol in ["TLSv1.2", "TLSv1.3"] {
         let more = format!("ssl_protocols {protocol};");
         let nginx = Nginx::start(&[&ssl(&old, &files.key(), &more)]);

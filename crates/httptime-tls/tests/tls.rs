@@ -3,7 +3,8 @@
 use httptime::session::{Layer, PeerSecurity, Security as _};
 use httptime::{CertificateCheck, Error, Peer, Timestamp, TlsFault, build_day};
 use httptime_testserver::tls::{
-    Authority, CertificateParams, Credentials, PemFile, Version, date_time_ymd, make_ca, server_config,
+    Authority, CertificateParams, Credentials, PemFile, Version, date_time_ymd, make_ca,
+    server_config,
 };
 use httptime_tls::{TlsConfig, TlsConfigBuilder};
 use proptest::prelude::*;
@@ -53,14 +54,7 @@ impl Connection {
         let config = builder.build().expect("settings");
         let mut security = config.peer(Peer::Server, host).expect("a name");
         let layer = security.layer(local).expect("a layer");
-        Self {
-            security,
-            layer,
-            server,
-            wire: Vec::new(),
-            received: Vec::new(),
-            chunk: usize::MAX,
-        }
+        Self { security, layer, server, wire: Vec::new(), received: Vec::new(), chunk: usize::MAX }
     }
 
     /// Starts, and moves bytes until none are left.
@@ -206,20 +200,14 @@ fn each_certificate_that_cannot_be_verified_is_refused_by_name_before_anything_i
             panic!("another key")
         };
         assert!(issuer.starts_with("CN=Test Root, "), "{issuer}");
-        assert_eq!(
-            refused(&Credentials::self_signed(&[NAME], |_| {})).kind(),
-            "tls_not_trusted"
-        );
+        assert_eq!(refused(&Credentials::self_signed(&[NAME], |_| {})).kind(), "tls_not_trusted");
 
         let wrong = refused(&root.issue(&["b.example", "*.c.example", "192.0.2.7"]));
         let names = ["b.example", "*.c.example", "192.0.2.7"].map(ToOwned::to_owned).into();
         assert_eq!(wrong, TlsFault::WrongName { host: NAME.to_owned(), names });
         assert_eq!(refused(&root.issue(&[])), TlsFault::NoName { host: NAME.to_owned() });
         assert_eq!(refused(&root.issue_with(&[NAME], make_ca)), TlsFault::CaCertificate);
-        assert_eq!(
-            refused(&Credentials::self_signed(&[NAME], make_ca)),
-            TlsFault::CaCertificate
-        );
+        assert_eq!(refused(&Credentials::self_signed(&[NAME], make_ca)), TlsFault::CaCertificate);
 
         let expired = root.issue_with(&[NAME], |params| valid(params, (2020, 1, 1), (2026, 2, 1)));
         let valid_to = utc("Sun, 01 Feb 2026 00:00:00 GMT");
@@ -246,8 +234,7 @@ fn the_floor_is_the_latest_of_the_day_of_the_build_and_the_given_one() {
     });
     let with = |floor| {
         let builder = trusting(&root).floor(floor);
-        let mut connection =
-            Connection::new(builder, NAME, serve(&credentials, Version::Tls13));
+        let mut connection = Connection::new(builder, NAME, serve(&credentials, Version::Tls13));
         connection.open()
     };
     for floor in [epoch(), Timestamp::from_unix_nanos(i64::MIN), now()] {

@@ -221,9 +221,7 @@ fn common<T: PartialEq>(mut all: impl Iterator<Item = Option<T>>) -> Option<T> {
 }
 
 /// The check that proves least; `None` if one of them was not made.
-fn weakest(
-    mut all: impl Iterator<Item = Option<CertificateCheck>>,
-) -> Option<CertificateCheck> {
+fn weakest(mut all: impl Iterator<Item = Option<CertificateCheck>>) -> Option<CertificateCheck> {
     let first = all.next()??;
     all.try_fold(first, |weakest, check| Some(weakest.weaker(check?)))
 }

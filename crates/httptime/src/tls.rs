@@ -282,9 +282,9 @@ impl TlsFault {
             Self::PlainHttp => format!(
                 "the {peer} answers in plain HTTP; use http://, or the port of HTTPS, usually 443"
             ),
-            Self::NotTls => format!(
-                "the {peer}'s answer is not TLS; check the port, HTTPS is usually on 443"
-            ),
+            Self::NotTls => {
+                format!("the {peer}'s answer is not TLS; check the port, HTTPS is usually on 443")
+            }
             Self::Violation { reason } => format!(
                 "the {peer} violates TLS: {reason}; use another server, or look for a device on \
                  the path that changes the data"
@@ -323,10 +323,8 @@ mod tests {
 
     #[test]
     fn the_weaker_check_is_the_one_that_proves_less() {
-        let window = |from, to| CertificateCheck::ServerTime {
-            valid_from: at(from),
-            valid_to: at(to),
-        };
+        let window =
+            |from, to| CertificateCheck::ServerTime { valid_from: at(from), valid_to: at(to) };
         assert_eq!(window(1, 5).weaker(window(2, 6)), window(2, 5));
         for (one, other, weaker) in [
             (CertificateCheck::Pin, window(1, 5), window(1, 5)),

@@ -726,7 +726,8 @@ fn in_the_tunnel_of_an_https_proxy_is_the_tls_of_the_server() {
         let assumptions = measurement.assumptions();
         assert_eq!(assumptions.certificates(), Some(CHECK));
         assert_eq!(assumptions.proxy_certificates(), is_secured.then_some(CHECK));
-        let connect = seen.iter().position(|it| it.starts_with("CONNECT 192.0.2.1:443 HTTP/1.1\r\n"));
+        let connect =
+            seen.iter().position(|it| it.starts_with("CONNECT 192.0.2.1:443 HTTP/1.1\r\n"));
         assert_eq!(connect, Some(usize::from(is_secured)), "{seen:?}");
         assert!(seen[usize::from(is_secured)].contains("\r\nProxy-Authorization: Basic "));
         assert_eq!(seen.last().map(String::as_str), Some("inner hello"));
@@ -843,6 +844,20 @@ fn a_server_that_says_goodbye_is_not_waited_for() {
     assert_eq!(session.progress().in_flight(), 0);
     assert_eq!(session.poll(now), Action::Close { conn });
     assert!(!session.is_done());
+
+    // Within the head of a response: that one is lost.
+    let (mut session, conn) = after_one_response();
+    let mut now = at(3);
+    while let Action::Wait { until, .. } = session.poll(now) {
+        now = until;
+    }
+    session.sent(conn, session.output(conn).len(), now);
+    let part = [record(SERVER, b"HTTP/1.1 200 OK\r\n"), record(SERVER, b"bye")].concat();
+    session.received(conn, &part, now);
+    let lost = std::iter::from_fn(|| session.next_event()).last();
+    let Some(Event::Lost { error, .. }) = lost else { panic!("{lost:?}") };
+    assert_eq!(error, Error::Closed { received: 17 });
+    assert_eq!(session.poll(now), Action::Close { conn });
 
     // In the read that has the response: the response is used, and the connection is not.
     let (mut session, conn) = after_one_response();

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use httptime::{Error, Interval, Offset, Phase, StampFault, Timestamp};
+use httptime::{Error, Interval, Offset, Peer, Phase, StampFault, Timestamp, TlsFault};
 use httptime_chrony::ChronyError;
 use httptime_clock::{ClockError, Direction, Frequency, Operation, Refusal};
 
@@ -98,7 +98,10 @@ fn faults() -> Vec<TlsFault> {
     let host = || "jump".to_owned();
     vec![
         TlsFault::NotTrusted { issuer: "CN=Example CA".into() },
-        TlsFault::WrongName { host: host(), names: vec!["jump.example".into(), "192.0.2.1".into()] },
+        TlsFault::WrongName {
+            host: host(),
+            names: vec!["jump.example".into(), "192.0.2.1".into()],
+        },
         TlsFault::NoName { host: host() },
         TlsFault::CaCertificate,
         TlsFault::Expired { valid_to: valid_from, floor: later },

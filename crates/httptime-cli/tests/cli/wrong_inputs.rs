@@ -260,7 +260,10 @@ fn servers() {
             "the response comes from a cache (Age: 30 s), so its Date is old; use a path that "
                 .into(),
         ),
-        (Behaviour::TlsAlert, not_http("looks like TLS, for which the URL must begin with https://")),
+        (
+            Behaviour::TlsAlert,
+            not_http("looks like TLS, for which the URL must begin with https://"),
+        ),
         (Behaviour::SshBanner, not_http("looks like SSH")),
         (Behaviour::Http2Preface, not_http("looks like HTTP/2")),
         (Behaviour::NulBytes, "the response head is malformed: invalid field value; ".into()),

@@ -142,7 +142,7 @@ impl ResponseReader {
     /// Directly after a head, they are a protocol error: a body after the response to `HEAD`, or an
     /// unsolicited response. Then the rest of the data on this connection cannot be trusted.
     #[must_use]
-    pub fn has_leftover(&self) -> bool {
+    pub const fn has_leftover(&self) -> bool {
         self.filled > self.scan.response
     }
 
@@ -956,7 +956,11 @@ mod tests {
                 2,
                 "looks like TLS, for which the URL must begin with https://",
             ),
-            (b"\x16\x03\x03\x00\x7a", 2, "looks like TLS, for which the URL must begin with https://"),
+            (
+                b"\x16\x03\x03\x00\x7a",
+                2,
+                "looks like TLS, for which the URL must begin with https://",
+            ),
             (b"SSH-2.0-OpenSSH_9.2\r\n", 4, "looks like SSH"),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 6, "looks like HTTP/2"),
             (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", 4, "looks like HTTP/2"),

@@ -488,7 +488,7 @@ impl Connection {
             return self.broken(error).into();
         }
         self.reader.feed(&self.plaintext);
-        if self.layer.has_ended() && self.is_incomplete() {
+        if self.layer.has_ended() && !self.has_response_bytes() {
             let outcome = self.closed(None, has_success, arrival.at);
             self.is_to_close = true;
             return outcome.into();
@@ -546,12 +546,9 @@ impl Connection {
         }
     }
 
-    /// Whether the data received so far ends neither with a response nor with a body.
-    fn is_incomplete(&mut self) -> bool {
-        match self.state {
-            State::Busy { .. } => matches!(self.reader.head(), Ok(None)),
-            _ => true,
-        }
+    /// Whether bytes of the response to the request in flight were received.
+    const fn has_response_bytes(&self) -> bool {
+        self.is_busy() && self.reader.has_leftover()
     }
 
     /// The connection cannot continue, in any state.
@@ -597,8 +594,10 @@ impl Connection {
     ) -> ReceiveOutcome<'_> {
         let is_unsent = self.has_unsent();
         let method = self.method;
+        // The other end sends nothing more.
+        let ended = self.layer.has_ended().then(|| self.reader.eof());
         let (head, left) = match self.reader.next_response(method.has_body()) {
-            Ok(None) => return Outcome::Nothing.into(),
+            Ok(None) if ended.is_none() => return Outcome::Nothing.into(),
             Ok(Some((head, left))) if head.status() != REQUEST_TIMEOUT => (head, left),
             // Only fields that the head does not borrow: the next connection clears the reader.
             refused => {
@@ -611,7 +610,8 @@ impl Connection {
                     // The response and the request crossed: the server had timed out.
                     Ok(head) => head.and_then(|(head, _)| head.date().err()),
                 };
-                return Outcome::Lost(error.unwrap_or(Error::Closed { received: 0 })).into();
+                let closed = ended.unwrap_or(Error::Closed { received: 0 });
+                return Outcome::Lost(error.unwrap_or(closed)).into();
             }
         };
         // The request took several writes or is not completely written: the kernel timestamp is not
@@ -621,10 +621,8 @@ impl Connection {
         }
         // Bytes after the head are a body that HEAD forbids, or more than the body. They must not
         // be read as the next response.
-        let is_clean = head.is_persistent()
-            && !head.has_trailing_bytes()
-            && !is_unsent
-            && !self.layer.has_ended();
+        let is_clean =
+            head.is_persistent() && !head.has_trailing_bytes() && !is_unsent && ended.is_none();
         // Reading more of a body would cost more than another connection.
         let left = left.filter(|left| is_clean && *left <= MAX_BODY_BYTES);
         self.state = match left {

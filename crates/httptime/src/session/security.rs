@@ -62,11 +62,7 @@ impl PeerSecurities {
     }
 
     /// A layer for a new connection to this peer.
-    pub(super) fn layer(
-        &mut self,
-        peer: Peer,
-        now: LocalInstant,
-    ) -> Result<Box<dyn Layer>, Error> {
+    pub(super) fn layer(&mut self, peer: Peer, now: LocalInstant) -> Result<Box<dyn Layer>, Error> {
         let security = match peer {
             Peer::Server => &mut self.server,
             Peer::Proxy => &mut self.proxy,

@@ -105,8 +105,7 @@ impl Target {
         let basic = proxy.as_ref().and_then(Url::authorization);
         let is_absolute = proxy.is_some() && !tunnel;
         let (authority, authority_with_port) = (url.authority(), url.authority_with_port());
-        let plain =
-            RequestSpec { user_agent, ..RequestSpec::new(&authority, url.path()) };
+        let plain = RequestSpec { user_agent, ..RequestSpec::new(&authority, url.path()) };
         let to_proxy = RequestSpec { proxy_authorization: basic.as_deref(), ..plain };
         let connect = (proxy.is_some() && tunnel)
             .then(|| RequestSpec { authority: &authority_with_port, ..to_proxy }.connect())
