@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -108,7 +108,7 @@ impl Credentials {
     /// The pin of the key, in curl's syntax.
     #[must_use]
     pub fn pin(&self) -> String {
-        let hash = ring::digest::digest(&ring::digest::SHA256, &self.key.public_key_der());
+        let hash = ring::digest::digest(&ring::digest::SHA256, &self.key.subject_public_key_info());
         format!("sha256//{}", base64(hash.as_ref()))
     }
 

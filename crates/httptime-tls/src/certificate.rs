@@ -10,14 +10,14 @@ pub(crate) fn public_key(
     certificate: &CertificateDer<'_>,
 ) -> Option<SubjectPublicKeyInfoDer<'static>> {
     let parsed = Certificate::from_der(certificate).ok()?;
-    let key = parsed.tbs_certificate.subject_public_key_info.to_der().ok()?;
+    let key = parsed.tbs_certificate().subject_public_key_info().to_der().ok()?;
     Some(SubjectPublicKeyInfoDer::from(key))
 }
 
 /// The issuer as text: `CN=Example CA,O=Example`.
 pub(crate) fn issuer(certificate: &CertificateDer<'_>) -> String {
     match Certificate::from_der(certificate) {
-        Ok(parsed) => shortened(parsed.tbs_certificate.issuer.to_string()),
+        Ok(parsed) => shortened(parsed.tbs_certificate().issuer().to_string()),
         Err(_) => "unreadable".to_owned(),
     }
 }

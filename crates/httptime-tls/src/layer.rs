@@ -1,5 +1,6 @@
 //! The TLS of one connection.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,7 +18,6 @@ use crate::accepted::Accepted;
 use crate::fault::{ClientCertificate, fault_of};
 
 /// TLS on one connection.
-#[derive(Debug)]
 pub(crate) struct TlsLayer {
     connection: UnbufferedClientConnection,
     peer: Peer,
@@ -61,6 +61,17 @@ impl ResolvesClientCert for Identity {
     /// Always, so that [`resolve`](Self::resolve) is called.
     fn has_certs(&self) -> bool {
         true
+    }
+}
+
+impl fmt::Debug for TlsLayer {
+    /// Without the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, is_open, .. } = self;
+        f.debug_struct("TlsLayer")
+            .field("peer", peer)
+            .field("is_open", is_open)
+            .finish_non_exhaustive()
     }
 }
 

@@ -63,9 +63,10 @@ impl PeerSecurity for PeerSession {
         let identity = Arc::new(Identity::new(self.rules.client.clone()));
         let mut config = ClientConfig::clone(&self.config);
         config.client_auth_cert_resolver = Arc::clone(&identity) as _;
+        let algorithms = config.crypto_provider().signature_verification_algorithms;
         config.dangerous().set_certificate_verifier(Arc::new(Verifier {
             rules: Arc::clone(&self.rules),
-            algorithms: config.crypto_provider().signature_verification_algorithms,
+            algorithms,
             name: self.name.clone(),
             clock: self.clock,
             local: local_time,
