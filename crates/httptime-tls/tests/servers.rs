@@ -1,5 +1,8 @@
 //! The clients over HTTPS, against servers and proxies with sockets in this process.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::thread;
 use std::time::Duration;
 
 use httptime::{
@@ -136,12 +139,22 @@ fn a_server_whose_time_is_outside_its_certificate_is_refused_after_measuring() {
     assert!(server.server.requests() > 0);
 }
 
+/// What most servers answer to a ClientHello on their port for plain HTTP.
+fn refuse_one_request(listener: &TcpListener) -> io::Result<()> {
+    let (mut client, _) = listener.accept()?;
+    let _ = client.read(&mut [0; 1024])?;
+    client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+}
+
 #[test]
 fn plain_http_and_tls_on_each_others_ports_are_named() {
     let server = SecureServer::start(Version::Tls13);
-    let plain = format!("https://{}/", server.server.address());
-    let error = measure(client(&plain, server.tls())).expect_err("plain HTTP");
+    let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let url = format!("https://{}/", plain.local_addr().expect("its address"));
+    let refusing = thread::spawn(move || refuse_one_request(&plain));
+    let error = measure(client(&url, server.tls())).expect_err("plain HTTP");
     assert_eq!(error.kind(), "tls_plain_http");
+    refusing.join().expect("no panic").expect("a client");
     let tls = format!("http://{}/", server.front.address());
     let error = measure(client(&tls, server.tls())).expect_err("TLS");
     assert_eq!(error.kind(), "not_http");

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::session::Event;
-use httptime::{CertificateCheck, Client, Config, Error, Measurement};
+use httptime::{CertificateCheck, Client, Config, Error, Measurement, Method};
 use httptime_testserver::nginx::{Nginx, SKEW};
 use httptime_testserver::tls::{Authority, PemFile};
 use httptime_tls::{TlsConfig, TlsConfigBuilder};
@@ -233,8 +233,7 @@ fn nginx_that_wants_a_client_certificate_or_closes_connections_is_measured() {
     assert!(measurement.bounds().contains(SKEW), "{measurement}");
 }
 
-/// `openssl s_server`, which dates its page by the local clock only if it is asked to, so it is only
-/// spoken to.
+/// `openssl s_server`, whose page has no `Date`.
 struct OpenSsl(Child);
 
 impl OpenSsl {
@@ -282,7 +281,10 @@ fn openssl_speaks_the_same_tls_and_its_refusals_are_named() {
         (&["-tls1_3", "-Verify", "1", "-verify_return_error"], "tls_client_certificate_required"),
     ] {
         let (_server, url) = OpenSsl::start(&files, arguments);
-        let result = client(&url, TlsConfig::builder().pin(files.pin()), 1).measure();
+        let tls = TlsConfig::builder().pin(files.pin()).build().expect("settings");
+        // It answers GET only.
+        let client = Client::builder(url).tls(tls).method(Method::Get).build().expect("settings");
+        let result = client.measure();
         assert_eq!(result.expect_err("no Date").kind(), kind, "{arguments:?}");
     }
 }
