@@ -1,4 +1,5 @@
 //! TLS for tests: certificates, and a front that adds TLS to any server on a loopback port.
+#![expect(clippy::missing_panics_doc, reason = "a test without its certificates must fail")]
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};

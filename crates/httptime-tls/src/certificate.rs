@@ -5,7 +5,7 @@ use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
-/// The public key (SubjectPublicKeyInfo). `None` if the certificate is malformed.
+/// The public key (`SubjectPublicKeyInfo`). `None` if the certificate is malformed.
 pub(crate) fn public_key(
     certificate: &CertificateDer<'_>,
 ) -> Option<SubjectPublicKeyInfoDer<'static>> {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-/// The SHA-256 of a public key (its SubjectPublicKeyInfo, DER).
+/// The SHA-256 of a public key (its `SubjectPublicKeyInfo`, DER).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pin([u8; SHA256_OUTPUT_LEN]);
 

@@ -139,7 +139,7 @@ fn a_server_whose_time_is_outside_its_certificate_is_refused_after_measuring() {
     assert!(server.server.requests() > 0);
 }
 
-/// What most servers answer to a ClientHello on their port for plain HTTP.
+/// What most servers answer to a `ClientHello` on their port for plain HTTP.
 fn refuse_one_request(listener: &TcpListener) -> io::Result<()> {
     let (mut client, _) = listener.accept()?;
     let _ = client.read(&mut [0; 1024])?;
