@@ -29,7 +29,7 @@ pub(crate) struct HttpsOptions {
     #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) cert: Option<PathBuf>,
 
-    /// Private key of the client certificate (PEM, not encrypted) [default: in the file of --cert]
+    /// Private key of the client certificate (PEM, not encrypted) [default: in the same file]
     #[arg(long, value_name = "FILE", help_heading = HEADING, hide_short_help = true)]
     pub(crate) key: Option<PathBuf>,
 

@@ -123,6 +123,12 @@ struct addrinfo;
 // The proxy requires credentials, or rejected the given ones.
 #define HTTPTIME_ERROR_PROXY_CREDENTIALS 22
 
+// The TLS handshake took too long.
+#define HTTPTIME_ERROR_TIMEOUT_HANDSHAKE 23
+
+// The URL of a server or proxy begins with https, and this library was built without HTTPS.
+#define HTTPTIME_ERROR_NO_HTTPS 24
+
 // The received data is not HTTP/1.
 #define HTTPTIME_ERROR_NOT_HTTP 30
 
@@ -203,6 +209,63 @@ struct addrinfo;
 
 // The system call failed with another error number.
 #define HTTPTIME_ERROR_CLOCK_FAILED 74
+
+// No trusted CA has issued the certificate of the server or proxy.
+#define HTTPTIME_ERROR_TLS_NOT_TRUSTED 80
+
+// The certificate is for other names.
+#define HTTPTIME_ERROR_TLS_WRONG_NAME 81
+
+// The certificate has no subject alternative name.
+#define HTTPTIME_ERROR_TLS_NO_NAME 82
+
+// A CA certificate is used as that of a server.
+#define HTTPTIME_ERROR_TLS_CA_CERTIFICATE 83
+
+// The certificate expired before the earliest time that is accepted.
+#define HTTPTIME_ERROR_TLS_EXPIRED 84
+
+// There is no time at which all certificates of the chain are valid.
+#define HTTPTIME_ERROR_TLS_NEVER_VALID 85
+
+// The measured time of the server is outside the validity of the certificate.
+#define HTTPTIME_ERROR_TLS_DATE_OUTSIDE 86
+
+// The local clock, which is known to be right, is outside the validity of the certificate.
+#define HTTPTIME_ERROR_TLS_LOCAL_TIME_OUTSIDE 87
+
+// The public key is none of the pinned ones.
+#define HTTPTIME_ERROR_TLS_WRONG_PIN 88
+
+// The certificate cannot be used for another reason.
+#define HTTPTIME_ERROR_TLS_BAD_CERTIFICATE 89
+
+// No version of TLS, or no algorithm, is common to both ends.
+#define HTTPTIME_ERROR_TLS_NO_COMMON_PROTOCOL 90
+
+// The server or proxy requires a client certificate.
+#define HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED 91
+
+// The server or proxy refuses the client certificate.
+#define HTTPTIME_ERROR_TLS_CLIENT_CERTIFICATE_REFUSED 92
+
+// The server or proxy ended the TLS connection with another alert.
+#define HTTPTIME_ERROR_TLS_ALERT 93
+
+// The server or proxy answers in plain HTTP.
+#define HTTPTIME_ERROR_TLS_PLAIN_HTTP 94
+
+// The server or proxy sends something other than TLS.
+#define HTTPTIME_ERROR_TLS_NOT_TLS 95
+
+// The server or proxy violates TLS.
+#define HTTPTIME_ERROR_TLS_VIOLATION 96
+
+// The connection was closed within a TLS record.
+#define HTTPTIME_ERROR_TLS_CUT_OFF 97
+
+// The connection was closed in the TLS handshake.
+#define HTTPTIME_ERROR_TLS_CLOSED 98
 
 // At most 48 requests and about ten seconds, on one connection; up to 12 are checks, on another
 // one.
@@ -328,6 +391,21 @@ struct addrinfo;
 
 // The response has no Date, and the second of the stamp stands in for it.
 #define HTTPTIME_STAMP_FLAG_NO_DATE 2
+
+// Plain HTTP; also if one of several servers has it.
+#define HTTPTIME_CERTIFICATES_NONE 0
+
+// They are valid at the measured time of the server, at both ends of the bounds.
+#define HTTPTIME_CERTIFICATES_SERVER_TIME 1
+
+// They are valid according to the local clock.
+#define HTTPTIME_CERTIFICATES_LOCAL_CLOCK 2
+
+// The public key is a pinned one.
+#define HTTPTIME_CERTIFICATES_PIN 3
+
+// Nothing was checked: anyone could have answered.
+#define HTTPTIME_CERTIFICATES_UNCHECKED 4
 
 // The target standard deviation was reached.
 #define HTTPTIME_END_REASON_TARGET 1
@@ -626,8 +704,8 @@ typedef struct httptime_options {
     // The earliest Date that is accepted, ns since 1970. Default: 2025-01-01. HTTPTIME_NO_FLOOR
     // accepts any.
     int64_t floor_ns;
-    // "http://user:password@host:port", the password and the port only if needed, or NULL, the
-    // default, for none. The environment is not read. In user and password, / is %2F, ? is %3F, #
+    // "http://user:password@host:port" or "https://...", the password and the port only if needed,
+    // or NULL, the default, for none. The environment is not read. In user and password, / is %2F, ? is %3F, #
     // is %23 and % is %25.
     const char *proxy;
     // The local address of every connection ("192.0.2.7", "2001:db8::7"), or NULL, the default,
@@ -647,11 +725,40 @@ typedef struct httptime_options {
     const char *user_agent;
     // The method of the requests: HTTPTIME_METHOD_*. Default: HTTPTIME_METHOD_AUTO.
     int32_t method;
-    // 0.
-    int32_t reserved;
+    // https: not 0 accepts every certificate of a server. Then anyone on the path can forge the
+    // time. Default: 0.
+    int32_t insecure;
     // The header field from which stamps are read, which are a server's clock finer than a second;
     // "": stamps are ignored. NULL, the default: X-HTTPSTIME.
     const char *stamp_header;
+    // https: the file with the CA certificates to trust (PEM), or NULL, the default, for those of
+    // the system. The environment is not read.
+    const char *cacert;
+    // https: a directory of such files, or NULL, the default.
+    const char *capath;
+    // https: the file with the client certificate (PEM, with its chain), or NULL, the default.
+    const char *cert;
+    // https: the file with its private key (PEM, not encrypted), or NULL, the default, if the key
+    // is in the file of the certificate.
+    const char *key;
+    // https: the only public keys to accept, "sha256//BASE64", several separated by ";". They
+    // replace the check of chain, name and dates. NULL, the default: that check.
+    const char *pin;
+    // As cacert, for an https proxy.
+    const char *proxy_cacert;
+    // As capath, for an https proxy.
+    const char *proxy_capath;
+    // As cert, for an https proxy.
+    const char *proxy_cert;
+    // As key, for an https proxy.
+    const char *proxy_key;
+    // As pin, for an https proxy.
+    const char *proxy_pin;
+    // As insecure, for an https proxy: anyone on the path can read its password. Default: 0.
+    int32_t proxy_insecure;
+    // https: not 0 if the local clock is known to be right. Then it alone decides whether
+    // certificates are valid. 0, the default: the measured time of the server decides.
+    int32_t clock_is_synchronised;
 } httptime_options;
 
 // The offset of the local clock from a server's. Written by the library; set struct_size before.
@@ -707,10 +814,20 @@ typedef struct httptime_measurement {
     // HTTPTIME_STAMP_USED if the result is from stamps; otherwise the reason why not, another
     // HTTPTIME_STAMP_*. HTTPTIME_STAMP_NONE also for several servers that differ in this.
     int32_t stamp;
-    // 0.
-    int32_t reserved;
+    // How the validity dates of the server's certificates were checked: HTTPTIME_CERTIFICATES_*.
+    // For several servers the check that proves least.
+    int32_t certificates;
     // The resolution of the stamps; 0 if none could be read.
     int64_t stamp_quantum_ns;
+    // With HTTPTIME_CERTIFICATES_SERVER_TIME: the beginning of the time in which all certificates
+    // are valid, ns since 1970. Else 0.
+    int64_t valid_from_ns;
+    // Its end; the largest number for a later time. Else 0.
+    int64_t valid_to_ns;
+    // The same as certificates, for the proxy.
+    int32_t proxy_certificates;
+    // 0.
+    int32_t reserved;
 } httptime_measurement;
 
 // A reading of both local clocks at one moment. It converts instants of the monotonic clock into
@@ -1000,7 +1117,7 @@ void httptime_survey_free(struct httptime_survey *survey);
 // Measures one server, or several and selects among them. Blocks until the result exists. Never
 // changes a clock.
 //
-// urls: count texts, "http://host:port/path", port and path only if needed. count: 1 to
+// urls: count texts, "http://host:port/path" or "https://...", port and path only if needed. count: 1 to
 // HTTPTIME_MAX_SERVERS; with several, the majority decides. options: NULL for the defaults.
 // measurement: its struct_size set by the caller; written only on HTTPTIME_OK. Fails with
 // HTTPTIME_ERROR_INVALID_ARGUMENT, _INVALID_URL, _INVALID_CONFIG before anything is sent, and with

@@ -4,6 +4,7 @@ use httptime::CertificateCheck;
 #[cfg(feature = "https")]
 use httptime_tls::TlsConfig;
 
+#[cfg(feature = "https")]
 use crate::failure::Failure;
 
 /// Plain HTTP; also if one of several servers has it.
@@ -29,6 +30,7 @@ pub(crate) const fn check_number(check: Option<CertificateCheck>) -> i32 {
 }
 
 /// The options of one kind of peer.
+#[cfg_attr(not(feature = "https"), expect(dead_code, reason = "only that feature reads them"))]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PeerOptions<'a> {
     pub(crate) cacert: Option<&'a str>,
@@ -40,6 +42,7 @@ pub(crate) struct PeerOptions<'a> {
 }
 
 /// The options for https.
+#[cfg_attr(not(feature = "https"), expect(dead_code, reason = "only that feature reads them"))]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TlsOptions<'a> {
     pub(crate) server: PeerOptions<'a>,

@@ -201,7 +201,10 @@ fn wrong_usage_is_exit_code_2() {
     for arguments in [
         &["query"][..],
         &["query", "ftp://a/"],
-        &["query", "https://a/"],
+        &["query", "https://a/", "--cacert", "/nowhere.pem"],
+        &["query", "https://a/", "--pin", "sha256//x"],
+        &["query", "https://a/", "--floor", "soon"],
+        &["sync", "https://a/", "-k"],
         &["query", "http://a/", "--requests", "0"],
         &["query", "http://a/", "--duration", "-1"],
         &["query", "http://a/", "--estimator", "magic"],
@@ -491,7 +494,7 @@ fn a_configuration_that_is_missing_or_names_no_server_is_exit_code_2() {
 #[test]
 fn the_manual_has_every_key_of_the_parser_and_of_the_example_and_no_other() {
     let documented = documented_keys(&installed("man/httptime.toml.5"));
-    for section in ["", "measure", "poll", "policy", "chrony"] {
+    for section in ["", "measure", "poll", "policy", "chrony", "https"] {
         let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
         let (_, said) = checked("keys", &format!("servers = ['a']\n{header}no_such_key = 1\n"));
         let (_, expected) = said.split_once("expected one of ").expect("what the parser takes");
