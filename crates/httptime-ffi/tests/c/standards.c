@@ -5,7 +5,7 @@
 
 int main(void)
 {
-    const char *urls[] = { "https://not.supported/" };
+    const char *urls[] = { "ftp://not.supported/" };
     httptime_options options;
     httptime_measurement measurement;
     httptime_status status = httptime_options_init(&options, sizeof options);
