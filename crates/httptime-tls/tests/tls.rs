@@ -246,6 +246,31 @@ fn the_floor_is_the_latest_of_the_day_of_the_build_and_the_given_one() {
     assert_eq!(fault(with(floor)), TlsFault::Expired { valid_to, floor });
 }
 
+/// The weakness of a clock that must be set by what it cannot judge, and what limits it.
+#[test]
+fn a_leaked_key_with_a_fitting_date_is_accepted_unless_the_floor_the_clock_or_a_pin_forbids_it() {
+    let root = Authority::root("Test Root");
+    let leaked = root.issue_with(&[NAME], |params| {
+        valid(params, (2040, 1, 1), (2040, 3, 31));
+    });
+    let then = utc("Wed, 15 Feb 2040 00:00:00 GMT");
+    let with = |builder: TlsConfigBuilder, local| {
+        let server = serve(&leaked, Version::Tls13);
+        let mut connection = Connection::at(builder, NAME, server, local);
+        connection.open()?;
+        connection.security.judge(then, then)
+    };
+    let accepted = with(trusting(&root), epoch());
+    assert!(matches!(accepted, Ok(CertificateCheck::ServerTime { .. })), "{accepted:?}");
+    let later = utc("Thu, 01 Jan 2043 00:00:00 GMT");
+    let kind = |result: Result<_, Error>| result.expect_err("refused").kind();
+    assert_eq!(kind(with(trusting(&root).floor(later), epoch())), "tls_expired");
+    let synchronised = trusting(&root).clock_is_synchronised(|| true);
+    assert_eq!(kind(with(synchronised, later)), "tls_local_time_outside");
+    let other = Credentials::self_signed(&[NAME], |_| {}).pin();
+    assert_eq!(kind(with(TlsConfig::builder().pin(other), epoch())), "tls_wrong_pin");
+}
+
 #[test]
 fn a_synchronised_clock_judges_alone() {
     let root = Authority::root("Test Root");

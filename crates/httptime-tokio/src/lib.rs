@@ -1,5 +1,5 @@
-//! Measures the offset of this machine's clock from a server's with the `Date` header of plain
-//! HTTP, in a tokio program.
+//! Measures the offset of this machine's clock from a server's with the `Date` header of HTTP, in a
+//! tokio program.
 //!
 //! [`httptime`] makes the measurement. This crate adds tokio's sockets and timers and makes no
 //! decisions.

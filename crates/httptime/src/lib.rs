@@ -1,5 +1,4 @@
-//! Measures the offset of this machine's clock from a server's with the `Date` header of plain
-//! HTTP.
+//! Measures the offset of this machine's clock from a server's with the `Date` header of HTTP.
 //!
 //! It is for machines that NTP does not reach but that reach an HTTP server or proxy. The header
 //! counts whole seconds. Requests that are aimed at the instant at which it changes give the offset
@@ -47,8 +46,8 @@
 //! # Scope
 //!
 //! In scope: HTTP/1.0 and 1.1, HTTP proxies, IPv4 and IPv6, several servers. Out of scope: setting
-//! a clock, HTTPS, HTTP/2, redirects. Plain HTTP is not authenticated, so anyone on the path can
-//! forge the time.
+//! a clock, HTTP/2, redirects. Plain HTTP is not authenticated, so anyone on the path can forge the
+//! time. HTTPS needs a [`Security`](session::Security): the crate `httptime-tls` has one.
 #![forbid(unsafe_code)]
 
 mod checks;

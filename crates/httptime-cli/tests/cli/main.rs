@@ -14,6 +14,8 @@ mod attacks;
 // The system's words for its errors are in the table, too.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod errors;
+#[cfg(feature = "https")]
+mod https;
 mod output;
 mod run;
 mod stamps;
@@ -38,9 +40,10 @@ fn prepared(prepared: &str, arguments: &[&str]) -> Command {
 }
 
 fn without_proxies(mut command: Command) -> Command {
-    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
-        command.env_remove(name);
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
     }
+    command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
     command
 }
 
