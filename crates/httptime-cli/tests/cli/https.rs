@@ -51,7 +51,8 @@ fn a_server_with_a_ca_of_its_own_is_measured_and_the_assumption_is_named() {
     let said = text(&shown.stdout);
     assert!(said.starts_with("local clock is slow by 3"), "{said}");
     let kernel_trusts = said.contains("\ncertificate valid by the local clock\n");
-    let window = "\ncertificate time taken from the server, valid Wed, 01 Jan 1975 00:00:00 GMT to ";
+    let window =
+        "\ncertificate time taken from the server, valid Wed, 01 Jan 1975 00:00:00 GMT to ";
     assert!(kernel_trusts || said.contains(window), "{said}");
 
     let object = json(&query(&url, &["--cacert", &ca, "--json"]));
@@ -117,13 +118,17 @@ fn a_clock_is_not_corrected_by_anyone_who_answers() {
     let refused = sync(&[]);
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.starts_with("httptime: --insecure is set, so anyone on the path could "), "{said}");
+    assert!(
+        said.starts_with("httptime: --insecure is set, so anyone on the path could "),
+        "{said}"
+    );
     assert!(said.contains("; use --cacert or --pin instead, or add --insecure-time"), "{said}");
     assert_eq!(sync(&["--insecure-time"]).status.code(), Some(0));
     // A pin is checked in any case.
     assert_eq!(sync(&["--pin", &credentials.pin()]).status.code(), Some(0));
 
-    let file = |more: &str| checked("insecure", &format!("servers = ['https://a']\n[https]\n{more}\n"));
+    let file =
+        |more: &str| checked("insecure", &format!("servers = ['https://a']\n[https]\n{more}\n"));
     let (code, said) = file("insecure = true");
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains(": https.insecure is set, so anyone on the path could "), "{said}");
