@@ -16,6 +16,9 @@ mod server_arg;
 #[path = "../../crates/httptime-cli/src/environment.rs"]
 mod environment;
 
+#[path = "../../crates/httptime-cli/src/https.rs"]
+mod https;
+
 #[path = "../../crates/httptime-cli/src/words.rs"]
 mod words;
 

@@ -272,6 +272,20 @@ impl Program {
         options.put(offset_of!(httptime_options, interface), ptr::null::<c_char>());
         options.put(offset_of!(httptime_options, user_agent), ptr::null::<c_char>());
         options.put(offset_of!(httptime_options, stamp_header), ptr::null::<c_char>());
+        for offset in [
+            offset_of!(httptime_options, cacert),
+            offset_of!(httptime_options, capath),
+            offset_of!(httptime_options, cert),
+            offset_of!(httptime_options, key),
+            offset_of!(httptime_options, pin),
+            offset_of!(httptime_options, proxy_cacert),
+            offset_of!(httptime_options, proxy_capath),
+            offset_of!(httptime_options, proxy_cert),
+            offset_of!(httptime_options, proxy_key),
+            offset_of!(httptime_options, proxy_pin),
+        ] {
+            options.put(offset, ptr::null::<c_char>());
+        }
         options.put(offset_of!(httptime_options, canceller), self.canceller);
         options.put(offset_of!(httptime_options, progress), ptr::null::<c_void>());
         options

@@ -251,8 +251,9 @@ impl Settings {
 
     /// The later of the floor in the file and the time of the saved state.
     fn certificate_floor(&self) -> Option<Timestamp> {
-        let saved = SavedState::load(&self.state_file()).ok().flatten();
-        let saved = saved.filter(|_| self.mode == Mode::Clock).map(|saved| saved.saved_at);
+        let is_used = cfg!(feature = "https") && self.mode == Mode::Clock;
+        let saved = is_used.then(|| SavedState::load(&self.state_file()).ok().flatten());
+        let saved = saved.flatten().map(|saved| saved.saved_at);
         self.policy.floor.map(|Day(floor)| floor).max(saved)
     }
 
