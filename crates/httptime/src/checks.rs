@@ -337,9 +337,9 @@ impl Checks {
     }
 
     /// The response to this check was late, and both possible responses would have fitted: the check
-    /// tested nothing, and another one takes its place.
+    /// tested nothing. While a connection is untested, another check takes its place.
     pub(crate) const fn repeat(&mut self, check: &Check) {
-        if self.repeated >= self.wanted {
+        if self.untested_connections == 0 || self.repeated >= self.wanted {
             return;
         }
         self.repeated += 1;

@@ -486,7 +486,7 @@ impl Session {
     /// from the first one: they may lead to another server behind the name.
     fn untested(&self) -> impl Iterator<Item = usize> {
         let all = self.connections.iter().enumerate();
-        let others = all.filter(|(_, it)| !it.is_for_checks()).skip(1);
+        let others = all.filter(|(_, it)| !it.is_for_checks() && !it.is_closed()).skip(1);
         others.filter(|(_, it)| it.is_untested()).map(|(slot, _)| slot)
     }
 
