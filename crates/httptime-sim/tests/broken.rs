@@ -206,8 +206,9 @@ fn two_clocks_balanced_by_connection_or_address_are_named_or_one_of_them_is_in_t
     hold(&["balanced-50ms", "two-addresses-50ms"], Lag::Stated, is_named_or_true);
 }
 
-/// The server's software may lag by 1 ms, and does not. So between the bounds that rest on one clock
-/// there is 1 ms for the flips of the other. Each connection of `fast` must therefore pass a check.
+/// The server's software may lag by 1 ms, and does not. So between the bounds that rest on one
+/// clock there is 1 ms for the flips of the other. Each connection of `fast` must therefore pass a
+/// check.
 #[test]
 fn two_clocks_drawn_by_connection_are_named_or_one_of_them_is_in_the_bounds() {
     let seeds = 0..4_000;

@@ -336,8 +336,8 @@ impl Checks {
         }
     }
 
-    /// The response to this check was late, and both possible responses would have fitted: the check
-    /// tested nothing. While a connection is untested, another check takes its place.
+    /// The response to this check was late, and both possible responses would have fitted: the
+    /// check tested nothing. While a connection is untested, another check takes its place.
     pub(crate) const fn repeat(&mut self, check: &Check) {
         if self.untested_connections == 0 || self.repeated >= self.wanted {
             return;

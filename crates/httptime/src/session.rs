@@ -495,8 +495,8 @@ impl Session {
         others.filter(|(_, it)| it.is_untested()).map(|(slot, _)| slot)
     }
 
-    /// The untested connection that the next check on a separate connection uses instead. If the name
-    /// has several addresses, the first such check goes to another address.
+    /// The untested connection that the next check uses in place of a separate one. If the name has
+    /// several addresses, the first such check goes to another address.
     fn untested_slot(&self) -> Option<usize> {
         if self.addresses.len() > 1
             && self.check_connections.opened == 0

@@ -348,8 +348,8 @@ impl fmt::Display for StampUse {
 const SECONDS_DIGITS: usize = 10;
 /// A longer processing time is a mistake.
 const MAX_PROCESSING: Duration = Duration::from_secs(3600);
-/// A server's clock is too fast by at most 1 part in so many: twice the 500 ppm by which Linux steers
-/// a clock (adjtimex(2), `ADJ_FREQUENCY`).
+/// A server's clock is too fast by at most 1 part in so many: twice the 500 ppm by which Linux
+/// steers a clock (adjtimex(2), `ADJ_FREQUENCY`).
 const MAX_CLOCK_RATE_ERROR: u32 = 1_000;
 
 #[cfg(test)]

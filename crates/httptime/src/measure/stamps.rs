@@ -32,8 +32,8 @@ pub(super) struct Stamps {
     time_of_accept: TimeOfAccept,
 }
 
-/// Whether the stamps may have the time at which their connection was accepted. On a connection that
-/// stays open such a stamp stands still.
+/// Whether the stamps may have the time at which their connection was accepted. On a connection
+/// that stays open such a stamp stands still.
 #[derive(Debug, Clone, Copy)]
 enum TimeOfAccept {
     /// Every connection has had only one stamp. They had been opening or open for up to `oldest`
@@ -265,8 +265,8 @@ const FINE_EXCHANGES: u32 = 8;
 const COARSE_EXCHANGES: u32 = 16;
 /// A coarser stamp is aimed at.
 const COARSE_QUANTUM: Duration = Duration::from_micros(100);
-/// Between two requests, in turn. A clock that is updated every 2 or 4 ms is met at four phases that
-/// are evenly spread: each is half a millisecond more than a multiple of 2 ms, and 2.5 ms more than
+/// Between two requests, in turn. They meet a clock that is updated every 2 or 4 ms at four
+/// different phases: each is half a millisecond more than a multiple of 2 ms, and 2.5 ms more than
 /// one of 4 ms.
 const GAPS: [Duration; 3] =
     [Duration::from_micros(22_500), Duration::from_micros(38_500), Duration::from_micros(30_500)];
@@ -423,8 +423,8 @@ mod tests {
         }
     }
 
-    /// Connections that are opened anew for each request look alike, whether a stamp has the time of
-    /// accept or of arrival.
+    /// If each request has a connection of its own, no response shows whether the stamp has the time
+    /// of accept or of arrival.
     #[test]
     fn stamps_on_new_connections_only_widen_the_bounds_by_the_age_of_the_connections() {
         let width = |is_kept: bool| {

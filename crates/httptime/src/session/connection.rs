@@ -322,8 +322,8 @@ impl Connection {
         matches!(self.state, State::Pending(_))
     }
 
-    /// The driver starts to connect to one of `addresses`, which is returned. `began`: the time, which
-    /// also identifies the connection.
+    /// The driver starts to connect to one of `addresses`, which is returned. `began`: the time,
+    /// which also identifies the connection.
     pub(super) fn connect(
         &mut self,
         addresses: &[SocketAddr],
