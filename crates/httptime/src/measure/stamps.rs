@@ -423,8 +423,8 @@ mod tests {
         }
     }
 
-    /// If each request has a connection of its own, no response shows whether the stamp has the time
-    /// of accept or of arrival.
+    /// If each request has a connection of its own, no response shows whether its stamp has the
+    /// time of accept or of arrival.
     #[test]
     fn stamps_on_new_connections_only_widen_the_bounds_by_the_age_of_the_connections() {
         let width = |is_kept: bool| {
