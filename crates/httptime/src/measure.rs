@@ -119,7 +119,7 @@ impl Measure {
                 }
             },
             schedule,
-            stamps: Stamps::new(config.shared_stamp_header()),
+            stamps: Stamps::new(config.shared_stamp_header(), config.limits().requests()),
             planned: None,
             sent_check: None,
             has_passed_check: false,
