@@ -557,8 +557,8 @@ cache_mem 8 MB
 shutdown_lifetime 0 seconds
 netdb_filename none
 pinger_enable off
-http_access allow localhost
 {config.replace("PORT", f"127.0.0.1:{port}")}
+http_access allow localhost
 """,
         )
         self.start("squid", "-N", "-n", f"harness{port}", "-f", path, port=port, env=env)

@@ -108,7 +108,7 @@ def squid_accelerator(place, origin, lines, env=None):
 
 
 @setup(
-    "stamped-squid", "`%ts.%03tu`, in front of nginx, both clocks 0.25 s behind",
+    "stamped-squid", "`%ts.%03tu`, answers itself, in front of nginx, both clocks 0.25 s behind",
     needs=["apt:squid", "apt:nginx-light", "apt:libfaketime"], quantum=1e-3, stamps_answer=True,
 )
 def squid(place):

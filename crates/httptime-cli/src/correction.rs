@@ -27,43 +27,30 @@ pub(crate) enum Failure {
 }
 
 /// The decision on this measurement in words.
-pub(crate) fn decision(action: Action, measurement: &Measurement) -> String {
+pub(crate) fn decision(action: Action) -> String {
     match action {
         Action::Leave => "nothing to do: the clock is correct within the uncertainty".into(),
         Action::Step(by) => format!("step by {by:.6} s"),
         Action::Slew(by) => {
             format!("slew by {by:.6} s, which takes {}", Span::new(slew_duration(by)))
         }
-        Action::Refuse(refusal) => format!("refused: {}", reason(refusal, measurement)),
+        Action::Refuse(refusal) => format!("refused: {refusal}"),
         _ => "nothing to do".into(),
     }
 }
 
 /// The same with the names of the options of `httptime sync`.
-pub(crate) fn decision_with_options(action: Action, measurement: &Measurement) -> String {
+pub(crate) fn decision_with_options(action: Action) -> String {
     match action {
-        Action::Refuse(refusal) => format!("refused: {}", with_options(refusal, measurement)),
-        _ => decision(action, measurement),
+        Action::Refuse(refusal) => format!("refused: {}", with_options(refusal)),
+        _ => decision(action),
     }
 }
 
-/// The reason of a refusal. A stamp that is used takes the place of the `Date`, and advances
-/// between any two requests.
-pub(crate) fn reason(refusal: Refusal, measurement: &Measurement) -> String {
+/// The reason of a refusal with the names of the options of `httptime sync`, where it has one.
+pub(crate) fn with_options(refusal: Refusal) -> String {
     let text = refusal.to_string();
     match refusal {
-        Refusal::DateNotAdvanced if is_stamped(measurement) => {
-            text.replace("server's Date", "server's stamp").replace(" and 2 s", "")
-        }
-        _ => text,
-    }
-}
-
-/// The same with the names of the options of `httptime sync`, where it has one.
-pub(crate) fn with_options(refusal: Refusal, measurement: &Measurement) -> String {
-    let text = reason(refusal, measurement);
-    match refusal {
-        Refusal::DateNotAdvanced if is_stamped(measurement) => format!("{text} (--requests)"),
         Refusal::DateNotAdvanced => format!("{text} (--requests, --duration)"),
         Refusal::BoundsTooWide { .. } => text.replace("set lag ", "set --lag "),
         Refusal::TooFar { direction, .. } => {
@@ -75,11 +62,6 @@ pub(crate) fn with_options(refusal: Refusal, measurement: &Measurement) -> Strin
         }
         _ => text,
     }
-}
-
-/// Whether the server's clock was read from its stamps.
-pub(crate) fn is_stamped(measurement: &Measurement) -> bool {
-    measurement.stamp().is_some_and(|stamp| stamp.rejected().is_none())
 }
 
 /// Whether the wall clock still is the one that was measured.

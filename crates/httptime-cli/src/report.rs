@@ -5,8 +5,8 @@ use std::time::Duration;
 use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::{ServerReport, Survey};
-use httptime::{Assumptions, CertificateCheck, Error, Interval, IoError, Measurement};
-use httptime::{Offset, Span, StampUse};
+use httptime::{Assumptions, CertificateCheck, Error, Interval, IoError, Measurement, Offset};
+use httptime::{Span, StampFault, StampUse};
 use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
@@ -24,8 +24,8 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
     }
     rejected_stamps(survey, Given::CommandLine).for_each(|rejected| print_error(&rejected.line));
     let measured = lines(survey, via, "", output);
-    if let Some(measurement) = survey.combined().ok().filter(|one| !one.has_date_advanced()) {
-        let why = with_options(Refusal::DateNotAdvanced, measurement);
+    if survey.combined().is_ok_and(|one| !one.has_date_advanced()) {
+        let why = with_options(Refusal::DateNotAdvanced);
         print(&format!("do not correct a clock by this: {why}"));
     }
     measured
@@ -42,9 +42,9 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if !lines(&report.before, via, "before: ", output) {
         return;
     }
-    if let (Some(action), Ok(measurement)) = (report.action, report.before.combined()) {
+    if let (Some(action), true) = (report.action, report.before.combined().is_ok()) {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
-        let decided = decision_with_options(action, measurement);
+        let decided = decision_with_options(action);
         match action {
             Action::Refuse(_) => print_error(&format!("{decided}{only}")),
             _ => print(&format!("decision: {decided}{only}")),
@@ -149,9 +149,13 @@ pub(crate) fn rejected_stamps(survey: &Survey, by: Given) -> impl Iterator<Item 
     };
     stamps(survey).filter_map(move |(server, prefix, stamp)| {
         let fault = stamp.rejected()?;
+        let remedy = match fault {
+            StampFault::Untested => "allow at least 3 requests and a second",
+            _ => "correct the stamp in the server's configuration",
+        };
         let line = format!(
-            "{prefix}stamp not used: {}: {fault}; the Date was measured instead: correct the \
-             stamp in the server's configuration, or ignore it with {ignore}",
+            "{prefix}stamp not used: {}: {fault}; the Date was measured instead: {remedy}, or \
+             ignore it with {ignore}",
             stamp.header()
         );
         Some(RejectedStamps { url: server.url().to_string(), kind: fault.kind(), line })
@@ -336,8 +340,8 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
 }
 
 fn sync_json(report: &Report) -> Value {
-    let decided = report.action.zip(report.before.combined().ok());
-    let decision = decided.map(|(action, measurement)| {
+    let decided = report.action.filter(|_| report.before.combined().is_ok());
+    let decision = decided.map(|action| {
         let (name, by, refusal) = match action {
             Action::Leave => ("leave", None, None),
             Action::Step(by) => ("step", Some(by), None),
@@ -346,7 +350,7 @@ fn sync_json(report: &Report) -> Value {
             _ => ("unknown", None, None),
         };
         let kind = refusal.map(|refusal| refusal.kind());
-        let reason = refusal.map(|refusal| with_options(refusal, measurement));
+        let reason = refusal.map(with_options);
         json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
     });
     let error = report.failure.as_ref().map(|failure| match failure {

@@ -383,8 +383,12 @@ struct addrinfo;
 // Not used: the stamps contradict each other.
 #define HTTPTIME_STAMP_INCONSISTENT 9
 
+// Not used: there were too few responses to show a stamp that stands still. Fewer than three, or
+// none over a second connection.
+#define HTTPTIME_STAMP_UNTESTED 10
+
 // Not used, for a reason for which this version of the library has no number.
-#define HTTPTIME_STAMP_OTHER 10
+#define HTTPTIME_STAMP_OTHER 11
 
 // The server rounds its stamps to the nearest quantum. Without this flag it truncates them.
 #define HTTPTIME_STAMP_FLAG_ROUNDED 1

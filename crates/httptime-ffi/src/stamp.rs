@@ -25,8 +25,11 @@ pub const HTTPTIME_STAMP_LONGER_THAN_ROUND_TRIP: i32 = 7;
 pub const HTTPTIME_STAMP_FROZEN: i32 = 8;
 /// Not used: the stamps contradict each other.
 pub const HTTPTIME_STAMP_INCONSISTENT: i32 = 9;
+/// Not used: there were too few responses to show a stamp that stands still. Fewer than three, or
+/// none over a second connection.
+pub const HTTPTIME_STAMP_UNTESTED: i32 = 10;
 /// Not used, for a reason for which this version of the library has no number.
-pub const HTTPTIME_STAMP_OTHER: i32 = 10;
+pub const HTTPTIME_STAMP_OTHER: i32 = 11;
 
 /// The server rounds its stamps to the nearest quantum. Without this flag it truncates them.
 pub const HTTPTIME_STAMP_FLAG_ROUNDED: u32 = 1;
@@ -147,6 +150,7 @@ const FAULTS: &[(i32, &str)] = &[
     (HTTPTIME_STAMP_LONGER_THAN_ROUND_TRIP, "longer_than_round_trip"),
     (HTTPTIME_STAMP_FROZEN, "frozen"),
     (HTTPTIME_STAMP_INCONSISTENT, "inconsistent"),
+    (HTTPTIME_STAMP_UNTESTED, "untested"),
 ];
 const FLAGS: u32 = HTTPTIME_STAMP_FLAG_ROUNDED | HTTPTIME_STAMP_FLAG_NO_DATE;
 const SECOND_NS: i64 = 1_000_000_000;

@@ -198,6 +198,10 @@ impl SimServer {
         Self { workers: workers.to_vec(), balance, ..self }
     }
 
+    pub(crate) const fn is_cached(&self) -> bool {
+        self.cache.is_some()
+    }
+
     /// Adds a cache that stores responses for `ttl` and adds `Age` to all of them, as Varnish does.
     #[must_use]
     pub fn behind_cache(mut self, ttl: Duration) -> Self {

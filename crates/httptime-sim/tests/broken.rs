@@ -13,7 +13,7 @@ use httptime_sim::{
     World,
 };
 
-const SEEDS: std::ops::Range<u64> = 0..200;
+const SEEDS: std::ops::Range<u64> = 0..500;
 const UNUSABLE_DATE_KINDS: Duration = Duration::ZERO;
 
 /// The outcomes of the measurements in one world with one profile.
@@ -158,8 +158,8 @@ fn the_share_that_is_caught_is_counted_apart_from_the_share_that_misses() {
     let balanced =
         |name| measure(worlds::named(name).expect("listed"), Profile::Balanced, Lag::Stated);
     let (constant, changing) = (balanced("lag-constant"), balanced("lag-understated"));
-    assert_eq!((constant.caught, constant.missed), (0, 200), "{constant}");
-    assert!(changing.caught > 80, "{changing}");
+    assert_eq!((constant.caught, constant.held), (0, 0), "{constant}");
+    assert!(changing.caught > 200, "{changing}");
 }
 
 /// Measures in each of these worlds with each profile, and compares the shares with the limit.
@@ -206,8 +206,9 @@ fn two_clocks_balanced_by_connection_or_address_are_named_or_one_of_them_is_in_t
     hold(&["balanced-50ms", "two-addresses-50ms"], Lag::Stated, is_named_or_true);
 }
 
-/// The server's software may lag by 1 ms, and does not. So between the bounds that rest on one clock
-/// there is 1 ms for the flips of the other. Each connection of `fast` must therefore pass a check.
+/// The server's software may lag by 1 ms, and does not. So between the bounds that rest on one
+/// clock there is 1 ms for the flips of the other. Each connection of `fast` must therefore pass a
+/// check.
 #[test]
 fn two_clocks_drawn_by_connection_are_named_or_one_of_them_is_in_the_bounds() {
     let seeds = 0..4_000;
@@ -277,7 +278,7 @@ fn one_frozen_clock_of_four_is_named_or_another_is_in_the_bounds() {
     hold(&["frozen-worker", "frozen-worker-random"], Lag::Stated, is_named_or_true);
 }
 
-/// 68 and 95 % are expected; 200 measurements distinguish them from 60 and 90 %.
+/// 68 and 95 % are expected; so many measurements distinguish them from 60 and 90 %.
 fn is_deviation_true(shares: &Shares) -> bool {
     let [one, two] = shares.within;
     let measured = shares.held + shares.missed;
@@ -295,4 +296,4 @@ fn standard_deviations_are_true_where_the_server_is_busy() {
 }
 
 /// 5 % of [`SEEDS`].
-const MAX_MISSES: u32 = 10;
+const MAX_MISSES: u32 = 25;

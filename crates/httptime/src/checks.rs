@@ -336,10 +336,10 @@ impl Checks {
         }
     }
 
-    /// The response to this check was late, and both possible responses would have fitted: the check
-    /// tested nothing, and another one takes its place.
+    /// The response to this check was late, and both possible responses would have fitted: the
+    /// check tested nothing. While a connection is untested, another check takes its place.
     pub(crate) const fn repeat(&mut self, check: &Check) {
-        if self.repeated >= self.wanted {
+        if self.untested_connections == 0 || self.repeated >= self.wanted {
             return;
         }
         self.repeated += 1;
@@ -360,7 +360,8 @@ impl Checks {
     /// Whether a measurement may end early, because its target is reached or more requests would
     /// not help.
     pub(crate) const fn has_enough(&self) -> bool {
-        self.sent() >= self.wanted || self.sent() >= self.tuning.min_checks
+        let is_tested = self.untested_connections == 0 && self.sent() >= self.tuning.min_checks;
+        is_tested || self.sent() >= self.wanted
     }
 
     /// A check that is due and fits beside the schedule's plan. If there is no plan: the next

@@ -119,7 +119,7 @@ impl Measure {
                 }
             },
             schedule,
-            stamps: Stamps::new(config.shared_stamp_header()),
+            stamps: Stamps::new(config.shared_stamp_header(), config.limits().requests()),
             planned: None,
             sent_check: None,
             has_passed_check: false,
@@ -471,7 +471,7 @@ impl Measure {
         let observation = self.observe(exchange)?;
         match self.progress.add_evidence(&observation) {
             Ok(()) => {
-                self.stamps.record(stamp, observation.received());
+                self.stamps.record(stamp, exchange);
                 self.estimator.absorb(&observation);
                 Ok(Some(observation))
             }
@@ -696,9 +696,13 @@ impl Measure {
     /// - Without evidence: the error of the last response, or
     ///   [`NothingMeasured`](Error::NothingMeasured) if there was none.
     /// - The error with which the server was lost, if that was before its `Date` advanced.
-    pub fn finish(self, cross_timestamp: CrossTimestamp) -> Result<Measurement, Error> {
+    pub fn finish(mut self, cross_timestamp: CrossTimestamp) -> Result<Measurement, Error> {
         if let Some(error) = self.fatal_error.clone() {
             return Err(self.cause(error, cross_timestamp));
+        }
+        if self.stamps.are_used() && !self.stamps.are_tested() {
+            let responses = self.progress.observations();
+            self.reject_stamps(StampFault::Untested, responses)?;
         }
         self.check_before_end(cross_timestamp)?;
         let (moved, uncertainty) = self.wall_clock_shift(cross_timestamp)?;
@@ -729,6 +733,8 @@ impl Measure {
             EndReason::Lost(error) if !date_advanced => return Err(error.clone()),
             _ => {}
         }
+        let age = self.stamps.connection_age();
+        let bounds = bounds.with_upper_raised(age);
         Ok(Measurement {
             estimate,
             bounds: bounds.widened(uncertainty.saturating_add(moved.abs())),
@@ -744,7 +750,7 @@ impl Measure {
             begun,
             round_trip_min,
             assumptions: Assumptions {
-                lag,
+                lag: lag.increased(age),
                 drift_ppm: self.config.drift_ppm(),
                 min_servers: 1,
                 certificates: None,

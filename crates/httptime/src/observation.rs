@@ -42,6 +42,7 @@ pub struct Exchange<'a> {
     response: Response<'a>,
     lag: Option<Lag>,
     handed_over: LocalInstant,
+    opening_began: Option<LocalInstant>,
     sent_by_kernel: bool,
     received_by_kernel: bool,
 }
@@ -106,6 +107,7 @@ impl<'a> Exchange<'a> {
             response: Response::UNKNOWN,
             lag: None,
             handed_over: sent,
+            opening_began: None,
             sent_by_kernel: false,
             received_by_kernel: false,
         }
@@ -180,6 +182,15 @@ impl<'a> Exchange<'a> {
         self
     }
 
+    /// The connection began to open at this time [default: unknown]. A stamp may have the time at
+    /// which the connection was accepted: if every connection has only one stamp, the bounds allow
+    /// for that.
+    #[must_use]
+    pub const fn on_connection_opened_at(mut self, began: LocalInstant) -> Self {
+        self.opening_began = Some(began);
+        self
+    }
+
     /// The path of the request has no file name extension [default: it has one]. From an extension
     /// Apache guesses the type of a response that it passes on, which then looks as if Apache had
     /// made the `Date`.
@@ -236,6 +247,16 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub const fn date(&self) -> Timestamp {
         self.date
+    }
+
+    /// When its connection began to open.
+    pub(crate) const fn opening_began(&self) -> Option<LocalInstant> {
+        self.opening_began
+    }
+
+    /// Whether the response was not the first one on its connection.
+    pub(crate) const fn is_on_reused_connection(&self) -> bool {
+        self.response.is_reused
     }
 
     /// The status of a response without a `Date`.
@@ -471,7 +492,7 @@ impl ClockReading {
             (Duration::ZERO, half, Duration::ZERO)
         };
         let receive = stamp.receive().saturating_add(Offset::ZERO.saturating_sub(shift.into()));
-        let transmit = receive.saturating_add(stamp.processing().min(elapsed).into());
+        let transmit = receive.saturating_add(stamp.least_processing().min(elapsed).into());
         Self { receive, transmit, quantum, below, above }
     }
 }

@@ -219,7 +219,7 @@ impl Progress {
         // Half of the remaining width after one round trip is subtracted.
         let width = self.observed?.flip_interval.evidence().width();
         let left = width.saturating_sub(self.round_trip_base()?.into()).max(Offset::ZERO);
-        Some(explained_width + left.abs() / 2 + drift + self.queueing()? * 7 / 2)
+        Some(explained_width + left.abs() / 2 + drift + self.queueing()? * 3)
     }
 
     /// The largest limit of the lag in the bounds.

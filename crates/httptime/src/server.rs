@@ -123,6 +123,11 @@ impl Lag {
         Self { allowance, source: LagSource::Stated, caches: 0 }
     }
 
+    /// The same lag, larger by this much.
+    pub(crate) const fn increased(self, by: Duration) -> Self {
+        Self { allowance: self.allowance.saturating_add(by), ..self }
+    }
+
     /// The lag of a stamp.
     pub(crate) const fn of_stamp() -> Self {
         Self { allowance: STAMP_LAG, source: LagSource::Stamp, caches: 0 }

@@ -207,6 +207,8 @@ pub struct Session {
     /// (with `Connection: close`).
     silent_closes: u32,
     check_connections: CheckConnections,
+    /// When the latest connection began to open.
+    latest_opening: LocalInstant,
     events: Events,
 }
 
@@ -261,6 +263,7 @@ impl Session {
             keeps_connections: true,
             silent_closes: 0,
             check_connections: CheckConnections::default(),
+            latest_opening: LocalInstant::from_nanos(i64::MIN),
             events: Events::new(),
         };
         if let Some(error) = error {
@@ -342,7 +345,11 @@ impl Session {
             State::Running { deadline, .. } => *deadline,
         };
         if let Some(slot) = self.connections.iter().position(Connection::is_pending) {
-            let address = self.connections[slot].connect(&self.addresses, now);
+            // No two connections have the same time.
+            let next = self.latest_opening.saturating_add(Duration::from_nanos(1));
+            let began = now.max(next);
+            self.latest_opening = began;
+            let address = self.connections[slot].connect(&self.addresses, began, now);
             return Some(Action::Open { conn: self.id(slot), address });
         }
         if let Some(slot) = self.connections.iter().position(Connection::has_output) {
@@ -453,7 +460,7 @@ impl Session {
             suited.map(|(slot, _)| slot)
         };
         let suited = match check {
-            Some(CheckConnection::Fresh) => self.untested_slot().or_else(suited),
+            Some(CheckConnection::Fresh) => suited().or_else(|| self.untested_slot()),
             _ => suited(),
         };
         suited.or_else(|| {
@@ -465,11 +472,9 @@ impl Session {
         })
     }
 
-    /// Whether a connection must still be opened for a check. Not if the server closes each
-    /// connection after a response: then every connection is new, and a check can use any of them.
+    /// Whether a connection must still be opened for a check.
     fn should_open_for_check(&self) -> bool {
-        self.keeps_connections
-            && !self.check_connections.is_given_up
+        self.can_open_for_check()
             && !self.check_connections.was_tried
             && self.measure.check_connection() == Some(CheckConnection::Fresh)
             && self.untested_slot().is_none()
@@ -479,12 +484,26 @@ impl Session {
     /// from the first one: they may lead to another server behind the name.
     fn untested(&self) -> impl Iterator<Item = usize> {
         let all = self.connections.iter().enumerate();
-        let others = all.filter(|(_, it)| !it.is_for_checks()).skip(1);
+        let others = all.filter(|(_, it)| !it.is_for_checks() && !it.is_closed()).skip(1);
         others.filter(|(_, it)| it.is_untested()).map(|(slot, _)| slot)
     }
 
+    /// The untested connection that the next check uses in place of a separate one. If the name has
+    /// several addresses, the first such check goes to another address.
     fn untested_slot(&self) -> Option<usize> {
+        if self.addresses.len() > 1
+            && self.check_connections.opened == 0
+            && self.can_open_for_check()
+        {
+            return None;
+        }
         self.untested().find(|slot| self.connections[*slot].is_ready())
+    }
+
+    /// Whether checks get a separate connection. Not if the server closes each connection after a
+    /// response: then every connection is new, and a check can use any of them.
+    const fn can_open_for_check(&self) -> bool {
+        self.keeps_connections && !self.check_connections.is_given_up
     }
 
     /// Makes the driver open a connection for a check, to the next address of the name. If another
@@ -689,6 +708,7 @@ impl Session {
     pub fn received(&mut self, conn: ConnectionId, bytes: &[u8], arrival: impl Into<Arrival>) {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let has_success = self.has_success();
+        let opening_began = self.connections[slot].opening_began();
         match self.connections[slot].received(bytes, has_success, arrival) {
             ReceiveOutcome::Answered { method, times, head, is_first, is_persistent } => {
                 self.due = None;
@@ -699,8 +719,9 @@ impl Session {
                 if is_refused {
                     self.discard(arrival.at);
                 } else {
+                    let connection = (opening_began, is_first);
                     let absorbed =
-                        absorb(&mut self.measure, &self.target, method, times, &head, is_first);
+                        absorb(&mut self.measure, &self.target, method, times, &head, connection);
                     match absorbed {
                         Ok(observation) => {
                             if self.measure.has_passed_check() {
@@ -916,20 +937,22 @@ impl Session {
     }
 }
 
-/// Adds a response to the measurement.
+/// Adds a response to the measurement. `connection`: when its connection began to open, and whether
+/// this is the first response on it.
 fn absorb(
     measure: &mut Measure,
     target: &Target,
     method: Method,
     times: Times,
     head: &ResponseHead<'_>,
-    is_first: bool,
+    (opening_began, is_first): (LocalInstant, bool),
 ) -> Result<Observation, Error> {
     if let Some(refusal) = target.proxy_refusal(method, head.status()) {
         return Err(refusal);
     }
     let mut exchange = Exchange::from_head(times.sent, times.received, head)?
-        .with_kernel_timestamps(times.departed, times.arrived);
+        .with_kernel_timestamps(times.departed, times.arrived)
+        .on_connection_opened_at(opening_began);
     // A proxy that forwards requests has its own connections to the server, so a reused connection
     // to the proxy shows nothing about them.
     if !is_first && !target.is_forwarded() {

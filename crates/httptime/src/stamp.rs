@@ -29,6 +29,7 @@ pub struct Stamp {
     receive: Timestamp,
     transmit: Timestamp,
     quantum: Duration,
+    processing_resolution: Duration,
     is_rounded: bool,
     /// Two times, which may be equal.
     has_transmit: bool,
@@ -39,7 +40,15 @@ impl Stamp {
     /// `quantum` more.
     #[must_use]
     pub const fn new(receive: Timestamp, quantum: Duration) -> Self {
-        Self { receive, transmit: receive, quantum, is_rounded: false, has_transmit: false }
+        let processing_resolution = Duration::ZERO;
+        Self {
+            receive,
+            transmit: receive,
+            quantum,
+            processing_resolution,
+            is_rounded: false,
+            has_transmit: false,
+        }
     }
 
     /// Adds the time at which the response left.
@@ -89,11 +98,14 @@ impl Stamp {
             let (start, elapsed) = timer.split_once(",VS")?;
             let (before, elapsed) = elapsed.split_once(",VE")?;
             let _ = number(before)?;
-            return Self::read_time(start)?.processed_for(number(elapsed)?.checked_mul(1000)?);
+            let micros = number(elapsed)?.checked_mul(1000)?;
+            return Self::read_time(start)?.processed_for(micros, Duration::from_millis(1));
         }
         let text = text.strip_prefix("t=").unwrap_or(text);
         match text.split_once(" D=") {
-            Some((time, micros)) => Self::read_time(time)?.processed_for(number(micros)?),
+            Some((time, micros)) => {
+                Self::read_time(time)?.processed_for(number(micros)?, Duration::from_micros(1))
+            }
             None => Self::read_time(text),
         }
     }
@@ -118,10 +130,11 @@ impl Stamp {
         Some(Self::new(receive, Duration::from_nanos(quantum)))
     }
 
-    fn processed_for(self, micros: u64) -> Option<Self> {
+    fn processed_for(self, micros: u64, resolution: Duration) -> Option<Self> {
         let processing = Duration::from_micros(micros);
-        (processing <= MAX_PROCESSING)
-            .then(|| self.with_transmit(self.receive.saturating_add(processing.into())))
+        let transmit = self.receive.saturating_add(processing.into());
+        let stamp = Self { processing_resolution: resolution, ..self.with_transmit(transmit) };
+        (processing <= MAX_PROCESSING).then_some(stamp)
     }
 
     /// The server's clock when the request arrived (RFC 5905's receive timestamp), or when the
@@ -142,6 +155,14 @@ impl Stamp {
     #[must_use]
     pub fn processing(self) -> Duration {
         Offset::between(self.receive, self.transmit).max(Offset::ZERO).abs()
+    }
+
+    /// For how long the server processed the request, at least: the digits may be rounded, and its
+    /// clock may be too fast.
+    pub(crate) fn least_processing(self) -> Duration {
+        let processing = self.processing();
+        let excess = self.processing_resolution.saturating_add(processing / MAX_CLOCK_RATE_ERROR);
+        processing.saturating_sub(excess)
     }
 
     /// The resolution: how much more the server's clock may have shown.
@@ -170,7 +191,7 @@ impl Stamp {
         lag: Duration,
         round_trip: Duration,
     ) -> Result<(), StampFault> {
-        if self.processing() > round_trip.saturating_add(PROCESSING_RESOLUTION) {
+        if self.least_processing() > round_trip {
             let by = self.processing().saturating_sub(round_trip);
             return Err(StampFault::LongerThanRoundTrip { by });
         }
@@ -231,6 +252,9 @@ pub enum StampFault {
         /// By so much.
         gap: Duration,
     },
+    /// There were too few responses to show a stamp that stands still: fewer than three, or none
+    /// over a second connection.
+    Untested,
 }
 
 impl StampFault {
@@ -246,6 +270,7 @@ impl StampFault {
             Self::LongerThanRoundTrip { .. } => "longer_than_round_trip",
             Self::Frozen { .. } => "frozen",
             Self::Inconsistent { .. } => "inconsistent",
+            Self::Untested => "untested",
         }
     }
 }
@@ -271,6 +296,9 @@ impl fmt::Display for StampFault {
             }
             Self::Inconsistent { gap } => {
                 write!(f, "successive ones contradict each other by {}", Span::new(*gap))
+            }
+            Self::Untested => {
+                f.write_str("fewer than three requests cannot show whether it advances")
             }
         }
     }
@@ -320,8 +348,9 @@ impl fmt::Display for StampUse {
 const SECONDS_DIGITS: usize = 10;
 /// A longer processing time is a mistake.
 const MAX_PROCESSING: Duration = Duration::from_secs(3600);
-/// The processing time is in whole units, up to milliseconds.
-const PROCESSING_RESOLUTION: Duration = Duration::from_millis(1);
+/// A server's clock is too fast by at most 1 part in so many: twice the 500 ppm by which Linux
+/// steers a clock (adjtimex(2), `ADJ_FREQUENCY`).
+const MAX_CLOCK_RATE_ERROR: u32 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -417,6 +446,11 @@ mod tests {
         assert_eq!(kind(-2_000_000, 0, 1), Err("older_than_date"));
         assert_eq!(kind(1_002_000_000, 1, 0), Err("newer_than_date"));
         assert_eq!(kind(86_400 * NANOS_PER_SECOND, 2_020, 1), Err("newer_than_date"));
+        let apache = Stamp::parse(b"1558915632.000000 D=20001").expect("a stamp");
+        assert_eq!(apache.check_against_date(at(0), millis(1), millis(20)), Ok(()), "resolution");
+        let apache = Stamp::parse(b"1558915632.000000 D=20900").expect("a stamp");
+        let fault = apache.check_against_date(at(0), millis(1), millis(20));
+        assert_eq!(fault.map_err(|fault| fault.kind()), Err("longer_than_round_trip"));
         let slow = Stamp::new(at(0), millis(1)).with_transmit(at(50_000_000));
         let fault = slow.check_against_date(at(0), millis(1), millis(20));
         assert_eq!(fault, Err(StampFault::LongerThanRoundTrip { by: millis(30) }));

@@ -331,6 +331,11 @@ impl Interval {
         Self { lower: one.min(other), upper: one.max(other) }
     }
 
+    /// The same interval with a later upper end.
+    pub(crate) fn with_upper_raised(self, by: Duration) -> Self {
+        Self { upper: self.upper.saturating_add(by.into()), ..self }
+    }
+
     /// The lower end.
     #[must_use]
     pub const fn lower(self) -> Offset {

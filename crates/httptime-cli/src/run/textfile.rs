@@ -8,7 +8,10 @@ use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
 use httptime_clock::state::replace_file;
 
-use crate::correction::is_stamped;
+/// Whether the server's clock was read from its stamps.
+fn is_stamped(measurement: &Measurement) -> bool {
+    measurement.stamp().is_some_and(|stamp| stamp.rejected().is_none())
+}
 
 /// Counters since the start, and the latest values.
 #[derive(Debug, Clone, Default)]

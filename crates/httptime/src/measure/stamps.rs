@@ -13,8 +13,9 @@ use std::time::Duration;
 use crate::checks::Check;
 use crate::observation::{Exchange, Observation};
 use crate::schedule::View;
+use crate::session::MAX_CONNECTIONS;
 use crate::stamp::{Stamp, StampFault, StampUse};
-use crate::time::LocalInstant;
+use crate::time::{LocalInstant, Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Stamps {
@@ -28,6 +29,56 @@ pub(super) struct Stamps {
     lacks_date: bool,
     /// Whether a request has left that is to test the stamps over another connection.
     has_tested_connection: bool,
+    time_of_accept: TimeOfAccept,
+}
+
+/// Whether the stamps may have the time at which their connection was accepted. On a connection
+/// that stays open such a stamp stands still.
+#[derive(Debug, Clone, Copy)]
+enum TimeOfAccept {
+    /// Every connection has had only one stamp. They had been opening or open for up to `oldest`
+    /// when a request left.
+    Possible { oldest: Duration, latest: [Option<StampedConnection>; MAX_CONNECTIONS] },
+    /// A connection has had two stamps.
+    Excluded,
+}
+
+/// A connection, which began to open at this time, and the stamp of its responses.
+#[derive(Debug, Clone, Copy)]
+struct StampedConnection {
+    opening_began: LocalInstant,
+    receive: Timestamp,
+}
+
+impl TimeOfAccept {
+    const POSSIBLE: Self =
+        Self::Possible { oldest: Duration::ZERO, latest: [None; MAX_CONNECTIONS] };
+
+    /// `previous`: the stamp of the response before.
+    fn record(&mut self, stamp: Stamp, previous: Option<Stamp>, exchange: &Exchange<'_>) {
+        let Self::Possible { oldest, latest } = self else { return };
+        let Some(opening_began) = exchange.opening_began() else {
+            if exchange.is_on_reused_connection()
+                && previous.is_some_and(|it| it.receive() != stamp.receive())
+            {
+                *self = Self::Excluded;
+            }
+            return;
+        };
+        let known = latest.iter().flatten().find(|it| it.opening_began == opening_began);
+        match known {
+            Some(known) if known.receive != stamp.receive() => {
+                *self = Self::Excluded;
+                return;
+            }
+            Some(_) => {}
+            None => {
+                latest.rotate_right(1);
+                latest[0] = Some(StampedConnection { opening_began, receive: stamp.receive() });
+            }
+        }
+        *oldest = (*oldest).max(exchange.sent().saturating_since(opening_began));
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +90,9 @@ struct SeenStamps {
 }
 
 impl Stamps {
-    pub(super) fn new(header: Arc<str>) -> Self {
+    /// Stamps are ignored if `requests` are too few to test them.
+    pub(super) fn new(header: Arc<str>, requests: u32) -> Self {
+        let header = if requests < MIN_EXCHANGES { "".into() } else { header };
         Self {
             by_date: Vec::with_capacity(if header.is_empty() { 0 } else { MAX_REPLAYED }),
             header,
@@ -47,6 +100,7 @@ impl Stamps {
             rejected: None,
             lacks_date: false,
             has_tested_connection: false,
+            time_of_accept: TimeOfAccept::POSSIBLE,
         }
     }
 
@@ -59,6 +113,11 @@ impl Stamps {
     /// and then, for the `Date` too.
     pub(super) const fn have_shown_a_late_clock(&self) -> bool {
         matches!(self.rejected, Some(StampFault::Frozen { .. } | StampFault::Inconsistent { .. }))
+    }
+
+    /// Whether enough requests have left to show a stamp that stands still.
+    pub(super) fn are_tested(&self) -> bool {
+        self.has_tested_connection && self.seen.is_some_and(|seen| seen.number >= MIN_EXCHANGES)
     }
 
     pub(super) fn have_advanced(&self) -> bool {
@@ -98,8 +157,18 @@ impl Stamps {
         }
     }
 
-    /// Records that a stamp was used.
-    pub(super) fn record(&mut self, stamp: Stamp, received: LocalInstant) {
+    /// By how much the stamps can be older than the requests, in addition to their lag.
+    pub(super) fn connection_age(&self) -> Duration {
+        match self.time_of_accept {
+            TimeOfAccept::Possible { oldest, .. } if self.are_used() => oldest,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Records that the stamp of a response was used.
+    pub(super) fn record(&mut self, stamp: Stamp, exchange: &Exchange<'_>) {
+        let received = exchange.received();
+        self.time_of_accept.record(stamp, self.seen.map(|seen| seen.latest), exchange);
         let (first, number) = self.seen.map_or((stamp, 0), |seen| (seen.first, seen.number));
         self.seen = Some(SeenStamps {
             first,
@@ -198,10 +267,11 @@ const FINE_EXCHANGES: u32 = 8;
 const COARSE_EXCHANGES: u32 = 16;
 /// A coarser stamp is aimed at.
 const COARSE_QUANTUM: Duration = Duration::from_micros(100);
-/// Between two requests, in turn. They share no divisor, so that a clock that is updated at regular
-/// intervals is met at different phases.
+/// Between two requests, in turn. They meet a clock that is updated every 2 or 4 ms at four
+/// different phases: each is half a millisecond more than a multiple of 2 ms, and 2.5 ms more than
+/// one of 4 ms.
 const GAPS: [Duration; 3] =
-    [Duration::from_millis(23), Duration::from_millis(37), Duration::from_millis(29)];
+    [Duration::from_micros(22_500), Duration::from_micros(38_500), Duration::from_micros(30_500)];
 /// For opening a connection, in addition to two round trips.
 const OPENING_MARGIN: Duration = Duration::from_millis(2);
 
@@ -342,6 +412,40 @@ mod tests {
     }
 
     #[test]
+    fn stamps_that_are_not_tested_are_not_used() {
+        let short = Config::builder().duration(Duration::from_millis(40)).build().expect("short");
+        let measured = measure(&short, |it, asked| it.with_stamp(stamp_of(asked.server_ns, US)));
+        let result = measured.result.expect("a result");
+        assert_bounds_hold(&result);
+        let rejected = result.stamp().and_then(|stamps| stamps.rejected());
+        assert_eq!(rejected, Some(StampFault::Untested));
+        for requests in [1, 2, 3] {
+            let config = Config::builder().requests(requests).build().expect("in range");
+            let measured =
+                measure(&config, |it, asked| it.with_stamp(stamp_of(asked.server_ns, US)));
+            let result = measured.result.expect("a result");
+            assert_bounds_hold(&result);
+            assert_eq!(result.stamp().is_some(), requests == 3);
+            assert_eq!(result.bounds().width() > Duration::from_millis(500), requests < 3);
+        }
+    }
+
+    /// If each request has a connection of its own, no response shows whether its stamp has the
+    /// time of accept or of arrival.
+    #[test]
+    fn stamps_on_new_connections_only_widen_the_bounds_by_the_age_of_the_connections() {
+        let width = |is_kept: bool| {
+            let age = 20 * MS;
+            let measured = measure(&Config::default(), |it, asked| {
+                let began = if is_kept { 0 } else { it.sent().as_nanos() - age };
+                it.on_connection_opened_at(at(began)).with_stamp(stamp_of(asked.server_ns, US))
+            });
+            measured.result.expect("a result").bounds().width()
+        };
+        assert_eq!(width(false), width(true) + Duration::from_millis(20));
+    }
+
+    #[test]
     fn with_two_times_the_time_of_processing_is_no_uncertainty() {
         let processing = 4 * MS;
         let measured = measure(&Config::default(), |it, asked| {
@@ -351,7 +455,8 @@ mod tests {
         });
         let result = measured.result.expect("a result");
         assert_bounds_hold(&result);
-        assert_eq!(result.round_trip_min(), Duration::from_millis(6));
+        // The server's clock may be too fast by a thousandth.
+        assert_eq!(result.round_trip_min(), Duration::from_micros(6_004));
         assert!(error_ns(&result) <= 2 * US, "{result}");
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Connection {
     is_for_checks: bool,
     /// A check has shown that it leads to the server of the other connections.
     is_tested: bool,
+    /// The time at which it began to open.
+    opening_began: LocalInstant,
     /// The time at which it became ready.
     ready_at: LocalInstant,
     /// The time at which the latest request was added to the output.
@@ -176,6 +178,7 @@ impl Connection {
             is_for_checks: false,
             is_tested: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            opening_began: LocalInstant::from_nanos(0),
             ready_at: LocalInstant::from_nanos(0),
             requested_at: LocalInstant::from_nanos(0),
             method: Method::Head,
@@ -227,6 +230,11 @@ impl Connection {
     /// A check has shown that it leads to the server of the other connections.
     pub(super) const fn set_tested(&mut self) {
         self.is_tested = true;
+    }
+
+    /// The time at which it began to open.
+    pub(super) const fn opening_began(&self) -> LocalInstant {
+        self.opening_began
     }
 
     /// The time at which it became ready.
@@ -329,8 +337,14 @@ impl Connection {
         matches!(self.state, State::Pending(_))
     }
 
-    /// The driver starts to connect to one of `addresses`. Returns its index.
-    pub(super) fn connect(&mut self, addresses: &[SocketAddr], now: LocalInstant) -> SocketAddr {
+    /// The driver starts to connect to one of `addresses`, which is returned. `began`: the time,
+    /// which also identifies the connection.
+    pub(super) fn connect(
+        &mut self,
+        addresses: &[SocketAddr],
+        began: LocalInstant,
+        now: LocalInstant,
+    ) -> SocketAddr {
         if let State::Pending(mut opening) = self.state {
             // The remaining addresses share the remaining time.
             let left = (addresses.len() + 1).saturating_sub(opening.tried.max(1)).max(1);
@@ -338,6 +352,7 @@ impl Connection {
                 opening.deadline.saturating_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
             opening.attempt = now.saturating_add(share);
             self.address = addresses[opening.index % addresses.len()];
+            self.opening_began = began;
             self.state = State::Connecting(opening);
         }
         self.address
