@@ -1,5 +1,5 @@
-//! Records the day of the build. No correction sets a clock to an earlier day, and no certificate that
-//! expired before it is accepted.
+//! Records the day of the build. No correction sets a clock to an earlier day, and no certificate
+//! that expired before it is accepted.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};

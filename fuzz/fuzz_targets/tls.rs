@@ -26,7 +26,7 @@ static CREDENTIALS: LazyLock<(Authority, Credentials)> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut input = Input::new(bytes);
+    let mut input = Input(bytes);
     let (root, credentials) = &*CREDENTIALS;
     let builder = match input.byte() % 3 {
         0 => TlsConfig::builder().insecure(true),
@@ -55,7 +55,7 @@ fuzz_target!(|bytes: &[u8]| {
             server.write_tls(&mut flight).expect("memory");
         }
         for _ in 0..input.byte() % 4 {
-            let (kind, at) = (input.byte(), usize::from(input.byte()) << 4 | usize::from(input.byte() & 15));
+            let (kind, at) = (input.byte(), usize::from(input.u16()));
             let at = at % (flight.len() + 1);
             match kind % 3 {
                 0 if at < flight.len() => flight[at] ^= input.byte(),

@@ -49,7 +49,8 @@ pub(crate) struct Servers {
 /// On which path to reach the servers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Route {
-    /// HTTP proxy: http[s]://[user:password@]host[:port], or "" for none [default: the environment's]
+    /// HTTP proxy: http[s]://[user:password@]host[:port], or "" for none [default: the
+    /// environment's]
     ///
     /// In a user name or password write / as %2F, ? as %3F, # as %23 and % as %25.
     #[arg(short = 'x', long, value_name = "URL")]

@@ -136,8 +136,8 @@ pub struct httptime_options {
     /// accepts any.
     pub floor_ns: i64,
     /// "http://user:password@host:port" or "https://...", the password and the port only if needed,
-    /// or NULL, the default, for none. The environment is not read. In user and password, / is %2F, ? is %3F, #
-    /// is %23 and % is %25.
+    /// or NULL, the default, for none. The environment is not read. In user and password, / is %2F,
+    /// ? is %3F, # is %23 and % is %25.
     pub proxy: *const c_char,
     /// The local address of every connection ("192.0.2.7", "2001:db8::7"), or NULL, the default,
     /// for the system's choice.

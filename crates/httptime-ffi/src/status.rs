@@ -411,7 +411,13 @@ mod tests {
             36 malformed_date 37 date_out_of_range 38 date_before_floor 39 cached 40 date_frozen \
             41 date_went_back 42 inconsistent 43 stamp_rejected 50 clock_stepped 51 no_majority 52 ambiguous_majority \
             53 all_failed 54 received_before_sent 55 nothing_measured 56 no_kernel_timestamps 57 clock_mismatch 70 no_privilege \
-            71 read_only 72 out_of_range 73 unsupported 74 clock_failed 80 tls_not_trusted 81 tls_wrong_name 82 tls_no_name 83 tls_ca_certificate 84 tls_expired 85 tls_never_valid 86 tls_date_outside 87 tls_local_time_outside 88 tls_wrong_pin 89 tls_bad_certificate 90 tls_no_common_protocol 91 tls_client_certificate_required 92 tls_client_certificate_refused 93 tls_alert 94 tls_plain_http 95 tls_not_tls 96 tls_violation 97 tls_cut_off 98 tls_closed";
+            71 read_only 72 out_of_range 73 unsupported 74 clock_failed \
+            80 tls_not_trusted 81 tls_wrong_name 82 tls_no_name 83 tls_ca_certificate \
+            84 tls_expired 85 tls_never_valid 86 tls_date_outside \
+            87 tls_local_time_outside 88 tls_wrong_pin 89 tls_bad_certificate \
+            90 tls_no_common_protocol 91 tls_client_certificate_required \
+            92 tls_client_certificate_refused 93 tls_alert 94 tls_plain_http \
+            95 tls_not_tls 96 tls_violation 97 tls_cut_off 98 tls_closed";
         let now: Vec<String> = ENTRIES
             .iter()
             .map(|entry| format!("{} {}", entry.status, entry.kind.to_str().expect("ASCII")))

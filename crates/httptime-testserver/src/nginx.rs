@@ -13,8 +13,8 @@ use httptime::Offset;
 /// How far its clock is ahead.
 pub const SKEW: Offset = Offset::from_nanos(38_116_000_000);
 
-/// nginx with a clock that is ahead by [`SKEW`], on several loopback ports. Dropping the value stops
-/// it. nginx and libfaketime must be installed.
+/// nginx with a clock that is ahead by [`SKEW`], on several loopback ports. Dropping the value
+/// stops it. nginx and libfaketime must be installed.
 #[derive(Debug)]
 pub struct Nginx {
     process: Child,

@@ -181,8 +181,8 @@ impl TlsConfigBuilder {
         self
     }
 
-    /// Reads the files and checks the settings. The CA certificates of the system are read only when
-    /// a session needs them.
+    /// Reads the files and checks the settings. The CA certificates of the system are read only
+    /// when a session needs them.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`], which names the setting, for a file that cannot be used and for an

@@ -33,8 +33,8 @@
 //!    by it in the handshake, and there is no fallback.
 //! 4. A [pin](TlsConfigBuilder::pin) needs no clock.
 //!
-//! What remains in case 2: whoever has the private key of a certificate that expired after the
-//! floor can show a time at which it was valid. docs/threat-model.md has what limits that.
+//! What remains in case 2: an attacker who has the private key of a certificate that expired after
+//! the floor can show a time at which it was valid. docs/threat-model.md has what limits that.
 //!
 //! # What it does not do
 //!

@@ -30,9 +30,9 @@ impl fmt::Display for Peer {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateCheck {
-    /// They are valid at the measured time of the server, at both ends of the bounds. Whoever has
-    /// the private key of an expired certificate that is not older than the floor can show a time
-    /// at which it was valid.
+    /// They are valid at the measured time of the server, at both ends of the bounds. An attacker
+    /// who has the private key of a certificate that expired after the floor can show a time at
+    /// which it was valid.
     ServerTime {
         /// The beginning of the time in which all of them are valid.
         valid_from: Timestamp,

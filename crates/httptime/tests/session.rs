@@ -536,8 +536,8 @@ fn a_session_lasts_no_longer_than_duration_and_timeout_whatever_the_server_does(
     assert_eq!(measurement.observations(), 1);
 }
 
-/// A layer like TLS: it has a handshake, records instead of the plain bytes, and unsolicited records
-/// after the handshake.
+/// A layer like TLS: it has a handshake, records instead of the plain bytes, and unsolicited
+/// records after the handshake.
 #[derive(Debug)]
 struct Records {
     key: u8,
