@@ -14,8 +14,9 @@
 //!
 //! [`LoopbackServer`] is the server of `httptime_sim::loopback`, which behaves correctly;
 //! [`Misbehave`] adds faults to its responses. There are also: [`LoopbackProxy`], a forward proxy;
-//! [`LoopbackRelay`], which injects network faults; the module `tls`, which adds TLS to any of them;
-//! the module [`nginx`]; and [`BlackHole`] and [`RefusedPort`], where no server is. Dropping any of them closes its sockets and joins its threads.
+//! [`LoopbackRelay`], which injects network faults; the module `tls`, which adds TLS to any of
+//! them; the module [`nginx`]; and [`BlackHole`] and [`RefusedPort`], where no server is. Dropping
+//! any of them closes its sockets and joins its threads.
 #![forbid(unsafe_code)]
 
 mod behaviour;
