@@ -1,6 +1,6 @@
 /* Measures in a libevent loop: session_libevent http://192.0.2.1/ http://192.0.2.2/ http://192.0.2.3/
- * HTTPTIME_PROXY=http://192.0.2.9:3128 uses a proxy. The session makes the decisions; this program
- * has its sockets and a timer. */
+ * HTTPTIME_PROXY=http://192.0.2.9:3128 uses a proxy, HTTPTIME_CACERT=FILE trusts a CA for https. The
+ * session makes the decisions, and the TLS; this program has its sockets and a timer. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <event2/dns.h>
@@ -106,6 +106,7 @@ int main(int argc, char **argv)
     httptime_survey *survey = NULL;
     httptime_options_init(&options, sizeof options);
     options.proxy = getenv("HTTPTIME_PROXY");
+    options.cacert = getenv("HTTPTIME_CACERT");
     base = event_base_new();
     names = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS);
     turn = event_new(base, -1, 0, on_turn, NULL);

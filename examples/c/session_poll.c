@@ -83,6 +83,7 @@ int main(int argc, char **argv)
     httptime_survey *survey = NULL;
     httptime_options_init(&options, sizeof options);
     options.proxy = getenv("HTTPTIME_PROXY");
+    options.cacert = getenv("HTTPTIME_CACERT");
     for (uint32_t conn = 0; conn < HTTPTIME_MAX_CONNECTIONS; conn++)
         sockets[conn].fd = -1;
     const char *const *urls = (const char *const *)argv + 1;

@@ -194,13 +194,18 @@ pub unsafe extern "C" fn httptime_session_new(
         let place = target(session, "session")?;
         let proxy = settings.proxy.map(Url::parse).transpose()?;
         #[cfg(feature = "https")]
-        let tls: Arc<dyn Security> = Arc::new(settings.tls.build()?);
+        let tls = settings.tls.build(&urls, settings.proxy)?;
+        #[cfg(feature = "https")]
+        let tls: Option<Arc<dyn Security>> = tls.map(|tls| Arc::new(tls) as _);
         let targets = urls.iter().map(|url| {
             let url = Url::parse(url)?;
             let target = Target::with_optional_proxy(url, proxy.clone(), settings.tunnel)?;
             let target = target.with_method(settings.method)?;
             #[cfg(feature = "https")]
-            let target = target.with_security(Arc::clone(&tls));
+            let target = match &tls {
+                Some(tls) => target.with_security(Arc::clone(tls)),
+                None => target,
+            };
             match settings.user_agent {
                 None => Ok(target),
                 Some(user_agent) => target.with_user_agent(user_agent),

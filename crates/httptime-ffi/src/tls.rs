@@ -2,6 +2,8 @@
 
 use httptime::CertificateCheck;
 #[cfg(feature = "https")]
+use httptime::Url;
+#[cfg(feature = "https")]
 use httptime_tls::TlsConfig;
 
 #[cfg(feature = "https")]
@@ -52,9 +54,17 @@ pub(crate) struct TlsOptions<'a> {
 }
 
 impl TlsOptions<'_> {
-    /// The TLS with these options.
+    /// The TLS with these options. `None` if no URL needs it.
     #[cfg(feature = "https")]
-    pub(crate) fn build(&self) -> Result<TlsConfig, Failure> {
+    pub(crate) fn build(
+        &self,
+        urls: &[&str],
+        proxy: Option<&str>,
+    ) -> Result<Option<TlsConfig>, Failure> {
+        let is_https = |url: &str| Url::parse(url).is_ok_and(|url| url.is_https());
+        if !urls.iter().copied().chain(proxy).any(is_https) {
+            return Ok(None);
+        }
         let is_synchronised = self.clock_is_synchronised;
         let mut builder = TlsConfig::builder()
             .insecure(self.server.insecure)
@@ -76,6 +86,6 @@ impl TlsOptions<'_> {
             proxy.cacert => proxy_cacert, proxy.capath => proxy_capath,
             proxy.cert => proxy_certificate, proxy.key => proxy_key, proxy.pin => proxy_pin
         }
-        Ok(builder.build()?)
+        Ok(Some(builder.build()?))
     }
 }

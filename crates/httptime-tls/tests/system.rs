@@ -1,5 +1,9 @@
-//! Real servers over HTTPS: nginx with a clock that is ahead, and `openssl s_server`. They must be
-//! installed.
+//! Real servers over HTTPS: nginx and Apache with a clock that is ahead, `HAProxy`, lighttpd, squid
+//! and `openssl s_server`. They must be installed.
+
+#[expect(dead_code, reason = "these tests use the servers with TLS, the program's tests the others")]
+#[path = "../../httptime-cli/tests/system/daemon.rs"]
+mod daemon;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,10 +13,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::session::Event;
-use httptime::{CertificateCheck, Client, Config, Error, Measurement, Method};
+use httptime::{CertificateCheck, Client, Config, Error, Measurement, Method, Offset};
 use httptime_testserver::nginx::{Nginx, SKEW};
 use httptime_testserver::tls::{Authority, PemFile};
 use httptime_tls::{TlsConfig, TlsConfigBuilder};
+
+use crate::daemon::Daemon;
 
 /// Enough to see that it works. `HTTPTIME_RUNS=30` also compares the medians: on a busy machine
 /// fewer runs are not enough for that.
@@ -231,6 +237,63 @@ fn nginx_that_wants_a_client_certificate_or_closes_connections_is_measured() {
     assert!(client(&url(0), with, 2).measure().expect("measured").bounds().contains(SKEW));
     let measurement = client(&url(1), tls(), 8).measure().expect("measured");
     assert!(measurement.bounds().contains(SKEW), "{measurement}");
+}
+
+/// Each of these servers sends tickets after the handshake, at another time and of another size.
+#[test]
+fn the_other_servers_are_measured_over_tls() {
+    let root = Authority::root("Test Root");
+    let pem = PemFile::new(&root.issue(&["127.0.0.1"]).pem());
+    for (server, skew) in [
+        (Daemon::apache_tls("+38.116s", &pem.path()), SKEW),
+        (Daemon::haproxy_tls(&pem.path()), Offset::ZERO),
+        (Daemon::lighttpd_tls(&pem.path()), Offset::ZERO),
+    ] {
+        let url = format!("https://{}/", server.address());
+        let client = client(&url, TlsConfig::builder().cacert_pem(root.pem()), REQUESTS);
+        let mut opened = 0;
+        let survey = client.survey(|update| {
+            opened += u32::from(matches!(update.event(), Event::Opened { .. }));
+        });
+        let measurement = survey.into_combined().expect("measured");
+        println!("{}: {measurement}; {opened} connections", server.name());
+        assert!(measurement.bounds().contains(skew), "{}: {measurement}", server.name());
+        let by_kernel = (measurement.sent_by_kernel(), measurement.received_by_kernel());
+        let all = measurement.observations();
+        assert_eq!(by_kernel, (all, all), "{}: {measurement:?}", server.name());
+        assert_eq!(opened, 1, "{}: no reconnect", server.name());
+    }
+}
+
+#[test]
+fn squid_with_tls_tunnels_tls_and_forwards_http_and_gets_no_password_if_it_is_not_verified() {
+    let root = Authority::root("Test Root");
+    let pem = PemFile::new(&root.issue(&["127.0.0.1"]).pem());
+    let nginx = Nginx::start(&["", &ssl(&pem.path(), &pem.path(), "")]);
+    let secure = format!("https://{}/", nginx.address(1));
+    let tls = || TlsConfig::builder().cacert_pem(root.pem());
+    let kind = |result: Result<Measurement, Error>| result.expect_err("refused").kind();
+    for (url, forwards) in [(secure.as_str(), false), (&nginx.url(0), true)] {
+        let squid = Daemon::squid_tls(&pem.path());
+        let measure = |tls: TlsConfigBuilder, password: &str| {
+            let proxy = format!("https://user:{password}@{}/", squid.address());
+            let config = Config::builder().requests(4).build().expect("in range");
+            let client = Client::builder(url).proxy(proxy).config(config);
+            client.tls(tls.build().expect("settings")).build().expect("settings").measure()
+        };
+        assert_eq!(kind(measure(tls(), "hunter2")), "tls_not_trusted");
+        let log = squid.file("access.log");
+        assert!(!log.contains("HEAD") && !log.contains("CONNECT"), "{log}");
+        let with = tls().proxy_cacert_pem(root.pem());
+        assert_eq!(kind(measure(with.clone(), "wrong")), "proxy_credentials");
+        let measurement = measure(with, "hunter2").expect("measured");
+        assert!(measurement.bounds().contains(SKEW), "{measurement}");
+        assert_eq!(measurement.assumptions().certificates().is_none(), forwards);
+        assert!(measurement.assumptions().proxy_certificates().is_some());
+        let log = squid.file("access.log");
+        let request = if forwards { "HEAD http://" } else { "CONNECT 127.0.0.1:" };
+        assert!(log.contains(request), "{log}");
+    }
 }
 
 /// `openssl s_server`, whose page has no `Date`.

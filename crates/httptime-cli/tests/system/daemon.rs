@@ -60,6 +60,82 @@ impl Daemon {
         Self::start("Apache", skewed(&mut command, "libfaketimeMT.so.1", skew), address, directory)
     }
 
+    /// Apache over HTTPS, with a clock that differs by `skew`. `pem`: certificate and key.
+    pub(crate) fn apache_tls(skew: &str, pem: &Path) -> Self {
+        let (directory, address) = fresh("apache-tls");
+        let (place, pem) = (directory.display(), pem.display());
+        let modules = "/usr/lib/apache2/modules";
+        let config = format!(
+            "ServerRoot {place}\nPidFile {place}/pid\nErrorLog {place}/error.log\nServerName localhost\n\
+             LoadModule mpm_event_module {modules}/mod_mpm_event.so\n\
+             LoadModule authz_core_module {modules}/mod_authz_core.so\n\
+             LoadModule ssl_module {modules}/mod_ssl.so\n\
+             Listen {address}\nDocumentRoot {place}\nStartServers 1\nUser www-data\nGroup www-data\n\
+             Mutex file:{place}\nDefaultRuntimeDir {place}\n\
+             SSLEngine on\nSSLSessionCache none\nSSLCertificateFile {pem}\nSSLCertificateKeyFile {pem}\n"
+        );
+        let file = write(&directory, "apache.conf", &config);
+        let mut command = Command::new("apache2");
+        command.arg("-f").arg(file).arg("-DFOREGROUND");
+        Self::start("Apache", skewed(&mut command, "libfaketimeMT.so.1", skew), address, directory)
+    }
+
+    /// `HAProxy` over HTTPS, which answers by itself.
+    pub(crate) fn haproxy_tls(pem: &Path) -> Self {
+        let (directory, address) = fresh("haproxy-tls");
+        let config = format!(
+            "defaults\n mode http\n timeout client 60s\n timeout server 60s\n timeout connect 5s\n\
+             frontend f\n bind {address} ssl crt {} alpn http/1.1\n\
+             http-request return status 204 hdr Date \"%[date,http_date]\"\n",
+            pem.display()
+        );
+        let file = write(&directory, "haproxy.cfg", &config);
+        let mut command = Command::new("haproxy");
+        command.arg("-f").arg(file);
+        Self::start("HAProxy", &mut command, address, directory)
+    }
+
+    /// lighttpd over HTTPS.
+    pub(crate) fn lighttpd_tls(pem: &Path) -> Self {
+        let (directory, address) = fresh("lighttpd-tls");
+        let config = format!(
+            "server.modules = ( \"mod_openssl\" )\nserver.document-root = \"{}\"\n\
+             server.bind = \"{}\"\nserver.port = {}\nssl.engine = \"enable\"\nssl.pemfile = \"{}\"\n",
+            directory.display(),
+            address.ip(),
+            address.port(),
+            pem.display()
+        );
+        let file = write(&directory, "lighttpd.conf", &config);
+        let mut command = Command::new("lighttpd");
+        command.arg("-D").arg("-f").arg(file);
+        Self::start("lighttpd", &mut command, address, directory)
+    }
+
+    /// squid behind TLS, with the user `user` and the password `hunter2`.
+    pub(crate) fn squid_tls(pem: &Path) -> Self {
+        let (directory, address) = fresh("squid-tls");
+        let (place, pem) = (directory.display(), pem.display());
+        let hashed = Command::new("openssl").args(["passwd", "-apr1", "hunter2"]).output();
+        let hashed = String::from_utf8(hashed.expect("openssl").stdout).expect("UTF-8");
+        let users = write(&directory, "users", &format!("user:{hashed}"));
+        let config = format!(
+            "https_port {address} tls-cert={pem} tls-key={pem}\n\
+             auth_param basic program /usr/lib/squid/basic_ncsa_auth {}\n\
+             acl known proxy_auth REQUIRED\nhttp_access allow known\nhttp_access deny all\n\
+             pid_filename {place}/pid\ncache_log {place}/cache.log\naccess_log stdio:{place}/access.log\n\
+             cache_mem 8 MB\nshutdown_lifetime 0 seconds\nvisible_hostname squid.test\n\
+             coredump_dir {place}\npinger_enable off\nnetdb_filename none\n",
+            users.display()
+        );
+        let file = write(&directory, "squid.conf", &config);
+        // The worker changes its user to proxy.
+        let _ = Command::new("chmod").arg("-R").arg("a+rwX").arg(&directory).status();
+        let mut command = Command::new("squid");
+        command.arg("-N").arg("-f").arg(file);
+        Self::start("squid", &mut command, address, directory)
+    }
+
     /// Python's `http.server`: HTTP/1.0, a connection for each request.
     pub(crate) fn python() -> Self {
         let (directory, address) = fresh("python");
@@ -144,6 +220,15 @@ impl Daemon {
 
     pub(crate) const fn name(&self) -> &'static str {
         self.name
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A file in its directory.
+    pub(crate) fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join(name)).unwrap_or_default()
     }
 
     /// The URL on which it listens.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use httptime::Offset;
 use httptime_sim::{SimStamp, StampDigits, StampTrap};
+#[cfg(feature = "https")]
+use httptime_testserver::tls::{Authority, PemFile, TlsFront, Version, server_config};
 use httptime_testserver::{Behaviour, BlackHole, LoopbackServer, Misbehave as _};
 #[cfg(feature = "system-tests")]
 use httptime_testserver::{LoopbackProxy, ProxyOptions};
@@ -66,7 +68,11 @@ fn awkward_servers() -> [LoopbackServer; 3] {
 /// Runs a program that measures the servers in its own event loop. Its bounds must contain the
 /// truth.
 fn measures(command: &mut Command, servers: &[LoopbackServer]) {
-    let said = run(command.args(servers.iter().map(LoopbackServer::url)));
+    measures_urls(command, servers.iter().map(LoopbackServer::url).collect());
+}
+
+fn measures_urls(command: &mut Command, urls: Vec<String>) {
+    let said = run(command.args(urls));
     println!("{said}");
     let numbers = said.split([' ', ',', '\n']).filter_map(|word| word.parse::<f64>().ok());
     let [offset, lower, upper] = numbers.collect::<Vec<_>>()[..] else { panic!("{said}") };
@@ -81,6 +87,37 @@ const WITH_POLL: &str = "../../../../examples/c/session_poll.c";
 fn an_event_loop_measures_servers_that_close_and_one_that_dribbles() {
     let program = compile(WITH_POLL, "session-poll", Linking::Shared, &["-std=c11"]);
     measures(&mut without_the_clock(&program), &awkward_servers());
+}
+
+/// An event loop passes on bytes: it need not know that they are TLS.
+#[cfg(feature = "https")]
+fn measures_over_tls(program: &Path) {
+    let root = Authority::root("Test Root");
+    let ca = PemFile::new(&root.pem());
+    let secured = |server: &LoopbackServer| {
+        let config = server_config(&root.issue(&["127.0.0.1"]), Version::Tls13, None);
+        TlsFront::start(server.address(), config).expect("a port")
+    };
+    let servers = awkward_servers();
+    let fronts: Vec<TlsFront> = servers.iter().map(secured).collect();
+    let urls: Vec<String> = fronts.iter().map(TlsFront::url).collect();
+    measures_urls(without_the_clock(program).env("HTTPTIME_CACERT", ca.path()), urls.clone());
+    let output = without_the_clock(program).args(urls).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+}
+
+#[cfg(feature = "https")]
+#[test]
+fn an_event_loop_measures_over_tls() {
+    let program = compile(WITH_POLL, "session-poll-tls", Linking::Shared, &["-std=c11"]);
+    measures_over_tls(&program);
+}
+
+#[cfg(all(feature = "system-tests", feature = "https"))]
+#[test]
+fn libevent_measures_over_tls() {
+    measures_over_tls(&libevent("session-libevent-tls", &[]));
 }
 
 #[cfg(feature = "system-tests")]
