@@ -100,8 +100,10 @@ fn survey(urls: &[&str], settings: Settings<'_>) -> Result<Survey, Failure> {
         builder = builder.interface(interface);
     }
     #[cfg(feature = "https")]
-    if let Some(tls) = tls.build(urls, proxy)? {
-        builder = builder.tls(tls);
+    {
+        if let Some(tls) = tls.build(urls, proxy)? {
+            builder = builder.tls(tls);
+        }
     }
     #[cfg(not(feature = "https"))]
     let _ = tls;

@@ -1,7 +1,10 @@
 //! Real servers over HTTPS: nginx and Apache with a clock that is ahead, `HAProxy`, lighttpd, squid
 //! and `openssl s_server`. They must be installed.
 
-#[expect(dead_code, reason = "these tests use the servers with TLS, the program's tests the others")]
+#[expect(
+    dead_code,
+    reason = "these tests use the servers with TLS, the program's tests the others"
+)]
 #[path = "../../httptime-cli/tests/system/daemon.rs"]
 mod daemon;
 

@@ -6,6 +6,7 @@
 mod chrony;
 mod daemon;
 mod faults;
+mod https;
 mod keep;
 mod machine;
 mod machine_tests;
