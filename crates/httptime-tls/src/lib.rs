@@ -38,6 +38,9 @@
 //!
 //! # What it does not do
 //!
+//! It is not free of allocations: rustls allocates for each record, also while requests are timed.
+//! The times are those of the kernel where it gives them, as without TLS.
+//!
 //! No resumption of sessions, no early data, no revocation lists and no OCSP. TLS 1.2 and 1.3 only.
 //! Names are sent as SNI, addresses are not. The layer reads no clock; it uses the times that the
 //! session passes on.
