@@ -62,8 +62,8 @@ fn name(name: AnyRef<'_>) -> der::Result<String> {
     Ok(parts.join(","))
 }
 
-/// The text for a message: the peer decides how long a name is.
-fn shortened(text: &str) -> String {
+/// The text for a message: the peer decides how long a name is, and what is in it.
+pub(crate) fn shortened(text: &str) -> String {
     let shown: String = text.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect();
     if shown.len() < text.len() && shown.chars().count() == MAX_CHARS {
         return format!("{shown}…");

@@ -163,7 +163,7 @@ pub(crate) enum OutsideOr<T> {
 /// A name as webpki presents it: `DnsName("a.example")`, `IpAddress(192.0.2.1)`.
 fn plain_name(presented: &str) -> String {
     let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inside.unwrap_or(presented).trim_matches('"').to_owned()
+    certificate::shortened(inside.unwrap_or(presented).trim_matches('"'))
 }
 
 /// `None` before 1970, which no certificate can express in practice.

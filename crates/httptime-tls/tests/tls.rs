@@ -227,6 +227,23 @@ fn each_certificate_that_cannot_be_verified_is_refused_by_name_before_anything_i
 }
 
 #[test]
+fn names_in_messages_control_no_terminal_and_are_short() {
+    let (long, escape) = ("x".repeat(3000), "a\u{1b}[31m.example");
+    let name = |text: &str| rcgen::SanType::DnsName(text.try_into().expect("ASCII"));
+    let issuer = format!("CA\u{1b}[2J\n{long}");
+    let root = Authority::root(&issuer);
+    let credentials = root.issue_with(&[], |params| {
+        params.subject_alt_names = vec![name(escape), name(&long)];
+    });
+    let other = Authority::root("Test Root");
+    for builder in [trusting(&root), trusting(&other)] {
+        let fault = refused(&builder, &credentials, Version::Tls13);
+        let message = Error::Tls { peer: Peer::Server, fault }.to_string();
+        assert!(message.len() < 400 && !message.chars().any(char::is_control), "{message:?}");
+    }
+}
+
+#[test]
 fn the_floor_is_the_latest_of_the_day_of_the_build_and_the_given_one() {
     let root = Authority::root("Test Root");
     let credentials = root.issue_with(&[NAME], |params| {
