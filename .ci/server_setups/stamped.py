@@ -109,7 +109,7 @@ def squid_accelerator(place, origin, lines, env=None):
 
 @setup(
     "stamped-squid", "`%ts.%03tu`, answers itself, in front of nginx, both clocks 0.25 s behind",
-    needs=["apt:squid", "apt:nginx-light", "apt:libfaketime"], quantum=1e-3, stamps_answer=True,
+    needs=["apt:squid", "apt:nginx-light", "apt:libfaketime"], quantum=1e-3,
 )
 def squid(place):
     origin = place.origin("-0.25s", lines="add_header Cache-Control no-store always;")

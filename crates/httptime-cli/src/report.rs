@@ -42,7 +42,7 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if !lines(&report.before, via, "before: ", output) {
         return;
     }
-    if let (Some(action), true) = (report.action, report.before.combined().is_ok()) {
+    if let Some(action) = report.action {
         let only = if report.dry_run { " (dry run, nothing is changed)" } else { "" };
         let decided = decision_with_options(action);
         match action {
@@ -340,8 +340,7 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
 }
 
 fn sync_json(report: &Report) -> Value {
-    let decided = report.action.filter(|_| report.before.combined().is_ok());
-    let decision = decided.map(|action| {
+    let decision = report.action.map(|action| {
         let (name, by, refusal) = match action {
             Action::Leave => ("leave", None, None),
             Action::Step(by) => ("step", Some(by), None),

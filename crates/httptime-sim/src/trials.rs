@@ -81,8 +81,7 @@ impl Trial {
             // There may be no request or time left for `GET`.
             draw.allow_errors(&["no_date"]);
         }
-        let is_cached = server.is_cached();
-        let server = draw.with_stamps(seed, server, connections.has_dateless_head, is_cached);
+        let server = draw.with_stamps(seed, server, connections.has_dateless_head);
         let hosts = connections.name.as_ref().map_or(1, |name| name.hosts.len());
         if slowest + 5 * Duration::from_secs_f64(loss)
             > timeout / 2 / u32::try_from(hosts).unwrap_or(1)
@@ -255,13 +254,7 @@ impl Draw {
     }
 
     /// The same server, possibly with stamps. The draws come from a separate stream too.
-    fn with_stamps(
-        &mut self,
-        seed: u64,
-        server: SimServer,
-        is_dateless: bool,
-        is_cached: bool,
-    ) -> SimServer {
+    fn with_stamps(&mut self, seed: u64, server: SimServer, is_dateless: bool) -> SimServer {
         let mut random = Rng::with_seed(seed ^ STAMPS);
         if random.bool() {
             return server;
@@ -284,7 +277,7 @@ impl Draw {
             // Without a `Date`, nothing shows that a clock is ahead.
             let traps = if is_dateless { &traps[..4] } else { &traps[..] };
             // A stored time of accept is older than the stated lag.
-            let traps = if is_cached { &traps[1..] } else { traps };
+            let traps = if server.is_cached() { &traps[1..] } else { traps };
             stamp = stamp.trapped(traps[random.usize(0..traps.len())]);
             self.has_wrong_stamps = true;
         }

@@ -218,6 +218,16 @@ struct SentChecks {
     anywhere: u32,
 }
 
+impl SentChecks {
+    const fn on_mut(&mut self, side: Side) -> &mut u32 {
+        match side {
+            Side::Before => &mut self.before,
+            Side::After => &mut self.after,
+            Side::Anywhere => &mut self.anywhere,
+        }
+    }
+}
+
 /// A planned check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Check {
@@ -326,13 +336,9 @@ impl Checks {
 
     /// Records that a planned check was sent.
     pub(crate) const fn record_sent(&mut self, check: &Check) {
-        match check.side {
-            Side::Before => {
-                self.sent.before += 1;
-                self.last_before_flip = Some(check.at);
-            }
-            Side::After => self.sent.after += 1,
-            Side::Anywhere => self.sent.anywhere += 1,
+        *self.sent.on_mut(check.side) += 1;
+        if matches!(check.side, Side::Before) {
+            self.last_before_flip = Some(check.at);
         }
     }
 
@@ -343,12 +349,7 @@ impl Checks {
             return;
         }
         self.repeated += 1;
-        let SentChecks { before, after, anywhere } = &mut self.sent;
-        let sent = match check.side {
-            Side::Before => before,
-            Side::After => after,
-            Side::Anywhere => anywhere,
-        };
+        let sent = self.sent.on_mut(check.side);
         *sent = sent.saturating_sub(1);
     }
 
@@ -524,8 +525,7 @@ impl Checks {
                 (at, at.saturating_add(near), CheckConnection::Shared)
             }
         };
-        let predicted = || progress.predicted_date(unknown.midpoint(), at);
-        let predicted = if is_aimed { None } else { predicted() };
+        let predicted = (!is_aimed).then(|| progress.predicted_date(unknown.midpoint(), at));
         Some(Check { at, latest, connection, side, predicted })
     }
 }

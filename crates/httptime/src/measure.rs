@@ -410,9 +410,9 @@ impl Measure {
             }
         };
         self.stamps.record_by_date(by_date);
-        let predicted = check.and_then(|check| Some((check, check.predicted()?)));
-        self.has_passed_check = predicted.is_some_and(|(_, predicted)| predicted == date);
-        if let Some((check, _)) = predicted.filter(|_| !self.has_passed_check) {
+        let is_predicted = check.and_then(|check| Some(check.predicted()? == date));
+        self.has_passed_check = is_predicted == Some(true);
+        if let (Some(check), Some(false)) = (check, is_predicted) {
             self.checks.repeat(&check);
         }
         self.remember_server(exchange.server());

@@ -9,8 +9,8 @@ use crate::round_trips::LatestRoundTrips;
 use crate::server::{Lag, SMALL_LAG};
 use crate::stamp::Stamp;
 use crate::time::{
-    CrossTimestamp, Interval, LocalInstant, NANOS_PER_SECOND, Offset, Timestamp, duration_to_nanos,
-    f64_to_nanos, nanos_to_duration,
+    CrossTimestamp, Interval, LocalInstant, Offset, Timestamp, duration_to_nanos, f64_to_nanos,
+    nanos_to_duration,
 };
 
 /// The requests and the evidence of a measurement so far. A [`Schedule`](crate::schedule::Schedule)
@@ -309,10 +309,9 @@ impl Progress {
     }
 
     /// The `Date` of the response to a request that leaves at this time, if the offset is `offset`.
-    pub(crate) fn predicted_date(&self, offset: Offset, sent: LocalInstant) -> Option<Timestamp> {
+    pub(crate) fn predicted_date(&self, offset: Offset, sent: LocalInstant) -> Timestamp {
         let offset = offset.saturating_add(self.forward_way());
-        let server = self.cross_timestamp.wall_at(sent).saturating_add(offset);
-        Timestamp::from_unix_seconds(server.as_unix_nanos().div_euclid(NANOS_PER_SECOND))
+        self.cross_timestamp.wall_at(sent).saturating_add(offset).floor_to_second()
     }
 
     /// Whether the request that was passed to the system at `handed_over` is the check in flight.

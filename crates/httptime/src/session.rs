@@ -405,6 +405,7 @@ impl Session {
         None
     }
 
+    /// Plans the next request.
     fn plan(&mut self, now: LocalInstant) -> Next {
         self.measure.set_untested_connections(self.untested().count());
         self.measure.next(self.earliest_send(now))
@@ -444,24 +445,19 @@ impl Session {
         connection.begin(Opening { begun: now, deadline, attempt: now, index, tried: 1 });
     }
 
-    /// The connection for the due request, if one is ready. A check uses the connection that was
-    /// opened for checks, if that one is ready.
+    /// The connection for the due request, if one is ready. A check before a flip uses the
+    /// connection that was opened for it, else an untested one; the check after it uses the same.
     fn ready_slot(&self) -> Option<usize> {
-        let check = self.measure.check_connection();
-        let is_suited = |(slot, it): &(usize, &Connection)| match check {
-            Some(CheckConnection::Fresh) => it.is_for_checks() && it.is_fresh(),
-            Some(CheckConnection::Spare) => {
-                self.check_connections.last == Some(*slot) && it.is_ready()
+        let suited = match self.measure.check_connection() {
+            Some(CheckConnection::Fresh) => {
+                let is_suited = |it: &Connection| it.is_for_checks() && it.is_fresh();
+                let fresh = self.connections.iter().position(is_suited);
+                fresh.or_else(|| self.untested_slot())
             }
-            _ => false,
-        };
-        let suited = || {
-            let suited = self.connections.iter().enumerate().find(is_suited);
-            suited.map(|(slot, _)| slot)
-        };
-        let suited = match check {
-            Some(CheckConnection::Fresh) => suited().or_else(|| self.untested_slot()),
-            _ => suited(),
+            Some(CheckConnection::Spare) => {
+                self.check_connections.last.filter(|slot| self.connections[*slot].is_ready())
+            }
+            _ => None,
         };
         suited.or_else(|| {
             let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());

@@ -8,11 +8,6 @@ use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
 use httptime_clock::state::replace_file;
 
-/// Whether the server's clock was read from its stamps.
-fn is_stamped(measurement: &Measurement) -> bool {
-    measurement.stamp().is_some_and(|stamp| stamp.rejected().is_none())
-}
-
 /// Counters since the start, and the latest values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
@@ -68,7 +63,9 @@ impl Metrics {
             .map(|server| Server {
                 url: server.url().to_string(),
                 is_selected: server.is_selected(),
-                is_stamped: server.result().ok().map(is_stamped),
+                is_stamped: server.result().ok().map(|measurement| {
+                    measurement.stamp().is_some_and(|stamp| stamp.rejected().is_none())
+                }),
             })
             .collect();
         if let Ok(measurement) = survey.combined() {

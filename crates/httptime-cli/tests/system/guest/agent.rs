@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio, exit};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -42,6 +43,10 @@ pub(crate) fn run() -> Outcome {
 /// thread: Linux 6.1 does not wake a reader if another thread's `poll` saw its bytes first.
 struct Port(File);
 
+/// How often a port that has hung up is watched again, and after which pause: 3 s in all.
+const HANG_UP_POLLS: u32 = 60;
+const HANG_UP_PAUSE: Duration = Duration::from_millis(50);
+
 impl Port {
     fn open() -> io::Result<Self> {
         let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag");
@@ -54,13 +59,17 @@ impl Port {
     /// job would keep the machine running, and a later write would block without end.
     fn wait(&self, events: PollFlags, limit: Option<Duration>) -> io::Result<()> {
         let limit = limit.map(Timespec::try_from).transpose().expect("a short time");
-        let mut watched = [PollFd::new(&self.0, events)];
-        poll(&mut watched, limit.as_ref())?;
-        // The kernel reports this event even if it is not requested.
-        if watched[0].revents().contains(PollFlags::HUP) {
-            exit(0);
+        // For a moment after the machine has slept, the port looks as if the test had gone.
+        for _ in 0..HANG_UP_POLLS {
+            let mut watched = [PollFd::new(&self.0, events)];
+            poll(&mut watched, limit.as_ref())?;
+            // The kernel reports this event even if it is not requested.
+            if !watched[0].revents().contains(PollFlags::HUP) {
+                return Ok(());
+            }
+            sleep(HANG_UP_PAUSE);
         }
-        Ok(())
+        exit(0)
     }
 }
 
