@@ -48,6 +48,7 @@ fuzz_target!(|text: &str| {
         date_advanced: true,
         at: LocalInstant::from_nanos(0),
         local_time: Timestamp::from_unix_nanos(1_795_392_000_000_000_000),
+        is_unconfirmed: false,
     };
     let mut discipline = settings.poll.discipline();
     for seconds in [0, 64, 3600] {

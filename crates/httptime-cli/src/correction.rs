@@ -24,6 +24,9 @@ pub(crate) enum Failure {
     /// The clock is no longer the one that was measured.
     ClockSet(Error),
     Clock(ClockError),
+    /// The corrected clock could not judge the certificates, so the clock is not marked as
+    /// synchronised.
+    Unconfirmed(Error),
 }
 
 /// The decision on this measurement in words.

@@ -53,6 +53,7 @@ pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     match &report.failure {
         Some(Failure::ClockSet(error)) => print_error(&error.to_string()),
         Some(Failure::Clock(error)) => print_error(&error.to_string()),
+        Some(Failure::Unconfirmed(error)) => print_error(&unconfirmed(error)),
         None => {}
     }
     if let Some(after) = &report.after {
@@ -339,6 +340,14 @@ fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     format!("{lower:.digits$} to {upper:.digits$} s")
 }
 
+/// Why the clock is not marked as synchronised.
+pub(crate) fn unconfirmed(error: &Error) -> String {
+    format!(
+        "the clock is not marked as synchronised, because the certificates could not be verified \
+         by it: {error}"
+    )
+}
+
 fn sync_json(report: &Report) -> Value {
     let decision = report.action.map(|action| {
         let (name, by, refusal) = match action {
@@ -355,6 +364,9 @@ fn sync_json(report: &Report) -> Value {
     let error = report.failure.as_ref().map(|failure| match failure {
         Failure::ClockSet(error) => json!(error),
         Failure::Clock(error) => json!({ "kind": error.kind(), "message": error.to_string() }),
+        Failure::Unconfirmed(error) => {
+            json!({ "kind": "unconfirmed", "message": unconfirmed(error) })
+        }
     });
     json!({
         "dry_run": report.dry_run,

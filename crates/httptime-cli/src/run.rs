@@ -71,6 +71,9 @@ struct Daemon<'a> {
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
     certificates: Vec<&'static str>,
+    /// Whether the next measurement must confirm the last correction: the local clock judges its
+    /// certificates.
+    is_unconfirmed: bool,
     events: SyncSender<Event>,
     state: DaemonState,
     /// The start of the latest measurement.
@@ -158,6 +161,7 @@ impl<'a> Daemon<'a> {
             metrics_failures: FailureLog::default(),
             rejected_stamps: Vec::new(),
             certificates: Vec::new(),
+            is_unconfirmed: false,
             events,
             state: DaemonState::Waiting { until: now },
             begun: now,
@@ -295,6 +299,9 @@ impl<'a> Daemon<'a> {
             let config = client.config().clone().with_expected(interval);
             client = client.with_config(config);
         }
+        if mem::take(&mut self.is_unconfirmed) {
+            client = client.by_local_clock();
+        }
         self.start(move || client.survey(|_| {}));
         false
     }
@@ -382,9 +389,14 @@ impl<'a> Daemon<'a> {
         self.metrics.steps += u64::from(correction.stepped);
         self.metrics.refusals += u64::from(correction.refused);
         self.metrics.frequency = correction.frequency;
-        self.wait(Some(correction.interval));
+        self.is_unconfirmed = correction.is_unconfirmed;
+        let interval = match correction.is_unconfirmed {
+            true => self.begun.elapsed() + CONFIRMATION_PAUSE,
+            false => correction.interval,
+        };
+        self.wait(Some(interval));
         let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
-        let next = correction.interval.as_secs_f64();
+        let next = interval.as_secs_f64();
         let done = format!("{}{frequency}; next measurement in {next:.0} s", correction.done);
         log!(if correction.refused { Level::Warn } else { Level::Info }, "{done}");
         service::status(&format!("{measured}; {done}"));
@@ -491,6 +503,8 @@ const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
 /// The minimum time between the starts of two measurements after a reload: many reloads must not
 /// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
+/// The time from a correction to the measurement that confirms it.
+const CONFIRMATION_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum number of threads of measurements that were given up.
 const MAX_HANGING_THREADS: usize = 4;
 

@@ -45,10 +45,20 @@ fn correct(sync: &Sync, client: &Client) -> Report {
         return report;
     }
     report.failure = act(action, measurement).err();
-    if report.failure.is_none() && !matches!(action, Action::Leave) {
-        report.after = Some(verify(sync, client, action, &reading));
+    if report.failure.is_none() && (reading.is_unconfirmed || !matches!(action, Action::Leave)) {
+        let after = verify(sync, client, action, &reading);
+        if reading.is_unconfirmed {
+            report.failure = confirm(&after).err();
+        }
+        report.after = Some(after);
     }
     report
+}
+
+/// Marks the clock as synchronised after a measurement by whose certificates it was judged.
+fn confirm(after: &Survey) -> Result<(), Failure> {
+    let measurement = after.combined().map_err(|error| Failure::Unconfirmed(error.clone()))?;
+    act(Action::Leave, measurement)
 }
 
 fn act(action: Action, measurement: &Measurement) -> Result<(), Failure> {
@@ -72,7 +82,9 @@ fn verify(sync: &Sync, client: &Client, action: Action, reading: &Reading) -> Su
         Err(_) => config.clone(),
     };
     let quiet = Output { json: true, verbose: false };
-    query::survey(&client.clone().with_config(config), &quiet)
+    let client = client.clone().with_config(config);
+    let client = if reading.is_unconfirmed { client.by_local_clock() } else { client };
+    query::survey(&client, &quiet)
 }
 
 fn policy(sync: &Sync) -> Policy {

@@ -51,6 +51,10 @@ pub struct Outcome {
     pub frequency_stddev: Frequency,
     /// The time to wait for the next measurement.
     pub interval: Duration,
+    /// Whether the kernel was not told that the clock is right, because the reading is
+    /// [unconfirmed](Reading::is_unconfirmed). Measure again at once, with certificates that the
+    /// local clock judges.
+    pub is_unconfirmed: bool,
 }
 
 impl<C: Clock> Controller<C> {
@@ -151,6 +155,7 @@ impl<C: Clock> Controller<C> {
             frequency: self.clock.frequency()?,
             frequency_stddev: stddev,
             interval,
+            is_unconfirmed: reading.is_unconfirmed && !matches!(action, Action::Refuse(_)),
         })
     }
 
@@ -232,8 +237,8 @@ impl<C: Clock> Controller<C> {
     }
 }
 
-/// Applies a policy's decision to the clock, and tells the kernel the clock's error afterwards. A
-/// refusal changes nothing.
+/// Applies a policy's decision to the clock, and tells the kernel the clock's error afterwards,
+/// unless the reading is [unconfirmed](Reading::is_unconfirmed). A refusal changes nothing.
 ///
 /// # Errors
 /// A [`ClockError`]; changes made before it remain.
@@ -250,6 +255,9 @@ pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Resul
         Action::Leave => Offset::ZERO,
         Action::Refuse(_) => return Ok(()),
     };
+    if reading.is_unconfirmed {
+        return Ok(());
+    }
     let remains = |offset: Offset| offset.saturating_sub(corrected).abs();
     let maximum = remains(reading.bounds.lower()).max(remains(reading.bounds.upper()));
     let estimated = remains(reading.offset).max(reading.stddev);

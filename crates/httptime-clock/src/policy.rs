@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Measurement, Offset, Span, Timestamp, build_day};
+use httptime::{CertificateCheck, Interval, LocalInstant, Measurement, Offset, Span, Timestamp};
+use httptime::build_day;
 use thiserror::Error;
 
 /// The input of a decision: a finished measurement, or any other source of an offset with bounds.
@@ -27,18 +28,26 @@ pub struct Reading {
     pub at: LocalInstant,
     /// The local clock at that instant.
     pub local_time: Timestamp,
+    /// Whether certificates were valid only by the time that was measured with them. A clock is not
+    /// marked as synchronised by such a reading, but by another one, whose certificates the
+    /// corrected clock has judged.
+    pub is_unconfirmed: bool,
 }
 
 impl From<&Measurement> for Reading {
     fn from(measurement: &Measurement) -> Self {
+        let assumptions = measurement.assumptions();
         Self {
             offset: measurement.offset(),
             stddev: measurement.stddev(),
             bounds: measurement.bounds(),
-            lag: measurement.assumptions().lag(),
+            lag: assumptions.lag(),
             date_advanced: measurement.has_date_advanced(),
             at: measurement.at(),
             local_time: measurement.local_time(),
+            is_unconfirmed: [assumptions.certificates(), assumptions.proxy_certificates()]
+                .iter()
+                .any(|check| matches!(check, Some(CertificateCheck::ServerTime { .. }))),
         }
     }
 }
@@ -438,6 +447,7 @@ mod tests {
             date_advanced: true,
             at: LocalInstant::from_nanos(0),
             local_time: build_day().saturating_add(at(60 * S - offset.min(0))),
+            is_unconfirmed: false,
         }
     }
 

@@ -54,6 +54,7 @@ impl Machine {
             date_advanced: true,
             at: clock.monotonic(),
             local_time: clock.now().expect("readable"),
+            is_unconfirmed: false,
         }
     }
 
@@ -421,7 +422,7 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
     let offset = controller.clock().true_offset();
     let (stddev, lag) = (Duration::from_millis(1), Duration::from_millis(1));
     let bounds = Interval::between(offset, offset).widened(lag);
-    let reading = Reading { offset, stddev, bounds, lag, date_advanced: true, at, local_time };
+    let reading = Reading { offset, stddev, bounds, lag, date_advanced: true, at, local_time, is_unconfirmed: false };
     let action = controller.absorb(&reading).expect("decided").action;
     assert!(matches!(action, Action::Refuse(_)), "{action:?}");
 }
@@ -435,4 +436,24 @@ fn a_clock_that_may_not_be_set_is_an_error_with_a_name() {
     let error = machine.controller.absorb(&reading).expect_err("not allowed");
     assert_eq!(error.kind(), "no_privilege");
     assert_eq!(machine.controller.clock().steps(), 0);
+}
+
+/// The certificates were valid by the measured time alone, so another measurement must confirm it.
+#[test]
+fn an_unconfirmed_reading_corrects_the_clock_and_only_a_confirmed_one_marks_it() {
+    let clock = clock(38_116 * MS, 0.0);
+    let mut machine = Machine::new(clock, Policy::default(), Discipline::default(), 1);
+    let is_marked =
+        |machine: &Machine| machine.controller.clock().status().expect("readable").is_synchronised();
+    let reading = Reading { is_unconfirmed: true, ..machine.reading(0) };
+    let outcome = machine.controller.absorb(&reading).expect("done");
+    assert!(matches!(outcome.action, Action::Step(_)), "{outcome:?}");
+    assert!(outcome.is_unconfirmed && !is_marked(&machine));
+
+    let reading = Reading { is_unconfirmed: true, ..machine.reading(0) };
+    let outcome = machine.controller.absorb(&reading).expect("done");
+    assert!(outcome.is_unconfirmed && !is_marked(&machine), "nothing to correct is no proof");
+
+    let outcome = machine.absorb(0);
+    assert!(!outcome.is_unconfirmed && is_marked(&machine));
 }

@@ -83,6 +83,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
                 date_advanced: true,
                 at: LocalInstant::from_nanos(at),
                 local_time: Timestamp::from_unix_nanos(NOW_NS.saturating_add(since)),
+                is_unconfirmed: false,
             }
         })
 }

@@ -12,6 +12,7 @@ use crate::measure::interval;
 use crate::measurement::httptime_measurement;
 use crate::options::{initialise, unknown};
 use crate::status::{HTTPTIME_ERROR_CLOCK_STEPPED, httptime_status};
+use crate::tls::HTTPTIME_CERTIFICATES_SERVER_TIME;
 
 /// Correct only an error that the bounds prove.
 pub const HTTPTIME_EVIDENCE_BOUNDS: i32 = 0;
@@ -186,6 +187,9 @@ pub unsafe extern "C" fn httptime_policy_decide(
 /// CHANGES THE SYSTEM'S CLOCK: applies a decision, and tells the kernel the clock's error
 /// afterwards. A refusal changes nothing. Changes made before a failure remain.
 ///
+/// If the measurement has HTTPTIME_CERTIFICATES_SERVER_TIME, the clock is corrected but not marked
+/// as synchronised: measure again with clock_is_synchronised set, and apply that.
+///
 /// measurement, decision: of httptime_policy_decide. now: both clocks now, on the monotonic clock
 /// of the measurement (httptime_cross_timestamp_now for one of httptime_query). Fails with
 /// HTTPTIME_ERROR_CLOCK_STEPPED if the wall clock was set since the measurement, and with 70 to 74.
@@ -352,6 +356,8 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
         date_advanced: measurement.date_advanced != 0,
         at: LocalInstant::from_nanos(measurement.at_ns),
         local_time: Timestamp::from_unix_nanos(measurement.local_time_ns),
+        is_unconfirmed: [measurement.certificates, measurement.proxy_certificates]
+            .contains(&HTTPTIME_CERTIFICATES_SERVER_TIME),
     })
 }
 
@@ -401,6 +407,7 @@ mod tests {
             date_advanced: true,
             at: LocalInstant::from_nanos(seconds(10)),
             local_time: Timestamp::from_unix_nanos(seconds(1000)),
+            is_unconfirmed: false,
         };
         let now = |instant: i64, wall: i64| {
             let (instant, wall) =

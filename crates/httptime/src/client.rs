@@ -193,6 +193,16 @@ impl Client {
         self
     }
 
+    /// The same client, but the local clock judges the dates of certificates, whether or not it is
+    /// known to be right. To confirm a correction: a measured time at which the certificates were
+    /// valid ([`CertificateCheck::ServerTime`](crate::CertificateCheck::ServerTime)) is in the
+    /// local clock now.
+    #[must_use]
+    pub fn by_local_clock(mut self) -> Self {
+        self.targets = self.targets.by_local_clock();
+        self
+    }
+
     /// The settings.
     #[must_use]
     pub const fn config(&self) -> &Config {

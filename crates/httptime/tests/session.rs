@@ -634,6 +634,10 @@ impl Security for RecordsSecurity {
         assert_eq!(host, if peer == Peer::Proxy { "192.0.2.9" } else { "192.0.2.1" });
         Ok(Box::new(RecordsPeer { security: self.clone(), peer }))
     }
+
+    fn by_local_clock(&self) -> Arc<dyn Security> {
+        Arc::new(self.clone())
+    }
 }
 
 impl PeerSecurity for RecordsPeer {

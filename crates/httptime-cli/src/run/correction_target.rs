@@ -30,6 +30,8 @@ pub(crate) struct Correction {
     pub(crate) interval: Duration,
     pub(crate) stepped: bool,
     pub(crate) refused: bool,
+    /// Another measurement must confirm it, with certificates that the local clock judges.
+    pub(crate) is_unconfirmed: bool,
     pub(crate) frequency: Option<Frequency>,
 }
 
@@ -141,6 +143,7 @@ impl CorrectionTarget {
                     interval: outcome.interval,
                     stepped: matches!(outcome.action, Action::Step(_)),
                     refused: matches!(outcome.action, Action::Refuse(_)),
+                    is_unconfirmed: outcome.is_unconfirmed,
                     frequency: Some(outcome.frequency),
                 })
             }
@@ -168,7 +171,14 @@ impl CorrectionTarget {
                 // A little early, so that each of chronyd's intervals has one.
                 let interval = feed.poll().interval().mul_f64(0.95);
                 let done = "sample sent to chronyd".to_owned();
-                Ok(Correction { done, interval, stepped: false, refused: false, frequency: None })
+                Ok(Correction {
+                    done,
+                    interval,
+                    stepped: false,
+                    refused: false,
+                    is_unconfirmed: false,
+                    frequency: None,
+                })
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `httptime sync` over HTTPS on a machine whose clock no certificate fits.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use httptime_testserver::LoopbackServer;
 use httptime_testserver::tls::{Authority, TlsFront, Version, date_time_ymd, server_config};
@@ -63,6 +64,31 @@ fn a_clock_that_no_certificate_fits_is_right_after_sync_over_https() {
         assert!(after.offset.abs() < 5e-3, "a clock {clock}: {after:?}");
         assert!(machine.kernel_clock().synchronised, "a clock {clock}");
     }
+
+    // `run` corrects by the first measurement, and marks the clock by a second one.
+    machine.set_clock_behind(SKEW);
+    assert!(!machine.kernel_clock().synchronised);
+    let config = format!(
+        "servers = ['{URL}']\nstate_file = '/tmp/state.toml'\n[https]\ncacert = '/tmp/ca.pem'\n"
+    );
+    let started = machine.run(
+        &format!(
+            "cat >/tmp/httptime.toml <<'E'\n{config}E\n\
+             httptime run --config /tmp/httptime.toml >/tmp/log 2>&1 & echo $! >/tmp/pid"
+        ),
+        LIMIT,
+    );
+    assert_eq!(started.status, 0, "{started:?}");
+    let deadline = Instant::now() + LIMIT;
+    while !machine.kernel_clock().synchronised && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(200));
+    }
+    let log = machine.run("kill $(cat /tmp/pid); cat /tmp/log", LIMIT).stdout;
+    println!("{log}");
+    assert!(machine.kernel_clock().synchronised);
+    let place = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text:?}"));
+    assert!(place("certificate time taken from the server") < place("step by"));
+    assert!(place("step by") < place("certificate valid by the local clock"));
 
     // Where the kernel says that the clock is right, it judges alone.
     let expired = root.issue_with(&["10.0.2.100"], |params| {

@@ -1,6 +1,7 @@
 //! The interface of TLS: who makes the layers of a session, and who judges the certificates.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::layer::{Layer, Plain};
 use super::target::Target;
@@ -20,6 +21,10 @@ pub trait Security: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Error::InvalidConfig`] if the settings do not suffice for this peer.
     fn peer(&self, peer: Peer, host: &str) -> Result<Box<dyn PeerSecurity>, Error>;
+
+    /// The same settings, but the local clock judges the dates of certificates. For a clock that
+    /// was just corrected.
+    fn by_local_clock(&self) -> Arc<dyn Security>;
 }
 
 /// The security of all connections of one session to one peer.

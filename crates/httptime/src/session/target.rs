@@ -97,6 +97,12 @@ impl Target {
         self
     }
 
+    /// The local clock judges the dates of certificates: [`Security::by_local_clock`].
+    pub(crate) fn judge_by_local_clock(&mut self) {
+        let security = self.route.security.as_ref();
+        self.route.security = security.map(|security| security.by_local_clock());
+    }
+
     fn build(route: Route) -> Result<Self, Error> {
         let Route { url, proxy, tunnel, method, user_agent, .. } = &route;
         check(url)?;

@@ -155,6 +155,16 @@ impl Targets {
         &self.config
     }
 
+    /// The same targets, but the local clock judges the dates of certificates:
+    /// [`Security::by_local_clock`].
+    #[must_use]
+    pub fn by_local_clock(mut self) -> Self {
+        for target in &mut self.targets {
+            Arc::make_mut(target).judge_by_local_clock();
+        }
+        self
+    }
+
     /// The URLs of the servers, in the order of the builder.
     pub fn urls(&self) -> impl Iterator<Item = &Url> {
         self.targets.iter().map(|target| target.url())
