@@ -13,8 +13,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use httpdate::fmt_http_date;
 use httptime::session::Event;
 use httptime::{CertificateCheck, Client, Config, Error, Measurement, Method, Offset};
 use httptime_testserver::nginx::{Nginx, SKEW};
@@ -303,12 +304,14 @@ fn squid_with_tls_tunnels_tls_and_forwards_http_and_gets_no_password_if_it_is_no
 struct OpenSsl(Child);
 
 impl OpenSsl {
+    /// Serves the files in the directory of `files`.
     fn start(files: &Files, arguments: &[&str]) -> (Self, String) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("its address");
         drop(listener);
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-quiet", "-accept", &address.to_string(), "-www"]);
+        command.args(["s_server", "-quiet", "-accept", &address.to_string()]);
+        command.current_dir(&files.directory);
         command.arg("-key").arg(files.key()).arg("-cert").arg(files.certificate());
         let process = command
             .args(arguments)
@@ -346,11 +349,31 @@ fn openssl_speaks_the_same_tls_and_its_refusals_are_named() {
         (&["-tls1_2", "-Verify", "1", "-verify_return_error"], "tls_client_certificate_required"),
         (&["-tls1_3", "-Verify", "1", "-verify_return_error"], "tls_client_certificate_required"),
     ] {
-        let (_server, url) = OpenSsl::start(&files, arguments);
+        let arguments = [&["-www"], arguments].concat();
+        let (_server, url) = OpenSsl::start(&files, &arguments);
         let tls = TlsConfig::builder().pin(files.pin()).build().expect("settings");
         // It answers GET only.
         let client = Client::builder(url).tls(tls).method(Method::Get).build().expect("settings");
         let result = client.measure();
         assert_eq!(result.expect_err("no Date").kind(), kind, "{arguments:?}");
+    }
+}
+
+/// It sends the file as it is, so one response is the truth: that with the present second.
+#[test]
+fn openssl_is_measured_by_a_response_in_a_file() {
+    let files = Files::make("s-server-file", &[]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (_server, url) = OpenSsl::start(&files, &["-HTTP", version]);
+        let date = fmt_http_date(SystemTime::now());
+        let response = format!("HTTP/1.0 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n");
+        fs::write(files.directory.join("now"), response).expect("written");
+        let client = Client::builder(format!("{url}now")).method(Method::Get);
+        let tls = TlsConfig::builder().pin(files.pin()).build().expect("settings");
+        let config = Config::builder().requests(1).build().expect("in range");
+        let client = client.tls(tls).config(config).build().expect("settings");
+        let measurement = client.measure().expect("measured");
+        println!("{version}: {measurement}");
+        assert!(measurement.bounds().contains(Offset::ZERO), "{version}: {measurement}");
     }
 }
