@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use httptime::{CertificateCheck, Interval, LocalInstant, Measurement, Offset, Span, Timestamp};
 use httptime::build_day;
+use httptime::{CertificateCheck, Interval, LocalInstant, Measurement, Offset, Span, Timestamp};
 use thiserror::Error;
 
 /// The input of a decision: a finished measurement, or any other source of an offset with bounds.

@@ -58,7 +58,16 @@ impl AttackedClock {
         let (stddev, lag) = (Duration::from_micros(10), Duration::from_micros(20));
         let bounds = Interval::between(offset, offset).widened(lag);
         let (at, local_time) = (clock.monotonic(), self.shown());
-        let reading = Reading { offset, stddev, bounds, lag, date_advanced: true, at, local_time, is_unconfirmed: false };
+        let reading = Reading {
+            offset,
+            stddev,
+            bounds,
+            lag,
+            date_advanced: true,
+            at,
+            local_time,
+            is_unconfirmed: false,
+        };
         self.controller.absorb(&reading).expect("done")
     }
 

@@ -422,7 +422,16 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
     let offset = controller.clock().true_offset();
     let (stddev, lag) = (Duration::from_millis(1), Duration::from_millis(1));
     let bounds = Interval::between(offset, offset).widened(lag);
-    let reading = Reading { offset, stddev, bounds, lag, date_advanced: true, at, local_time, is_unconfirmed: false };
+    let reading = Reading {
+        offset,
+        stddev,
+        bounds,
+        lag,
+        date_advanced: true,
+        at,
+        local_time,
+        is_unconfirmed: false,
+    };
     let action = controller.absorb(&reading).expect("decided").action;
     assert!(matches!(action, Action::Refuse(_)), "{action:?}");
 }
@@ -443,8 +452,9 @@ fn a_clock_that_may_not_be_set_is_an_error_with_a_name() {
 fn an_unconfirmed_reading_corrects_the_clock_and_only_a_confirmed_one_marks_it() {
     let clock = clock(38_116 * MS, 0.0);
     let mut machine = Machine::new(clock, Policy::default(), Discipline::default(), 1);
-    let is_marked =
-        |machine: &Machine| machine.controller.clock().status().expect("readable").is_synchronised();
+    let is_marked = |machine: &Machine| {
+        machine.controller.clock().status().expect("readable").is_synchronised()
+    };
     let reading = Reading { is_unconfirmed: true, ..machine.reading(0) };
     let outcome = machine.controller.absorb(&reading).expect("done");
     assert!(matches!(outcome.action, Action::Step(_)), "{outcome:?}");

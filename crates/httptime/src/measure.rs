@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+mod connections;
 mod stamps;
 
+use self::connections::Connections;
 use self::stamps::Stamps;
 use crate::checks::{Check, CheckConnection, Checks, Scheduled};
 use crate::config::Config;
@@ -17,7 +19,7 @@ use crate::progress::Progress;
 use crate::schedule::{Plan, Schedule, View};
 use crate::server::Lag;
 use crate::stamp::StampFault;
-use crate::time::{CrossTimestamp, LocalInstant, Offset, Timestamp};
+use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Timestamp};
 
 /// What the driver must do next.
 #[non_exhaustive]
@@ -56,6 +58,7 @@ pub struct Measure {
     received_by_kernel: u32,
     checks: Checks,
     stamps: Stamps,
+    connections: Connections,
     /// The last planned request, until it has left or failed.
     planned: Option<PlannedRequest>,
     /// The latest check that has left.
@@ -120,6 +123,7 @@ impl Measure {
             },
             schedule,
             stamps: Stamps::new(config.shared_stamp_header(), config.limits().requests()),
+            connections: Connections::new(),
             planned: None,
             sent_check: None,
             has_passed_check: false,
@@ -312,8 +316,10 @@ impl Measure {
 
     /// Sets the number of connections of the schedule, apart from the first one, that have carried
     /// requests and have [passed](Self::has_passed_check) no check.
-    pub(crate) const fn set_untested_connections(&mut self, count: usize) {
-        self.checks.set_untested_connections(count);
+    /// Each is given by the time at which it began to open.
+    pub(crate) fn set_untested_connections(&mut self, opened: impl Iterator<Item = LocalInstant>) {
+        self.connections.set_untested(opened);
+        self.checks.set_untested_connections(self.connections.untested());
     }
 
     /// Computes the full estimate only if the cheap one is within the target.
@@ -406,6 +412,7 @@ impl Measure {
                 // The stamp may just have shown that the clock is late.
                 by_date = by_date.with_lag(self.lag(&stampless));
                 self.add_date(&by_date)?;
+                self.connections.add(exchange.opening_began(), self.progress.proved_by(&by_date));
                 by_date
             }
         };
@@ -489,11 +496,14 @@ impl Measure {
             return Err(Error::StampRejected { fault });
         };
         self.progress.forget_evidence();
+        self.connections.clear();
         self.estimator = self.config.new_estimator();
         self.dates = None;
         let lag = self.lag_of_every_response();
         for observation in by_date {
-            self.add_date(&lag.map_or(observation, |lag| observation.with_lag(lag)))?;
+            let observation = lag.map_or(observation, |lag| observation.with_lag(lag));
+            self.add_date(&observation)?;
+            self.connections.add(None, self.progress.proved_by(&observation));
         }
         Ok(())
     }
@@ -641,6 +651,14 @@ impl Measure {
         &self.progress
     }
 
+    /// The bounds without the evidence of untested connections. `None` if that leaves nothing out.
+    fn tested_bounds(&self, at: LocalInstant) -> Option<Interval> {
+        if self.stamps.are_used() {
+            return None;
+        }
+        self.connections.tested_bounds(at, self.config.drift_ppm())
+    }
+
     /// The estimate so far, within the bounds. `None` if the measurement has failed. The bounds
     /// also limit the standard deviation: it is at most that of an error that is uniform up to the
     /// farther bound.
@@ -717,6 +735,8 @@ impl Measure {
         else {
             return Err(missing);
         };
+        let age = self.stamps.connection_age();
+        let bounds = self.tested_bounds(at).unwrap_or(bounds).with_upper_raised(age);
         // The driver finished a measurement that had not ended: it had no more time, or a request
         // failed and no response came. A request that is lost shortly before the time limit does
         // not prove that the server is lost.
@@ -733,8 +753,6 @@ impl Measure {
             EndReason::Lost(error) if !date_advanced => return Err(error.clone()),
             _ => {}
         }
-        let age = self.stamps.connection_age();
-        let bounds = bounds.with_upper_raised(age);
         Ok(Measurement {
             estimate,
             bounds: bounds.widened(uncertainty.saturating_add(moved.abs())),

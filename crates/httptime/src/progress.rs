@@ -393,6 +393,15 @@ impl Progress {
         }
     }
 
+    /// The bounds that a response proves by itself.
+    pub(crate) fn proved_by(&self, observation: &Observation) -> AgedEvidence {
+        let at = observation.received();
+        // The server may have read its clock as early as the request left.
+        let elapsed = at.saturating_since(observation.sent());
+        let bounds = Evidence::from(observation.bounds()).aged(elapsed, self.drift_ppm);
+        AgedEvidence::new(bounds, at, self.drift_ppm)
+    }
+
     /// Forgets the evidence of all responses, but not the requests.
     pub(crate) fn forget_evidence(&mut self) {
         self.observations = 0;
@@ -411,22 +420,22 @@ impl Progress {
         }
         let at = observation.received();
         let (drift_ppm, typical_ppm) = (self.drift_ppm, self.drift_ppm.min(TYPICAL_DRIFT_PPM));
+        let bounds = self.proved_by(observation);
         // The server may have read its clock as early as the request left.
         let elapsed = at.saturating_since(observation.sent());
-        let bounds = Evidence::from(observation.bounds()).aged(elapsed, drift_ppm);
         let without_lag = Evidence::new(observation.lower(), observation.upper_without_lag());
         let flip_interval = without_lag.aged(elapsed, drift_ppm);
         let remaining = without_lag.aged(elapsed, typical_ppm);
         let lag = observation.lag();
         let observed = self.observed.get_or_insert(Observed {
-            bounds: AgedEvidence::new(bounds, at, drift_ppm),
+            bounds,
             flip_interval: AgedEvidence::new(flip_interval, at, drift_ppm),
             remaining: AgedEvidence::new(remaining, at, typical_ppm),
             lag,
             shortest: round_trip,
             last: round_trip,
         });
-        observed.bounds.narrow(bounds, at);
+        observed.bounds.narrow(bounds.evidence(), at);
         observed.flip_interval.narrow(flip_interval, at);
         observed.remaining.narrow(remaining, at);
         observed.lag = observed.lag.max(lag);

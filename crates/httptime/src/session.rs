@@ -407,7 +407,7 @@ impl Session {
 
     /// Plans the next request.
     fn plan(&mut self, now: LocalInstant) -> Next {
-        self.measure.set_untested_connections(self.untested().count());
+        self.report_untested();
         self.measure.next(self.earliest_send(now))
     }
 
@@ -476,12 +476,11 @@ impl Session {
             && self.untested_slot().is_none()
     }
 
-    /// The connections of the schedule that have carried requests and have passed no check, apart
-    /// from the first one: they may lead to another server behind the name.
-    fn untested(&self) -> impl Iterator<Item = usize> {
-        let all = self.connections.iter().enumerate();
-        let others = all.filter(|(_, it)| !it.is_for_checks() && !it.is_closed()).skip(1);
-        others.filter(|(_, it)| it.is_untested()).map(|(slot, _)| slot)
+    /// Tells the measurement which connections are untested.
+    fn report_untested(&mut self) {
+        let Self { measure, connections, .. } = self;
+        let untested = untested(connections).map(|slot| connections[slot].opening_began());
+        measure.set_untested_connections(untested);
     }
 
     /// The untested connection that the next check uses in place of a separate one. If the name has
@@ -493,7 +492,7 @@ impl Session {
         {
             return None;
         }
-        self.untested().find(|slot| self.connections[*slot].is_ready())
+        untested(&self.connections).find(|slot| self.connections[*slot].is_ready())
     }
 
     /// Whether checks get a separate connection. Not if the server closes each connection after a
@@ -893,6 +892,7 @@ impl Session {
         if self.is_done() {
             return;
         }
+        self.report_untested();
         let error = result.clone().err().or_else(|| self.measure.missing_result());
         self.events.push(Event::Ended { error });
         self.state = State::Ended(result);
@@ -931,6 +931,14 @@ impl Session {
     fn id(&self, slot: usize) -> ConnectionId {
         ConnectionId { server: self.server, slot: u16::try_from(slot).unwrap_or(u16::MAX) }
     }
+}
+
+/// The connections of the schedule that have carried requests and have passed no check, apart from
+/// the first one: they may lead to another server behind the name.
+fn untested(connections: &[Connection]) -> impl Iterator<Item = usize> {
+    let all = connections.iter().enumerate();
+    let others = all.filter(|(_, it)| !it.is_for_checks() && !it.is_closed()).skip(1);
+    others.filter(|(_, it)| it.is_untested()).map(|(slot, _)| slot)
 }
 
 /// Adds a response to the measurement. `connection`: when its connection began to open, and whether

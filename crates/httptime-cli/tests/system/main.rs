@@ -4,6 +4,7 @@
 //! one is missing.
 
 mod chrony;
+#[expect(dead_code, reason = "the tests of httptime-tls use the servers with TLS")]
 mod daemon;
 mod faults;
 mod https;
