@@ -207,15 +207,15 @@ fn two_clocks_balanced_by_connection_or_address_are_named_or_one_of_them_is_in_t
 }
 
 /// The server's software may lag by 1 ms, and does not. So between the bounds that rest on one
-/// clock there is 1 ms for the flips of the other. Each connection of `fast` must therefore pass a
-/// check.
+/// clock there is 1 ms for the flips of the other. Each connection of `fast` must therefore pass
+/// checks, or its evidence does not count. On a busy path many measurements end before that.
 #[test]
 fn two_clocks_drawn_by_connection_are_named_or_one_of_them_is_in_the_bounds() {
     let seeds = 0..4_000;
     println!("seeds {seeds:?}");
     let config = Config::builder().profile(Profile::Fast).lag(Duration::from_millis(1)).build();
     let config = config.expect("in range");
-    for apart_ms in [5, 50] {
+    for (apart_ms, queueing_ms) in [(5, 0.03), (50, 0.03), (50, 2.0), (400, 2.0), (400, 8.0)] {
         let mut shares = Shares::default();
         for seed in seeds.clone() {
             let ahead_ms = if seed % 2 == 0 { apart_ms } else { -apart_ms };
@@ -223,11 +223,11 @@ fn two_clocks_drawn_by_connection_are_named_or_one_of_them_is_in_the_bounds() {
             let workers = [SimWorker::exact(), SimWorker::exact().ahead(ahead)];
             let server = SimServer::exact().workers(&workers, SimBalance::RandomConnections);
             let offset = fastrand::Rng::with_seed(seed).i64(-5_000_000_000..5_000_000_000);
-            let path = Path::symmetric_ms(0.1, 0.03);
+            let path = Path::symmetric_ms(0.1, queueing_ms);
             shares.add(&World::new(SimClock::new(offset), path, server).measure(&config, seed));
         }
-        println!("{apart_ms} ms apart: {shares}");
-        assert!(shares.missed + shares.failed <= 14, "{apart_ms} ms apart: {shares}");
+        println!("{apart_ms} ms apart, {queueing_ms} ms queueing: {shares}");
+        assert!(shares.missed + shares.failed <= 8, "{apart_ms} ms apart: {shares}");
     }
 }
 

@@ -266,7 +266,7 @@ pub(crate) enum Scheduled {
 
 /// The place of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(crate) enum Side {
     /// Just before the flip.
     Before,
     /// Just after it.
@@ -281,6 +281,11 @@ impl Check {
         let latest = at.saturating_add(QUARTER_SECOND);
         let connection = CheckConnection::Fresh;
         Self { at, latest, connection, side: Side::Anywhere, predicted: None }
+    }
+
+    /// Its place.
+    pub(crate) const fn side(&self) -> Side {
+        self.side
     }
 
     /// The `Date` of the response, if it can be predicted.

@@ -7,7 +7,7 @@ mod stamps;
 
 use self::connections::Connections;
 use self::stamps::Stamps;
-use crate::checks::{Check, CheckConnection, Checks, Scheduled};
+use crate::checks::{Check, CheckConnection, Checks, Scheduled, Side};
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
@@ -63,9 +63,9 @@ pub struct Measure {
     planned: Option<PlannedRequest>,
     /// The latest check that has left.
     sent_check: Option<Check>,
-    /// Whether the latest response was predicted by the others, and any other response would have
-    /// contradicted them.
-    has_passed_check: bool,
+    /// The place of the check to which the latest response belongs, if the response was predicted
+    /// by the others and any other response would have contradicted them.
+    passed_check: Option<Side>,
     /// The number of consecutive missed aims.
     reschedules: u32,
     failures: u32,
@@ -126,7 +126,7 @@ impl Measure {
             connections: Connections::new(),
             planned: None,
             sent_check: None,
-            has_passed_check: false,
+            passed_check: None,
             reschedules: 0,
             failures: 0,
             in_flight_at_failure: 0,
@@ -309,14 +309,14 @@ impl Measure {
         Some(self.planned?.check?.connection)
     }
 
-    /// Whether the latest response was that of a check, and was as predicted.
-    pub(crate) const fn has_passed_check(&self) -> bool {
-        self.has_passed_check
+    /// The place of the check that the connection of the latest response has passed with it.
+    pub(crate) const fn passed_check(&self) -> Option<Side> {
+        self.passed_check
     }
 
-    /// Sets the number of connections of the schedule, apart from the first one, that have carried
-    /// requests and have [passed](Self::has_passed_check) no check.
-    /// Each is given by the time at which it began to open.
+    /// Sets the open connections of the schedule, apart from the first one, that have carried
+    /// requests and have not [passed](Self::passed_check) a check on each side of a flip. Each is
+    /// given by the time at which it began to open.
     pub(crate) fn set_untested_connections(&mut self, opened: impl Iterator<Item = LocalInstant>) {
         self.connections.set_untested(opened);
         self.checks.set_untested_connections(self.connections.untested());
@@ -418,7 +418,10 @@ impl Measure {
         };
         self.stamps.record_by_date(by_date);
         let is_predicted = check.and_then(|check| Some(check.predicted()? == date));
-        self.has_passed_check = is_predicted == Some(true);
+        self.passed_check = check
+            .filter(|_| is_predicted == Some(true) && self.is_usual(&observation))
+            .map(|check| check.side());
+        self.connections.record(exchange.opening_began(), is_check, self.passed_check);
         if let (Some(check), Some(false)) = (check, is_predicted) {
             self.checks.repeat(&check);
         }
@@ -430,6 +433,13 @@ impl Measure {
         self.failure = None;
         self.connect_failure = None;
         Ok(observation)
+    }
+
+    /// Whether a round trip is so short that a clock which differs passes no check with it.
+    fn is_usual(&self, observation: &Observation) -> bool {
+        let usual = self.progress.round_trip_median().unwrap_or_default();
+        let near = self.progress.decisive_distance(observation.received()).unwrap_or_default();
+        observation.round_trip() <= usual + near
     }
 
     fn observe(&self, exchange: &Exchange<'_>) -> Result<Observation, Error> {
@@ -651,12 +661,12 @@ impl Measure {
         &self.progress
     }
 
-    /// The bounds without the evidence of untested connections. `None` if that leaves nothing out.
-    fn tested_bounds(&self, at: LocalInstant) -> Option<Interval> {
-        if self.stamps.are_used() {
-            return None;
+    /// The bounds of the evidence that counts in the result.
+    fn counted_bounds(&self, at: LocalInstant) -> Option<Interval> {
+        match self.stamps.are_used() {
+            true => self.progress.bounds(),
+            false => self.connections.bounds(at, self.config.drift_ppm()),
         }
-        self.connections.tested_bounds(at, self.config.drift_ppm())
     }
 
     /// The estimate so far, within the bounds. `None` if the measurement has failed. The bounds
@@ -727,16 +737,15 @@ impl Measure {
         let progress = &self.progress;
         let begun = progress.cross_timestamp();
         let missing = self.failure.clone().unwrap_or(Error::NothingMeasured);
-        let (Some(estimate), Some(bounds)) = (self.estimate(), progress.bounds()) else {
-            return Err(missing);
-        };
+        let Some(estimate) = self.estimate() else { return Err(missing) };
         let (Some(at), Some(started), Some(lag), Some(round_trip_min)) =
             (progress.at(), progress.first_sent(), progress.lag(), progress.round_trip_min())
         else {
             return Err(missing);
         };
         let age = self.stamps.connection_age();
-        let bounds = self.tested_bounds(at).unwrap_or(bounds).with_upper_raised(age);
+        let Some(bounds) = self.counted_bounds(at) else { return Err(missing) };
+        let (bounds, estimate) = (bounds.with_upper_raised(age), estimate.within(bounds));
         // The driver finished a measurement that had not ended: it had no more time, or a request
         // failed and no response came. A request that is lost shortly before the time limit does
         // not prove that the server is lost.

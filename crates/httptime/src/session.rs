@@ -457,7 +457,8 @@ impl Session {
             Some(CheckConnection::Spare) => {
                 self.check_connections.last.filter(|slot| self.connections[*slot].is_ready())
             }
-            _ => None,
+            Some(CheckConnection::Shared) => self.untested_slot(),
+            None => None,
         };
         suited.or_else(|| {
             let ready = self.connections.iter().enumerate().filter(|(_, it)| it.is_ready_for_any());
@@ -719,8 +720,8 @@ impl Session {
                         absorb(&mut self.measure, &self.target, method, times, &head, connection);
                     match absorbed {
                         Ok(observation) => {
-                            if self.measure.has_passed_check() {
-                                self.connections[slot].set_tested();
+                            if let Some(side) = self.measure.passed_check() {
+                                self.connections[slot].set_tested(side);
                             }
                             self.events.push(Event::Answered { observation });
                         }
@@ -933,8 +934,8 @@ impl Session {
     }
 }
 
-/// The connections of the schedule that have carried requests and have passed no check, apart from
-/// the first one: they may lead to another server behind the name.
+/// The connections of the schedule that have carried requests and have not passed a check on each
+/// side of a flip, apart from the first one: they may lead to another server behind the name.
 fn untested(connections: &[Connection]) -> impl Iterator<Item = usize> {
     let all = connections.iter().enumerate();
     let others = all.filter(|(_, it)| !it.is_for_checks() && !it.is_closed()).skip(1);

@@ -1,52 +1,89 @@
 //! The evidence of each connection. A connection may lead to another server behind the name, so the
-//! result leaves out the evidence of one that has passed no check.
+//! result leaves out what one proves that has not passed the checks.
+//!
+//! A clock that is ahead makes lower bounds that are too high, and a clock that is behind makes
+//! upper bounds that are too low. A check before a flip finds the one, and a check after it the
+//! other. So the lower end of a connection's evidence counts after the first, and the upper end
+//! after the second.
 
 use std::collections::VecDeque;
 
-use crate::evidence::AgedEvidence;
-use crate::time::{Interval, LocalInstant};
+use crate::checks::Side;
+use crate::evidence::{AgedEvidence, Evidence};
+use crate::time::{Interval, LocalInstant, Offset};
 
 /// What the responses on each of the latest connections prove.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// Each with the time at which its connection began to open, if that is known.
-    evidence: VecDeque<(Option<LocalInstant>, AgedEvidence)>,
-    /// The open connections that have carried requests of the schedule and have passed no check.
+    known: VecDeque<Connection>,
+    /// The open connections that must pass checks: by the time at which they began to open.
     untested: Vec<LocalInstant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Connection {
+    /// The time at which it began to open, if that is known.
+    opened: Option<LocalInstant>,
+    evidence: AgedEvidence,
+    /// Whether it has carried requests of the schedule.
+    is_scheduled: bool,
+    has_passed_before: bool,
+    has_passed_after: bool,
 }
 
 impl Connections {
     pub(super) fn new() -> Self {
-        Self { evidence: VecDeque::with_capacity(KEPT), untested: Vec::with_capacity(KEPT) }
+        Self { known: VecDeque::with_capacity(KEPT), untested: Vec::with_capacity(KEPT) }
     }
 
     /// Forgets all evidence.
     pub(super) fn clear(&mut self) {
-        self.evidence.clear();
+        self.known.clear();
     }
 
     /// Adds what a response on the connection that began to open at `opened` proves.
     pub(super) fn add(&mut self, opened: Option<LocalInstant>, proved: AgedEvidence) {
-        if let Some((_, known)) = self.evidence.iter_mut().find(|(its, _)| *its == opened) {
-            known.narrow(proved.evidence(), proved.at());
+        if let Some(known) = self.get(opened) {
+            known.evidence.narrow(proved.evidence(), proved.at());
             return;
         }
-        if self.evidence.len() == KEPT {
+        if self.known.len() == KEPT {
             self.merge_oldest();
         }
-        self.evidence.push_back((opened, proved));
+        self.known.push_back(Connection {
+            opened,
+            evidence: proved,
+            is_scheduled: false,
+            has_passed_before: false,
+            has_passed_after: false,
+        });
     }
 
-    /// A connection that is open has evidence that is newer than that of closed ones, unless it is
-    /// the first: so of the two oldest one at least counts in any case.
+    /// Records that the response was that of a check or of the schedule, and the check that the
+    /// connection has passed with it.
+    pub(super) fn record(
+        &mut self,
+        opened: Option<LocalInstant>,
+        is_check: bool,
+        passed: Option<Side>,
+    ) {
+        let Some(known) = self.get(opened) else { return };
+        known.is_scheduled |= !is_check;
+        known.has_passed_before |= passed == Some(Side::Before);
+        known.has_passed_after |= passed == Some(Side::After);
+    }
+
+    fn get(&mut self, opened: Option<LocalInstant>) -> Option<&mut Connection> {
+        self.known.iter_mut().find(|it| it.opened == opened)
+    }
+
+    /// Adds the evidence of the second connection to that of the first, which counts in any case,
+    /// as far as it counts too. No more connections than are kept are open at once.
     fn merge_oldest(&mut self) {
-        let Some((opened, first)) = self.evidence.pop_front() else { return };
-        match self.evidence.front_mut() {
-            Some((next, second)) => {
-                second.narrow(first.evidence(), first.at());
-                *next = opened;
-            }
-            None => self.evidence.push_front((opened, first)),
+        let Some(second) = self.known.remove(1) else { return };
+        let ends = self.counted(1, &second);
+        if let Some(first) = self.known.front_mut() {
+            first.evidence.narrow(ends, second.evidence.at());
         }
     }
 
@@ -60,22 +97,29 @@ impl Connections {
         self.untested.len()
     }
 
-    /// The bounds at this instant without the evidence of untested connections. `None` if that
-    /// would leave nothing out, or nothing.
-    pub(super) fn tested_bounds(&self, at: LocalInstant, drift_ppm: u32) -> Option<Interval> {
-        let is_tested = |opened: &Option<LocalInstant>| {
-            opened.is_none_or(|opened| !self.untested.contains(&opened))
-        };
-        let mut tested = self.evidence.iter().filter(|(opened, _)| is_tested(opened));
-        if tested.clone().count() == self.evidence.len() {
-            return None;
+    /// What counts of the evidence of the connection at this index.
+    fn counted(&self, index: usize, connection: &Connection) -> Evidence {
+        let evidence = connection.evidence.evidence();
+        // The others are compared with the first. A server that closes each connection would have
+        // no evidence at all.
+        let is_closed = |opened| !self.untested.contains(&opened);
+        let counts =
+            index == 0 || connection.is_scheduled && connection.opened.is_none_or(is_closed);
+        let lower = counts || connection.has_passed_before;
+        let upper = counts || connection.has_passed_after;
+        Evidence::new(
+            if lower { evidence.lower } else { Offset::from_nanos(i64::MIN) },
+            if upper { evidence.upper } else { Offset::from_nanos(i64::MAX) },
+        )
+    }
+
+    /// The bounds at this instant, of the evidence that counts.
+    pub(super) fn bounds(&self, at: LocalInstant, drift_ppm: u32) -> Option<Interval> {
+        let mut all = self.known.front()?.evidence;
+        for (index, connection) in self.known.iter().enumerate() {
+            all.narrow(self.counted(index, connection), connection.evidence.at());
         }
-        let mut all = tested.next()?.1;
-        for (_, evidence) in tested {
-            all.narrow(evidence.evidence(), evidence.at());
-        }
-        let age = at.saturating_since(all.at());
-        all.evidence().aged(age, drift_ppm).interval()
+        all.evidence().aged(at.saturating_since(all.at()), drift_ppm).interval()
     }
 }
 

@@ -8,6 +8,7 @@ use super::layer::{Layer, Nested, Plain};
 use super::security::PeerSecurities;
 use super::target::Target;
 use super::times::{Arrival, Times};
+use crate::checks::Side;
 use crate::error::{Error, Phase};
 use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::method::Method;
@@ -37,8 +38,10 @@ pub(super) struct Connection {
     failure: Option<Error>,
     /// Opened for checks.
     is_for_checks: bool,
-    /// A check has shown that it leads to the server of the other connections.
-    is_tested: bool,
+    /// A check before a flip has shown that it does not lead to a server whose clock is ahead.
+    is_tested_before: bool,
+    /// A check after a flip has shown that it does not lead to a server whose clock is behind.
+    is_tested_after: bool,
     /// The time at which it began to open.
     opening_began: LocalInstant,
     /// The time at which it became ready.
@@ -176,7 +179,8 @@ impl Connection {
             plaintext: Vec::with_capacity(BUFFER_BYTES),
             failure: None,
             is_for_checks: false,
-            is_tested: false,
+            is_tested_before: false,
+            is_tested_after: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             opening_began: LocalInstant::from_nanos(0),
             ready_at: LocalInstant::from_nanos(0),
@@ -217,19 +221,23 @@ impl Connection {
         self.is_ready() && !self.is_for_checks
     }
 
-    /// Whether it has carried requests, and none of them was a check that it passed.
+    /// Whether it has carried requests, and has not passed a check on each side of a flip.
     pub(super) const fn is_untested(&self) -> bool {
         let is_used = match self.state {
             State::Ready { is_fresh } | State::Busy { is_fresh, .. } => !is_fresh,
             State::Draining { .. } => true,
             _ => false,
         };
-        is_used && !self.is_tested
+        is_used && !(self.is_tested_before && self.is_tested_after)
     }
 
-    /// A check has shown that it leads to the server of the other connections.
-    pub(super) const fn set_tested(&mut self) {
-        self.is_tested = true;
+    /// It has passed a check at this place.
+    pub(super) const fn set_tested(&mut self, side: Side) {
+        match side {
+            Side::Before => self.is_tested_before = true,
+            Side::After => self.is_tested_after = true,
+            Side::Anywhere => {}
+        }
     }
 
     /// The time at which it began to open.
@@ -322,7 +330,8 @@ impl Connection {
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
         self.is_for_checks = false;
-        self.is_tested = false;
+        self.is_tested_before = false;
+        self.is_tested_after = false;
         self.state = State::Pending(opening);
     }
 
