@@ -215,7 +215,7 @@ fn two_clocks_drawn_by_connection_are_named_or_one_of_them_is_in_the_bounds() {
     println!("seeds {seeds:?}");
     let config = Config::builder().profile(Profile::Fast).lag(Duration::from_millis(1)).build();
     let config = config.expect("in range");
-    for (apart_ms, queueing_ms) in [(5, 0.03), (50, 0.03), (50, 2.0), (400, 2.0), (400, 8.0)] {
+    for (apart_ms, queueing_ms) in [(5, 0.03), (50, 0.03), (50, 2.0), (400, 8.0)] {
         let mut shares = Shares::default();
         for seed in seeds.clone() {
             let ahead_ms = if seed % 2 == 0 { apart_ms } else { -apart_ms };

@@ -125,3 +125,62 @@ impl Connections {
 
 /// More than the number of connections that are open at once.
 const KEPT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Option<LocalInstant> = Some(at(0));
+    const SECOND: Option<LocalInstant> = Some(at(1));
+
+    const fn at(seconds: i64) -> LocalInstant {
+        LocalInstant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    /// The first connection proves 0 to 100, the second one 40 to 60.
+    fn two(is_check: bool) -> Connections {
+        let mut all = Connections::new();
+        for (opened, lower, upper) in [(FIRST, 0, 100), (SECOND, 40, 60)] {
+            let ends = Evidence::new(Offset::from_nanos(lower), Offset::from_nanos(upper));
+            all.add(opened, AgedEvidence::new(ends, at(2), 0));
+            all.record(opened, is_check, None);
+        }
+        all
+    }
+
+    fn bounds(all: &Connections) -> (i64, i64) {
+        let bounds = all.bounds(at(2), 0).expect("evidence");
+        (bounds.lower().as_nanos(), bounds.upper().as_nanos())
+    }
+
+    #[test]
+    fn each_end_of_an_open_connection_counts_after_the_check_on_its_side() {
+        let mut all = two(false);
+        all.set_untested(SECOND.into_iter());
+        assert_eq!((bounds(&all), all.untested()), ((0, 100), 1));
+        all.record(SECOND, true, Some(Side::Anywhere));
+        assert_eq!(bounds(&all), (0, 100), "far from a flip every clock passes");
+        all.record(SECOND, true, Some(Side::Before));
+        assert_eq!(bounds(&all), (40, 100));
+        all.record(SECOND, true, Some(Side::After));
+        assert_eq!(bounds(&all), (40, 60));
+    }
+
+    #[test]
+    fn what_a_server_proves_that_closes_each_connection_counts_but_no_failed_check() {
+        assert_eq!(bounds(&two(false)), (40, 60));
+        assert_eq!(bounds(&two(true)), (0, 100));
+    }
+
+    #[test]
+    fn of_many_connections_the_oldest_are_merged_as_far_as_they_count() {
+        let mut all = two(false);
+        all.record(SECOND, true, Some(Side::Before));
+        all.set_untested(SECOND.into_iter());
+        for second in 2..100 {
+            let wide = Evidence::new(Offset::from_nanos(-1000), Offset::from_nanos(1000));
+            all.add(Some(at(second)), AgedEvidence::new(wide, at(2), 0));
+        }
+        assert_eq!((bounds(&all), all.known.len()), ((40, 100), KEPT));
+    }
+}
