@@ -131,9 +131,7 @@ impl Daemon {
         let file = write(&directory, "squid.conf", &config);
         // The worker changes its user to proxy.
         let _ = Command::new("chmod").arg("-R").arg("a+rwX").arg(&directory).status();
-        let mut command = Command::new("squid");
-        command.arg("-N").arg("-f").arg(file);
-        Self::start("squid", &mut command, address, directory)
+        Self::start("squid", &mut squid(&file, address), address, directory)
     }
 
     /// Python's `http.server`: HTTP/1.0, a connection for each request.
@@ -182,9 +180,7 @@ impl Daemon {
         let file = write(&directory, "squid.conf", &config);
         // The worker changes its user to proxy.
         let _ = Command::new("chmod").arg("777").arg(&directory).status();
-        let mut command = Command::new("squid");
-        command.arg("-N").arg("-f").arg(file);
-        Self::start("squid", &mut command, address, directory)
+        Self::start("squid", &mut squid(&file, address), address, directory)
     }
 
     fn start(
@@ -296,4 +292,11 @@ fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     fs::write(&path, text).expect("a file");
     path
+}
+
+/// squid with a name of its own, so that another squid does not use the same shared memory.
+fn squid(config: &Path, address: SocketAddr) -> Command {
+    let mut command = Command::new("squid");
+    command.arg("-N").arg("-n").arg(format!("httptime{}", address.port())).arg("-f").arg(config);
+    command
 }
