@@ -396,8 +396,11 @@ impl<'a> Daemon<'a> {
         };
         self.wait(Some(interval));
         let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
-        let next = interval.as_secs_f64();
-        let done = format!("{}{frequency}; next measurement in {next:.0} s", correction.done);
+        let next = match correction.is_unconfirmed {
+            true => "measuring again, to confirm it by the certificates at this time".to_owned(),
+            false => format!("next measurement in {:.0} s", interval.as_secs_f64()),
+        };
+        let done = format!("{}{frequency}; {next}", correction.done);
         log!(if correction.refused { Level::Warn } else { Level::Info }, "{done}");
         service::status(&format!("{measured}; {done}"));
         false
