@@ -6,7 +6,7 @@ use httptime::EndReason;
 use httptime::server::LagSource;
 use httptime::survey::{ServerReport, Survey};
 use httptime::{Assumptions, CertificateCheck, Error, Interval, IoError, Measurement, Offset};
-use httptime::{Span, StampFault, StampUse};
+use httptime::{Span, StampFault, StampUse, Url};
 use httptime_clock::{Action, Refusal};
 use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
@@ -76,11 +76,10 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
                 certificates(&measurement.assumptions()).for_each(|line| print(&line));
                 used_stamps(survey).for_each(|line| print(&line));
             }
-            if is_unchecked(measurement) {
-                print_error(
-                    "the server's certificate was not checked: anyone on the path can forge this \
-                     time",
-                );
+            for url in unchecked(survey) {
+                print_error(&format!(
+                    "{url}: the certificate was not checked: anyone on the path can forge this time"
+                ));
             }
             if let EndReason::Lost(error) = measurement.end_reason() {
                 let error = explained(error, via);
@@ -127,9 +126,13 @@ pub(crate) fn certificates(assumed: &Assumptions) -> impl Iterator<Item = String
     server.into_iter().chain(proxy)
 }
 
-/// Whether anyone could have answered in place of an https server.
-fn is_unchecked(measurement: &Measurement) -> bool {
-    measurement.assumptions().certificates() == Some(CertificateCheck::Unchecked)
+/// The selected https servers in whose place anyone could have answered.
+fn unchecked(survey: &Survey) -> impl Iterator<Item = &Url> {
+    let selected = survey.servers().iter().filter(|server| server.is_selected());
+    let is_unchecked = |measurement: &Measurement| {
+        measurement.assumptions().certificates() == Some(CertificateCheck::Unchecked)
+    };
+    selected.filter(move |it| it.result().is_ok_and(is_unchecked)).map(ServerReport::url)
 }
 
 /// Stamps of a server that are not used.
@@ -302,13 +305,15 @@ fn exchanges(measurement: &Measurement) -> String {
     let method = measurement
         .method()
         .map_or(String::new(), |method| format!(" to {}", method.to_string().to_uppercase()));
+    let status =
+        measurement.http_status().map_or(String::new(), |it| format!(", HTTP status {it}"));
     let checks = match measurement.checks() {
         0 => "none of the requests was a check".to_owned(),
         1 => "1 of the requests was a check".to_owned(),
         checks => format!("{checks} of the requests were checks"),
     };
     format!(
-        "{} responses{method}; {checks}; kernel timestamps of {} requests and {} responses",
+        "{} responses{method}{status}; {checks}; kernel timestamps of {} requests and {} responses",
         measurement.observations(),
         measurement.sent_by_kernel(),
         measurement.received_by_kernel(),

@@ -61,6 +61,19 @@ impl Authority {
         Self { params, key, certificate, chain }
     }
 
+    /// The same authority with another certificate by `issuer`. A server sends both, the new one
+    /// first.
+    #[must_use]
+    pub fn renewed(&self, issuer: &Self, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = self.params.clone();
+        change(&mut params);
+        let key = KeyPair::try_from(self.key.serialize_der()).expect("a key");
+        let certificate: CertificateDer<'static> =
+            params.signed_by(&key, &issuer.issuer()).expect("a certificate").into();
+        let chain = [vec![certificate.clone()], self.chain.clone()].concat();
+        Self { params, key, certificate, chain }
+    }
+
     /// A certificate for these names and addresses, valid 1975 to 4096.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Credentials {

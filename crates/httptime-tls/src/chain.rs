@@ -59,19 +59,23 @@ impl Chain {
         Err(TlsFault::BadCertificate { reason: "it has too many issuers".to_owned() })
     }
 
-    /// Verifies everything at this time. The error is the window if only the time is wrong.
+    /// Verifies everything at this time. Returns the window of the path to an anchor that is valid
+    /// then. The error is a window if only the time is wrong.
     pub(crate) fn verify_at(
         &self,
         time: Timestamp,
         anchors: &[TrustAnchor<'_>],
         name: &ServerName<'_>,
-    ) -> Result<(), OutsideOr<TlsFault>> {
+    ) -> Result<Window, OutsideOr<TlsFault>> {
         let outside = || OutsideOr::Outside(self.window(anchors));
         let Some(time) = unix_time(time) else { return Err(outside()) };
-        match self.path_error(time, anchors) {
-            None => self.verify_name(name).map_err(OutsideOr::Other),
-            Some(Error::CertNotValidYet { .. } | Error::CertExpired { .. }) => Err(outside()),
-            Some(error) => Err(OutsideOr::Other(self.fault(&error, name))),
+        match self.path(time, anchors) {
+            Ok(path) => {
+                self.verify_name(name).map_err(OutsideOr::Other)?;
+                Ok(path.window(anchors))
+            }
+            Err(Error::CertNotValidYet { .. } | Error::CertExpired { .. }) => Err(outside()),
+            Err(error) => Err(OutsideOr::Other(self.fault(&error, name))),
         }
     }
 
@@ -101,13 +105,17 @@ impl Chain {
 
     /// Why the chain does not lead to an anchor at this time.
     fn path_error(&self, time: UnixTime, anchors: &[TrustAnchor<'_>]) -> Option<Error> {
-        let leaf = match EndEntityCert::try_from(&self.leaf) {
-            Ok(leaf) => leaf,
-            Err(error) => return Some(error),
-        };
+        self.path(time, anchors).err()
+    }
+
+    /// The part of the chain that leads to an anchor at this time.
+    fn path(&self, time: UnixTime, anchors: &[TrustAnchor<'_>]) -> Result<Self, Error> {
+        let leaf = EndEntityCert::try_from(&self.leaf)?;
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        let (intermediates, usage) = (&self.intermediates, KeyUsage::server_auth());
-        leaf.verify_for_usage(algorithms, anchors, intermediates, time, usage, None, None).err()
+        let (all, usage) = (&self.intermediates, KeyUsage::server_auth());
+        let path = leaf.verify_for_usage(algorithms, anchors, all, time, usage, None, None)?;
+        let intermediates = path.intermediate_certificates().map(|it| it.der().into_owned());
+        Ok(Self { leaf: self.leaf.clone(), intermediates: intermediates.collect() })
     }
 
     fn verify_name(&self, name: &ServerName<'_>) -> Result<(), TlsFault> {

@@ -84,7 +84,7 @@ impl Rules {
         match clock {
             Clock::Floor(floor) => chain.verify_since(floor, anchors, name),
             Clock::Local => match chain.verify_at(local, anchors, name) {
-                Ok(()) => Ok(()),
+                Ok(_) => Ok(()),
                 Err(OutsideOr::Other(fault)) => Err(fault),
                 Err(OutsideOr::Outside(window)) => Err(TlsFault::LocalTimeOutside {
                     valid_from: window.from,

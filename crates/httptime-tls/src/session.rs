@@ -31,7 +31,7 @@ impl PeerSession {
         Error::Tls { peer: self.peer, fault }
     }
 
-    /// The time in which all accepted chains are valid, which contains `earliest` to `latest`.
+    /// The time in which all accepted chains are valid. It contains `earliest` and `latest`.
     fn judge_chains(
         &self,
         anchors: &[TrustAnchor<'_>],
@@ -43,16 +43,17 @@ impl PeerSession {
             to: Timestamp::from_unix_nanos(i64::MAX),
         };
         let judge = |window: Window, chain: &Chain| {
-            for date in [earliest, latest] {
+            let verify = |date| {
                 chain.verify_at(date, anchors, &self.name).map_err(|refusal| match refusal {
                     OutsideOr::Other(fault) => fault,
                     OutsideOr::Outside(Window { from, to }) => {
                         TlsFault::DateOutside { valid_from: from, valid_to: to, date }
                     }
-                })?;
-            }
-            let own = chain.window(anchors);
-            Ok(Window { from: window.from.max(own.from), to: window.to.min(own.to) })
+                })
+            };
+            // The paths to an anchor can differ.
+            let (first, last) = (verify(earliest)?, verify(latest)?);
+            Ok(Window { from: window.from.max(first.from), to: window.to.min(last.to) })
         };
         self.accepted.chains().iter().try_fold(all, judge)
     }
@@ -86,14 +87,12 @@ impl PeerSecurity for PeerSession {
             Check::Pin(_) => return Ok(CertificateCheck::Pin),
             Check::Chain(anchors) => anchors.get()?,
         };
-        match self.clock {
-            // The handshakes have already checked it.
-            Clock::Local => Ok(CertificateCheck::LocalClock),
-            Clock::Floor(_) => {
-                let judged = self.judge_chains(anchors, earliest, latest);
-                let Window { from, to } = judged.map_err(|fault| self.error(fault))?;
-                Ok(CertificateCheck::ServerTime { valid_from: from, valid_to: to })
-            }
-        }
+        let judged = self.judge_chains(anchors, earliest, latest);
+        let Window { from, to } = judged.map_err(|fault| self.error(fault))?;
+        Ok(match self.clock {
+            // The handshakes have checked it, and the server does not contradict it.
+            Clock::Local => CertificateCheck::LocalClock,
+            Clock::Floor(_) => CertificateCheck::ServerTime { valid_from: from, valid_to: to },
+        })
     }
 }

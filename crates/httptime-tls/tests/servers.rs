@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use httptime::{
-    CertificateCheck, Client, ClientBuilder, Config, Error, Measurement, Offset, Peer, TlsFault,
-};
+use httptime::schedule::Profile;
+use httptime::{CertificateCheck, Client, ClientBuilder, Config, EndReason, Error, Measurement};
+use httptime::{Offset, Peer, TlsFault};
 use httptime_testserver::tls::{
     Authority, Credentials, PemFile, TlsFront, Version, make_ca, server_config,
 };
@@ -110,6 +110,32 @@ fn a_server_that_cannot_be_verified_receives_no_request() {
             assert_eq!((server.server.requests(), server.front.handshakes()), (0, 0));
         }
     }
+}
+
+/// One of two servers behind a name has the certificate of somebody else.
+#[test]
+fn a_certificate_that_is_refused_later_ends_the_measurement_and_is_reported() {
+    let root = Authority::root("Test Root");
+    let server = LoopbackServer::builder().server_header(Some("nginx".into())).start();
+    let server = server.expect("a server");
+    let fronts = [&root, &Authority::root("Other Root")].map(|issuer| {
+        let config = server_config(&issuer.issue(&["jump.example"]), Version::Tls13, None);
+        TlsFront::start(server.address(), config).expect("a front")
+    });
+    let addresses = fronts.each_ref().map(TlsFront::address).to_vec();
+    let config = Config::builder().profile(Profile::Fast).requests(24).build().expect("in range");
+    let client = Client::builder("https://jump.example/")
+        .resolver(move |_, _| Ok(addresses.clone()))
+        .tls(TlsConfig::builder().cacert_pem(root.pem()).build().expect("settings"))
+        .config(config)
+        .build()
+        .expect("settings");
+    let measurement = client.measure().expect("the responses before that count");
+    assert!(measurement.bounds().contains(Offset::ZERO), "{measurement}");
+    let EndReason::Lost(error) = measurement.end_reason() else {
+        panic!("{:?}", measurement.end_reason())
+    };
+    assert_eq!(error.kind(), "tls_not_trusted");
 }
 
 #[test]

@@ -298,14 +298,44 @@ fn a_synchronised_clock_judges_alone() {
         let builder = trusting(&root).clock_is_synchronised(|| true);
         let server = serve(&credentials, Version::Tls13);
         let mut connection = Connection::at(builder, NAME, server, local);
-        connection.open().map(|()| connection.security.judge(epoch(), epoch()))
+        connection.open()?;
+        Ok([now(), epoch()].map(|date| connection.security.judge(date, date)))
     };
-    assert_eq!(with(now()), Ok(Ok(CertificateCheck::LocalClock)));
     let (valid_from, valid_to) =
         (utc("Mon, 06 May 2024 00:00:00 GMT"), utc("Sun, 01 Jan 2090 00:00:00 GMT"));
+    // A server that contradicts its own certificate is wrong by any clock.
+    let fault = TlsFault::DateOutside { valid_from, valid_to, date: epoch() };
+    let outside = Error::Tls { peer: Peer::Server, fault };
+    assert_eq!(with(now()), Ok([Ok(CertificateCheck::LocalClock), Err(outside)]));
     for local in [epoch(), Timestamp::from_unix_nanos(-1), Timestamp::from_unix_nanos(i64::MAX)] {
         let fault = TlsFault::LocalTimeOutside { valid_from, valid_to, local };
         assert_eq!(with(local), Err(Error::Tls { peer: Peer::Server, fault }));
+    }
+}
+
+/// An issuer that has an old and a new certificate, between which there is a gap.
+#[test]
+fn the_window_is_that_of_the_certificates_that_verify_the_measured_time() {
+    let root = Authority::root("Test Root");
+    let years = [(2024, 2030), (2035, 2045)];
+    for [first, second] in [[years[0], years[1]], [years[1], years[0]]] {
+        let in_years = |(from, to)| move |it: &mut _| valid(it, (from, 1, 1), (to, 1, 1));
+        let issuing = root.intermediate("Issuing", in_years(first));
+        let issuing = issuing.renewed(&root, in_years(second));
+        let credentials = issuing.issue_with(&[NAME], in_years((2023, 2050)));
+        let server = serve(&credentials, Version::Tls13);
+        let mut connection = Connection::new(trusting(&root), NAME, server);
+        assert_eq!(connection.open(), Ok(()));
+        let year = |year: i32| utc(&format!("Mon, 01 Jan {year} 00:00:00 GMT"));
+        let judge = |from, to| connection.security.judge(year(from), year(to));
+        let window = |from, to| {
+            Ok(CertificateCheck::ServerTime { valid_from: year(from), valid_to: year(to) })
+        };
+        assert_eq!(judge(2027, 2028), window(2024, 2030));
+        assert_eq!(judge(2036, 2037), window(2035, 2045));
+        assert_eq!(judge(2028, 2036), window(2024, 2045));
+        let refused = judge(2031, 2032).map(|_| ());
+        assert!(matches!(fault(refused), TlsFault::DateOutside { .. }));
     }
 }
 

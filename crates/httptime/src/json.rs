@@ -157,6 +157,7 @@ impl Serialize for Measurement {
             date_advanced: bool,
             stamp: Option<&'a StampUse>,
             method: Option<Method>,
+            http_status: Option<u16>,
             elapsed_seconds: Seconds,
             rtt_min_seconds: Seconds,
             timestamps: Timestamps,
@@ -176,6 +177,7 @@ impl Serialize for Measurement {
             date_advanced: self.has_date_advanced(),
             stamp: self.stamp(),
             method: self.method(),
+            http_status: self.http_status(),
             elapsed_seconds: Seconds(self.elapsed()),
             rtt_min_seconds: Seconds(self.round_trip_min()),
             timestamps: Timestamps {
@@ -221,6 +223,7 @@ mod surveys {
                 bounds_seconds: Option<Interval>,
                 requests: Option<u32>,
                 method: Option<Method>,
+                http_status: Option<u16>,
                 stamp: Option<&'a StampUse>,
                 server: Option<&'a str>,
                 error: Option<&'a Error>,
@@ -237,6 +240,7 @@ mod surveys {
                 bounds_seconds: measured.map(Measurement::bounds),
                 requests: measured.map(Measurement::requests),
                 method: measured.and_then(Measurement::method),
+                http_status: measured.and_then(Measurement::http_status),
                 stamp: measured.and_then(Measurement::stamp),
                 server: measured.and_then(Measurement::server),
                 error: match self.result().map(Measurement::end_reason) {
@@ -318,6 +322,7 @@ mod tests {
             },
             server: Some("nginx (demo)".into()),
             method: Some(Method::Head),
+            http_status: Some(204),
             end_reason: EndReason::Enough,
         }
     }
@@ -330,7 +335,7 @@ mod tests {
             concat!(
                 r#"{"offset_seconds":38.116148047,"stddev_seconds":0.000159011,"#,
                 r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"checks":4,"#,
-                r#""date_advanced":true,"stamp":null,"method":"head","#,
+                r#""date_advanced":true,"stamp":null,"method":"head","http_status":204,"#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,

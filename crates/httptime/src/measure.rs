@@ -595,6 +595,11 @@ impl Measure {
         self.end_reason.get_or_insert(EndReason::Duration);
     }
 
+    /// Ends the measurement with the evidence so far, because of this error.
+    pub(crate) fn give_up(&mut self, error: Error) {
+        self.end_reason = Some(EndReason::Lost(error));
+    }
+
     fn count_failure(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
         if self.failures < MAX_FAILURES {
@@ -785,6 +790,7 @@ impl Measure {
             },
             server: (!self.server.is_empty()).then_some(self.server),
             method: None,
+            http_status: None,
             end_reason,
         })
     }

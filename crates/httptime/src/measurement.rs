@@ -120,6 +120,7 @@ pub struct Measurement {
     /// `None` if a driver other than a session sent the requests, and for servers with different
     /// methods.
     pub(crate) method: Option<Method>,
+    pub(crate) http_status: Option<u16>,
     pub(crate) end_reason: EndReason,
 }
 
@@ -226,6 +227,13 @@ impl Measurement {
     #[must_use]
     pub const fn method(&self) -> Option<Method> {
         self.method
+    }
+
+    /// The status of the last response that was used. `None` where the
+    /// [`method`](Self::method) is, and for several servers with different statuses.
+    #[must_use]
+    pub const fn http_status(&self) -> Option<u16> {
+        self.http_status
     }
 
     /// The time at which the first request left.

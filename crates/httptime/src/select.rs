@@ -209,6 +209,7 @@ pub fn combine(
         server: None,
         stamp: common(survivors().map(|measurement| measurement.stamp.clone())),
         method: common(survivors().map(Measurement::method)),
+        http_status: common(survivors().map(Measurement::http_status)),
         end_reason: EndReason::Enough,
     };
     Ok((measurement, selection.survivors))

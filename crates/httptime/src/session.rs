@@ -188,6 +188,8 @@ pub struct Session {
     measure: Measure,
     /// The method of the next request.
     method: Method,
+    /// The status of the last response that was used.
+    http_status: Option<u16>,
     state: State,
     addresses: Vec<SocketAddr>,
     /// The index of the address that worked last.
@@ -250,6 +252,7 @@ impl Session {
             config: config.clone(),
             measure: Measure::new(config, begin),
             method: target.method().initial(),
+            http_status: None,
             state: State::Resolving { asked: false, deadline: None },
             addresses: Vec::new(),
             target,
@@ -715,11 +718,12 @@ impl Session {
                 if is_refused {
                     self.discard(arrival.at);
                 } else {
-                    let connection = (opening_began, is_first);
+                    let (connection, status) = ((opening_began, is_first), head.status());
                     let absorbed =
                         absorb(&mut self.measure, &self.target, method, times, &head, connection);
                     match absorbed {
                         Ok(observation) => {
+                            self.http_status = Some(status);
                             if let Some(side) = self.measure.passed_check() {
                                 self.connections[slot].set_tested(side);
                             }
@@ -762,6 +766,12 @@ impl Session {
         let is_for_checks = self.connections[slot].is_for_checks();
         match outcome {
             Outcome::Nothing => {}
+            Outcome::Unusable(error) if is_refused_certificate(&error) && self.has_success() => {
+                let retry_at = self.backoff.failed(now);
+                self.events.push(Event::Lost { error: error.clone(), retry_at });
+                self.measure.give_up(error);
+                self.end(Ok(()));
+            }
             Outcome::Opened { took, .. } if is_for_checks => {
                 let address = self.connections[slot].address();
                 self.events.push(Event::Opened { address, took });
@@ -913,7 +923,8 @@ impl Session {
             _ => {
                 let method = Some(self.method);
                 let measured = self.measure.finish(end)?;
-                self.security.judge(Measurement { method, ..measured })
+                let http_status = self.http_status;
+                self.security.judge(Measurement { method, http_status, ..measured })
             }
         }
     }
@@ -970,6 +981,11 @@ fn absorb(
         exchange = exchange.answered_by_front();
     }
     measure.absorb(&exchange)
+}
+
+/// Whether a later connection leads to somebody else than the first: that is reported always.
+const fn is_refused_certificate(error: &Error) -> bool {
+    matches!(error, Error::Tls { fault, .. } if fault.is_refused_certificate())
 }
 
 const fn is_in_family(family: Family, address: SocketAddr) -> bool {

@@ -221,6 +221,23 @@ impl TlsFault {
         }
     }
 
+    /// Whether the peer has shown a certificate that was refused: it is another peer, or somebody
+    /// on the path.
+    pub(crate) const fn is_refused_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::NotTrusted { .. }
+                | Self::WrongName { .. }
+                | Self::NoName { .. }
+                | Self::CaCertificate
+                | Self::Expired { .. }
+                | Self::NeverValid { .. }
+                | Self::LocalTimeOutside { .. }
+                | Self::WrongPin { .. }
+                | Self::BadCertificate { .. }
+        )
+    }
+
     /// The message about this peer.
     pub(crate) fn message(&self, peer: Peer) -> String {
         match self {

@@ -86,7 +86,10 @@ fn verbose_draws_the_narrowing_and_names_what_was_assumed() {
     assert!(widths.is_sorted_by(|wide, narrow| wide >= narrow) && widths[0] > widths[3], "{drawn}");
     let said = text(&output.stdout);
     assert!(said.contains("assumed lag ≤ 2.02 s (unknown software), drift ≤ 300 ppm"), "{said}");
-    assert!(said.contains("4 responses to HEAD; none of the requests was a check; "), "{said}");
+    assert!(
+        said.contains("4 responses to HEAD, HTTP status 200; none of the requests was a check; "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn the_method_is_an_option_and_named_with_the_result() {
     let server = dateless();
     let output = query(&server.url(), &["-v"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text(&output.stdout).contains("3 responses to GET;"), "{output:?}");
+    assert!(text(&output.stdout).contains("3 responses to GET, HTTP status 200;"), "{output:?}");
     let said = text(&output.stderr);
     assert!(
         said.starts_with("the response (status 200) has no Date header, trying the method get\n"),
