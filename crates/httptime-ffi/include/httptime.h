@@ -1567,6 +1567,9 @@ httptime_status httptime_policy_decide(const struct httptime_policy *policy,
 // CHANGES THE SYSTEM'S CLOCK: applies a decision, and tells the kernel the clock's error
 // afterwards. A refusal changes nothing. Changes made before a failure remain.
 //
+// If the measurement has HTTPTIME_CERTIFICATES_SERVER_TIME, the clock is corrected but not marked
+// as synchronised: measure again with clock_is_synchronised set, and apply that.
+//
 // measurement, decision: of httptime_policy_decide. now: both clocks now, on the monotonic clock
 // of the measurement (httptime_cross_timestamp_now for one of httptime_query). Fails with
 // HTTPTIME_ERROR_CLOCK_STEPPED if the wall clock was set since the measurement, and with 70 to 74.
