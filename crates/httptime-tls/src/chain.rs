@@ -122,12 +122,9 @@ impl Chain {
         let last = self.intermediates.last().unwrap_or(&self.leaf);
         match error {
             Error::UnknownIssuer => TlsFault::NotTrusted { issuer: certificate::issuer(last) },
-            Error::InvalidSignatureForPublicKey => TlsFault::NotTrusted {
-                issuer: format!(
-                    "{}, with another key or an RSA key below 2048 bits",
-                    certificate::issuer(last)
-                ),
-            },
+            Error::InvalidSignatureForPublicKey => {
+                TlsFault::WrongIssuerKey { issuer: certificate::issuer(last) }
+            }
             Error::CertNotValidForName(context) => name_fault(name, &context.presented),
             Error::CaUsedAsEndEntity => TlsFault::CaCertificate,
             Error::EndEntityUsedAsCa => bad("one of its issuers is not a CA (no CA:TRUE)"),

@@ -105,6 +105,11 @@ pub enum TlsFault {
         /// The issuer of the last certificate that the peer sent, as text.
         issuer: String,
     },
+    /// The issuer has the name of a trusted CA, but the signature does not fit the key of that CA.
+    WrongIssuerKey {
+        /// The issuer of the last certificate that the peer sent, as text.
+        issuer: String,
+    },
     /// The certificate is for other names.
     WrongName {
         /// The name or address of the URL.
@@ -217,7 +222,7 @@ impl TlsFault {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::NotTrusted { .. } => "tls_not_trusted",
+            Self::NotTrusted { .. } | Self::WrongIssuerKey { .. } => "tls_not_trusted",
             Self::WrongName { .. } | Self::AddressAsName { .. } => "tls_wrong_name",
             Self::NoName { .. } => "tls_no_name",
             Self::CaCertificate => "tls_ca_certificate",
@@ -245,6 +250,11 @@ impl TlsFault {
             Self::NotTrusted { issuer } => format!(
                 "the {peer}'s certificate is not trusted: no trusted CA has issued it (issuer: \
                  {issuer}); add its CA's certificate, or pin its key"
+            ),
+            Self::WrongIssuerKey { issuer } => format!(
+                "the {peer}'s certificate is not trusted: its CA ({issuer}) has another key than \
+                 the trusted one, or an unsupported key (RSA below 2048 bits); add the right CA's \
+                 certificate"
             ),
             Self::WrongName { host, names } => format!(
                 "the {peer}'s certificate is not for {host}, but for {}; use one of these in the \
@@ -381,6 +391,10 @@ mod tests {
     fn no_pin_is_advised_where_it_makes_no_difference() {
         for (fault, part) in [
             (TlsFault::BadSignature, "the proxy does not have its certificate's private key, or "),
+            (
+                TlsFault::WrongIssuerKey { issuer: "CN=Example CA".into() },
+                "its CA (CN=Example CA) has another key than the trusted one, or an unsupported",
+            ),
             (TlsFault::NoHttp1, "allow http/1.1 on the proxy"),
             (TlsFault::Renegotiation, "let it ask on the whole proxy"),
         ] {
