@@ -126,8 +126,8 @@ pub enum Error {
     },
     /// The received data is not HTTP/1.
     #[error(
-        "the answer is not HTTP/1: it {looks_like}; check the scheme (http or https) and the port of \
-         the URL"
+        "the answer is not HTTP/1: it {looks_like}; check the scheme (http or https) and the port \
+         of the URL"
     )]
     NotHttp {
         /// What the data looks like.
@@ -415,11 +415,12 @@ const fn after_timeout(phase: Phase) -> &'static str {
         Phase::Tunnel => "; check that the proxy reaches the server",
         Phase::Handshake => "; check that the port speaks HTTPS",
         Phase::Send => {
-            "; the other end does not read: check the scheme (http or https) and the port of the URL"
+            "; the other end does not read: check the scheme (http or https) and the port of the \
+             URL"
         }
         Phase::Response => {
-            "; no complete response head came: check the scheme (http or https) and the port of the \
-             URL, or allow a longer timeout"
+            "; no complete response head came: check the scheme (http or https) and the port of \
+             the URL, or allow a longer timeout"
         }
     }
 }
@@ -430,8 +431,8 @@ fn closed(received: usize) -> String {
         _ => format!("after {received} bytes of a response head"),
     };
     format!(
-        "the server closed the connection {after}; check the scheme (http or https) and the port of \
-         the URL"
+        "the server closed the connection {after}; check the scheme (http or https) and the port \
+         of the URL"
     )
 }
 
