@@ -21,8 +21,7 @@ impl Accepted {
             return Ok(());
         }
         if chains.len() == MAX_CHAINS {
-            let reason = format!("it has shown more than {MAX_CHAINS} different certificates");
-            return Err(TlsFault::Violation { reason });
+            return Err(TlsFault::TooManyCertificates { limit: MAX_CHAINS });
         }
         chains.push(chain);
         Ok(())

@@ -43,42 +43,58 @@ fn contents<'a>(reader: &mut SliceReader<'a>) -> der::Result<SliceReader<'a>> {
     SliceReader::new(AnyRef::decode(reader)?.value())
 }
 
-/// The attributes that have a short name, the most specific one first.
+/// The attributes that have a short name, the most specific one first. If none has, the first one.
 fn name(name: AnyRef<'_>) -> der::Result<String> {
     let mut sets = SliceReader::new(name.value())?;
-    let mut parts = Vec::new();
+    let (mut parts, mut first) = (Vec::new(), None);
     while !sets.is_finished() {
         let mut set = contents(&mut sets)?;
         while !set.is_finished() {
             let mut attribute = contents(&mut set)?;
             let kind = AnyRef::decode(&mut attribute)?;
             let value = AnyRef::decode(&mut attribute)?;
+            let value = String::from_utf8_lossy(value.value());
             if let Some((_, short)) = ATTRIBUTES.iter().find(|(oid, _)| *oid == kind.value()) {
-                parts.push(format!("{short}={}", String::from_utf8_lossy(value.value())));
+                parts.push(format!("{short}={value}"));
+            } else if first.is_none() {
+                first = Some(value.into_owned());
             }
         }
     }
     parts.reverse();
+    if parts.is_empty() {
+        return Ok(first.unwrap_or_else(|| "without a name".to_owned()));
+    }
     Ok(parts.join(","))
 }
 
-/// The text for a message: the peer decides how long a name is, and what is in it.
+/// The text for a message: the peer decides how long a name is, and what is in it. Characters that
+/// `{:?}` escapes, which shows other texts of a server, are left out.
 pub(crate) fn shortened(text: &str) -> String {
-    let shown: String = text.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect();
+    let shown: String = text.chars().filter(|char| is_printable(*char)).take(MAX_CHARS).collect();
     if shown.len() < text.len() && shown.chars().count() == MAX_CHARS {
         return format!("{shown}…");
     }
     shown
 }
 
-/// The object identifiers in 2.5.4 (X.520) and their short names.
+/// `false` for control and format characters, for example those that change the direction of text.
+fn is_printable(char: char) -> bool {
+    matches!(char, '"' | '\'' | '\\') || char.escape_debug().len() == 1
+}
+
+/// The object identifiers and their short names: those in 2.5.4 (X.520), and those of RFC 4519
+/// and PKCS#9.
 const ATTRIBUTES: &[(&[u8], &str)] = &[
     (&[0x55, 4, 3], "CN"),
+    (&[0x55, 4, 5], "serialNumber"),
     (&[0x55, 4, 6], "C"),
     (&[0x55, 4, 7], "L"),
     (&[0x55, 4, 8], "ST"),
     (&[0x55, 4, 10], "O"),
     (&[0x55, 4, 11], "OU"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1], "emailAddress"),
 ];
 const MAX_CHARS: usize = 100;
 
@@ -89,6 +105,7 @@ mod tests {
     #[test]
     fn a_name_in_a_message_is_short_and_printable() {
         assert_eq!(shortened("CN=a\u{7}b"), "CN=ab");
+        assert_eq!(shortened("CN=\u{202e}a\u{200b}b\u{2066} \"é\\'"), "CN=ab \"é\\'");
         assert_eq!(shortened(&"x".repeat(100)), "x".repeat(100));
         assert_eq!(shortened(&"ä".repeat(101)), format!("{}…", "ä".repeat(100)));
     }

@@ -1,12 +1,13 @@
 //! Certificate chains and the times at which they are valid.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use httptime::{Timestamp, TlsFault};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage};
 
-use crate::certificate;
+use crate::{certificate, fault};
 
 /// The certificates that a peer sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,16 +130,10 @@ impl Chain {
         let last = self.intermediates.last().unwrap_or(&self.leaf);
         match error {
             Error::UnknownIssuer => TlsFault::NotTrusted { issuer: certificate::issuer(last) },
-            Error::InvalidSignatureForPublicKey => TlsFault::NotTrusted {
-                issuer: format!("{}, which has another key", certificate::issuer(last)),
-            },
-            Error::CertNotValidForName(context) if context.presented.is_empty() => {
-                TlsFault::NoName { host: name.to_str().into_owned() }
+            Error::InvalidSignatureForPublicKey => {
+                TlsFault::WrongIssuerKey { issuer: certificate::issuer(last) }
             }
-            Error::CertNotValidForName(context) => TlsFault::WrongName {
-                host: name.to_str().into_owned(),
-                names: context.presented.iter().map(|name| plain_name(name)).collect(),
-            },
+            Error::CertNotValidForName(context) => name_fault(name, &context.presented),
             Error::CaUsedAsEndEntity => TlsFault::CaCertificate,
             Error::EndEntityUsedAsCa => bad("one of its issuers is not a CA (no CA:TRUE)"),
             Error::UnsupportedCertVersion => bad("it is an X.509 certificate of version 1, not 3"),
@@ -155,7 +150,19 @@ impl Chain {
                 bad("the chain is longer than one of its CAs allows")
             }
             Error::UnsupportedCriticalExtension => bad("it has an unknown critical extension"),
-            other => bad(&format!("it is malformed ({other:?})")),
+            Error::MaximumPathDepthExceeded => {
+                bad("the chain has too many intermediate certificates; allowed: 6")
+            }
+            Error::MaximumPathBuildCallsExceeded
+            | Error::MaximumSignatureChecksExceeded
+            | Error::MaximumNameConstraintComparisonsExceeded => {
+                bad("its chain is too complex; send only the certificates that lead to the CA")
+            }
+            Error::BadDerTime => bad("one of its dates is malformed"),
+            Error::InvalidCertValidity => {
+                bad("the end of its validity, or of an issuer's, is before the beginning")
+            }
+            other => bad(&format!("it is malformed ({})", fault::spaced(&format!("{other:?}")))),
         }
     }
 }
@@ -168,10 +175,28 @@ pub(crate) enum OutsideOr<T> {
     Other(T),
 }
 
-/// A name as webpki presents it: `DnsName("a.example")`, `IpAddress(192.0.2.1)`.
-fn plain_name(presented: &str) -> String {
-    let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    certificate::shortened(inside.unwrap_or(presented).trim_matches('"'))
+/// The fault of a certificate with these names, as webpki presents them.
+fn name_fault(name: &ServerName<'_>, presented: &[String]) -> TlsFault {
+    let host = name.to_str().into_owned();
+    let names: Vec<&str> = presented.iter().filter_map(|name| plain_name(name)).collect();
+    let address = host.parse::<IpAddr>().ok();
+    if names.is_empty() {
+        TlsFault::NoName { host }
+    } else if names.iter().any(|name| address.is_some() && name.parse().ok() == address) {
+        TlsFault::AddressAsName { host }
+    } else {
+        let names = names.into_iter().map(certificate::shortened).collect();
+        TlsFault::WrongName { host, names }
+    }
+}
+
+/// The name in `DnsName("a.example")` or `IpAddress(192.0.2.1)`. `None`: a URL has no such name.
+fn plain_name(presented: &str) -> Option<&str> {
+    let inside = match presented.strip_prefix("DnsName(\"") {
+        Some(name) => name.strip_suffix("\")"),
+        None => presented.strip_prefix("IpAddress(")?.strip_suffix(')'),
+    };
+    inside.filter(|name| !name.is_empty())
 }
 
 /// `None` before 1970, which no certificate can express in practice.

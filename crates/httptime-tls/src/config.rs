@@ -61,7 +61,8 @@ impl TlsConfigBuilder {
     /// Trusts the CA certificates in this file (PEM) instead of those of the system [default:
     /// those of the system].
     ///
-    /// A server's own certificate can be given instead, if it is not a CA certificate.
+    /// A server's own certificate can be given instead, if it is self-signed and not a CA
+    /// certificate.
     pub fn cacert(mut self, file: impl Into<PathBuf>) -> Self {
         self.server.cacert = Some(file.into());
         self

@@ -5,25 +5,27 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::verifier::Refused;
 
-/// What the connection knows about client certificates.
+/// What the connection knows when an error occurs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ClientCertificate {
-    /// The peer asked for one.
+pub(crate) struct Situation {
+    /// The peer asked for a client certificate.
     pub(crate) is_requested: bool,
     /// There is one.
     pub(crate) is_given: bool,
+    /// The handshake of TLS 1.2 is complete, so the peer can only want another one.
+    pub(crate) is_renegotiation: bool,
 }
 
 /// The fault that this error means.
-pub(crate) fn fault_of(error: &Error, client: ClientCertificate) -> TlsFault {
+pub(crate) fn fault_of(error: &Error, situation: Situation) -> TlsFault {
     match error {
         Error::InvalidCertificate(error) => certificate_fault(error),
         Error::NoCertificatesPresented => bad_certificate("it sent none"),
-        Error::AlertReceived(alert) => alert_fault(*alert, client),
+        Error::AlertReceived(alert) => alert_fault(*alert, situation),
         Error::PeerIncompatible(reason) => {
             TlsFault::NoCommonProtocol { reason: spaced(&format!("{reason:?}")) }
         }
-        Error::NoApplicationProtocol => no_common("no common application protocol"),
+        Error::NoApplicationProtocol => TlsFault::NoHttp1,
         Error::InvalidMessage(reason) => violation(format!("{reason:?}")),
         Error::PeerMisbehaved(reason) => violation(format!("{reason:?}")),
         Error::InappropriateMessage { got_type, .. } => {
@@ -43,21 +45,25 @@ fn certificate_fault(error: &CertificateError) -> TlsFault {
             Some(Refused(fault)) => fault.clone(),
             None => bad_certificate(&other.to_string()),
         },
-        CertificateError::BadSignature => bad_certificate("the peer does not have its private key"),
+        CertificateError::BadSignature => TlsFault::BadSignature,
         CertificateError::BadEncoding => bad_certificate("it is malformed"),
         other => bad_certificate(&spaced(&format!("{other:?}"))),
     }
 }
 
-fn alert_fault(alert: AlertDescription, client: ClientCertificate) -> TlsFault {
+fn alert_fault(alert: AlertDescription, situation: Situation) -> TlsFault {
     let name = spaced(&format!("{alert:?}"));
+    let Situation { is_requested, is_given, is_renegotiation } = situation;
     match alert {
-        AlertDescription::CertificateRequired if !client.is_given => {
-            TlsFault::ClientCertificateRequired
+        AlertDescription::HandshakeFailure | AlertDescription::NoRenegotiation
+            if is_renegotiation =>
+        {
+            TlsFault::Renegotiation
         }
+        AlertDescription::CertificateRequired if !is_given => TlsFault::ClientCertificateRequired,
         // TLS 1.2 has no alert of its own for a missing certificate.
         AlertDescription::HandshakeFailure | AlertDescription::BadCertificate
-            if client.is_requested && !client.is_given =>
+            if is_requested && !is_given =>
         {
             TlsFault::ClientCertificateRequired
         }
@@ -71,15 +77,15 @@ fn alert_fault(alert: AlertDescription, client: ClientCertificate) -> TlsFault {
         | AlertDescription::UnknownCA
         | AlertDescription::AccessDenied
         | AlertDescription::DecryptError
-            if client.is_requested && client.is_given =>
+            if is_requested && is_given =>
         {
             TlsFault::ClientCertificateRefused { reason: name }
         }
+        AlertDescription::NoApplicationProtocol => TlsFault::NoHttp1,
         AlertDescription::HandshakeFailure
         | AlertDescription::ProtocolVersion
         | AlertDescription::InsufficientSecurity
-        | AlertDescription::InappropriateFallback
-        | AlertDescription::NoApplicationProtocol => no_common(&name),
+        | AlertDescription::InappropriateFallback => TlsFault::NoCommonProtocol { reason: name },
         _ => TlsFault::Alert { alert: name },
     }
 }
@@ -88,16 +94,12 @@ fn bad_certificate(reason: &str) -> TlsFault {
     TlsFault::BadCertificate { reason: reason.to_owned() }
 }
 
-fn no_common(reason: &str) -> TlsFault {
-    TlsFault::NoCommonProtocol { reason: reason.to_owned() }
-}
-
 fn violation(reason: String) -> TlsFault {
     TlsFault::Violation { reason: spaced(&reason) }
 }
 
 /// rustls's names in words: `HandshakeFailure` is `handshake failure`.
-fn spaced(name: &str) -> String {
+pub(crate) fn spaced(name: &str) -> String {
     let mut words = String::with_capacity(name.len() + 8);
     let mut was_lower = false;
     for char in name.chars() {
@@ -114,7 +116,8 @@ fn spaced(name: &str) -> String {
 mod tests {
     use super::*;
 
-    const NONE: ClientCertificate = ClientCertificate { is_requested: false, is_given: false };
+    const NONE: Situation =
+        Situation { is_requested: false, is_given: false, is_renegotiation: false };
 
     #[test]
     fn an_alert_is_named_in_words() {
@@ -125,9 +128,31 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_signature_is_about_the_key() {
+        let error = Error::InvalidCertificate(CertificateError::BadSignature);
+        assert_eq!(fault_of(&error, NONE), TlsFault::BadSignature);
+    }
+
+    #[test]
+    fn a_server_without_http_1_is_named() {
+        let alert = Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+        assert_eq!(fault_of(&alert, NONE), TlsFault::NoHttp1);
+    }
+
+    #[test]
+    fn a_failed_handshake_on_an_open_connection_is_a_renegotiation() {
+        let open = Situation { is_requested: true, is_renegotiation: true, ..NONE };
+        for alert in [AlertDescription::HandshakeFailure, AlertDescription::NoRenegotiation] {
+            assert_eq!(fault_of(&Error::AlertReceived(alert), open), TlsFault::Renegotiation);
+        }
+        let other = Error::AlertReceived(AlertDescription::InternalError);
+        assert_eq!(fault_of(&other, open), TlsFault::Alert { alert: "internal error".to_owned() });
+    }
+
+    #[test]
     fn a_failed_handshake_is_about_the_client_certificate_if_the_server_asked_for_one() {
-        let asked = ClientCertificate { is_requested: true, ..NONE };
-        let given = ClientCertificate { is_requested: true, is_given: true };
+        let asked = Situation { is_requested: true, ..NONE };
+        let given = Situation { is_given: true, ..asked };
         for (alert, without, with) in [
             (
                 AlertDescription::HandshakeFailure,

@@ -12,10 +12,10 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
     UnbufferedStatus, WriteTraffic,
 };
-use rustls::{SignatureScheme, client::ClientConnectionData};
+use rustls::{ProtocolVersion, SignatureScheme, client::ClientConnectionData};
 
 use crate::accepted::Accepted;
-use crate::fault::{ClientCertificate, fault_of};
+use crate::fault::{Situation, fault_of};
 
 /// TLS on one connection.
 pub(crate) struct TlsLayer {
@@ -42,13 +42,6 @@ pub(crate) struct Identity {
 impl Identity {
     pub(crate) const fn new(key: Option<Arc<CertifiedKey>>) -> Self {
         Self { key, is_requested: AtomicBool::new(false) }
-    }
-
-    fn state(&self) -> ClientCertificate {
-        ClientCertificate {
-            is_requested: self.is_requested.load(Ordering::Relaxed),
-            is_given: self.key.is_some(),
-        }
     }
 }
 
@@ -98,6 +91,17 @@ impl TlsLayer {
         Error::Tls { peer: self.peer, fault }
     }
 
+    /// rustls's error as a fault of the peer.
+    fn refusal(&self, error: &rustls::Error) -> Error {
+        let is_tls12 = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_2);
+        let situation = Situation {
+            is_requested: self.identity.is_requested.load(Ordering::Relaxed),
+            is_given: self.identity.key.is_some(),
+            is_renegotiation: self.is_open && is_tls12,
+        };
+        self.error(fault_of(error, situation))
+    }
+
     /// Processes what was received. Returns once more bytes are needed.
     fn advance(&mut self, plaintext: &mut Vec<u8>, wire: &mut Vec<u8>) -> Result<(), Error> {
         loop {
@@ -107,7 +111,7 @@ impl TlsLayer {
                 Ok(state) => take_step(state, plaintext, wire, &mut discard),
                 Err(error) => Err(error),
             };
-            let step = step.map_err(|error| self.error(fault_of(&error, self.identity.state())))?;
+            let step = step.map_err(|error| self.refusal(&error))?;
             self.incoming.drain(..discard);
             match step {
                 Step::Again => {}
@@ -175,7 +179,7 @@ impl Layer for TlsLayer {
             Ok(_) => Err(rustls::Error::HandshakeNotComplete),
             Err(error) => Err(error),
         };
-        result.map_err(|error| self.error(fault_of(&error, self.identity.state())))
+        result.map_err(|error| self.refusal(&error))
     }
 
     fn is_open(&self) -> bool {

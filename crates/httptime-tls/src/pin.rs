@@ -28,9 +28,17 @@ impl Pin {
             )
         })?;
         let hash = BASE64.decode(encoded).ok().and_then(|hash| hash.try_into().ok());
-        hash.map(Self).ok_or_else(|| {
+        let pin = hash.map(Self).ok_or_else(|| {
             format!("{text:?} is not {PREFIX} and 44 characters of base64, the SHA-256 of a key")
-        })
+        })?;
+        // A failed command in front of `openssl dgst` leaves this hash.
+        if pin == Self::of_key(&[]) {
+            return Err(format!(
+                "{text:?} is the hash of nothing: the command that made it had no input; run the \
+                 command again, and see its errors"
+            ));
+        }
+        Ok(pin)
     }
 
     /// In curl's syntax.
@@ -55,5 +63,13 @@ mod tests {
         {
             assert!(Pin::parse_list(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_hash_of_nothing_is_refused_by_name() {
+        let nothing = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        assert_eq!(Pin::of_key(b"").to_text(), nothing);
+        let refused = Pin::parse_list(nothing).expect_err("no key");
+        assert!(refused.contains("the hash of nothing"), "{refused}");
     }
 }

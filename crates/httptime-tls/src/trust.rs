@@ -1,30 +1,67 @@
 //! Certificates and keys from files, and the CA certificates of the system.
 
+use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use httptime::Error;
+use httptime::{Error, IoError};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
 use rustls::sign::CertifiedKey;
-use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
+use rustls_native_certs::{CertificateResult, ErrorKind, load_certs_from_paths, load_native_certs};
+
+use crate::certificate;
 
 /// The CA certificates of the system. `environment`: whether `SSL_CERT_FILE` and `SSL_CERT_DIR`
 /// count.
 pub(crate) fn system(environment: bool) -> Result<Vec<TrustAnchor<'static>>, Error> {
-    let is_set = |name| std::env::var_os(name).is_some();
-    let is_overridden = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");
+    let variables: Vec<(&str, OsString)> = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
+        .collect();
+    let is_overridden = !variables.is_empty();
     let found = if environment || !is_overridden { load_native_certs() } else { default_places() };
     let anchors = anchors(&found.certs);
-    if anchors.is_empty() {
-        let why = found.errors.first().map_or(String::new(), |error| format!(" ({error})"));
-        return Err(invalid(format!(
+    if !anchors.is_empty() {
+        return Ok(anchors);
+    }
+    let counting = if environment { &variables[..] } else { &[] };
+    Err(invalid(nothing_found(counting, found.errors.first())))
+}
+
+/// Why there are no CA certificates. `variables`: those that are set, and name their place.
+fn nothing_found(
+    variables: &[(&str, OsString)],
+    error: Option<&rustls_native_certs::Error>,
+) -> String {
+    let why = error.map_or(String::new(), |error| format!(" ({})", load_error(error, None)));
+    if variables.is_empty() {
+        return format!(
             "cacert is not given, and this system has no CA certificates{why}; install the package \
              ca-certificates, or name a file with the CA's certificate"
-        )));
+        );
     }
-    Ok(anchors)
+    let set: Vec<String> = variables
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
+        .collect();
+    format!(
+        "cacert is not given, and the environment has {}, where no CA certificate was found{why}; \
+         correct or unset it, or name a file with the CA's certificate",
+        set.join(" and ")
+    )
+}
+
+/// What is wrong, without Rust's words. `named`: the path that the message already has.
+fn load_error(error: &rustls_native_certs::Error, named: Option<&Path>) -> String {
+    match &error.kind {
+        ErrorKind::Io { inner, path } if named == Some(path) => IoError::from(inner).to_string(),
+        ErrorKind::Io { inner, path } => format!("{}: {}", path.display(), IoError::from(inner)),
+        ErrorKind::Pem(error) => words(error),
+        _ => error.to_string(),
+    }
 }
 
 /// The system's certificates, where variables name others that do not count.
@@ -47,13 +84,15 @@ pub(crate) fn from_path(
     file: Option<&Path>,
     directory: Option<&Path>,
 ) -> Result<Vec<TrustAnchor<'static>>, Error> {
-    let path = file.or(directory).unwrap_or(Path::new("")).display();
+    let named = file.or(directory);
+    let path = named.unwrap_or(Path::new("")).display();
     let found = load_certs_from_paths(file, directory);
     let anchors = anchors(&found.certs);
     match found.errors.first() {
         // One bad file of many in a directory is no reason to fail.
         Some(error) if anchors.is_empty() || file.is_some() => {
-            Err(invalid(format!("{setting} {path} cannot be used: {error}")))
+            let why = load_error(error, named);
+            Err(invalid(format!("{setting} {path} cannot be used: {why}")))
         }
         _ if anchors.is_empty() => Err(invalid(format!(
             "{setting} {path} has no certificate; allowed: PEM, which begins with \
@@ -102,17 +141,24 @@ pub(crate) fn client(
     };
     let private = match PrivateKeyDer::from_pem_file(key) {
         Ok(private) => private,
-        Err(pem::Error::NoItemsFound) => {
+        Err(_) if is_encrypted(key) => {
             return refuse(
                 settings[1],
                 key,
-                "it has no unencrypted private key in PEM; decrypt it with openssl pkey",
+                "it has no unencrypted private key; decrypt it with openssl pkey",
             );
+        }
+        Err(pem::Error::NoItemsFound) => {
+            return refuse(settings[1], key, "it has no private key in PEM");
         }
         Err(error) => return refuse(settings[1], key, &words(&error)),
     };
     let Ok(signing) = any_supported_type(&private) else {
-        return refuse(settings[1], key, "its type is not supported; use RSA, ECDSA or Ed25519");
+        return refuse(
+            settings[1],
+            key,
+            "its kind is not supported; use RSA from 2048 bits, P-256, P-384 or Ed25519",
+        );
     };
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
@@ -123,13 +169,56 @@ pub(crate) fn client(
     }
 }
 
+/// Whether the file has an encrypted key: `BEGIN ENCRYPTED PRIVATE KEY` (PKCS#8), or in the older
+/// form `Proc-Type: 4,ENCRYPTED`.
+fn is_encrypted(key: &Path) -> bool {
+    let text = fs::read(key).unwrap_or_default();
+    ["BEGIN ENCRYPTED PRIVATE KEY", "4,ENCRYPTED"]
+        .iter()
+        .any(|mark| text.windows(mark.len()).any(|part| part == mark.as_bytes()))
+}
+
+/// What is wrong, without byte lists and names of Rust.
 fn words(error: &pem::Error) -> String {
+    let text = |line: &[u8]| certificate::shortened(&String::from_utf8_lossy(line));
     match error {
-        pem::Error::Io(error) => error.to_string(),
-        error => format!("its PEM is malformed ({error})"),
+        pem::Error::Io(error) => IoError::from(error).to_string(),
+        pem::Error::NoItemsFound => "it has no certificate in PEM".to_owned(),
+        pem::Error::MissingSectionEnd { end_marker } => {
+            let label = text(end_marker);
+            let label = label.trim_matches('-').trim_start_matches("END ");
+            format!("its PEM is malformed: the line -----END {label}----- is missing")
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("its PEM is malformed: the line {:?} begins nothing", text(line))
+        }
+        pem::Error::Base64Decode(_) => "its PEM is malformed: it is not base64".to_owned(),
+        pem::Error::SectionTooLarge => "its PEM is too large".to_owned(),
+        _ => "its PEM is malformed".to_owned(),
     }
 }
 
 pub(crate) const fn invalid(reason: String) -> Error {
     Error::InvalidConfig { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_name_no_certificates_are_in_the_message() {
+        let found = load_certs_from_paths(Some(Path::new("/nowhere.pem")), None);
+        let file = ("SSL_CERT_FILE", OsString::from("/nowhere.pem"));
+        let directory = ("SSL_CERT_DIR", OsString::new());
+        let message = nothing_found(&[file, directory], found.errors.first());
+        assert_eq!(
+            message,
+            "cacert is not given, and the environment has SSL_CERT_FILE=/nowhere.pem and \
+             SSL_CERT_DIR=, where no CA certificate was found (/nowhere.pem: no such file or \
+             directory); correct or unset it, or name a file with the CA's certificate"
+        );
+        let message = nothing_found(&[], None);
+        assert!(message.contains("this system has no CA certificates;"), "{message}");
+    }
 }

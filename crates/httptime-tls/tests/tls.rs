@@ -196,10 +196,8 @@ fn each_certificate_that_cannot_be_verified_is_refused_by_name_before_anything_i
 
         let not_trusted = |issuer: &str| TlsFault::NotTrusted { issuer: issuer.to_owned() };
         assert_eq!(refused(&other.issue(&[NAME])), not_trusted("CN=Other Root"));
-        let TlsFault::NotTrusted { issuer } = refused(&namesake.issue(&[NAME])) else {
-            panic!("another key")
-        };
-        assert!(issuer.starts_with("CN=Test Root, "), "{issuer}");
+        let another_key = TlsFault::WrongIssuerKey { issuer: "CN=Test Root".to_owned() };
+        assert_eq!(refused(&namesake.issue(&[NAME])), another_key);
         assert_eq!(refused(&Credentials::self_signed(&[NAME], |_| {})).kind(), "tls_not_trusted");
 
         let wrong = refused(&root.issue(&["b.example", "*.c.example", "192.0.2.7"]));
@@ -227,10 +225,87 @@ fn each_certificate_that_cannot_be_verified_is_refused_by_name_before_anything_i
 }
 
 #[test]
+fn an_address_as_a_dns_name_is_named_and_only_hosts_are_offered_for_the_url() {
+    let root = Authority::root("Test Root");
+    let text = |text: &str| text.try_into().expect("ASCII");
+    let [name, email, uri] = [
+        rcgen::SanType::DnsName(text("192.0.2.1")),
+        rcgen::SanType::Rfc822Name(text("admin@a.example")),
+        rcgen::SanType::URI(text("https://a.example/")),
+    ];
+    for (host, entries, expected) in [
+        ("192.0.2.1", vec![name.clone()], TlsFault::AddressAsName { host: "192.0.2.1".to_owned() }),
+        (
+            "192.0.2.2",
+            vec![email.clone(), name, uri.clone()],
+            TlsFault::WrongName {
+                host: "192.0.2.2".to_owned(),
+                names: vec!["192.0.2.1".to_owned()],
+            },
+        ),
+        ("a.example", vec![email, uri], TlsFault::NoName { host: "a.example".to_owned() }),
+    ] {
+        let credentials = root.issue_with(&[], |params| params.subject_alt_names = entries);
+        let server = serve(&credentials, Version::Tls13);
+        let mut connection = Connection::new(trusting(&root), host, server);
+        assert_eq!(fault(connection.open()), expected);
+    }
+}
+
+#[test]
+fn an_issuer_without_a_common_name_is_shown_by_what_it_has() {
+    let builder = trusting(&Authority::root("Test Root"));
+    let component: &[u64] = &[0, 9, 2342, 19_200_300, 100, 1, 25];
+    for (oid, shown) in [(component, "DC=corp"), (&[1, 3, 6, 1, 4, 1, 99_999, 7], "corp")] {
+        let other = Authority::root_with("", |params| {
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::from_oid(oid), "corp");
+        });
+        let fault = refused(&builder, &other.issue(&[NAME]), Version::Tls13);
+        assert_eq!(fault, TlsFault::NotTrusted { issuer: shown.to_owned() });
+    }
+}
+
+#[test]
+fn a_chain_that_is_too_long_and_dates_in_the_wrong_order_are_named() {
+    let root = Authority::root("Test Root");
+    let builder = trusting(&root);
+    let mut last = root.intermediate("0", |_| {});
+    for number in 1..8 {
+        last = last.intermediate(&number.to_string(), |_| {});
+    }
+    let reversed = root.issue_with(&[NAME], |it| valid(it, (2080, 1, 1), (2070, 1, 1)));
+    for (credentials, part) in [
+        (last.issue(&[NAME]), "too many intermediate certificates; allowed: 6"),
+        (reversed, "is before the beginning"),
+    ] {
+        let fault = refused(&builder, &credentials, Version::Tls13);
+        let TlsFault::BadCertificate { reason } = fault else { panic!("{fault:?}") };
+        assert!(reason.contains(part), "{reason}");
+    }
+}
+
+#[test]
+fn a_name_with_too_many_different_certificates_is_not_called_a_violation() {
+    let root = Authority::root("Test Root");
+    let next = || serve(&root.issue(&[NAME]), Version::Tls13);
+    let mut connection = Connection::new(trusting(&root), NAME, next());
+    for _ in 0..16 {
+        connection.open().expect("accepted");
+        connection.layer = connection.security.layer(epoch()).expect("a layer");
+        connection.server = next();
+    }
+    let error = connection.open().expect_err("one too many");
+    assert_eq!(error.kind(), "tls_violation");
+    let message = error.to_string();
+    assert!(message.contains("more than 16 different certificates; use"), "{message}");
+}
+
+#[test]
 fn names_in_messages_control_no_terminal_and_are_short() {
     let (long, escape) = ("x".repeat(3000), "a\u{1b}[31m.example");
     let name = |text: &str| rcgen::SanType::DnsName(text.try_into().expect("ASCII"));
-    let issuer = format!("CA\u{1b}[2J\n{long}");
+    let issuer = format!("CA\u{1b}[2J\n\u{202e}{long}");
     let root = Authority::root(&issuer);
     let credentials = root.issue_with(&[], |params| {
         params.subject_alt_names = vec![name(escape), name(&long)];
@@ -240,6 +315,7 @@ fn names_in_messages_control_no_terminal_and_are_short() {
         let fault = refused(&builder, &credentials, Version::Tls13);
         let message = Error::Tls { peer: Peer::Server, fault }.to_string();
         assert!(message.len() < 400 && !message.chars().any(char::is_control), "{message:?}");
+        assert!(!message.contains('\u{202e}'), "{message:?}");
     }
 }
 
@@ -520,8 +596,43 @@ fn settings_that_cannot_be_used_are_refused_by_name() {
     let root = Authority::root("Test Root");
     let (one, two) = (root.issue(&[NAME]), root.issue(&[NAME]));
     let [one, two, ca] = [one.pem(), two.pem(), root.pem()].map(|pem| PemFile::new(&pem));
+    let [unended, garbage, pkcs8, traditional, unknown] = [
+        "-----BEGIN CERTIFICATE-----\nAAAA\n",
+        "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n\
+         AAAA\n-----END RSA PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ]
+    .map(PemFile::new);
+    let with_key = |key: &PemFile| TlsConfig::builder().certificate(one.path()).key(key.path());
+    let broken = |setting: &str, file: &PemFile, why: &str| {
+        format!("{setting} {} cannot be used: {why}", file.path().display())
+    };
+    let encrypted = "it has no unencrypted private key; decrypt it with openssl pkey";
     for (builder, begin) in [
-        (TlsConfig::builder().cacert("/nowhere.pem"), "cacert /nowhere.pem cannot be used: "),
+        (
+            TlsConfig::builder().cacert("/nowhere.pem"),
+            "cacert /nowhere.pem cannot be used: no such file or directory",
+        ),
+        (
+            TlsConfig::builder().cacert(unended.path()),
+            &broken(
+                "cacert",
+                &unended,
+                "its PEM is malformed: the line -----END CERTIFICATE----- is missing",
+            ),
+        ),
+        (
+            TlsConfig::builder().certificate(garbage.path()),
+            &broken("cert", &garbage, "its PEM is malformed: it is not base64"),
+        ),
+        (with_key(&pkcs8), &broken("key", &pkcs8, encrypted)),
+        (with_key(&traditional), &broken("key", &traditional, encrypted)),
+        (
+            with_key(&unknown),
+            &broken("key", &unknown, "its kind is not supported; use RSA from 2048 bits, P-256, "),
+        ),
         (TlsConfig::builder().cacert("/etc/hostname"), "cacert /etc/hostname has no certificate"),
         (TlsConfig::builder().cacert_pem("x"), "cacert_pem has no certificate"),
         (TlsConfig::builder().capath("/nowhere"), "capath /nowhere cannot be used: "),

@@ -126,7 +126,8 @@ pub enum Error {
     },
     /// The received data is not HTTP/1.
     #[error(
-        "the answer is not HTTP/1: it {looks_like}; check the port, plain HTTP is usually on 80"
+        "the answer is not HTTP/1: it {looks_like}; check the scheme (http or https) and the port \
+         of the URL"
     )]
     NotHttp {
         /// What the data looks like.
@@ -413,10 +414,13 @@ const fn after_timeout(phase: Phase) -> &'static str {
         Phase::Connect => "; check address and port, and the firewalls on the path",
         Phase::Tunnel => "; check that the proxy reaches the server",
         Phase::Handshake => "; check that the port speaks HTTPS",
-        Phase::Send => "; the other end does not read: check that the port speaks plain HTTP",
+        Phase::Send => {
+            "; the other end does not read: check the scheme (http or https) and the port of the \
+             URL"
+        }
         Phase::Response => {
-            "; no complete response head came: check that the port speaks plain HTTP, or allow a \
-             longer timeout"
+            "; no complete response head came: check the scheme (http or https) and the port of \
+             the URL, or allow a longer timeout"
         }
     }
 }
@@ -426,7 +430,10 @@ fn closed(received: usize) -> String {
         0 => "without a response".to_owned(),
         _ => format!("after {received} bytes of a response head"),
     };
-    format!("the server closed the connection {after}; check that the port speaks plain HTTP")
+    format!(
+        "the server closed the connection {after}; check the scheme (http or https) and the port \
+         of the URL"
+    )
 }
 
 /// What the status of a proxy's own response means.

@@ -105,6 +105,11 @@ pub enum TlsFault {
         /// The issuer of the last certificate that the peer sent, as text.
         issuer: String,
     },
+    /// The issuer has the name of a trusted CA, but the signature does not fit the key of that CA.
+    WrongIssuerKey {
+        /// The issuer of the last certificate that the peer sent, as text.
+        issuer: String,
+    },
     /// The certificate is for other names.
     WrongName {
         /// The name or address of the URL.
@@ -112,8 +117,13 @@ pub enum TlsFault {
         /// The names and addresses in the certificate.
         names: Vec<String>,
     },
-    /// The certificate has no subject alternative name: at most a common name, which names no host
-    /// since RFC 6125.
+    /// The address of the URL is in the certificate as a DNS name, which stands for no address.
+    AddressAsName {
+        /// The address.
+        host: String,
+    },
+    /// No subject alternative name of the certificate is a DNS name or an address. It has at most a
+    /// common name, which names no host since RFC 6125.
     NoName {
         /// The name or address of the URL.
         host: String,
@@ -162,11 +172,16 @@ pub enum TlsFault {
         /// The reason.
         reason: String,
     },
+    /// The signature of the handshake does not fit the key in the certificate. A pin makes no
+    /// difference.
+    BadSignature,
     /// No version of TLS, or no algorithm, is common to both ends.
     NoCommonProtocol {
         /// What the peer answered.
         reason: String,
     },
+    /// The peer does not offer HTTP/1.1 (ALPN).
+    NoHttp1,
     /// The peer requires a client certificate, and none is configured.
     ClientCertificateRequired,
     /// The peer refuses the client certificate.
@@ -179,6 +194,9 @@ pub enum TlsFault {
         /// The alert.
         alert: String,
     },
+    /// The peer ended an open connection of TLS 1.2 because the handshake was not repeated on it
+    /// (renegotiation).
+    Renegotiation,
     /// The peer answers in plain HTTP.
     PlainHttp,
     /// The peer sends something other than TLS.
@@ -187,6 +205,11 @@ pub enum TlsFault {
     Violation {
         /// What is wrong.
         reason: String,
+    },
+    /// The connections of a measurement have led to too many different certificates.
+    TooManyCertificates {
+        /// The number that is accepted.
+        limit: usize,
     },
     /// The connection was closed within a record.
     CutOff,
@@ -199,8 +222,8 @@ impl TlsFault {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::NotTrusted { .. } => "tls_not_trusted",
-            Self::WrongName { .. } => "tls_wrong_name",
+            Self::NotTrusted { .. } | Self::WrongIssuerKey { .. } => "tls_not_trusted",
+            Self::WrongName { .. } | Self::AddressAsName { .. } => "tls_wrong_name",
             Self::NoName { .. } => "tls_no_name",
             Self::CaCertificate => "tls_ca_certificate",
             Self::Expired { .. } => "tls_expired",
@@ -208,14 +231,14 @@ impl TlsFault {
             Self::DateOutside { .. } => "tls_date_outside",
             Self::LocalTimeOutside { .. } => "tls_local_time_outside",
             Self::WrongPin { .. } => "tls_wrong_pin",
-            Self::BadCertificate { .. } => "tls_bad_certificate",
-            Self::NoCommonProtocol { .. } => "tls_no_common_protocol",
+            Self::BadCertificate { .. } | Self::BadSignature => "tls_bad_certificate",
+            Self::NoCommonProtocol { .. } | Self::NoHttp1 => "tls_no_common_protocol",
             Self::ClientCertificateRequired => "tls_client_certificate_required",
             Self::ClientCertificateRefused { .. } => "tls_client_certificate_refused",
-            Self::Alert { .. } => "tls_alert",
+            Self::Alert { .. } | Self::Renegotiation => "tls_alert",
             Self::PlainHttp => "tls_plain_http",
             Self::NotTls => "tls_not_tls",
-            Self::Violation { .. } => "tls_violation",
+            Self::Violation { .. } | Self::TooManyCertificates { .. } => "tls_violation",
             Self::CutOff => "tls_cut_off",
             Self::Closed => "tls_closed",
         }
@@ -245,14 +268,23 @@ impl TlsFault {
                 "the {peer}'s certificate is not trusted: no trusted CA has issued it (issuer: \
                  {issuer}); add its CA's certificate, or pin its key"
             ),
+            Self::WrongIssuerKey { issuer } => format!(
+                "the {peer}'s certificate is not trusted: its CA ({issuer}) has another key than \
+                 the trusted one, or an unsupported key (RSA below 2048 bits); add the right CA's \
+                 certificate"
+            ),
             Self::WrongName { host, names } => format!(
                 "the {peer}'s certificate is not for {host}, but for {}; use one of these in the \
                  URL, or pin its key",
                 listed(names)
             ),
+            Self::AddressAsName { host } => format!(
+                "the {peer}'s certificate has {host} as a DNS name, but an address needs an IP \
+                 entry; issue one with subjectAltName IP:{host}, or pin its key"
+            ),
             Self::NoName { host } => format!(
-                "the {peer}'s certificate names no host: it has no subject alternative name; \
-                 issue one for {host}, or pin its key"
+                "the {peer}'s certificate names no host: it has no DNS name and no address \
+                 (subjectAltName); issue one for {host}, or pin its key"
             ),
             Self::CaCertificate => format!(
                 "the {peer} uses a CA certificate (CA:TRUE) as its own; issue one without CA:TRUE, \
@@ -282,9 +314,17 @@ impl TlsFault {
                 "the {peer}'s certificate cannot be used: {reason}; issue another one, or pin its \
                  key"
             ),
+            Self::BadSignature => format!(
+                "the {peer} does not have its certificate's private key, or the key is \
+                 unsupported (RSA below 2048 bits); install the right key, or use {KEYS}"
+            ),
             Self::NoCommonProtocol { reason } => format!(
-                "no TLS version or algorithm is common to the {peer} and this machine ({reason}); \
-                 allow TLS 1.2 or 1.3 on the {peer}"
+                "no TLS version or algorithm in common with the {peer} ({reason}); allow there TLS \
+                 1.2 or 1.3, ECDHE with AES-GCM or ChaCha20, {KEYS}"
+            ),
+            Self::NoHttp1 => format!(
+                "the {peer} does not offer HTTP/1.1 in the TLS handshake (ALPN); allow http/1.1 on \
+                 the {peer}"
             ),
             Self::ClientCertificateRequired => {
                 format!("the {peer} requires a client certificate; give one, with its key")
@@ -296,6 +336,10 @@ impl TlsFault {
                 "the {peer} ended the TLS connection ({alert}); check the host name in the URL, \
                  and the log of the {peer}"
             ),
+            Self::Renegotiation => format!(
+                "the {peer} wants to renegotiate, for example for a client certificate for this \
+                 path, which is not supported; let it ask on the whole {peer}, or use another path"
+            ),
             Self::PlainHttp => format!(
                 "the {peer} answers in plain HTTP; use http://, or the port of HTTPS, usually 443"
             ),
@@ -305,6 +349,10 @@ impl TlsFault {
             Self::Violation { reason } => format!(
                 "the {peer} violates TLS: {reason}; use another server, or look for a device on \
                  the path that changes the data"
+            ),
+            Self::TooManyCertificates { limit } => format!(
+                "the servers behind the {peer}'s name have more than {limit} different \
+                 certificates; use the name of one of them, or its address and a pin of its key"
             ),
             Self::CutOff => format!(
                 "the connection was closed within a TLS record of the {peer}; if it happens again, \
@@ -327,6 +375,8 @@ fn listed(names: &[String]) -> String {
     }
 }
 
+/// The keys that this program can verify.
+const KEYS: &str = "RSA from 2048 bits, P-256, P-384 or Ed25519";
 /// The number of names in a message. Certificates of large sites have hundreds.
 const MAX_NAMES: usize = 5;
 
@@ -351,6 +401,24 @@ mod tests {
         ] {
             assert_eq!(one.weaker(other), weaker);
             assert_eq!(other.weaker(one), weaker);
+        }
+    }
+
+    #[test]
+    fn no_pin_is_advised_where_it_makes_no_difference() {
+        for (fault, part) in [
+            (TlsFault::BadSignature, "the proxy does not have its certificate's private key, or "),
+            (
+                TlsFault::WrongIssuerKey { issuer: "CN=Example CA".into() },
+                "its CA (CN=Example CA) has another key than the trusted one, or an unsupported",
+            ),
+            (TlsFault::NoHttp1, "allow http/1.1 on the proxy"),
+            (TlsFault::Renegotiation, "let it ask on the whole proxy"),
+        ] {
+            let message = fault.message(Peer::Proxy);
+            assert!(message.contains(part) && !message.contains("pin"), "{message}");
+            // The texts of a C structure have 192 bytes, and "failed: " may come before.
+            assert!(message.len() < 184, "{message}");
         }
     }
 

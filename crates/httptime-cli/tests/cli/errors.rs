@@ -108,7 +108,7 @@ fn faults() -> Vec<TlsFault> {
         TlsFault::NeverValid { valid_from: later, valid_to: valid_from },
         TlsFault::DateOutside { valid_from, valid_to, date: later },
         TlsFault::LocalTimeOutside { valid_from, valid_to, local: later },
-        TlsFault::WrongPin { pin: "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into() },
+        TlsFault::WrongPin { pin: "sha256//iKrmRRgh0mGgYwOwcnYC/EQTLR+60g4KlVWonyvVI40=".into() },
         TlsFault::BadCertificate {
             reason: "it is an X.509 certificate of version 1, not 3".into(),
         },

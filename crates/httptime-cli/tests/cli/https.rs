@@ -88,6 +88,10 @@ fn the_variables_of_openssl_replace_the_cas_of_the_system_and_the_option_replace
     let other = PemFile::new(&Authority::root("Other Root").pem());
     assert_eq!(with(&secure.ca(), &["--cacert", other.path().to_str().expect("UTF-8")]), Some(1));
     assert_eq!(with("/nowhere.pem", &["--cacert", &secure.ca()]), Some(0));
+    let mut command = program();
+    let shown = run(command.args(["query", &secure.front.url()]).env("SSL_CERT_FILE", "/nowhere"));
+    let said = text(&shown.stderr);
+    assert!(said.contains("SSL_CERT_FILE=/nowhere, where no CA certificate was found ("), "{said}");
 }
 
 #[test]

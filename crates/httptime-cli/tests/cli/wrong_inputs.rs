@@ -237,7 +237,7 @@ fn configurations() {
 fn servers() {
     let date =
         "the Date header is outside the years 1678 to 2262: \"Fri, 31 Dec 9999 23:59:59 GMT\"";
-    let not_http = |what: &str| format!("the answer is not HTTP/1: it {what}; check the port, ");
+    let not_http = |what: &str| format!("the answer is not HTTP/1: it {what}; check the scheme ");
     for (behaviour, expected) in [
         (Behaviour::Silent, "timed out after 1 s while waiting for the response; ".to_owned()),
         (Behaviour::EmptyReply, "the server closed the connection without a response; ".into()),
