@@ -112,7 +112,7 @@ fn a_server_that_cannot_be_verified_receives_no_request() {
     }
 }
 
-/// One of two servers behind a name has the certificate of somebody else.
+/// One of two servers behind a name has the certificate of someone else.
 #[test]
 fn a_certificate_that_is_refused_later_ends_the_measurement_and_is_reported() {
     let root = Authority::root("Test Root");

@@ -983,7 +983,7 @@ fn absorb(
     measure.absorb(&exchange)
 }
 
-/// Whether a later connection leads to somebody else than the first: that is reported always.
+/// Whether a later connection leads to someone else than the first: that is reported always.
 const fn is_refused_certificate(error: &Error) -> bool {
     matches!(error, Error::Tls { fault, .. } if fault.is_refused_certificate())
 }

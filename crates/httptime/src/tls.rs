@@ -244,8 +244,8 @@ impl TlsFault {
         }
     }
 
-    /// Whether the peer has shown a certificate that was refused: it is another peer, or somebody
-    /// on the path.
+    /// Whether the peer has shown a certificate that was refused: it is another peer, or someone on
+    /// the path.
     pub(crate) const fn is_refused_certificate(&self) -> bool {
         matches!(
             self,
@@ -257,6 +257,9 @@ impl TlsFault {
                 | Self::NeverValid { .. }
                 | Self::LocalTimeOutside { .. }
                 | Self::WrongPin { .. }
+                | Self::WrongIssuerKey { .. }
+                | Self::AddressAsName { .. }
+                | Self::BadSignature
                 | Self::BadCertificate { .. }
         )
     }

@@ -72,7 +72,8 @@ impl Daemon {
              LoadModule ssl_module {modules}/mod_ssl.so\n\
              Listen {address}\nDocumentRoot {place}\nStartServers 1\nUser www-data\nGroup www-data\n\
              Mutex file:{place}\nDefaultRuntimeDir {place}\n\
-             SSLEngine on\nSSLSessionCache none\nSSLCertificateFile {pem}\nSSLCertificateKeyFile {pem}\n"
+             SSLEngine on\nSSLSessionCache none\n\
+             SSLCertificateFile {pem}\nSSLCertificateKeyFile {pem}\n"
         );
         let file = write(&directory, "apache.conf", &config);
         let mut command = Command::new("apache2");

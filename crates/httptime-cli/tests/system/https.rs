@@ -99,7 +99,7 @@ fn a_clock_that_no_certificate_fits_is_right_after_sync_over_https() {
     assert!(place("certificate time taken from the server") < place("step by"));
     assert!(place("step by") < place("certificate valid by the local clock"));
 
-    // Where the kernel says that the clock is right, it judges alone.
+    // Where the kernel reports the clock as synchronised, it judges alone.
     let expired = root.issue_with(&["10.0.2.100"], |params| {
         params.not_before = date_time_ymd(year + 3, 1, 1);
         params.not_after = date_time_ymd(year + 4, 1, 1);
