@@ -241,7 +241,9 @@ fn a_proxy_that_cannot_be_verified_receives_no_password() {
     let server = SecureServer::start(Version::Tls13);
     let secure = SecureProxy::start();
     // The CA of the server is no CA of the proxy.
-    for tls in [server.tls(), server.tls().proxy_cacert_pem(server.root.pem())] {
+    let other = Authority::root("Other Root");
+    for ca in [&other, &server.root] {
+        let tls = server.tls().proxy_cacert_pem(ca.pem());
         for tunnel in [false, true] {
             let client = server.client(tls.clone()).proxy(secure.url()).tunnel(tunnel);
             let error = measure(client).expect_err("not verified");

@@ -285,7 +285,8 @@ fn squid_with_tls_tunnels_tls_and_forwards_http_and_gets_no_password_if_it_is_no
             let client = Client::builder(url).proxy(proxy).config(config);
             client.tls(tls.build().expect("settings")).build().expect("settings").measure()
         };
-        assert_eq!(kind(measure(tls(), "hunter2")), "tls_not_trusted");
+        let other = tls().proxy_cacert_pem(Authority::root("Other Root").pem());
+        assert_eq!(kind(measure(other, "hunter2")), "tls_not_trusted");
         let log = squid.file("access.log");
         assert!(!log.contains("HEAD") && !log.contains("CONNECT"), "{log}");
         let with = tls().proxy_cacert_pem(root.pem());

@@ -66,12 +66,15 @@ fn a_server_with_a_ca_of_its_own_is_measured_and_the_assumption_is_named() {
 #[test]
 fn a_server_that_is_not_trusted_is_named_with_its_issuer_and_the_remedy() {
     let secure = Secure::start();
-    let refused = query(&secure.front.url(), &[]);
+    // Not the CAs of the system: it may have none.
+    let other = PemFile::new(&Authority::root("Other Root").pem());
+    let other = ["--cacert", other.path().to_str().expect("UTF-8")].map(str::to_owned);
+    let refused = query(&secure.front.url(), &[&other[0], &other[1]]);
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused.stderr);
     assert!(said.contains("certificate is not trusted: "), "{said}");
     assert!(said.contains("(issuer: CN=Test Root)") && said.contains("pin its key"), "{said}");
-    let failed = json(&query(&secure.front.url(), &["--json"]));
+    let failed = json(&query(&secure.front.url(), &["--json", &other[0], &other[1]]));
     assert_eq!(failed["error"]["kind"], "tls_not_trusted");
     assert_eq!(secure.server.requests(), 0);
 }
@@ -171,7 +174,8 @@ fn a_secure_proxy_is_verified_by_its_own_options() {
     let with = |more: &[&str]| {
         query(&secure.front.url(), &[&["-x", &url, "--cacert", &secure.ca()], more].concat())
     };
-    let refused = with(&[]);
+    // With the CA of the server in place of the system's, which may have none.
+    let refused = with(&["--proxy-cacert", &secure.ca()]);
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("(from --proxy) failed: the proxy's certificate is not "), "{said}");
