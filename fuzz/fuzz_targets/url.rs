@@ -62,7 +62,8 @@ fn check(text: &str) -> Option<Url> {
     assert_eq!(again.credentials(), None, "the printed form has no password");
     // No message shows the text before the last @: the message is the same without it.
     if let Some((_, rest)) = text.rsplit_once('@') {
-        let bare = Url::parse(&format!("http://{rest}")).expect("a host remains");
+        let scheme = if url.is_https() { "https" } else { "http" };
+        let bare = Url::parse(&format!("{scheme}://{rest}")).expect("a host remains");
         assert_eq!((bare.to_string(), format!("{bare:?}")), (url.to_string(), format!("{url:?}")));
     }
     let request = Request::head(&url.authority(), url.path()).expect("a URL can be asked for");
