@@ -60,20 +60,20 @@ impl Chain {
         Err(TlsFault::BadCertificate { reason: "it has too many issuers".to_owned() })
     }
 
-    /// Verifies everything at this time. Returns the window of the path to an anchor that is valid
-    /// then. The error is a window if only the time is wrong.
+    /// Verifies everything at this time. Returns the part of the chain that leads to an anchor then.
+    /// The error is a window if only the time is wrong.
     pub(crate) fn verify_at(
         &self,
         time: Timestamp,
         anchors: &[TrustAnchor<'_>],
         name: &ServerName<'_>,
-    ) -> Result<Window, OutsideOr<TlsFault>> {
+    ) -> Result<Self, OutsideOr<TlsFault>> {
         let outside = || OutsideOr::Outside(self.window(anchors));
         let Some(time) = unix_time(time) else { return Err(outside()) };
         match self.path(time, anchors) {
             Ok(path) => {
                 self.verify_name(name).map_err(OutsideOr::Other)?;
-                Ok(path.window(anchors))
+                Ok(path)
             }
             Err(Error::CertNotValidYet { .. } | Error::CertExpired { .. }) => Err(outside()),
             Err(error) => Err(OutsideOr::Other(self.fault(&error, name))),

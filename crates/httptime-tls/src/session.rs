@@ -52,7 +52,7 @@ impl PeerSession {
                 })
             };
             // The paths to an anchor can differ.
-            let (first, last) = (verify(earliest)?, verify(latest)?);
+            let [first, last] = [verify(earliest)?, verify(latest)?].map(|it| it.window(anchors));
             Ok(Window { from: window.from.max(first.from), to: window.to.min(last.to) })
         };
         self.accepted.chains().iter().try_fold(all, judge)

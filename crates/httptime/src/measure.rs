@@ -607,7 +607,7 @@ impl Measure {
         } else if self.progress.observations() == 0 {
             return Err(self.fail(error));
         } else {
-            self.end_reason = Some(EndReason::Lost(error));
+            self.give_up(error);
         }
         Ok(())
     }
