@@ -7,7 +7,7 @@ mod stamps;
 
 use self::connections::Connections;
 use self::stamps::Stamps;
-use crate::checks::{Check, CheckConnection, Checks, Scheduled, Side};
+use crate::checks::{Check, CheckConnection, Checks, Scheduled};
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::{Estimate, Estimator};
@@ -63,9 +63,6 @@ pub struct Measure {
     planned: Option<PlannedRequest>,
     /// The latest check that has left.
     sent_check: Option<Check>,
-    /// The place of the check to which the latest response belongs, if the response was predicted
-    /// by the others and any other response would have contradicted them.
-    passed_check: Option<Side>,
     /// The number of consecutive missed aims.
     reschedules: u32,
     failures: u32,
@@ -126,7 +123,6 @@ impl Measure {
             connections: Connections::new(),
             planned: None,
             sent_check: None,
-            passed_check: None,
             reschedules: 0,
             failures: 0,
             in_flight_at_failure: 0,
@@ -309,16 +305,16 @@ impl Measure {
         Some(self.planned?.check?.connection)
     }
 
-    /// The place of the check that the connection of the latest response has passed with it.
-    pub(crate) const fn passed_check(&self) -> Option<Side> {
-        self.passed_check
+    /// Whether the connection that began to open at this time has passed a check on each side of a
+    /// flip: its response was the predicted one, and any other would have contradicted the others.
+    pub(crate) fn is_tested(&self, opened: LocalInstant) -> bool {
+        self.connections.is_tested(opened)
     }
 
     /// Sets the open connections of the schedule, apart from the first one, that have carried
-    /// requests and have not [passed](Self::passed_check) a check on each side of a flip. Each is
-    /// given by the time at which it began to open.
-    pub(crate) fn set_untested_connections(&mut self, opened: impl Iterator<Item = LocalInstant>) {
-        self.connections.set_untested(opened);
+    /// requests. Each is given by the time at which it began to open.
+    pub(crate) fn set_used_connections(&mut self, opened: impl Iterator<Item = LocalInstant>) {
+        self.connections.set_used(opened);
         self.checks.set_untested_connections(self.connections.untested());
     }
 
@@ -418,10 +414,10 @@ impl Measure {
         };
         self.stamps.record_by_date(by_date);
         let is_predicted = check.and_then(|check| Some(check.predicted()? == date));
-        self.passed_check = check
+        let passed = check
             .filter(|_| is_predicted == Some(true) && self.is_usual(&observation))
             .map(|check| check.side());
-        self.connections.record(exchange.opening_began(), is_check, self.passed_check);
+        self.connections.record(exchange.opening_began(), is_check, passed);
         if let (Some(check), Some(false)) = (check, is_predicted) {
             self.checks.repeat(&check);
         }

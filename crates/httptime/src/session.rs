@@ -480,11 +480,10 @@ impl Session {
             && self.untested_slot().is_none()
     }
 
-    /// Tells the measurement which connections are untested.
+    /// Tells the measurement which connections must pass checks.
     fn report_untested(&mut self) {
         let Self { measure, connections, .. } = self;
-        let untested = untested(connections).map(|slot| connections[slot].opening_began());
-        measure.set_untested_connections(untested);
+        measure.set_used_connections(to_test(connections).map(|(_, it)| it.opening_began()));
     }
 
     /// The untested connection that the next check uses in place of a separate one. If the name has
@@ -496,7 +495,9 @@ impl Session {
         {
             return None;
         }
-        untested(&self.connections).find(|slot| self.connections[*slot].is_ready())
+        to_test(&self.connections)
+            .find(|(_, it)| it.is_ready() && !self.measure.is_tested(it.opening_began()))
+            .map(|(slot, _)| slot)
     }
 
     /// Whether checks get a separate connection. Not if the server closes each connection after a
@@ -724,9 +725,6 @@ impl Session {
                     match absorbed {
                         Ok(observation) => {
                             self.http_status = Some(status);
-                            if let Some(side) = self.measure.passed_check() {
-                                self.connections[slot].set_tested(side);
-                            }
                             self.events.push(Event::Answered { observation });
                         }
                         Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
@@ -945,12 +943,12 @@ impl Session {
     }
 }
 
-/// The connections of the schedule that have carried requests and have not passed a check on each
-/// side of a flip, apart from the first one: they may lead to another server behind the name.
-fn untested(connections: &[Connection]) -> impl Iterator<Item = usize> {
+/// The connections of the schedule that have carried requests, apart from the first one: they must
+/// pass checks, because they may lead to another server behind the name.
+fn to_test(connections: &[Connection]) -> impl Iterator<Item = (usize, &Connection)> {
     let all = connections.iter().enumerate();
     let others = all.filter(|(_, it)| !it.is_for_checks() && !it.is_closed()).skip(1);
-    others.filter(|(_, it)| it.is_untested()).map(|(slot, _)| slot)
+    others.filter(|(_, it)| it.is_used())
 }
 
 /// Adds a response to the measurement. `connection`: when its connection began to open, and whether

@@ -16,7 +16,7 @@ use crate::time::{Interval, LocalInstant, Offset};
 #[derive(Debug)]
 pub(super) struct Connections {
     known: VecDeque<Connection>,
-    /// The open connections that must pass checks: by the time at which they began to open.
+    /// The open connections that must still pass checks: by the time at which they began to open.
     untested: Vec<LocalInstant>,
 }
 
@@ -87,9 +87,18 @@ impl Connections {
         }
     }
 
-    pub(super) fn set_untested(&mut self, opened: impl Iterator<Item = LocalInstant>) {
-        self.untested.clear();
-        self.untested.extend(opened);
+    /// Whether this connection has passed a check on each side of a flip.
+    pub(super) fn is_tested(&self, opened: LocalInstant) -> bool {
+        let known = self.known.iter().find(|it| it.opened == Some(opened));
+        known.is_some_and(|it| it.has_passed_before && it.has_passed_after)
+    }
+
+    /// Sets the open connections that must pass checks, if they have not passed them.
+    pub(super) fn set_used(&mut self, opened: impl Iterator<Item = LocalInstant>) {
+        let mut untested = std::mem::take(&mut self.untested);
+        untested.clear();
+        untested.extend(opened.filter(|opened| !self.is_tested(*opened)));
+        self.untested = untested;
     }
 
     /// The number of untested connections.
@@ -156,7 +165,7 @@ mod tests {
     #[test]
     fn each_end_of_an_open_connection_counts_after_the_check_on_its_side() {
         let mut all = two(false);
-        all.set_untested(SECOND.into_iter());
+        all.set_used(SECOND.into_iter());
         assert_eq!((bounds(&all), all.untested()), ((0, 100), 1));
         all.record(SECOND, true, Some(Side::Anywhere));
         assert_eq!(bounds(&all), (0, 100), "far from a flip every clock passes");
@@ -176,7 +185,7 @@ mod tests {
     fn of_many_connections_the_oldest_are_merged_as_far_as_they_count() {
         let mut all = two(false);
         all.record(SECOND, true, Some(Side::Before));
-        all.set_untested(SECOND.into_iter());
+        all.set_used(SECOND.into_iter());
         for second in 2..100 {
             let wide = Evidence::new(Offset::from_nanos(-1000), Offset::from_nanos(1000));
             all.add(Some(at(second)), AgedEvidence::new(wide, at(2), 0));

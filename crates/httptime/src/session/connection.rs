@@ -8,7 +8,6 @@ use super::layer::{Layer, Nested, Plain};
 use super::security::PeerSecurities;
 use super::target::Target;
 use super::times::{Arrival, Times};
-use crate::checks::Side;
 use crate::error::{Error, Phase};
 use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
 use crate::method::Method;
@@ -38,10 +37,6 @@ pub(super) struct Connection {
     failure: Option<Error>,
     /// Opened for checks.
     is_for_checks: bool,
-    /// A check before a flip has shown that it does not lead to a server whose clock is ahead.
-    is_tested_before: bool,
-    /// A check after a flip has shown that it does not lead to a server whose clock is behind.
-    is_tested_after: bool,
     /// The time at which it began to open.
     opening_began: LocalInstant,
     /// The time at which it became ready.
@@ -179,8 +174,6 @@ impl Connection {
             plaintext: Vec::with_capacity(BUFFER_BYTES),
             failure: None,
             is_for_checks: false,
-            is_tested_before: false,
-            is_tested_after: false,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             opening_began: LocalInstant::from_nanos(0),
             ready_at: LocalInstant::from_nanos(0),
@@ -221,22 +214,12 @@ impl Connection {
         self.is_ready() && !self.is_for_checks
     }
 
-    /// Whether it has carried requests, and has not passed a check on each side of a flip.
-    pub(super) const fn is_untested(&self) -> bool {
-        let is_used = match self.state {
+    /// Whether it is open and has carried requests.
+    pub(super) const fn is_used(&self) -> bool {
+        match self.state {
             State::Ready { is_fresh } | State::Busy { is_fresh, .. } => !is_fresh,
             State::Draining { .. } => true,
             _ => false,
-        };
-        is_used && !(self.is_tested_before && self.is_tested_after)
-    }
-
-    /// It has passed a check at this place.
-    pub(super) const fn set_tested(&mut self, side: Side) {
-        match side {
-            Side::Before => self.is_tested_before = true,
-            Side::After => self.is_tested_after = true,
-            Side::Anywhere => {}
         }
     }
 
@@ -330,8 +313,6 @@ impl Connection {
     pub(super) fn begin(&mut self, opening: Opening) {
         self.close();
         self.is_for_checks = false;
-        self.is_tested_before = false;
-        self.is_tested_after = false;
         self.state = State::Pending(opening);
     }
 
