@@ -60,8 +60,8 @@ impl Chain {
         Err(TlsFault::BadCertificate { reason: "it has too many issuers".to_owned() })
     }
 
-    /// Verifies everything at this time. Returns the part of the chain that leads to an anchor then.
-    /// The error is a window if only the time is wrong.
+    /// Verifies everything at this time. Returns the part of the chain that leads to an anchor
+    /// then. The error is a window if only the time is wrong.
     pub(crate) fn verify_at(
         &self,
         time: Timestamp,

@@ -11,7 +11,7 @@ use crate::measurement::{Assumptions, Measurement};
 use crate::method::Method;
 use crate::server::LagSource;
 use crate::stamp::{StampFault, StampUse};
-use crate::time::{Interval, Offset, Timestamp};
+use crate::time::{Interval, NANOS_PER_SECOND, Offset, Timestamp};
 use crate::tls::CertificateCheck;
 use crate::url::Url;
 
@@ -78,7 +78,7 @@ impl Serialize for CertificateCheck {
             valid_from_unix_seconds: Option<i64>,
             valid_to_unix_seconds: Option<i64>,
         }
-        let seconds = |time: Timestamp| time.as_unix_nanos().div_euclid(1_000_000_000);
+        let seconds = |time: Timestamp| time.as_unix_nanos().div_euclid(NANOS_PER_SECOND);
         let window = match *self {
             Self::ServerTime { valid_from, valid_to } => Some([valid_from, valid_to].map(seconds)),
             _ => None,

@@ -407,8 +407,7 @@ impl Measure {
                 }
                 // The stamp may just have shown that the clock is late.
                 by_date = by_date.with_lag(self.lag(&stampless));
-                self.add_date(&by_date)?;
-                self.connections.add(exchange.opening_began(), self.progress.proved_by(&by_date));
+                self.add_date(&by_date, exchange.opening_began())?;
                 by_date
             }
         };
@@ -442,8 +441,13 @@ impl Measure {
         Observation::new(self.progress.cross_timestamp(), exchange, self.lag(exchange))
     }
 
-    /// Adds the evidence of a `Date`.
-    fn add_date(&mut self, observation: &Observation) -> Result<(), Error> {
+    /// Adds the evidence of a `Date`. `opened`: when its connection began to open, if that is
+    /// known.
+    fn add_date(
+        &mut self,
+        observation: &Observation,
+        opened: Option<LocalInstant>,
+    ) -> Result<(), Error> {
         let (date, received) = (observation.date(), observation.received());
         let dates = *self.dates.get_or_insert(SeenDates {
             first: date,
@@ -460,6 +464,7 @@ impl Measure {
                 error
             }
         })?;
+        self.connections.add(opened, self.progress.proved_by(observation));
         self.dates = Some(SeenDates { latest: dates.latest.max(date), ..dates });
         self.estimator.absorb(observation);
         Ok(())
@@ -508,8 +513,7 @@ impl Measure {
         let lag = self.lag_of_every_response();
         for observation in by_date {
             let observation = lag.map_or(observation, |lag| observation.with_lag(lag));
-            self.add_date(&observation)?;
-            self.connections.add(None, self.progress.proved_by(&observation));
+            self.add_date(&observation, None)?;
         }
         Ok(())
     }

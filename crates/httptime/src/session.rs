@@ -410,7 +410,7 @@ impl Session {
 
     /// Plans the next request.
     fn plan(&mut self, now: LocalInstant) -> Next {
-        self.report_untested();
+        self.report_used();
         self.measure.next(self.earliest_send(now))
     }
 
@@ -481,7 +481,7 @@ impl Session {
     }
 
     /// Tells the measurement which connections must pass checks.
-    fn report_untested(&mut self) {
+    fn report_used(&mut self) {
         let Self { measure, connections, .. } = self;
         measure.set_used_connections(to_test(connections).map(|(_, it)| it.opening_began()));
     }
@@ -901,7 +901,7 @@ impl Session {
         if self.is_done() {
             return;
         }
-        self.report_untested();
+        self.report_used();
         let error = result.clone().err().or_else(|| self.measure.missing_result());
         self.events.push(Event::Ended { error });
         self.state = State::Ended(result);
