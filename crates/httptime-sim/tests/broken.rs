@@ -231,6 +231,48 @@ fn two_clocks_drawn_by_connection_are_named_or_one_of_them_is_in_the_bounds() {
     }
 }
 
+/// The same where each request goes to one of the two. With 1 ms of lag a check is decisive some
+/// 2 ms from the flip.
+#[test]
+fn two_clocks_by_request_behind_a_short_path_are_named_or_one_of_them_is_in_the_bounds() {
+    let seeds = 0..1_000;
+    println!("seeds {seeds:?}");
+    let mut bad = Vec::new();
+    for (apart_ms, queueing_ms) in [(5, 0.03), (5, 0.1), (50, 0.03), (50, 0.1)] {
+        for balance in [SimBalance::RoundRobin, SimBalance::Random] {
+            for profile in Profile::ALL {
+                let config = Config::builder().profile(*profile).lag(Duration::from_millis(1));
+                let config = config.build().expect("in range");
+                let mut shares = Shares::default();
+                let mut worst = Duration::ZERO;
+                let only = std::env::var("SEED").ok().map(|s| s.parse::<u64>().unwrap());
+                for seed in seeds.clone() {
+                    if only.is_some_and(|o| o != seed) { continue; }
+                    let ahead_ms = if seed % 2 == 0 { apart_ms } else { -apart_ms };
+                    let ahead = Offset::from_nanos(ahead_ms * 1_000_000);
+                    let workers = [SimWorker::exact(), SimWorker::exact().ahead(ahead)];
+                    let server = SimServer::exact().workers(&workers, balance);
+                    let offset = fastrand::Rng::with_seed(seed).i64(-5_000_000_000..5_000_000_000);
+                    let path = Path::symmetric_ms(0.1, queueing_ms);
+                    if only.is_some() { println!("offset {} ms {profile} {balance:?} {queueing_ms}", -offset as f64/1e6); }
+                    let outcome = World::new(SimClock::new(offset), path, server).measure(&config, seed);
+                    if outcome.verdict() == Verdict::Missed {
+                        let m = outcome.result.as_ref().unwrap();
+                        let e1 = outcome.error(m.bounds().lower());
+                        let e2 = outcome.error(m.bounds().upper());
+                        let _ = (&mut worst, e1, e2);
+                        if seed < 100 { println!("  {profile} seed {seed} ahead {ahead_ms} bounds rel {e1} {e2} checks {}", m.checks()); }
+                    }
+                    shares.add(&outcome);
+                }
+                println!("{apart_ms} ms apart, {queueing_ms} ms queueing, {balance:?}, {profile}: {shares}");
+                if shares.missed + shares.failed > 2 { bad.push(format!("{apart_ms} {queueing_ms} {balance:?} {profile}")); }
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{bad:?}");
+}
+
 #[test]
 fn a_clock_that_is_300_ppm_off_is_named_or_in_the_bounds() {
     hold(&["server-drift-300"], Lag::Stated, is_named_or_true);

@@ -337,7 +337,7 @@ impl Measure {
                 if self.stamps.are_used() {
                     self.stamps.record_connection_test();
                 } else {
-                    self.checks.record_sent(&check);
+                    self.checks.record_sent(&check, self.progress.requests());
                 }
                 self.progress.sent_check(at);
             }
@@ -670,7 +670,14 @@ impl Measure {
     fn counted_bounds(&self, at: LocalInstant) -> Option<Interval> {
         match self.stamps.are_used() {
             true => self.progress.bounds(),
-            false => self.connections.bounds(at, self.config.drift_ppm()),
+            false => {
+                let bounds = self.connections.bounds(at, self.config.drift_ppm())?;
+                // Requests with gaps cannot test both sides of one flip: clocks that lie within the
+                // decisive distance can each answer where the other would not contradict.
+                let is_wide = !self.schedule.min_interval().is_zero() && self.checks.are_wanted();
+                let undecided = is_wide.then(|| self.progress.undecided(at)).flatten();
+                Some(undecided.map_or(bounds, |undecided| bounds.hull(undecided)))
+            }
         }
     }
 
