@@ -20,6 +20,8 @@
 //! - Checks use a separate connection, which is opened again for each pair and to each address of
 //!   the name in turn. So they reach the other servers behind the name, and can be in flight
 //!   together with the request in their middle.
+//! - If servers answer in turn and the number of requests per flip is even, the same one answers
+//!   every check before a flip. Another check after the flip makes that number odd.
 //! - One of three pairs is nearer, within half a standard deviation of the flip. It detects a slow
 //!   change (a drift between the clocks) and narrows the distribution, as an aimed request does,
 //!   from another connection.
@@ -442,9 +444,9 @@ impl Checks {
         checks.filter(fits).min_by_key(|check| check.at)
     }
 
-    /// Whether another check after this flip is needed: the number of requests since the check before
-    /// it is even. If two servers answered in turn, the same one would answer every check before a
-    /// flip.
+    /// Whether another check after this flip is needed: the number of requests since the check
+    /// before it is even. If two servers answered in turn, the same one would answer every check
+    /// before a flip.
     fn is_turn_repeated(&self, progress: &Progress) -> bool {
         let requests = progress.requests().saturating_sub(self.requests_before);
         requests % 2 == 0 && self.extra * 2 < self.wanted
