@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use httptime::Offset;
 
 use crate::measure_options::{MeasureOptions, Seconds, Servers};
+use crate::status::DEFAULT_FILE;
 
 /// Measure the offset of this machine's clock over plain HTTP, and correct it
 ///
@@ -36,6 +37,10 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Keep the clock correct as a service, or feed chronyd
     Run(Run),
+    /// Show whether the clock is synchronised, why not, and what the daemon knows
+    Status(Status),
+    /// Block until the clock is right, for boot order and scripts
+    Wait(Wait),
     /// Measure a server with a wrong clock inside this program; needs no network and no privileges
     Demo(Demo),
 }
@@ -131,6 +136,58 @@ pub(crate) struct Run {
     /// Check the configuration and exit; prints nothing if it can be used
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// Show whether the clock is synchronised, why not, and what the daemon knows
+///
+/// Reads the status file of 'httptime run' and the status of the kernel's clock: tracking and
+/// sources as chronyc shows them. Changes nothing, sends nothing, needs no privileges.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Exit status: 0 synchronised, 1 not synchronised, or the output could not be written, 2 wrong \
+usage, 3 not synchronised because a correction is refused, 5 not synchronised and no daemon is \
+running, 130 Ctrl-C."
+)]
+pub(crate) struct Status {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print again every S seconds, until Ctrl-C
+    #[arg(long, value_name = "S", num_args = 0..=1, default_missing_value = "1",
+        allow_negative_numbers = true)]
+    pub(crate) watch: Option<Seconds>,
+
+    /// The status file of 'httptime run'
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) file: PathBuf,
+}
+
+/// Block until the clock is right, for boot order and scripts
+///
+/// Waits until the kernel reports the clock as synchronised with a maximum error of at most
+/// --within, and 'httptime run', if it is running, refuses no correction. Reports on stderr what
+/// it waits for. Changes nothing, needs no privileges.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Exit status: 0 the clock is right, 1 not within --timeout, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."
+)]
+pub(crate) struct Wait {
+    /// The largest error that is right, in seconds
+    #[arg(long, value_name = "S", default_value = "5", allow_negative_numbers = true)]
+    pub(crate) within: Seconds,
+
+    /// Give up after this time, in seconds; 0: check once [default: wait without limit]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub(crate) timeout: Option<Seconds>,
+
+    /// The status file of 'httptime run'
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) file: PathBuf,
 }
 
 /// Measure a server with a wrong clock inside this program; needs no network and no privileges

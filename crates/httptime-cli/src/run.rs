@@ -17,6 +17,7 @@ use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
 use self::settings::{Loaded, Settings};
+use self::status_file::StatusFile;
 use self::textfile::Metrics;
 use crate::args::Run;
 use crate::measure_options::{Given, Via};
@@ -27,6 +28,7 @@ mod correction_target;
 mod failure_log;
 mod poll_interval;
 mod settings;
+mod status_file;
 mod textfile;
 mod worker;
 
@@ -67,6 +69,7 @@ struct Daemon<'a> {
     poll_interval: PollInterval,
     metrics: Metrics,
     metrics_failures: FailureLog,
+    status_file: StatusFile,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -153,6 +156,7 @@ impl<'a> Daemon<'a> {
         Self {
             args,
             poll_interval: poll_interval(&settings),
+            status_file: StatusFile::new(args, &settings),
             settings,
             client,
             via,
@@ -178,6 +182,7 @@ impl<'a> Daemon<'a> {
     fn run(mut self, arriving: &Receiver<Event>) -> u8 {
         info!("started with the configuration {}", self.args.config.display());
         self.write_metrics();
+        self.status_file.write(&self.settings);
         service::ready();
         loop {
             // `self` also has a sender, so the channel is never closed.
@@ -209,7 +214,7 @@ impl<'a> Daemon<'a> {
             Event::Measured(..) | Event::Lost(..) if self.reloaded == ReloadState::Changed => {
                 info!("measurement discarded: it used the settings before the reload");
                 self.reloaded = ReloadState::No;
-                self.state = DaemonState::Waiting { until: self.begun + RELOAD_PAUSE };
+                self.waits_until(self.begun + RELOAD_PAUSE);
                 false
             }
             Event::Measured(_, survey) => self.measured(&survey),
@@ -224,6 +229,8 @@ impl<'a> Daemon<'a> {
     fn end(&mut self, status: u8) -> u8 {
         service::stopping();
         self.correction_target.end();
+        self.status_file.stopped();
+        self.status_file.write(&self.settings);
         status
     }
 
@@ -313,6 +320,8 @@ impl<'a> Daemon<'a> {
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
         self.state = DaemonState::Measuring { since: self.begun, deadline };
+        self.status_file.measuring(deadline);
+        self.status_file.write(&self.settings);
         self.cross_timestamp = httptime::net::cross_timestamp();
         self.number += 1;
         let (number, counted) = (self.number, Arc::clone(&self.threads));
@@ -330,6 +339,7 @@ impl<'a> Daemon<'a> {
     /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
+        self.status_file.surveyed(survey);
         report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         self.warn_of_rejected_stamps(survey);
         let forbidden = match survey.combined() {
@@ -339,6 +349,7 @@ impl<'a> Daemon<'a> {
                     warn!("{error}");
                 }
                 self.metrics.failures += 1;
+                self.status_file.failed(Some(error.kind()), &error.to_string());
                 self.wait(None);
                 service::status(&format!("cannot measure: {error}"));
                 false
@@ -386,6 +397,7 @@ impl<'a> Daemon<'a> {
             Err(error) => return self.failed(&error),
         };
         self.metrics.measured(measurement);
+        self.status_file.measured(measurement, &correction);
         self.metrics.steps += u64::from(correction.stepped);
         self.metrics.refusals += u64::from(correction.refused);
         self.metrics.frequency = correction.frequency;
@@ -415,6 +427,7 @@ impl<'a> Daemon<'a> {
     fn fail(&mut self, why: &str) {
         error!("{why}");
         self.metrics.failures += 1;
+        self.status_file.failed(None, why);
         self.wait(None);
         service::status(why);
         self.write_metrics();
@@ -446,7 +459,13 @@ impl<'a> Daemon<'a> {
             DaemonState::Measuring { since, .. } => since,
             DaemonState::Waiting { .. } => Instant::now(),
         };
-        self.state = DaemonState::Waiting { until: begun + wait };
+        self.waits_until(begun + wait);
+    }
+
+    fn waits_until(&mut self, until: Instant) {
+        self.state = DaemonState::Waiting { until };
+        self.status_file.waiting(until);
+        self.status_file.write(&self.settings);
     }
 
     fn write_metrics(&mut self) {
@@ -538,8 +557,8 @@ mod tests {
         /// Port 9 discards all data if a server listens on it.
         fn configure(&self, requests: u32) {
             let text = format!(
-                "servers = ['http://127.0.0.1:9']\nproxy = ''\nmode = 'chrony'\n[measure]\n\
-                 requests = {requests}\nduration = 1\ntimeout = 0.1\n"
+                "servers = ['http://127.0.0.1:9']\nproxy = ''\nmode = 'chrony'\n\
+                 status_file = ''\n[measure]\nrequests = {requests}\nduration = 1\ntimeout = 0.1\n"
             );
             fs::write(&self.args.config, text).expect("written");
         }

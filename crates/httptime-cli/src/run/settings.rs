@@ -19,6 +19,7 @@ use thiserror::Error as ThisError;
 use crate::https::{self, HttpsOptions};
 use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via};
 use crate::server_arg::ServerArg;
+use crate::status;
 
 /// The contents of the file, with a default for every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +39,7 @@ pub(crate) struct Settings {
     interface: Option<String>,
     pub(crate) textfile: Option<PathBuf>,
     state_file: Option<PathBuf>,
+    status_file: Option<PathBuf>,
     #[serde(default)]
     measure: MeasureOptions,
     #[serde(default)]
@@ -309,6 +311,23 @@ impl Settings {
             directory.unwrap_or_else(|| "/var/lib/httptime".into()).join("state.toml")
         })
     }
+
+    /// The path of the status file: from the file, otherwise in the service manager's directory,
+    /// otherwise the usual one. An empty path is none.
+    pub(crate) fn status_file(&self) -> Option<PathBuf> {
+        match &self.status_file {
+            Some(path) => Some(path.clone()).filter(|path| !path.as_os_str().is_empty()),
+            None => Some(match std::env::var_os("RUNTIME_DIRECTORY") {
+                Some(directory) => PathBuf::from(directory).join("status.json"),
+                None => status::DEFAULT_FILE.into(),
+            }),
+        }
+    }
+
+    /// Whether the status file has its usual path, which no service manager and no operator chose.
+    pub(crate) fn is_default_status_file(&self) -> bool {
+        self.status_file() == Some(status::DEFAULT_FILE.into())
+    }
 }
 
 /// The parser's message without a proxy's password. It is unchanged if no `@` follows in the file.
@@ -416,6 +435,7 @@ const TOP_LEVEL: &[&str] = &[
     "interface",
     "textfile",
     "state_file",
+    "status_file",
 ];
 
 /// What to do about a file that cannot be read.

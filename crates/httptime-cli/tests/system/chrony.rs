@@ -105,6 +105,7 @@ fn chronyd_fed_by_run_follows_and_serves_the_time_to_others() {
     fs::write(&file, config).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
     command.arg("run").arg("--config").arg(file).env_remove("http_proxy");
+    command.env("RUNTIME_DIRECTORY", &directory);
     let run = Running::start(&mut command, directory.join("run.log"));
 
     // Reference, stratum, …, "system time": how far the clock is from NTP time; positive: slow.

@@ -1,0 +1,125 @@
+//! `httptime status` and `wait` beside `httptime run`. The kernel's status is that of this machine,
+//! so a test does not know whether its clock is synchronised.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use httptime_testserver::RefusedPort;
+use serde_json::{Value, json};
+
+use super::{LIMIT, SKEW, Service};
+
+fn program(arguments: &[&str], file: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
+    command.args(arguments).arg("--file").arg(file).output().expect("the program starts")
+}
+
+/// The output of `status --json`, and its exit status.
+fn status(file: &Path) -> (Value, i32) {
+    let output = program(&["status", "--json"], file);
+    let object = serde_json::from_slice(&output.stdout).expect("one JSON object on stdout");
+    (object, output.status.code().expect("an exit status"))
+}
+
+/// Waits until `status --json` is like this.
+fn until(service: &Service, what: &str, is: impl Fn(&Value) -> bool) -> (Value, i32) {
+    let file = service.directory.join("status.json");
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let (object, code) = status(&file);
+        if is(&object) {
+            return (object, code);
+        }
+        assert!(Instant::now() < deadline, "{what}: {object:#}\n{}", service.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_status_can_be_read_while_it_measures_waits_fails_is_stopped_and_killed() {
+    let mut service = Service::start("status");
+    let (object, _) = until(&service, "measuring", |it| it["status_file"]["state"] == "measuring");
+    assert_eq!((&object["schema"], &object["daemon"]), (&1.into(), &"running".into()));
+
+    let measured = |it: &Value| it["status_file"]["last_measurement"].is_object();
+    let (object, code) = until(&service, "measured", measured);
+    let file = &object["status_file"];
+    let last = &file["last_measurement"];
+    let offset = last["offset_seconds"].as_f64().expect("seconds");
+    assert!((offset - SKEW).abs() < 0.25, "{object:#}");
+    assert_eq!((&last["outcome"], &file["mode"]), (&"sent".into(), &"chrony".into()));
+    let server = &file["servers"][0];
+    assert_eq!((&server["status"], &server["reach"]), (&"selected".into(), &1.into()), "{object}");
+    assert_eq!(
+        file["quorum"],
+        json!({"servers": 1, "answered": 1, "agreeing": 1,
+        "min_servers": 1, "is_reached": true})
+    );
+    let synchronised = object["synchronised"].as_bool().expect("a flag");
+    assert_eq!(code == 0, synchronised, "{object:#}");
+    assert_eq!(object["condition"] == "chronyd", !synchronised, "{object:#}");
+    let text = program(&["status"], &service.directory.join("status.json"));
+    let text = String::from_utf8(text.stdout).expect("UTF-8");
+    assert!(text.contains("\nLast offset     : +38."), "{text}");
+    assert!(text.contains(&format!("\n* {}", service.server.url())), "{text}");
+
+    let port = RefusedPort::reserve().expect("a port");
+    let refused = format!("http://{}", port.address());
+    let wrong = service.configuration("").replace(&service.server.url(), &refused);
+    fs::write(service.directory.join("httptime.toml"), wrong).expect("a file");
+    service.signal("-HUP");
+    let (object, _) = until(&service, "failing", |it| it["status_file"]["failure"].is_object());
+    let failure = &object["status_file"]["failure"];
+    assert_eq!((&failure["count"], &failure["kind"]), (&1.into(), &"connection_refused".into()));
+    assert_eq!(object["status_file"]["servers"][0]["status"], "failed");
+
+    let process = service.process.as_mut().expect("started");
+    process.kill().expect("it is running");
+    process.wait().expect("it ends");
+    let (object, code) = until(&service, "dead", |it| it["daemon"] == "dead");
+    assert_eq!(code, if object["synchronised"] == true { 0 } else { 5 }, "{object:#}");
+    assert!(object["why"].as_str().is_some_and(|why| why.contains("ended without a last report")));
+}
+
+#[test]
+fn a_daemon_that_ends_as_it_should_leaves_that_in_its_file() {
+    let mut service = Service::start("ended");
+    service.wait_for_notification("READY=1");
+    service.signal("-TERM");
+    service.wait_for_notification("STOPPING=1");
+    service.process.take().expect("started").wait().expect("it ends");
+    let (object, _) = status(&service.directory.join("status.json"));
+    assert_eq!(
+        (&object["daemon"], &object["status_file"]["state"]),
+        (&"stopped".into(), &"stopped".into())
+    );
+    assert_eq!(object["status_file"]["expected_by_monotonic_seconds"], Value::Null);
+}
+
+#[test]
+fn waiting_ends_with_its_timeout_and_names_the_reason_or_with_a_signal_at_once() {
+    let none = Path::new("/nonexistent/status.json");
+    // No clock is this good.
+    let never = ["wait", "--within", "0", "--timeout", "0"];
+    let output = program(&never, none);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.starts_with("httptime: the clock is not right after 0 s: "), "{said}");
+    let began = Instant::now();
+    let mut waiting = Command::new(env!("CARGO_BIN_EXE_httptime"))
+        .args(["wait", "--within", "0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // It has started to wait when it reports the reason.
+    let mut first = [0; 1];
+    std::io::Read::read_exact(&mut waiting.stderr.take().expect("piped"), &mut first)
+        .expect("it reports");
+    let pid = waiting.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+    assert_eq!(waiting.wait().expect("it ends").code(), Some(143));
+    assert!(began.elapsed() < LIMIT);
+}
