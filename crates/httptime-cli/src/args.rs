@@ -119,7 +119,7 @@ pub(crate) struct Sync {
 ///
 /// Measures again and again, and steps, slews and steers the clock, or sends samples to chronyd.
 /// Made for a service manager: stays in the foreground, logs to stderr, reloads its configuration
-/// at SIGHUP, stops at SIGTERM.
+/// at SIGHUP, measures at once at SIGUSR1, stops at SIGTERM.
 #[derive(Debug, Parser)]
 #[command(
     after_help = SHORT_HELP,

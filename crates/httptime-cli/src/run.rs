@@ -10,13 +10,14 @@ use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{Assumptions, CertificateCheck, CrossTimestamp, IoError, Measurement};
 use log::{Level, error, info, log, warn};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
 use self::settings::{Loaded, Settings};
+use self::statistics::Statistics;
 use self::status_file::StatusFile;
 use self::textfile::Metrics;
 use crate::args::Run;
@@ -28,6 +29,7 @@ mod correction_target;
 mod failure_log;
 mod poll_interval;
 mod settings;
+mod statistics;
 mod status_file;
 mod textfile;
 mod worker;
@@ -41,6 +43,7 @@ enum Event {
     /// The thread that receives signals has panicked: no signal will be received.
     SignalsLost(String),
     Reload,
+    MeasureNow,
     End,
 }
 
@@ -70,6 +73,7 @@ struct Daemon<'a> {
     metrics: Metrics,
     metrics_failures: FailureLog,
     status_file: StatusFile,
+    statistics: Statistics,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -133,10 +137,14 @@ fn poll_interval(settings: &Settings) -> PollInterval {
 
 /// Receives signals as events in a separate thread.
 fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?;
     worker::start("signals", events, Event::SignalsLost, move |events| {
         for signal in signals.forever() {
-            let event = if signal == SIGHUP { Event::Reload } else { Event::End };
+            let event = match signal {
+                SIGHUP => Event::Reload,
+                SIGUSR1 => Event::MeasureNow,
+                _ => Event::End,
+            };
             if events.send(event).is_err() {
                 return;
             }
@@ -157,6 +165,7 @@ impl<'a> Daemon<'a> {
             args,
             poll_interval: poll_interval(&settings),
             status_file: StatusFile::new(args, &settings),
+            statistics: Statistics::default(),
             settings,
             client,
             via,
@@ -208,6 +217,10 @@ impl<'a> Daemon<'a> {
             }
             Event::Reload => {
                 self.reload();
+                false
+            }
+            Event::MeasureNow => {
+                self.measure_now();
                 false
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
@@ -356,6 +369,9 @@ impl<'a> Daemon<'a> {
             }
         };
         self.write_metrics();
+        if let Some(log) = self.settings.log() {
+            self.statistics.add(&log, self.status_file.document());
+        }
         forbidden
     }
 
@@ -505,6 +521,16 @@ impl<'a> Daemon<'a> {
         service::ready();
     }
 
+    /// An operator has sent SIGUSR1: ends a pause, however long it is.
+    fn measure_now(&mut self) {
+        if let DaemonState::Waiting { until } = self.state {
+            info!("measuring now: SIGUSR1");
+            self.waits_until((self.begun + RELOAD_PAUSE).min(until));
+        } else {
+            info!("SIGUSR1: a measurement is already running");
+        }
+    }
+
     /// After a reload the operator expects a result soon, however long the pause would be.
     fn measure_soon(&mut self, changed: bool) {
         match &mut self.state {
@@ -522,7 +548,7 @@ impl<'a> Daemon<'a> {
 const TICK: Duration = Duration::from_secs(10);
 /// The smallest movement of the clock that starts a measurement at once.
 const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
-/// The minimum time between the starts of two measurements after a reload: many reloads must not
+/// The minimum time between the starts of two measurements after a signal: many reloads must not
 /// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
 /// The time from a correction to the measurement that confirms it.
@@ -662,6 +688,21 @@ mod tests {
         fixture.configure(1);
         daemon.handle(Event::Reload);
         assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+    }
+
+    #[test]
+    fn a_request_to_measure_ends_the_pause_after_failures_but_is_no_flood() {
+        let fixture = Fixture::new("asked");
+        let mut daemon = fixture.daemon();
+        for _ in 0..5 {
+            daemon.start(|| panic!("on purpose"));
+            daemon.handle(fixture.next());
+        }
+        assert!(wait(&daemon) > Some(Duration::from_secs(600)));
+        for _ in 0..3 {
+            assert_eq!(daemon.handle(Event::MeasureNow), None);
+            assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+        }
     }
 
     /// The file may have been changed because one of its servers lies.

@@ -187,6 +187,11 @@ impl StatusFile {
         });
     }
 
+    /// The report, as it stands.
+    pub(crate) const fn document(&self) -> &Document {
+        &self.document
+    }
+
     /// Replaces the file, if the settings have one.
     pub(crate) fn write(&mut self, settings: &Settings) {
         let Some(path) = settings.status_file() else { return };
