@@ -111,6 +111,10 @@ pub(crate) struct Sync {
     #[arg(long, conflicts_with = "step_threshold")]
     pub(crate) slew_only: bool,
 
+    /// Write metrics for Prometheus' node_exporter; not in a dry run
+    #[arg(long, value_name = "FILE", value_parser = textfile)]
+    pub(crate) textfile: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -229,6 +233,15 @@ pub(crate) struct Output {
     /// Show each response, each lost request, and what was assumed
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+/// node_exporter reads no other files.
+fn textfile(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|extension| extension == "prom") {
+        true => Ok(path),
+        false => Err("allowed: a name that ends in .prom; node_exporter reads no others".into()),
+    }
 }
 
 /// To the nanosecond; up to a century either way, so that no date leaves the range of the clocks.

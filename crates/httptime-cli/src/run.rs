@@ -30,8 +30,8 @@ mod failure_log;
 mod poll_interval;
 mod settings;
 mod statistics;
-mod status_file;
-mod textfile;
+pub(crate) mod status_file;
+pub(crate) mod textfile;
 mod worker;
 
 /// An event of the main loop.
@@ -486,6 +486,7 @@ impl<'a> Daemon<'a> {
 
     fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
+            self.metrics.state = self.status_file.metrics();
             let written = self.metrics.write(path);
             self.metrics_failures.report(written.map_err(|error| {
                 let remedy = match error.kind() {

@@ -52,6 +52,17 @@ fn shown(status: &Status) -> (String, Verdict) {
     (text, verdict)
 }
 
+/// Reads the kernel's status, for a daemon with this report.
+pub(crate) fn observe_own(document: &Document) -> Observation {
+    Observation {
+        document: Ok(Some(document.clone())),
+        process: ProcessState::Exists,
+        boot_id: moment::boot_id(),
+        now: Moment::now(),
+        kernel: kernel_status(),
+    }
+}
+
 /// Reads the file, the kernel's status and the state of the daemon's process.
 pub(crate) fn observe(file: &Path) -> Observation {
     let document = read(file);
@@ -61,18 +72,23 @@ pub(crate) fn observe(file: &Path) -> Observation {
         }
         _ => ProcessState::Hidden,
     };
-    let kernel = SystemClock::new().status().ok();
+    // The time is read after the file: the file is never newer.
     Observation {
         document,
         process,
         boot_id: moment::boot_id(),
-        // Read last: the file is never newer.
         now: Moment::now(),
-        kernel: kernel.map(|kernel| KernelStatus {
-            is_synchronised: kernel.is_synchronised(),
-            maximum_error_seconds: kernel.maximum_error().as_secs_f64(),
-        }),
+        kernel: kernel_status(),
     }
+}
+
+/// `None` on a system whose kernel does not report it.
+pub(crate) fn kernel_status() -> Option<KernelStatus> {
+    let kernel = SystemClock::new().status().ok()?;
+    Some(KernelStatus {
+        is_synchronised: kernel.is_synchronised(),
+        maximum_error_seconds: kernel.maximum_error().as_secs_f64(),
+    })
 }
 
 fn read(file: &Path) -> Result<Option<Document>, String> {

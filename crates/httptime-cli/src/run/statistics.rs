@@ -159,12 +159,10 @@ fn utc(unix_seconds: f64) -> String {
     text.replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
-const MEASUREMENTS: &str = "\
-# date time(UTC) status reach offset_s stddev_s lower_s upper_s rtt_min_s requests http_status error url
-";
-const TRACKING: &str = "\
-# date time(UTC) offset_s stddev_s lower_s upper_s frequency_ppm skew_ppm action correction_s maximum_error_s agreeing servers
-";
+const MEASUREMENTS: &str = "# date time(UTC) status reach offset_s stddev_s lower_s upper_s \
+    rtt_min_s requests http_status error url\n";
+const TRACKING: &str = "# date time(UTC) offset_s stddev_s lower_s upper_s frequency_ppm \
+    skew_ppm action correction_s maximum_error_s agreeing servers\n";
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use httptime_clock::state::replace_file;
 use super::correction_target::Correction;
 use super::failure_log::FailureLog;
 use super::settings::{Mode, Settings};
+use super::textfile::StateMetrics;
 use crate::args::Run;
 use crate::correction::remedy;
 use crate::status::document::{
@@ -20,7 +21,7 @@ use crate::status::document::{
     LastMeasurement, Moment, Outcome, Process, QuorumReport, Refused, SCHEMA, Sample, Server,
     ServerError, ServerStatus, State,
 };
-use crate::status::moment;
+use crate::status::{self, moment, verdict::judge};
 
 /// The report of this daemon, and the file that has it.
 #[derive(Debug)]
@@ -112,16 +113,7 @@ impl StatusFile {
         let requests = survey.servers().iter().filter_map(|server| server.result().ok());
         document.counters.requests +=
             requests.map(|measured| u64::from(measured.requests())).sum::<u64>();
-        let count = |is: fn(&ServerReport) -> bool| {
-            survey.servers().iter().filter(|server| is(server)).count()
-        };
-        document.quorum = Some(QuorumReport {
-            servers: survey.servers().len(),
-            answered: count(|server| server.result().is_ok()),
-            agreeing: agreeing(survey),
-            min_servers: min_servers(survey),
-            is_reached: survey.combined().is_ok(),
-        });
+        document.quorum = Some(quorum(survey));
     }
 
     /// A measurement was used, or its correction was refused.
@@ -142,7 +134,11 @@ impl StatusFile {
             offset_seconds: offset,
             stddev_seconds: measurement.stddev().as_secs_f64(),
             bounds_seconds: bounds(measurement),
-            rms_offset_seconds: moving_rms(rms, offset),
+            rms_offset_seconds: match (outcome, rms) {
+                // It may not be this clock's error.
+                (Outcome::Refuse, Some(rms)) => rms,
+                _ => moving_rms(rms, offset),
+            },
             rtt_min_seconds: measurement.round_trip_min().as_secs_f64(),
             requests: measurement.requests(),
             outcome,
@@ -190,6 +186,18 @@ impl StatusFile {
     /// The report, as it stands.
     pub(crate) const fn document(&self) -> &Document {
         &self.document
+    }
+
+    /// The same as metrics.
+    pub(crate) fn metrics(&self) -> StateMetrics {
+        let document = &self.document;
+        let verdict = judge(&status::observe_own(document));
+        StateMetrics {
+            is_synchronised: verdict.is_synchronised(),
+            is_refused: document.refusal.is_some(),
+            failures_in_a_row: document.failure.as_ref().map_or(0, |failure| failure.count),
+            quorum: document.quorum,
+        }
     }
 
     /// Replaces the file, if the settings have one.
@@ -254,6 +262,17 @@ fn server(report: &ServerReport, before: &[Server], now: Moment) -> Server {
             sample: before.and_then(|server| server.sample.clone()),
             error: Some(ServerError { kind: error.kind().into(), message: error.to_string() }),
         },
+    }
+}
+
+/// How many servers answered and agree, and how many must.
+pub(crate) fn quorum(survey: &Survey) -> QuorumReport {
+    QuorumReport {
+        servers: survey.servers().len(),
+        answered: survey.servers().iter().filter(|server| server.result().is_ok()).count(),
+        agreeing: agreeing(survey),
+        min_servers: min_servers(survey),
+        is_reached: survey.combined().is_ok(),
     }
 }
 

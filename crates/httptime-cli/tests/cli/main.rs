@@ -648,6 +648,43 @@ fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_reports_it() 
     assert_eq!(run(&["sync", "--dry-run"], "2", &[]).status.code(), Some(0));
 }
 
+/// A server that refuses the connection: the clock is not changed.
+#[test]
+fn a_sync_that_fails_writes_that_into_its_metrics_and_keeps_the_time_of_the_last_success() {
+    let file = format!("httptime-sync-{}.prom", std::process::id());
+    let path = std::env::temp_dir().join(file);
+    fs::write(&path, "httptime_last_success_timestamp_seconds 1790000000.000000000\n")
+        .expect("a file");
+    let refused = RefusedPort::reserve().expect("a port");
+    let sync = |more: &[&str]| {
+        let mut command = program();
+        command.args(["sync", &format!("http://{}/", refused.address()), "--textfile"]).arg(&path);
+        command.args(QUICK).args(more).output().expect("the program starts")
+    };
+    assert_eq!(sync(&["--dry-run"]).status.code(), Some(1));
+    let before = fs::read_to_string(&path).expect("a file");
+    assert_eq!(before.lines().count(), 1, "a dry run changes nothing: {before}");
+    assert_eq!(sync(&[]).status.code(), Some(1));
+    let metrics = fs::read_to_string(&path).expect("a file");
+    fs::remove_file(&path).expect("it was there");
+    for line in [
+        "httptime_last_success_timestamp_seconds 1790000000.000000000",
+        "httptime_sync_exit_status 1",
+        "httptime_servers 1",
+        "httptime_servers_answered 0",
+        "httptime_quorum 0",
+        "httptime_failures_in_a_row 1",
+    ] {
+        assert!(metrics.contains(&format!("\n{line}\n")), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains("_total"), "{metrics}");
+    let other =
+        program().args(["sync", "http://127.0.0.1:9/", "--textfile", "/tmp/x.txt"]).output();
+    let other = other.expect("the program starts");
+    assert_eq!(other.status.code(), Some(2));
+    assert!(text(&other.stderr).contains("a name that ends in .prom"), "{other:?}");
+}
+
 #[test]
 fn what_sync_refuses_is_exit_code_3_and_named() {
     // Ahead: two hours behind can be before the day of the build, which is refused first.

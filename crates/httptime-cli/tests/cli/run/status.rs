@@ -1,6 +1,7 @@
 //! `httptime status` and `wait` beside `httptime run`. The kernel's status is that of this machine,
 //! so a test does not know whether its clock is synchronised.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -97,6 +98,86 @@ fn a_daemon_that_ends_as_it_should_leaves_that_in_its_file() {
         (&"stopped".into(), &"stopped".into())
     );
     assert_eq!(object["status_file"]["expected_by_monotonic_seconds"], Value::Null);
+}
+
+/// After two failures the program waits for minutes.
+#[test]
+fn sigusr1_measures_at_once_and_each_measurement_is_a_line_in_the_statistics() {
+    let service = Service::start("asked");
+    service.wait_for_notification("READY=1");
+    let logs = service.directory.join("logs");
+    fs::create_dir(&logs).expect("a directory");
+    let port = RefusedPort::reserve().expect("a port");
+    let refused = format!("http://{}", port.address());
+    let more = format!("log_dir = '{}'", logs.display());
+    let wrong = service.configuration(&more).replace(&service.server.url(), &refused);
+    fs::write(service.directory.join("httptime.toml"), wrong).expect("a file");
+    service.signal("-HUP");
+    let failures = |it: &Value| it["status_file"]["failure"]["count"].as_u64().unwrap_or(0);
+    let (object, _) = until(&service, "failing", |it| failures(it) == 1);
+    let waits = object["status_file"]["next_measurement"]["monotonic_seconds"].as_f64();
+    let now = object["read"]["monotonic_seconds"].as_f64();
+    assert!(waits.zip(now).is_some_and(|(next, now)| next - now > 1.0), "{object:#}");
+    service.signal("-USR1");
+    until(&service, "measured again", |it| failures(it) == 2);
+
+    let lines = |name: &str| fs::read_to_string(logs.join(name)).unwrap_or_default();
+    let deadline = Instant::now() + LIMIT;
+    while lines("measurements.log").lines().count() < 3 {
+        assert!(Instant::now() < deadline, "{}", service.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let measurements = lines("measurements.log");
+    assert!(measurements.starts_with("# date time(UTC) status "), "{measurements}");
+    assert!(measurements.ends_with(&format!("connection_refused {refused}/\n")), "{measurements}");
+    assert_eq!(lines("tracking.log"), "", "nothing was measured");
+    assert!(service.log().contains("measuring now: SIGUSR1"), "{}", service.log());
+}
+
+#[test]
+fn each_metric_of_the_alert_rules_is_written_and_each_one_that_is_written_is_documented() {
+    let mut service = Service::start("metrics");
+    until(&service, "measured", |it| it["status_file"]["last_measurement"].is_object());
+    service.signal("-TERM");
+    service.process.take().expect("started").wait().expect("it ends");
+    let path = service.directory.join("httptime.prom");
+    let mut written = fs::read_to_string(&path).expect("metrics");
+    // A failed run of `sync` changes nothing.
+    let refused = RefusedPort::reserve().expect("a port");
+    let url = format!("http://{}/", refused.address());
+    let mut sync = Command::new(env!("CARGO_BIN_EXE_httptime"));
+    sync.args(["sync", "--proxy", "", "--timeout", "1", &url, "--textfile"]).arg(&path);
+    assert_eq!(sync.output().expect("the program starts").status.code(), Some(1));
+    written.push_str(&fs::read_to_string(&path).expect("metrics"));
+
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+    let manual = fs::read_to_string(manual).expect("docs/operations.md");
+    let (table, rules) = manual.split_once("```yaml\n").expect("the rules");
+    let (_, table) = table.split_once("\n## Metrics and alerts\n").expect("the section");
+    let (rules, _) = rules.split_once("```").expect("their end");
+    let missing: Vec<String> =
+        metrics_in(rules).difference(&metrics_in(&written)).cloned().collect();
+    assert_eq!(missing, Vec::<String>::new(), "{written}");
+    // The table shortens some names at their beginning.
+    let undocumented: Vec<String> = metrics_in(&written)
+        .into_iter()
+        .filter(|name| {
+            let ending = name.rsplit('_').next().unwrap_or_default();
+            let short = ["lower_bound_seconds", "upper_bound_seconds", "answered", "agreeing"];
+            !table.contains(&format!("`{name}"))
+                && !(short.iter().any(|short| name.ends_with(short))
+                    && table.contains(&format!("{ending}`")))
+        })
+        .collect();
+    assert_eq!(undocumented, Vec::<String>::new());
+}
+
+/// The names in a text that begin with `httptime_`.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !c.is_ascii_lowercase() && c != '_')
+        .filter(|word| word.starts_with("httptime_"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]

@@ -85,6 +85,7 @@ servers = ['http://10.0.2.100/']
 duration = 3
 timeout = 2
 END
+             echo 'HTTPTIME_SYNC=\"--duration 3 http://10.0.2.100/\"' >/etc/default/httptime
              systemctl daemon-reload"
         ),
     );
