@@ -20,8 +20,11 @@ pub(crate) mod moment;
 mod table;
 pub(crate) mod verdict;
 
-/// The usual place of the status file.
-pub(crate) const DEFAULT_FILE: &str = "/run/httptime/status.json";
+/// The usual place of the status file. Other systems than Linux have no `/run`.
+pub(crate) const DEFAULT_FILE: &str = match cfg!(target_os = "linux") {
+    true => "/run/httptime/status.json",
+    false => "/var/run/httptime/status.json",
+};
 
 pub(crate) fn run(status: &Status) -> u8 {
     let Some(pause) = status.watch else {

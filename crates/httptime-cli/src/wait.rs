@@ -49,4 +49,4 @@ impl Wait {
 
 /// How often to look. The file and the kernel's status are read in some microseconds, and the
 /// status of the kernel sends no event.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(500);
