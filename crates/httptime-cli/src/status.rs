@@ -32,11 +32,15 @@ pub(crate) fn run(status: &Status) -> u8 {
         report::print_text(&text);
         return verdict.exit_status();
     };
-    // A terminal is cleared, so that the table stays in its place.
-    let clear = io::stdout().is_terminal() && !status.json;
+    // A terminal is cleared, so that the table stays in its place. Elsewhere an empty line ends it.
+    let is_terminal = io::stdout().is_terminal();
     loop {
         let (text, verdict) = shown(status);
-        let text = if clear { format!("\x1b[H\x1b[2J{text}") } else { text };
+        let text = match (status.json, is_terminal) {
+            (true, _) => text,
+            (false, true) => format!("\x1b[H\x1b[2J{text}"),
+            (false, false) => format!("{text}\n"),
+        };
         if !report::print_text(&text) {
             return verdict.exit_status();
         }

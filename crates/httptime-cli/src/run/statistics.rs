@@ -223,7 +223,7 @@ mod tests {
             assert_eq!(rest.lines().count(), lines, "{text}");
         }
         assert!(place.read("measurements.log").contains(
-            "\n2026-11-18 11:06:38 * 377 +0.000213000 0.000110000 -0.000287500 +0.001413000 \
+            "\n2026-11-18 11:06:38 * 377 +0.000213000 0.000110000 -0.000287500 +0.001413500 \
              0.000400000 24 204 - http://192.0.2.1/\n"
         ));
         assert!(place.read("measurements.log").contains(

@@ -230,7 +230,7 @@ pub(crate) mod tests {
             at,
             offset_seconds,
             stddev_seconds: 0.000_11,
-            bounds_seconds: [offset_seconds - 0.000_500_5, offset_seconds + 0.001_2],
+            bounds_seconds: [offset_seconds - 0.000_500_5, offset_seconds + 0.001_200_5],
             rtt_min_seconds: 0.000_4,
             requests: 24,
             http_status: Some(204),

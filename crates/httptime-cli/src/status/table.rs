@@ -270,8 +270,8 @@ Frequency       : 12.345 ppm fast, ± 0.210 ppm
 Since the start : measurements 9, failures 1, refusals 0, steps 1, slews 7
 
 S Server            Reach  LastRx  Offset and bounds, or the error
-* http://192.0.2.1/   377    22 s  +0.000213 s [-0.000288, +0.001413]
-x http://192.0.2.2/   377    22 s  +3600.100000 s [+3600.099499, +3600.101200]
+* http://192.0.2.1/   377    22 s  +0.000213 s [-0.000288, +0.001414]
+x http://192.0.2.2/   377    22 s  +3600.100000 s [+3600.099499, +3600.101201]
 ? http://192.0.2.3/     0       -  cannot connect to 192.0.2.3:80: connection refused
 * selected, x falseticker (disagrees with the majority), ? failed";
         assert_eq!(text, expected);

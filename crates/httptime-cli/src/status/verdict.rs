@@ -322,7 +322,11 @@ fn words(
 fn daemon_words(daemon: Daemon, observation: &Observation) -> (String, String) {
     let document = observation.document.as_ref().ok().and_then(Option::as_ref);
     let pid = document.map_or(0, |it| it.process.pid);
-    let start = "start it: systemctl start httptime".to_owned();
+    let unit = match document.map(|it| it.mode) {
+        Some(Mode::Chrony) => "httptime-chrony",
+        Some(Mode::Clock) | None => "httptime",
+    };
+    let start = format!("start it: systemctl start {unit}");
     match daemon {
         Daemon::Running => (String::new(), String::new()),
         Daemon::Absent => (
@@ -332,13 +336,13 @@ fn daemon_words(daemon: Daemon, observation: &Observation) -> (String, String) {
         Daemon::Stopped => ("httptime run was stopped".to_owned(), start),
         Daemon::Dead => (
             format!("httptime run (process {pid}) has ended without a last report"),
-            "see its log: journalctl -u httptime; start it: systemctl start httptime".to_owned(),
+            format!("see its log: journalctl -u {unit}; {start}"),
         ),
         Daemon::Stale => {
             let age = document.map_or(0.0, |it| it.written.seconds_until(observation.now));
             (
                 format!("httptime run (process {pid}) has not reported for {age:.0} s: it hangs"),
-                "restart it: systemctl restart httptime".to_owned(),
+                format!("restart it: systemctl restart {unit}"),
             )
         }
         Daemon::Unknown => (
@@ -462,6 +466,11 @@ mod tests {
         let mut booted = unsynchronised(|document| document.process.boot_id = Some("a".into()));
         booted.boot_id = Some("b".into());
         assert_eq!(of(&booted), (Condition::NoDaemon, Daemon::Dead, 5));
+        let remedy = judge(&booted).remedy.expect("what to do");
+        assert!(remedy.ends_with("systemctl start httptime"), "{remedy}");
+        booted.document.as_mut().expect("read").as_mut().expect("there").mode = Mode::Chrony;
+        let remedy = judge(&booted).remedy.expect("what to do");
+        assert!(remedy.ends_with("systemctl start httptime-chrony"), "{remedy}");
         booted.boot_id = Some("a".into());
         assert_eq!(judge(&booted).daemon, Daemon::Running);
         // Written at a later time of the monotonic clock: before the machine was booted.
