@@ -264,11 +264,12 @@ const SHORT_HELP: &str = "More options and details: --help, and the manual httpt
 
 const EXIT_CODES: &str = "\
 Exit status:
-  0    done
+  0    done; status, wait: the clock is synchronised
   1    not measured (the reason is on stderr or in the JSON object), or output not written
   2    wrong usage
   3    the correction was refused
   4    no privilege to change the clock
+  5    status: not synchronised, and no daemon is running
   130  stopped by Ctrl-C
 
 HTTPTIME_LOG=debug in the environment shows what the library does.";

@@ -32,7 +32,7 @@ pub(crate) fn run(status: &Status) -> u8 {
         report::print_text(&text);
         return verdict.exit_status();
     };
-    // A terminal is cleared, so that the table stays in its place. Elsewhere an empty line ends it.
+    // A terminal is cleared, so that the table stays in its place. Elsewhere an empty line follows.
     let is_terminal = io::stdout().is_terminal();
     loop {
         let (text, verdict) = shown(status);
