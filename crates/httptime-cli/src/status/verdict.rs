@@ -449,6 +449,71 @@ mod tests {
         assert_eq!(of(&gone), (Condition::Refused, Daemon::Dead, 3));
     }
 
+    /// Every combination of what can be observed.
+    fn all() -> impl Iterator<Item = (usize, Observation)> {
+        (0..1 << 11).map(|number| {
+            let is = |bit: usize| number & (1 << bit) != 0;
+            let mut observation = if is(0) { observed(|_| {}) } else { unsynchronised(|_| {}) };
+            let document = observation.document.as_mut().ok().and_then(Option::as_mut);
+            let document = document.expect("there is one");
+            if is(1) {
+                refuse(document);
+            }
+            if is(2) {
+                fail(document);
+            }
+            if is(3) {
+                document.last_measurement = None;
+            }
+            if is(4) {
+                document.mode = Mode::Chrony;
+            }
+            if is(5) {
+                document.state = State::Stopped;
+            }
+            if let (true, Some(last)) = (is(6), &mut document.last_measurement) {
+                last.is_unconfirmed = true;
+            }
+            if is(7) {
+                observation.process = ProcessState::Gone;
+            }
+            if is(8) {
+                observation.now.unix_seconds += 60.0;
+            }
+            if is(9) {
+                observation.now = observation.now.later(1e6);
+            }
+            match (is(10), is(1)) {
+                (true, true) => observation.document = Ok(None),
+                (true, false) => observation.document = Err("malformed".into()),
+                (false, _) => {}
+            }
+            (number, observation)
+        })
+    }
+
+    #[test]
+    fn no_combination_is_synchronised_against_the_kernel_or_a_refusal_or_without_a_reason() {
+        for (number, observation) in all() {
+            let verdict = judge(&observation);
+            let kernel = observation.kernel.expect("it reports");
+            let document = observation.document.as_ref().ok().and_then(Option::as_ref);
+            let is_refused = document
+                .and_then(|it| it.refusal.as_ref())
+                .is_some_and(|refusal| refusal.at.stepped_by(observation.now).abs() < 1.0);
+            let expected = kernel.is_synchronised && !is_refused;
+            assert_eq!(verdict.is_synchronised(), expected, "{number:011b}: {verdict:?}");
+            assert_eq!(verdict.exit_status() == 0, expected, "{number:011b}");
+            let bound = expected.then_some(kernel.maximum_error_seconds);
+            assert_eq!(verdict.maximum_error_seconds, bound, "{number:011b}");
+            if !expected {
+                assert!(verdict.why.is_some_and(|why| !why.is_empty()), "{number:011b}");
+                let knows = verdict.remedy.is_some_and(|remedy| !remedy.is_empty());
+                assert!(knows || verdict.condition == Condition::FirstMeasurement, "{number:011b}");
+            }
+        }
+    }
+
     #[test]
     fn without_a_daemon_the_kernel_alone_decides() {
         assert_eq!(of(&none(true)), (Condition::Synchronised, Daemon::Absent, 0));
