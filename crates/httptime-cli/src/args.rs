@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use httptime::Offset;
 
 use crate::measure_options::{MeasureOptions, Seconds, Servers};
+use crate::status::DEFAULT_FILE;
 
 /// Measure the offset of this machine's clock over plain HTTP, and correct it
 ///
@@ -36,6 +37,10 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Keep the clock correct as a service, or feed chronyd
     Run(Run),
+    /// Show whether the clock is synchronised, why not, and what the daemon knows
+    Status(Status),
+    /// Block until the clock is right, for boot order and scripts
+    Wait(Wait),
     /// Measure a server with a wrong clock inside this program; needs no network and no privileges
     Demo(Demo),
 }
@@ -106,6 +111,10 @@ pub(crate) struct Sync {
     #[arg(long, conflicts_with = "step_threshold")]
     pub(crate) slew_only: bool,
 
+    /// Write metrics for Prometheus' node_exporter; not in a dry run
+    #[arg(long, value_name = "FILE", value_parser = textfile)]
+    pub(crate) textfile: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -114,7 +123,7 @@ pub(crate) struct Sync {
 ///
 /// Measures again and again, and steps, slews and steers the clock, or sends samples to chronyd.
 /// Made for a service manager: stays in the foreground, logs to stderr, reloads its configuration
-/// at SIGHUP, stops at SIGTERM.
+/// at SIGHUP, measures at once at SIGUSR1, stops at SIGTERM.
 #[derive(Debug, Parser)]
 #[command(
     after_help = SHORT_HELP,
@@ -131,6 +140,58 @@ pub(crate) struct Run {
     /// Check the configuration and exit; prints nothing if it can be used
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// Show whether the clock is synchronised, why not, and what the daemon knows
+///
+/// Reads the status file of 'httptime run' and the status of the kernel's clock: tracking and
+/// sources as chronyc shows them. Changes nothing, sends nothing, needs no privileges.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Exit status: 0 synchronised, 1 not synchronised, or the output could not be written, 2 wrong \
+usage, 3 not synchronised because a correction is refused, 5 not synchronised and no daemon is \
+running, 130 Ctrl-C."
+)]
+pub(crate) struct Status {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print again every S seconds, until Ctrl-C
+    #[arg(long, value_name = "S", num_args = 0..=1, default_missing_value = "1",
+        allow_negative_numbers = true)]
+    pub(crate) watch: Option<Seconds>,
+
+    /// The status file of 'httptime run'
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) file: PathBuf,
+}
+
+/// Block until the clock is right, for boot order and scripts
+///
+/// Waits until the kernel reports the clock as synchronised with a maximum error of at most
+/// --within, and 'httptime run', if it is running, refuses no correction. Reports on stderr what
+/// it waits for. Changes nothing, needs no privileges.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Exit status: 0 the clock is right, 1 not within --timeout, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."
+)]
+pub(crate) struct Wait {
+    /// The largest error that is right, in seconds
+    #[arg(long, value_name = "S", default_value = "5", allow_negative_numbers = true)]
+    pub(crate) within: Seconds,
+
+    /// Give up after this time, in seconds; 0: check once [default: wait without limit]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub(crate) timeout: Option<Seconds>,
+
+    /// The status file of 'httptime run'
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) file: PathBuf,
 }
 
 /// Measure a server with a wrong clock inside this program; needs no network and no privileges
@@ -174,6 +235,15 @@ pub(crate) struct Output {
     pub(crate) verbose: bool,
 }
 
+/// node_exporter reads no other files.
+fn textfile(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|extension| extension == "prom") {
+        true => Ok(path),
+        false => Err("allowed: a name that ends in .prom; node_exporter reads no others".into()),
+    }
+}
+
 /// To the nanosecond; up to a century either way, so that no date leaves the range of the clocks.
 fn offset(text: &str) -> Result<Offset, String> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -194,11 +264,12 @@ const SHORT_HELP: &str = "More options and details: --help, and the manual httpt
 
 const EXIT_CODES: &str = "\
 Exit status:
-  0    done
+  0    done; status, wait: the clock is synchronised
   1    not measured (the reason is on stderr or in the JSON object), or output not written
   2    wrong usage
   3    the correction was refused
   4    no privilege to change the clock
+  5    status: not synchronised, and no daemon is running
   130  stopped by Ctrl-C
 
 HTTPTIME_LOG=debug in the environment shows what the library does.";

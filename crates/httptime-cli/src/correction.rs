@@ -57,13 +57,45 @@ pub(crate) fn with_options(refusal: Refusal) -> String {
         Refusal::DateNotAdvanced => format!("{text} (--requests, --duration)"),
         Refusal::BoundsTooWide { .. } => text.replace("set lag ", "set --lag "),
         Refusal::TooFar { direction, .. } => {
-            let option = match direction {
-                Direction::Backward | Direction::StartupBackward => "--max-backward",
-                _ => "--max-forward",
-            };
-            text.replace(direction.limit_name(), option)
+            text.replace(direction.limit_name(), limit_option(direction))
         }
         _ => text,
+    }
+}
+
+/// What to do about a refusal.
+pub(crate) fn remedy(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::DateNotAdvanced => {
+            "allow at least 2 requests and 2 s (requests, duration); if it stays, use another server"
+                .into()
+        }
+        Refusal::BoundsTooWide { .. } => {
+            "set lag if the server's software is known, or use a nearer server".into()
+        }
+        Refusal::BeforeFloor { .. } => {
+            "use another server; its clock was never set. If this time is right, set floor".into()
+        }
+        Refusal::TooFar { direction, .. } => format!(
+            "compare with another clock. If the servers are right: raise {}, or correct the clock \
+             once with httptime sync and its option {}",
+            direction.limit_name(),
+            limit_option(*direction)
+        ),
+        Refusal::Accumulated { .. } => {
+            "find out why the clock is stepped so often (two programs that correct it, or a \
+             paused virtual machine), then restart httptime run"
+                .into()
+        }
+        _ => "see the section Refusals of docs/operations.md".into(),
+    }
+}
+
+/// The option of `httptime sync` for a limit.
+const fn limit_option(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Backward | Direction::StartupBackward => "--max-backward",
+        _ => "--max-forward",
     }
 }
 

@@ -20,8 +20,10 @@ mod run;
 mod server_arg;
 mod service;
 mod signals;
+mod status;
 mod sync;
 mod usage;
+mod wait;
 mod words;
 
 use args::{Args, Command};
@@ -61,6 +63,8 @@ fn run_command(args: &Args) -> u8 {
         Command::Query(query) => query::run(query),
         Command::Sync(sync) => sync::run(sync),
         Command::Run(run) => run::run(run),
+        Command::Status(status) => status::run(status),
+        Command::Wait(wait) => wait::run(wait),
         Command::Demo(demo) => demo::run(demo),
     }
 }

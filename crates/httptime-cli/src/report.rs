@@ -408,8 +408,17 @@ fn print_json(object: impl Serialize, via: Option<&Via>) {
 
 /// Prints a line on stdout.
 fn print(line: &str) {
-    if let Err(error) = write_to_stdout(format!("{line}\n").as_bytes()) {
-        output_failed(&error.into());
+    print_text(line);
+}
+
+/// Prints lines on stdout. Returns whether they could be written.
+pub(crate) fn print_text(text: &str) -> bool {
+    match write_to_stdout(format!("{text}\n").as_bytes()) {
+        Ok(()) => true,
+        Err(error) => {
+            output_failed(&error.into());
+            false
+        }
     }
 }
 

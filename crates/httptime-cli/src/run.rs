@@ -10,13 +10,15 @@ use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{Assumptions, CertificateCheck, CrossTimestamp, IoError, Measurement};
 use log::{Level, error, info, log, warn};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
 use self::settings::{Loaded, Settings};
+use self::statistics::Statistics;
+use self::status_file::StatusFile;
 use self::textfile::Metrics;
 use crate::args::Run;
 use crate::measure_options::{Given, Via};
@@ -27,7 +29,9 @@ mod correction_target;
 mod failure_log;
 mod poll_interval;
 mod settings;
-mod textfile;
+mod statistics;
+pub(crate) mod status_file;
+pub(crate) mod textfile;
 mod worker;
 
 /// An event of the main loop.
@@ -39,6 +43,7 @@ enum Event {
     /// The thread that receives signals has panicked: no signal will be received.
     SignalsLost(String),
     Reload,
+    MeasureNow,
     End,
 }
 
@@ -67,6 +72,8 @@ struct Daemon<'a> {
     poll_interval: PollInterval,
     metrics: Metrics,
     metrics_failures: FailureLog,
+    status_file: StatusFile,
+    statistics: Statistics,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -130,10 +137,14 @@ fn poll_interval(settings: &Settings) -> PollInterval {
 
 /// Receives signals as events in a separate thread.
 fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?;
     worker::start("signals", events, Event::SignalsLost, move |events| {
         for signal in signals.forever() {
-            let event = if signal == SIGHUP { Event::Reload } else { Event::End };
+            let event = match signal {
+                SIGHUP => Event::Reload,
+                SIGUSR1 => Event::MeasureNow,
+                _ => Event::End,
+            };
             if events.send(event).is_err() {
                 return;
             }
@@ -153,6 +164,8 @@ impl<'a> Daemon<'a> {
         Self {
             args,
             poll_interval: poll_interval(&settings),
+            status_file: StatusFile::new(args, &settings),
+            statistics: Statistics::default(),
             settings,
             client,
             via,
@@ -178,6 +191,7 @@ impl<'a> Daemon<'a> {
     fn run(mut self, arriving: &Receiver<Event>) -> u8 {
         info!("started with the configuration {}", self.args.config.display());
         self.write_metrics();
+        self.status_file.write(&self.settings);
         service::ready();
         loop {
             // `self` also has a sender, so the channel is never closed.
@@ -205,11 +219,15 @@ impl<'a> Daemon<'a> {
                 self.reload();
                 false
             }
+            Event::MeasureNow => {
+                self.measure_now();
+                false
+            }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
             Event::Measured(..) | Event::Lost(..) if self.reloaded == ReloadState::Changed => {
                 info!("measurement discarded: it used the settings before the reload");
                 self.reloaded = ReloadState::No;
-                self.state = DaemonState::Waiting { until: self.begun + RELOAD_PAUSE };
+                self.waits_until(self.begun + RELOAD_PAUSE);
                 false
             }
             Event::Measured(_, survey) => self.measured(&survey),
@@ -224,6 +242,8 @@ impl<'a> Daemon<'a> {
     fn end(&mut self, status: u8) -> u8 {
         service::stopping();
         self.correction_target.end();
+        self.status_file.stopped();
+        self.status_file.write(&self.settings);
         status
     }
 
@@ -313,6 +333,8 @@ impl<'a> Daemon<'a> {
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
         self.state = DaemonState::Measuring { since: self.begun, deadline };
+        self.status_file.measuring(deadline);
+        self.status_file.write(&self.settings);
         self.cross_timestamp = httptime::net::cross_timestamp();
         self.number += 1;
         let (number, counted) = (self.number, Arc::clone(&self.threads));
@@ -330,6 +352,7 @@ impl<'a> Daemon<'a> {
     /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
+        self.status_file.surveyed(survey);
         report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         self.warn_of_rejected_stamps(survey);
         let forbidden = match survey.combined() {
@@ -339,12 +362,16 @@ impl<'a> Daemon<'a> {
                     warn!("{error}");
                 }
                 self.metrics.failures += 1;
+                self.status_file.failed(Some(error.kind()), &error.to_string());
                 self.wait(None);
                 service::status(&format!("cannot measure: {error}"));
                 false
             }
         };
         self.write_metrics();
+        if let Some(log) = self.settings.log() {
+            self.statistics.add(&log, self.status_file.document());
+        }
         forbidden
     }
 
@@ -386,6 +413,7 @@ impl<'a> Daemon<'a> {
             Err(error) => return self.failed(&error),
         };
         self.metrics.measured(measurement);
+        self.status_file.measured(measurement, &correction);
         self.metrics.steps += u64::from(correction.stepped);
         self.metrics.refusals += u64::from(correction.refused);
         self.metrics.frequency = correction.frequency;
@@ -415,6 +443,7 @@ impl<'a> Daemon<'a> {
     fn fail(&mut self, why: &str) {
         error!("{why}");
         self.metrics.failures += 1;
+        self.status_file.failed(None, why);
         self.wait(None);
         service::status(why);
         self.write_metrics();
@@ -446,11 +475,18 @@ impl<'a> Daemon<'a> {
             DaemonState::Measuring { since, .. } => since,
             DaemonState::Waiting { .. } => Instant::now(),
         };
-        self.state = DaemonState::Waiting { until: begun + wait };
+        self.waits_until(begun + wait);
+    }
+
+    fn waits_until(&mut self, until: Instant) {
+        self.state = DaemonState::Waiting { until };
+        self.status_file.waiting(until);
+        self.status_file.write(&self.settings);
     }
 
     fn write_metrics(&mut self) {
         if let Some(path) = &self.settings.textfile {
+            self.metrics.state = self.status_file.metrics();
             let written = self.metrics.write(path);
             self.metrics_failures.report(written.map_err(|error| {
                 let remedy = match error.kind() {
@@ -486,6 +522,16 @@ impl<'a> Daemon<'a> {
         service::ready();
     }
 
+    /// An operator has sent SIGUSR1: ends a pause, however long it is.
+    fn measure_now(&mut self) {
+        if let DaemonState::Waiting { until } = self.state {
+            info!("measuring now: SIGUSR1");
+            self.waits_until((self.begun + RELOAD_PAUSE).min(until));
+        } else {
+            info!("SIGUSR1: a measurement is already running");
+        }
+    }
+
     /// After a reload the operator expects a result soon, however long the pause would be.
     fn measure_soon(&mut self, changed: bool) {
         match &mut self.state {
@@ -503,7 +549,7 @@ impl<'a> Daemon<'a> {
 const TICK: Duration = Duration::from_secs(10);
 /// The smallest movement of the clock that starts a measurement at once.
 const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
-/// The minimum time between the starts of two measurements after a reload: many reloads must not
+/// The minimum time between the starts of two measurements after a signal: many reloads must not
 /// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
 /// The time from a correction to the measurement that confirms it.
@@ -538,8 +584,8 @@ mod tests {
         /// Port 9 discards all data if a server listens on it.
         fn configure(&self, requests: u32) {
             let text = format!(
-                "servers = ['http://127.0.0.1:9']\nproxy = ''\nmode = 'chrony'\n[measure]\n\
-                 requests = {requests}\nduration = 1\ntimeout = 0.1\n"
+                "servers = ['http://127.0.0.1:9']\nproxy = ''\nmode = 'chrony'\n\
+                 status_file = ''\n[measure]\nrequests = {requests}\nduration = 1\ntimeout = 0.1\n"
             );
             fs::write(&self.args.config, text).expect("written");
         }
@@ -643,6 +689,21 @@ mod tests {
         fixture.configure(1);
         daemon.handle(Event::Reload);
         assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+    }
+
+    #[test]
+    fn a_request_to_measure_ends_the_pause_after_failures_but_is_no_flood() {
+        let fixture = Fixture::new("asked");
+        let mut daemon = fixture.daemon();
+        for _ in 0..5 {
+            daemon.start(|| panic!("on purpose"));
+            daemon.handle(fixture.next());
+        }
+        assert!(wait(&daemon) > Some(Duration::from_secs(600)));
+        for _ in 0..3 {
+            assert_eq!(daemon.handle(Event::MeasureNow), None);
+            assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+        }
     }
 
     /// The file may have been changed because one of its servers lies.

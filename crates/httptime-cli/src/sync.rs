@@ -1,10 +1,11 @@
 //! `httptime sync`: measure, correct, measure again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{Interval, Measurement, Offset, build_day};
+use httptime::{Interval, IoError, Measurement, Offset, build_day};
 use httptime_clock::History;
 use httptime_clock::controller::apply;
 use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
@@ -12,7 +13,11 @@ use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 use crate::args::{Output, Sync};
 use crate::correction::{Failure, Report, check_wall_clock};
 use crate::measure_options::Given;
-use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, REFUSED, USAGE, query, report};
+use crate::run::status_file::quorum;
+use crate::run::textfile::{Metrics, StateMetrics, SyncMetrics, last_success};
+use crate::status::document::Moment;
+use crate::status::kernel_status;
+use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, OUTPUT_FAILED, REFUSED, USAGE, query, report};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has its own floor and reports it.
@@ -30,7 +35,41 @@ pub(crate) fn run(sync: &Sync) -> u8 {
     if report.before.combined().is_err() {
         report::via(via.as_ref(), &sync.output);
     }
-    exit_code(&report)
+    let status = exit_code(&report);
+    match &sync.textfile {
+        Some(path) if !sync.dry_run => write_metrics(path, &report, status),
+        _ => status,
+    }
+}
+
+/// Writes the metrics. Returns the exit status.
+fn write_metrics(path: &Path, report: &Report, status: u8) -> u8 {
+    let mut metrics = Metrics::default();
+    metrics.surveyed(&report.before);
+    if let Ok(measurement) = report.before.combined() {
+        metrics.measured(measurement);
+    }
+    let is_refused = matches!(report.action, Some(Action::Refuse(_)));
+    let kernel = kernel_status();
+    metrics.state = StateMetrics {
+        is_synchronised: !is_refused && kernel.is_some_and(|kernel| kernel.is_synchronised),
+        is_refused,
+        failures_in_a_row: u64::from(report.action.is_none()),
+        quorum: Some(quorum(&report.before)),
+    };
+    metrics.sync = Some(SyncMetrics {
+        exit_status: status,
+        ended_unix_seconds: Moment::now().unix_seconds,
+        earlier_success_unix_seconds: last_success(path),
+    });
+    match metrics.write(path) {
+        Ok(()) => status,
+        Err(error) => {
+            let path = path.display();
+            report::print_error(&format!("cannot write {path}: {}", IoError::from(&error)));
+            if status == DONE { OUTPUT_FAILED } else { status }
+        }
+    }
 }
 
 fn correct(sync: &Sync, client: &Client) -> Report {

@@ -30,9 +30,12 @@ pub(crate) struct Correction {
     pub(crate) interval: Duration,
     pub(crate) stepped: bool,
     pub(crate) refused: bool,
+    /// The policy's decision; `None` if chronyd decides.
+    pub(crate) action: Option<Action>,
     /// Another measurement must confirm it, with certificates that the local clock judges.
     pub(crate) is_unconfirmed: bool,
     pub(crate) frequency: Option<Frequency>,
+    pub(crate) frequency_stddev: Option<Frequency>,
 }
 
 /// The reason why a measurement was not used.
@@ -143,8 +146,10 @@ impl CorrectionTarget {
                     interval: outcome.interval,
                     stepped: matches!(outcome.action, Action::Step(_)),
                     refused: matches!(outcome.action, Action::Refuse(_)),
+                    action: Some(outcome.action),
                     is_unconfirmed: outcome.is_unconfirmed,
                     frequency: Some(outcome.frequency),
+                    frequency_stddev: Some(outcome.frequency_stddev),
                 })
             }
             Self::Chrony { feed, delay, advised } => {
@@ -176,8 +181,10 @@ impl CorrectionTarget {
                     interval,
                     stepped: false,
                     refused: false,
+                    action: None,
                     is_unconfirmed: false,
                     frequency: None,
+                    frequency_stddev: None,
                 })
             }
         }

@@ -9,6 +9,12 @@ pub(crate) struct FailureLog {
 }
 
 impl FailureLog {
+    /// The failure that was logged last and has not ended.
+    #[cfg(test)]
+    pub(crate) fn last_logged(&self) -> Option<&str> {
+        self.last_logged.as_deref()
+    }
+
     /// Warns about a failure unless it is the same as the last one. Logs when it has ended.
     pub(crate) fn report(&mut self, outcome: Result<(), String>) {
         match outcome {

@@ -16,9 +16,11 @@ use httptime_clock::state::SavedState;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
+use super::statistics::LogSettings;
 use crate::https::{self, HttpsOptions};
 use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via};
 use crate::server_arg::ServerArg;
+use crate::status;
 
 /// The contents of the file, with a default for every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +40,10 @@ pub(crate) struct Settings {
     interface: Option<String>,
     pub(crate) textfile: Option<PathBuf>,
     state_file: Option<PathBuf>,
+    status_file: Option<PathBuf>,
+    log_dir: Option<PathBuf>,
+    log_size: Option<u64>,
+    log_files: Option<u32>,
     #[serde(default)]
     measure: MeasureOptions,
     #[serde(default)]
@@ -220,6 +226,12 @@ impl Settings {
         if let Some(ppm) = settings.policy.slew_ppm.filter(|ppm| !(1..=500).contains(ppm)) {
             return Err(unusable(format!("policy.slew_ppm is {ppm}; allowed: 1 to 500")));
         }
+        if let Some(size) = settings.log_size.filter(|size| *size < MIN_LOG_SIZE) {
+            return Err(unusable(format!("log_size is {size}; allowed: {MIN_LOG_SIZE} or more")));
+        }
+        if let Some(files) = settings.log_files.filter(|files| !(1..=1000).contains(files)) {
+            return Err(unusable(format!("log_files is {files}; allowed: 1 to 1000")));
+        }
         Ok((settings, client, via))
     }
 
@@ -309,6 +321,32 @@ impl Settings {
             directory.unwrap_or_else(|| "/var/lib/httptime".into()).join("state.toml")
         })
     }
+
+    /// The path of the status file: from the file, otherwise in the service manager's directory,
+    /// otherwise the usual one. An empty path is none.
+    pub(crate) fn status_file(&self) -> Option<PathBuf> {
+        match &self.status_file {
+            Some(path) => Some(path.clone()).filter(|path| !path.as_os_str().is_empty()),
+            None => Some(match std::env::var_os("RUNTIME_DIRECTORY") {
+                Some(directory) => PathBuf::from(directory).join("status.json"),
+                None => status::DEFAULT_FILE.into(),
+            }),
+        }
+    }
+
+    /// Where the statistics are written, if they are.
+    pub(crate) fn log(&self) -> Option<LogSettings> {
+        Some(LogSettings {
+            directory: self.log_dir.clone()?,
+            size: self.log_size.unwrap_or(LOG_SIZE),
+            files: self.log_files.unwrap_or(LOG_FILES),
+        })
+    }
+
+    /// Whether the status file has its usual path, which no service manager and no operator chose.
+    pub(crate) fn is_default_status_file(&self) -> bool {
+        self.status_file() == Some(status::DEFAULT_FILE.into())
+    }
 }
 
 /// The parser's message without a proxy's password. It is unchanged if no `@` follows in the file.
@@ -364,6 +402,7 @@ const WORDS: &[(&str, &str)] = &[
     ("unknown variant", "unknown value"),
     ("expected f64", "expected a number of seconds"),
     ("expected u32", "expected a whole number, 0 or more"),
+    ("expected u64", "expected a whole number, 0 or more"),
     ("expected usize", "expected a whole number, 0 or more"),
     ("expected i8", "expected a small whole number"),
     ("expected a sequence", "expected a list in brackets"),
@@ -416,6 +455,10 @@ const TOP_LEVEL: &[&str] = &[
     "interface",
     "textfile",
     "state_file",
+    "status_file",
+    "log_dir",
+    "log_size",
+    "log_files",
 ];
 
 /// What to do about a file that cannot be read.
@@ -446,4 +489,9 @@ fn without_quotes(message: &str) -> String {
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+/// A megabyte has some 8000 lines: with the longest interval, most of a year.
+const LOG_SIZE: u64 = 1_000_000;
+const LOG_FILES: u32 = 5;
+/// The lines of one measurement of many servers with long names fit in.
+const MIN_LOG_SIZE: u64 = 10_000;
 const WEEK: Duration = Duration::from_secs(7 * 86_400);

@@ -1,5 +1,6 @@
 //! Metrics for the textfile collector of Prometheus' `node_exporter`.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -8,7 +9,9 @@ use httptime::{Measurement, Offset};
 use httptime_clock::Frequency;
 use httptime_clock::state::replace_file;
 
-/// Counters since the start, and the latest values.
+use crate::status::document::QuorumReport;
+
+/// Counters of a daemon since the start, and the latest values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     pub(crate) measurements: u64,
@@ -18,9 +21,31 @@ pub(crate) struct Metrics {
     pub(crate) refusals: u64,
     pub(crate) interval_seconds: f64,
     pub(crate) frequency: Option<Frequency>,
+    pub(crate) state: StateMetrics,
+    /// Of a program that has ended. Counters since its start would show nothing, so there are none.
+    pub(crate) sync: Option<SyncMetrics>,
     last: Option<Last>,
     date_advanced: Option<bool>,
     servers: Vec<Server>,
+}
+
+/// Whether the clock is right, and what prevents it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StateMetrics {
+    pub(crate) is_synchronised: bool,
+    pub(crate) is_refused: bool,
+    pub(crate) failures_in_a_row: u64,
+    pub(crate) quorum: Option<QuorumReport>,
+}
+
+/// One run of `httptime sync`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SyncMetrics {
+    pub(crate) exit_status: u8,
+    /// By the local clock, after the correction.
+    pub(crate) ended_unix_seconds: f64,
+    /// Of an earlier run, if this one has not succeeded.
+    pub(crate) earlier_success_unix_seconds: Option<f64>,
 }
 
 /// A server in the last measurement.
@@ -106,7 +131,7 @@ impl std::fmt::Display for Metrics {
                     last.upper.as_seconds(),
                 ),
                 (
-                    "last_success_timestamp_seconds",
+                    LAST_SUCCESS,
                     "When the offset was last measured, by the server's clock.",
                     last.at_seconds,
                 ),
@@ -114,6 +139,12 @@ impl std::fmt::Display for Metrics {
             for (name, help, value) in gauges {
                 metric(name, "gauge", help, plain(name, format!("{value:.9}")))?;
             }
+        } else if let Some(earlier) = self.sync.and_then(|it| it.earlier_success_unix_seconds) {
+            let help = "When the offset was last measured, by the server's clock.";
+            metric(LAST_SUCCESS, "gauge", help, plain(LAST_SUCCESS, format!("{earlier:.9}")))?;
+        }
+        for (name, help, value) in self.state.gauges() {
+            metric(name, "gauge", help, plain(name, value.to_string()))?;
         }
         if let Some(advanced) = self.date_advanced {
             let help = "Whether the Date, or the stamp in its place, was seen to advance in the last measurement; if not, nothing was done with it.";
@@ -125,9 +156,19 @@ impl std::fmt::Display for Metrics {
             let value = format!("{:.4}", frequency.as_ppm());
             metric("frequency_ppm", "gauge", help, plain("frequency_ppm", value))?;
         }
-        let help = "Time between two measurements.";
-        let value = format!("{:.3}", self.interval_seconds);
-        metric("interval_seconds", "gauge", help, plain("interval_seconds", value))?;
+        if let Some(sync) = self.sync {
+            let help = "When httptime sync last ended, by the local clock.";
+            let value = format!("{:.3}", sync.ended_unix_seconds);
+            let name = "sync_end_timestamp_seconds";
+            metric(name, "gauge", help, plain(name, value))?;
+            let help = "The exit status of httptime sync: 0 corrected, or nothing to do.";
+            let value = sync.exit_status.to_string();
+            metric("sync_exit_status", "gauge", help, plain("sync_exit_status", value))?;
+        } else {
+            let help = "Time between two measurements.";
+            let value = format!("{:.3}", self.interval_seconds);
+            metric("interval_seconds", "gauge", help, plain("interval_seconds", value))?;
+        }
         let counters = [
             (
                 "measurements_total",
@@ -143,7 +184,7 @@ impl std::fmt::Display for Metrics {
             ("steps_total", "Steps of the clock.", self.steps),
             ("refusals_total", "Corrections refused by the policy.", self.refusals),
         ];
-        for (name, help, value) in counters {
+        for (name, help, value) in counters.into_iter().filter(|_| self.sync.is_none()) {
             metric(name, "counter", help, plain(name, value.to_string()))?;
         }
         let gauges = [
@@ -167,6 +208,67 @@ impl std::fmt::Display for Metrics {
     }
 }
 
+impl StateMetrics {
+    /// Name, help and value of each gauge.
+    fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let mut gauges = vec![
+            (
+                "synchronised",
+                "Whether the clock is synchronised: the kernel reports it, and no correction is refused.",
+                u64::from(self.is_synchronised),
+            ),
+            (
+                "refused",
+                "Whether the policy has refused the correction by the last measurement.",
+                u64::from(self.is_refused),
+            ),
+            (
+                "failures_in_a_row",
+                "Failed measurements since the last success.",
+                self.failures_in_a_row,
+            ),
+        ];
+        if let Some(quorum) = self.quorum {
+            let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+            gauges.extend([
+                ("servers", "Configured servers.", count(quorum.servers)),
+                (
+                    "servers_answered",
+                    "Servers that could be measured in the last measurement.",
+                    count(quorum.answered),
+                ),
+                (
+                    "servers_agreeing",
+                    "Servers in the largest group that agrees in the last measurement.",
+                    count(quorum.agreeing),
+                ),
+                (
+                    "quorum",
+                    "Whether enough servers answered and agree in the last measurement.",
+                    u64::from(quorum.is_reached),
+                ),
+            ]);
+            if let Some(needed) = quorum.min_servers {
+                let help = "How many servers must answer and agree.";
+                gauges.push(("min_servers", help, count(needed)));
+            }
+        }
+        gauges
+    }
+}
+
+/// The time of the last success in a file that an earlier run has written.
+pub(crate) fn last_success(path: &Path) -> Option<f64> {
+    last_success_in(&fs::read_to_string(path).ok()?)
+}
+
+fn last_success_in(text: &str) -> Option<f64> {
+    let value = |line: &str| {
+        line.strip_prefix("httptime_")?.strip_prefix(LAST_SUCCESS)?.trim().parse().ok()
+    };
+    text.lines().find_map(value)
+}
+
 /// A line for each server that has this value.
 fn of_servers(servers: &[Server], name: &str, value: fn(&Server) -> Option<bool>) -> String {
     let line = |server: &Server| {
@@ -181,9 +283,54 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
+const LAST_SUCCESS: &str = "last_success_timestamp_seconds";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_sync_keeps_the_time_of_the_last_success_and_has_no_counters() {
+        let failed = |earlier| Metrics {
+            sync: Some(SyncMetrics {
+                exit_status: 1,
+                ended_unix_seconds: 1_795_000_000.5,
+                earlier_success_unix_seconds: earlier,
+            }),
+            ..Metrics::default()
+        };
+        let text = failed(Some(1_794_999_000.25)).to_string();
+        assert!(text.contains("\nhttptime_sync_exit_status 1\n"), "{text}");
+        assert!(text.contains("\nhttptime_sync_end_timestamp_seconds 1795000000.500\n"), "{text}");
+        assert!(!text.contains("_total") && !text.contains("interval"), "{text}");
+        assert_eq!(last_success_in(&text), Some(1_794_999_000.25));
+        assert_eq!(last_success_in(&failed(None).to_string()), None);
+    }
+
+    #[test]
+    fn refusal_and_quorum_are_gauges() {
+        let quorum = QuorumReport {
+            servers: 3,
+            answered: 2,
+            agreeing: 1,
+            min_servers: Some(2),
+            is_reached: false,
+        };
+        let state = StateMetrics { is_refused: true, quorum: Some(quorum), ..Default::default() };
+        let text = Metrics { state, ..Metrics::default() }.to_string();
+        for line in [
+            "synchronised 0",
+            "refused 1",
+            "servers 3",
+            "servers_answered 2",
+            "servers_agreeing 1",
+            "quorum 0",
+            "min_servers 2",
+        ] {
+            assert!(text.contains(&format!("\nhttptime_{line}\n")), "{line}: {text}");
+        }
+        assert!(!Metrics::default().to_string().contains("quorum"), "nothing was measured yet");
+    }
 
     #[test]
     fn each_metric_has_its_help_and_type_before_it() {

@@ -561,14 +561,14 @@ fn the_manual_has_each_option_of_help_and_no_other() {
         .filter_map(|word| word.strip_prefix("--").map(str::to_owned))
         .collect();
     let mut listed: BTreeSet<String> =
-        ["query", "sync", "run", "demo"].into_iter().flat_map(options).collect();
+        ["query", "sync", "run", "status", "wait", "demo"].into_iter().flat_map(options).collect();
     listed.insert("version".into());
     assert_eq!(listed, described);
 }
 
 #[test]
 fn help_texts_have_no_markup_and_the_short_one_is_shorter() {
-    for command in ["query", "sync", "run", "demo"] {
+    for command in ["query", "sync", "run", "status", "wait", "demo"] {
         let text = |option| {
             let output = program().args([command, option]).output().expect("the program starts");
             String::from_utf8(output.stdout).expect("UTF-8")
@@ -646,6 +646,43 @@ fn a_date_that_was_not_seen_to_advance_corrects_no_clock_and_query_reports_it() 
     // The second request waits for the next second.
     assert_eq!(json(&run(&["query"], "2", &["--json"]))["date_advanced"], true);
     assert_eq!(run(&["sync", "--dry-run"], "2", &[]).status.code(), Some(0));
+}
+
+/// A server that refuses the connection: the clock is not changed.
+#[test]
+fn a_sync_that_fails_writes_that_into_its_metrics_and_keeps_the_time_of_the_last_success() {
+    let file = format!("httptime-sync-{}.prom", std::process::id());
+    let path = std::env::temp_dir().join(file);
+    fs::write(&path, "httptime_last_success_timestamp_seconds 1790000000.000000000\n")
+        .expect("a file");
+    let refused = RefusedPort::reserve().expect("a port");
+    let sync = |more: &[&str]| {
+        let mut command = program();
+        command.args(["sync", &format!("http://{}/", refused.address()), "--textfile"]).arg(&path);
+        command.args(QUICK).args(more).output().expect("the program starts")
+    };
+    assert_eq!(sync(&["--dry-run"]).status.code(), Some(1));
+    let before = fs::read_to_string(&path).expect("a file");
+    assert_eq!(before.lines().count(), 1, "a dry run changes nothing: {before}");
+    assert_eq!(sync(&[]).status.code(), Some(1));
+    let metrics = fs::read_to_string(&path).expect("a file");
+    fs::remove_file(&path).expect("it was there");
+    for line in [
+        "httptime_last_success_timestamp_seconds 1790000000.000000000",
+        "httptime_sync_exit_status 1",
+        "httptime_servers 1",
+        "httptime_servers_answered 0",
+        "httptime_quorum 0",
+        "httptime_failures_in_a_row 1",
+    ] {
+        assert!(metrics.contains(&format!("\n{line}\n")), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains("_total"), "{metrics}");
+    let other =
+        program().args(["sync", "http://127.0.0.1:9/", "--textfile", "/tmp/x.txt"]).output();
+    let other = other.expect("the program starts");
+    assert_eq!(other.status.code(), Some(2));
+    assert!(text(&other.stderr).contains("a name that ends in .prom"), "{other:?}");
 }
 
 #[test]

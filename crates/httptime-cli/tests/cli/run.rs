@@ -16,6 +16,7 @@ use httptime_testserver::{LoopbackServer, RefusedPort};
 use super::stamps::{MICROS, stamped, tomorrow};
 
 mod faults;
+mod status;
 
 const SKEW: f64 = 38.116;
 const LIMIT: Duration = Duration::from_secs(20);
@@ -60,6 +61,7 @@ impl Service {
             .arg("--config")
             .arg(service.directory.join("httptime.toml"))
             .env("NOTIFY_SOCKET", service.directory.join("manager"))
+            .env("RUNTIME_DIRECTORY", &service.directory)
             .env_remove("http_proxy")
             .env_remove("all_proxy")
             .stdin(Stdio::null())

@@ -105,6 +105,7 @@ fn chronyd_fed_by_run_follows_and_serves_the_time_to_others() {
     fs::write(&file, config).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
     command.arg("run").arg("--config").arg(file).env_remove("http_proxy");
+    command.env("RUNTIME_DIRECTORY", &directory);
     let run = Running::start(&mut command, directory.join("run.log"));
 
     // Reference, stratum, …, "system time": how far the clock is from NTP time; positive: slow.
@@ -127,6 +128,18 @@ fn chronyd_fed_by_run_follows_and_serves_the_time_to_others() {
     println!("tracking: {}", tracking.join(","));
     let slow: f64 = tracking[4].parse().expect("seconds");
     assert!((slow.abs() - SKEW).abs() < CLOSE, "{tracking:?}");
+    // The same skew, as `httptime status` shows it.
+    let status = |json: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
+        let output = command.args(["status", "--file"]).arg(directory.join("status.json"));
+        String::from_utf8(output.args(json).output().expect("it runs").stdout).expect("UTF-8")
+    };
+    println!("{}", status(&[]));
+    let object: serde_json::Value = serde_json::from_str(&status(&["--json"])).expect("JSON");
+    let offset = &object["status_file"]["last_measurement"]["offset_seconds"];
+    let offset = offset.as_f64().expect("seconds");
+    println!("chronyc tracking {slow:+.6} s, httptime status {offset:+.6} s");
+    assert!((offset - slow.abs()).abs() < CLOSE, "{object:#}");
     let sources = chronyc(&directory, "sources");
     let sources = String::from_utf8_lossy(&sources.stdout).into_owned();
     println!("sources: {sources}");

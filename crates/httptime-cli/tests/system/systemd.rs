@@ -1,5 +1,7 @@
 //! The units under a real systemd, on a machine whose clock is wrong.
 
+mod boot_order;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
