@@ -61,7 +61,7 @@ pub(crate) fn with_options(refusal: Refusal) -> String {
                 Direction::Backward | Direction::StartupBackward => "--max-backward",
                 _ => "--max-forward",
             };
-            text.replace(direction.limit_name(), option)
+            text.replace(direction.limit_name(), option).replace("trust_single", "--trust-single")
         }
         _ => text,
     }

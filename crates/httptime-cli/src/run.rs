@@ -8,26 +8,30 @@ use std::time::{Duration, Instant};
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{Assumptions, CertificateCheck, CrossTimestamp, IoError, Measurement};
+use httptime::{Assumptions, CertificateCheck, IoError, Measurement};
 use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use self::clock_watch::{Clocks, NetworkRetry};
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
 use self::settings::{Loaded, Settings};
 use self::textfile::Metrics;
+use self::watcher::Sign;
 use crate::args::Run;
 use crate::measure_options::{Given, Via};
 use crate::report::RejectedStamps;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
 
+mod clock_watch;
 mod correction_target;
 mod failure_log;
 mod poll_interval;
 mod settings;
 mod textfile;
+mod watcher;
 mod worker;
 
 /// An event of the main loop.
@@ -38,6 +42,10 @@ enum Event {
     Lost(u64, String),
     /// The thread that receives signals has panicked: no signal will be received.
     SignalsLost(String),
+    /// Something happened to the clock or to the network.
+    Seen(Sign),
+    /// The thread that watches them has panicked.
+    WatcherLost(String),
     Reload,
     End,
 }
@@ -84,8 +92,11 @@ struct Daemon<'a> {
     /// Shared with each measuring thread, so that its count is the number of threads.
     threads: Arc<()>,
     reloaded: ReloadState,
-    /// The last known state of the wall clock.
-    cross_timestamp: CrossTimestamp,
+    /// The last known state of the clocks.
+    clocks: Clocks,
+    network_retry: NetworkRetry,
+    /// Whether the network changed during the current measurement, and the servers failed before.
+    has_network_changed: bool,
     /// Whether the latest measurement was started early because the clock had moved.
     is_early_requested: bool,
     /// The time of the last watchdog notification to the service manager.
@@ -102,13 +113,22 @@ pub(crate) fn run(args: &Run) -> u8 {
         }
     };
     if args.check {
-        return DONE;
+        return match settings.check_directories() {
+            Ok(()) => DONE,
+            Err(message) => {
+                report::print_error(&format!("{}: {message}", args.config.display()));
+                USAGE
+            }
+        };
     }
     // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
         report::print_error(&format!("cannot listen for signals: {}", IoError::from(&error)));
         return NOT_MEASURED;
+    }
+    if let Err(error) = watcher::start(events.clone(), Event::Seen, Event::WatcherLost) {
+        warn!("cannot watch clock and network: {}", IoError::from(&error));
     }
     let correction_target = match CorrectionTarget::start(&settings) {
         Ok(correction_target) => correction_target,
@@ -168,7 +188,9 @@ impl<'a> Daemon<'a> {
             number: 0,
             threads: Arc::default(),
             reloaded: ReloadState::No,
-            cross_timestamp: httptime::net::cross_timestamp(),
+            clocks: clocks(),
+            network_retry: NetworkRetry::default(),
+            has_network_changed: false,
             is_early_requested: false,
             alive: now,
             tick: service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK)),
@@ -203,6 +225,14 @@ impl<'a> Daemon<'a> {
             }
             Event::Reload => {
                 self.reload();
+                false
+            }
+            Event::Seen(sign) => {
+                self.seen(sign);
+                false
+            }
+            Event::WatcherLost(message) => {
+                error!("cannot watch clock and network any more: {message}; please report it");
                 false
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
@@ -254,15 +284,13 @@ impl<'a> Daemon<'a> {
             }
             DaemonState::Measuring { .. } => None,
             DaemonState::Waiting { until } => {
-                let moved = self.cross_timestamp.stepped_by(httptime::net::cross_timestamp());
+                let moved = clocks().moved_since(self.clocks);
                 // Not twice in a row: a clock that is set repeatedly would cause measurements
                 // without a pause.
-                let is_clock_set = moved.abs() > CLOCK_SET_THRESHOLD && !self.is_early_requested;
-                if is_clock_set {
-                    info!(
-                        "the clock moved by {moved:.3} s: it was set, or the machine slept; \
-                         measuring now"
-                    );
+                let is_clock_set = moved.is_some() && !self.is_early_requested;
+                if let Some(moved) = moved.filter(|_| is_clock_set) {
+                    info!("{moved}; measuring now");
+                    self.correction_target.clock_moved();
                 }
                 if !is_clock_set && until > now {
                     return None;
@@ -313,7 +341,8 @@ impl<'a> Daemon<'a> {
         let limits = self.client.config().limits();
         let deadline = 3 * (limits.duration() + limits.timeout()) + TICK;
         self.state = DaemonState::Measuring { since: self.begun, deadline };
-        self.cross_timestamp = httptime::net::cross_timestamp();
+        self.clocks = clocks();
+        self.has_network_changed = false;
         self.number += 1;
         let (number, counted) = (self.number, Arc::clone(&self.threads));
         let lost = move |message| Event::Lost(number, message);
@@ -339,8 +368,8 @@ impl<'a> Daemon<'a> {
                     warn!("{error}");
                 }
                 self.metrics.failures += 1;
-                self.wait(None);
-                service::status(&format!("cannot measure: {error}"));
+                let next = self.wait(Err(self.begun.elapsed()));
+                service::status(&format!("cannot measure: {error}; {next}"));
                 false
             }
         };
@@ -394,7 +423,7 @@ impl<'a> Daemon<'a> {
             true => self.begun.elapsed() + CONFIRMATION_PAUSE,
             false => correction.interval,
         };
-        self.wait(Some(interval));
+        self.wait(Ok(interval));
         let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
         let next = match correction.is_unconfirmed {
             true => "measuring again, to confirm it by the certificates at this time".to_owned(),
@@ -415,31 +444,35 @@ impl<'a> Daemon<'a> {
     fn fail(&mut self, why: &str) {
         error!("{why}");
         self.metrics.failures += 1;
-        self.wait(None);
-        service::status(why);
+        // The servers are not the cause: a restart of one would not end it.
+        let next = self.wait(Err(Duration::MAX));
+        service::status(&format!("{why}; {next}"));
         self.write_metrics();
     }
 
     /// Waits from the start of this measurement until the next one: this long, or longer after each
-    /// failure.
-    fn wait(&mut self, interval: Option<Duration>) {
+    /// failure (`Err`: the time until it failed). Returns when that is, in words.
+    fn wait(&mut self, interval: Result<Duration, Duration>) -> String {
         let reloaded = mem::replace(&mut self.reloaded, ReloadState::No);
         let wait = match interval {
-            Some(interval) => {
+            Ok(interval) => {
                 // The program may have set the clock itself. After a failure the old reading is
                 // kept: if the clock was set meanwhile, that explains the failure, and the next
                 // measurement need not wait.
-                self.cross_timestamp = httptime::net::cross_timestamp();
+                self.clocks = clocks();
                 self.is_early_requested = false;
+                self.network_retry = NetworkRetry::default();
                 self.poll_interval.measured(interval)
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.
-            None if reloaded != ReloadState::No => RELOAD_PAUSE,
-            None => self.poll_interval.failed(),
+            Err(_) if reloaded != ReloadState::No => RELOAD_PAUSE,
+            Err(_) if mem::take(&mut self.has_network_changed) => self.network_retry.pause(),
+            Err(after) => self.poll_interval.failed(after),
         };
-        if interval.is_none() {
-            info!("next attempt in {:.0} s", wait.as_secs_f64());
+        let next = format!("next attempt in {:.0} s", wait.as_secs_f64());
+        if interval.is_err() {
+            info!("{next}");
         }
         self.metrics.interval_seconds = wait.as_secs_f64();
         let begun = match self.state {
@@ -447,6 +480,42 @@ impl<'a> Daemon<'a> {
             DaemonState::Waiting { .. } => Instant::now(),
         };
         self.state = DaemonState::Waiting { until: begun + wait };
+        next
+    }
+
+    /// Uses what the watcher saw. After each event the clocks are compared in any case.
+    fn seen(&mut self, sign: Sign) {
+        match sign {
+            Sign::Clock => {}
+            Sign::Paused(time) => {
+                info!(
+                    "the hardware clock moved by {:.0} s: the virtual machine was paused; \
+                     measuring soon",
+                    time.as_secs_f64()
+                );
+                self.correction_target.clock_moved();
+                self.measure_within(RELOAD_PAUSE);
+            }
+            Sign::Network if !self.poll_interval.is_failing() => {}
+            Sign::Network => {
+                self.poll_interval.forget_failures();
+                match self.state {
+                    DaemonState::Waiting { .. } => {
+                        let pause = self.network_retry.pause();
+                        info!("the network changed; measuring soon");
+                        self.measure_within(pause);
+                    }
+                    DaemonState::Measuring { .. } => self.has_network_changed = true,
+                }
+            }
+        }
+    }
+
+    /// Measures no later than this long after the start of the latest measurement.
+    fn measure_within(&mut self, pause: Duration) {
+        if let DaemonState::Waiting { until } = &mut self.state {
+            *until = (self.begun + pause).min(*until);
+        }
     }
 
     fn write_metrics(&mut self) {
@@ -499,10 +568,13 @@ impl<'a> Daemon<'a> {
     }
 }
 
-/// How often to check whether the clock was set.
+/// Reads the clocks that show whether the wall clock was set.
+fn clocks() -> Clocks {
+    Clocks { cross_timestamp: httptime::net::cross_timestamp(), slept: watcher::slept() }
+}
+
+/// How often to check whether the clock was set, if the system does not report it.
 const TICK: Duration = Duration::from_secs(10);
-/// The smallest movement of the clock that starts a measurement at once.
-const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
 /// The minimum time between the starts of two measurements after a reload: many reloads must not
 /// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);

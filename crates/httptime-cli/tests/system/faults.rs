@@ -16,14 +16,14 @@ fn server() -> LoopbackServer {
 }
 
 /// Runs a command that must succeed.
-fn run_command(machine: &Machine, command: &str) -> String {
+pub(crate) fn run_command(machine: &Machine, command: &str) -> String {
     let run_command = machine.run(command, LIMIT);
     assert_eq!(run_command.status, 0, "{command}: {run_command:?}");
     run_command.stdout
 }
 
 /// Waits until the log of `run` contains this text after this position.
-fn wait_for_log(machine: &Machine, after: usize, wanted: &str) {
+pub(crate) fn wait_for_log(machine: &Machine, after: usize, wanted: &str) {
     let deadline = Instant::now() + LIMIT;
     while !log(machine)[after..].contains(wanted) {
         assert!(Instant::now() < deadline, "{wanted}: {}", log(machine));
@@ -31,7 +31,7 @@ fn wait_for_log(machine: &Machine, after: usize, wanted: &str) {
     }
 }
 
-fn log(machine: &Machine) -> String {
+pub(crate) fn log(machine: &Machine) -> String {
     machine.run("cat /tmp/log", LIMIT).stdout
 }
 
@@ -41,18 +41,19 @@ fn start_run(machine: &Machine, url: &str) {
     let measure = "requests = 6\nduration = 1.5\ntimeout = 1.0";
     start_run_with(
         machine,
-        url,
+        &[url],
         &format!("[measure]\n{measure}\n[poll]\nshortest = 1\nlongest = 2"),
     );
 }
 
-fn start_run_with(machine: &Machine, url: &str, more: &str) {
+pub(crate) fn start_run_with(machine: &Machine, urls: &[&str], more: &str) {
+    let urls = urls.join("', '");
     run_command(
         machine,
         &format!(
             "mkdir -p /small\n\
              cat >/tmp/httptime.toml <<END\n\
-             servers = ['{url}']\n\
+             servers = ['{urls}']\n\
              state_file = '/small/state.toml'\n\
              textfile = '/small/httptime.prom'\n\
              {more}\n\
@@ -77,7 +78,7 @@ fn wait_for_measurements(machine: &Machine, more: usize) {
 }
 
 /// Stops the program and returns its log.
-fn end_run(machine: &Machine) -> String {
+pub(crate) fn end_run(machine: &Machine) -> String {
     run_command(machine, "kill $(cat /tmp/pid)");
     wait_for_log(machine, 0, "] stopping");
     let deadline = Instant::now() + LIMIT;
@@ -303,7 +304,7 @@ fn a_clock_that_is_set_during_a_measurement_makes_it_an_error_and_run_measures_a
     }
     machine.set_clock_behind(0.0);
 
-    start_run_with(&machine, URL, MEASURE_RARELY);
+    start_run_with(&machine, &[URL], MEASURE_RARELY);
     thread::sleep(Duration::from_secs(2));
     // First during a measurement, then while the program waits.
     for said in ["the local clock was stepped by -3.", "the clock moved by -3."] {
@@ -321,7 +322,7 @@ fn a_clock_that_is_set_during_a_measurement_makes_it_an_error_and_run_measures_a
 
 /// Suspends the machine to RAM for a while. The monotonic clock stops meanwhile. QEMU supports this
 /// once.
-fn sleep(machine: &Machine) {
+pub(crate) fn sleep(machine: &Machine) {
     const SLEEP_SECONDS: Duration = Duration::from_secs(6);
     let asleep = machine.start("echo mem >/sys/power/state");
     let deadline = Instant::now() + LIMIT;
@@ -341,7 +342,7 @@ fn a_machine_that_sleeps_during_a_measurement_measures_again_when_it_wakes() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    start_run_with(&machine, URL, MEASURE_RARELY);
+    start_run_with(&machine, &[URL], MEASURE_RARELY);
     let job = machine.start(&format!("httptime query --profile polite -d 8 --json {URL}"));
     thread::sleep(Duration::from_secs(3));
     sleep(&machine);
@@ -359,7 +360,7 @@ fn a_machine_that_sleeps_between_measurements_measures_when_it_wakes() {
     let server = server();
     let machine = Machine::boot(&[server.address()]);
     machine.set_clock_behind(0.0);
-    start_run_with(&machine, URL, MEASURE_RARELY);
+    start_run_with(&machine, &[URL], MEASURE_RARELY);
     wait_for_measurements(&machine, 1);
     sleep(&machine);
     let woken = machine.offset();
