@@ -23,7 +23,7 @@ use self::watcher::Sign;
 use crate::args::Run;
 use crate::measure_options::{Given, Via};
 use crate::report::RejectedStamps;
-use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
+use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, logging, report, service};
 
 mod clock_watch;
 mod correction_target;
@@ -330,7 +330,8 @@ impl<'a> Daemon<'a> {
         if mem::take(&mut self.is_unconfirmed) {
             client = client.by_local_clock();
         }
-        self.start(move || client.survey(|_| {}));
+        let urls: Vec<_> = client.urls().cloned().collect();
+        self.start(move || client.survey(|update| logging::update(&urls, &update)));
         false
     }
 

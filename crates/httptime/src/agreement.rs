@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// How many of the configured servers agree on a result, where servers that cannot be told apart
+/// How many of the configured servers agree on a result, where servers that may be one machine
 /// count as one.
 ///
 /// Servers that were reached at the same address, and servers behind the same proxy, have one vote:

@@ -27,8 +27,8 @@ impl PollInterval {
         self.jitter(interval, 0.05)
     }
 
-    /// The wait after a failure, `after` the start of the measurement. A server that refuses at once
-    /// may just be restarting, so the first such failure is repeated soon.
+    /// The wait after a failure, `after` the start of the measurement. A server that refuses at
+    /// once may just be restarting, so the first such failure is repeated soon.
     pub(crate) fn failed(&mut self, after: Duration) -> Duration {
         if self.failures == 0 && !self.is_repeated && after < RESTART_PAUSE {
             self.is_repeated = true;

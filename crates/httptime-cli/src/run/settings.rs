@@ -602,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_time_in_the_future_refuses_no_certificate_for_ever() {
+    fn a_saved_time_in_the_future_does_not_refuse_every_certificate() {
         let day = |days: i64| {
             build_day().saturating_add(Offset::from_nanos(days * 86_400 * 1_000_000_000))
         };

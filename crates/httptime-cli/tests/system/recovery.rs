@@ -32,7 +32,7 @@ fn server(ahead: f64, port: u16) -> LoopbackServer {
     builder.port(port).start().expect("a loopback port")
 }
 
-/// Starts `httptime run` anew without a network and with a clock that is this far behind.
+/// Starts `httptime run` without a network and with a clock that is this far behind.
 fn start_cold(machine: &Machine, behind: f64, urls: &[&str], policy: &str) {
     machine.set_clock_behind(behind);
     run_command(machine, "ip link set eth0 down; rm -rf /small /tmp/log; touch /tmp/log");
@@ -66,7 +66,7 @@ fn is_right(machine: &Machine, ahead: f64) -> bool {
 #[test]
 fn a_clock_that_is_years_off_is_right_soon_after_the_network_is_there_and_a_liar_is_not_followed() {
     let honest = [server(0.0, 0), server(0.0, 0), server(0.0, 0)];
-    // It says that a clock in 2069 is right.
+    // By its time a clock in 2069 is right.
     let liar = server(TO_2069, 0);
     let addresses: Vec<_> = honest.iter().chain([&liar]).map(LoopbackServer::address).collect();
     let machine = Machine::boot(&addresses);
