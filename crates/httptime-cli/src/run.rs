@@ -13,7 +13,7 @@ use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use self::clock_watch::{Clocks, NetworkRetry};
+use self::clock_watch::{Clocks, RetryPause};
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
@@ -94,8 +94,10 @@ struct Daemon<'a> {
     reloaded: ReloadState,
     /// The last known state of the clocks.
     clocks: Clocks,
-    network_retry: NetworkRetry,
-    /// Whether the network changed during the current measurement, and the servers failed before.
+    network_retry: RetryPause,
+    clock_retry: RetryPause,
+    /// Whether the network changed since the latest measurement began, and the servers failed
+    /// before.
     has_network_changed: bool,
     /// Whether the latest measurement was started early because the clock had moved.
     is_early_requested: bool,
@@ -189,7 +191,8 @@ impl<'a> Daemon<'a> {
             threads: Arc::default(),
             reloaded: ReloadState::No,
             clocks: clocks(),
-            network_retry: NetworkRetry::default(),
+            network_retry: RetryPause::NETWORK,
+            clock_retry: RetryPause::CLOCK,
             has_network_changed: false,
             is_early_requested: false,
             alive: now,
@@ -288,14 +291,16 @@ impl<'a> Daemon<'a> {
                 // Not twice in a row: a clock that is set repeatedly would cause measurements
                 // without a pause.
                 let is_clock_set = moved.is_some() && !self.is_early_requested;
-                if let Some(moved) = moved.filter(|_| is_clock_set) {
-                    info!("{moved}; measuring now");
+                if let Some(moved) = moved {
                     self.correction_target.clock_moved();
+                    if is_clock_set {
+                        info!("{moved}; measuring now");
+                    }
                 }
                 if !is_clock_set && until > now {
                     return None;
                 }
-                self.is_early_requested = is_clock_set;
+                self.is_early_requested = moved.is_some();
                 self.measure().then_some(NO_PRIVILEGE)
             }
         }
@@ -462,13 +467,16 @@ impl<'a> Daemon<'a> {
                 // measurement need not wait.
                 self.clocks = clocks();
                 self.is_early_requested = false;
-                self.network_retry = NetworkRetry::default();
+                (self.network_retry, self.clock_retry) = (RetryPause::NETWORK, RetryPause::CLOCK);
                 self.poll_interval.measured(interval)
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.
             Err(_) if reloaded != ReloadState::No => RELOAD_PAUSE,
-            Err(_) if mem::take(&mut self.has_network_changed) => self.network_retry.pause(),
+            Err(_) if self.is_early_requested && clocks().moved_since(self.clocks).is_some() => {
+                self.clock_retry.next()
+            }
+            Err(_) if mem::take(&mut self.has_network_changed) => self.network_retry.next(),
             Err(after) => self.poll_interval.failed(after),
         };
         let next = format!("next attempt in {:.0} s", wait.as_secs_f64());
@@ -497,16 +505,15 @@ impl<'a> Daemon<'a> {
                 self.correction_target.clock_moved();
                 self.measure_within(RELOAD_PAUSE);
             }
-            Sign::Network if !self.poll_interval.is_failing() => {}
+            // The kernel reports one network in several messages.
+            Sign::Network if self.has_network_changed || !self.poll_interval.is_failing() => {}
             Sign::Network => {
+                self.has_network_changed = true;
                 self.poll_interval.forget_failures();
-                match self.state {
-                    DaemonState::Waiting { .. } => {
-                        let pause = self.network_retry.pause();
-                        info!("the network changed; measuring soon");
-                        self.measure_within(pause);
-                    }
-                    DaemonState::Measuring { .. } => self.has_network_changed = true,
+                if let DaemonState::Waiting { .. } = self.state {
+                    info!("the network changed; measuring soon");
+                    let pause = self.network_retry.next();
+                    self.measure_within(pause);
                 }
             }
         }
@@ -587,6 +594,8 @@ const MAX_HANGING_THREADS: usize = 4;
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use httptime::{CrossTimestamp, Offset};
 
     use super::*;
 
@@ -716,6 +725,64 @@ mod tests {
         fixture.configure(1);
         daemon.handle(Event::Reload);
         assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+    }
+
+    #[test]
+    fn a_new_network_ends_the_pause_after_failures_once_and_no_other_pause() {
+        let fixture = Fixture::new("network");
+        let mut daemon = fixture.daemon();
+        for _ in 0..5 {
+            daemon.start(|| panic!("on purpose"));
+            daemon.handle(fixture.next());
+        }
+        assert!(wait(&daemon) > Some(Duration::from_secs(600)));
+        for pause in [2, 4, 8, 8] {
+            daemon.handle(Event::Seen(Sign::Network));
+            daemon.handle(Event::Seen(Sign::Network));
+            assert_eq!(wait(&daemon), Some(Duration::from_secs(pause)));
+            daemon.start(|| panic!("on purpose"));
+            daemon.handle(fixture.next());
+            let next = wait(&daemon).expect("not measuring any more");
+            assert!((48..=80).contains(&next.as_secs()), "the waits begin again: {next:?}");
+        }
+        // It changes again during a measurement.
+        daemon.start(|| panic!("on purpose"));
+        daemon.handle(Event::Seen(Sign::Network));
+        daemon.handle(fixture.next());
+        assert_eq!(wait(&daemon), Some(Duration::from_secs(8)));
+        // A successful measurement is not repeated for it.
+        daemon.wait(Ok(Duration::from_secs(1000)));
+        daemon.handle(Event::Seen(Sign::Network));
+        assert!(wait(&daemon) > Some(Duration::from_secs(900)));
+        daemon.handle(Event::Seen(Sign::Paused(Duration::from_secs(60))));
+        assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+    }
+
+    /// As if the clock had been set forward by a second after the last reading.
+    fn set_clock_meanwhile(daemon: &mut Daemon<'_>) {
+        let now = httptime::net::cross_timestamp();
+        let before = now.wall().saturating_add(Offset::from_nanos(-1_000_000_000));
+        let before = CrossTimestamp::new(now.instant(), before, now.uncertainty());
+        daemon.clocks = Clocks { cross_timestamp: before, ..daemon.clocks };
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_measured_at_once_and_one_that_is_set_again_and_again_less_often() {
+        let fixture = Fixture::new("set");
+        let mut daemon = fixture.daemon();
+        daemon.wait(Ok(Duration::from_secs(1000)));
+        assert_eq!(daemon.poll_clock(Instant::now()), None);
+        assert!(wait(&daemon).is_some(), "nothing happened");
+        set_clock_meanwhile(&mut daemon);
+        daemon.poll_clock(Instant::now());
+        for pause in [2, 4, 8] {
+            assert_eq!(wait(&daemon), None, "measuring");
+            set_clock_meanwhile(&mut daemon);
+            daemon.handle(fixture.next());
+            daemon.poll_clock(Instant::now());
+            assert_eq!(wait(&daemon), Some(Duration::from_secs(pause)));
+            daemon.poll_clock(daemon.begun + Duration::from_secs(pause));
+        }
     }
 
     /// The file may have been changed because one of its servers lies.

@@ -82,24 +82,26 @@ impl HardwareClockWatch {
     }
 }
 
-/// When to measure after a change of the network while the servers fail: soon, and less soon while
-/// the changes bring no result.
+/// The least time between the starts of two measurements for a cause that can come again at once:
+/// short at first, and longer while the measurements fail.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NetworkRetry {
-    pause: Duration,
+pub(crate) struct RetryPause {
+    next: Duration,
+    longest: Duration,
 }
 
-impl Default for NetworkRetry {
-    fn default() -> Self {
-        Self { pause: MIN_NETWORK_PAUSE }
-    }
-}
+impl RetryPause {
+    /// After a change of the network. The kernel announces link, address and route of one network
+    /// at different times. A machine that starts and stops containers announces links all day.
+    pub(crate) const NETWORK: Self = Self { next: MIN_PAUSE, longest: Duration::from_secs(8) };
+    /// After the clock was set during a measurement that was already started for such a reason. Two
+    /// programs that set the clock do so again and again.
+    pub(crate) const CLOCK: Self = Self { next: MIN_PAUSE, longest: Duration::from_secs(64) };
 
-impl NetworkRetry {
-    /// The least time between the starts of two measurements, after a further change.
-    pub(crate) fn pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (2 * pause).min(MAX_NETWORK_PAUSE);
+    /// The pause after a further failure.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (2 * pause).min(self.longest);
         pause
     }
 }
@@ -131,10 +133,7 @@ const SLEEP_THRESHOLD: Duration = Duration::from_millis(500);
 const MIN_PAUSE_SECONDS: i64 = 3;
 /// A hardware clock this near to the wall clock was set from it.
 const MAX_SET_DIFFERENCE_SECONDS: u64 = 2;
-const MIN_NETWORK_PAUSE: Duration = Duration::from_secs(2);
-/// The kernel announces link, address and route of one network at different times. A machine that
-/// starts and stops containers announces links all day.
-const MAX_NETWORK_PAUSE: Duration = Duration::from_secs(8);
+const MIN_PAUSE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -195,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_changes_all_the_time_is_tried_every_8_seconds() {
-        let mut retry = NetworkRetry::default();
-        let pauses: Vec<u64> = (0..5).map(|_| retry.pause().as_secs()).collect();
-        assert_eq!(pauses, [2, 4, 8, 8, 8]);
+    fn a_cause_that_comes_again_and_again_is_followed_ever_less_often() {
+        let pauses = |mut retry: RetryPause| [(); 7].map(|()| retry.next().as_secs());
+        assert_eq!(pauses(RetryPause::NETWORK), [2, 4, 8, 8, 8, 8, 8]);
+        assert_eq!(pauses(RetryPause::CLOCK), [2, 4, 8, 16, 32, 64, 64]);
     }
 
     #[test]

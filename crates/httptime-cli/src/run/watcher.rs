@@ -58,10 +58,12 @@ mod linux {
         seen: fn(Sign) -> E,
         lost: fn(String) -> E,
     ) -> io::Result<()> {
+        let mut hardware = HardwareClockWatch::default();
+        let _ = read_hardware_clock().map(|first| hardware.paused(first));
         let watcher = Watcher {
             timer: offered("timer that ends when the clock is set", timer()),
             network: offered("routing socket", network()),
-            hardware: HardwareClockWatch::default(),
+            hardware,
             read_at: Instant::now(),
         };
         worker::start("watcher", events, lost, move |events| watcher.run(events, seen))
@@ -172,7 +174,7 @@ mod linux {
 
     /// Whole seconds since 1970 (Documentation/ABI/testing/rtc-cdev of Linux).
     const HARDWARE_CLOCK: &str = "/sys/class/rtc/rtc0/since_epoch";
-    const HARDWARE_CLOCK_TICK: Duration = Duration::from_secs(10);
+    const HARDWARE_CLOCK_TICK: Duration = Duration::from_secs(5);
     const MESSAGES_BYTES: usize = 16_384;
 }
 
