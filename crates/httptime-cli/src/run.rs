@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{Assumptions, CertificateCheck, IoError, Measurement};
+use httptime::{Agreement, Assumptions, CertificateCheck, IoError, Measurement};
 use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -17,7 +17,7 @@ use self::clock_watch::{Clocks, RetryPause};
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
-use self::settings::{Loaded, Settings};
+use self::settings::{Loaded, Mode, Settings};
 use self::textfile::Metrics;
 use self::watcher::Sign;
 use crate::args::Run;
@@ -75,6 +75,8 @@ struct Daemon<'a> {
     poll_interval: PollInterval,
     metrics: Metrics,
     metrics_failures: FailureLog,
+    /// Whether some of the servers count as one.
+    shared_servers: FailureLog,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -181,6 +183,7 @@ impl<'a> Daemon<'a> {
             correction_target,
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
+            shared_servers: FailureLog::default(),
             rejected_stamps: Vec::new(),
             certificates: Vec::new(),
             is_unconfirmed: false,
@@ -416,6 +419,9 @@ impl<'a> Daemon<'a> {
         );
         info!("{measured}");
         self.log_certificates(&measurement.assumptions());
+        if self.settings.mode == Mode::Clock {
+            self.shared_servers.report(check_independent(measurement.agreement()));
+        }
         let correction = match self.correction_target.correct(measurement) {
             Ok(correction) => correction,
             Err(error) => return self.failed(&error),
@@ -574,6 +580,18 @@ impl<'a> Daemon<'a> {
             DaemonState::Measuring { .. } => {}
         }
     }
+}
+
+/// Whether each server counts for itself beyond the limits of the policy.
+fn check_independent(agreement: Agreement) -> Result<(), String> {
+    let Agreement { independent, configured, .. } = agreement;
+    if independent == configured {
+        return Ok(());
+    }
+    Err(format!(
+        "the {configured} servers share addresses or a proxy; for a correction beyond the limits \
+         they count as {independent}"
+    ))
 }
 
 /// Reads the clocks that show whether the wall clock was set.
@@ -756,6 +774,14 @@ mod tests {
         assert!(wait(&daemon) > Some(Duration::from_secs(900)));
         daemon.handle(Event::Seen(Sign::Paused(Duration::from_secs(60))));
         assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+    }
+
+    #[test]
+    fn servers_that_count_as_fewer_are_warned_of() {
+        let agreement = |agreeing, independent| Agreement { agreeing, independent, configured: 3 };
+        assert_eq!(check_independent(agreement(2, 3)), Ok(()));
+        let warning = check_independent(agreement(1, 2)).expect_err("two share an address");
+        assert!(warning.ends_with("beyond the limits they count as 2"), "{warning}");
     }
 
     /// As if the clock had been set forward by a second after the last reading.

@@ -9,7 +9,6 @@
 //! | the network changed | a message of the kernel about a new address, link or route |
 
 use std::fmt;
-use std::mem;
 use std::time::Duration;
 
 use httptime::{CrossTimestamp, Offset};
@@ -71,7 +70,7 @@ pub(crate) struct HardwareReading {
 impl HardwareClockWatch {
     /// Uses the next reading. Returns how long the machine was paused since the one before.
     pub(crate) fn paused(&mut self, now: HardwareReading) -> Option<Duration> {
-        let before = mem::replace(&mut self.before, Some(now))?;
+        let before = self.before.replace(now)?;
         let passed = now.since_boot.saturating_sub(before.since_boot).as_secs();
         let shown = now.hardware_seconds.saturating_sub(before.hardware_seconds);
         let paused = shown.saturating_sub(i64::try_from(passed).ok()?);

@@ -135,7 +135,7 @@ mod linux {
     }
 
     /// A timer in the far future. Reading it fails with `ECANCELED` once after the wall clock was
-    /// set, also after a sleep (timerfd_create(2)).
+    /// set, also after a sleep (`timerfd_create(2)`).
     fn timer() -> rustix::io::Result<OwnedFd> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;

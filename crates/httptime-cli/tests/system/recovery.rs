@@ -142,6 +142,7 @@ fn a_machine_that_was_paused_or_slept_is_right_soon_after() {
         let log = end_run(&machine);
         println!("paused, single {single}: right after {right:.1?}\n{log}");
         assert!(log.contains("the virtual machine was paused; measuring soon"), "{log}");
+        assert!(machine.kernel_clock().synchronised, "{:?}", machine.kernel_clock());
         restart(&mut servers, 0.0);
         machine.set_clock_behind(0.0);
     }
