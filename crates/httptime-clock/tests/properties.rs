@@ -194,14 +194,9 @@ proptest! {
             _ => Duration::ZERO,
         };
         let is_within = limit.is_none_or(|limit| error.abs().saturating_sub(undone) <= limit);
-        let Agreement { agreeing, independent, .. } = reading.agreement;
-        let has_quorum = match (rules.quorum, independent) {
-            (_, 1 | 2) if rules.trust_single => true,
-            (Some(quorum), _) => agreeing >= quorum,
-            (None, independent) => independent >= 3 && 2 * agreeing > independent,
-        };
-        let is_step = matches!(action, Action::Step(_));
-        prop_assert!(is_within || (is_step && has_quorum), "the limit of its direction");
+        let may_exceed = matches!(action, Action::Step(_))
+            && has_quorum(rules.quorum, rules.trust_single, reading.agreement);
+        prop_assert!(is_within || may_exceed, "the limit of its direction");
         match action {
             Action::Step(by) => {
                 prop_assert_eq!(by, error);
@@ -233,6 +228,59 @@ proptest! {
         if reading.bounds.contains(Offset::ZERO) && rules.evidence == Evidence::Bounds {
             prop_assert_eq!(action, Action::Leave);
         }
+    }
+}
+
+/// Whether these servers may exceed the limits, written in another way than in the policy.
+fn has_quorum(quorum: Option<usize>, trust_single: bool, agreement: Agreement) -> bool {
+    let Agreement { agreeing, independent, .. } = agreement;
+    match (quorum, independent) {
+        (_, 1 | 2) if trust_single => true,
+        (Some(quorum), _) => agreeing >= quorum,
+        (None, independent) => independent >= 3 && 2 * agreeing > independent,
+    }
+}
+
+proptest! {
+    #![proptest_config(of(10_000))]
+
+    /// All readings are proved, and more than half of them are beyond the limit.
+    #[test]
+    fn a_clock_is_stepped_beyond_the_limits_if_and_only_if_there_is_a_quorum(
+        error in prop_oneof![S..6_000 * S, S..200 * 365 * 86_400 * S],
+        is_back in any::<bool>(),
+        limit in 0_u64..3_000,
+        agreement in any_agreement(),
+        quorum in prop_oneof![3 => Just(None), 1 => (2_usize..5).prop_map(Some)],
+        trust_single in prop::bool::weighted(0.2),
+        settled in any::<bool>(),
+    ) {
+        let limit = Some(Duration::from_secs(limit));
+        let policy = Policy::default()
+            .max_forward(limit)
+            .max_backward(limit)
+            .max_startup_forward(limit)
+            .max_startup_backward(limit)
+            .floor(Timestamp::from_unix_nanos(i64::MIN))
+            .quorum(quorum)
+            .trust_single(trust_single);
+        let offset = Offset::from_nanos(if is_back { -error } else { error });
+        let reading = Reading {
+            offset,
+            stddev: Duration::ZERO,
+            bounds: Interval::between(offset, offset).widened(Duration::from_millis(1)),
+            lag: Duration::ZERO,
+            date_advanced: true,
+            at: LocalInstant::from_nanos(0),
+            local_time: Timestamp::from_unix_nanos(NOW_NS),
+            is_unconfirmed: false,
+            agreement,
+        };
+        let action = policy.decide(&reading, &History { settled, ..History::default() });
+        let is_within = limit.is_some_and(|limit| offset.abs() <= limit);
+        let may = is_within || has_quorum(quorum, trust_single, agreement);
+        prop_assert_eq!(action == Action::Step(offset), may, "{:?}", action);
+        prop_assert_eq!(matches!(action, Action::Refuse(_)), !may, "{:?}", action);
     }
 }
 
