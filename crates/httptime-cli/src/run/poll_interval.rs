@@ -97,4 +97,23 @@ mod tests {
             poll_interval.measured(seconds(64));
         }
     }
+
+    /// In virtual time, at 200 moments of the second day.
+    #[test]
+    fn servers_that_were_down_for_a_day_are_asked_within_22_minutes_of_their_return() {
+        let seconds = Duration::from_secs;
+        let mut latest = Duration::ZERO;
+        for number in 0..200 {
+            let random = Rng::with_seed(number);
+            let mut poll_interval = PollInterval::new(seconds(64), seconds(3600), random);
+            let back = seconds(86_400 + 60 * number);
+            let mut now = Duration::ZERO;
+            while now < back {
+                now += poll_interval.failed(seconds(5));
+            }
+            latest = latest.max(now - back);
+        }
+        assert!(latest <= seconds(1024).mul_f64(1.25), "{latest:?}");
+        assert!(latest > seconds(600), "the limit is no measure: {latest:?}");
+    }
 }

@@ -75,3 +75,18 @@ fn the_service_that_syncs_once_starts_at_boot_and_tries_again() {
     let timer = read("systemd/httptime-sync.timer");
     assert!(timer.lines().any(|line| line == "Also=httptime-sync.service"), "{timer}");
 }
+
+/// cargo installs into a directory of the user, where `sudo` does not look.
+#[test]
+fn a_readme_that_installs_with_cargo_gives_sudo_the_whole_path() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut installing = 0;
+    for readme in ["README.md", "../../README.md", "../../README.zh-CN.md"] {
+        let text = fs::read_to_string(root.join(readme)).expect("a file");
+        if text.contains("cargo install httptime-cli") {
+            installing += 1;
+            assert!(!text.contains("sudo httptime"), "{readme}");
+        }
+    }
+    assert!(installing > 0, "none installs with cargo");
+}
