@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use httptime::Offset;
 
-use crate::measure_options::{MeasureOptions, Seconds, Servers};
+use crate::measure_options::{MeasureOptions, Seconds, Servers, whole};
 use crate::status::DEFAULT_FILE;
 
 /// Measure the offset of this machine's clock over plain HTTP, and correct it
@@ -75,8 +75,9 @@ pub(crate) struct Query {
 /// above the step threshold are stepped, smaller ones slewed at 500 ppm (2 s for each millisecond).
 /// Needs root or CAP_SYS_TIME.
 ///
-/// Refuses corrections beyond the limits, times before this program was built, and measurements
-/// whose uncertainty is larger than the error.
+/// Refuses times before this program was built, and measurements whose uncertainty is larger than
+/// the error. Beyond the limits it refuses what one or two servers say, but not what a majority of
+/// three or more agrees on.
 #[derive(Debug, Parser)]
 #[command(
     after_help = SHORT_HELP,
@@ -106,6 +107,20 @@ pub(crate) struct Sync {
     /// Refuse to set the clock back by more than this, in seconds
     #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
     pub(crate) max_backward: Seconds,
+
+    /// How many independent servers must agree to exceed --max-forward and --max-backward [default:
+    /// a majority of three or more]
+    ///
+    /// Servers at one address, and servers behind one proxy, count as one.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub(crate) quorum: Option<usize>,
+
+    /// Let one or two servers exceed --max-forward and --max-backward
+    ///
+    /// For a server that is always right, where no three are in reach. A server that lies can then
+    /// set any time since this program was built.
+    #[arg(long)]
+    pub(crate) trust_single: bool,
 
     /// Never step: slew any error, however long that takes
     #[arg(long, conflicts_with = "step_threshold")]

@@ -359,6 +359,7 @@ impl fmt::Display for Misuse {
                     }
                     (Given::CommandLine, "servers") => "the command line".to_owned(),
                     (Given::CommandLine, _) if SETTINGS.contains(&setting) => option(setting),
+                    (Given::File, "quorum") => "policy.quorum".to_owned(),
                     (Given::File, _) if MEASURE.contains(&setting) => format!("measure.{setting}"),
                     _ => setting.to_owned(),
                 };
@@ -437,6 +438,7 @@ const SETTINGS: &[&str] = &[
     "stamp_header",
     "drift_ppm",
     "min_servers",
+    "quorum",
     "user_agent",
     "source_address",
     "interface",
@@ -514,6 +516,18 @@ fn proxy(
     Ok(last.map(|(proxy, variable)| (ServerArg::from(proxy), ProxySource::Variable(variable))))
 }
 
+/// Checks the number of servers that may exceed the limits of the policy.
+pub(crate) fn check_quorum(quorum: usize, servers: usize) -> Result<(), Error> {
+    let reason = match quorum {
+        0 | 1 => format!("quorum is {quorum}; allowed: 2 or more; for fewer see trust_single"),
+        _ if quorum > servers => {
+            format!("quorum is {quorum}; allowed: 2 to the number of servers, which is {servers}")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidConfig { reason })
+}
+
 impl From<Family> for FamilyOptions {
     fn from(family: Family) -> Self {
         Self { ipv4: family == Family::V4, ipv6: family == Family::V6 }
@@ -554,7 +568,7 @@ impl FromStr for Seconds {
 }
 
 /// A whole number on the command line.
-fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+pub(crate) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "allowed: a whole number, 0 or more".to_owned())
 }
 

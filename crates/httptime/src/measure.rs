@@ -7,6 +7,7 @@ mod stamps;
 
 use self::connections::Connections;
 use self::stamps::Stamps;
+use crate::agreement::Agreement;
 use crate::checks::{Check, CheckConnection, Checks, Scheduled};
 use crate::config::Config;
 use crate::error::Error;
@@ -795,6 +796,7 @@ impl Measure {
                 certificates: None,
                 proxy_certificates: None,
             },
+            agreement: Agreement::SINGLE,
             server: (!self.server.is_empty()).then_some(self.server),
             method: None,
             http_status: None,

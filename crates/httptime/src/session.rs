@@ -63,6 +63,7 @@ use self::connection::{Connection, Opening, Outcome, ReceiveOutcome};
 use self::event::Events;
 use self::security::PeerSecurities;
 use self::times::Times;
+use crate::agreement::Responder;
 use crate::checks::CheckConnection;
 use crate::config::Config;
 use crate::error::{Error, Phase};
@@ -924,6 +925,16 @@ impl Session {
                 let http_status = self.http_status;
                 self.security.judge(Measurement { method, http_status, ..measured })
             }
+        }
+    }
+
+    /// Who answers: the proxy, or the machine at the address that worked last.
+    pub(crate) fn responder(&self) -> Responder {
+        match self.target.proxy() {
+            Some(proxy) => Responder::Proxy(proxy.authority_with_port()),
+            None => self.addresses.get(self.address).map_or(Responder::Itself, |address| {
+                Responder::Address(address.ip().to_canonical())
+            }),
         }
     }
 

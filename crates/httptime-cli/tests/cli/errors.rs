@@ -7,9 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use httptime::{Error, Interval, Offset, Peer, Phase, StampFault, Timestamp, TlsFault};
+use httptime::{Agreement, Error, Interval, Offset, Peer, Phase, StampFault, Timestamp, TlsFault};
 use httptime_chrony::ChronyError;
-use httptime_clock::{ClockError, Direction, Frequency, Operation, Refusal};
+use httptime_clock::{ClockError, Direction, Frequency, Missing, Operation, Refusal};
 
 /// One value of each kind: its kind and its message.
 fn examples() -> BTreeMap<&'static str, String> {
@@ -172,6 +172,7 @@ fn refusals() -> Vec<Refusal> {
             by,
             limit: Duration::from_secs(1800),
             direction: Direction::StartupBackward,
+            missing: Missing::Servers { agreement: Agreement::SINGLE, needed: None },
         },
         Refusal::Accumulated {
             by: Offset::from_nanos(5_000_000_000),

@@ -18,6 +18,7 @@ mod errors;
 mod https;
 mod output;
 mod run;
+mod shipped;
 mod stamps;
 mod wrong_inputs;
 
@@ -476,7 +477,13 @@ fn the_example_configuration_can_be_used_as_it_is_and_with_all_it_shows() {
     assert_eq!(checked("example", &example), (Some(0), String::new()));
     let shown: Vec<&str> = example.lines().map(|line| uncommented(line).unwrap_or(line)).collect();
     assert_ne!(shown.join("\n"), example.trim_end(), "nothing is commented out");
-    assert_eq!(checked("example-whole", &shown.join("\n")), (Some(0), String::new()));
+    let mut shown = shown.join("\n");
+    // A check wants the directories to be there.
+    for directory in ["/var/lib/prometheus/node-exporter", "/var/lib/httptime"] {
+        assert!(shown.contains(directory), "{directory}: {shown}");
+        shown = shown.replace(directory, &std::env::temp_dir().display().to_string());
+    }
+    assert_eq!(checked("example-whole", &shown), (Some(0), String::new()));
 }
 
 #[test]
@@ -701,7 +708,11 @@ fn what_sync_refuses_is_exit_code_3_and_named() {
     let object = json(&machine);
     assert_eq!(object["decision"]["action"], "refuse", "{object}");
     let reason = object["decision"]["reason"].as_str().expect("a reason");
-    assert!(reason == "would set the clock forward 7200 s; --max-forward is 1800 s", "{reason}");
+    assert_eq!(
+        reason,
+        "would set the clock forward 7200 s; --max-forward is 1800 s; one server alone may not \
+         exceed it: name three independent servers, or set --trust-single"
+    );
     let plain = run("1800", &[]);
     assert_eq!(plain.status.code(), Some(3), "{plain:?}");
     assert!(
@@ -709,4 +720,40 @@ fn what_sync_refuses_is_exit_code_3_and_named() {
         "{plain:?}"
     );
     assert_eq!(run("7300", &[]).status.code(), Some(0));
+    assert_eq!(run("1800", &["--trust-single"]).status.code(), Some(0));
+}
+
+/// Two servers at one address could be one machine, which would have two votes of three.
+#[test]
+fn servers_at_one_address_count_as_one_beyond_the_limits() {
+    let server = |ipv6: bool| {
+        let builder = LoopbackServer::builder().skew(Offset::from_nanos(7_200_000_000_000));
+        builder.ipv6(ipv6).start().expect("a loopback port")
+    };
+    let servers = [server(false), server(false), server(true)];
+    let run = |more: &[&str]| {
+        let mut command = program();
+        command.args(["sync", "--dry-run", "--max-forward", "1800"]).args(QUICK).args(more);
+        command.args(servers.iter().map(LoopbackServer::url));
+        command.output().expect("the program starts")
+    };
+    let refused = run(&[]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains(
+            "; --max-forward is 1800 s; the 3 servers share addresses or a proxy and count as 2; \
+             name three independent servers, or set --trust-single"
+        ),
+        "{said}"
+    );
+    assert_eq!(run(&["--quorum", "2"]).status.code(), Some(0));
+    for (quorum, said) in [
+        ("1", "--quorum is 1; allowed: 2 or more"),
+        ("4", "--quorum is 4; allowed: 2 to the number of servers, which is 3"),
+    ] {
+        let wrong = run(&["--quorum", quorum]);
+        assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+        assert!(text(&wrong.stderr).contains(said), "{wrong:?}");
+    }
 }

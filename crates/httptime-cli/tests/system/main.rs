@@ -12,6 +12,7 @@ mod keep;
 mod machine;
 mod machine_tests;
 mod program;
+mod recovery;
 mod root;
 mod sync;
 mod systemd;

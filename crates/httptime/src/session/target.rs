@@ -149,6 +149,11 @@ impl Target {
         self.route.proxy.as_ref().unwrap_or(&self.route.url)
     }
 
+    /// The proxy, if there is one.
+    pub(super) const fn proxy(&self) -> Option<&Url> {
+        self.route.proxy.as_ref()
+    }
+
     /// Whether the hop is the proxy or the server.
     pub(super) const fn hop_peer(&self) -> Peer {
         if self.route.proxy.is_some() { Peer::Proxy } else { Peer::Server }
