@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod answers;
 mod args;
 mod bar;
 mod correction;
@@ -14,6 +15,7 @@ mod environment;
 mod https;
 mod logging;
 mod measure_options;
+mod no_proxy;
 mod query;
 mod report;
 mod run;

@@ -134,6 +134,17 @@ pub(crate) struct MeasureOptions {
     )]
     method: Method,
 
+    /// The only HTTP status that a response may have, such as 204 for a path like /generate_204:
+    /// refuses the answers of captive portals and proxies [default: any]
+    #[arg(
+        long,
+        value_name = "CODE",
+        hide_short_help = true,
+        allow_negative_numbers = true,
+        value_parser = whole::<u16>
+    )]
+    expect_status: Option<u16>,
+
     /// How late the server's Date may be, in seconds [default: from the response, else 2.02]
     ///
     /// A smaller lag makes the bounds narrower. They are wrong if the server is later than this.
@@ -267,8 +278,12 @@ impl Servers {
             let tunnel = self.route.tunnel;
             let proxy_url = Url::parse(&proxy.url()).map_err(of_proxy)?;
             let is_tunnelled = tunnel || self.are_all_https();
-            via = Some(Via { proxy: proxy_url, source, tunnel: is_tunnelled });
+            via = Some(Via::new(proxy_url, source, is_tunnelled));
             builder = builder.proxy(proxy.url()).tunnel(tunnel);
+        } else if self.route.tunnel {
+            let reason = "tunnel needs a proxy, and there is none for these servers; name one, or \
+                          leave this setting out";
+            return Err(misuse(Error::InvalidConfig { reason: reason.into() }));
         }
         #[cfg(feature = "https")]
         {
@@ -358,6 +373,7 @@ impl fmt::Display for Misuse {
                         format!("https.{setting}")
                     }
                     (Given::CommandLine, "servers") => "the command line".to_owned(),
+                    (Given::CommandLine, "tunnel") => "--proxytunnel".to_owned(),
                     (Given::CommandLine, _) if SETTINGS.contains(&setting) => option(setting),
                     (Given::File, _) if MEASURE.contains(&setting) => format!("measure.{setting}"),
                     _ => setting.to_owned(),
@@ -386,6 +402,15 @@ impl fmt::Display for Via {
 }
 
 impl Via {
+    pub(crate) const fn new(proxy: Url, source: ProxySource, tunnel: bool) -> Self {
+        Self { proxy, source, tunnel }
+    }
+
+    /// Whether the proxy opens a tunnel, so that it cannot answer in the server's place.
+    pub(crate) const fn is_tunnel(&self) -> bool {
+        self.tunnel
+    }
+
     /// An error of a server that is asked through this proxy. Connections go to the proxy alone, so
     /// what happened before the first response is the proxy's failure.
     pub(crate) fn explained(&self, error: &Error) -> String {
@@ -394,6 +419,7 @@ impl Via {
             | Error::Connect { .. }
             | Error::ProxyRefused { .. }
             | Error::ProxyCredentials
+            | Error::ProxyScheme { .. }
             | Error::Tls { peer: Peer::Proxy, .. }
             | Error::Timeout { phase: Phase::Resolve | Phase::Connect | Phase::Tunnel, .. }
             | Error::Io { phase: Phase::Connect | Phase::Tunnel, .. } => {
@@ -434,6 +460,7 @@ const SETTINGS: &[&str] = &[
     "target",
     "timeout",
     "lag",
+    "expect_status",
     "stamp_header",
     "drift_ppm",
     "min_servers",
@@ -442,8 +469,16 @@ const SETTINGS: &[&str] = &[
     "interface",
 ];
 /// Those of them that are keys of the section `[measure]`.
-const MEASURE: &[&str] =
-    &["requests", "duration", "target", "timeout", "lag", "stamp_header", "drift_ppm"];
+const MEASURE: &[&str] = &[
+    "requests",
+    "duration",
+    "target",
+    "timeout",
+    "lag",
+    "expect_status",
+    "stamp_header",
+    "drift_ppm",
+];
 
 impl MeasureOptions {
     /// The method of the requests.
@@ -472,6 +507,9 @@ impl MeasureOptions {
         }
         if let Some(Seconds(lag)) = self.lag {
             builder = builder.lag(lag);
+        }
+        if let Some(status) = self.expect_status {
+            builder = builder.expect_status(status);
         }
         if let Some(name) = &self.stamp_header {
             builder = builder.stamp_header(Some(name));

@@ -17,6 +17,7 @@ mod errors;
 #[cfg(feature = "https")]
 mod https;
 mod output;
+mod proxies;
 mod run;
 mod stamps;
 mod wrong_inputs;
@@ -365,6 +366,10 @@ fn the_environment_names_a_proxy_and_the_exceptions_from_it() {
     };
     assert!(ask("", &[]) > 30.0);
     assert!(ask("localhost,127.0.0.1", &[]) < 1.5);
+    assert!(ask("10.0.0.0/8,127.0.0.0/8", &[]) < 1.5);
+    let port = far.address().port();
+    assert!(ask(&format!("127.0.0.1:{port}"), &[]) < 1.5);
+    assert!(ask("127.0.0.1:80", &[]) > 30.0);
     assert!(ask("", &["--proxy", ""]) < 1.5);
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::layer::{Layer, Nested, Plain};
 use super::security::PeerSecurities;
-use super::target::Target;
+use super::target::{Target, credentials_refused};
 use super::times::{Arrival, Times};
 use crate::error::{Error, Phase};
 use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
@@ -582,7 +582,7 @@ impl Connection {
                     }
                     return self.advance_handshake(opening, now);
                 }
-                407 => Error::ProxyCredentials,
+                407 => credentials_refused(&head),
                 status => Error::ProxyRefused { status },
             },
             Err(error) => error,

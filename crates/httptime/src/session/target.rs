@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::security::{PeerSecurity, Security};
 use crate::error::Error;
-use crate::http::{Request, RequestSpec, USER_AGENT};
+use crate::http::{Request, RequestSpec, ResponseHead, USER_AGENT};
 use crate::method::Method;
 use crate::tls::Peer;
 use crate::url::Url;
@@ -205,12 +205,29 @@ impl Target {
         self.route.proxy.is_some() && self.connect.is_none()
     }
 
-    /// The reason why a response to a request of this method is from the proxy and not from the
-    /// server, or may be.
-    pub(super) fn proxy_refusal(&self, method: Method, status: u16) -> Option<Error> {
+    /// Refuses a response to a request of this method that is not the server's, or may not be: it
+    /// is the proxy's own, or its status is not the expected one.
+    pub(super) fn check_answer(
+        &self,
+        method: Method,
+        head: &ResponseHead<'_>,
+        expected: Option<u16>,
+    ) -> Result<(), Error> {
+        let status = head.status();
+        match (self.proxy_refusal(method, head), expected) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(expected)) if status != expected => {
+                Err(Error::UnexpectedStatus { status, expected })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn proxy_refusal(&self, method: Method, head: &ResponseHead<'_>) -> Option<Error> {
         let is_forwarded = self.is_forwarded();
+        let status = head.status();
         match status {
-            407 if is_forwarded => Some(Error::ProxyCredentials),
+            407 if is_forwarded => Some(credentials_refused(head)),
             502..=504 if is_forwarded => Some(Error::ProxyRefused { status }),
             // Every server implements `GET`. A proxy that does not implement `OPTIONS` reports this
             // with its own clock.
@@ -220,6 +237,14 @@ impl Target {
             }
             _ => None,
         }
+    }
+}
+
+/// The error for a status 407.
+pub(super) fn credentials_refused(head: &ResponseHead<'_>) -> Error {
+    match head.unsupported_challenge() {
+        Some(scheme) => Error::ProxyScheme { scheme },
+        None => Error::ProxyCredentials,
     }
 }
 
