@@ -11,6 +11,7 @@ mod args;
 mod bar;
 mod correction;
 mod demo;
+mod doctor;
 mod environment;
 mod https;
 mod logging;
@@ -63,6 +64,7 @@ fn run_command(args: &Args) -> u8 {
         Command::Query(query) => query::run(query),
         Command::Sync(sync) => sync::run(sync),
         Command::Run(run) => run::run(run),
+        Command::Doctor(doctor) => doctor::run(doctor),
         Command::Demo(demo) => demo::run(demo),
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Servers {
 }
 
 /// On which path to reach the servers.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Route {
     /// HTTP proxy: http[s]://[user:password@]host[:port], or "" for none [default: the
     /// environment's]
@@ -78,7 +78,7 @@ pub(crate) struct Route {
 }
 
 /// [`Family`] as options.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FamilyOptions {
     /// Use IPv4 addresses only
     #[arg(short = '4', long, conflicts_with = "ipv6")]

@@ -414,8 +414,20 @@ fn print_json(object: impl Serialize, via: Option<&Via>, warnings: Vec<String>) 
     print(&text.expect("keys are texts and nothing fails to be written"));
 }
 
+/// Prints an object with the version of the format.
+pub(crate) fn object(object: impl Serialize) {
+    #[derive(Serialize)]
+    struct Plain<T> {
+        schema: u32,
+        #[serde(flatten)]
+        object: T,
+    }
+    let text = serde_json::to_string(&Plain { schema: SCHEMA, object });
+    print(&text.expect("keys are texts and nothing fails to be written"));
+}
+
 /// Prints a line on stdout.
-fn print(line: &str) {
+pub(crate) fn print(line: &str) {
     if let Err(error) = write_to_stdout(format!("{line}\n").as_bytes()) {
         output_failed(&error.into());
     }

@@ -11,6 +11,8 @@ use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort
 use serde_json::Value;
 
 mod attacks;
+#[cfg(target_os = "linux")]
+mod doctor;
 // The system's words for its errors are in the table, too.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod errors;
@@ -566,14 +568,14 @@ fn the_manual_has_each_option_of_help_and_no_other() {
         .filter_map(|word| word.strip_prefix("--").map(str::to_owned))
         .collect();
     let mut listed: BTreeSet<String> =
-        ["query", "sync", "run", "demo"].into_iter().flat_map(options).collect();
+        ["query", "sync", "run", "doctor", "demo"].into_iter().flat_map(options).collect();
     listed.insert("version".into());
     assert_eq!(listed, described);
 }
 
 #[test]
 fn help_texts_have_no_markup_and_the_short_one_is_shorter() {
-    for command in ["query", "sync", "run", "demo"] {
+    for command in ["query", "sync", "run", "doctor", "demo"] {
         let text = |option| {
             let output = program().args([command, option]).output().expect("the program starts");
             String::from_utf8(output.stdout).expect("UTF-8")
