@@ -1,8 +1,8 @@
 //! `httptime doctor`: finds out why the clock is wrong, and changes nothing.
 //!
-//! Each examination has a file: `gather` reads and asks, `findings` is a pure function from what was
-//! read to what it means. [`verdict`] picks the cause. All examinations run beside each other and
-//! have deadlines, so that the answer comes within [`LIMIT`] whatever hangs.
+//! Each examination has a file: `gather` reads and asks, `findings` is a pure function from what
+//! was read to what it means. [`verdict`] picks the cause. All examinations run beside each other
+//! and have deadlines, so that the answer comes within [`LIMIT`] whatever hangs.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -49,7 +49,7 @@ pub(crate) struct Servers {
 /// On which path to reach the servers.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Route {
-    /// HTTP proxy: http[s]://[user:password@]host[:port], or "" for none [default: the
+    /// Proxy: http[s]://[user:password@]host[:port], socks5h://…, or "" for none [default: the
     /// environment's]
     ///
     /// In a user name or password write / as %2F, ? as %3F, # as %23 and % as %25.
@@ -277,7 +277,7 @@ impl Servers {
             let of_proxy = |error| Misuse { error, by, about: Some(source) };
             let tunnel = self.route.tunnel;
             let proxy_url = Url::parse(&proxy.url()).map_err(of_proxy)?;
-            let is_tunnelled = tunnel || self.are_all_https();
+            let is_tunnelled = tunnel || proxy_url.is_socks() || self.are_all_https();
             via = Some(Via::new(proxy_url, source, is_tunnelled));
             builder = builder.proxy(proxy.url()).tunnel(tunnel);
         } else if self.route.tunnel {
@@ -420,6 +420,7 @@ impl Via {
             | Error::ProxyRefused { .. }
             | Error::ProxyCredentials
             | Error::ProxyScheme { .. }
+            | Error::Socks { .. }
             | Error::Tls { peer: Peer::Proxy, .. }
             | Error::Timeout { phase: Phase::Resolve | Phase::Connect | Phase::Tunnel, .. }
             | Error::Io { phase: Phase::Connect | Phase::Tunnel, .. } => {

@@ -132,6 +132,9 @@ struct addrinfo;
 // The proxy requires a scheme of authentication other than Basic.
 #define HTTPTIME_ERROR_PROXY_SCHEME 25
 
+// The SOCKS5 proxy did not open the connection.
+#define HTTPTIME_ERROR_SOCKS 27
+
 // The response does not have the only status that is accepted.
 #define HTTPTIME_ERROR_UNEXPECTED_STATUS 26
 

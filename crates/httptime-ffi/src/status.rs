@@ -57,6 +57,8 @@ pub const HTTPTIME_ERROR_TIMEOUT_HANDSHAKE: i32 = 23;
 pub const HTTPTIME_ERROR_NO_HTTPS: i32 = 24;
 /// The proxy requires a scheme of authentication other than Basic.
 pub const HTTPTIME_ERROR_PROXY_SCHEME: i32 = 25;
+/// The SOCKS5 proxy did not open the connection.
+pub const HTTPTIME_ERROR_SOCKS: i32 = 27;
 /// The response does not have the only status that is accepted.
 pub const HTTPTIME_ERROR_UNEXPECTED_STATUS: i32 = 26;
 /// The received data is not HTTP/1.
@@ -264,6 +266,7 @@ const ENTRIES: &[Entry] = &[
         c"proxy_scheme",
         c"the proxy wants a scheme of authentication other than Basic",
     ),
+    of(HTTPTIME_ERROR_SOCKS, c"socks", c"the SOCKS5 proxy did not open the connection"),
     of(
         HTTPTIME_ERROR_UNEXPECTED_STATUS,
         c"unexpected_status",
@@ -420,7 +423,7 @@ mod tests {
             7 buffer_too_small 9 other 10 resolve 11 connect 12 connection_refused 13 timeout_resolve \
             14 timeout_connect 15 timeout_tunnel 16 timeout_send 17 timeout_response 18 empty_reply \
             19 closed_early 20 connection_broke 21 proxy_refused 22 proxy_credentials 23 timeout_handshake \
-            24 no_https 25 proxy_scheme 26 unexpected_status 30 not_http \
+            24 no_https 25 proxy_scheme 26 unexpected_status 27 socks 30 not_http \
             31 malformed_head 32 head_too_large 33 endless_interim 34 no_date 35 conflicting_dates \
             36 malformed_date 37 date_out_of_range 38 date_before_floor 39 cached 40 date_frozen \
             41 date_went_back 42 inconsistent 43 stamp_rejected 50 clock_stepped 51 no_majority 52 ambiguous_majority \

@@ -384,7 +384,7 @@ fn proxy_response(status: u16, field: Option<(&str, &str)>) -> Vec<u8> {
 }
 
 /// Copies bytes until one end closes; then shuts the other end down.
-fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+pub(crate) fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let mut buffer = [0; 8192];
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         if to.write_all(&buffer[..n]).is_err() {

@@ -300,6 +300,12 @@ pub enum Error {
         /// The first scheme that it offers.
         scheme: &'static str,
     },
+    /// The SOCKS5 proxy did not open the connection to the server.
+    #[error("the SOCKS5 proxy {reason}")]
+    Socks {
+        /// What it answered, and what to do.
+        reason: &'static str,
+    },
     /// The response does not have the only status that the caller accepts
     /// ([`expect_status`](crate::ConfigBuilder::expect_status)).
     #[error(
@@ -518,6 +524,7 @@ impl Error {
             Self::ProxyRefused { .. } => "proxy_refused",
             Self::ProxyCredentials => "proxy_credentials",
             Self::ProxyScheme { .. } => "proxy_scheme",
+            Self::Socks { .. } => "socks",
             Self::UnexpectedStatus { .. } => "unexpected_status",
             Self::NoMajority { .. } => "no_majority",
             Self::AmbiguousMajority { .. } => "ambiguous_majority",

@@ -49,6 +49,7 @@ mod connection;
 mod event;
 mod layer;
 mod security;
+mod socks;
 mod target;
 mod times;
 

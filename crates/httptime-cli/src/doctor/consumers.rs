@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::finding::{Examination::Consumers, Finding, Kind};
 
-/// A service and what it says.
+/// A service and whether it accepts the clock.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Consumer {
     pub(crate) name: &'static str,
@@ -26,11 +26,12 @@ pub(crate) enum State {
 
 /// Name, limit in seconds, and what happens beyond it.
 ///
-/// Prometheus: `web/ui` compares `time()` of the server with the browser's clock, and warns from a
-/// difference of 30 s (2.x and 3.x; the round trip of the query is a part of it). Kerberos: RFC 4120
-/// recommends 5 minutes (`clockskew`). One-time passwords: RFC 6238 has steps of 30 s and recommends
-/// to accept one step of delay. AWS: 15 minutes for S3 and most services, 5 for some. Teleport:
-/// certificates are valid from a minute before they are issued.
+/// - Prometheus: the query page compares `time()` of the server with the browser's clock, and warns
+///   from a difference of 30 s (2.x and 3.x; the round trip of the query is a part of it).
+/// - Teleport: certificates are valid from a minute before they are issued.
+/// - One-time passwords: RFC 6238 has steps of 30 s and recommends to accept one step of delay.
+/// - Kerberos: RFC 4120 recommends 5 minutes (`clockskew`).
+/// - AWS: 15 minutes for S3 and most services, 5 for some.
 const LIMITS: &[(&str, f64, &str)] = &[
     ("Prometheus, query page", 30.0, "\"Detected N seconds time difference\""),
     ("Teleport and other new certificates", 60.0, "\"certificate is not yet valid\""),

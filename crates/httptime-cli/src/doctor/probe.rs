@@ -20,7 +20,7 @@ pub(crate) struct Answer {
     pub(crate) content_type: Option<String>,
     /// The schemes that a proxy asks for.
     pub(crate) challenges: Vec<String>,
-    /// What a proxy says about itself: `Proxy-Agent`, and squid's own fields.
+    /// The name that a proxy gives itself: `Proxy-Agent`, and squid's own fields.
     pub(crate) agent: Option<String>,
 }
 

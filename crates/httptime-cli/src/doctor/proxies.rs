@@ -1,7 +1,7 @@
 //! The proxies: each asked to forward a request (absolute form) and to open a tunnel (`CONNECT`).
 
-use httptime::Url;
 use httptime::http::Request;
+use httptime::{Scheme, Url};
 use serde::Serialize;
 
 use super::deadline;
@@ -29,15 +29,19 @@ pub(crate) struct Facts {
     /// The authority of the tunnel that was asked for.
     pub(crate) tunnel_to: String,
     pub(crate) forwarded: Result<Answer, Failure>,
-    /// A server that cannot exist: whoever answers for it answers for any server.
+    /// A server that cannot exist: a proxy that answers for it answers for any server.
     pub(crate) impossible: Result<Answer, Failure>,
     pub(crate) tunnel: Result<Answer, Failure>,
 }
 
-/// A proxy with an `https` URL is not asked: these requests are plain. Its failures are those of
-/// the measurement.
+/// Only plain HTTP proxies are asked. The failures of others, `https` and SOCKS5, are those of the
+/// measurement.
 pub(crate) fn gather(routes: Vec<Route>) -> Vec<Facts> {
-    routes.into_iter().filter(|route| !route.proxy.is_https()).filter_map(|it| facts(&it)).collect()
+    routes
+        .into_iter()
+        .filter(|route| route.proxy.scheme() == Scheme::Http)
+        .filter_map(|it| facts(&it))
+        .collect()
 }
 
 fn facts(route: &Route) -> Option<Facts> {
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_answers_for_a_server_that_cannot_exist_answers_itself() {
+    fn a_proxy_that_answers_for_a_server_that_cannot_exist_answers_itself() {
         for (forwarded, impossible) in [(200, 200), (302, 302), (404, 404), (403, 403)] {
             let of = worst(facts(forwarded, impossible, 405));
             assert_eq!(of, (Severity::Fault, Kind::ProxyAnswersItself), "{forwarded} {impossible}");
@@ -294,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn known_software_is_named_by_what_it_says_about_itself() {
+    fn known_software_is_named_by_its_own_fields() {
         let named = |agent: Option<&str>, via: Option<&str>| {
             let mut answer = answer(200).expect("an answer");
             answer.agent = agent.map(str::to_owned);

@@ -202,7 +202,7 @@ fn kind_of(error: &Error) -> Kind {
         "timeout_resolve" => Kind::ResolverSilent,
         "resolve" => Kind::DnsWrong,
         "proxy_credentials" | "proxy_scheme" => Kind::ProxyPassword,
-        "proxy_refused" | "timeout_tunnel" => Kind::ProxyFails,
+        "proxy_refused" | "timeout_tunnel" | "socks" => Kind::ProxyFails,
         "unexpected_status" => Kind::CaptivePortal,
         "tls_expired" | "tls_never_valid" | "tls_date_outside" | "tls_local_time_outside" => {
             Kind::TlsWindow

@@ -60,15 +60,12 @@ fn state(check: Option<CertificateCheck>, local: Timestamp) -> State {
 
 fn failed(error: &Error) -> State {
     let reason = error.to_string();
-    match error {
-        Error::Tls { fault: TlsFault::LocalTimeOutside { .. }, .. } => {
-            State::Outside { reason, by_local_clock: true }
+    let Error::Tls { fault, .. } = error else { return State::Failed { reason } };
+    match fault {
+        TlsFault::LocalTimeOutside { .. } => State::Outside { reason, by_local_clock: true },
+        TlsFault::DateOutside { .. } | TlsFault::Expired { .. } | TlsFault::NeverValid { .. } => {
+            State::Outside { reason, by_local_clock: false }
         }
-        Error::Tls {
-            fault:
-                TlsFault::DateOutside { .. } | TlsFault::Expired { .. } | TlsFault::NeverValid { .. },
-            ..
-        } => State::Outside { reason, by_local_clock: false },
         _ => State::Failed { reason },
     }
 }

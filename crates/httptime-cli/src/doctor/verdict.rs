@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_without_a_program_says_so() {
+    fn a_clock_that_no_program_keeps_is_named() {
         let unsteered = Finding::warning(Examination::Steering, Kind::NothingSteers, "nobody");
         let of = verdict(&[fault(Kind::ClockOff), unsteered.run("start one")], true);
         assert_eq!(of.cause, Some(Kind::ClockOff));

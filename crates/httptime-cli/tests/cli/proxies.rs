@@ -1,6 +1,9 @@
 //! Proxies and responses that are not the server's.
 
-use httptime_testserver::{Behaviour, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions};
+use httptime_testserver::{
+    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, LoopbackSocks, Misbehave as _,
+    ProxyOptions,
+};
 
 use super::*;
 
@@ -125,4 +128,85 @@ fn a_proxy_that_opens_no_tunnel_to_this_port_is_explained_by_the_rule_of_squid()
     let proxy = LoopbackProxy::start(options).expect("a port");
     let said = text(&query("http://192.0.2.1/", &["-p", "-x", &proxy.url()]).stderr);
     assert!(said.contains("(squid allows a tunnel to port 443 only)"), "{said}");
+}
+
+#[test]
+fn a_socks5_proxy_leads_to_the_server_and_resolves_its_name() {
+    let origin = server();
+    let proxy = LoopbackSocks::start(origin.address(), None).expect("a port");
+    for scheme in ["socks5", "socks5h"] {
+        let mut command = program();
+        command.args(["query", "--json", "http://no.such.name.invalid/"]).args(QUICK);
+        command.env("all_proxy", format!("{scheme}://{}", proxy.address()));
+        let said = json(&command.output().expect("the program starts"));
+        let offset = said["offset_seconds"].as_f64().expect("measured");
+        assert!((36.0..=39.2).contains(&offset), "{said}");
+        assert_eq!(said["proxy"]["source"], "all_proxy");
+    }
+    assert!(proxy.tunnels() >= 2);
+    let asked = origin.last_request().expect("it was asked");
+    assert!(asked.starts_with("HEAD / HTTP/1.1\r\nHost: no.such.name.invalid\r\n"), "{asked}");
+}
+
+#[test]
+fn a_socks5_proxy_with_a_password_names_what_is_missing() {
+    let origin = server();
+    let login = Some(("user", "hunter2"));
+    let proxy = LoopbackSocks::start(origin.address(), login).expect("a port");
+    let through = |credentials: &str| {
+        let url = format!("socks5h://{credentials}{}", proxy.address());
+        query("http://a.example/", &["-x", &url, "-v"])
+    };
+    let output = through("user:hunter2@");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = text(&output.stdout);
+    let shown = format!("through proxy socks5h://{}/ (from --proxy), tunnel\n", proxy.address());
+    assert!(said.contains(&shown) && !said.contains("hunter2"), "{said}");
+    for (credentials, reason) in [
+        ("", "failed: the SOCKS5 proxy wants a user name and password; give them in its URL"),
+        ("user:wrong@", "failed: the SOCKS5 proxy rejects the user name and password"),
+    ] {
+        let output = through(credentials);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stderr).contains(reason), "{output:?}");
+    }
+}
+
+#[test]
+fn a_port_that_does_not_speak_socks5_is_named() {
+    let ssh = behaving(Behaviour::SshBanner);
+    let url = format!("socks5://{}", ssh.address());
+    let error = &json(&query("http://a.example/", &["-x", &url, "--json"]))["error"];
+    assert_eq!(error["kind"], "socks", "{error}");
+    let hole = BlackHole::start().expect("a listener");
+    let url = format!("socks5://{}", hole.address());
+    let error = &json(&query("http://a.example/", &["-x", &url, "--json"]))["error"];
+    let kind = error["kind"].as_str().expect("a kind");
+    assert!(["timeout_tunnel", "timeout_connect"].contains(&kind), "{error}");
+    let dead = RefusedPort::reserve().expect("a port");
+    let origin = dead.address();
+    let proxy = LoopbackSocks::start(origin, None).expect("a port");
+    let url = format!("socks5://{}", proxy.address());
+    let error = &json(&query("http://a.example/", &["-x", &url, "--json"]))["error"];
+    let message = error["message"].as_str().expect("a text");
+    assert!(message.contains("the server refuses it (reply 5)"), "{error}");
+}
+
+#[cfg(feature = "https")]
+#[test]
+fn https_goes_through_a_socks5_proxy() {
+    use httptime_testserver::tls::{Authority, PemFile, TlsFront, Version, server_config};
+
+    let (origin, root) = (server(), Authority::root("Test Root"));
+    let config = server_config(&root.issue(&["time.example"]), Version::Tls13, None);
+    let front = TlsFront::start(origin.address(), config).expect("a front");
+    let address = front.url().replace("https://", "").replace('/', "");
+    let address = address.parse().expect("an address");
+    let proxy = LoopbackSocks::start(address, None).expect("a port");
+    let (ca, url) = (PemFile::new(&root.pem()), format!("socks5h://{}", proxy.address()));
+    let ca = ca.path();
+    let more = ["-x", &url, "--cacert", ca.to_str().expect("UTF-8"), "--json"];
+    let said = json(&query("https://time.example/", &more));
+    let offset = said["offset_seconds"].as_f64().unwrap_or_else(|| panic!("{said}"));
+    assert!((36.0..=39.2).contains(&offset), "{said}");
 }

@@ -2,6 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::security::{PeerSecurity, Security};
+use super::socks::Socks;
 use crate::error::Error;
 use crate::http::{Request, RequestSpec, ResponseHead, USER_AGENT};
 use crate::method::Method;
@@ -50,9 +51,9 @@ impl Target {
         Self::with_optional_proxy(url, None, false)
     }
 
-    /// A server that is reached through an HTTP proxy. With `tunnel` the proxy must open a tunnel
-    /// (`CONNECT`), so that its cache cannot answer. Without, it forwards requests in absolute
-    /// form. An `https` server always has a tunnel.
+    /// A server that is reached through an HTTP or SOCKS5 proxy. With `tunnel` an HTTP proxy must
+    /// open a tunnel (`CONNECT`), so that its cache cannot answer. Without, it forwards requests in
+    /// absolute form. An `https` server always has a tunnel, and SOCKS5 is one.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`Error::InvalidUrl`] if the proxy's credentials cannot be part
@@ -108,7 +109,11 @@ impl Target {
         check(url)?;
         // A proxy cannot forward requests to a server that only the client can verify.
         let tunnel = *tunnel || url.is_https();
-        let basic = proxy.as_ref().and_then(Url::authorization);
+        let socks = proxy.as_ref().filter(|proxy| proxy.is_socks());
+        // Its credentials are checked now, and not by each connection.
+        socks.map(|proxy| Socks::new(proxy, url)).transpose()?;
+        let proxy = proxy.as_ref().filter(|_| socks.is_none());
+        let basic = proxy.and_then(Url::authorization);
         let is_absolute = proxy.is_some() && !tunnel;
         let (authority, authority_with_port) = (url.authority(), url.authority_with_port());
         let plain = RequestSpec { user_agent, ..RequestSpec::new(&authority, url.path()) };
@@ -147,6 +152,12 @@ impl Target {
     #[must_use]
     pub fn hop(&self) -> &Url {
         self.route.proxy.as_ref().unwrap_or(&self.route.url)
+    }
+
+    /// The negotiation with the proxy, if it is a SOCKS5 proxy.
+    pub(super) fn socks(&self) -> Result<Option<Socks>, Error> {
+        let proxy = self.route.proxy.as_ref().filter(|proxy| proxy.is_socks());
+        proxy.map(|proxy| Socks::new(proxy, &self.route.url)).transpose()
     }
 
     /// Whether the hop is the proxy or the server.
@@ -202,7 +213,10 @@ impl Target {
 
     /// Whether a proxy forwards the requests.
     pub(super) const fn is_forwarded(&self) -> bool {
-        self.route.proxy.is_some() && self.connect.is_none()
+        match &self.route.proxy {
+            Some(proxy) => !proxy.is_socks() && self.connect.is_none(),
+            None => false,
+        }
     }
 
     /// Refuses a response to a request of this method that is not the server's, or may not be: it
@@ -249,6 +263,12 @@ pub(super) fn credentials_refused(head: &ResponseHead<'_>) -> Error {
 }
 
 fn check(url: &Url) -> Result<(), Error> {
+    if url.is_socks() {
+        return Err(Error::InvalidUrl {
+            url: url.to_string(),
+            reason: "only a proxy can be reached by SOCKS5; write http://host or https://host",
+        });
+    }
     if url.credentials().is_some() {
         return Err(Error::InvalidUrl {
             url: url.to_string(),
