@@ -1,10 +1,14 @@
 //! `httptime doctor` with proxies and an NTP server of other projects.
 
+use std::fs;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::daemon::Daemon;
+use crate::chrony::FILES;
+use crate::daemon::{Daemon, stop};
 use stage::Stage;
 
 #[path = "../cli/doctor/stage.rs"]
@@ -37,6 +41,19 @@ fn doctor_names_real_proxies_and_finds_them_healthy() {
     assert_eq!(report["verdict"]["cause"], "proxy_password", "{report}");
 }
 
+/// Until a program listens on this port.
+fn wait_for_udp(port: u16) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let is_bound = || {
+        let table = fs::read_to_string("/proc/net/udp").expect("the table of sockets");
+        table.contains(&format!("0100007F:{port:04X} "))
+    };
+    while !is_bound() {
+        assert!(Instant::now() < deadline, "no program listens on port {port}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn doctor_asks_a_real_chronyd_for_its_time() {
     let (stage, nginx) = (Stage::healthy(), Daemon::nginx("+0s"));
@@ -51,17 +68,17 @@ fn doctor_asks_a_real_chronyd_for_its_time() {
             stage.root().join("chronyd.pid").display()
         ),
     );
-    let mut chronyd = Command::new("chronyd")
+    let mut chronyd = Command::new(format!("{FILES}/chronyd"))
         .args(["-x", "-d", "-u", "root", "-f"])
         .arg(stage.root().join("server.conf"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("chronyd");
+    wait_for_udp(port);
     stage.put("etc/chrony/chrony.conf", &format!("server 127.0.0.1 port {port} iburst\n"));
     let report = diagnosed(&stage, &[&nginx.url()]);
-    let _ = chronyd.kill();
-    let _ = chronyd.wait();
+    stop(&mut chronyd);
     let outcome = &report["facts"]["ntp"][0]["outcome"];
     assert_eq!((&outcome["result"], &outcome["stratum"]), (&"answered".into(), &8.into()));
     let offset = outcome["offset_seconds"].as_f64().expect("a number");
