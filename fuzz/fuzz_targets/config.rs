@@ -16,6 +16,9 @@ mod server_arg;
 #[path = "../../crates/httptime-cli/src/environment.rs"]
 mod environment;
 
+#[path = "../../crates/httptime-cli/src/no_proxy.rs"]
+mod no_proxy;
+
 #[path = "../../crates/httptime-cli/src/https.rs"]
 mod https;
 

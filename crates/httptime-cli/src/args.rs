@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use httptime::Offset;
 
-use crate::measure_options::{MeasureOptions, Seconds, Servers, whole};
+use crate::https::HttpsOptions;
+use crate::measure_options::{MeasureOptions, Route, Seconds, Servers, whole};
+use crate::server_arg::ServerArg;
 use crate::status::DEFAULT_FILE;
 
 /// Measure the offset of this machine's clock over plain HTTP, and correct it
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Block until the clock is right, for boot order and scripts
     Wait(Wait),
+    /// Find out why the clock is wrong; change nothing
+    Doctor(Doctor),
     /// Measure a server with a wrong clock inside this program; needs no network and no privileges
     Demo(Demo),
 }
@@ -237,6 +241,39 @@ pub(crate) struct Demo {
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// Find out why the clock is wrong; change nothing
+///
+/// Examines the kernel's clock, the programs and cron lines that steer it, NTP, the resolver,
+/// routes, proxies, the servers and their certificates, within 20 seconds. Ends with a verdict: the
+/// cause, and the commands that remove it.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Exit status: 0 no fault, 1 a fault was found, or the output could not be written, 2 wrong usage, \
+130 Ctrl-C."
+)]
+pub(crate) struct Doctor {
+    /// Server to ask: http[s]://host[:port][/path], or a bare host [default: those of
+    /// /etc/httptime/httptime.toml]
+    #[arg(value_name = "URL")]
+    pub(crate) urls: Vec<ServerArg>,
+
+    #[command(flatten)]
+    pub(crate) route: Route,
+
+    #[command(flatten)]
+    pub(crate) https: HttpsOptions,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Read files below this directory, for tests
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub(crate) root: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -49,6 +49,7 @@ mod connection;
 mod event;
 mod layer;
 mod security;
+mod socks;
 mod target;
 mod times;
 
@@ -721,14 +722,19 @@ impl Session {
                     self.discard(arrival.at);
                 } else {
                     let (connection, status) = ((opening_began, is_first), head.status());
+                    let expected = self.config.expect_status();
                     let absorbed =
-                        absorb(&mut self.measure, &self.target, method, times, &head, connection);
+                        self.target.check_answer(method, &head, expected).and_then(|()| {
+                            absorb(&mut self.measure, &self.target, times, &head, connection)
+                        });
                     match absorbed {
                         Ok(observation) => {
                             self.http_status = Some(status);
                             self.events.push(Event::Answered { observation });
                         }
-                        Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
+                        Err(error)
+                            if error.may_depend_on_method() && self.is_fallback_due(method) =>
+                        {
                             self.fall_back_to_get(error);
                         }
                         Err(error) => self.end(Err(error)),
@@ -967,14 +973,10 @@ fn to_test(connections: &[Connection]) -> impl Iterator<Item = (usize, &Connecti
 fn absorb(
     measure: &mut Measure,
     target: &Target,
-    method: Method,
     times: Times,
     head: &ResponseHead<'_>,
     (opening_began, is_first): (LocalInstant, bool),
 ) -> Result<Observation, Error> {
-    if let Some(refusal) = target.proxy_refusal(method, head.status()) {
-        return Err(refusal);
-    }
     let mut exchange = Exchange::from_head(times.sent, times.received, head)?
         .with_kernel_timestamps(times.departed, times.arrived)
         .on_connection_opened_at(opening_began);

@@ -77,6 +77,12 @@ fn measuring() -> Vec<Error> {
         Error::NoHttps { url: "https://a.example/".into() },
         Error::ProxyRefused { status: 503 },
         Error::ProxyCredentials,
+        Error::ProxyScheme { scheme: "NTLM" },
+        Error::Socks {
+            reason: "wants a user name and password; give them in its URL: \
+                     socks5h://user:password@host:port",
+        },
+        Error::UnexpectedStatus { status: 302, expected: 204 },
         Error::NoMajority { configured: 3, answered: 2, agreeing: 1, min_servers: 2 },
         Error::AmbiguousMajority {
             first: interval(-1_000_000, 1_000_000),

@@ -11,12 +11,15 @@ use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort
 use serde_json::Value;
 
 mod attacks;
+#[cfg(target_os = "linux")]
+mod doctor;
 // The system's words for its errors are in the table, too.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod errors;
 #[cfg(feature = "https")]
 mod https;
 mod output;
+mod proxies;
 mod run;
 mod shipped;
 mod stamps;
@@ -366,6 +369,10 @@ fn the_environment_names_a_proxy_and_the_exceptions_from_it() {
     };
     assert!(ask("", &[]) > 30.0);
     assert!(ask("localhost,127.0.0.1", &[]) < 1.5);
+    assert!(ask("10.0.0.0/8,127.0.0.0/8", &[]) < 1.5);
+    let port = far.address().port();
+    assert!(ask(&format!("127.0.0.1:{port}"), &[]) < 1.5);
+    assert!(ask("127.0.0.1:80", &[]) > 30.0);
     assert!(ask("", &["--proxy", ""]) < 1.5);
 }
 
@@ -567,15 +574,17 @@ fn the_manual_has_each_option_of_help_and_no_other() {
         .flat_map(|line| line.split([' ', '"', ',']))
         .filter_map(|word| word.strip_prefix("--").map(str::to_owned))
         .collect();
-    let mut listed: BTreeSet<String> =
-        ["query", "sync", "run", "status", "wait", "demo"].into_iter().flat_map(options).collect();
+    let mut listed: BTreeSet<String> = ["query", "sync", "run", "status", "wait", "doctor", "demo"]
+        .into_iter()
+        .flat_map(options)
+        .collect();
     listed.insert("version".into());
     assert_eq!(listed, described);
 }
 
 #[test]
 fn help_texts_have_no_markup_and_the_short_one_is_shorter() {
-    for command in ["query", "sync", "run", "status", "wait", "demo"] {
+    for command in ["query", "sync", "run", "status", "wait", "doctor", "demo"] {
         let text = |option| {
             let output = program().args([command, option]).output().expect("the program starts");
             String::from_utf8(output.stdout).expect("UTF-8")

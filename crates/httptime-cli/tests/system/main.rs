@@ -6,6 +6,7 @@
 mod chrony;
 #[expect(dead_code, reason = "the tests of httptime-tls use the servers with TLS")]
 mod daemon;
+mod doctor;
 mod faults;
 mod https;
 mod keep;
