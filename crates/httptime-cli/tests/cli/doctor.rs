@@ -6,7 +6,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httptime::Offset;
-use httptime_testserver::{Behaviour, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions};
+use httptime_testserver::{
+    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions,
+};
 use serde_json::Value;
 
 use super::{json, program, text};
@@ -159,8 +161,11 @@ fn a_resolver_that_hangs_is_the_cause() {
     let stage = Stage::healthy();
     stage.resolve_with("127.0.0.1");
     let _silent = std::net::UdpSocket::bind("127.0.0.1:53").expect("port 53 of the namespace");
+    stage.put("etc/chrony/chrony.conf", "pool ntp.example iburst\n");
     let report = diagnosed(&stage, &["http://time.example/"], &[]);
     assert_eq!(cause(&report), "resolver_silent");
+    let said = report["verdict"]["text"].as_str().expect("a text");
+    assert!(said.starts_with("time.example: the resolver failed after 1"), "{said}");
 }
 
 #[test]
@@ -294,11 +299,16 @@ fn a_certificate_that_is_not_valid_at_the_local_time_is_the_cause() {
 }
 
 #[test]
-fn a_dead_server_and_a_wrong_setting_are_told_apart() {
+fn a_dead_server_a_silent_one_and_a_wrong_setting_are_told_apart() {
     let stage = Stage::healthy();
     let port = httptime_testserver::RefusedPort::reserve().expect("a port");
     let report = diagnosed(&stage, &[&format!("http://{}/", port.address())], &[]);
     assert_eq!(cause(&report), "servers_fail");
+    let hole = BlackHole::start().expect("a listener");
+    let hole = format!("http://{}/", hole.address());
+    assert_eq!(cause(&diagnosed(&stage, &[&hole], &[])), "servers_fail");
+    let through = ["http://192.0.2.1/", "-x", &hole];
+    assert_eq!(cause(&diagnosed(&stage, &through, &[])), "proxy_fails");
     for arguments in [&["doctor", "ftp://a.example/"][..], &["doctor", "-p", "http://a.example/"]] {
         let output = program().args(arguments).output().expect("the program starts");
         assert_eq!(output.status.code(), Some(2), "{output:?}");
