@@ -3,8 +3,6 @@
 //! A fault of the network or of the resolver is made in a network namespace of the test, where
 //! nothing else is changed: firewall rules, a port 123, and another `/etc/resolv.conf`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use httptime::Offset;
 use httptime_testserver::{
     Behaviour, BlackHole, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions,
@@ -16,8 +14,6 @@ use stage::{Stage, inside};
 
 mod answering;
 mod stage;
-
-const SECOND: Offset = Offset::from_nanos(1_000_000_000);
 
 fn correct() -> LoopbackServer {
     LoopbackServer::builder().start().expect("a port")
@@ -272,6 +268,8 @@ fn a_clock_that_is_not_synchronised_is_the_cause() {
 #[cfg(feature = "https")]
 #[test]
 fn a_certificate_that_is_not_valid_at_the_local_time_is_the_cause() {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
     use httptime_testserver::tls::{
         Authority, PemFile, TlsFront, Version, date_time_ymd, server_config,
     };
@@ -287,7 +285,7 @@ fn a_certificate_that_is_not_valid_at_the_local_time_is_the_cause() {
         params.not_before = days(390);
         params.not_after = days(480);
     });
-    let skew = Offset::from_nanos(400 * 86_400 * SECOND.as_nanos());
+    let skew = Offset::from_nanos(400 * 86_400 * 1_000_000_000);
     let server = LoopbackServer::builder().skew(skew).start().expect("a port");
     let config = server_config(&credentials, Version::Tls13, None);
     let front = TlsFront::start(server.address(), config).expect("a front");
