@@ -1,6 +1,7 @@
 #![expect(
     clippy::doc_markdown,
-    reason = "these comments are the text of --help, which shows backticks as they are"
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are the text of --help, which shows backticks and brackets as they are"
 )]
 
 use std::path::PathBuf;

@@ -3,10 +3,10 @@
 //! A fault of the network or of the resolver is made in a network namespace of the test, where
 //! nothing else is changed: firewall rules, a port 123, and another `/etc/resolv.conf`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use httptime::Offset;
-use httptime_testserver::{Behaviour, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions};
+use httptime_testserver::{
+    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions,
+};
 use serde_json::Value;
 
 use super::{json, program, text};
@@ -14,8 +14,6 @@ use stage::{Stage, inside};
 
 mod answering;
 mod stage;
-
-const SECOND: Offset = Offset::from_nanos(1_000_000_000);
 
 fn correct() -> LoopbackServer {
     LoopbackServer::builder().start().expect("a port")
@@ -159,8 +157,11 @@ fn a_resolver_that_hangs_is_the_cause() {
     let stage = Stage::healthy();
     stage.resolve_with("127.0.0.1");
     let _silent = std::net::UdpSocket::bind("127.0.0.1:53").expect("port 53 of the namespace");
+    stage.put("etc/chrony/chrony.conf", "pool ntp.example iburst\n");
     let report = diagnosed(&stage, &["http://time.example/"], &[]);
     assert_eq!(cause(&report), "resolver_silent");
+    let said = report["verdict"]["text"].as_str().expect("a text");
+    assert!(said.starts_with("time.example: the resolver failed after 1"), "{said}");
 }
 
 #[test]
@@ -267,6 +268,8 @@ fn a_clock_that_is_not_synchronised_is_the_cause() {
 #[cfg(feature = "https")]
 #[test]
 fn a_certificate_that_is_not_valid_at_the_local_time_is_the_cause() {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
     use httptime_testserver::tls::{
         Authority, PemFile, TlsFront, Version, date_time_ymd, server_config,
     };
@@ -282,7 +285,7 @@ fn a_certificate_that_is_not_valid_at_the_local_time_is_the_cause() {
         params.not_before = days(390);
         params.not_after = days(480);
     });
-    let skew = Offset::from_nanos(400 * 86_400 * SECOND.as_nanos());
+    let skew = Offset::from_nanos(400 * 86_400 * 1_000_000_000);
     let server = LoopbackServer::builder().skew(skew).start().expect("a port");
     let config = server_config(&credentials, Version::Tls13, None);
     let front = TlsFront::start(server.address(), config).expect("a front");
@@ -294,11 +297,16 @@ fn a_certificate_that_is_not_valid_at_the_local_time_is_the_cause() {
 }
 
 #[test]
-fn a_dead_server_and_a_wrong_setting_are_told_apart() {
+fn a_dead_server_a_silent_one_and_a_wrong_setting_are_told_apart() {
     let stage = Stage::healthy();
     let port = httptime_testserver::RefusedPort::reserve().expect("a port");
     let report = diagnosed(&stage, &[&format!("http://{}/", port.address())], &[]);
     assert_eq!(cause(&report), "servers_fail");
+    let hole = BlackHole::start().expect("a listener");
+    let hole = format!("http://{}/", hole.address());
+    assert_eq!(cause(&diagnosed(&stage, &[&hole], &[])), "servers_fail");
+    let through = ["http://192.0.2.1/", "-x", &hole];
+    assert_eq!(cause(&diagnosed(&stage, &through, &[])), "proxy_fails");
     for arguments in [&["doctor", "ftp://a.example/"][..], &["doctor", "-p", "http://a.example/"]] {
         let output = program().args(arguments).output().expect("the program starts");
         assert_eq!(output.status.code(), Some(2), "{output:?}");

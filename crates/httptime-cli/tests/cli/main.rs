@@ -222,7 +222,7 @@ fn wrong_usage_is_exit_code_2() {
         &["query", "http://a/", "--min-servers", "0"],
         &["query", "http://a/", "--min-servers", "2"],
         &["query", "http://a/", "--source-address", "b"],
-        &["query", "http://a/", "--proxy", "socks5://b/"],
+        &["query", "http://a/", "--proxy", "socks4://b/"],
         &["nonsense"],
     ] {
         let output = program().args(arguments).output().expect("the program starts");
