@@ -16,6 +16,9 @@ mod server_arg;
 #[path = "../../crates/httptime-cli/src/environment.rs"]
 mod environment;
 
+#[path = "../../crates/httptime-cli/src/no_proxy.rs"]
+mod no_proxy;
+
 #[path = "../../crates/httptime-cli/src/https.rs"]
 mod https;
 
@@ -25,7 +28,7 @@ mod words;
 use std::path::Path;
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Offset, Timestamp};
+use httptime::{Agreement, Interval, LocalInstant, Offset, Timestamp};
 use httptime_clock::History;
 use httptime_clock::Reading;
 use libfuzzer_sys::fuzz_target;
@@ -49,6 +52,7 @@ fuzz_target!(|text: &str| {
         at: LocalInstant::from_nanos(0),
         local_time: Timestamp::from_unix_nanos(1_795_392_000_000_000_000),
         is_unconfirmed: false,
+        agreement: Agreement::SINGLE,
     };
     let mut discipline = settings.poll.discipline();
     for seconds in [0, 64, 3600] {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use httptime::Offset;
 
-use crate::measure_options::{MeasureOptions, Seconds, Servers};
+use crate::https::HttpsOptions;
+use crate::measure_options::{MeasureOptions, Route, Seconds, Servers, whole};
+use crate::server_arg::ServerArg;
 use crate::status::DEFAULT_FILE;
 
 /// Measure the offset of this machine's clock over plain HTTP, and correct it
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Block until the clock is right, for boot order and scripts
     Wait(Wait),
+    /// Find out why the clock is wrong; change nothing
+    Doctor(Doctor),
     /// Measure a server with a wrong clock inside this program; needs no network and no privileges
     Demo(Demo),
 }
@@ -75,8 +79,9 @@ pub(crate) struct Query {
 /// above the step threshold are stepped, smaller ones slewed at 500 ppm (2 s for each millisecond).
 /// Needs root or CAP_SYS_TIME.
 ///
-/// Refuses corrections beyond the limits, times before this program was built, and measurements
-/// whose uncertainty is larger than the error.
+/// Refuses times before this program was built, and measurements whose uncertainty is larger than
+/// the error. Beyond the limits it refuses what one or two servers say, but not what a majority of
+/// three or more agrees on.
 #[derive(Debug, Parser)]
 #[command(
     after_help = SHORT_HELP,
@@ -106,6 +111,20 @@ pub(crate) struct Sync {
     /// Refuse to set the clock back by more than this, in seconds
     #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
     pub(crate) max_backward: Seconds,
+
+    /// How many independent servers must agree to exceed --max-forward and --max-backward [default:
+    /// a majority of three or more]
+    ///
+    /// Servers at one address, and servers behind one proxy, count as one.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    pub(crate) quorum: Option<usize>,
+
+    /// Let one or two servers exceed --max-forward and --max-backward
+    ///
+    /// For a server that is always right, where no three are in reach. A server that lies can then
+    /// set any time since this program was built.
+    #[arg(long)]
+    pub(crate) trust_single: bool,
 
     /// Never step: slew any error, however long that takes
     #[arg(long, conflicts_with = "step_threshold")]
@@ -222,6 +241,39 @@ pub(crate) struct Demo {
 
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// Find out why the clock is wrong; change nothing
+///
+/// Examines the kernel's clock, the programs and cron lines that steer it, NTP, the resolver,
+/// routes, proxies, the servers and their certificates, within 20 seconds. Ends with a verdict: the
+/// cause, and the commands that remove it.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Exit status: 0 no fault, 1 a fault was found, or the output could not be written, 2 wrong usage, \
+130 Ctrl-C."
+)]
+pub(crate) struct Doctor {
+    /// Server to ask: http[s]://host[:port][/path], or a bare host [default: those of
+    /// /etc/httptime/httptime.toml]
+    #[arg(value_name = "URL")]
+    pub(crate) urls: Vec<ServerArg>,
+
+    #[command(flatten)]
+    pub(crate) route: Route,
+
+    #[command(flatten)]
+    pub(crate) https: HttpsOptions,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Read files below this directory, for tests
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub(crate) root: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

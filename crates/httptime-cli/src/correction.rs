@@ -57,7 +57,8 @@ pub(crate) fn with_options(refusal: Refusal) -> String {
         Refusal::DateNotAdvanced => format!("{text} (--requests, --duration)"),
         Refusal::BoundsTooWide { .. } => text.replace("set lag ", "set --lag "),
         Refusal::TooFar { direction, .. } => {
-            text.replace(direction.limit_name(), limit_option(direction))
+            let option = limit_option(direction);
+            text.replace(direction.limit_name(), option).replace("trust_single", "--trust-single")
         }
         _ => text,
     }

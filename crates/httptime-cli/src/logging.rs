@@ -4,7 +4,8 @@ use std::env;
 use std::io::Write;
 
 use env_logger::{Builder, Env};
-use log::Level;
+use httptime::{Update, Url};
+use log::{Level, debug};
 
 /// Starts the log: warnings and errors for a command that is run by hand, more for a daemon
 /// (`stays`). `HTTPTIME_LOG` overrides it.
@@ -25,4 +26,12 @@ pub(crate) fn start(is_daemon: bool) {
         });
     }
     builder.init();
+}
+
+/// Logs each request, each response and each failure, if the log is that detailed. `urls`: the
+/// servers, in the order of the client.
+pub(crate) fn update(urls: &[Url], update: &Update<'_>) {
+    if let Some(url) = urls.get(update.server()) {
+        debug!("{url}: {}", update.event());
+    }
 }

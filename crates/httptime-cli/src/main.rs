@@ -6,14 +6,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod answers;
 mod args;
 mod bar;
 mod correction;
 mod demo;
+mod doctor;
 mod environment;
 mod https;
 mod logging;
 mod measure_options;
+mod no_proxy;
 mod query;
 mod report;
 mod run;
@@ -65,6 +68,7 @@ fn run_command(args: &Args) -> u8 {
         Command::Run(run) => run::run(run),
         Command::Status(status) => status::run(status),
         Command::Wait(wait) => wait::run(wait),
+        Command::Doctor(doctor) => doctor::run(doctor),
         Command::Demo(demo) => demo::run(demo),
     }
 }

@@ -47,9 +47,9 @@ pub(crate) struct Servers {
 }
 
 /// On which path to reach the servers.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Route {
-    /// HTTP proxy: http[s]://[user:password@]host[:port], or "" for none [default: the
+    /// Proxy: http[s]://[user:password@]host[:port], socks5h://…, or "" for none [default: the
     /// environment's]
     ///
     /// In a user name or password write / as %2F, ? as %3F, # as %23 and % as %25.
@@ -78,7 +78,7 @@ pub(crate) struct Route {
 }
 
 /// [`Family`] as options.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FamilyOptions {
     /// Use IPv4 addresses only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
@@ -133,6 +133,17 @@ pub(crate) struct MeasureOptions {
         value_parser = named::<Method>
     )]
     method: Method,
+
+    /// The only HTTP status that a response may have, such as 204 for a path like /generate_204:
+    /// refuses the answers of captive portals and proxies [default: any]
+    #[arg(
+        long,
+        value_name = "CODE",
+        hide_short_help = true,
+        allow_negative_numbers = true,
+        value_parser = whole::<u16>
+    )]
+    expect_status: Option<u16>,
 
     /// How late the server's Date may be, in seconds [default: from the response, else 2.02]
     ///
@@ -266,9 +277,13 @@ impl Servers {
             let of_proxy = |error| Misuse { error, by, about: Some(source) };
             let tunnel = self.route.tunnel;
             let proxy_url = Url::parse(&proxy.url()).map_err(of_proxy)?;
-            let is_tunnelled = tunnel || self.are_all_https();
-            via = Some(Via { proxy: proxy_url, source, tunnel: is_tunnelled });
+            let is_tunnelled = tunnel || proxy_url.is_socks() || self.are_all_https();
+            via = Some(Via::new(proxy_url, source, is_tunnelled));
             builder = builder.proxy(proxy.url()).tunnel(tunnel);
+        } else if self.route.tunnel {
+            let reason = "tunnel needs a proxy, and there is none for these servers; name one, or \
+                          leave this setting out";
+            return Err(misuse(Error::InvalidConfig { reason: reason.into() }));
         }
         #[cfg(feature = "https")]
         {
@@ -358,7 +373,9 @@ impl fmt::Display for Misuse {
                         format!("https.{setting}")
                     }
                     (Given::CommandLine, "servers") => "the command line".to_owned(),
+                    (Given::CommandLine, "tunnel") => "--proxytunnel".to_owned(),
                     (Given::CommandLine, _) if SETTINGS.contains(&setting) => option(setting),
+                    (Given::File, "quorum") => "policy.quorum".to_owned(),
                     (Given::File, _) if MEASURE.contains(&setting) => format!("measure.{setting}"),
                     _ => setting.to_owned(),
                 };
@@ -386,6 +403,15 @@ impl fmt::Display for Via {
 }
 
 impl Via {
+    pub(crate) const fn new(proxy: Url, source: ProxySource, tunnel: bool) -> Self {
+        Self { proxy, source, tunnel }
+    }
+
+    /// Whether the proxy opens a tunnel, so that it cannot answer in the server's place.
+    pub(crate) const fn is_tunnel(&self) -> bool {
+        self.tunnel
+    }
+
     /// An error of a server that is asked through this proxy. Connections go to the proxy alone, so
     /// what happened before the first response is the proxy's failure.
     pub(crate) fn explained(&self, error: &Error) -> String {
@@ -394,6 +420,8 @@ impl Via {
             | Error::Connect { .. }
             | Error::ProxyRefused { .. }
             | Error::ProxyCredentials
+            | Error::ProxyScheme { .. }
+            | Error::Socks { .. }
             | Error::Tls { peer: Peer::Proxy, .. }
             | Error::Timeout { phase: Phase::Resolve | Phase::Connect | Phase::Tunnel, .. }
             | Error::Io { phase: Phase::Connect | Phase::Tunnel, .. } => {
@@ -434,16 +462,26 @@ const SETTINGS: &[&str] = &[
     "target",
     "timeout",
     "lag",
+    "expect_status",
     "stamp_header",
     "drift_ppm",
     "min_servers",
+    "quorum",
     "user_agent",
     "source_address",
     "interface",
 ];
 /// Those of them that are keys of the section `[measure]`.
-const MEASURE: &[&str] =
-    &["requests", "duration", "target", "timeout", "lag", "stamp_header", "drift_ppm"];
+const MEASURE: &[&str] = &[
+    "requests",
+    "duration",
+    "target",
+    "timeout",
+    "lag",
+    "expect_status",
+    "stamp_header",
+    "drift_ppm",
+];
 
 impl MeasureOptions {
     /// The method of the requests.
@@ -472,6 +510,9 @@ impl MeasureOptions {
         }
         if let Some(Seconds(lag)) = self.lag {
             builder = builder.lag(lag);
+        }
+        if let Some(status) = self.expect_status {
+            builder = builder.expect_status(status);
         }
         if let Some(name) = &self.stamp_header {
             builder = builder.stamp_header(Some(name));
@@ -514,6 +555,18 @@ fn proxy(
     Ok(last.map(|(proxy, variable)| (ServerArg::from(proxy), ProxySource::Variable(variable))))
 }
 
+/// Checks the number of servers that may exceed the limits of the policy.
+pub(crate) fn check_quorum(quorum: usize, servers: usize) -> Result<(), Error> {
+    let reason = match quorum {
+        0 | 1 => format!("quorum is {quorum}; allowed: 2 or more; for fewer see trust_single"),
+        _ if quorum > servers => {
+            format!("quorum is {quorum}; allowed: 2 to the number of servers, which is {servers}")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidConfig { reason })
+}
+
 impl From<Family> for FamilyOptions {
     fn from(family: Family) -> Self {
         Self { ipv4: family == Family::V4, ipv6: family == Family::V6 }
@@ -554,7 +607,7 @@ impl FromStr for Seconds {
 }
 
 /// A whole number on the command line.
-fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+pub(crate) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "allowed: a whole number, 0 or more".to_owned())
 }
 

@@ -4,7 +4,7 @@ use httptime::survey::Survey;
 use crate::args::{Output, Query};
 use crate::bar::Bar;
 use crate::measure_options::Given;
-use crate::{DONE, NOT_MEASURED, USAGE, report};
+use crate::{DONE, NOT_MEASURED, USAGE, logging, report};
 
 pub(crate) fn run(query: &Query) -> u8 {
     let ready = query.servers.ready(query.servers.config(), Given::CommandLine);
@@ -28,7 +28,11 @@ pub(crate) fn run(query: &Query) -> u8 {
 /// Measures. Shows progress on a terminal or with `--verbose`.
 pub(crate) fn survey(client: &Client, output: &Output) -> Survey {
     let mut bar = Bar::new(client, output);
-    let survey = client.survey(|update| bar.show(&update));
+    let urls: Vec<_> = client.urls().cloned().collect();
+    let survey = client.survey(|update| {
+        logging::update(&urls, &update);
+        bar.show(&update);
+    });
     bar.clear();
     survey
 }

@@ -12,6 +12,7 @@ use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::answers;
 use crate::args::Output;
 use crate::correction::{Failure, Report, decision_with_options, with_options};
 use crate::measure_options::{Given, Misuse, ProxySource, Via};
@@ -19,7 +20,7 @@ use crate::measure_options::{Given, Misuse, ProxySource, Via};
 /// Prints the result of a survey. Returns whether there is one.
 pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
     if output.json {
-        print_json(survey, via);
+        print_json(survey, via, answers::warnings(survey, via));
         return survey.combined().is_ok();
     }
     rejected_stamps(survey, Given::CommandLine).for_each(|rejected| print_error(&rejected.line));
@@ -34,7 +35,7 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
 /// Prints the outcome of a correction.
 pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if output.json {
-        print_json(sync_json(report), via);
+        print_json(sync_json(report), via, answers::warnings(&report.before, via));
         return;
     }
     let rejected = rejected_stamps(&report.before, Given::CommandLine);
@@ -73,9 +74,14 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
             if output.verbose {
                 print(&assumptions(measurement));
                 print(&exchanges(measurement));
+                if let Some(via) = via {
+                    let tunnel = if via.is_tunnel() { ", tunnel" } else { "" };
+                    print(&format!("through {via}{tunnel}"));
+                }
                 certificates(&measurement.assumptions()).for_each(|line| print(&line));
                 used_stamps(survey).for_each(|line| print(&line));
             }
+            answers::warnings(survey, via).iter().for_each(|line| print_error(line));
             for url in unchecked(survey) {
                 print_error(&format!(
                     "{url}: the certificate was not checked: anyone on the path can forge this time"
@@ -191,7 +197,7 @@ fn explained(error: &Error, via: Option<&Via>) -> String {
 pub(crate) fn failure(misuse: &Misuse, output: &Output) {
     if output.json {
         let (kind, message) = (misuse.error.kind(), misuse.to_string());
-        print_json(json!({ "error": { "kind": kind, "message": message } }), None);
+        print_json(json!({ "error": { "kind": kind, "message": message } }), None, Vec::new());
     } else {
         print_error(&misuse.to_string());
     }
@@ -390,10 +396,12 @@ struct Versioned<T> {
     object: T,
     /// The proxy that was used, if any.
     proxy: Option<Value>,
+    /// Responses that may not be the server's, for people.
+    warnings: Vec<String>,
 }
 
 /// Prints the object.
-fn print_json(object: impl Serialize, via: Option<&Via>) {
+fn print_json(object: impl Serialize, via: Option<&Via>, warnings: Vec<String>) {
     let proxy = via.map(|via| {
         let source = match via.source {
             ProxySource::Option => "option",
@@ -402,12 +410,24 @@ fn print_json(object: impl Serialize, via: Option<&Via>) {
         };
         json!({ "url": via.proxy, "source": source })
     });
-    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object, proxy });
+    let text = serde_json::to_string(&Versioned { schema: SCHEMA, object, proxy, warnings });
+    print(&text.expect("keys are texts and nothing fails to be written"));
+}
+
+/// Prints an object with the version of the format.
+pub(crate) fn object(object: impl Serialize) {
+    #[derive(Serialize)]
+    struct Plain<T> {
+        schema: u32,
+        #[serde(flatten)]
+        object: T,
+    }
+    let text = serde_json::to_string(&Plain { schema: SCHEMA, object });
     print(&text.expect("keys are texts and nothing fails to be written"));
 }
 
 /// Prints a line on stdout.
-fn print(line: &str) {
+pub(crate) fn print(line: &str) {
     print_text(line);
 }
 

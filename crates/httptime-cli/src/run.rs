@@ -8,23 +8,26 @@ use std::time::{Duration, Instant};
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{Assumptions, CertificateCheck, CrossTimestamp, IoError, Measurement};
+use httptime::{Agreement, Assumptions, CertificateCheck, IoError, Measurement};
 use log::{Level, error, info, log, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use self::clock_watch::{Clocks, RetryPause};
 use self::correction_target::{CorrectionError, CorrectionTarget};
 use self::failure_log::FailureLog;
 use self::poll_interval::PollInterval;
-use self::settings::{Loaded, Settings};
+use self::settings::{Loaded, Mode, Settings};
 use self::statistics::Statistics;
 use self::status_file::StatusFile;
 use self::textfile::Metrics;
+use self::watcher::Sign;
 use crate::args::Run;
 use crate::measure_options::{Given, Via};
 use crate::report::RejectedStamps;
-use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, report, service};
+use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, logging, report, service};
 
+mod clock_watch;
 mod correction_target;
 mod failure_log;
 mod poll_interval;
@@ -32,6 +35,7 @@ mod settings;
 mod statistics;
 pub(crate) mod status_file;
 pub(crate) mod textfile;
+mod watcher;
 mod worker;
 
 /// An event of the main loop.
@@ -42,6 +46,10 @@ enum Event {
     Lost(u64, String),
     /// The thread that receives signals has panicked: no signal will be received.
     SignalsLost(String),
+    /// Something happened to the clock or to the network.
+    Seen(Sign),
+    /// The thread that watches them has panicked.
+    WatcherLost(String),
     Reload,
     MeasureNow,
     End,
@@ -74,6 +82,8 @@ struct Daemon<'a> {
     metrics_failures: FailureLog,
     status_file: StatusFile,
     statistics: Statistics,
+    /// Whether some of the servers count as one.
+    shared_servers: FailureLog,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -91,8 +101,13 @@ struct Daemon<'a> {
     /// Shared with each measuring thread, so that its count is the number of threads.
     threads: Arc<()>,
     reloaded: ReloadState,
-    /// The last known state of the wall clock.
-    cross_timestamp: CrossTimestamp,
+    /// The last known state of the clocks.
+    clocks: Clocks,
+    network_retry: RetryPause,
+    clock_retry: RetryPause,
+    /// Whether the network changed since the latest measurement began, and the servers failed
+    /// before.
+    has_network_changed: bool,
     /// Whether the latest measurement was started early because the clock had moved.
     is_early_requested: bool,
     /// The time of the last watchdog notification to the service manager.
@@ -109,13 +124,22 @@ pub(crate) fn run(args: &Run) -> u8 {
         }
     };
     if args.check {
-        return DONE;
+        return match settings.check_directories() {
+            Ok(()) => DONE,
+            Err(message) => {
+                report::print_error(&format!("{}: {message}", args.config.display()));
+                USAGE
+            }
+        };
     }
     // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
     if let Err(error) = listen(events.clone()) {
         report::print_error(&format!("cannot listen for signals: {}", IoError::from(&error)));
         return NOT_MEASURED;
+    }
+    if let Err(error) = watcher::start(events.clone(), Event::Seen, Event::WatcherLost) {
+        warn!("cannot watch clock and network: {}", IoError::from(&error));
     }
     let correction_target = match CorrectionTarget::start(&settings) {
         Ok(correction_target) => correction_target,
@@ -172,6 +196,7 @@ impl<'a> Daemon<'a> {
             correction_target,
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
+            shared_servers: FailureLog::default(),
             rejected_stamps: Vec::new(),
             certificates: Vec::new(),
             is_unconfirmed: false,
@@ -181,7 +206,10 @@ impl<'a> Daemon<'a> {
             number: 0,
             threads: Arc::default(),
             reloaded: ReloadState::No,
-            cross_timestamp: httptime::net::cross_timestamp(),
+            clocks: clocks(),
+            network_retry: RetryPause::NETWORK,
+            clock_retry: RetryPause::CLOCK,
+            has_network_changed: false,
             is_early_requested: false,
             alive: now,
             tick: service::watchdog().map_or(TICK, |watchdog| (watchdog / 2).min(TICK)),
@@ -221,6 +249,14 @@ impl<'a> Daemon<'a> {
             }
             Event::MeasureNow => {
                 self.measure_now();
+                false
+            }
+            Event::Seen(sign) => {
+                self.seen(sign);
+                false
+            }
+            Event::WatcherLost(message) => {
+                error!("cannot watch clock and network any more: {message}; please report it");
                 false
             }
             Event::Measured(number, _) | Event::Lost(number, _) if number != self.number => false,
@@ -274,20 +310,20 @@ impl<'a> Daemon<'a> {
             }
             DaemonState::Measuring { .. } => None,
             DaemonState::Waiting { until } => {
-                let moved = self.cross_timestamp.stepped_by(httptime::net::cross_timestamp());
+                let moved = clocks().moved_since(self.clocks);
                 // Not twice in a row: a clock that is set repeatedly would cause measurements
                 // without a pause.
-                let is_clock_set = moved.abs() > CLOCK_SET_THRESHOLD && !self.is_early_requested;
-                if is_clock_set {
-                    info!(
-                        "the clock moved by {moved:.3} s: it was set, or the machine slept; \
-                         measuring now"
-                    );
+                let is_clock_set = moved.is_some() && !self.is_early_requested;
+                if let Some(moved) = moved {
+                    self.correction_target.clock_moved();
+                    if is_clock_set {
+                        info!("{moved}; measuring now");
+                    }
                 }
                 if !is_clock_set && until > now {
                     return None;
                 }
-                self.is_early_requested = is_clock_set;
+                self.is_early_requested = moved.is_some();
                 self.measure().then_some(NO_PRIVILEGE)
             }
         }
@@ -322,7 +358,8 @@ impl<'a> Daemon<'a> {
         if mem::take(&mut self.is_unconfirmed) {
             client = client.by_local_clock();
         }
-        self.start(move || client.survey(|_| {}));
+        let urls: Vec<_> = client.urls().cloned().collect();
+        self.start(move || client.survey(|update| logging::update(&urls, &update)));
         false
     }
 
@@ -335,7 +372,8 @@ impl<'a> Daemon<'a> {
         self.state = DaemonState::Measuring { since: self.begun, deadline };
         self.status_file.measuring(deadline);
         self.status_file.write(&self.settings);
-        self.cross_timestamp = httptime::net::cross_timestamp();
+        self.clocks = clocks();
+        self.has_network_changed = false;
         self.number += 1;
         let (number, counted) = (self.number, Arc::clone(&self.threads));
         let lost = move |message| Event::Lost(number, message);
@@ -363,8 +401,8 @@ impl<'a> Daemon<'a> {
                 }
                 self.metrics.failures += 1;
                 self.status_file.failed(Some(error.kind()), &error.to_string());
-                self.wait(None);
-                service::status(&format!("cannot measure: {error}"));
+                let next = self.wait(Err(self.begun.elapsed()));
+                service::status(&format!("cannot measure: {error}; {next}"));
                 false
             }
         };
@@ -408,6 +446,9 @@ impl<'a> Daemon<'a> {
         );
         info!("{measured}");
         self.log_certificates(&measurement.assumptions());
+        if self.settings.mode == Mode::Clock {
+            self.shared_servers.report(check_independent(measurement.agreement()));
+        }
         let correction = match self.correction_target.correct(measurement) {
             Ok(correction) => correction,
             Err(error) => return self.failed(&error),
@@ -422,7 +463,7 @@ impl<'a> Daemon<'a> {
             true => self.begun.elapsed() + CONFIRMATION_PAUSE,
             false => correction.interval,
         };
-        self.wait(Some(interval));
+        self.wait(Ok(interval));
         let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
         let next = match correction.is_unconfirmed {
             true => "measuring again, to confirm it by the certificates at this time".to_owned(),
@@ -444,31 +485,38 @@ impl<'a> Daemon<'a> {
         error!("{why}");
         self.metrics.failures += 1;
         self.status_file.failed(None, why);
-        self.wait(None);
-        service::status(why);
+        // The servers are not the cause: a restart of one would not end it.
+        let next = self.wait(Err(Duration::MAX));
+        service::status(&format!("{why}; {next}"));
         self.write_metrics();
     }
 
     /// Waits from the start of this measurement until the next one: this long, or longer after each
-    /// failure.
-    fn wait(&mut self, interval: Option<Duration>) {
+    /// failure (`Err`: the time until it failed). Returns when that is, in words.
+    fn wait(&mut self, interval: Result<Duration, Duration>) -> String {
         let reloaded = mem::replace(&mut self.reloaded, ReloadState::No);
         let wait = match interval {
-            Some(interval) => {
+            Ok(interval) => {
                 // The program may have set the clock itself. After a failure the old reading is
                 // kept: if the clock was set meanwhile, that explains the failure, and the next
                 // measurement need not wait.
-                self.cross_timestamp = httptime::net::cross_timestamp();
+                self.clocks = clocks();
                 self.is_early_requested = false;
+                (self.network_retry, self.clock_retry) = (RetryPause::NETWORK, RetryPause::CLOCK);
                 self.poll_interval.measured(interval)
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.
-            None if reloaded != ReloadState::No => RELOAD_PAUSE,
-            None => self.poll_interval.failed(),
+            Err(_) if reloaded != ReloadState::No => RELOAD_PAUSE,
+            Err(_) if self.is_early_requested && clocks().moved_since(self.clocks).is_some() => {
+                self.clock_retry.next()
+            }
+            Err(_) if mem::take(&mut self.has_network_changed) => self.network_retry.next(),
+            Err(after) => self.poll_interval.failed(after),
         };
-        if interval.is_none() {
-            info!("next attempt in {:.0} s", wait.as_secs_f64());
+        let next = format!("next attempt in {:.0} s", wait.as_secs_f64());
+        if interval.is_err() {
+            info!("{next}");
         }
         self.metrics.interval_seconds = wait.as_secs_f64();
         let begun = match self.state {
@@ -476,12 +524,47 @@ impl<'a> Daemon<'a> {
             DaemonState::Waiting { .. } => Instant::now(),
         };
         self.waits_until(begun + wait);
+        next
     }
 
     fn waits_until(&mut self, until: Instant) {
         self.state = DaemonState::Waiting { until };
         self.status_file.waiting(until);
         self.status_file.write(&self.settings);
+    }
+
+    /// Uses what the watcher saw. After each event the clocks are compared in any case.
+    fn seen(&mut self, sign: Sign) {
+        match sign {
+            Sign::Clock => {}
+            Sign::Paused(time) => {
+                info!(
+                    "the hardware clock moved by {:.0} s: the virtual machine was paused; \
+                     measuring soon",
+                    time.as_secs_f64()
+                );
+                self.correction_target.clock_moved();
+                self.measure_within(RELOAD_PAUSE);
+            }
+            // The kernel reports one network in several messages.
+            Sign::Network if self.has_network_changed || !self.poll_interval.is_failing() => {}
+            Sign::Network => {
+                self.has_network_changed = true;
+                self.poll_interval.forget_failures();
+                if let DaemonState::Waiting { .. } = self.state {
+                    info!("the network changed; measuring soon");
+                    let pause = self.network_retry.next();
+                    self.measure_within(pause);
+                }
+            }
+        }
+    }
+
+    /// Measures no later than this long after the start of the latest measurement.
+    fn measure_within(&mut self, pause: Duration) {
+        if let DaemonState::Waiting { until } = self.state {
+            self.waits_until((self.begun + pause).min(until));
+        }
     }
 
     fn write_metrics(&mut self) {
@@ -524,9 +607,9 @@ impl<'a> Daemon<'a> {
 
     /// An operator has sent SIGUSR1: ends a pause, however long it is.
     fn measure_now(&mut self) {
-        if let DaemonState::Waiting { until } = self.state {
+        if let DaemonState::Waiting { .. } = self.state {
             info!("measuring now: SIGUSR1");
-            self.waits_until((self.begun + RELOAD_PAUSE).min(until));
+            self.measure_within(RELOAD_PAUSE);
         } else {
             info!("SIGUSR1: a measurement is already running");
         }
@@ -534,8 +617,8 @@ impl<'a> Daemon<'a> {
 
     /// After a reload the operator expects a result soon, however long the pause would be.
     fn measure_soon(&mut self, changed: bool) {
-        match &mut self.state {
-            DaemonState::Waiting { until } => *until = (self.begun + RELOAD_PAUSE).min(*until),
+        match self.state {
+            DaemonState::Waiting { .. } => self.measure_within(RELOAD_PAUSE),
             DaemonState::Measuring { .. } if changed => self.reloaded = ReloadState::Changed,
             DaemonState::Measuring { .. } if self.reloaded == ReloadState::No => {
                 self.reloaded = ReloadState::Unchanged;
@@ -545,10 +628,25 @@ impl<'a> Daemon<'a> {
     }
 }
 
-/// How often to check whether the clock was set.
+/// Whether each server counts for itself beyond the limits of the policy.
+fn check_independent(agreement: Agreement) -> Result<(), String> {
+    let Agreement { independent, configured, .. } = agreement;
+    if independent == configured {
+        return Ok(());
+    }
+    Err(format!(
+        "the {configured} servers share addresses or a proxy; for a correction beyond the limits \
+         they count as {independent}"
+    ))
+}
+
+/// Reads the clocks that show whether the wall clock was set.
+fn clocks() -> Clocks {
+    Clocks { cross_timestamp: httptime::net::cross_timestamp(), slept: watcher::slept() }
+}
+
+/// How often to check whether the clock was set, if the system does not report it.
 const TICK: Duration = Duration::from_secs(10);
-/// The smallest movement of the clock that starts a measurement at once.
-const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
 /// The minimum time between the starts of two measurements after a signal: many reloads must not
 /// cause many requests.
 const RELOAD_PAUSE: Duration = Duration::from_secs(2);
@@ -560,6 +658,8 @@ const MAX_HANGING_THREADS: usize = 4;
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use httptime::{CrossTimestamp, Offset};
 
     use super::*;
 
@@ -703,6 +803,72 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(daemon.handle(Event::MeasureNow), None);
             assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+        }
+    }
+
+    #[test]
+    fn a_new_network_ends_the_pause_after_failures_once_and_no_other_pause() {
+        let fixture = Fixture::new("network");
+        let mut daemon = fixture.daemon();
+        for _ in 0..5 {
+            daemon.start(|| panic!("on purpose"));
+            daemon.handle(fixture.next());
+        }
+        assert!(wait(&daemon) > Some(Duration::from_secs(600)));
+        for pause in [2, 4, 8, 8] {
+            daemon.handle(Event::Seen(Sign::Network));
+            daemon.handle(Event::Seen(Sign::Network));
+            assert_eq!(wait(&daemon), Some(Duration::from_secs(pause)));
+            daemon.start(|| panic!("on purpose"));
+            daemon.handle(fixture.next());
+            let next = wait(&daemon).expect("not measuring any more");
+            assert!((48..=80).contains(&next.as_secs()), "the waits begin again: {next:?}");
+        }
+        // It changes again during a measurement.
+        daemon.start(|| panic!("on purpose"));
+        daemon.handle(Event::Seen(Sign::Network));
+        daemon.handle(fixture.next());
+        assert_eq!(wait(&daemon), Some(Duration::from_secs(8)));
+        // A successful measurement is not repeated for it.
+        daemon.wait(Ok(Duration::from_secs(1000)));
+        daemon.handle(Event::Seen(Sign::Network));
+        assert!(wait(&daemon) > Some(Duration::from_secs(900)));
+        daemon.handle(Event::Seen(Sign::Paused(Duration::from_secs(60))));
+        assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
+    }
+
+    #[test]
+    fn servers_that_count_as_fewer_are_warned_of() {
+        let agreement = |agreeing, independent| Agreement { agreeing, independent, configured: 3 };
+        assert_eq!(check_independent(agreement(2, 3)), Ok(()));
+        let warning = check_independent(agreement(1, 2)).expect_err("two share an address");
+        assert!(warning.ends_with("beyond the limits they count as 2"), "{warning}");
+    }
+
+    /// As if the clock had been set forward by a second after the last reading.
+    fn set_clock_meanwhile(daemon: &mut Daemon<'_>) {
+        let now = httptime::net::cross_timestamp();
+        let before = now.wall().saturating_add(Offset::from_nanos(-1_000_000_000));
+        let before = CrossTimestamp::new(now.instant(), before, now.uncertainty());
+        daemon.clocks = Clocks { cross_timestamp: before, ..daemon.clocks };
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_measured_at_once_and_one_that_is_set_again_and_again_less_often() {
+        let fixture = Fixture::new("set");
+        let mut daemon = fixture.daemon();
+        daemon.wait(Ok(Duration::from_secs(1000)));
+        assert_eq!(daemon.poll_clock(Instant::now()), None);
+        assert!(wait(&daemon).is_some(), "nothing happened");
+        set_clock_meanwhile(&mut daemon);
+        daemon.poll_clock(Instant::now());
+        for pause in [2, 4, 8] {
+            assert_eq!(wait(&daemon), None, "measuring");
+            set_clock_meanwhile(&mut daemon);
+            daemon.handle(fixture.next());
+            daemon.poll_clock(Instant::now());
+            assert_eq!(wait(&daemon), Some(Duration::from_secs(pause)));
+            daemon.poll_clock(daemon.begun + Duration::from_secs(pause));
         }
     }
 

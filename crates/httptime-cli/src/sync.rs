@@ -12,7 +12,7 @@ use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};
 use crate::correction::{Failure, Report, check_wall_clock};
-use crate::measure_options::Given;
+use crate::measure_options::{Given, Misuse, check_quorum};
 use crate::run::status_file::quorum;
 use crate::run::textfile::{Metrics, StateMetrics, SyncMetrics, last_success};
 use crate::status::document::Moment;
@@ -30,6 +30,11 @@ pub(crate) fn run(sync: &Sync) -> u8 {
             return USAGE;
         }
     };
+    let quorum = sync.quorum.map(|quorum| check_quorum(quorum, sync.servers.urls.len()));
+    if let Some(Err(error)) = quorum {
+        report::failure(&Misuse::of(error, Given::CommandLine), &sync.output);
+        return USAGE;
+    }
     let report = correct(sync, &client);
     report::sync(&report, via.as_ref(), &sync.output);
     if report.before.combined().is_err() {
@@ -134,6 +139,8 @@ fn policy(sync: &Sync) -> Policy {
     };
     policy
         .step_threshold(threshold)
+        .quorum(sync.quorum)
+        .trust_single(sync.trust_single)
         .max_startup_forward(sync.max_forward.map(|limit| limit.0))
         .max_startup_backward(Some(sync.max_backward.0))
 }

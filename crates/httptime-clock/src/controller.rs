@@ -92,10 +92,14 @@ impl<C: Clock> Controller<C> {
         if behind <= Offset::ZERO {
             return Ok(Action::Leave);
         }
-        if let Some(refusal) = self.policy.check_direction_limit(behind, &self.history, false) {
+        if let Some(refusal) = self.policy.check_saved_time(behind, &self.history) {
             return Ok(Action::Refuse(refusal));
         }
+        let was_plausible = self.policy.is_plausible(self.clock.now()?);
         self.clock.step(behind)?;
+        if was_plausible {
+            self.history.hinted = behind.abs();
+        }
         self.history.stepped = self.history.stepped.saturating_add(behind.abs());
         Ok(Action::Step(behind))
     }
@@ -171,6 +175,12 @@ impl<C: Clock> Controller<C> {
         let saved_at = self.clock.now()?;
         let frequency = self.clock.frequency()?;
         Ok(Some(SavedState { frequency, stddev, measured_at, saved_at }))
+    }
+
+    /// Applies the start-up limits to the next correction: the machine slept, or someone else set
+    /// its clock.
+    pub const fn clock_moved(&mut self) {
+        self.history.settled = false;
     }
 
     /// Sets the rules from now on.

@@ -49,7 +49,7 @@ mod system;
 pub use crate::clock::{Clock, SLEW_RATE};
 pub use crate::error::{ClockError, Operation};
 pub use crate::frequency::Frequency;
-pub use crate::policy::{Action, Direction, Evidence, History, Policy, Reading, Refusal};
+pub use crate::policy::{Action, Direction, Evidence, History, Missing, Policy, Reading, Refusal};
 pub use crate::simulated::SimulatedClock;
 pub use crate::status::{MAXIMUM_ERROR_GROWTH_PER_SECOND, MAXIMUM_ERROR_LIMIT, SyncStatus};
 pub use crate::system::SystemClock;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use httptime::build_day;
-use httptime::{CertificateCheck, Interval, LocalInstant, Measurement, Offset, Span, Timestamp};
+use httptime::{
+    Agreement, CertificateCheck, Interval, LocalInstant, Measurement, Offset, Span, Timestamp,
+};
 use thiserror::Error;
 
 /// The input of a decision: a finished measurement, or any other source of an offset with bounds.
@@ -32,6 +34,8 @@ pub struct Reading {
     /// marked as synchronised by such a reading, but by another one, whose certificates the
     /// corrected clock has judged.
     pub is_unconfirmed: bool,
+    /// How many of the configured servers agree on it.
+    pub agreement: Agreement,
 }
 
 impl From<&Measurement> for Reading {
@@ -45,6 +49,7 @@ impl From<&Measurement> for Reading {
             date_advanced: measurement.has_date_advanced(),
             at: measurement.at(),
             local_time: measurement.local_time(),
+            agreement: measurement.agreement(),
             is_unconfirmed: [assumptions.certificates(), assumptions.proxy_certificates()]
                 .iter()
                 .any(|check| matches!(check, Some(CertificateCheck::ServerTime { .. }))),
@@ -59,8 +64,13 @@ impl From<&Measurement> for Reading {
     reason = "callers create it, and a new field is a new decision for them"
 )]
 pub struct History {
-    /// Whether the clock has been corrected since the start. Until then the start-up limits apply.
+    /// Whether the clock has been corrected since the start, and since the machine last slept or
+    /// its clock was set by someone else. Until then the start-up limits apply.
     pub settled: bool,
+    /// The size of a step at the start to a saved time, by which the clock left a time that may
+    /// have been right. Until the clock is settled, a correction back by as much only undoes that
+    /// step: the saved time was a hint.
+    pub hinted: Duration,
     /// The sum of the sizes of all steps since the start.
     pub stepped: Duration,
     /// The time until the next decision, which is the time for a slew. `None` if there is no next
@@ -112,7 +122,7 @@ pub enum Refusal {
         floor: Timestamp,
     },
     /// The correction exceeds the limit for one correction in this direction.
-    #[error("{}", too_far(*by, *limit, *direction))]
+    #[error("{}{missing}", too_far(*by, *limit, *direction))]
     TooFar {
         /// The correction.
         by: Offset,
@@ -120,6 +130,8 @@ pub enum Refusal {
         limit: Duration,
         /// The kind of the limit.
         direction: Direction,
+        /// What a correction beyond the limit would need.
+        missing: Missing,
     },
     /// The sum of the steps since the start would exceed its limit.
     #[error(
@@ -135,6 +147,48 @@ pub enum Refusal {
         /// The limit of the sum.
         limit: Duration,
     },
+}
+
+/// What a correction beyond its limit would need, and does not have.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// More servers that agree.
+    Servers {
+        /// How many agree.
+        agreement: Agreement,
+        /// How many independent servers must agree. `None`: there are only one or two, and no
+        /// number of them is enough.
+        needed: Option<usize>,
+    },
+    /// A step: only a step may exceed a limit, and this correction would be slewed.
+    Step,
+    /// A measurement: a saved time alone may not exceed a limit.
+    Measurement,
+}
+
+impl fmt::Display for Missing {
+    /// The text follows the limit.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Servers { agreement, needed } = *self else { return Ok(()) };
+        let Agreement { agreeing, independent, configured } = agreement;
+        f.write_str("; ")?;
+        if independent < configured {
+            write!(f, "the {configured} servers share addresses or a proxy and count as ")?;
+            write!(f, "{independent}; ")?;
+        }
+        match needed {
+            None if configured == 1 => f.write_str("one server alone may not exceed it: ")?,
+            None if independent == configured => f.write_str("two servers may not exceed it: ")?,
+            None => {}
+            Some(needed) => {
+                let verb = if agreeing == 1 { "agrees" } else { "agree" };
+                write!(f, "{agreeing} of {independent} servers {verb}, and {needed} must, to ")?;
+                return f.write_str("exceed it; repair the others");
+            }
+        }
+        f.write_str("name three independent servers, or set trust_single")
+    }
 }
 
 /// The limit that applies to a correction.
@@ -253,9 +307,16 @@ pub enum Evidence {
 /// | step threshold: larger errors are stepped, smaller ones slewed | 128 ms | ntpd |
 /// | forward, backward: a larger correction is refused | 1000 s | ntpd's panic threshold; `single-step-panic-threshold` of ntpd-rs |
 /// | the same for the first correction since the start | forward unlimited, backward 1800 s | `startup-step-panic-threshold` of ntpd-rs |
+/// | quorum: as many independent servers may exceed these limits | a majority, of three or more | |
+/// | trust single: one or two servers may exceed these limits | no | |
 /// | accumulated: sum of the steps since the start | unlimited | `accumulated-step-panic-threshold` of ntpd-rs |
 /// | floor: no earlier time is set | day of the build | the `Date` of a server whose clock was never set |
 /// | slew rate | 500 ppm | `adjtime` on Linux; chrony lowers it there with `maxslewrate` |
+///
+/// A reading that a quorum of servers agrees on may exceed the limits of one correction, in either
+/// direction: a machine that wakes far in the future or in the past recovers by itself, and one
+/// lying server cannot use that. It must be proved by its bounds, and it is stepped. A correction
+/// that would be slewed, the accumulated limit and the floor have no such exception.
 ///
 /// Independently of the settings, a clock is not corrected in these cases: the `Date` was not seen
 /// to advance; zero is within the bounds; the bounds are wider than the error. In the last case an
@@ -269,6 +330,8 @@ pub struct Policy {
     startup_forward: Option<Duration>,
     startup_backward: Option<Duration>,
     accumulated: Option<Duration>,
+    quorum: Option<usize>,
+    trust_single: bool,
     floor: Timestamp,
     slew_ppm: u32,
     evidence: Evidence,
@@ -283,6 +346,8 @@ impl Default for Policy {
             startup_forward: None,
             startup_backward: Some(Duration::from_secs(1800)),
             accumulated: None,
+            quorum: None,
+            trust_single: false,
             floor: build_day(),
             slew_ppm: MAX_SLEW_PPM,
             evidence: Evidence::Bounds,
@@ -336,6 +401,23 @@ impl Policy {
         self
     }
 
+    /// How many independent servers must agree for a step beyond the limits. `None`: a majority of
+    /// the configured ones, if these are three or more.
+    #[must_use]
+    pub const fn quorum(mut self, servers: Option<usize>) -> Self {
+        self.quorum = servers;
+        self
+    }
+
+    /// Whether a step may exceed the limits if there are only one or two independent servers. For
+    /// servers that are always right, or where nothing else can correct the clock: a server that
+    /// lies can then set any time that is not before the floor.
+    #[must_use]
+    pub const fn trust_single(mut self, trust: bool) -> Self {
+        self.trust_single = trust;
+        self
+    }
+
     /// The floor: no earlier time is set.
     #[must_use]
     pub const fn floor(mut self, floor: Timestamp) -> Self {
@@ -378,29 +460,63 @@ impl Policy {
             let refusal = Refusal::BoundsTooWide { width, error };
             return if wrong && !small { Action::Refuse(refusal) } else { Action::Leave };
         }
-        if let Some(refusal) = self.check_limits(reading, history, small) {
+        let is_stepped = proved && !small;
+        if let Some(refusal) = self.check_limits(reading, history, small, is_stepped) {
             return Action::Refuse(refusal);
         }
         let slewed = Action::Slew(self.limit_to_slew_rate(by, history.horizon));
-        if small || !proved { slewed } else { Action::Step(by) }
+        if is_stepped { Action::Step(by) } else { slewed }
     }
 
-    fn check_limits(&self, reading: &Reading, history: &History, small: bool) -> Option<Refusal> {
+    fn check_limits(
+        &self,
+        reading: &Reading,
+        history: &History,
+        small: bool,
+        is_stepped: bool,
+    ) -> Option<Refusal> {
         let by = reading.offset;
         let server = reading.local_time.saturating_add(by);
         if server < self.floor {
             return Some(Refusal::BeforeFloor { server, floor: self.floor });
         }
-        self.check_direction_limit(by, history, small)
+        let missing = match is_stepped {
+            true => self.missing_servers(reading.agreement),
+            false => Some(Missing::Step),
+        };
+        self.check_direction_limit(by, history, missing)
+            .or_else(|| self.check_accumulated(by, history, small))
     }
 
-    /// The reason why a correction by this much is refused, whatever the evidence is. `small`: it
-    /// would not be stepped.
-    pub(crate) fn check_direction_limit(
+    /// The reason why the clock is not stepped forward by this much to a saved time.
+    pub(crate) fn check_saved_time(&self, by: Offset, history: &History) -> Option<Refusal> {
+        self.check_direction_limit(by, history, Some(Missing::Measurement))
+            .or_else(|| self.check_accumulated(by, history, false))
+    }
+
+    /// Whether this is not before the earliest time that is set.
+    pub(crate) fn is_plausible(&self, time: Timestamp) -> bool {
+        time >= self.floor
+    }
+
+    /// What is missing for a step beyond the limits.
+    fn missing_servers(&self, agreement: Agreement) -> Option<Missing> {
+        let needed = match (self.quorum, agreement.independent) {
+            (_, 0..=2) if self.trust_single => Some(1),
+            (Some(quorum), _) => Some(quorum),
+            (None, 0..=2) => None,
+            (None, independent) => Some(independent / 2 + 1),
+        };
+        let is_enough = needed.is_some_and(|needed| agreement.agreeing >= needed);
+        (!is_enough).then_some(Missing::Servers { agreement, needed })
+    }
+
+    /// `missing`: what a correction beyond the limit would need.
+    fn check_direction_limit(
         &self,
         by: Offset,
         history: &History,
-        small: bool,
+        missing: Option<Missing>,
     ) -> Option<Refusal> {
         let (limit, direction) = match (by >= Offset::ZERO, history.settled) {
             (true, true) => (self.forward, Direction::Forward),
@@ -408,9 +524,16 @@ impl Policy {
             (true, false) => (self.startup_forward, Direction::StartupForward),
             (false, false) => (self.startup_backward, Direction::StartupBackward),
         };
-        if let Some(limit) = limit.filter(|limit| by.abs() > *limit) {
-            return Some(Refusal::TooFar { by, limit, direction });
-        }
+        let size = match direction {
+            Direction::StartupBackward => by.abs().saturating_sub(history.hinted),
+            _ => by.abs(),
+        };
+        let limit = limit.filter(|limit| size > *limit)?;
+        Some(Refusal::TooFar { by, limit, direction, missing: missing? })
+    }
+
+    /// `small`: the correction would not be stepped.
+    fn check_accumulated(&self, by: Offset, history: &History, small: bool) -> Option<Refusal> {
         let stepped = history.stepped;
         let exceeded = |limit: &Duration| !small && stepped.saturating_add(by.abs()) > *limit;
         let limit = self.accumulated.filter(exceeded)?;
@@ -448,7 +571,14 @@ mod tests {
             at: LocalInstant::from_nanos(0),
             local_time: build_day().saturating_add(at(60 * S - offset.min(0))),
             is_unconfirmed: false,
+            agreement: Agreement::SINGLE,
         }
+    }
+
+    /// The same, on which this many of this many servers agree.
+    fn agreed(offset: i64, agreeing: usize, configured: usize) -> Reading {
+        let agreement = Agreement::of_independent(agreeing, configured);
+        Reading { agreement, ..reading(offset, MS) }
     }
 
     fn seconds(seconds: u64) -> Option<Duration> {
@@ -459,7 +589,14 @@ mod tests {
         Offset::from_nanos(nanos)
     }
 
-    const SETTLED: History = History { settled: true, stepped: Duration::ZERO, horizon: None };
+    const SETTLED: History =
+        History { settled: true, hinted: Duration::ZERO, stepped: Duration::ZERO, horizon: None };
+    const ALONE: Missing = Missing::Servers { agreement: Agreement::SINGLE, needed: None };
+
+    fn missing(agreeing: usize, configured: usize, needed: usize) -> Missing {
+        let agreement = Agreement::of_independent(agreeing, configured);
+        Missing::Servers { agreement, needed: Some(needed) }
+    }
 
     /// Every branch: settings, reading, history, action.
     #[test]
@@ -471,10 +608,15 @@ mod tests {
             let (width, error) = (Duration::from_nanos(width), Duration::from_nanos(error));
             Action::Refuse(Refusal::BoundsTooWide { width, error })
         };
-        let far = |by, limit, direction| {
+        let too_far = |by, limit, direction, missing| {
             let limit = Duration::from_secs(limit);
-            Action::Refuse(Refusal::TooFar { by: nanos(by), limit, direction })
+            Action::Refuse(Refusal::TooFar { by: nanos(by), limit, direction, missing })
         };
+        let far = |by, limit, direction| too_far(by, limit, direction, ALONE);
+        let far_slewed = |by, limit, direction| too_far(by, limit, direction, Missing::Step);
+        let years = |years: i64| years * 365 * 86_400 * S;
+        let trusting = || policy().trust_single(true);
+        let hinted = |hinted| History { hinted: Duration::from_secs(hinted), ..fresh };
         let slew = |by| Action::Slew(nanos(by));
         let step = |by| Action::Step(nanos(by));
         let estimating = || policy().evidence(Evidence::Estimate);
@@ -565,9 +707,98 @@ mod tests {
             (
                 "limits hold for slews too",
                 policy().step_threshold(None),
-                reading(1001 * S, MS),
+                agreed(1001 * S, 3, 3),
                 SETTLED,
-                far(1001 * S, 1000, Forward),
+                far_slewed(1001 * S, 1000, Forward),
+            ),
+            ("quorum, 2 of 3, forward", policy(), agreed(years(1), 2, 3), SETTLED, step(years(1))),
+            ("quorum, backward", policy(), agreed(-1801 * S, 2, 3), SETTLED, step(-1801 * S)),
+            ("quorum, start-up", policy(), agreed(-years(43), 3, 3), fresh, step(-years(43))),
+            (
+                "quorum, start-up forward",
+                policy().max_startup_forward(seconds(7)),
+                agreed(8 * S, 2, 3),
+                fresh,
+                step(8 * S),
+            ),
+            (
+                "no quorum, 1 of 3",
+                policy(),
+                agreed(-1801 * S, 1, 3),
+                fresh,
+                too_far(-1801 * S, 1800, StartupBackward, missing(1, 3, 2)),
+            ),
+            (
+                "no quorum, 2 of 4",
+                policy(),
+                agreed(1001 * S, 2, 4),
+                SETTLED,
+                too_far(1001 * S, 1000, Forward, missing(2, 4, 3)),
+            ),
+            (
+                "a larger quorum",
+                policy().quorum(Some(3)),
+                agreed(1001 * S, 2, 3),
+                SETTLED,
+                too_far(1001 * S, 1000, Forward, missing(2, 3, 3)),
+            ),
+            (
+                "a quorum of two servers, if it is stated",
+                policy().quorum(Some(2)),
+                agreed(1001 * S, 2, 2),
+                SETTLED,
+                step(1001 * S),
+            ),
+            ("one server trusted", trusting(), reading(-1801 * S, MS), fresh, step(-1801 * S)),
+            ("two servers trusted", trusting(), agreed(1001 * S, 2, 2), SETTLED, step(1001 * S)),
+            (
+                "three servers are not trusted alone",
+                trusting(),
+                agreed(1001 * S, 1, 3),
+                SETTLED,
+                too_far(1001 * S, 1000, Forward, missing(1, 3, 2)),
+            ),
+            (
+                "no quorum before the floor",
+                policy(),
+                Reading { agreement: Agreement::of_independent(3, 3), ..early },
+                fresh,
+                before,
+            ),
+            (
+                "no quorum for what is not proved",
+                policy(),
+                Reading { bounds: reading(9 * S, 20 * S).bounds, ..agreed(5000 * S, 3, 3) },
+                fresh,
+                Action::Leave,
+            ),
+            (
+                "no quorum beyond the accumulated limit",
+                policy().max_accumulated(seconds(10)),
+                agreed(5 * S, 3, 3),
+                stepped(6),
+                accumulated,
+            ),
+            (
+                "a saved time undone",
+                policy(),
+                reading(-years(1), MS),
+                hinted(31_536_000),
+                step(-years(1)),
+            ),
+            (
+                "further back than the saved time led",
+                policy(),
+                reading(-5000 * S, MS),
+                hinted(3000),
+                far(-5000 * S, 1800, StartupBackward),
+            ),
+            (
+                "a saved time is no excuse once the clock is settled",
+                policy(),
+                reading(-5000 * S, MS),
+                History { settled: true, ..hinted(5000) },
+                far(-5000 * S, 1000, Backward),
             ),
             (
                 "accumulated",
@@ -641,7 +872,7 @@ mod tests {
                 estimating().max_forward(seconds(0)),
                 reading(9 * MS, 10 * MS),
                 SETTLED,
-                far(9 * MS, 0, Forward),
+                far_slewed(9 * MS, 0, Forward),
             ),
         ];
         for (case, policy, reading, history, expected) in table {
@@ -654,7 +885,40 @@ mod tests {
         let far = Policy::default().decide(&reading(-1801 * S, MS), &History::default());
         let Action::Refuse(refusal) = far else { panic!("{far:?}") };
         let said = refusal.to_string();
-        assert_eq!(said, "would set the clock back 1801 s; max_startup_backward is 1800 s");
+        assert_eq!(
+            said,
+            "would set the clock back 1801 s; max_startup_backward is 1800 s; one server alone may \
+             not exceed it: name three independent servers, or set trust_single"
+        );
+        let agreement =
+            |agreeing, independent, configured| Agreement { agreeing, independent, configured };
+        for (agreement, needed, said) in [
+            (
+                agreement(2, 2, 2),
+                None,
+                "; two servers may not exceed it: name three independent servers, or set \
+                 trust_single",
+            ),
+            (
+                agreement(1, 1, 3),
+                None,
+                "; the 3 servers share addresses or a proxy and count as 1; name three \
+                 independent servers, or set trust_single",
+            ),
+            (
+                agreement(1, 3, 3),
+                Some(2),
+                "; 1 of 3 servers agrees, and 2 must, to exceed it; repair the others",
+            ),
+            (
+                agreement(2, 4, 5),
+                Some(3),
+                "; the 5 servers share addresses or a proxy and count as 4; 2 of 4 servers agree, \
+                 and 3 must, to exceed it; repair the others",
+            ),
+        ] {
+            assert_eq!(Missing::Servers { agreement, needed }.to_string(), said);
+        }
         let (width, error) =
             (Duration::from_nanos(1_020_471_976), Duration::from_nanos(300_067_197));
         assert_eq!(
@@ -669,7 +933,8 @@ mod tests {
             (9_000_000, 0, "forward 0.009 s; max_forward is 0 s"),
         ] {
             let (by, limit) = (nanos(by), Duration::from_nanos(limit));
-            let refusal = Refusal::TooFar { by, limit, direction: Direction::Forward };
+            let (direction, missing) = (Direction::Forward, Missing::Step);
+            let refusal = Refusal::TooFar { by, limit, direction, missing };
             assert_eq!(refusal.to_string(), format!("would set the clock {said}"));
         }
     }

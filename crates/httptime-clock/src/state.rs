@@ -74,12 +74,17 @@ impl SavedState {
     /// # Errors
     /// [`StateError::Read`], [`StateError::Malformed`].
     pub fn load(path: &Path) -> Result<Option<Self>, StateError> {
+        let malformed = |reason: String| StateError::Malformed { path: path.into(), reason };
+        // A read of a FIFO would wait for a writer, and one of a device might never end.
+        let is_other = |found: &fs::Metadata| !found.is_file() && !found.is_dir();
+        if fs::metadata(path).is_ok_and(|found| is_other(&found)) {
+            return Err(malformed("it is not a regular file".into()));
+        }
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Read { path: path.into(), source }),
         };
-        let malformed = |reason: String| StateError::Malformed { path: path.into(), reason };
         let record: Record = toml::from_str(&text).map_err(|error| {
             // The whole message has several lines.
             let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(""));
@@ -198,6 +203,25 @@ mod tests {
         assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
         STATE.save(&path).expect("saved");
         assert_eq!(fs::read_dir(&folder).expect("listed").count(), 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_fifo_in_its_place_is_an_error_and_a_save_replaces_it() {
+        let folder = folder("fifo");
+        let path = folder.join("state.toml");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo runs").success());
+        let (done, read) = std::sync::mpsc::channel();
+        let fifo = path.clone();
+        // If it waits for a writer, this thread never ends.
+        std::thread::spawn(move || done.send(SavedState::load(&fifo)));
+        let read = read.recv_timeout(std::time::Duration::from_secs(20)).expect("it does not wait");
+        let error = read.expect_err("a FIFO").to_string();
+        assert!(error.ends_with("state.toml is malformed: it is not a regular file; delete it"));
+        STATE.save(&path).expect("saved");
+        assert_eq!(SavedState::load(&path).expect("read"), Some(STATE));
         fs::remove_dir_all(folder).expect("removed");
     }
 

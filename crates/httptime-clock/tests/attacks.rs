@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Offset, Timestamp, build_day};
+use httptime::{Agreement, Interval, LocalInstant, Offset, Timestamp, build_day};
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
 use httptime_clock::discipline::Discipline;
@@ -33,6 +33,7 @@ struct AttackedClock {
     begun: LocalInstant,
     refused: bool,
     largest_ppm: f64,
+    agreement: Agreement,
 }
 
 impl AttackedClock {
@@ -41,7 +42,8 @@ impl AttackedClock {
         let clock = SimulatedClock::new(now, Offset::ZERO, Frequency::ZERO);
         let begun = clock.monotonic();
         let controller = Controller::new(clock, policy, Discipline::default());
-        Self { controller, begun, refused: false, largest_ppm: 0.0 }
+        let agreement = Agreement::SINGLE;
+        Self { controller, begun, refused: false, largest_ppm: 0.0, agreement }
     }
 
     /// How far the clock is behind the true time, in seconds.
@@ -67,6 +69,7 @@ impl AttackedClock {
             at,
             local_time,
             is_unconfirmed: false,
+            agreement: self.agreement,
         };
         self.controller.absorb(&reading).expect("done")
     }
@@ -179,7 +182,7 @@ fn with_the_default_limits_only_the_floor_and_a_thousand_seconds_a_minute_bound_
 }
 
 #[test]
-fn a_clock_led_far_ahead_is_not_led_back_by_an_honest_server() {
+fn a_clock_led_far_ahead_is_led_back_by_honest_servers_and_not_by_one_alone() {
     let mut attacked = AttackedClock::new(Policy::default());
     for _ in 0..2 {
         let outcome = attacked.absorb_offset(Offset::from_nanos(900 * S));
@@ -189,6 +192,26 @@ fn a_clock_led_far_ahead_is_not_led_back_by_an_honest_server() {
     let honest = attacked.controller.clock().true_offset();
     let outcome = attacked.absorb_offset(honest);
     assert!(matches!(outcome.action, Action::Refuse(_)), "{outcome:?}");
+    attacked.agreement = Agreement::of_independent(2, 3);
+    let outcome = attacked.absorb_offset(honest);
+    assert_eq!(outcome.action, Action::Step(honest));
+}
+
+#[test]
+fn a_minority_of_liars_never_steps_a_clock_beyond_the_limits_and_a_majority_does() {
+    let century = Offset::from_nanos(100 * 365 * 86_400 * S);
+    for (agreeing, configured) in [(1, 3), (1, 5), (2, 5), (3, 6), (1, 1), (2, 2), (2, 3), (3, 5)] {
+        let mut attacked = AttackedClock::new(Policy::default());
+        attacked.absorb_offset(Offset::ZERO);
+        attacked.agreement = Agreement::of_independent(agreeing, configured);
+        let is_majority = configured >= 3 && 2 * agreeing > configured;
+        let outcome = attacked.absorb_offset(century);
+        assert_eq!(
+            matches!(outcome.action, Action::Step(_)),
+            is_majority,
+            "{agreeing} of {configured}: {outcome:?}"
+        );
+    }
 }
 
 #[test]

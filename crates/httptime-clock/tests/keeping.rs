@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use httptime::{Interval, Offset, Timestamp};
+use httptime::{Agreement, Interval, Offset, Timestamp};
 use httptime_clock::Evidence;
 use httptime_clock::controller::Controller;
 use httptime_clock::controller::Outcome;
@@ -55,6 +55,7 @@ impl Machine {
             at: clock.monotonic(),
             local_time: clock.now().expect("readable"),
             is_unconfirmed: false,
+            agreement: Agreement::SINGLE,
         }
     }
 
@@ -431,9 +432,63 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
         at,
         local_time,
         is_unconfirmed: false,
+        agreement: Agreement::SINGLE,
     };
     let action = controller.absorb(&reading).expect("decided").action;
     assert!(matches!(action, Action::Refuse(_)), "{action:?}");
+}
+
+/// The file was saved while the clock was 43 years ahead.
+#[test]
+fn a_saved_time_in_the_future_is_undone_by_one_server_if_the_clock_was_right_else_by_a_quorum() {
+    let decades = 43 * 365 * 86_400 * S;
+    let state =
+        SavedState { saved_at: today().saturating_add(Offset::from_nanos(decades)), ..saved(0.0) };
+    let resumed = |behind_ns: i64| {
+        let clock = clock(behind_ns, 0.0);
+        let mut machine = Machine::new(clock, Policy::default(), Discipline::default(), 15);
+        let action = machine.controller.resume(&state).expect("resumed");
+        assert!(matches!(action, Action::Step(_)), "{action:?}");
+        machine
+    };
+    // The hardware clock was right, or behind by an hour.
+    for behind in [0, 3600 * S] {
+        let mut machine = resumed(behind);
+        let outcome = machine.absorb(0);
+        assert!(matches!(outcome.action, Action::Step(_)), "{behind}: {outcome:?}");
+        assert!(machine.offset() < Duration::from_millis(3));
+    }
+    // Without a hardware clock the machine started in 1970: nothing shows that the file is wrong.
+    let mut machine = resumed(1_900_000_000 * S);
+    let refused = machine.absorb(0).action;
+    assert!(matches!(refused, Action::Refuse(_)), "{refused:?}");
+    let agreement = Agreement::of_independent(2, 3);
+    let reading = Reading { agreement, ..machine.reading(0) };
+    let outcome = machine.controller.absorb(&reading).expect("done");
+    assert!(matches!(outcome.action, Action::Step(_)), "{outcome:?}");
+    assert!(machine.offset() < Duration::from_millis(3));
+}
+
+#[test]
+fn the_start_up_limits_apply_again_after_a_sleep_until_the_clock_is_correct() {
+    let hours = 17 * 3600 * S;
+    let mut machine = Machine::new(clock(0, 0.0), Policy::default(), Discipline::default(), 16);
+    machine.run(HOUR);
+    for is_known in [false, true] {
+        machine.controller.clock_mut().step(Offset::from_nanos(-hours)).expect("set");
+        if is_known {
+            machine.controller.clock_moved();
+        }
+        let outcome = machine.absorb(0);
+        assert_eq!(matches!(outcome.action, Action::Step(_)), is_known, "{outcome:?}");
+        if !is_known {
+            machine.controller.clock_mut().step(Offset::from_nanos(hours)).expect("set");
+        }
+    }
+    assert!(machine.offset() < Duration::from_millis(3));
+    machine.controller.clock_mut().step(Offset::from_nanos(-hours)).expect("set");
+    let outcome = machine.absorb(0);
+    assert!(matches!(outcome.action, Action::Refuse(_)), "they do not apply twice: {outcome:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use httptime::{Interval, LocalInstant, Offset, Timestamp};
+use httptime::{Agreement, Interval, LocalInstant, Offset, Timestamp};
 use httptime_clock::controller::Controller;
 use httptime_clock::discipline::Discipline;
 use httptime_clock::state::SavedState;
@@ -58,6 +58,15 @@ fn any_frequency() -> impl Strategy<Value = Frequency> {
     prop_oneof![-600 << 16..600 << 16, any::<i32>()].prop_map(Frequency::from_scaled_ppm)
 }
 
+/// No more agree than are independent, and no more are independent than configured.
+fn any_agreement() -> impl Strategy<Value = Agreement> {
+    (1_usize..=6, 0_usize..6, 0_usize..6).prop_map(|(configured, shared, others)| {
+        let independent = configured.saturating_sub(shared).max(1);
+        let agreeing = independent.saturating_sub(others).max(1);
+        Agreement { agreeing, independent, configured }
+    })
+}
+
 /// The estimate is within the bounds, as in every measurement.
 fn any_reading() -> impl Strategy<Value = Reading> {
     let near = prop_oneof![4 => -100 * 86_400 * S..100 * 86_400 * S, 1 => any::<i64>()];
@@ -69,8 +78,9 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         any_duration(),
         near,
         any_nanos(),
+        any_agreement(),
     )
-        .prop_map(|(offset, below, above, stddev, lag, since, at)| {
+        .prop_map(|(offset, below, above, stddev, lag, since, at, agreement)| {
             let end = |by: Duration, sign: i64| {
                 let by = Offset::from(by).as_nanos().saturating_mul(sign);
                 offset.saturating_add(Offset::from_nanos(by))
@@ -84,6 +94,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
                 at: LocalInstant::from_nanos(at),
                 local_time: Timestamp::from_unix_nanos(NOW_NS.saturating_add(since)),
                 is_unconfirmed: false,
+                agreement,
             }
         })
 }
@@ -97,6 +108,8 @@ struct Rules {
     startup_forward: Option<Duration>,
     startup_backward: Option<Duration>,
     accumulated: Option<Duration>,
+    quorum: Option<usize>,
+    trust_single: bool,
     slew_ppm: u32,
     evidence: Evidence,
 }
@@ -112,6 +125,8 @@ impl Rules {
             .max_startup_forward(self.startup_forward)
             .max_startup_backward(self.startup_backward)
             .max_accumulated(self.accumulated)
+            .quorum(self.quorum)
+            .trust_single(self.trust_single)
             .floor(FLOOR)
             .slew_ppm(self.slew_ppm)
             .evidence(self.evidence)
@@ -121,7 +136,8 @@ impl Rules {
 fn any_rules() -> impl Strategy<Value = Rules> {
     let limit = || prop::option::of(any_duration());
     let evidence = prop::sample::select(vec![Evidence::Bounds, Evidence::Estimate]);
-    (limit(), limit(), limit(), limit(), limit(), limit(), 0_u32..700, evidence).prop_map(
+    let servers = (prop::option::of(2_usize..5), any::<bool>());
+    (limit(), limit(), limit(), limit(), limit(), limit(), servers, 0_u32..700, evidence).prop_map(
         |(
             threshold,
             forward,
@@ -129,6 +145,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             startup_forward,
             startup_backward,
             accumulated,
+            (quorum, trust_single),
             slew_ppm,
             evidence,
         )| Rules {
@@ -138,6 +155,8 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             startup_forward,
             startup_backward,
             accumulated,
+            quorum,
+            trust_single,
             slew_ppm,
             evidence,
         },
@@ -145,15 +164,17 @@ fn any_rules() -> impl Strategy<Value = Rules> {
 }
 
 fn any_history() -> impl Strategy<Value = History> {
-    (any::<bool>(), any_duration(), prop::option::of(any_duration()))
-        .prop_map(|(settled, stepped, horizon)| History { settled, stepped, horizon })
+    let hinted = prop_oneof![2 => Just(Duration::ZERO), 1 => any_duration()];
+    (any::<bool>(), hinted, any_duration(), prop::option::of(any_duration())).prop_map(
+        |(settled, hinted, stepped, horizon)| History { settled, hinted, stepped, horizon },
+    )
 }
 
 proptest! {
-    #![proptest_config(of(5000))]
+    #![proptest_config(of(10_000))]
 
     #[test]
-    fn a_policy_never_acts_outside_its_limits(
+    fn a_policy_never_acts_outside_its_limits_without_a_quorum(
         rules in any_rules(), reading in any_reading(), history in any_history(),
     ) {
         let action = rules.policy().decide(&reading, &history);
@@ -168,7 +189,14 @@ proptest! {
             (true, false) => rules.startup_forward,
             (false, false) => rules.startup_backward,
         };
-        prop_assert!(limit.is_none_or(|limit| error.abs() <= limit), "the limit of its direction");
+        let undone = match (error < Offset::ZERO, history.settled) {
+            (true, false) => history.hinted,
+            _ => Duration::ZERO,
+        };
+        let is_within = limit.is_none_or(|limit| error.abs().saturating_sub(undone) <= limit);
+        let may_exceed = matches!(action, Action::Step(_))
+            && has_quorum(rules.quorum, rules.trust_single, reading.agreement);
+        prop_assert!(is_within || may_exceed, "the limit of its direction");
         match action {
             Action::Step(by) => {
                 prop_assert_eq!(by, error);
@@ -200,6 +228,59 @@ proptest! {
         if reading.bounds.contains(Offset::ZERO) && rules.evidence == Evidence::Bounds {
             prop_assert_eq!(action, Action::Leave);
         }
+    }
+}
+
+/// Whether these servers may exceed the limits, written in another way than in the policy.
+fn has_quorum(quorum: Option<usize>, trust_single: bool, agreement: Agreement) -> bool {
+    let Agreement { agreeing, independent, .. } = agreement;
+    match (quorum, independent) {
+        (_, 1 | 2) if trust_single => true,
+        (Some(quorum), _) => agreeing >= quorum,
+        (None, independent) => independent >= 3 && 2 * agreeing > independent,
+    }
+}
+
+proptest! {
+    #![proptest_config(of(10_000))]
+
+    /// All readings are proved, and more than half of them are beyond the limit.
+    #[test]
+    fn a_clock_is_stepped_beyond_the_limits_if_and_only_if_there_is_a_quorum(
+        error in prop_oneof![S..6_000 * S, S..200 * 365 * 86_400 * S],
+        is_back in any::<bool>(),
+        limit in 0_u64..3_000,
+        agreement in any_agreement(),
+        quorum in prop_oneof![3 => Just(None), 1 => (2_usize..5).prop_map(Some)],
+        trust_single in prop::bool::weighted(0.2),
+        settled in any::<bool>(),
+    ) {
+        let limit = Some(Duration::from_secs(limit));
+        let policy = Policy::default()
+            .max_forward(limit)
+            .max_backward(limit)
+            .max_startup_forward(limit)
+            .max_startup_backward(limit)
+            .floor(Timestamp::from_unix_nanos(i64::MIN))
+            .quorum(quorum)
+            .trust_single(trust_single);
+        let offset = Offset::from_nanos(if is_back { -error } else { error });
+        let reading = Reading {
+            offset,
+            stddev: Duration::ZERO,
+            bounds: Interval::between(offset, offset).widened(Duration::from_millis(1)),
+            lag: Duration::ZERO,
+            date_advanced: true,
+            at: LocalInstant::from_nanos(0),
+            local_time: Timestamp::from_unix_nanos(NOW_NS),
+            is_unconfirmed: false,
+            agreement,
+        };
+        let action = policy.decide(&reading, &History { settled, ..History::default() });
+        let is_within = limit.is_some_and(|limit| offset.abs() <= limit);
+        let may = is_within || has_quorum(quorum, trust_single, agreement);
+        prop_assert_eq!(action == Action::Step(offset), may, "{:?}", action);
+        prop_assert_eq!(matches!(action, Action::Refuse(_)), !may, "{:?}", action);
     }
 }
 

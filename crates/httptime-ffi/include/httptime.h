@@ -129,6 +129,15 @@ struct addrinfo;
 // The URL of a server or proxy begins with https, and this library was built without HTTPS.
 #define HTTPTIME_ERROR_NO_HTTPS 24
 
+// The proxy requires a scheme of authentication other than Basic.
+#define HTTPTIME_ERROR_PROXY_SCHEME 25
+
+// The SOCKS5 proxy did not open the connection.
+#define HTTPTIME_ERROR_SOCKS 27
+
+// The response does not have the only status that is accepted.
+#define HTTPTIME_ERROR_UNEXPECTED_STATUS 26
+
 // The received data is not HTTP/1.
 #define HTTPTIME_ERROR_NOT_HTTP 30
 

@@ -1,7 +1,7 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use httptime::{CrossTimestamp, LocalInstant, Offset, Timestamp};
+use httptime::{Agreement, CrossTimestamp, LocalInstant, Offset, Timestamp};
 use httptime_clock::{Action, Clock as _, Policy, Reading, SyncStatus, SystemClock};
 use httptime_clock::{Evidence, History, Refusal};
 
@@ -335,6 +335,7 @@ unsafe fn history(history: *const httptime_history) -> Result<History, Failure> 
     let horizon = duration(history.horizon_ns, "horizon_ns")?;
     Ok(History {
         settled: history.settled != 0,
+        hinted: Duration::ZERO,
         stepped: duration(history.stepped_ns, "stepped_ns")?,
         horizon: (!horizon.is_zero()).then_some(horizon),
     })
@@ -358,6 +359,8 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
         local_time: Timestamp::from_unix_nanos(measurement.local_time_ns),
         is_unconfirmed: [measurement.certificates, measurement.proxy_certificates]
             .contains(&HTTPTIME_CERTIFICATES_SERVER_TIME),
+        // A measurement does not say how many servers agree: no step exceeds the limits.
+        agreement: Agreement::SINGLE,
     })
 }
 
@@ -408,6 +411,7 @@ mod tests {
             at: LocalInstant::from_nanos(seconds(10)),
             local_time: Timestamp::from_unix_nanos(seconds(1000)),
             is_unconfirmed: false,
+            agreement: Agreement::SINGLE,
         };
         let now = |instant: i64, wall: i64| {
             let (instant, wall) =

@@ -25,6 +25,7 @@ pub mod nginx;
 mod proxy;
 mod relay;
 mod script;
+mod socks;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "tls")]
@@ -38,4 +39,5 @@ pub use self::faults::{Fault, Faults};
 pub use self::proxy::{LoopbackProxy, ProxyOptions};
 pub use self::relay::LoopbackRelay;
 pub use self::script::Misbehave;
+pub use self::socks::LoopbackSocks;
 pub use self::unreachable::{BlackHole, RefusedPort};

@@ -34,6 +34,7 @@ impl LoopbackProxy {
     /// # Errors
     /// When the system assigns no port or thread.
     pub fn start(options: ProxyOptions) -> io::Result<Self> {
+        let port = options.port;
         let proxy = Proxy {
             options,
             requests: AtomicUsize::new(0),
@@ -41,7 +42,7 @@ impl LoopbackProxy {
             last_request: Mutex::new(None),
             stored: Mutex::new(HashMap::new()),
         };
-        Ok(Self { service: Service::start(false, proxy)? })
+        Ok(Self { service: Service::start_on(port, false, proxy)? })
     }
 
     /// The address on which it listens.
@@ -90,6 +91,8 @@ pub struct ProxyOptions {
     refuse_connect: bool,
     origin: Option<SocketAddr>,
     cache: Option<Duration>,
+    agent: Option<String>,
+    port: u16,
 }
 
 impl ProxyOptions {
@@ -105,9 +108,22 @@ impl ProxyOptions {
         self
     }
 
-    /// Forwards everything to this address, whatever host the request names.
+    /// Forwards everything to this address, whatever host the request names. A name below `invalid`
+    /// does not exist all the same.
     pub fn origin(mut self, origin: SocketAddr) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// Names itself in the field `Proxy-Agent` of its responses to `CONNECT`, as gost does.
+    pub fn agent(mut self, agent: &str) -> Self {
+        self.agent = Some(agent.to_owned());
+        self
+    }
+
+    /// Listens on this port [default: 0, any free port].
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -235,7 +251,10 @@ impl Proxy {
             }
         };
         self.tunnels.fetch_add(1, Ordering::SeqCst);
-        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+        let agent = self.options.agent.as_deref();
+        let agent = agent.map_or(String::new(), |agent| format!("Proxy-Agent: {agent}\r\n"));
+        let opened = format!("HTTP/1.1 200 Connection established\r\n{agent}\r\n");
+        connection.send(opened.as_bytes())?;
         (&*origin.stream).write_all(&reader.into_rest())?;
         thread::scope(|scope| {
             scope.spawn(|| copy(connection.stream(), &origin.stream));
@@ -245,15 +264,18 @@ impl Proxy {
     }
 
     fn locate(&self, authority: &str, default_port: u16) -> Result<SocketAddr, u16> {
-        if let Some(origin) = self.options.origin {
-            return Ok(origin);
-        }
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => {
                 (host, port.parse().map_err(|_| 400_u16)?)
             }
             _ => (authority, default_port),
         };
+        if host.ends_with(".invalid") {
+            return Err(502);
+        }
+        if let Some(origin) = self.options.origin {
+            return Ok(origin);
+        }
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let ip = if host == "localhost" {
             Ipv4Addr::LOCALHOST.into()
@@ -362,7 +384,7 @@ fn proxy_response(status: u16, field: Option<(&str, &str)>) -> Vec<u8> {
 }
 
 /// Copies bytes until one end closes; then shuts the other end down.
-fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+pub(crate) fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let mut buffer = [0; 8192];
     while let Ok(n @ 1..) = from.read(&mut buffer) {
         if to.write_all(&buffer[..n]).is_err() {

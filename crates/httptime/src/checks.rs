@@ -20,6 +20,8 @@
 //! - Checks use a separate connection, which is opened again for each pair and to each address of
 //!   the name in turn. So they reach the other servers behind the name, and can be in flight
 //!   together with the request in their middle.
+//! - If servers answer in turn and the number of requests per flip is even, the same one answers
+//!   every check before a flip. Another check after the flip makes that number odd.
 //! - One of three pairs is nearer, within half a standard deviation of the flip. It detects a slow
 //!   change (a drift between the clocks) and narrows the distribution, as an aimed request does,
 //!   from another connection.
@@ -205,6 +207,10 @@ pub(crate) struct Checks {
     /// When the latest one before a flip was due: for half a second a separate connection is
     /// available.
     last_before_flip: Option<LocalInstant>,
+    /// The number of requests before that one.
+    requests_before: u32,
+    /// The number of sent checks that made the number of requests per flip odd.
+    extra: u32,
     /// The number of connections of the schedule whose server no check has tested yet, apart from
     /// the first one.
     untested_connections: usize,
@@ -236,6 +242,8 @@ pub(crate) struct Check {
     pub(crate) latest: LocalInstant,
     pub(crate) connection: CheckConnection,
     side: Side,
+    /// Whether it only makes the number of requests per flip odd.
+    is_extra: bool,
     /// The `Date` that an earlier response predicts; `None` if the flip may be on either side.
     predicted: Option<Timestamp>,
 }
@@ -280,7 +288,7 @@ impl Check {
     pub(crate) const fn of_stamp(at: LocalInstant) -> Self {
         let latest = at.saturating_add(QUARTER_SECOND);
         let connection = CheckConnection::Fresh;
-        Self { at, latest, connection, side: Side::Anywhere, predicted: None }
+        Self { at, latest, connection, side: Side::Anywhere, is_extra: false, predicted: None }
     }
 
     /// Its place.
@@ -325,8 +333,15 @@ impl Checks {
             sent: SentChecks::default(),
             repeated: 0,
             last_before_flip: None,
+            requests_before: 0,
+            extra: 0,
             untested_connections: 0,
         }
+    }
+
+    /// Whether the measurement has checks.
+    pub(crate) const fn are_wanted(&self) -> bool {
+        self.wanted > 0
     }
 
     /// The number of checks that are still to be sent.
@@ -339,11 +354,16 @@ impl Checks {
         before + after + anywhere
     }
 
-    /// Records that a planned check was sent.
-    pub(crate) const fn record_sent(&mut self, check: &Check) {
-        *self.sent.on_mut(check.side) += 1;
+    /// Records that a planned check was sent, as the request after so many others.
+    pub(crate) const fn record_sent(&mut self, check: &Check, requests: u32) {
+        if check.is_extra {
+            self.extra += 1;
+        } else {
+            *self.sent.on_mut(check.side) += 1;
+        }
         if matches!(check.side, Side::Before) {
             self.last_before_flip = Some(check.at);
+            self.requests_before = requests;
         }
     }
 
@@ -386,7 +406,7 @@ impl Checks {
             .last_sent()
             .map_or(view.earliest(), |last| last.saturating_add(min_interval).max(view.earliest()));
         let has_own_connection = min_interval.is_zero()
-            && self.is_pair_open()
+            && (self.is_pair_open() || self.is_turn_repeated(progress))
             && self
                 .last_before_flip
                 .is_some_and(|since| from.saturating_since(since) < QUARTER_SECOND);
@@ -422,6 +442,14 @@ impl Checks {
         let checks = possible
             .filter_map(|(side, _)| self.check(side, view, from, has_own_connection, min_interval));
         checks.filter(fits).min_by_key(|check| check.at)
+    }
+
+    /// Whether another check after this flip is needed: the number of requests since the check
+    /// before it is even. If two servers answered in turn, the same one would answer every check
+    /// before a flip.
+    fn is_turn_repeated(&self, progress: &Progress) -> bool {
+        let requests = progress.requests().saturating_sub(self.requests_before);
+        requests % 2 == 0 && self.extra * 2 < self.wanted
     }
 
     const fn is_pair_open(&self) -> bool {
@@ -531,7 +559,8 @@ impl Checks {
             }
         };
         let predicted = (!is_aimed).then(|| progress.predicted_date(unknown.midpoint(), at));
-        Some(Check { at, latest, connection, side, predicted })
+        let is_extra = side == Side::After && has_own_connection && !self.is_pair_open();
+        Some(Check { at, latest, connection, side, is_extra, predicted })
     }
 }
 
@@ -607,7 +636,7 @@ mod tests {
         let before = plan(&checks, &progress, at(2_000_000)).expect("a check");
         assert_eq!((before.side, before.connection), (Side::Before, CheckConnection::Fresh));
         assert!(before.at < at(2_395_000) && before.at > at(2_370_000), "{before:?}");
-        checks.record_sent(&before);
+        checks.record_sent(&before, 0);
         progress.sent_check(before.at);
         assert_eq!(plan(&checks, &progress, at(2_396_000)), None, "one at a time");
         progress.lost();
@@ -629,7 +658,7 @@ mod tests {
             checks.plan(&view, Scheduled::Nothing, min_interval)
         } {
             assert!(check.at.saturating_since(last) >= min_interval, "{check:?} after {last:?}");
-            checks.record_sent(&check);
+            checks.record_sent(&check, 0);
             progress.sent_check(check.at);
             progress.lost();
             last = check.at;

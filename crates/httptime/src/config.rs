@@ -23,6 +23,7 @@ pub struct Config {
     floor: Option<Timestamp>,
     expected: Option<Interval>,
     family: Family,
+    expect_status: Option<u16>,
     timestamping: Timestamping,
     min_servers: Option<usize>,
     has_checks: bool,
@@ -74,6 +75,12 @@ impl Config {
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
+    }
+
+    /// The only status that a response may have, if the caller stated one.
+    #[must_use]
+    pub const fn expect_status(&self) -> Option<u16> {
+        self.expect_status
     }
 
     /// The source of the timestamps of requests and responses.
@@ -140,6 +147,7 @@ impl Default for Config {
             floor: Some(DEFAULT_FLOOR),
             expected: None,
             family: Family::default(),
+            expect_status: None,
             timestamping: Timestamping::default(),
             min_servers: None,
             has_checks: true,
@@ -159,6 +167,7 @@ impl fmt::Debug for Config {
             .field("floor", &self.floor)
             .field("expected", &self.expected)
             .field("family", &self.family)
+            .field("expect_status", &self.expect_status)
             .field("timestamping", &self.timestamping)
             .field("min_servers", &self.min_servers)
             .field("has_checks", &self.has_checks)
@@ -231,6 +240,17 @@ impl ConfigBuilder {
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.0.family = family;
+        self
+    }
+
+    /// The only status that a response may have, 200 to 599; another one is
+    /// [`Error::UnexpectedStatus`] [default: any].
+    ///
+    /// A path that only the intended server answers with this status, such as `/generate_204` with
+    /// 204, shows that no captive portal and no proxy answered in its place.
+    #[must_use]
+    pub fn expect_status(mut self, status: u16) -> Self {
+        self.0.expect_status = Some(status);
         self
     }
 
@@ -344,6 +364,9 @@ impl ConfigBuilder {
             return refuse(format!(
                 "stamp_header is {name:?}; allowed: a header field other than Date"
             ));
+        }
+        if let Some(status) = self.0.expect_status.filter(|it| !(200..=599).contains(it)) {
+            return refuse(format!("expect_status is {status}; allowed: 200 to 599"));
         }
         if self.0.min_servers == Some(0) {
             return refuse("min_servers is 0; allowed: 1 to the number of servers".into());

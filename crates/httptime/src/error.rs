@@ -291,6 +291,33 @@ pub enum Error {
          http://user:password@host:port"
     )]
     ProxyCredentials,
+    /// The proxy requires a scheme of authentication that this library does not have (status 407).
+    #[error(
+        "the proxy wants {scheme} (status 407), and only Basic is supported; use a local proxy \
+         that has {scheme}, such as px or cntlm, or another proxy"
+    )]
+    ProxyScheme {
+        /// The first scheme that it offers.
+        scheme: &'static str,
+    },
+    /// The SOCKS5 proxy did not open the connection to the server.
+    #[error("the SOCKS5 proxy {reason}")]
+    Socks {
+        /// What it answered, and what to do.
+        reason: &'static str,
+    },
+    /// The response does not have the only status that the caller accepts
+    /// ([`expect_status`](crate::ConfigBuilder::expect_status)).
+    #[error(
+        "the response has status {status}, not {expected}: a captive portal or a proxy may have \
+         answered; correct the URL or the expected status, or use another path to the server"
+    )]
+    UnexpectedStatus {
+        /// Its status code.
+        status: u16,
+        /// The one that is accepted.
+        expected: u16,
+    },
     /// Too few servers agree: no more than half of those that answered, or fewer than
     /// `min_servers`.
     #[error(
@@ -443,6 +470,10 @@ const fn proxy_trouble(status: u16) -> &'static str {
             "it cannot reach the server; check the server's URL, or ask the proxy's operator"
         }
         400 | 405 | 501 => "it does not support this request; use another method or a tunnel",
+        403 => {
+            "it does not allow this server or port (squid allows a tunnel to port 443 only); ask \
+             the proxy's operator"
+        }
         _ => "it does not allow this server or port; ask the proxy's operator",
     }
 }
@@ -492,6 +523,9 @@ impl Error {
             Self::ClockMismatch { .. } => "clock_mismatch",
             Self::ProxyRefused { .. } => "proxy_refused",
             Self::ProxyCredentials => "proxy_credentials",
+            Self::ProxyScheme { .. } => "proxy_scheme",
+            Self::Socks { .. } => "socks",
+            Self::UnexpectedStatus { .. } => "unexpected_status",
             Self::NoMajority { .. } => "no_majority",
             Self::AmbiguousMajority { .. } => "ambiguous_majority",
             Self::AllFailed { .. } => "all_failed",
@@ -527,6 +561,11 @@ impl Error {
     #[must_use]
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. })
+    }
+
+    /// Whether the response to another method may not have this error.
+    pub(crate) const fn may_depend_on_method(&self) -> bool {
+        matches!(self, Self::NoDate { .. } | Self::UnexpectedStatus { status: 405 | 501, .. })
     }
 
     /// Whether the caller cancelled.

@@ -320,6 +320,7 @@ mod tests {
                 certificates: None,
                 proxy_certificates: None,
             },
+            agreement: crate::Agreement::SINGLE,
             server: Some("nginx (demo)".into()),
             method: Some(Method::Head),
             http_status: Some(204),

@@ -50,6 +50,7 @@
 //! time. HTTPS needs a [`Security`](session::Security): the crate `httptime-tls` has one.
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod checks;
 #[cfg(feature = "net")]
 mod client;
@@ -85,6 +86,7 @@ mod timestamping;
 mod tls;
 mod url;
 
+pub use crate::agreement::Agreement;
 pub use crate::checks::CheckConnection;
 #[cfg(feature = "net")]
 pub use crate::client::{Client, ClientBuilder, Update};

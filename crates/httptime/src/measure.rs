@@ -7,6 +7,7 @@ mod stamps;
 
 use self::connections::Connections;
 use self::stamps::Stamps;
+use crate::agreement::Agreement;
 use crate::checks::{Check, CheckConnection, Checks, Scheduled};
 use crate::config::Config;
 use crate::error::Error;
@@ -337,7 +338,7 @@ impl Measure {
                 if self.stamps.are_used() {
                     self.stamps.record_connection_test();
                 } else {
-                    self.checks.record_sent(&check);
+                    self.checks.record_sent(&check, self.progress.requests());
                 }
                 self.progress.sent_check(at);
             }
@@ -670,7 +671,14 @@ impl Measure {
     fn counted_bounds(&self, at: LocalInstant) -> Option<Interval> {
         match self.stamps.are_used() {
             true => self.progress.bounds(),
-            false => self.connections.bounds(at, self.config.drift_ppm()),
+            false => {
+                let bounds = self.connections.bounds(at, self.config.drift_ppm())?;
+                // Requests with gaps cannot test both sides of one flip: clocks that lie within the
+                // decisive distance can each answer where the other would not contradict.
+                let is_wide = !self.schedule.min_interval().is_zero() && self.checks.are_wanted();
+                let undecided = is_wide.then(|| self.progress.undecided(at)).flatten();
+                Some(undecided.map_or(bounds, |undecided| bounds.hull(undecided)))
+            }
         }
     }
 
@@ -788,6 +796,7 @@ impl Measure {
                 certificates: None,
                 proxy_certificates: None,
             },
+            agreement: Agreement::SINGLE,
             server: (!self.server.is_empty()).then_some(self.server),
             method: None,
             http_status: None,

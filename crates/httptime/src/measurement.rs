@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::agreement::Agreement;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::method::Method;
@@ -116,6 +117,7 @@ pub struct Measurement {
     pub(crate) begun: CrossTimestamp,
     pub(crate) round_trip_min: Duration,
     pub(crate) assumptions: Assumptions,
+    pub(crate) agreement: Agreement,
     pub(crate) server: Option<String>,
     /// `None` if a driver other than a session sent the requests, and for servers with different
     /// methods.
@@ -213,6 +215,13 @@ impl Measurement {
     #[must_use]
     pub const fn assumptions(&self) -> Assumptions {
         self.assumptions
+    }
+
+    /// How many of the configured servers agree on this: one of one for a measurement of one
+    /// server.
+    #[must_use]
+    pub const fn agreement(&self) -> Agreement {
+        self.agreement
     }
 
     /// The `Server` field of the last response that had one.

@@ -204,6 +204,13 @@ impl Progress {
         Some(self.observed?.flip_interval.evidence().hull())
     }
 
+    /// The offsets within the [`decisive_distance`](Self::decisive_distance).
+    pub(crate) fn undecided(&self, at: LocalInstant) -> Option<Interval> {
+        let distance: Offset = self.decisive_distance(at)?.into();
+        let middle = self.flip_interval()?.midpoint();
+        Interval::new(middle.saturating_sub(distance), middle.saturating_add(distance))
+    }
+
     /// The distance from the middle of the [`flip_interval`](Self::flip_interval) at which a
     /// response that puts the flip on the other side contradicts it. If the limit of the lag is so
     /// large that no response does, the distance without the lag.

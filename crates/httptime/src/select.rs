@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use crate::agreement::Agreement;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::evidence::{Evidence, drift};
@@ -140,7 +141,8 @@ fn majority(intervals: &[Interval]) -> Option<Interval> {
 /// The result refers to the latest of their instants. The bounds of the others are widened by the
 /// drift allowance up to that instant. The bounds of the result hold if those of more than half of
 /// the servers do, and its estimate is within them. Its assumptions state the largest limit of the
-/// lag of all survivors, and the required number of servers.
+/// lag of all survivors, and the required number of servers. Its [`Agreement`] counts the servers
+/// as independent: their addresses are not known here.
 ///
 /// All measurements must use the same local clocks, and the wall clock must not be set in between.
 /// This is tested: between two cross-timestamps the wall clock and the monotonic clock may differ
@@ -206,6 +208,7 @@ pub fn combine(
             .min()
             .unwrap_or_default(),
         assumptions,
+        agreement: Agreement::of_independent(survivors().count(), quorum.configured),
         server: None,
         stamp: common(survivors().map(|measurement| measurement.stamp.clone())),
         method: common(survivors().map(Measurement::method)),

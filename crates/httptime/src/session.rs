@@ -49,6 +49,7 @@ mod connection;
 mod event;
 mod layer;
 mod security;
+mod socks;
 mod target;
 mod times;
 
@@ -63,6 +64,7 @@ use self::connection::{Connection, Opening, Outcome, ReceiveOutcome};
 use self::event::Events;
 use self::security::PeerSecurities;
 use self::times::Times;
+use crate::agreement::Responder;
 use crate::checks::CheckConnection;
 use crate::config::Config;
 use crate::error::{Error, Phase};
@@ -720,14 +722,19 @@ impl Session {
                     self.discard(arrival.at);
                 } else {
                     let (connection, status) = ((opening_began, is_first), head.status());
+                    let expected = self.config.expect_status();
                     let absorbed =
-                        absorb(&mut self.measure, &self.target, method, times, &head, connection);
+                        self.target.check_answer(method, &head, expected).and_then(|()| {
+                            absorb(&mut self.measure, &self.target, times, &head, connection)
+                        });
                     match absorbed {
                         Ok(observation) => {
                             self.http_status = Some(status);
                             self.events.push(Event::Answered { observation });
                         }
-                        Err(error @ Error::NoDate { .. }) if self.is_fallback_due(method) => {
+                        Err(error)
+                            if error.may_depend_on_method() && self.is_fallback_due(method) =>
+                        {
                             self.fall_back_to_get(error);
                         }
                         Err(error) => self.end(Err(error)),
@@ -927,6 +934,16 @@ impl Session {
         }
     }
 
+    /// Who answers: the proxy, or the machine at the address that worked last.
+    pub(crate) fn responder(&self) -> Responder {
+        match self.target.proxy() {
+            Some(proxy) => Responder::Proxy(proxy.authority_with_port()),
+            None => self.addresses.get(self.address).map_or(Responder::Itself, |address| {
+                Responder::Address(address.ip().to_canonical())
+            }),
+        }
+    }
+
     /// Whether any response has been used.
     const fn has_success(&self) -> bool {
         self.progress().observations() > 0
@@ -956,14 +973,10 @@ fn to_test(connections: &[Connection]) -> impl Iterator<Item = (usize, &Connecti
 fn absorb(
     measure: &mut Measure,
     target: &Target,
-    method: Method,
     times: Times,
     head: &ResponseHead<'_>,
     (opening_began, is_first): (LocalInstant, bool),
 ) -> Result<Observation, Error> {
-    if let Some(refusal) = target.proxy_refusal(method, head.status()) {
-        return Err(refusal);
-    }
     let mut exchange = Exchange::from_head(times.sent, times.received, head)?
         .with_kernel_timestamps(times.departed, times.arrived)
         .on_connection_opened_at(opening_began);

@@ -14,6 +14,7 @@ mod targets;
 
 pub use self::targets::{Targets, TargetsBuilder};
 
+use crate::agreement::{Agreement, Responder};
 use crate::config::Config;
 use crate::error::Error;
 use crate::measurement::Measurement;
@@ -22,6 +23,7 @@ use crate::session::{
     Action, Arrival, ConnectionId, Event, MAX_CONNECTIONS, PRECISE_WITHIN, Session, Target,
 };
 use crate::time::{CrossTimestamp, LocalInstant};
+use crate::tls::CertificateCheck;
 use crate::url::Url;
 
 /// The sessions with one server or several, as one state machine without I/O.
@@ -206,8 +208,8 @@ impl Sessions {
     #[must_use]
     pub fn finish(self, end: CrossTimestamp) -> Survey {
         let ended = self.sessions.into_iter().map(|session| {
-            let url = session.target().url().clone();
-            (url, session.finish(end))
+            let (url, responder) = (session.target().url().clone(), session.responder());
+            Ended { url, responder, result: session.finish(end) }
         });
         Survey::combine_reports(ended.collect(), self.quorum, self.drift_ppm)
     }
@@ -247,6 +249,25 @@ fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Resu
     Ok(quorum)
 }
 
+/// A session that has ended.
+struct Ended {
+    url: Url,
+    responder: Responder,
+    result: Result<Measurement, Error>,
+}
+
+impl Ended {
+    /// Who may have answered for it: no proxy, if the certificate of the server was checked.
+    fn voter(&self) -> Responder {
+        let check = self.result.as_ref().ok().and_then(|it| it.assumptions.certificates);
+        let is_proved = check.is_some_and(|check| check != CertificateCheck::Unchecked);
+        match &self.responder {
+            Responder::Proxy(_) if is_proved => Responder::Itself,
+            responder => responder.clone(),
+        }
+    }
+}
+
 /// The result of each server, and the combined result.
 #[derive(Debug, Clone)]
 pub struct Survey {
@@ -264,32 +285,37 @@ pub struct ServerReport {
 }
 
 impl Survey {
-    fn combine_reports(
-        ended: Vec<(Url, Result<Measurement, Error>)>,
-        quorum: Quorum,
-        drift_ppm: u32,
-    ) -> Self {
+    fn combine_reports(ended: Vec<Ended>, quorum: Quorum, drift_ppm: u32) -> Self {
         let measured: Vec<&Measurement> =
-            ended.iter().filter_map(|(_, result)| result.as_ref().ok()).collect();
-        let error = ended.iter().rev().find_map(|(_, result)| result.as_ref().err());
-        let is_cancelled = ended.iter().any(|(_, result)| *result == Err(Error::Cancelled));
+            ended.iter().filter_map(|server| server.result.as_ref().ok()).collect();
+        let error = ended.iter().rev().find_map(|server| server.result.as_ref().err());
+        let is_cancelled = ended.iter().any(|server| server.result == Err(Error::Cancelled));
         let selection = match (&ended[..], error) {
-            ([(_, only)], _) => only.clone().map(|measurement| (measurement, vec![true])),
+            ([only], _) => only.result.clone().map(|measurement| (measurement, vec![true])),
             _ if is_cancelled => Err(Error::Cancelled),
             (several, Some(last)) if measured.is_empty() => {
                 Err(Error::AllFailed { servers: several.len(), last: Box::new(last.clone()) })
             }
             _ => combine(&measured, quorum),
         };
-        let (combined, survivors) = match selection {
+        let (mut combined, survivors) = match selection {
             Ok((measurement, survivors)) => (Ok(measurement), survivors),
             Err(error) => (Err(error), Vec::new()),
         };
         let mut survivors = survivors.into_iter();
-        let servers = ended.into_iter().map(|(url, result)| ServerReport {
-            url,
-            selected: result.is_ok() && survivors.next().unwrap_or(false),
-            result,
+        let selected = ended.into_iter().map(|server| {
+            let is_selected = server.result.is_ok() && survivors.next().unwrap_or(false);
+            (server, is_selected)
+        });
+        let selected: Vec<(Ended, bool)> = selected.collect();
+        if let Ok(measurement) = &mut combined {
+            let votes = selected.iter().map(|(server, selected)| (server.voter(), *selected));
+            measurement.agreement = Agreement::count(&votes.collect::<Vec<_>>());
+        }
+        let servers = selected.into_iter().map(|(server, selected)| ServerReport {
+            url: server.url,
+            result: server.result,
+            selected,
         });
         Self { servers: servers.collect(), combined, drift_ppm }
     }

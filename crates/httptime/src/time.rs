@@ -331,6 +331,11 @@ impl Interval {
         Self { lower: one.min(other), upper: one.max(other) }
     }
 
+    /// The smallest interval that contains both.
+    pub(crate) fn hull(self, other: Self) -> Self {
+        Self { lower: self.lower.min(other.lower), upper: self.upper.max(other.upper) }
+    }
+
     /// The same interval with a later upper end.
     pub(crate) fn with_upper_raised(self, by: Duration) -> Self {
         Self { upper: self.upper.saturating_add(by.into()), ..self }

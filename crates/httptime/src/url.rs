@@ -16,24 +16,32 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+    /// A SOCKS5 proxy (RFC 1928).
+    Socks5,
+    /// The same. Other programs resolve the name of the server locally for `socks5`, and leave
+    /// that to the proxy for `socks5h`; here the proxy always resolves it.
+    Socks5h,
 }
 
 impl Scheme {
-    /// The port of a URL without one: 80 or 443.
+    /// The port of a URL without one: 80, 443, or 1080 for SOCKS5.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,
+            Self::Socks5 | Self::Socks5h => 1080,
         }
     }
 
-    /// `http` or `https`.
+    /// `http`, `https`, `socks5` or `socks5h`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Socks5 => "socks5",
+            Self::Socks5h => "socks5h",
         }
     }
 }
@@ -44,7 +52,8 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// An `http://` or `https://` URL of a server or a proxy.
+/// An `http://` or `https://` URL of a server or a proxy, or a `socks5://` or `socks5h://` URL of a
+/// proxy.
 ///
 /// Narrower than RFC 3986 except in one case: an IPv6 literal may have a zone
 /// (`http://[fe80::1%25eth0]/`, RFC 6874; also the plain `%eth0` of curl), which general URL
@@ -102,6 +111,10 @@ impl Url {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks5") => (Scheme::Socks5, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks5h") => {
+                (Scheme::Socks5h, rest)
+            }
             Some(_) => return Err("only http:// and https:// are supported; write http://host"),
             None if has_prefix(text, "http:") => {
                 return Err("two slashes are missing after http:; write http://host");
@@ -139,13 +152,19 @@ impl Url {
         matches!(self.scheme, Scheme::Https)
     }
 
+    /// Whether the scheme is [`Socks5`](Scheme::Socks5) or [`Socks5h`](Scheme::Socks5h).
+    #[must_use]
+    pub const fn is_socks(&self) -> bool {
+        matches!(self.scheme, Scheme::Socks5 | Scheme::Socks5h)
+    }
+
     /// The name or address to resolve: without brackets, with an IPv6 zone as `%eth0`.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port [default: 80 for `http`, 443 for `https`].
+    /// The port [default: 80 for `http`, 443 for `https`, 1080 for SOCKS5].
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port

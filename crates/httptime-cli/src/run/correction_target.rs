@@ -75,6 +75,9 @@ impl CorrectionTarget {
         let mut controller =
             Box::new(Controller::new(clock, settings.policy(), settings.poll.discipline()));
         let state_file = settings.state_file();
+        if let Err(error) = settings.create_state_directory() {
+            warn!("{error}; the frequency will not survive a restart");
+        }
         match SavedState::load(&state_file) {
             Ok(Some(saved)) => {
                 let resumed = controller.resume(&saved)?;
@@ -117,6 +120,13 @@ impl CorrectionTarget {
             (_, _) => warn!("mode has changed; restart httptime to apply it"),
         }
         Ok(())
+    }
+
+    /// The machine slept, or someone else set its clock: the start-up limits apply again.
+    pub(crate) fn clock_moved(&mut self) {
+        if let Self::Clock { controller, .. } = self {
+            controller.clock_moved();
+        }
     }
 
     /// To be called before a measurement. Returns the expected interval of the offset.

@@ -11,25 +11,44 @@ pub(crate) struct PollInterval {
     shortest: Duration,
     longest: Duration,
     failures: u32,
+    /// Whether a first failure was repeated soon.
+    is_repeated: bool,
     random: Rng,
 }
 
 impl PollInterval {
     pub(crate) fn new(shortest: Duration, longest: Duration, random: Rng) -> Self {
-        Self { shortest, longest, failures: 0, random }
+        Self { shortest, longest, failures: 0, is_repeated: false, random }
     }
 
     /// The wait after a measurement, if the next one is wanted in `interval`.
     pub(crate) fn measured(&mut self, interval: Duration) -> Duration {
-        self.failures = 0;
+        (self.failures, self.is_repeated) = (0, false);
         self.jitter(interval, 0.05)
     }
 
-    /// The wait after a failure.
-    pub(crate) fn failed(&mut self) -> Duration {
+    /// The wait after a failure, `after` the start of the measurement. A server that refuses at
+    /// once may just be restarting, so the first such failure is repeated soon.
+    pub(crate) fn failed(&mut self, after: Duration) -> Duration {
+        if self.failures == 0 && !self.is_repeated && after < RESTART_PAUSE {
+            self.is_repeated = true;
+            return RESTART_PAUSE;
+        }
         let doubled = self.shortest.saturating_mul(1 << self.failures);
         self.failures = (self.failures + 1).min(MAX_DOUBLINGS);
         self.jitter(doubled.min(self.longest.max(self.shortest)), 0.25)
+    }
+
+    /// Whether the latest measurement failed.
+    pub(crate) const fn is_failing(&self) -> bool {
+        self.failures > 0 || self.is_repeated
+    }
+
+    /// Starts again with the shortest wait: the failures had a cause that may be gone.
+    pub(crate) const fn forget_failures(&mut self) {
+        if self.is_failing() {
+            (self.failures, self.is_repeated) = (0, true);
+        }
     }
 
     /// A random time within this share of the interval.
@@ -38,6 +57,8 @@ impl PollInterval {
     }
 }
 
+/// From the start of a measurement that failed at once to the next try.
+const RESTART_PAUSE: Duration = Duration::from_millis(600);
 /// At most 17 minutes with the default of 64 s: a network that comes up late is found soon.
 const MAX_DOUBLINGS: u32 = 4;
 
@@ -50,12 +71,49 @@ mod tests {
         let seconds = Duration::from_secs;
         let mut poll_interval = PollInterval::new(seconds(64), seconds(3600), Rng::with_seed(1));
         for doubled in [64, 128, 256, 512, 1024, 1024] {
-            let wait = poll_interval.failed();
+            let wait = poll_interval.failed(seconds(5));
             assert!(wait >= seconds(doubled).mul_f64(0.75), "{wait:?} for {doubled} s");
             assert!(wait <= seconds(doubled).mul_f64(1.25), "{wait:?} for {doubled} s");
         }
         let wait = poll_interval.measured(seconds(1000));
         assert!(wait >= seconds(950) && wait <= seconds(1050), "{wait:?}");
-        assert!(poll_interval.failed() <= seconds(80));
+        assert!(poll_interval.failed(seconds(5)) <= seconds(80));
+    }
+
+    #[test]
+    fn a_first_failure_at_once_is_repeated_within_a_second_and_only_once() {
+        let seconds = Duration::from_secs;
+        let mut poll_interval = PollInterval::new(seconds(64), seconds(3600), Rng::with_seed(1));
+        for _ in 0..2 {
+            assert!(!poll_interval.is_failing());
+            assert!(poll_interval.failed(Duration::from_millis(3)) < seconds(1));
+            assert!(poll_interval.is_failing());
+            for doubled in [64, 128] {
+                let wait = poll_interval.failed(Duration::from_millis(3));
+                assert!(wait >= seconds(doubled).mul_f64(0.75), "{wait:?} for {doubled} s");
+            }
+            poll_interval.forget_failures();
+            assert!(poll_interval.failed(Duration::from_millis(3)) <= seconds(80));
+            poll_interval.measured(seconds(64));
+        }
+    }
+
+    /// In virtual time, at 200 moments of the second day.
+    #[test]
+    fn servers_that_were_down_for_a_day_are_asked_within_22_minutes_of_their_return() {
+        let seconds = Duration::from_secs;
+        let mut latest = Duration::ZERO;
+        for number in 0..200 {
+            let random = Rng::with_seed(number);
+            let mut poll_interval = PollInterval::new(seconds(64), seconds(3600), random);
+            let back = seconds(86_400 + 60 * number);
+            let mut now = Duration::ZERO;
+            while now < back {
+                now += poll_interval.failed(seconds(5));
+            }
+            latest = latest.max(now - back);
+        }
+        assert!(latest <= seconds(1024).mul_f64(1.25), "{latest:?}");
+        assert!(latest > seconds(600), "the limit is no measure: {latest:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use httptime::Client;
-use httptime::{Family, IoError, Span, Timestamp};
+use httptime::{Family, IoError, Span, Timestamp, build_day};
 use httptime_chrony::{ChronyError, Feed, Poll};
 use httptime_clock::Evidence;
 use httptime_clock::Policy;
@@ -18,7 +18,9 @@ use thiserror::Error as ThisError;
 
 use super::statistics::LogSettings;
 use crate::https::{self, HttpsOptions};
-use crate::measure_options::{Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via};
+use crate::measure_options::{
+    Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via, check_quorum,
+};
 use crate::server_arg::ServerArg;
 use crate::status;
 
@@ -85,6 +87,9 @@ struct Limits {
     max_startup_forward: Option<Limit>,
     max_startup_backward: Option<Limit>,
     max_accumulated: Option<Limit>,
+    quorum: Option<usize>,
+    #[serde(default)]
+    trust_single: bool,
     floor: Option<Day>,
     slew_ppm: Option<u32>,
     #[serde(default)]
@@ -232,6 +237,11 @@ impl Settings {
         if let Some(files) = settings.log_files.filter(|files| !(1..=1000).contains(files)) {
             return Err(unusable(format!("log_files is {files}; allowed: 1 to 1000")));
         }
+        if let Some(quorum) = settings.policy.quorum {
+            check_quorum(quorum, settings.servers.len())
+                .map_err(|error| unusable(Misuse::of(error, Given::File).to_string()))?;
+        }
+        settings.check_textfile().map_err(unusable)?;
         Ok((settings, client, via))
     }
 
@@ -261,12 +271,50 @@ impl Settings {
         }
     }
 
-    /// The later of the floor in the file and the time of the saved state.
+    /// The later of the floor in the file and the time of the saved state, which is only a hint.
     fn certificate_floor(&self) -> Option<Timestamp> {
         let is_used = cfg!(feature = "https") && self.mode == Mode::Clock;
         let saved = is_used.then(|| SavedState::load(&self.state_file()).ok().flatten());
         let saved = saved.flatten().map(|saved| saved.saved_at);
+        let shown = httptime::net::cross_timestamp().wall();
+        let can_go_back = self.policy.trust_single || self.servers.len() >= MIN_MAJORITY_SERVERS;
+        let saved = saved.and_then(|saved| saved_floor(saved, shown, can_go_back));
         self.policy.floor.map(|Day(floor)| floor).max(saved)
+    }
+
+    /// Whether the service finds what it needs on this machine: the directories of its files.
+    pub(crate) fn check_directories(&self) -> Result<(), String> {
+        let textfile = self.textfile.as_deref().map(|path| ("textfile", path));
+        let state = self.state_file.as_deref().filter(|_| self.mode == Mode::Clock);
+        let state = state.map(|path| ("state_file", path));
+        let socket = Some(self.chrony.socket.as_path()).filter(|_| self.mode == Mode::Chrony);
+        let socket = socket.map(|path| ("chrony.socket", path));
+        for (key, path) in [textfile, state, socket].into_iter().flatten() {
+            let directory = path.parent().filter(|directory| *directory != Path::new(""));
+            let directory = directory.unwrap_or(Path::new("."));
+            if !directory.is_dir() {
+                return Err(format!(
+                    "{key} is {}, but there is no directory {}; create it, or change {key}",
+                    path.display(),
+                    directory.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `node_exporter` would read the metrics.
+    fn check_textfile(&self) -> Result<(), String> {
+        match &self.textfile {
+            Some(path) if path.extension().is_none_or(|extension| extension != "prom") => {
+                Err(format!(
+                    "textfile is {}; allowed: a name that ends in .prom, because node_exporter \
+                     reads no other",
+                    path.display()
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The rules for correcting the clock.
@@ -291,6 +339,7 @@ impl Settings {
         if let Some(Limit(limit)) = limits.max_accumulated {
             policy = policy.max_accumulated(limit);
         }
+        policy = policy.quorum(limits.quorum).trust_single(limits.trust_single);
         if let Some(Day(floor)) = limits.floor {
             policy = policy.floor(floor);
         }
@@ -313,12 +362,19 @@ impl Settings {
         self.chrony.delay.map(|delay| delay.0)
     }
 
+    /// Creates the usual directory of the state. A service manager creates its own, and a path in
+    /// the file is the operator's.
+    pub(crate) fn create_state_directory(&self) -> Result<(), String> {
+        let is_usual = self.state_file.is_none() && std::env::var_os("STATE_DIRECTORY").is_none();
+        create_usual_directory(is_usual.then_some(Path::new(STATE_DIRECTORY)))
+    }
+
     /// The path of the state: from the file, otherwise in the service manager's directory,
     /// otherwise the usual one.
     pub(crate) fn state_file(&self) -> PathBuf {
         self.state_file.clone().unwrap_or_else(|| {
             let directory = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-            directory.unwrap_or_else(|| "/var/lib/httptime".into()).join("state.toml")
+            directory.unwrap_or_else(|| STATE_DIRECTORY.into()).join("state.toml")
         })
     }
 
@@ -346,6 +402,27 @@ impl Settings {
     /// Whether the status file has its usual path, which no service manager and no operator chose.
     pub(crate) fn is_default_status_file(&self) -> bool {
         self.status_file() == Some(status::DEFAULT_FILE.into())
+    }
+}
+
+fn create_usual_directory(directory: Option<&Path>) -> Result<(), String> {
+    let Some(directory) = directory else { return Ok(()) };
+    fs::create_dir_all(directory).map_err(|error| {
+        format!("cannot create {}: {}", directory.display(), IoError::from(&error))
+    })
+}
+
+/// The time before which certificates must not have expired, from the time that was saved.
+///
+/// `shown`: the local clock. `can_go_back`: several servers, or one that is trusted, may set the
+/// clock back to any time after the build. A certificate must then not be judged by a saved time
+/// that may be in the future. Otherwise a saved time after that of a clock that has been set is not
+/// believed either.
+fn saved_floor(saved: Timestamp, shown: Timestamp, can_go_back: bool) -> Option<Timestamp> {
+    match shown >= build_day() {
+        _ if can_go_back => None,
+        true => Some(saved.min(shown)),
+        false => Some(saved),
     }
 }
 
@@ -487,6 +564,10 @@ fn without_quotes(message: &str) -> String {
     format!("{}***{}", &message[..quoted], &message[at..])
 }
 
+/// Where the state is kept, if nothing else is set.
+const STATE_DIRECTORY: &str = "/var/lib/httptime";
+/// With as many servers or more, a majority of them may exceed the limits of the policy.
+const MIN_MAJORITY_SERVERS: usize = 3;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 /// A megabyte has some 8000 lines: with the longest interval, most of a year.
@@ -495,3 +576,93 @@ const LOG_FILES: u32 = 5;
 /// The lines of one measurement of many servers with long names fit in.
 const MIN_LOG_SIZE: u64 = 10_000;
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use httptime::Offset;
+
+    use super::*;
+
+    const TOML: &str = "servers = ['http://192.0.2.1', 'http://192.0.2.2', 'http://192.0.2.3']\n\
+                        proxy = ''\n";
+
+    fn parsed(more: &str) -> Result<Settings, String> {
+        let text = format!("{TOML}{more}");
+        let parsed = Settings::parse(Path::new("httptime.toml"), &text);
+        parsed.map(|(settings, ..)| settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_quorum_has_at_least_two_and_at_most_all_servers() {
+        for (quorum, error) in [
+            (1, Some("policy.quorum is 1; allowed: 2 or more; for fewer see trust_single")),
+            (2, None),
+            (3, None),
+            (4, Some("policy.quorum is 4; allowed: 2 to the number of servers, which is 3")),
+        ] {
+            let parsed = parsed(&format!("[policy]\nquorum = {quorum}\n"));
+            let expected = error.map(|error| format!("httptime.toml: {error}"));
+            assert_eq!(parsed.err(), expected, "{quorum}");
+        }
+    }
+
+    #[test]
+    fn a_textfile_that_no_collector_reads_is_refused() {
+        assert!(parsed("textfile = '/tmp/httptime.prom'\n").is_ok());
+        for name in ["httptime.txt", "httptime", ".prom"] {
+            let error = parsed(&format!("textfile = '/tmp/{name}'\n")).expect_err(name);
+            assert!(error.contains("; allowed: a name that ends in .prom"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_check_finds_directories_that_are_not_there() {
+        let here = std::env::temp_dir();
+        let here = here.display();
+        for (key, more) in [
+            ("textfile", "textfile = '/nowhere/a.prom'\n".to_owned()),
+            ("state_file", "state_file = '/nowhere/state.toml'\n".to_owned()),
+            ("chrony.socket", "mode = 'chrony'\n[chrony]\nsocket = '/nowhere/a'\n".to_owned()),
+        ] {
+            let settings = parsed(&more).expect("syntax");
+            let error = settings.check_directories().expect_err(key);
+            let expected = format!("{key} is /nowhere/");
+            assert!(error.starts_with(&expected), "{error}");
+            assert!(error.contains(", but there is no directory /nowhere; create it"), "{error}");
+            let there = parsed(&more.replace("/nowhere", &here.to_string())).expect("syntax");
+            assert_eq!(there.check_directories(), Ok(()), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_usual_state_directory_is_created_and_no_other() {
+        let root = std::env::temp_dir().join(format!("httptime-state-{}", std::process::id()));
+        let directory = root.join("lib").join("httptime");
+        assert_eq!(create_usual_directory(None), Ok(()));
+        assert!(!root.exists());
+        assert_eq!(create_usual_directory(Some(&directory)), Ok(()));
+        assert!(directory.is_dir());
+        let file = root.join("file");
+        fs::write(&file, "").expect("written");
+        let error = create_usual_directory(Some(&file.join("a"))).expect_err("a file");
+        assert!(error.starts_with("cannot create "), "{error}");
+        fs::remove_dir_all(root).expect("removed");
+    }
+
+    #[test]
+    fn a_saved_time_in_the_future_does_not_refuse_every_certificate() {
+        let day = |days: i64| {
+            build_day().saturating_add(Offset::from_nanos(days * 86_400 * 1_000_000_000))
+        };
+        for (saved, shown, can_go_back, floor) in [
+            (5, 10, false, Some(5)),
+            (400, 10, false, Some(10)),
+            (400, -1, false, Some(400)),
+            (5, 10, true, None),
+            (400, -1, true, None),
+        ] {
+            let found = saved_floor(day(saved), day(shown), can_go_back);
+            assert_eq!(found, floor.map(day), "{saved} {shown} {can_go_back}");
+        }
+    }
+}

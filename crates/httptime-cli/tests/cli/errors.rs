@@ -7,9 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use httptime::{Error, Interval, Offset, Peer, Phase, StampFault, Timestamp, TlsFault};
+use httptime::{Agreement, Error, Interval, Offset, Peer, Phase, StampFault, Timestamp, TlsFault};
 use httptime_chrony::ChronyError;
-use httptime_clock::{ClockError, Direction, Frequency, Operation, Refusal};
+use httptime_clock::{ClockError, Direction, Frequency, Missing, Operation, Refusal};
 
 /// One value of each kind: its kind and its message.
 fn examples() -> BTreeMap<&'static str, String> {
@@ -77,6 +77,12 @@ fn measuring() -> Vec<Error> {
         Error::NoHttps { url: "https://a.example/".into() },
         Error::ProxyRefused { status: 503 },
         Error::ProxyCredentials,
+        Error::ProxyScheme { scheme: "NTLM" },
+        Error::Socks {
+            reason: "wants a user name and password; give them in its URL: \
+                     socks5h://user:password@host:port",
+        },
+        Error::UnexpectedStatus { status: 302, expected: 204 },
         Error::NoMajority { configured: 3, answered: 2, agreeing: 1, min_servers: 2 },
         Error::AmbiguousMajority {
             first: interval(-1_000_000, 1_000_000),
@@ -172,6 +178,7 @@ fn refusals() -> Vec<Refusal> {
             by,
             limit: Duration::from_secs(1800),
             direction: Direction::StartupBackward,
+            missing: Missing::Servers { agreement: Agreement::SINGLE, needed: None },
         },
         Refusal::Accumulated {
             by: Offset::from_nanos(5_000_000_000),

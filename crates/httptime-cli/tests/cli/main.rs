@@ -11,13 +11,17 @@ use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort
 use serde_json::Value;
 
 mod attacks;
+#[cfg(target_os = "linux")]
+mod doctor;
 // The system's words for its errors are in the table, too.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod errors;
 #[cfg(feature = "https")]
 mod https;
 mod output;
+mod proxies;
 mod run;
+mod shipped;
 mod stamps;
 mod wrong_inputs;
 
@@ -365,6 +369,10 @@ fn the_environment_names_a_proxy_and_the_exceptions_from_it() {
     };
     assert!(ask("", &[]) > 30.0);
     assert!(ask("localhost,127.0.0.1", &[]) < 1.5);
+    assert!(ask("10.0.0.0/8,127.0.0.0/8", &[]) < 1.5);
+    let port = far.address().port();
+    assert!(ask(&format!("127.0.0.1:{port}"), &[]) < 1.5);
+    assert!(ask("127.0.0.1:80", &[]) > 30.0);
     assert!(ask("", &["--proxy", ""]) < 1.5);
 }
 
@@ -476,7 +484,13 @@ fn the_example_configuration_can_be_used_as_it_is_and_with_all_it_shows() {
     assert_eq!(checked("example", &example), (Some(0), String::new()));
     let shown: Vec<&str> = example.lines().map(|line| uncommented(line).unwrap_or(line)).collect();
     assert_ne!(shown.join("\n"), example.trim_end(), "nothing is commented out");
-    assert_eq!(checked("example-whole", &shown.join("\n")), (Some(0), String::new()));
+    let mut shown = shown.join("\n");
+    // A check wants the directories to be there.
+    for directory in ["/var/lib/prometheus/node-exporter", "/var/lib/httptime"] {
+        assert!(shown.contains(directory), "{directory}: {shown}");
+        shown = shown.replace(directory, &std::env::temp_dir().display().to_string());
+    }
+    assert_eq!(checked("example-whole", &shown), (Some(0), String::new()));
 }
 
 #[test]
@@ -560,15 +574,17 @@ fn the_manual_has_each_option_of_help_and_no_other() {
         .flat_map(|line| line.split([' ', '"', ',']))
         .filter_map(|word| word.strip_prefix("--").map(str::to_owned))
         .collect();
-    let mut listed: BTreeSet<String> =
-        ["query", "sync", "run", "status", "wait", "demo"].into_iter().flat_map(options).collect();
+    let mut listed: BTreeSet<String> = ["query", "sync", "run", "status", "wait", "doctor", "demo"]
+        .into_iter()
+        .flat_map(options)
+        .collect();
     listed.insert("version".into());
     assert_eq!(listed, described);
 }
 
 #[test]
 fn help_texts_have_no_markup_and_the_short_one_is_shorter() {
-    for command in ["query", "sync", "run", "status", "wait", "demo"] {
+    for command in ["query", "sync", "run", "status", "wait", "doctor", "demo"] {
         let text = |option| {
             let output = program().args([command, option]).output().expect("the program starts");
             String::from_utf8(output.stdout).expect("UTF-8")
@@ -701,7 +717,11 @@ fn what_sync_refuses_is_exit_code_3_and_named() {
     let object = json(&machine);
     assert_eq!(object["decision"]["action"], "refuse", "{object}");
     let reason = object["decision"]["reason"].as_str().expect("a reason");
-    assert!(reason == "would set the clock forward 7200 s; --max-forward is 1800 s", "{reason}");
+    assert_eq!(
+        reason,
+        "would set the clock forward 7200 s; --max-forward is 1800 s; one server alone may not \
+         exceed it: name three independent servers, or set --trust-single"
+    );
     let plain = run("1800", &[]);
     assert_eq!(plain.status.code(), Some(3), "{plain:?}");
     assert!(
@@ -709,4 +729,40 @@ fn what_sync_refuses_is_exit_code_3_and_named() {
         "{plain:?}"
     );
     assert_eq!(run("7300", &[]).status.code(), Some(0));
+    assert_eq!(run("1800", &["--trust-single"]).status.code(), Some(0));
+}
+
+/// Two servers at one address could be one machine, which would have two votes of three.
+#[test]
+fn servers_at_one_address_count_as_one_beyond_the_limits() {
+    let server = |ipv6: bool| {
+        let builder = LoopbackServer::builder().skew(Offset::from_nanos(7_200_000_000_000));
+        builder.ipv6(ipv6).start().expect("a loopback port")
+    };
+    let servers = [server(false), server(false), server(true)];
+    let run = |more: &[&str]| {
+        let mut command = program();
+        command.args(["sync", "--dry-run", "--max-forward", "1800"]).args(QUICK).args(more);
+        command.args(servers.iter().map(LoopbackServer::url));
+        command.output().expect("the program starts")
+    };
+    let refused = run(&[]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains(
+            "; --max-forward is 1800 s; the 3 servers share addresses or a proxy and count as 2; \
+             name three independent servers, or set --trust-single"
+        ),
+        "{said}"
+    );
+    assert_eq!(run(&["--quorum", "2"]).status.code(), Some(0));
+    for (quorum, said) in [
+        ("1", "--quorum is 1; allowed: 2 or more"),
+        ("4", "--quorum is 4; allowed: 2 to the number of servers, which is 3"),
+    ] {
+        let wrong = run(&["--quorum", quorum]);
+        assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+        assert!(text(&wrong.stderr).contains(said), "{wrong:?}");
+    }
 }

@@ -40,6 +40,11 @@ impl Service {
     }
 
     fn start_with(name: &str, server: LoopbackServer) -> Self {
+        Self::start_logging(name, server, "info")
+    }
+
+    /// With this level of the log.
+    fn start_logging(name: &str, server: LoopbackServer, level: &str) -> Self {
         let directory =
             std::env::temp_dir().join(format!("httptime-run-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
@@ -62,6 +67,7 @@ impl Service {
             .arg(service.directory.join("httptime.toml"))
             .env("NOTIFY_SOCKET", service.directory.join("manager"))
             .env("RUNTIME_DIRECTORY", &service.directory)
+            .env("HTTPTIME_LOG", level)
             .env_remove("http_proxy")
             .env_remove("all_proxy")
             .stdin(Stdio::null())
@@ -273,6 +279,45 @@ fn the_stamp_is_in_log_and_metrics_and_a_key_of_the_configuration_ignores_it() {
     let (before, after) = log.split_once("reloaded ").expect("a reload");
     let measured = " s (stamp X-HTTPSTIME, 1 µs)\n";
     assert!(before.contains(measured) && !after.contains(measured), "{log}");
+}
+
+#[test]
+fn the_detailed_log_has_each_request_with_its_server() {
+    let server = LoopbackServer::builder().start().expect("a loopback port");
+    let service = Service::start_logging("detailed", server, "debug");
+    service.wait_for_notification("READY=1");
+    service.sampled();
+    let url = service.server.url();
+    let (_, log) = service.end();
+    assert!(log.matches(&format!("{url}: request sent")).count() >= 4, "{log}");
+    assert!(log.matches(&format!("{url}: response used after ")).count() >= 4, "{log}");
+}
+
+#[test]
+fn a_server_that_is_back_in_half_a_second_is_waited_for() {
+    let service = Service::start("restarted");
+    service.wait_for_notification("READY=1");
+    service.sampled();
+    let port = RefusedPort::reserve().expect("a port");
+    let address = port.address();
+    let refused = format!("http://{address}/");
+    let moved = service.configuration("").replace(&service.server.url(), &refused);
+    let before = service.log().len();
+    fs::write(service.directory.join("httptime.toml"), moved).expect("a file");
+    service.signal("-HUP");
+    let deadline = Instant::now() + LIMIT;
+    while !service.log()[before..].contains("next attempt in 1 s") {
+        assert!(Instant::now() < deadline, "{}", service.log());
+        thread::sleep(Duration::from_millis(5));
+    }
+    drop(port);
+    let skew = Offset::from_nanos(38_116_000_000);
+    let server = LoopbackServer::builder().skew(skew).port(address.port()).start();
+    let _server = server.expect("the same port");
+    service.forget_samples();
+    service.sampled();
+    let (_, log) = service.end();
+    assert_eq!(log[before..].matches("next attempt in ").count(), 1, "{log}");
 }
 
 #[test]

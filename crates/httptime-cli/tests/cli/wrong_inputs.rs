@@ -23,6 +23,10 @@ fn urls() {
         ("http:/host", "two slashes are missing after http:; write http://host"),
         ("http:host", "two slashes are missing after http:; write http://host"),
         ("ftp://host/", "only http:// and https:// are supported; write http://host"),
+        (
+            "socks5h://host/",
+            "only a proxy can be reached by SOCKS5; write http://host or https://host",
+        ),
         ("htp://host", "only http:// and https:// are supported; write http://host"),
         ("http://", "it has no host; write http://host"),
         ("http://host:0/", "its port is not in 1 to 65535"),
@@ -101,8 +105,8 @@ fn options() {
             "--source-address is an IPv4 address, but only IPv6 is allowed; change one",
         ),
         (
-            &["-x", "socks5://p:1080"],
-            "--proxy: cannot use URL \"socks5://p:1080\": only http:// and https:// are supported; write \
+            &["-x", "socks4://p:1080"],
+            "--proxy: cannot use URL \"socks4://p:1080\": only http:// and https:// are supported; write \
              http://host",
         ),
     ] {
@@ -217,8 +221,8 @@ fn configurations() {
         ("s", "servers = ['b']", "line 2, servers: duplicate key"),
         (
             "t",
-            "proxy = 'socks5://p'",
-            "proxy in the configuration: cannot use URL \"socks5://p\": only http:// and https:// are \
+            "proxy = 'socks4://p'",
+            "proxy in the configuration: cannot use URL \"socks4://p\": only http:// and https:// are \
              supported; write http://host",
         ),
     ] {

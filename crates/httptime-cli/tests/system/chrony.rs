@@ -16,7 +16,7 @@ use crate::SKEW;
 use crate::daemon::{fresh_directory, stop};
 
 /// The place where `.ci/test-files` puts chronyd and chronyc.
-const FILES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
+pub(crate) const FILES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine");
 const CLOSE: f64 = 2e-3;
 
 /// A process and its directory. Dropping the value stops it.

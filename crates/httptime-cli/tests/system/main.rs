@@ -6,12 +6,14 @@
 mod chrony;
 #[expect(dead_code, reason = "the tests of httptime-tls use the servers with TLS")]
 mod daemon;
+mod doctor;
 mod faults;
 mod https;
 mod keep;
 mod machine;
 mod machine_tests;
 mod program;
+mod recovery;
 mod root;
 mod sync;
 mod systemd;

@@ -187,6 +187,7 @@ pub struct ResponseHead<'a> {
     close: bool,
     keep_alive: bool,
     has_trailing_bytes: bool,
+    challenges: Challenges,
     /// The length of the body that follows if the request was not `HEAD` (RFC 9112, section 6.3);
     /// `None` if the head does not determine its end.
     body: Option<u64>,
@@ -277,6 +278,12 @@ impl<'a> ResponseHead<'a> {
         self.has_trailing_bytes
     }
 
+    /// The scheme that a proxy asks for, if it is one that this library does not have and the proxy
+    /// does not offer `Basic`.
+    pub(crate) const fn unsupported_challenge(&self) -> Option<&'static str> {
+        if self.challenges.has_basic { None } else { self.challenges.other }
+    }
+
     /// Parses a head from its status line to the empty line at its end.
     fn parse(bytes: &'a [u8], stamp_header: &str) -> Result<Self, Error> {
         let mut fields = [MaybeUninit::uninit(); MAX_HEADERS];
@@ -346,6 +353,7 @@ impl<'a> ResponseHead<'a> {
             close: false,
             keep_alive: false,
             has_trailing_bytes: false,
+            challenges: Challenges::default(),
             body: None,
         };
         let mut server = None;
@@ -380,6 +388,7 @@ impl<'a> ResponseHead<'a> {
                 7 | 14 | 15 if is("X-Cache") || is("X-Cache-Status") || is("CF-Cache-Status") => {
                     marks.cache(value);
                 }
+                18 if is("Proxy-Authenticate") => head.challenges.add(value),
                 9 if is("X-Varnish") => marks.varnish(value),
                 14 | 17 if is("Content-Length") || is("Transfer-Encoding") => {
                     body_length.add_field(field, value);
@@ -397,6 +406,26 @@ impl<'a> ResponseHead<'a> {
 
     const fn is_interim(&self) -> bool {
         self.status < 200
+    }
+}
+
+/// The schemes of authentication that a proxy offers (RFC 9110, section 11.7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Challenges {
+    has_basic: bool,
+    /// The first other scheme of those that proxies use.
+    other: Option<&'static str>,
+}
+
+impl Challenges {
+    /// Reads the schemes in the value of a `Proxy-Authenticate`. One value can have several.
+    fn add(&mut self, value: &[u8]) {
+        for challenge in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii_start) {
+            let scheme = challenge.split(|byte| *byte == b' ').next().unwrap_or_default();
+            self.has_basic |= scheme.eq_ignore_ascii_case(b"Basic");
+            let known = SCHEMES.iter().find(|it| it.as_bytes().eq_ignore_ascii_case(scheme));
+            self.other = self.other.or(known.copied());
+        }
     }
 }
 
@@ -655,6 +684,8 @@ const INITIAL_BUFFER_BYTES: usize = 4096;
 const MAX_AGE: Duration = Duration::from_secs(1 << 31);
 /// Stored bytes of a `Server` field.
 const MAX_SERVER_BYTES: usize = 128;
+/// Schemes of authentication that proxies ask for, other than `Basic`.
+const SCHEMES: &[&str] = &["Negotiate", "NTLM", "Kerberos", "Digest", "Bearer"];
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,19 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
+
+use crate::survey::MAX_SERVERS;
 
 /// Resolves a host and a port to addresses: the system's resolver, or the caller's.
 #[derive(Clone)]
-pub(crate) struct Resolver(Arc<LookupFn>);
+pub(crate) struct Resolver {
+    lookup: Arc<LookupFn>,
+    /// The look-ups that have not returned.
+    running: Arc<AtomicUsize>,
+}
 
 type LookupFn = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
@@ -16,13 +23,17 @@ impl Resolver {
     pub(crate) fn new(
         lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(lookup))
+        Self { lookup: Arc::new(lookup), running: Arc::default() }
     }
 }
 
+/// The system's resolver, with one count for all clients.
+static SYSTEM: LazyLock<Resolver> =
+    LazyLock::new(|| Resolver::new(|host, port| Ok((host, port).to_socket_addrs()?.collect())));
+
 impl Default for Resolver {
     fn default() -> Self {
-        Self::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
+        SYSTEM.clone()
     }
 }
 
@@ -35,7 +46,7 @@ impl fmt::Debug for Resolver {
 /// Running look-ups of names.
 ///
 /// A resolver can block for any time, so each look-up runs in a separate thread. If it is no longer
-/// needed, the thread continues until the resolver returns.
+/// needed, the thread continues until the resolver returns. The number of such threads is limited.
 #[derive(Debug, Default)]
 pub(super) struct PendingLookups {
     answers: Arc<Mutex<Vec<LookupResult>>>,
@@ -63,10 +74,12 @@ impl PendingLookups {
             none => none.insert(pair()?),
         };
         let sender = sender.try_clone()?;
+        let running = Running::start(&resolver.running)?;
         let (host, resolver) = (host.to_owned(), resolver.clone());
         let answers = Arc::clone(&self.answers);
         let lookup = move || {
-            let addresses = (resolver.0)(&host, port);
+            let addresses = (resolver.lookup)(&host, port);
+            drop(running);
             let answer = LookupResult { server, addresses };
             answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
             // It can only fail when nobody waits any more, or when the buffer is full, which also
@@ -94,9 +107,67 @@ impl PendingLookups {
     }
 }
 
+/// One of the look-ups that have not returned, until it is dropped.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn start(running: &Arc<AtomicUsize>) -> io::Result<Self> {
+        let before = running.fetch_add(1, Ordering::Relaxed);
+        let started = Self(Arc::clone(running));
+        match before {
+            ..MAX_LOOKUPS => Ok(started),
+            _ => Err(io::Error::other(format!(
+                "{before} earlier look-ups have not returned; check the name servers"
+            ))),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The maximum number of look-ups that have not returned: two surveys with all servers.
+const MAX_LOOKUPS: usize = 2 * MAX_SERVERS;
+
 fn pair() -> io::Result<(UnixStream, UnixStream)> {
     let (sender, receiver) = UnixStream::pair()?;
     sender.set_nonblocking(true)?;
     receiver.set_nonblocking(true)?;
     Ok((sender, receiver))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_hangs_leaves_a_limited_number_of_threads() {
+        let (release, hanging) = mpsc::channel::<()>();
+        let hanging = Mutex::new(hanging);
+        let resolver = Resolver::new(move |_, _| {
+            let _ = hanging.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            Ok(Vec::new())
+        });
+        let start = |server| PendingLookups::default().start(server, "a", 80, &resolver);
+        for server in 0..MAX_LOOKUPS {
+            start(server).expect("started");
+        }
+        for _ in 0..2 {
+            let error = start(0).expect_err("too many").to_string();
+            assert_eq!(error, "32 earlier look-ups have not returned; check the name servers");
+        }
+        drop(release);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while resolver.running.load(Ordering::Relaxed) > 0 {
+            assert!(Instant::now() < deadline, "they have returned");
+            thread::sleep(Duration::from_millis(1));
+        }
+        start(0).expect("started again");
+    }
 }

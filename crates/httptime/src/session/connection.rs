@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::layer::{Layer, Nested, Plain};
 use super::security::PeerSecurities;
-use super::target::Target;
+use super::target::{Target, credentials_refused};
 use super::times::{Arrival, Times};
 use crate::error::{Error, Phase};
 use crate::http::{REQUEST_TIMEOUT, ResponseHead, ResponseReader};
@@ -21,6 +21,8 @@ pub(super) struct Connection {
     layer: Box<dyn Layer>,
     /// The tunnel that the proxy must still open.
     tunnel: Option<Tunnel>,
+    /// Whether the layer opens a tunnel by itself: a SOCKS5 proxy.
+    is_socks: bool,
     reader: ResponseReader,
     /// Bytes to send; those before `written` have been written.
     wire: Vec<u8>,
@@ -72,8 +74,8 @@ enum State {
 
 /// A tunnel through the proxy.
 struct Tunnel {
-    /// The request for it.
-    connect: Vec<u8>,
+    /// The request for it. `None`: the layer has opened it.
+    connect: Option<Vec<u8>>,
     /// The layer inside it. `None`: plain HTTP.
     layer: Option<Box<dyn Layer>>,
 }
@@ -165,6 +167,7 @@ impl Connection {
             state: State::Closed,
             layer: Box::new(Plain),
             tunnel: None,
+            is_socks: false,
             reader: ResponseReader::new().with_stamp_header(stamp_header),
             wire: Vec::with_capacity(BUFFER_BYTES),
             written: 0,
@@ -260,6 +263,7 @@ impl Connection {
             State::Closed | State::Ready { .. } | State::Draining { .. } => None,
             State::Pending(_) | State::Connecting(_) => Some(Phase::Connect),
             State::Tunnelling(_) => Some(Phase::Tunnel),
+            State::Handshaking(_) if self.is_socks => Some(Phase::Tunnel),
             State::Handshaking(_) => Some(Phase::Handshake),
             State::Busy { .. } if self.has_unsent() => Some(Phase::Send),
             State::Busy { .. } => Some(Phase::Response),
@@ -416,6 +420,7 @@ impl Connection {
             Ok((layer, tunnel)) => (self.layer, self.tunnel) = (layer, tunnel),
             Err(error) => return self.unusable(error),
         }
+        self.is_socks = target.hop().is_socks();
         self.start_handshake(opening, now)
     }
 
@@ -433,18 +438,33 @@ impl Connection {
         if !self.layer.is_open() || self.has_unsent() {
             return Outcome::Nothing;
         }
-        if let Some(tunnel) = &self.tunnel {
-            self.wire.clear();
-            self.written = 0;
-            self.state = State::Tunnelling(opening);
-            return match self.layer.send(&tunnel.connect, &mut self.wire) {
-                Ok(()) => Outcome::Nothing,
-                Err(error) => self.unusable(error),
-            };
+        self.is_socks = false;
+        match &self.tunnel {
+            Some(Tunnel { connect: Some(connect), .. }) => {
+                self.wire.clear();
+                self.written = 0;
+                self.state = State::Tunnelling(opening);
+                return match self.layer.send(connect, &mut self.wire) {
+                    Ok(()) => Outcome::Nothing,
+                    Err(error) => self.unusable(error),
+                };
+            }
+            Some(_) => return self.enter_tunnel(opening, now),
+            None => {}
         }
         self.state = State::Ready { is_fresh: true };
         self.ready_at = now;
         Outcome::Opened { index: opening.index, took: now.saturating_since(opening.begun) }
+    }
+
+    /// The tunnel leads to the server: what comes now is for the server.
+    fn enter_tunnel(&mut self, opening: Opening, now: LocalInstant) -> Outcome {
+        if let Some(inner) = self.tunnel.take().and_then(|tunnel| tunnel.layer) {
+            let outer = std::mem::replace(&mut self.layer, Box::new(Plain));
+            self.layer = Box::new(Nested::new(outer, inner));
+            return self.start_handshake(opening, now);
+        }
+        self.advance_handshake(opening, now)
     }
 
     fn unusable(&mut self, error: Error) -> Outcome {
@@ -575,14 +595,9 @@ impl Connection {
                 }
                 200..=299 => {
                     self.reader.clear();
-                    if let Some(inner) = self.tunnel.take().and_then(|tunnel| tunnel.layer) {
-                        let outer = std::mem::replace(&mut self.layer, Box::new(Plain));
-                        self.layer = Box::new(Nested::new(outer, inner));
-                        return self.start_handshake(opening, now);
-                    }
-                    return self.advance_handshake(opening, now);
+                    return self.enter_tunnel(opening, now);
                 }
-                407 => Error::ProxyCredentials,
+                407 => credentials_refused(&head),
                 status => Error::ProxyRefused { status },
             },
             Err(error) => error,
@@ -729,10 +744,18 @@ fn secured(
     security: &mut PeerSecurities,
     now: LocalInstant,
 ) -> Result<(Box<dyn Layer>, Option<Tunnel>), Error> {
-    let layer = security.layer(target.hop_peer(), now)?;
-    let Some(connect) = target.connect() else { return Ok((layer, None)) };
+    let socks = target.socks()?;
+    let connect = target.connect().map(<[u8]>::to_vec);
+    let has_tunnel = socks.is_some() || connect.is_some();
+    let layer: Box<dyn Layer> = match socks {
+        Some(socks) => Box::new(socks),
+        None => security.layer(target.hop_peer(), now)?,
+    };
+    if !has_tunnel {
+        return Ok((layer, None));
+    }
     let inner = target.url().is_https().then(|| security.layer(Peer::Server, now)).transpose()?;
-    Ok((layer, Some(Tunnel { connect: connect.to_vec(), layer: inner })))
+    Ok((layer, Some(Tunnel { connect, layer: inner })))
 }
 
 /// Whether a connection failed without an attempt: there is no route, or the system does not permit

@@ -2,8 +2,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::security::{PeerSecurity, Security};
+use super::socks::Socks;
 use crate::error::Error;
-use crate::http::{Request, RequestSpec, USER_AGENT};
+use crate::http::{Request, RequestSpec, ResponseHead, USER_AGENT};
 use crate::method::Method;
 use crate::tls::Peer;
 use crate::url::Url;
@@ -50,9 +51,9 @@ impl Target {
         Self::with_optional_proxy(url, None, false)
     }
 
-    /// A server that is reached through an HTTP proxy. With `tunnel` the proxy must open a tunnel
-    /// (`CONNECT`), so that its cache cannot answer. Without, it forwards requests in absolute
-    /// form. An `https` server always has a tunnel.
+    /// A server that is reached through an HTTP or SOCKS5 proxy. With `tunnel` an HTTP proxy must
+    /// open a tunnel (`CONNECT`), so that its cache cannot answer. Without, it forwards requests in
+    /// absolute form. An `https` server always has a tunnel, and SOCKS5 is one.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`Error::InvalidUrl`] if the proxy's credentials cannot be part
@@ -108,7 +109,11 @@ impl Target {
         check(url)?;
         // A proxy cannot forward requests to a server that only the client can verify.
         let tunnel = *tunnel || url.is_https();
-        let basic = proxy.as_ref().and_then(Url::authorization);
+        let socks = proxy.as_ref().filter(|proxy| proxy.is_socks());
+        // Its credentials are checked now, and not by each connection.
+        socks.map(|proxy| Socks::new(proxy, url)).transpose()?;
+        let proxy = proxy.as_ref().filter(|_| socks.is_none());
+        let basic = proxy.and_then(Url::authorization);
         let is_absolute = proxy.is_some() && !tunnel;
         let (authority, authority_with_port) = (url.authority(), url.authority_with_port());
         let plain = RequestSpec { user_agent, ..RequestSpec::new(&authority, url.path()) };
@@ -147,6 +152,17 @@ impl Target {
     #[must_use]
     pub fn hop(&self) -> &Url {
         self.route.proxy.as_ref().unwrap_or(&self.route.url)
+    }
+
+    /// The proxy, if there is one.
+    pub(super) const fn proxy(&self) -> Option<&Url> {
+        self.route.proxy.as_ref()
+    }
+
+    /// The negotiation with the proxy, if it is a SOCKS5 proxy.
+    pub(super) fn socks(&self) -> Result<Option<Socks>, Error> {
+        let proxy = self.route.proxy.as_ref().filter(|proxy| proxy.is_socks());
+        proxy.map(|proxy| Socks::new(proxy, &self.route.url)).transpose()
     }
 
     /// Whether the hop is the proxy or the server.
@@ -202,15 +218,35 @@ impl Target {
 
     /// Whether a proxy forwards the requests.
     pub(super) const fn is_forwarded(&self) -> bool {
-        self.route.proxy.is_some() && self.connect.is_none()
+        match &self.route.proxy {
+            Some(proxy) => !proxy.is_socks() && self.connect.is_none(),
+            None => false,
+        }
     }
 
-    /// The reason why a response to a request of this method is from the proxy and not from the
-    /// server, or may be.
-    pub(super) fn proxy_refusal(&self, method: Method, status: u16) -> Option<Error> {
+    /// Refuses a response to a request of this method that is not the server's, or may not be: it
+    /// is the proxy's own, or its status is not the expected one.
+    pub(super) fn check_answer(
+        &self,
+        method: Method,
+        head: &ResponseHead<'_>,
+        expected: Option<u16>,
+    ) -> Result<(), Error> {
+        let status = head.status();
+        match (self.proxy_refusal(method, head), expected) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(expected)) if status != expected => {
+                Err(Error::UnexpectedStatus { status, expected })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn proxy_refusal(&self, method: Method, head: &ResponseHead<'_>) -> Option<Error> {
         let is_forwarded = self.is_forwarded();
+        let status = head.status();
         match status {
-            407 if is_forwarded => Some(Error::ProxyCredentials),
+            407 if is_forwarded => Some(credentials_refused(head)),
             502..=504 if is_forwarded => Some(Error::ProxyRefused { status }),
             // Every server implements `GET`. A proxy that does not implement `OPTIONS` reports this
             // with its own clock.
@@ -223,7 +259,21 @@ impl Target {
     }
 }
 
+/// The error for a status 407.
+pub(super) fn credentials_refused(head: &ResponseHead<'_>) -> Error {
+    match head.unsupported_challenge() {
+        Some(scheme) => Error::ProxyScheme { scheme },
+        None => Error::ProxyCredentials,
+    }
+}
+
 fn check(url: &Url) -> Result<(), Error> {
+    if url.is_socks() {
+        return Err(Error::InvalidUrl {
+            url: url.to_string(),
+            reason: "only a proxy can be reached by SOCKS5; write http://host or https://host",
+        });
+    }
     if url.credentials().is_some() {
         return Err(Error::InvalidUrl {
             url: url.to_string(),

@@ -1,0 +1,258 @@
+//! `httptime doctor`: finds out why the clock is wrong, and changes nothing.
+//!
+//! Each examination has a file: `gather` reads and asks, `findings` is a pure function from what
+//! was read to what it means. [`verdict`] picks the cause. All examinations run beside each other
+//! and have deadlines, so that the answer comes within [`LIMIT`] whatever hangs.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use httptime::schedule::Profile;
+use httptime::{Client, Config, Timestamp, Url};
+use serde::Serialize;
+use serde_json::json;
+
+mod clock;
+mod consumers;
+mod deadline;
+mod dns;
+mod finding;
+mod given;
+mod ntp;
+mod place;
+mod probe;
+mod proxies;
+mod routes;
+mod servers;
+mod steering;
+mod tls;
+mod verdict;
+
+use crate::args::Doctor;
+use crate::measure_options::{Given, Misuse, Servers, Via};
+use crate::{DONE, NOT_MEASURED, USAGE, report};
+use finding::{Examination, Finding, Kind, Severity};
+use place::Place;
+use verdict::Verdict;
+
+/// All facts, findings and the verdict.
+#[derive(Debug, Serialize)]
+struct Report {
+    verdict: Verdict,
+    findings: Vec<Finding>,
+    facts: Facts,
+    elapsed_seconds: f64,
+}
+
+/// `None`: the examination did not end, or was not needed.
+#[derive(Debug, Default, Serialize)]
+struct Facts {
+    clock: Option<clock::Facts>,
+    steering: Option<steering::Facts>,
+    ntp: Option<Vec<ntp::Asked>>,
+    dns: Option<dns::Facts>,
+    routes: Option<routes::Facts>,
+    proxies: Option<Vec<proxies::Facts>>,
+    servers: Option<servers::Facts>,
+    tls: Option<Vec<tls::Facts>>,
+    consumers: Option<Vec<consumers::Consumer>>,
+}
+
+/// The result of a thread.
+enum Part {
+    Clock(clock::Facts),
+    Steering(steering::Facts),
+    Ntp(Vec<ntp::Asked>),
+    Dns(dns::Facts),
+    Routes(routes::Facts),
+    Proxies(Vec<proxies::Facts>),
+    Servers(Box<servers::Facts>),
+}
+
+/// The servers to examine, and how they are reached.
+struct Subject {
+    client: Client,
+    via: Option<Via>,
+    others: Vec<Client>,
+    routes: Vec<proxies::Route>,
+    /// The command that corrects the clock by them.
+    sync: String,
+}
+
+pub(crate) fn run(doctor: &Doctor) -> u8 {
+    let begun = Instant::now();
+    let place = Place::new(&doctor.root);
+    let subject = match given::servers(doctor, &place).map(|it| it.map(|it| subject(&it))) {
+        None => None,
+        Some(Ok(Ok(subject))) => Some(subject),
+        Some(Ok(Err(misuse))) => return refused(&misuse, doctor),
+        Some(Err(misuse)) => return refused(&misuse, doctor),
+    };
+    let sync = subject.as_ref().map_or(String::new(), |subject| subject.sync.clone());
+    let (facts, missing) = gather(&place, subject);
+    let findings = findings(&facts, missing, &sync);
+    let is_measured =
+        facts.servers.as_ref().is_some_and(|servers| servers.survey.combined().is_ok());
+    let verdict = verdict::verdict(&findings, is_measured);
+    let status = if verdict.cause.is_some() { NOT_MEASURED } else { DONE };
+    let elapsed_seconds = begun.elapsed().as_secs_f64();
+    let report = Report { verdict, findings, facts, elapsed_seconds };
+    match doctor.json {
+        true => report::object(&report),
+        false => lines(&report).iter().for_each(|line| report::print(line)),
+    }
+    status
+}
+
+fn refused(misuse: &Misuse, doctor: &Doctor) -> u8 {
+    report::failure(misuse, &crate::args::Output { json: doctor.json, verbose: false });
+    USAGE
+}
+
+/// Checks the settings, as `query` does.
+fn subject(servers: &Servers) -> Result<Subject, Misuse> {
+    let of = |error| Misuse::of(error, Given::CommandLine);
+    let config = |requests, duration| {
+        let builder = Config::builder().profile(Profile::Fast).floor(None);
+        let builder = builder.requests(requests).duration(duration).timeout(TIMEOUT);
+        builder.build().map_err(of)
+    };
+    let (client, via) = servers.client(config(REQUESTS, DURATION)?, Given::CommandLine)?;
+    let urls: Vec<Url> = client.urls().cloned().collect();
+    let others = urls.iter().filter_map(given::by_other_scheme);
+    let others = others.filter_map(|url| {
+        let alone = given::alone(servers, &url);
+        Some(alone.client(config(2, SHORT).ok()?, Given::CommandLine).ok()?.0)
+    });
+    let others = others.collect();
+    let mut routes = Vec::new();
+    if let Some(via) = &via {
+        // With several servers the first of each kind: the answers differ by kind only.
+        for is_tunnel in [false, true] {
+            let first = urls.iter().find(|url| (via.is_tunnel() || url.is_https()) == is_tunnel);
+            routes.extend(first.map(|server| proxies::Route {
+                server: server.clone(),
+                proxy: via.proxy.clone(),
+                source: via.source.to_string(),
+                needs_tunnel: is_tunnel,
+            }));
+        }
+    }
+    let sync = given::sync_command(&urls, via.as_ref());
+    Ok(Subject { client, via, others, routes, sync })
+}
+
+/// Runs all examinations. Returns those that did not end.
+fn gather(place: &Place, subject: Option<Subject>) -> (Facts, Vec<Examination>) {
+    let at = || place.clone();
+    let (of_clock, of_steering, of_ntp, of_routes) = (at(), at(), at(), at());
+    let mut examinations =
+        vec![Examination::Clock, Examination::Steering, Examination::Ntp, Examination::Routes];
+    let mut jobs: Vec<Box<dyn FnOnce() -> Part + Send>> = vec![
+        Box::new(move || Part::Clock(clock::gather(&of_clock))),
+        Box::new(move || Part::Steering(steering::gather(&of_steering))),
+        Box::new(move || Part::Ntp(ntp::gather(&of_ntp))),
+        Box::new(move || Part::Routes(routes::gather(&of_routes))),
+    ];
+    if let Some(Subject { client, via, others, routes, .. }) = subject {
+        examinations.extend([Examination::Dns, Examination::Proxies, Examination::Servers]);
+        let (of_dns, hosts) = (at(), hosts(&client, via.as_ref()));
+        jobs.push(Box::new(move || Part::Dns(dns::gather(&of_dns, hosts))));
+        jobs.push(Box::new(move || Part::Proxies(proxies::gather(routes))));
+        jobs.push(Box::new(move || {
+            Part::Servers(Box::new(servers::gather(&client, via.as_ref(), others)))
+        }));
+    }
+    let mut facts = Facts::default();
+    let mut missing = Vec::new();
+    for (examination, part) in examinations.into_iter().zip(deadline::all(jobs, LIMIT)) {
+        match part {
+            Some(Part::Clock(it)) => facts.clock = Some(it),
+            Some(Part::Steering(it)) => facts.steering = Some(it),
+            Some(Part::Ntp(it)) => facts.ntp = Some(it),
+            Some(Part::Dns(it)) => facts.dns = Some(it),
+            Some(Part::Routes(it)) => facts.routes = Some(it),
+            Some(Part::Proxies(it)) => facts.proxies = Some(it),
+            Some(Part::Servers(it)) => facts.servers = Some(*it),
+            None => missing.push(examination),
+        }
+    }
+    if let Some(servers) = &facts.servers {
+        let local = Timestamp::from_system_time(SystemTime::now());
+        facts.tls = local.map(|local| tls::gather(&servers.survey, local));
+        let skew = servers::skew(&servers.survey);
+        facts.consumers = skew.map(|(_, bounds)| consumers::gather(bounds));
+    }
+    (facts, missing)
+}
+
+/// The names that this machine looks up: with a proxy only the proxy's.
+fn hosts(client: &Client, via: Option<&Via>) -> Vec<String> {
+    match via {
+        Some(via) => vec![via.proxy.host().to_owned()],
+        None => client.urls().map(|url| url.host().to_owned()).collect(),
+    }
+}
+
+/// All findings, in the order of the examinations.
+fn findings(facts: &Facts, missing: Vec<Examination>, sync: &str) -> Vec<Finding> {
+    let mut all = Vec::new();
+    all.extend(facts.clock.iter().flat_map(clock::findings));
+    all.extend(facts.steering.iter().flat_map(steering::findings));
+    all.extend(facts.ntp.iter().flat_map(|it| ntp::findings(it)));
+    all.extend(facts.dns.iter().flat_map(dns::findings));
+    all.extend(facts.routes.iter().flat_map(|it| routes::findings(*it)));
+    all.extend(facts.proxies.iter().flat_map(|it| proxies::findings(it)));
+    all.extend(facts.servers.iter().flat_map(|it| servers::findings(it, sync)));
+    all.extend(facts.tls.iter().flat_map(|it| tls::findings(it)));
+    all.extend(facts.consumers.iter().flat_map(|it| consumers::findings(it)));
+    if facts.servers.is_none() && missing.is_empty() {
+        let text = "no server was measured: name one, httptime doctor URL";
+        all.push(Finding::note(Examination::Servers, text));
+    }
+    all.extend(missing.into_iter().map(|examination| {
+        let text = format!("did not end within {} s", LIMIT.as_secs());
+        Finding::warning(examination, Kind::Incomplete, text)
+    }));
+    all
+}
+
+/// The report for people.
+fn lines(report: &Report) -> Vec<String> {
+    let mut all: Vec<String> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let severity = match finding.severity {
+                Severity::Good => "ok",
+                Severity::Note => "note",
+                Severity::Warning => "warning",
+                Severity::Fault => "FAULT",
+            };
+            let examination = json!(finding.examination);
+            let examination = examination.as_str().unwrap_or_default();
+            format!("{severity:<8}{examination:<10} {}", finding.text)
+        })
+        .collect();
+    let cause = report
+        .verdict
+        .cause
+        .map_or(String::new(), |cause| format!("{}: ", json!(cause).as_str().unwrap_or_default()));
+    all.push(format!("verdict: {cause}{}", report.verdict.text));
+    all.extend(report.verdict.commands.iter().map(|command| format!("  {command}")));
+    all
+}
+
+impl Serialize for servers::Facts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        json!({ "survey": self.survey, "heads": self.heads, "by_other_scheme": self.others })
+            .serialize(serializer)
+    }
+}
+
+/// For all examinations together.
+const LIMIT: Duration = Duration::from_secs(17);
+/// A measurement that finds an error of a tenth of a second, and is short.
+const REQUESTS: u32 = 12;
+const DURATION: Duration = Duration::from_secs(4);
+const SHORT: Duration = Duration::from_millis(2200);
+const TIMEOUT: Duration = Duration::from_secs(4);
