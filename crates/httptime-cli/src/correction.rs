@@ -6,7 +6,7 @@ use httptime::net::cross_timestamp;
 use httptime::survey::Survey;
 use httptime::{CrossTimestamp, Error, Measurement, Span};
 use httptime_clock::controller::slew_duration;
-use httptime_clock::{Action, ClockError, Direction, Refusal};
+use httptime_clock::{Action, ClockError, Direction, Missing, Refusal};
 
 /// A correction and its outcome, for output.
 #[derive(Debug)]
@@ -76,6 +76,15 @@ pub(crate) fn remedy(refusal: &Refusal) -> String {
         }
         Refusal::BeforeFloor { .. } => {
             "use another server; its clock was never set. If this time is right, set floor".into()
+        }
+        Refusal::TooFar { missing: Missing::Servers { needed: Some(_), .. }, .. } => {
+            "repair or replace the servers that fail or disagree; the log names them".into()
+        }
+        Refusal::TooFar { missing: Missing::Servers { .. }, .. } => {
+            "compare with another clock. If the servers are right: name three independent servers, \
+             or set trust_single, or correct the clock once with httptime sync and its option \
+             --trust-single"
+                .into()
         }
         Refusal::TooFar { direction, .. } => format!(
             "compare with another clock. If the servers are right: raise {}, or correct the clock \

@@ -287,10 +287,12 @@ fn the_detailed_log_has_each_request_with_its_server() {
     let service = Service::start_logging("detailed", server, "debug");
     service.wait_for_notification("READY=1");
     service.sampled();
-    let url = service.server.url();
+    let (url, requests) = (service.server.url(), service.server.requests());
     let (_, log) = service.end();
-    assert!(log.matches(&format!("{url}: request sent")).count() >= 4, "{log}");
-    assert!(log.matches(&format!("{url}: response used after ")).count() >= 4, "{log}");
+    // Few on a machine that is busy.
+    assert!(requests >= 2, "{log}");
+    assert!(log.matches(&format!("{url}: request sent")).count() >= requests, "{log}");
+    assert!(log.contains(&format!("{url}: response used after ")), "{log}");
 }
 
 #[test]
