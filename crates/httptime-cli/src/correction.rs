@@ -78,8 +78,8 @@ pub(crate) fn remedy(refusal: &Refusal) -> String {
             "use another server; its clock was never set. If this time is right, set floor".into()
         }
         Refusal::TooFar { direction, .. } => format!(
-            "compare with another clock. If the servers are right: raise {}, or correct the clock \
-             once with httptime sync and its option {}",
+            "compare with another clock. If the servers are right: name three or more independent \
+             ones, raise {}, or correct the clock once with httptime sync and its option {}",
             direction.limit_name(),
             limit_option(*direction)
         ),
