@@ -12,6 +12,7 @@ use httptime::Offset;
 
 use crate::https::HttpsOptions;
 use crate::measure_options::{MeasureOptions, Route, Seconds, Servers, whole};
+use crate::run::textfile::check_name;
 use crate::server_arg::ServerArg;
 use crate::status::DEFAULT_FILE;
 
@@ -288,13 +289,9 @@ pub(crate) struct Output {
     pub(crate) verbose: bool,
 }
 
-/// node_exporter reads no other files.
-fn textfile(text: &str) -> Result<PathBuf, String> {
+fn textfile(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
-    match path.extension().is_some_and(|extension| extension == "prom") {
-        true => Ok(path),
-        false => Err("allowed: a name that ends in .prom; node_exporter reads no others".into()),
-    }
+    check_name(&path).map(|()| path)
 }
 
 /// To the nanosecond; up to a century either way, so that no date leaves the range of the clocks.

@@ -87,8 +87,8 @@ pub(crate) fn remedy(refusal: &Refusal) -> String {
                 .into()
         }
         Refusal::TooFar { direction, .. } => format!(
-            "compare with another clock. If the servers are right: raise {}, or correct the clock \
-             once with httptime sync and its option {}",
+            "compare with another clock. If the servers are right: name three or more independent \
+             ones, raise {}, or correct the clock once with httptime sync and its option {}",
             direction.limit_name(),
             limit_option(*direction)
         ),

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use thiserror::Error as ThisError;
 
 use super::statistics::LogSettings;
+use super::textfile;
 use crate::https::{self, HttpsOptions};
 use crate::measure_options::{
     Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via, check_quorum,
@@ -289,10 +290,17 @@ impl Settings {
         let state = state.map(|path| ("state_file", path));
         let socket = Some(self.chrony.socket.as_path()).filter(|_| self.mode == Mode::Chrony);
         let socket = socket.map(|path| ("chrony.socket", path));
-        for (key, path) in [textfile, state, socket].into_iter().flatten() {
+        // A service manager creates the directory of the default.
+        let status = self.status_file.as_deref().filter(|path| !path.as_os_str().is_empty());
+        let status = status.map(|path| ("status_file", path));
+        // Any file in the directory.
+        let log = self.log_dir.as_ref().map(|directory| directory.join("tracking.log"));
+        let log = log.as_deref().map(|path| ("log_dir", path));
+        for (key, path) in [textfile, state, status, log, socket].into_iter().flatten() {
             let directory = path.parent().filter(|directory| *directory != Path::new(""));
             let directory = directory.unwrap_or(Path::new("."));
             if !directory.is_dir() {
+                let path = if key == "log_dir" { directory } else { path };
                 return Err(format!(
                     "{key} is {}, but there is no directory {}; create it, or change {key}",
                     path.display(),
@@ -306,14 +314,9 @@ impl Settings {
     /// Whether `node_exporter` would read the metrics.
     fn check_textfile(&self) -> Result<(), String> {
         match &self.textfile {
-            Some(path) if path.extension().is_none_or(|extension| extension != "prom") => {
-                Err(format!(
-                    "textfile is {}; allowed: a name that ends in .prom, because node_exporter \
-                     reads no other",
-                    path.display()
-                ))
-            }
-            _ => Ok(()),
+            Some(path) => textfile::check_name(path)
+                .map_err(|allowed| format!("textfile is {}; {allowed}", path.display())),
+            None => Ok(()),
         }
     }
 
@@ -622,11 +625,13 @@ mod tests {
         for (key, more) in [
             ("textfile", "textfile = '/nowhere/a.prom'\n".to_owned()),
             ("state_file", "state_file = '/nowhere/state.toml'\n".to_owned()),
+            ("status_file", "status_file = '/nowhere/status.json'\n".to_owned()),
+            ("log_dir", "log_dir = '/nowhere'\n".to_owned()),
             ("chrony.socket", "mode = 'chrony'\n[chrony]\nsocket = '/nowhere/a'\n".to_owned()),
         ] {
             let settings = parsed(&more).expect("syntax");
             let error = settings.check_directories().expect_err(key);
-            let expected = format!("{key} is /nowhere/");
+            let expected = format!("{key} is /nowhere");
             assert!(error.starts_with(&expected), "{error}");
             assert!(error.contains(", but there is no directory /nowhere; create it"), "{error}");
             let there = parsed(&more.replace("/nowhere", &here.to_string())).expect("syntax");

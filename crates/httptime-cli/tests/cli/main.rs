@@ -486,7 +486,12 @@ fn the_example_configuration_can_be_used_as_it_is_and_with_all_it_shows() {
     assert_ne!(shown.join("\n"), example.trim_end(), "nothing is commented out");
     let mut shown = shown.join("\n");
     // A check wants the directories to be there.
-    for directory in ["/var/lib/prometheus/node-exporter", "/var/lib/httptime"] {
+    for directory in [
+        "/var/lib/prometheus/node-exporter",
+        "/var/lib/httptime",
+        "/run/httptime",
+        "/var/log/httptime",
+    ] {
         assert!(shown.contains(directory), "{directory}: {shown}");
         shown = shown.replace(directory, &std::env::temp_dir().display().to_string());
     }
