@@ -72,6 +72,49 @@ fn the_status_can_be_read_while_it_measures_waits_fails_is_stopped_and_killed() 
     let wrong = service.configuration("").replace(&service.server.url(), &refused);
     fs::write(service.directory.join("httptime.toml"), wrong).expect("a file");
     service.signal("-HUP");
+    let (object, _) = until(&service, "failing", |it| it["status_file"]["failure"].is_object());
+    let failure = &object["status_file"]["failure"];
+    assert_eq!((&failure["count"], &failure["kind"]), (&1.into(), &"connection_refused".into()));
+    assert_eq!(object["status_file"]["servers"][0]["status"], "failed");
+
+    let process = service.process.as_mut().expect("started");
+    process.kill().expect("it is running");
+    process.wait().expect("it ends");
+    let (object, code) = until(&service, "dead", |it| it["daemon"] == "dead");
+    assert_eq!(code, if object["synchronised"] == true { 0 } else { 5 }, "{object:#}");
+    assert!(object["why"].as_str().is_some_and(|why| why.contains("ended without a last report")));
+}
+
+#[test]
+fn a_daemon_that_ends_as_it_should_leaves_that_in_its_file() {
+    let mut service = Service::start("ended");
+    service.wait_for_notification("READY=1");
+    service.signal("-TERM");
+    service.wait_for_notification("STOPPING=1");
+    service.process.take().expect("started").wait().expect("it ends");
+    let (object, _) = status(&service.directory.join("status.json"));
+    assert_eq!(
+        (&object["daemon"], &object["status_file"]["state"]),
+        (&"stopped".into(), &"stopped".into())
+    );
+    assert_eq!(object["status_file"]["expected_by_monotonic_seconds"], Value::Null);
+}
+
+/// A unit test of `run.rs` has the length of the pause that this ends.
+#[test]
+fn sigusr1_measures_at_once_and_each_measurement_is_a_line_in_the_statistics() {
+    let service = Service::start("asked");
+    service.wait_for_notification("READY=1");
+    let logs = service.directory.join("logs");
+    fs::create_dir(&logs).expect("a directory");
+    let port = RefusedPort::reserve().expect("a port");
+    let refused = format!("http://{}", port.address());
+    let more = format!("log_dir = '{}'", logs.display());
+    let wrong = service.configuration(&more).replace(&service.server.url(), &refused);
+    fs::write(service.directory.join("httptime.toml"), wrong).expect("a file");
+    service.signal("-HUP");
+    let failures = |it: &Value| it["status_file"]["failure"]["count"].as_u64().unwrap_or(0);
+    // A first failure that comes at once is repeated after 0.6 s.
     until(&service, "failing", |it| failures(it) >= 2);
     service.signal("-USR1");
     until(&service, "measured again", |it| failures(it) >= 3);
