@@ -132,11 +132,11 @@ struct addrinfo;
 // The proxy requires a scheme of authentication other than Basic.
 #define HTTPTIME_ERROR_PROXY_SCHEME 25
 
-// The SOCKS5 proxy did not open the connection.
-#define HTTPTIME_ERROR_SOCKS 27
-
 // The response does not have the only status that is accepted.
 #define HTTPTIME_ERROR_UNEXPECTED_STATUS 26
+
+// The SOCKS5 proxy did not open the connection.
+#define HTTPTIME_ERROR_SOCKS 27
 
 // The received data is not HTTP/1.
 #define HTTPTIME_ERROR_NOT_HTTP 30
@@ -839,8 +839,13 @@ typedef struct httptime_measurement {
     int64_t valid_to_ns;
     // The same as certificates, for the proxy.
     int32_t proxy_certificates;
-    // 0.
-    int32_t reserved;
+    // How many of the independent servers agree on this. Servers at one address and servers behind
+    // one proxy count as one.
+    uint32_t servers_agreeing;
+    // How many of the configured servers are independent of each other.
+    uint32_t servers_independent;
+    // How many servers are configured. 0: unknown, then httptime_policy_decide assumes one.
+    uint32_t servers_configured;
 } httptime_measurement;
 
 // A reading of both local clocks at one moment. It converts instants of the monotonic clock into
@@ -1019,6 +1024,12 @@ typedef struct httptime_policy {
     // The earliest time that is set: ns since 1970. Default: the day on which the library was
     // built.
     int64_t floor_ns;
+    // How many independent servers must agree for a step beyond the limits of one correction. 2 or
+    // more. Default: 0, a majority of three or more.
+    uint32_t quorum;
+    // Whether a step may exceed these limits if there are only one or two independent servers: 1
+    // or 0. A server that lies can then set any time that is not before the floor. Default: 0.
+    int32_t trust_single;
 } httptime_policy;
 
 // The earlier corrections of the clock. All zero: there were none, and there will be no further
@@ -1047,7 +1058,7 @@ typedef struct httptime_decision {
     // 0.
     uint32_t reserved;
     // The refusal in words, with the values, ended by a NUL. Otherwise empty.
-    char reason[192];
+    char reason[256];
 } httptime_decision;
 
 #ifdef __cplusplus

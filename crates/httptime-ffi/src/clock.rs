@@ -65,6 +65,12 @@ pub struct httptime_policy {
     /// The earliest time that is set: ns since 1970. Default: the day on which the library was
     /// built.
     pub floor_ns: i64,
+    /// How many independent servers must agree for a step beyond the limits of one correction. 2 or
+    /// more. Default: 0, a majority of three or more.
+    pub quorum: u32,
+    /// Whether a step may exceed these limits if there are only one or two independent servers: 1
+    /// or 0. A server that lies can then set any time that is not before the floor. Default: 0.
+    pub trust_single: i32,
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
@@ -83,6 +89,8 @@ unsafe impl Versioned for httptime_policy {
             max_startup_backward_ns: seconds(1800),
             max_accumulated_ns: -1,
             floor_ns: httptime::build_day().as_unix_nanos(),
+            quorum: 0,
+            trust_single: 0,
         }
     }
 }
@@ -126,7 +134,7 @@ pub struct httptime_decision {
     /// 0.
     pub reserved: u32,
     /// The refusal in words, with the values, ended by a NUL. Otherwise empty.
-    pub reason: [c_char; 192],
+    pub reason: [c_char; 256],
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
@@ -140,7 +148,7 @@ unsafe impl Versioned for httptime_decision {
             by_ns: 0,
             refusal: HTTPTIME_REFUSAL_NONE,
             reserved: 0,
-            reason: [0; 192],
+            reason: [0; 256],
         }
     }
 }
@@ -321,7 +329,17 @@ unsafe fn policy(policy: *const httptime_policy) -> Result<Policy, Failure> {
         .max_startup_forward(limit(policy.max_startup_forward_ns))
         .max_startup_backward(limit(policy.max_startup_backward_ns))
         .max_accumulated(limit(policy.max_accumulated_ns))
-        .floor(Timestamp::from_unix_nanos(policy.floor_ns)))
+        .floor(Timestamp::from_unix_nanos(policy.floor_ns))
+        .quorum(quorum(policy.quorum)?)
+        .trust_single(policy.trust_single != 0))
+}
+
+fn quorum(servers: u32) -> Result<Option<usize>, Failure> {
+    match usize::try_from(servers).unwrap_or(usize::MAX) {
+        0 => Ok(None),
+        1 => Err(Failure::argument("quorum is 1; allowed: 0, or 2 or more; see trust_single")),
+        servers => Ok(Some(servers)),
+    }
 }
 
 /// # Safety
@@ -359,9 +377,21 @@ unsafe fn reading(measurement: *const httptime_measurement) -> Result<Reading, F
         local_time: Timestamp::from_unix_nanos(measurement.local_time_ns),
         is_unconfirmed: [measurement.certificates, measurement.proxy_certificates]
             .contains(&HTTPTIME_CERTIFICATES_SERVER_TIME),
-        // A measurement does not say how many servers agree: no step exceeds the limits.
-        agreement: Agreement::SINGLE,
+        agreement: agreement(&measurement),
     })
+}
+
+/// A measurement that another library made may not say how many servers agree: then it is one.
+fn agreement(measurement: &httptime_measurement) -> Agreement {
+    let count = |servers: u32| usize::try_from(servers).unwrap_or(usize::MAX);
+    match measurement.servers_configured {
+        0 => Agreement::SINGLE,
+        configured => Agreement {
+            agreeing: count(measurement.servers_agreeing),
+            independent: count(measurement.servers_independent),
+            configured: count(configured),
+        },
+    }
 }
 
 /// Whether the wall clock is still the one that was measured: it advances as the monotonic clock
@@ -390,6 +420,7 @@ const SLEW_RATE_DIVISOR: u32 = 2000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::{HTTPTIME_ERROR_INVALID_ARGUMENT, HTTPTIME_OK};
 
     #[test]
     fn the_default_rules_are_those_of_the_clock_crate() {
@@ -397,6 +428,34 @@ mod tests {
         // SAFETY: a structure on the stack.
         let ours = unsafe { policy(&raw const defaults) }.expect("valid");
         assert_eq!(ours, Policy::default());
+    }
+
+    #[test]
+    fn a_quorum_or_trust_lets_a_step_exceed_the_limits() {
+        let back = |agreeing, configured, quorum, trust_single| {
+            let hours = -7200 * 1_000_000_000;
+            let mut measurement = httptime_measurement::initial();
+            (measurement.offset_ns, measurement.lower_ns) = (hours, hours - 1_000_000);
+            (measurement.upper_ns, measurement.date_advanced) = (hours + 1_000_000, 1);
+            measurement.local_time_ns = httptime::build_day().as_unix_nanos() - 2 * hours;
+            (measurement.servers_agreeing, measurement.servers_configured) = (agreeing, configured);
+            measurement.servers_independent = configured;
+            let policy = httptime_policy { quorum, trust_single, ..httptime_policy::initial() };
+            let mut decision = httptime_decision::initial();
+            // SAFETY: structures on the stack.
+            let status = unsafe {
+                httptime_policy_decide(&policy, std::ptr::null(), &measurement, &mut decision)
+            };
+            (status, decision.action, decision.refusal)
+        };
+        let stepped = (HTTPTIME_OK, HTTPTIME_ACTION_STEP, HTTPTIME_REFUSAL_NONE);
+        let refused = (HTTPTIME_OK, HTTPTIME_ACTION_REFUSE, HTTPTIME_REFUSAL_TOO_FAR);
+        assert_eq!(back(2, 3, 0, 0), stepped);
+        assert_eq!(back(2, 3, 3, 0), refused);
+        assert_eq!(back(1, 3, 0, 1), refused);
+        assert_eq!(back(0, 0, 0, 0), refused, "not stated: one server");
+        assert_eq!(back(0, 0, 0, 1), stepped);
+        assert_eq!(back(2, 3, 1, 0).0, HTTPTIME_ERROR_INVALID_ARGUMENT);
     }
 
     #[test]

@@ -106,8 +106,13 @@ pub struct httptime_measurement {
     pub valid_to_ns: i64,
     /// The same as certificates, for the proxy.
     pub proxy_certificates: i32,
-    /// 0.
-    pub reserved: i32,
+    /// How many of the independent servers agree on this. Servers at one address and servers behind
+    /// one proxy count as one.
+    pub servers_agreeing: u32,
+    /// How many of the configured servers are independent of each other.
+    pub servers_independent: u32,
+    /// How many servers are configured. 0: unknown, then httptime_policy_decide assumes one.
+    pub servers_configured: u32,
 }
 
 // SAFETY: integers; each field begins where the one before it ends.
@@ -145,7 +150,9 @@ unsafe impl Versioned for httptime_measurement {
             valid_from_ns: 0,
             valid_to_ns: 0,
             proxy_certificates: HTTPTIME_CERTIFICATES_NONE,
-            reserved: 0,
+            servers_agreeing: 0,
+            servers_independent: 0,
+            servers_configured: 0,
         }
     }
 }
@@ -153,6 +160,8 @@ unsafe impl Versioned for httptime_measurement {
 impl From<&Measurement> for httptime_measurement {
     fn from(measurement: &Measurement) -> Self {
         let assumptions = measurement.assumptions();
+        let agreement = measurement.agreement();
+        let count = |servers: usize| u32::try_from(servers).unwrap_or(u32::MAX);
         let (valid_from_ns, valid_to_ns) = match assumptions.certificates() {
             Some(CertificateCheck::ServerTime { valid_from, valid_to }) => {
                 (valid_from.as_unix_nanos(), valid_to.as_unix_nanos())
@@ -206,7 +215,9 @@ impl From<&Measurement> for httptime_measurement {
             valid_from_ns,
             valid_to_ns,
             proxy_certificates: check_number(assumptions.proxy_certificates()),
-            reserved: 0,
+            servers_agreeing: count(agreement.agreeing),
+            servers_independent: count(agreement.independent),
+            servers_configured: count(agreement.configured),
         }
     }
 }

@@ -57,10 +57,10 @@ pub const HTTPTIME_ERROR_TIMEOUT_HANDSHAKE: i32 = 23;
 pub const HTTPTIME_ERROR_NO_HTTPS: i32 = 24;
 /// The proxy requires a scheme of authentication other than Basic.
 pub const HTTPTIME_ERROR_PROXY_SCHEME: i32 = 25;
-/// The SOCKS5 proxy did not open the connection.
-pub const HTTPTIME_ERROR_SOCKS: i32 = 27;
 /// The response does not have the only status that is accepted.
 pub const HTTPTIME_ERROR_UNEXPECTED_STATUS: i32 = 26;
+/// The SOCKS5 proxy did not open the connection.
+pub const HTTPTIME_ERROR_SOCKS: i32 = 27;
 /// The received data is not HTTP/1.
 pub const HTTPTIME_ERROR_NOT_HTTP: i32 = 30;
 /// The response head violates the grammar of HTTP/1.
@@ -266,12 +266,12 @@ const ENTRIES: &[Entry] = &[
         c"proxy_scheme",
         c"the proxy wants a scheme of authentication other than Basic",
     ),
-    of(HTTPTIME_ERROR_SOCKS, c"socks", c"the SOCKS5 proxy did not open the connection"),
     of(
         HTTPTIME_ERROR_UNEXPECTED_STATUS,
         c"unexpected_status",
         c"the response does not have the expected status",
     ),
+    of(HTTPTIME_ERROR_SOCKS, c"socks", c"the SOCKS5 proxy did not open the connection"),
     of(HTTPTIME_ERROR_NOT_HTTP, c"not_http", c"the answer is not HTTP/1"),
     of(HTTPTIME_ERROR_MALFORMED_HEAD, c"malformed_head", c"the response head is malformed"),
     of(HTTPTIME_ERROR_HEAD_TOO_LARGE, c"head_too_large", c"the response head is too large"),

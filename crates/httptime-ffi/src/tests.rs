@@ -1064,7 +1064,7 @@ fn a_measurement_without_sockets_uses_the_stamps_of_the_heads() {
         let stamp = (measurement.stamp, measurement.stamp_quantum_ns);
         assert_eq!(stamp, (HTTPTIME_STAMP_USED, 1_000), "{measurement:?}");
         assert_eq!((measurement.lag_source, measurement.lag_ns), (HTTPTIME_LAG_STAMP, MS));
-        assert_eq!((measurement.date_advanced, measurement.reserved), (1, 0));
+        assert_eq!((measurement.date_advanced, measurement.servers_configured), (1, 1));
         assert!(measurement.elapsed_ns < SECOND_NS, "{measurement:?}");
         assert!((measurement.offset_ns - STAMPED_NS).abs() < MS, "{measurement:?}");
         assert!(measurement.upper_ns - measurement.lower_ns < 4 * MS, "{measurement:?}");
