@@ -50,12 +50,12 @@ fn log(machine: &Machine) -> String {
     machine.run("cat /tmp/log", LIMIT).stdout
 }
 
-/// Takes three minutes [default], or `HTTPTIME_KEEP_SECONDS`. After two, the standard deviation of
-/// the frequency is still 1.2 to 1.8 ppm.
+/// Takes four and a half minutes [default], or `HTTPTIME_KEEP_SECONDS`. After two, the standard
+/// deviation of the frequency is still 1.2 to 1.8 ppm, and more if other machines run beside it.
 #[test]
 fn a_machine_50_ppm_fast_is_held_within_5_ms_and_its_frequency_found() {
     let seconds = std::env::var("HTTPTIME_KEEP_SECONDS").ok().and_then(|text| text.parse().ok());
-    let time = Duration::from_secs(seconds.unwrap_or(180));
+    let time = Duration::from_secs(seconds.unwrap_or(270));
     let settling = Duration::from_secs(30);
     let server = server();
     let machine = machine(&server, 7.0);
