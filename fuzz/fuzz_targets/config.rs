@@ -6,6 +6,9 @@
 #[expect(dead_code, reason = "a file of the program, of which only a part is used here")]
 mod settings;
 
+#[path = "../../crates/httptime-cli/src/run/outputs.rs"]
+mod outputs;
+
 #[path = "../../crates/httptime-cli/src/measure_options.rs"]
 #[expect(dead_code, reason = "the program's own file, of which this uses a part")]
 mod measure_options;

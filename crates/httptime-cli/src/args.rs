@@ -12,9 +12,8 @@ use httptime::Offset;
 
 use crate::https::HttpsOptions;
 use crate::measure_options::{MeasureOptions, Route, Seconds, Servers, whole};
-use crate::run::textfile::check_name;
+use crate::run::outputs::{DEFAULT_STATUS_FILE, check_textfile_name};
 use crate::server_arg::ServerArg;
-use crate::status::DEFAULT_FILE;
 
 /// Measure the offset of this machine's clock over plain HTTP, and correct it
 ///
@@ -186,7 +185,7 @@ pub(crate) struct Status {
     pub(crate) watch: Option<Seconds>,
 
     /// The status file of 'httptime run'
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_STATUS_FILE)]
     pub(crate) file: PathBuf,
 }
 
@@ -211,7 +210,7 @@ pub(crate) struct Wait {
     pub(crate) timeout: Option<Seconds>,
 
     /// The status file of 'httptime run'
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_STATUS_FILE)]
     pub(crate) file: PathBuf,
 }
 
@@ -291,7 +290,7 @@ pub(crate) struct Output {
 
 fn textfile(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
-    check_name(&path).map(|()| path)
+    check_textfile_name(&path).map(|()| path)
 }
 
 /// To the nanosecond; up to a century either way, so that no date leaves the range of the clocks.

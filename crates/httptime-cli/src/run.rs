@@ -30,6 +30,7 @@ use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, logging, report, service};
 mod clock_watch;
 mod correction_target;
 mod failure_log;
+pub(crate) mod outputs;
 mod poll_interval;
 mod settings;
 mod statistics;

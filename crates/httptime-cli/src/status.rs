@@ -20,12 +20,6 @@ pub(crate) mod moment;
 mod table;
 pub(crate) mod verdict;
 
-/// The usual place of the status file. Other systems than Linux have no `/run`.
-pub(crate) const DEFAULT_FILE: &str = match cfg!(target_os = "linux") {
-    true => "/run/httptime/status.json",
-    false => "/var/run/httptime/status.json",
-};
-
 pub(crate) fn run(status: &Status) -> u8 {
     let Some(pause) = status.watch else {
         let (text, verdict) = shown(status);

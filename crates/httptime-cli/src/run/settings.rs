@@ -16,14 +16,12 @@ use httptime_clock::state::SavedState;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use super::statistics::LogSettings;
-use super::textfile;
+use super::outputs::{DEFAULT_STATUS_FILE, LogSettings, check_textfile_name};
 use crate::https::{self, HttpsOptions};
 use crate::measure_options::{
     Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via, check_quorum,
 };
 use crate::server_arg::ServerArg;
-use crate::status;
 
 /// The contents of the file, with a default for every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -314,7 +312,7 @@ impl Settings {
     /// Whether `node_exporter` would read the metrics.
     fn check_textfile(&self) -> Result<(), String> {
         match &self.textfile {
-            Some(path) => textfile::check_name(path)
+            Some(path) => check_textfile_name(path)
                 .map_err(|allowed| format!("textfile is {}; {allowed}", path.display())),
             None => Ok(()),
         }
@@ -388,7 +386,7 @@ impl Settings {
             Some(path) => Some(path.clone()).filter(|path| !path.as_os_str().is_empty()),
             None => Some(match std::env::var_os("RUNTIME_DIRECTORY") {
                 Some(directory) => PathBuf::from(directory).join("status.json"),
-                None => status::DEFAULT_FILE.into(),
+                None => DEFAULT_STATUS_FILE.into(),
             }),
         }
     }
@@ -404,7 +402,7 @@ impl Settings {
 
     /// Whether the status file has its usual path, which no service manager and no operator chose.
     pub(crate) fn is_default_status_file(&self) -> bool {
-        self.status_file() == Some(status::DEFAULT_FILE.into())
+        self.status_file() == Some(DEFAULT_STATUS_FILE.into())
     }
 }
 

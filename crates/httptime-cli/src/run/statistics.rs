@@ -11,17 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use httptime::IoError;
 
 use super::failure_log::FailureLog;
+use super::outputs::LogSettings;
 use crate::status::document::{Document, Outcome, Server, ServerStatus};
-
-/// Where the statistics are written, and how much.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LogSettings {
-    pub(crate) directory: PathBuf,
-    /// A file is rotated before it becomes larger, in bytes.
-    pub(crate) size: u64,
-    /// How many files of each kind there are at most, with the current one.
-    pub(crate) files: u32,
-}
 
 #[derive(Debug, Default)]
 pub(crate) struct Statistics {

@@ -257,14 +257,6 @@ impl StateMetrics {
     }
 }
 
-/// Whether `node_exporter` reads a file with this name.
-pub(crate) fn check_name(path: &Path) -> Result<(), &'static str> {
-    match path.extension().is_some_and(|extension| extension == "prom") {
-        true => Ok(()),
-        false => Err("allowed: a name that ends in .prom, because node_exporter reads no other"),
-    }
-}
-
 /// The time of the last success in a file that an earlier run has written.
 pub(crate) fn last_success(path: &Path) -> Option<f64> {
     last_success_in(&fs::read_to_string(path).ok()?)
