@@ -76,7 +76,7 @@ fn the_makefile_installs_what_the_examples_need() {
         prefix
     };
     let without = install("make-without-https", "--no-default-features --features clock");
-    sizes(&without, "without HTTPS", 750);
+    sizes(&without, "without HTTPS", 790);
     let prefix = install("make", "");
     sizes(&prefix, "with HTTPS", 1900);
     try_examples("make", &prefix);

@@ -1145,7 +1145,7 @@ static void measuring_stamps(void)
         CHECK(measurement.lag_source == HTTPTIME_LAG_STAMP && measurement.lag_ns == 1000000);
         CHECK(llabs(measurement.offset_ns - SKEW_NS) < 100000);
         CHECK(measurement.requests <= 8 && measurement.elapsed_ns < 1000000000);
-        CHECK(measurement.reserved == 0 && measurement.date_advanced == 1);
+        CHECK(measurement.servers_configured == 1 && measurement.date_advanced == 1);
     }
     httptime_measurement measurement = measure_stamps(1, 5);
     CHECK(measurement.stamp == HTTPTIME_STAMP_MALFORMED && measurement.stamp_quantum_ns == 0);
