@@ -27,7 +27,7 @@ use crate::measure_options::{Given, Via};
 use crate::report::RejectedStamps;
 use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, logging, report, service};
 
-mod clock_watch;
+pub(crate) mod clock_watch;
 mod correction_target;
 mod failure_log;
 pub(crate) mod outputs;

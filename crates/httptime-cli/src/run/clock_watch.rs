@@ -124,8 +124,9 @@ pub(crate) fn announces_network(mut messages: &[u8]) -> bool {
     false
 }
 
-/// The smallest movement of the clock that starts a measurement at once.
-const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
+/// The smallest movement of the clock that counts as set, for `run` and for `status`: what is less
+/// may be a measuring error.
+pub(crate) const CLOCK_SET_THRESHOLD: Duration = Duration::from_millis(20);
 /// The shortest sleep that counts: the two clocks cannot be read at the same instant.
 const SLEEP_THRESHOLD: Duration = Duration::from_millis(500);
 /// The shortest pause that counts. The hardware clock is read to a second, at both ends.

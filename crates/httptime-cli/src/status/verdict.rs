@@ -7,6 +7,7 @@
 //! another time than the clock, whatever the kernel reports.
 
 use super::document::{Document, Mode, Moment, Outcome, State};
+use crate::run::clock_watch::CLOCK_SET_THRESHOLD;
 
 /// What `status` and `wait` can observe.
 #[derive(Debug, Clone)]
@@ -213,7 +214,7 @@ fn is_of_this_boot(observation: &Observation, document: &Document) -> bool {
 fn is_of_this_clock(observation: &Observation, at: Moment) -> bool {
     let document = observation.document.as_ref().ok().and_then(Option::as_ref);
     document.is_some_and(|document| is_of_this_boot(observation, document))
-        && at.stepped_by(observation.now).abs() <= CLOCK_SET_SECONDS
+        && at.stepped_by(observation.now).abs() <= CLOCK_SET_THRESHOLD.as_secs_f64()
 }
 
 /// A bound of the clock's error, or `None` if the clock is not synchronised.
@@ -357,8 +358,6 @@ fn daemon_words(daemon: Daemon, observation: &Observation) -> (String, String) {
 
 /// How much later than expected a write may be: the daemon looks at its timers every 10 s.
 const STALE_SECONDS: f64 = 30.0;
-/// The smallest movement of the wall clock that is not a measuring error.
-const CLOCK_SET_SECONDS: f64 = 0.02;
 /// The increase of the kernel's maximum error (`MAXFREQ` in Linux's `include/linux/timex.h`).
 const GROWTH_PER_SECOND: f64 = 500e-6;
 /// From here on a kernel marks a clock as not synchronised (`NTP_PHASE_LIMIT`, the same file).
