@@ -9,6 +9,7 @@ pub(crate) struct Answer {
     pub(crate) bounds: [f64; 2],
     pub(crate) requests: u64,
     pub(crate) elapsed: f64,
+    pub(crate) rtt_min: f64,
     pub(crate) timestamps: Timestamps,
 }
 
@@ -51,6 +52,7 @@ impl Answer {
             bounds: [number(&json["bounds_seconds"][0]), number(&json["bounds_seconds"][1])],
             requests: json["requests"].as_u64().expect("a count"),
             elapsed: number(&json["elapsed_seconds"]),
+            rtt_min: number(&json["rtt_min_seconds"]),
             timestamps: Timestamps {
                 responses: count("responses"),
                 sent_by_kernel: count("sent_by_kernel"),
