@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use fastrand::Rng;
+use httptime::schedule::Profile;
 use httptime::{Config, Offset, Timestamp};
 use httptime_sim::fleet::{FleetServer, ServerLoad, run_fleet};
 use httptime_sim::{
@@ -103,11 +104,16 @@ impl FleetCell {
         }
         let world = world().with_server(server);
         let (from, until) = self.span(settings);
-        let config = Config::builder().lag(Duration::from_millis(1)).build().expect("in range");
+        let config = |requests| {
+            let config = Config::builder().lag(Duration::from_millis(1)).requests(requests);
+            config.build().expect("in range")
+        };
+        let usual = Profile::default().requests();
+        let configs = [config(usual), config(settings.requests.unwrap_or(usual))];
         let mut nodes: Vec<_> = (0..self.nodes)
             .map(|number| {
                 let seed = settings.seed ^ (number as u64 + 1).wrapping_mul(NODE);
-                Node::new(self.habit, &config, (from, until), seed)
+                Node::new(self.habit, &configs, (from, until), settings, seed)
             })
             .collect();
         let load = run_fleet(&world, SERVER, &mut nodes, settings.seed);
@@ -169,12 +175,26 @@ pub struct FleetSettings {
     pub settling: Duration,
     /// The time that counts.
     pub scored: Duration,
+    /// The share of the interval of `run` by which the next measurement is randomly earlier or
+    /// later.
+    pub jitter: f64,
+    /// The limit of requests of `run` once it expects an offset [default: that of the profile].
+    pub requests: Option<u32>,
+    /// All machines start within this time.
+    pub starts_within: Duration,
 }
 
 impl Default for FleetSettings {
     fn default() -> Self {
         let hour = Duration::from_secs(3600);
-        Self { seed: 20_261_128, settling: hour, scored: 3 * hour }
+        Self {
+            seed: 20_261_128,
+            settling: hour,
+            scored: 3 * hour,
+            jitter: 0.25,
+            requests: None,
+            starts_within: Duration::from_secs(3),
+        }
     }
 }
 
@@ -308,8 +328,6 @@ const SERVER: FleetServer = FleetServer::new(2, Duration::from_micros(50))
     .event_loop();
 /// From the start of the first machine until the clocks are compared.
 const STORM_LASTS: Duration = Duration::from_secs(60);
-/// The machines of a fleet start within this time.
-const STARTS_WITHIN: Duration = Duration::from_secs(3);
 /// 2026-11-23T00:17:00Z.
 const BEGINNING: Timestamp = Timestamp::from_unix_nanos(1_795_393_020_000_000_000);
 /// Separates the random numbers of the machines.

@@ -29,6 +29,15 @@ struct Args {
     /// Hours that are left out, and hours that count
     #[arg(long, value_name = "HOURS", num_args = 2, default_values = ["1", "3"])]
     hours: Vec<u32>,
+    /// Random share of the interval of `run`
+    #[arg(long, default_value_t = FleetSettings::default().jitter, value_name = "SHARE")]
+    jitter: f64,
+    /// Limit of the requests of `run` once it expects an offset [default: that of the profile]
+    #[arg(long, value_name = "N")]
+    requests: Option<u32>,
+    /// All machines start within this time, in seconds
+    #[arg(long, default_value_t = 3, value_name = "S")]
+    starts_within: u64,
     /// Write the table as CSV to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -44,7 +53,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut cells = FleetCell::all(&sizes);
     cells.retain(|cell| cell.name().contains(&args.fleet));
     let hours = |number: usize| Duration::from_secs(3600) * args.hours[number];
-    let settings = FleetSettings { seed: args.seed, settling: hours(0), scored: hours(1) };
+    let settings = FleetSettings {
+        seed: args.seed,
+        settling: hours(0),
+        scored: hours(1),
+        jitter: args.jitter,
+        requests: args.requests,
+        starts_within: Duration::from_secs(args.starts_within),
+    };
     println!("seed {}, {} h left out, {} h count", args.seed, args.hours[0], args.hours[1]);
     let begun = Instant::now();
     let rows = fleet::run(&cells, &settings);

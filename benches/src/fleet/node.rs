@@ -8,7 +8,7 @@ use httptime_clock::{Clock, Frequency, History, Policy, Reading, SimulatedClock}
 use httptime_sim::fleet::FleetNode;
 use httptime_sim::{Outcome, SimClock};
 
-use super::{BEGINNING, Habit, STARTS_WITHIN, since_beginning};
+use super::{BEGINNING, FleetSettings, Habit, since_beginning};
 use crate::row::ms;
 use crate::week::Oscillator;
 
@@ -29,7 +29,8 @@ pub(super) struct Records {
 /// A machine of the fleet: its clock, and when it measures.
 pub(super) struct Node {
     habit: Habit,
-    config: Config,
+    /// The settings of a measurement, and those with an expected offset.
+    configs: [Config; 2],
     controller: Controller<SimulatedClock>,
     oscillator: Oscillator,
     random: Rng,
@@ -40,6 +41,8 @@ pub(super) struct Node {
     /// The clocks of the running measurement.
     measured: SimClock,
     failures: u32,
+    /// The random share of the interval.
+    jitter: f64,
     /// The time that counts, from the start of the first machine.
     span: (Duration, Duration),
     records: Records,
@@ -48,8 +51,9 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn new(
         habit: Habit,
-        config: &Config,
+        configs: &[Config; 2],
         span: (Duration, Duration),
+        settings: &FleetSettings,
         seed: u64,
     ) -> Self {
         let mut random = Rng::with_seed(seed);
@@ -58,11 +62,11 @@ impl Node {
         let clock = SimulatedClock::new(BEGINNING, offset, oscillator.error(Duration::ZERO));
         // The day of the build may be later than the simulated day.
         let policy = Policy::default().floor(Timestamp::from_unix_nanos(0));
-        let boot = STARTS_WITHIN.mul_f64(random.f64());
+        let boot = settings.starts_within.mul_f64(random.f64());
         let started = BEGINNING.saturating_add(boot.into());
         Self {
             habit,
-            config: config.clone(),
+            configs: configs.clone(),
             controller: Controller::new(clock, policy, Discipline::default()),
             oscillator,
             random,
@@ -70,6 +74,7 @@ impl Node {
             next: Some(started),
             measured: SimClock::new(0),
             failures: 0,
+            jitter: settings.jitter,
             span,
             records: Records::default(),
         }
@@ -138,7 +143,7 @@ impl Node {
         if self.habit == Habit::Run {
             let wait = self.controller.absorb(&reading).expect("may be set").interval;
             // The program's random share: `PollInterval`.
-            return wait.mul_f64(0.95 + 0.1 * self.random.f64());
+            return wait.mul_f64(1.0 + self.jitter * (2.0 * self.random.f64() - 1.0));
         }
         let policy = Policy::default().floor(Timestamp::from_unix_nanos(0));
         let action = policy.decide(&reading, &History::default());
@@ -192,8 +197,12 @@ impl FleetNode for Node {
         self.measured = SimClock::new(clock.true_offset().as_nanos())
             .starting_at(clock.now().expect("readable"))
             .drifting_ppb(drift_ppb);
-        let config = self.config.clone();
-        (self.measured, expected.map_or(config.clone(), |expected| config.with_expected(expected)))
+        let [usual, with_expected] = &self.configs;
+        let config = match expected {
+            Some(expected) => with_expected.clone().with_expected(expected),
+            None => usual.clone(),
+        };
+        (self.measured, config)
     }
 
     fn end(&mut self, at: Timestamp, outcome: &Outcome) {

@@ -41,7 +41,7 @@ pub(crate) struct Departed {
     number: usize,
     /// When it arrives at the server.
     pub(crate) arrives: LocalInstant,
-    /// How long the answer is under way.
+    /// The delay of the return path.
     back: Duration,
     pub(crate) packet: Packet,
 }
