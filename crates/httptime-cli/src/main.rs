@@ -21,6 +21,7 @@ mod measure_options;
 mod no_proxy;
 mod query;
 mod report;
+mod retry;
 mod run;
 mod server_arg;
 mod service;
