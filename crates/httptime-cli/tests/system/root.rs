@@ -107,7 +107,7 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     }
     let units = package.map_or_else(
         || Path::new(DIST).join("systemd"),
-        |package| package.join("lib/systemd/system"),
+        |package| package.join("usr/lib/systemd/system"),
     );
     for unit in fs::read_dir(units).expect("units").map(|unit| unit.expect("an entry")) {
         let name = unit.file_name().into_string().expect("text");
