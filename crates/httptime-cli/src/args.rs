@@ -25,7 +25,7 @@ use crate::server_arg::ServerArg;
     version,
     max_term_width = 100,
     after_help = "See 'httptime COMMAND --help' for details, and the manual httptime(1).",
-    after_long_help = EXIT_CODES
+    after_long_help = GENERAL
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -60,6 +60,11 @@ pub(crate) enum Command {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime query http://192.0.2.1/
+  httptime query -v --lag 0.002 https://a.example/ https://b.example/ https://c.example/
+  httptime query --json -x http://proxy.example:3128 -p https://time.example/
+
 Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
 no_proxy names the server. The variables are read as curl reads them.
 
@@ -87,6 +92,11 @@ pub(crate) struct Query {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime sync --dry-run http://192.0.2.1/
+  httptime sync --profile polite --max-forward 86400 a.example b.example c.example
+  httptime sync --pin sha256//iKrmRRgh0mGgYwOwcnYC/EQTLR+60g4KlVWonyvVI40= https://192.0.2.1/
+
 Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
 no_proxy names the server. The variables are read as curl reads them.
 
@@ -148,6 +158,10 @@ pub(crate) struct Sync {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime run --check
+  httptime run --config ./httptime.toml
+
 HTTPTIME_LOG=debug in the environment logs more.
 
 Exit status: 0 stopped by a signal, 1 failed, 2 wrong usage or configuration, 4 no privilege."
@@ -170,6 +184,11 @@ pub(crate) struct Run {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime status
+  httptime status --watch 5
+  httptime status --json | jq .synchronised
+
 Exit status: 0 synchronised, 1 not synchronised, or the output could not be written, 2 wrong \
 usage, 3 not synchronised because a correction is refused, 5 not synchronised and no daemon is \
 running, 130 Ctrl-C."
@@ -198,6 +217,11 @@ pub(crate) struct Status {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime wait --timeout 60 && backup
+  httptime wait --within 0.1 --timeout 180
+  httptime wait --timeout 0 || echo the clock may be wrong
+
 Exit status: 0 the clock is right, 1 not within --timeout, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."
 )]
 pub(crate) struct Wait {
@@ -221,7 +245,13 @@ pub(crate) struct Wait {
 #[derive(Debug, Parser)]
 #[command(
     after_help = SHORT_HELP,
-    after_long_help = "Exit status: 0 measured, 1 not measured, 2 wrong usage."
+    after_long_help = "\
+Examples:
+  httptime demo
+  httptime demo --skew -0.3 -v
+  httptime demo --stamp
+
+Exit status: 0 measured, 1 not measured, 2 wrong usage."
 )]
 pub(crate) struct Demo {
     /// How far the server's clock is ahead of the local one, in seconds; negative: behind
@@ -253,6 +283,11 @@ pub(crate) struct Demo {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime doctor
+  httptime doctor http://192.0.2.1/
+  httptime doctor --json -x http://proxy.example:3128 https://time.example/
+
 Exit status: 0 no fault, 1 a fault was found, or the output could not be written, 2 wrong usage, \
 130 Ctrl-C."
 )]
@@ -311,7 +346,13 @@ fn offset(text: &str) -> Result<Offset, String> {
 
 const SHORT_HELP: &str = "More options and details: --help, and the manual httptime(1).";
 
-const EXIT_CODES: &str = "\
+const GENERAL: &str = "\
+Examples:
+  httptime query http://192.0.2.1/             measure, change nothing
+  httptime sync --dry-run http://192.0.2.1/    what would be done to the clock
+  httptime status                              is the clock right, and if not, why
+  httptime demo                                needs no network and no privileges
+
 Exit status:
   0    done; status, wait: the clock is synchronised
   1    not measured (the reason is on stderr or in the JSON object), or output not written

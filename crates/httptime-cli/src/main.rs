@@ -9,6 +9,8 @@ use clap::Parser;
 mod answers;
 mod args;
 mod bar;
+#[cfg(test)]
+mod completions;
 mod correction;
 mod demo;
 mod doctor;

@@ -81,6 +81,7 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
                 used_stamps(survey).for_each(|line| print(&line));
             }
             answers::warnings(survey, via).iter().for_each(|line| print_error(line));
+            busy(measurement).iter().for_each(|line| print_error(line));
             for url in unchecked(survey) {
                 print_error(&format!(
                     "{url}: the certificate was not checked: anyone on the path can forge this time"
@@ -100,6 +101,26 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
             false
         }
     }
+}
+
+/// Lines about requests that waited, and about a server that asks for fewer of them.
+pub(crate) fn busy(measurement: &Measurement) -> Vec<String> {
+    let grown = measurement.is_busy().then(|| {
+        format!(
+            "round trips grew from {} to {}: the server, the path or this machine is busy; the \
+             bounds hold, but measure again later for narrower ones",
+            Span::new(measurement.round_trip_min()),
+            Span::new(measurement.round_trip_quartile()),
+        )
+    });
+    let asked = measurement.retry_after().map(|wait| {
+        format!(
+            "the server asks for no request in the next {} (Retry-After); measure less often, or \
+             use another server",
+            Span::new(wait)
+        )
+    });
+    grown.into_iter().chain(asked).collect()
 }
 
 /// A line for each server outside the majority: its result, or the reason why it could not be

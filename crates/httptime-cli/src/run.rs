@@ -92,6 +92,8 @@ struct Daemon<'a> {
     state: DaemonState,
     /// The start of the latest measurement.
     begun: Instant,
+    /// The time from there in which a server asks for no request.
+    not_before: Duration,
     /// The number of the latest measurement. The result of an earlier one that was given up is not
     /// used.
     number: u64,
@@ -157,7 +159,12 @@ fn load(args: &Run) -> Result<Loaded, String> {
 }
 
 fn poll_interval(settings: &Settings) -> PollInterval {
-    PollInterval::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
+    let (shortest, longest) = (settings.poll.shortest(), settings.poll.longest());
+    let poll_interval = PollInterval::new(shortest, longest, fastrand::Rng::new());
+    match settings.mode {
+        Mode::Clock => poll_interval,
+        Mode::Chrony => poll_interval.regular(),
+    }
 }
 
 impl<'a> Daemon<'a> {
@@ -187,6 +194,7 @@ impl<'a> Daemon<'a> {
             events,
             state: DaemonState::Waiting { until: now },
             begun: now,
+            not_before: Duration::ZERO,
             number: 0,
             threads: Arc::default(),
             reloaded: ReloadState::No,
@@ -429,6 +437,9 @@ impl<'a> Daemon<'a> {
             measurement.bounds()
         );
         info!("{measured}");
+        report::busy(measurement).iter().for_each(|line| warn!("{line}"));
+        let retry_after = measurement.retry_after();
+        self.not_before = retry_after.map_or(Duration::ZERO, |wait| self.begun.elapsed() + wait);
         self.log_certificates(&measurement.assumptions());
         if self.settings.mode == Mode::Clock {
             self.shared_servers.report(check_independent(measurement.agreement()));
@@ -447,6 +458,7 @@ impl<'a> Daemon<'a> {
             true => self.begun.elapsed() + CONFIRMATION_PAUSE,
             false => correction.interval,
         };
+        let interval = interval.max(self.not_before);
         self.wait(Ok(interval));
         let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
         let next = match correction.is_unconfirmed {
@@ -487,7 +499,7 @@ impl<'a> Daemon<'a> {
                 self.clocks = clocks();
                 self.is_early_requested = false;
                 (self.network_retry, self.clock_retry) = (RetryPause::NETWORK, RetryPause::CLOCK);
-                self.poll_interval.measured(interval)
+                self.poll_interval.measured(interval).max(mem::take(&mut self.not_before))
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.

@@ -160,6 +160,8 @@ impl Serialize for Measurement {
             http_status: Option<u16>,
             elapsed_seconds: Seconds,
             rtt_min_seconds: Seconds,
+            busy: bool,
+            retry_after_seconds: Option<Seconds>,
             timestamps: Timestamps,
             assumptions: Assumptions,
         }
@@ -180,6 +182,8 @@ impl Serialize for Measurement {
             http_status: self.http_status(),
             elapsed_seconds: Seconds(self.elapsed()),
             rtt_min_seconds: Seconds(self.round_trip_min()),
+            busy: self.is_busy(),
+            retry_after_seconds: self.retry_after().map(Seconds),
             timestamps: Timestamps {
                 responses: self.observations(),
                 sent_by_kernel: self.sent_by_kernel(),
@@ -313,6 +317,8 @@ mod tests {
             at: started.saturating_add(Duration::from_nanos(9_994_779_887)),
             begun: CrossTimestamp::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_nanos(28_733),
+            round_trip_quartile: Duration::from_nanos(40_000),
+            retry_after: None,
             assumptions: Assumptions {
                 lag: Lag::from_server_header("nginx"),
                 drift_ppm: 100,
@@ -338,6 +344,7 @@ mod tests {
                 r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"checks":4,"#,
                 r#""date_advanced":true,"stamp":null,"method":"head","http_status":204,"#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
+                r#""busy":false,"retry_after_seconds":null,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,
                 r#""drift_ppm":100,"min_servers":1,"certificates":null,"#,

@@ -722,6 +722,9 @@ impl Session {
                     self.discard(arrival.at);
                 } else {
                     let (connection, status) = ((opening_began, is_first), head.status());
+                    if let Some(wait) = head.retry_after() {
+                        self.backoff.asked(arrival.at.saturating_add(wait));
+                    }
                     let expected = self.config.expect_status();
                     let absorbed =
                         self.target.check_answer(method, &head, expected).and_then(|()| {
@@ -929,7 +932,9 @@ impl Session {
                 let method = Some(self.method);
                 let measured = self.measure.finish(end)?;
                 let http_status = self.http_status;
-                self.security.judge(Measurement { method, http_status, ..measured })
+                let asked = self.backoff.asked_until().filter(|until| *until > end.instant());
+                let retry_after = asked.map(|until| until.saturating_since(end.instant()));
+                self.security.judge(Measurement { method, http_status, retry_after, ..measured })
             }
         }
     }

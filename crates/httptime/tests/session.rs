@@ -245,6 +245,69 @@ fn a_request_that_is_lost_is_sent_again_after_a_pause() {
     assert!(matches!(session.poll(now), Action::Wait { until, .. } if until > now));
 }
 
+/// A response with status 429 that asks for no request in so many seconds.
+fn refusal(now: LocalInstant, seconds: u32) -> Vec<u8> {
+    let fields = format!("HTTP/1.1 429 Too Many Requests\r\nRetry-After: {seconds}\r\n");
+    let usual = String::from_utf8(response(now)).expect("text");
+    usual.replace("HTTP/1.1 200 OK\r\n", &fields).into_bytes()
+}
+
+#[test]
+fn a_server_that_asks_for_a_pause_gets_no_request_meanwhile() {
+    let mut requests = Vec::new();
+    let result = run(session("http://192.0.2.1/"), &mut |_, now| {
+        requests.push(now);
+        Some(if requests.len() == 3 { refusal(now, 4) } else { response(now) })
+    });
+    let measurement = measured(result);
+    assert_eq!((measurement.requests(), measurement.retry_after()), (8, None));
+    let pause = requests[3].saturating_since(requests[2]);
+    assert!(pause >= Duration::from_secs(4), "{pause:?}");
+    // The others were not that far apart.
+    assert!(requests[2].saturating_since(requests[1]) < Duration::from_secs(2));
+}
+
+#[test]
+fn a_measurement_ends_with_a_pause_that_is_longer_and_reports_it() {
+    let mut requests = 0;
+    let result = run(session("http://192.0.2.1/"), &mut |_, now| {
+        requests += 1;
+        Some(if requests == 5 { refusal(now, 120) } else { response(now) })
+    });
+    let measurement = measured(result);
+    assert_eq!((requests, measurement.requests(), measurement.observations()), (5, 5, 5));
+    let left = measurement.retry_after().expect("asked for");
+    assert!(left > Duration::from_secs(110) && left <= Duration::from_secs(120), "{left:?}");
+}
+
+#[test]
+fn a_server_whose_round_trips_grow_is_busy_and_a_long_path_is_not() {
+    let busy = |waits: fn(u32) -> u64| {
+        let mut session = session("http://192.0.2.1/");
+        let (mut now, mut requests) = (at(0), 0);
+        loop {
+            match session.poll(now) {
+                Action::Open { conn, .. } => session.opened(conn, now),
+                Action::Transmit { conn } => {
+                    let count = session.output(conn).len();
+                    session.sent(conn, count, now);
+                    requests += 1;
+                    let there = Duration::from_millis(1 + waits(requests));
+                    let stamped = now.saturating_add(there);
+                    now = stamped.saturating_add(Duration::from_millis(1));
+                    session.received(conn, &response(stamped), now);
+                }
+                Action::Wait { until, .. } => now = now.max(until),
+                Action::Done => break measured(session.finish(cross_timestamp(now))).is_busy(),
+                _ => {}
+            }
+        }
+    };
+    assert!(busy(|requests| if requests > 4 { 12 } else { 0 }));
+    assert!(!busy(|_| 12), "a long path");
+    assert!(!busy(|requests| if requests == 4 { 12 } else { 0 }), "one of eight waited");
+}
+
 #[test]
 fn a_server_that_closes_each_time_has_its_next_connection_opened_ahead() {
     let mut opened = 0;

@@ -1,5 +1,7 @@
 //! The files from which a test machine boots, packed for the kernel.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,8 @@ pub(crate) fn with_busybox(directory: &Path) -> PathBuf {
 }
 
 /// The same under this host's systemd, with our units and the files that are installed with them.
-/// The agent is a service.
+/// The agent is a service. With the environment variable `HTTPTIME_DEB` the program and the units
+/// are those of that Debian package.
 pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     let empty = [
         "proc",
@@ -66,7 +69,11 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     }
     root.link("../run", "var/run");
     root.shell();
-    root.program(HTTPTIME, "usr/bin/httptime");
+    let package = env::var_os("HTTPTIME_DEB").map(|package| unpacked(&package, directory));
+    match &package {
+        Some(package) => root.program_at(&package.join("usr/bin/httptime"), "usr/bin/httptime"),
+        None => root.program(HTTPTIME, "usr/bin/httptime"),
+    }
     root.program(GUEST, "usr/bin/httptime-test-guest");
     assert!(Path::new(SYSTEMD).join("systemd").exists(), "systemd must be installed");
     for program in ["/lib/systemd/systemd", "/lib/systemd/systemd-journald"] {
@@ -88,7 +95,10 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
             root.copy(&unit, &format!("usr/lib/systemd/system/{name}"));
         }
     }
-    let units = format!("{DIST}/systemd");
+    let units = package.map_or_else(
+        || Path::new(DIST).join("systemd"),
+        |package| package.join("lib/systemd/system"),
+    );
     for unit in fs::read_dir(units).expect("units").map(|unit| unit.expect("an entry")) {
         let name = unit.file_name().into_string().expect("text");
         root.copy(&unit.path(), &format!("usr/lib/systemd/system/{name}"));
@@ -149,7 +159,10 @@ impl Root {
 
     /// Copies a program and its libraries.
     fn program(&self, from: &str, to: &str) {
-        let from = Path::new(from);
+        self.program_at(Path::new(from), to);
+    }
+
+    fn program_at(&self, from: &Path, to: &str) {
         self.copy(from, to);
         for library in libraries(from) {
             self.copy(&library, library.to_str().expect("text").trim_start_matches('/'));
@@ -196,6 +209,15 @@ impl Root {
         assert!(packed.success(), "cpio must be installed");
         archive
     }
+}
+
+/// The files of a Debian package. Not unpacked into the root of the machine, where it would replace
+/// the link `lib` by a directory.
+fn unpacked(package: &OsStr, directory: &Path) -> PathBuf {
+    let to = directory.join("package");
+    let done = Command::new("dpkg-deb").arg("-x").arg(package).arg(&to).status();
+    assert!(done.is_ok_and(|status| status.success()), "{package:?}");
+    to
 }
 
 /// The shared libraries that a program loads, including its loader.

@@ -26,8 +26,8 @@ pub(super) struct Slew {
 }
 
 impl Slew {
-    /// `None` if there is nothing to slew, or if it would take longer than 584 years, or if the unit
-    /// is larger than 500 ppm.
+    /// `None` if there is nothing to slew, if it would take longer than 584 years, or if the unit is
+    /// larger than 500 ppm.
     pub(super) fn new(
         by: Offset,
         base: u64,
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!((forward.rate, forward.duration), (10_005_123, Duration::from_secs(2)));
         let back = slew(Offset::ZERO.saturating_sub(MILLISECOND), 10_000_123);
         assert_eq!((back.rate, back.duration), (9_995_123, Duration::from_secs(2)));
-        // 3,579,545 Hz: 500 ppm is no whole number of units, so it takes longer at the smaller rate.
+        // 3,579,545 Hz: 500 ppm is no whole number of units. At the smaller rate it takes longer.
         let coarse = Slew::new(MILLISECOND, 3_579_545, 3_579_545, Instant::now(), 0);
         let coarse = coarse.expect("something to slew");
         let corrected = coarse.duration.as_secs_f64() * 1_789.0 / 3_579_545.0;

@@ -1,7 +1,7 @@
 //! The clock of Windows: `SetSystemTime` and `SetSystemTimeAdjustmentPrecise`.
 //!
 //! Windows has no call that slews a clock by an amount: a program sets a rate, and the rate stays
-//! until a program sets another one. So a slew is a rate and a thread that ends it.
+//! until a program sets another one. So a slew is a rate, and a thread that restores the earlier one.
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -202,7 +202,7 @@ fn enable_privilege_of(token: HANDLE) -> Result<(), Refusal> {
     // SAFETY: the name is a constant text that ends with NUL, and the pointer is to a `LUID`.
     let found = unsafe { LookupPrivilegeValueW(ptr::null(), SE_SYSTEMTIME_NAME, identifier) };
     succeeded("LookupPrivilegeValueW", found)?;
-    // SAFETY: the structure has as many privileges as it says; the previous state is not wanted.
+    // SAFETY: the structure has `PrivilegeCount` privileges; the previous state is not wanted.
     let done = unsafe {
         let privileges = &raw const privileges;
         AdjustTokenPrivileges(token, 0, privileges, 0, ptr::null_mut(), ptr::null_mut())

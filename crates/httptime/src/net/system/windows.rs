@@ -29,7 +29,7 @@ pub(in crate::net) struct WakeReceiver(UdpSocket);
 
 /// Two handles of one socket that sends to itself. `WSAPoll` waits for sockets only, and Windows
 /// has no socket pairs. The socket is connected to its own address, so it receives nothing from
-/// anybody else.
+/// other sockets.
 pub(in crate::net) fn wake_pair() -> io::Result<(WakeSender, WakeReceiver)> {
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     receiver.connect(receiver.local_addr()?)?;
