@@ -26,8 +26,8 @@ pub(super) struct Slew {
 }
 
 impl Slew {
-    /// `None` if there is nothing to slew, if it would take longer than 584 years, or if the unit is
-    /// larger than 500 ppm.
+    /// `None` if there is nothing to slew, if it would take longer than 584 years, or if the unit
+    /// is larger than 500 ppm.
     pub(super) fn new(
         by: Offset,
         base: u64,

@@ -1,7 +1,8 @@
 //! The clock of Windows: `SetSystemTime` and `SetSystemTimeAdjustmentPrecise`.
 //!
 //! Windows has no call that slews a clock by an amount: a program sets a rate, and the rate stays
-//! until a program sets another one. So a slew is a rate, and a thread that restores the earlier one.
+//! until a program sets another one. So a slew is a rate, and a thread that restores the earlier
+//! one.
 
 use std::mem::MaybeUninit;
 use std::ptr;
