@@ -102,7 +102,10 @@ pub(crate) fn run(doctor: &Doctor) -> u8 {
         None => Some(environment_proxies(doctor)),
     };
     let (facts, missing) = gather(&place, subject, of_environment);
-    let findings = findings(&facts, missing, &sync);
+    let mut findings = findings(&facts, missing, &sync);
+    if !place.has_system_files() {
+        findings.insert(0, not_examined());
+    }
     let is_measured =
         facts.servers.as_ref().is_some_and(|servers| servers.survey.combined().is_ok());
     let verdict = verdict::verdict(&findings, is_measured);
@@ -200,15 +203,16 @@ fn gather(
     of_environment: Option<Proxies>,
 ) -> (Facts, Vec<Examination>) {
     let at = || place.clone();
-    let (of_clock, of_steering, of_ntp, of_routes) = (at(), at(), at(), at());
-    let mut examinations =
-        vec![Examination::Clock, Examination::Steering, Examination::Ntp, Examination::Routes];
-    let mut jobs: Vec<Box<dyn FnOnce() -> Part + Send>> = vec![
-        Box::new(move || Part::Clock(clock::gather(&of_clock))),
-        Box::new(move || Part::Steering(steering::gather(&of_steering))),
-        Box::new(move || Part::Ntp(ntp::gather(&of_ntp))),
-        Box::new(move || Part::Routes(routes::gather(&of_routes))),
-    ];
+    let mut examinations = Vec::new();
+    let mut jobs: Vec<Box<dyn FnOnce() -> Part + Send>> = Vec::new();
+    if place.has_system_files() {
+        let (of_clock, of_steering, of_ntp, of_routes) = (at(), at(), at(), at());
+        examinations.extend(BY_FILES);
+        jobs.push(Box::new(move || Part::Clock(clock::gather(&of_clock))));
+        jobs.push(Box::new(move || Part::Steering(steering::gather(&of_steering))));
+        jobs.push(Box::new(move || Part::Ntp(ntp::gather(&of_ntp))));
+        jobs.push(Box::new(move || Part::Routes(routes::gather(&of_routes))));
+    }
     if let Some(Proxies { routes, hops }) = of_environment {
         examinations.push(Examination::Proxies);
         jobs.push(Box::new(move || Part::Proxies(proxies::gather(routes, hops))));
@@ -277,6 +281,15 @@ fn findings(facts: &Facts, missing: Vec<Examination>, sync: &str) -> Vec<Finding
     all
 }
 
+/// Without files that say so, nothing is known about the clock's kernel and its neighbours.
+fn not_examined() -> Finding {
+    Finding::note(
+        Examination::Clock,
+        "not supported on Windows: examining the kernel's clock, the programs that steer it, NTP \
+         servers and routes; w32tm /query /status shows what the Windows Time service does",
+    )
+}
+
 /// The report for people.
 fn lines(report: &Report) -> Vec<String> {
     let mut all: Vec<String> = report
@@ -310,6 +323,9 @@ impl Serialize for servers::Facts {
     }
 }
 
+/// The examinations of files and of the kernel's reports.
+const BY_FILES: [Examination; 4] =
+    [Examination::Clock, Examination::Steering, Examination::Ntp, Examination::Routes];
 /// For all examinations together.
 const LIMIT: Duration = Duration::from_secs(17);
 /// A measurement that finds an error of a tenth of a second, and is short.

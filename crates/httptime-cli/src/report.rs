@@ -8,7 +8,6 @@ use httptime::survey::{ServerReport, Survey};
 use httptime::{Assumptions, CertificateCheck, Error, Interval, IoError, Measurement, Offset};
 use httptime::{Span, StampFault, StampUse, Url};
 use httptime_clock::{Action, Refusal};
-use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -469,7 +468,7 @@ pub(crate) fn print_text(text: &str) -> bool {
     match write_to_stdout(format!("{text}\n").as_bytes()) {
         Ok(()) => true,
         Err(error) => {
-            output_failed(&error.into());
+            output_failed(&error);
             false
         }
     }
@@ -490,12 +489,20 @@ pub(crate) fn is_written() -> bool {
 
 /// Does not use [`io::stdout`], which ignores the error of a descriptor that is not open for
 /// writing.
-fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
+#[cfg(unix)]
+fn write_to_stdout(mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let written = retry_on_intr(|| rustix::io::write(io::stdout(), bytes))?;
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(io::stdout(), bytes))?;
         bytes = &bytes[written..];
     }
     Ok(())
+}
+
+#[cfg(not(unix))]
+fn write_to_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);

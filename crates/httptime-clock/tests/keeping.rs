@@ -232,6 +232,18 @@ fn a_small_error_is_slewed_and_the_rest_found_again_when_the_slew_is_cut_short()
 }
 
 #[test]
+fn a_clock_without_a_status_is_corrected_like_any_other() {
+    let mut clock = clock(38_116 * MS, 50.0);
+    clock.forget_status();
+    let mut machine = Machine::new(clock, Policy::default(), Discipline::default(), 1);
+    let first = machine.absorb(0);
+    assert!(matches!(first.action, Action::Step(_)), "{first:?}");
+    assert!(machine.offset() < Duration::from_millis(3), "{:?}", machine.offset());
+    let kind = machine.controller.clock().status().map_err(|error| error.kind());
+    assert_eq!(kind, Err("unsupported"));
+}
+
+#[test]
 fn a_refusal_leaves_clock_and_status_alone() {
     let mut machine =
         Machine::new(clock(-7200 * S, 0.0), Policy::default(), Discipline::default(), 7);

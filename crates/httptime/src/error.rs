@@ -679,7 +679,11 @@ mod tests {
     use super::*;
 
     fn refused() -> io::Error {
-        let errno = if cfg!(target_os = "linux") { 111 } else { 61 };
+        let errno = match () {
+            () if cfg!(target_os = "linux") => 111,
+            () if cfg!(windows) => 10_061,
+            () => 61,
+        };
         io::Error::from_raw_os_error(errno)
     }
 
@@ -689,8 +693,11 @@ mod tests {
             Error::Connect { address: ([192, 0, 2, 1], 80).into(), source: refused().into() };
         assert_eq!(
             error.to_string(),
-            "cannot connect to 192.0.2.1:80: connection refused; nothing listens on this port, or \
-             a firewall rejects it"
+            format!(
+                "cannot connect to 192.0.2.1:80: {}; nothing listens on this port, or a firewall \
+                 rejects it",
+                IoError::from(refused())
+            )
         );
         assert_eq!((error.kind(), error.is_refused()), ("connection_refused", true));
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());

@@ -87,6 +87,7 @@ fn checks_signatures(resolved_conf: &str) -> bool {
 /// What the facts mean.
 pub(crate) fn findings(facts: &Facts) -> Vec<Finding> {
     let servers = match &facts.nameservers[..] {
+        [] if cfg!(not(unix)) => "the system's nameservers".to_owned(),
         [] => "no nameserver in /etc/resolv.conf".to_owned(),
         some => format!("nameserver {}", some.join(", ")),
     };

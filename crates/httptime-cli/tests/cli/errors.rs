@@ -161,6 +161,7 @@ fn feeding() -> Vec<ChronyError> {
         ChronyError::Refused { path: path() },
         ChronyError::NoPermission { path: path() },
         ChronyError::Full { path: path() },
+        ChronyError::Unsupported { path: path() },
         ChronyError::Io { path: path(), errno: 5 },
     ]
 }
