@@ -23,6 +23,7 @@ mod proxies;
 mod run;
 mod shipped;
 mod stamps;
+mod survey;
 mod wrong_inputs;
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);

@@ -15,6 +15,8 @@ mod machine_tests;
 mod program;
 mod recovery;
 mod root;
+mod site;
+mod survey;
 mod sync;
 mod systemd;
 mod units;
