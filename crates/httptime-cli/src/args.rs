@@ -304,6 +304,9 @@ suspect, or the output could not be written, 2 wrong usage, 6 a server is a fals
     }),
     mut_arg("duration", |arg| {
         arg.help("Send requests to a server for this long, in seconds, up to 3600 [default: 8]")
+    }),
+    mut_arg("target", |arg| {
+        arg.help("Stop once the standard deviation is this small, in seconds [default: 0.0005]")
     })
 )]
 pub(crate) struct Survey {

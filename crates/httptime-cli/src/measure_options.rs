@@ -498,11 +498,17 @@ impl MeasureOptions {
         self.method
     }
 
-    /// As [`config`](Self::config), with other defaults for the requests and the time.
-    pub(crate) fn config_with_defaults(&self, requests: u32, duration: Duration) -> ConfigBuilder {
+    /// As [`config`](Self::config), with other defaults for requests, time and target.
+    pub(crate) fn config_with_defaults(
+        &self,
+        requests: u32,
+        duration: Duration,
+        target: Duration,
+    ) -> ConfigBuilder {
         let requests = Some(self.requests.unwrap_or(requests));
         let duration = Some(self.duration.unwrap_or(Seconds(duration)));
-        Self { requests, duration, ..self.clone() }.config()
+        let target = Some(self.target.unwrap_or(Seconds(target)));
+        Self { requests, duration, target, ..self.clone() }.config()
     }
 
     /// The configuration, for further changes. Options that are not given have the library's

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::session::MAX_CONNECTIONS;
-use httptime::{Interval, IoError, ManyClient, Offset};
+use httptime::{IoError, ManyClient};
 use httptime_clock::state::replace_file;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -75,11 +75,9 @@ fn once(survey: &Survey) -> u8 {
 /// The client for the reference, if there is one, and these servers.
 fn client(survey: &Survey, listed: &[Listed]) -> Result<(ManyClient, Option<Via>), Misuse> {
     let by = Given::CommandLine;
-    let config = survey.measure_options.config_with_defaults(REQUESTS, DURATION);
+    let config = survey.measure_options.config_with_defaults(REQUESTS, DURATION, TARGET);
     let config = config.family(survey.route.family.wanted()).build();
-    // Most clocks are right. For one that is not, this costs four requests.
-    let expected = Interval::between(EXPECTED, Offset::ZERO - EXPECTED);
-    let config = config.map_err(|error| Misuse::of(error, by))?.with_expected(expected);
+    let config = config.map_err(|error| Misuse::of(error, by))?;
     let servers = listed.iter().map(|it| it.url.clone());
     let urls: Vec<String> = survey.reference.iter().map(ServerArg::url).chain(servers).collect();
     let method = survey.measure_options.method();
@@ -135,10 +133,10 @@ fn write_metrics(survey: &Survey, skews: &Skews, status: u8) -> u8 {
 const REQUESTS: u32 = 12;
 /// The time for them, if no option says otherwise.
 const DURATION: Duration = Duration::from_secs(8);
+/// A server is left alone at this standard deviation, if no option says otherwise: the requests of
+/// others compete for the same instants.
+const TARGET: Duration = Duration::from_micros(500);
 const AT_ONCE: u32 = 1000;
-/// Most clocks are expected to be this close to the local one. Five fewer requests are needed for
-/// such a clock.
-const EXPECTED: Offset = Offset::from_nanos(20_000_000);
 /// Standard streams, the wait, and what resolvers open.
 const OTHER_DESCRIPTORS: u32 = 64;
 #[expect(clippy::cast_possible_truncation, reason = "a small number")]

@@ -1,5 +1,6 @@
 //! `httptime survey`: many servers from one process.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -115,10 +116,23 @@ fn the_servers_whose_clock_is_wrong_are_named_first() {
     assert!(metrics.contains(&line), "{metrics}");
     let refused = format!("httptime_survey_measured{{url=\"http://{}/\"}} 0\n", refused.address());
     assert!(metrics.contains(&refused) && metrics.contains("_exit_status 6\n"), "{metrics}");
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+    let manual = fs::read_to_string(manual).expect("docs/operations.md");
+    let (_, section) = manual.split_once("\n## Find the nodes ").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("its end");
+    let documented = names(section);
+    assert_eq!(names(&metrics), documented, "in the metrics, in the manual");
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let (_, value) = line.rsplit_once(' ').expect("a name and a value");
         assert!(value.parse::<f64>().is_ok(), "{line}");
     }
+}
+
+/// The names of metrics in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    text.split(|it: char| !it.is_ascii_lowercase() && it != '_')
+        .filter(|word| word.starts_with("httptime_survey_"))
+        .collect()
 }
 
 #[test]

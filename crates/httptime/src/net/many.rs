@@ -104,7 +104,7 @@ impl<'a> ManyDriver<'a> {
             }
             self.wait(&mut events)?;
             for conn in std::mem::take(&mut self.unread) {
-                self.receive(conn);
+                self.receive(conn, true);
                 reported.push(conn.server());
             }
             for event in &events {
@@ -113,7 +113,9 @@ impl<'a> ManyDriver<'a> {
                     LOOKUPS => self.resolved(&mut reported),
                     Token(index) => {
                         let conn = ConnectionId::from_index(index);
-                        self.socket_ready(conn);
+                        // An error may be the kernel's report about a write.
+                        let may_be_closed = event.is_read_closed();
+                        self.socket_ready(conn, may_be_closed);
                         reported.push(conn.server());
                     }
                 }
@@ -222,7 +224,7 @@ impl<'a> ManyDriver<'a> {
 
     fn transmit(&mut self, conn: ConnectionId) {
         // Received data is reported first; then the session decides again.
-        if self.receive(conn) {
+        if self.receive(conn, true) {
             return;
         }
         let Some(running) = &mut self.running[conn.server()] else { return };
@@ -234,9 +236,10 @@ impl<'a> ManyDriver<'a> {
         }
     }
 
-    /// Reads until nothing is left, or a few times: one server must not keep the others waiting.
-    /// Returns whether there was anything to report.
-    fn receive(&mut self, conn: ConnectionId) -> bool {
+    /// Reads until nothing is left, or a few times: one server must not keep the others waiting. A
+    /// short read leaves nothing but the end of the stream, if that has been reported. Returns
+    /// whether there was anything to report.
+    fn receive(&mut self, conn: ConnectionId, may_be_closed: bool) -> bool {
         for count in 0..MAX_READS {
             let Some(running) = &mut self.running[conn.server()] else { return count > 0 };
             let Some(socket) = &mut self.sockets[conn.index()] else { return count > 0 };
@@ -250,6 +253,9 @@ impl<'a> ManyDriver<'a> {
                 Ok(Some(bytes)) => {
                     let arrival = socket.arrival();
                     running.session.received(conn, &self.space[..bytes], arrival);
+                    if bytes < READ_BUFFER_BYTES && !may_be_closed {
+                        return true;
+                    }
                 }
                 Err(error) => {
                     self.fail(conn, error);
@@ -269,12 +275,12 @@ impl<'a> ManyDriver<'a> {
     }
 
     /// Handles a report about a socket.
-    fn socket_ready(&mut self, conn: ConnectionId) {
+    fn socket_ready(&mut self, conn: ConnectionId, may_be_closed: bool) {
         let Some(running) = &mut self.running[conn.server()] else { return };
         let Some(socket) = &mut self.sockets[conn.index()] else { return };
         if !socket.is_connecting() {
             running.session.writable(conn);
-            self.receive(conn);
+            self.receive(conn, may_be_closed);
             return;
         }
         match socket.connected(self.options) {
