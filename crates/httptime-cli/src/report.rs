@@ -215,7 +215,7 @@ fn stamps(survey: &Survey) -> impl Iterator<Item = (&ServerReport, String, &Stam
 }
 
 /// An error of a server, and whether the proxy is to blame.
-fn explained(error: &Error, via: Option<&Via>) -> String {
+pub(crate) fn explained(error: &Error, via: Option<&Via>) -> String {
     via.map_or_else(|| error.to_string(), |via| via.explained(error))
 }
 
@@ -368,7 +368,7 @@ fn unsigned(offset: Offset, digits: usize) -> String {
 }
 
 /// Rounds bounds outwards, so that the printed bounds contain the exact ones.
-fn rounded_outwards(bounds: Interval, digits: usize) -> String {
+pub(crate) fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     let unit = 10_i64.pow(9 - u32::try_from(digits).unwrap_or(9).min(9));
     let lower = bounds.lower().as_nanos().div_euclid(unit).saturating_mul(unit);
     let upper = bounds.upper().as_nanos();

@@ -24,6 +24,7 @@ mod proxies;
 mod run;
 mod shipped;
 mod stamps;
+mod survey;
 mod wrong_inputs;
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
@@ -610,10 +611,11 @@ fn the_manual_has_each_option_of_help_and_no_other() {
         .flat_map(|line| line.split([' ', '"', ',']))
         .filter_map(|word| word.strip_prefix("--").map(str::to_owned))
         .collect();
-    let mut listed: BTreeSet<String> = ["query", "sync", "run", "status", "wait", "doctor", "demo"]
-        .into_iter()
-        .flat_map(options)
-        .collect();
+    let mut listed: BTreeSet<String> =
+        ["query", "sync", "run", "status", "wait", "doctor", "survey", "demo"]
+            .into_iter()
+            .flat_map(options)
+            .collect();
     listed.insert("version".into());
     assert_eq!(listed, described);
 }

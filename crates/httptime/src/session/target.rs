@@ -194,7 +194,7 @@ impl Target {
     }
 
     /// The address, if the hop is given as an address.
-    pub(super) fn literal_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn literal_address(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.hop().host().parse().ok()?;
         Some(SocketAddr::new(ip, self.hop().port()))
     }

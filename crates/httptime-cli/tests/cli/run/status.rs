@@ -179,8 +179,8 @@ fn each_metric_of_the_alert_rules_is_written_and_each_one_that_is_written_is_doc
 
     let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
     let manual = fs::read_to_string(manual).expect("docs/operations.md");
-    let (table, rules) = manual.split_once("```yaml\n").expect("the rules");
-    let (_, table) = table.split_once("\n## Metrics and alerts\n").expect("the section");
+    let (_, section) = manual.split_once("\n## Metrics and alerts\n").expect("the section");
+    let (table, rules) = section.split_once("```yaml\n").expect("the rules");
     let (rules, _) = rules.split_once("```").expect("their end");
     let missing: Vec<String> =
         metrics_in(rules).difference(&metrics_in(&written)).cloned().collect();
