@@ -12,7 +12,8 @@ use clap::{Parser, Subcommand};
 use httptime::Offset;
 
 use crate::https::HttpsOptions;
-use crate::measure_options::{MeasureOptions, Route, Seconds, Servers, whole};
+use crate::measure_options::{Limit, MeasureOptions, Route, Seconds, Servers, whole};
+use crate::retry::Retry;
 use crate::run::outputs::{DEFAULT_STATUS_FILE, check_textfile_name};
 use crate::server_arg::ServerArg;
 
@@ -26,7 +27,7 @@ use crate::server_arg::ServerArg;
     version,
     max_term_width = 100,
     after_help = "See 'httptime COMMAND --help' for details, and the manual httptime(1).",
-    after_long_help = EXIT_CODES
+    after_long_help = GENERAL
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -63,6 +64,11 @@ pub(crate) enum Command {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime query http://192.0.2.1/
+  httptime query -v --lag 0.002 https://a.example/ https://b.example/ https://c.example/
+  httptime query --json -x http://proxy.example:3128 -p https://time.example/
+
 Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
 no_proxy names the server. The variables are read as curl reads them.
 
@@ -72,6 +78,9 @@ Exit status: 0 measured, 1 not measured, or the output could not be written, 2 w
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) servers: Servers,
+
+    #[command(flatten)]
+    pub(crate) retry: Retry,
 
     #[command(flatten)]
     pub(crate) output: Output,
@@ -90,6 +99,11 @@ pub(crate) struct Query {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime sync --dry-run http://192.0.2.1/
+  httptime sync --profile polite --max-forward 86400 a.example b.example c.example
+  httptime sync --pin sha256//iKrmRRgh0mGgYwOwcnYC/EQTLR+60g4KlVWonyvVI40= https://192.0.2.1/
+
 Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
 no_proxy names the server. The variables are read as curl reads them.
 
@@ -100,6 +114,9 @@ pub(crate) struct Sync {
     #[command(flatten)]
     pub(crate) servers: Servers,
 
+    #[command(flatten)]
+    pub(crate) retry: Retry,
+
     /// Measure and print what would be done; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -108,13 +125,13 @@ pub(crate) struct Sync {
     #[arg(long, value_name = "S", default_value = "0.128", allow_negative_numbers = true)]
     pub(crate) step_threshold: Seconds,
 
-    /// Refuse to set the clock forward by more than this, in seconds [default: no limit]
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub(crate) max_forward: Option<Seconds>,
-
-    /// Refuse to set the clock back by more than this, in seconds
+    /// Refuse to set the clock forward by more than this, in seconds; inf: no limit
     #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
-    pub(crate) max_backward: Seconds,
+    pub(crate) max_forward: Limit,
+
+    /// Refuse to set the clock back by more than this, in seconds; inf: no limit
+    #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
+    pub(crate) max_backward: Limit,
 
     /// How many independent servers must agree to exceed --max-forward and --max-backward [default:
     /// a majority of three or more]
@@ -151,6 +168,10 @@ pub(crate) struct Sync {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime run --check
+  httptime run --config ./httptime.toml
+
 HTTPTIME_LOG=debug in the environment logs more.
 
 Exit status: 0 stopped by a signal, 1 failed, 2 wrong usage or configuration, 4 no privilege."
@@ -173,6 +194,11 @@ pub(crate) struct Run {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime status
+  httptime status --watch 5
+  httptime status --json | jq .synchronised
+
 Exit status: 0 synchronised, 1 not synchronised, or the output could not be written, 2 wrong \
 usage, 3 not synchronised because a correction is refused, 5 not synchronised and no daemon is \
 running, 130 Ctrl-C."
@@ -201,6 +227,11 @@ pub(crate) struct Status {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime wait --timeout 60 && backup
+  httptime wait --within 0.1 --timeout 180
+  httptime wait --timeout 0 || echo the clock may be wrong
+
 Exit status: 0 the clock is right, 1 not within --timeout, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."
 )]
 pub(crate) struct Wait {
@@ -224,7 +255,13 @@ pub(crate) struct Wait {
 #[derive(Debug, Parser)]
 #[command(
     after_help = SHORT_HELP,
-    after_long_help = "Exit status: 0 measured, 1 not measured, 2 wrong usage."
+    after_long_help = "\
+Examples:
+  httptime demo
+  httptime demo --skew -0.3 -v
+  httptime demo --stamp
+
+Exit status: 0 measured, 1 not measured, 2 wrong usage."
 )]
 pub(crate) struct Demo {
     /// How far the server's clock is ahead of the local one, in seconds; negative: behind
@@ -256,6 +293,11 @@ pub(crate) struct Demo {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime doctor
+  httptime doctor http://192.0.2.1/
+  httptime doctor --json -x http://proxy.example:3128 https://time.example/
+
 Exit status: 0 no fault, 1 a fault was found, or the output could not be written, 2 wrong usage, \
 130 Ctrl-C."
 )]
@@ -292,6 +334,11 @@ pub(crate) struct Doctor {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime survey --file nodes --lag 0.002
+  httptime survey --reference http://192.0.2.1/ --threshold 0.5 a.example b.example
+  httptime survey --every 300 --file-sd nodes.json --textfile httptime_survey.prom
+
 Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
 no_proxy names the server. The variables are read as curl reads them.
 
@@ -405,7 +452,13 @@ fn offset(text: &str) -> Result<Offset, String> {
 
 const SHORT_HELP: &str = "More options and details: --help, and the manual httptime(1).";
 
-const EXIT_CODES: &str = "\
+const GENERAL: &str = "\
+Examples:
+  httptime query http://192.0.2.1/             measure, change nothing
+  httptime sync --dry-run http://192.0.2.1/    what would be done to the clock
+  httptime status                              is the clock right, and if not, why
+  httptime demo                                needs no network and no privileges
+
 Exit status:
   0    done; status, wait: the clock is synchronised
   1    not measured (the reason is on stderr or in the JSON object), or output not written

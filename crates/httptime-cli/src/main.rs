@@ -9,6 +9,8 @@ use clap::Parser;
 mod answers;
 mod args;
 mod bar;
+#[cfg(test)]
+mod completions;
 mod correction;
 mod demo;
 mod doctor;
@@ -19,6 +21,7 @@ mod measure_options;
 mod no_proxy;
 mod query;
 mod report;
+mod retry;
 mod run;
 mod server_arg;
 mod service;

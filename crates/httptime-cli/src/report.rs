@@ -20,7 +20,7 @@ use crate::measure_options::{Given, Misuse, ProxySource, Via};
 /// Prints the result of a survey. Returns whether there is one.
 pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
     if output.json {
-        print_json(survey, via, answers::warnings(survey, via));
+        print_json(survey, via, answers::warnings(survey, via, Given::CommandLine));
         return survey.combined().is_ok();
     }
     rejected_stamps(survey, Given::CommandLine).for_each(|rejected| print_error(&rejected.line));
@@ -35,7 +35,11 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
 /// Prints the outcome of a correction.
 pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if output.json {
-        print_json(sync_json(report), via, answers::warnings(&report.before, via));
+        print_json(
+            sync_json(report),
+            via,
+            answers::warnings(&report.before, via, Given::CommandLine),
+        );
         return;
     }
     let rejected = rejected_stamps(&report.before, Given::CommandLine);
@@ -81,7 +85,10 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
                 certificates(&measurement.assumptions()).for_each(|line| print(&line));
                 used_stamps(survey).for_each(|line| print(&line));
             }
-            answers::warnings(survey, via).iter().for_each(|line| print_error(line));
+            answers::warnings(survey, via, Given::CommandLine)
+                .iter()
+                .for_each(|line| print_error(line));
+            busy(measurement).iter().for_each(|line| print_error(line));
             for url in unchecked(survey) {
                 print_error(&format!(
                     "{url}: the certificate was not checked: anyone on the path can forge this time"
@@ -101,6 +108,26 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
             false
         }
     }
+}
+
+/// Lines about requests that waited, and about a server that asks for fewer of them.
+pub(crate) fn busy(measurement: &Measurement) -> Vec<String> {
+    let grown = measurement.is_busy().then(|| {
+        format!(
+            "round trips grew from {} to {}: the server, the path or this machine is busy; the \
+             bounds hold, but measure again later for narrower ones",
+            Span::new(measurement.round_trip_min()),
+            Span::new(measurement.round_trip_quartile()),
+        )
+    });
+    let asked = measurement.retry_after().map(|wait| {
+        format!(
+            "the server asks for no request in the next {} (Retry-After); measure less often, or \
+             use another server",
+            Span::new(wait)
+        )
+    });
+    grown.into_iter().chain(asked).collect()
 }
 
 /// A line for each server outside the majority: its result, or the reason why it could not be
@@ -370,7 +397,13 @@ fn sync_json(report: &Report) -> Value {
         };
         let kind = refusal.map(|refusal| refusal.kind());
         let reason = refusal.map(with_options);
-        json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
+        json!({
+            "action": name,
+            "by_seconds": by,
+            "kind": kind,
+            "reason": reason,
+            "votes_needed": report.votes_needed,
+        })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
         Failure::ClockSet(error) => json!(error),

@@ -25,7 +25,7 @@ use self::watcher::Sign;
 use crate::args::Run;
 use crate::measure_options::{Given, Via};
 use crate::report::RejectedStamps;
-use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, logging, report, service};
+use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, answers, logging, report, service};
 
 pub(crate) mod clock_watch;
 mod correction_target;
@@ -85,6 +85,8 @@ struct Daemon<'a> {
     statistics: Statistics,
     /// Whether some of the servers count as one.
     shared_servers: FailureLog,
+    /// The responses that may not be the servers', as last logged.
+    answers: answers::Repeats,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -96,6 +98,8 @@ struct Daemon<'a> {
     state: DaemonState,
     /// The start of the latest measurement.
     begun: Instant,
+    /// The time from there in which a server asks for no request.
+    not_before: Duration,
     /// The number of the latest measurement. The result of an earlier one that was given up is not
     /// used.
     number: u64,
@@ -157,7 +161,12 @@ fn load(args: &Run) -> Result<Loaded, String> {
 }
 
 fn poll_interval(settings: &Settings) -> PollInterval {
-    PollInterval::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
+    let (shortest, longest) = (settings.poll.shortest(), settings.poll.longest());
+    let poll_interval = PollInterval::new(shortest, longest, fastrand::Rng::new());
+    match settings.mode {
+        Mode::Clock => poll_interval,
+        Mode::Chrony => poll_interval.regular(),
+    }
 }
 
 /// Receives signals as events in a separate thread.
@@ -198,12 +207,14 @@ impl<'a> Daemon<'a> {
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
             shared_servers: FailureLog::default(),
+            answers: answers::Repeats::default(),
             rejected_stamps: Vec::new(),
             certificates: Vec::new(),
             is_unconfirmed: false,
             events,
             state: DaemonState::Waiting { until: now },
             begun: now,
+            not_before: Duration::ZERO,
             number: 0,
             threads: Arc::default(),
             reloaded: ReloadState::No,
@@ -391,7 +402,11 @@ impl<'a> Daemon<'a> {
     /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        self.status_file.surveyed(survey);
+        let warnings = answers::warnings(survey, self.via.as_ref(), Given::File);
+        for warning in self.answers.new_ones(&warnings) {
+            warn!("{warning}; further repeats suppressed");
+        }
+        self.status_file.surveyed(survey, warnings, &self.settings);
         report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         self.warn_of_rejected_stamps(survey);
         let forbidden = match survey.combined() {
@@ -446,6 +461,9 @@ impl<'a> Daemon<'a> {
             measurement.bounds()
         );
         info!("{measured}");
+        report::busy(measurement).iter().for_each(|line| warn!("{line}"));
+        let retry_after = measurement.retry_after();
+        self.not_before = retry_after.map_or(Duration::ZERO, |wait| self.begun.elapsed() + wait);
         self.log_certificates(&measurement.assumptions());
         if self.settings.mode == Mode::Clock {
             self.shared_servers.report(check_independent(measurement.agreement()));
@@ -464,6 +482,7 @@ impl<'a> Daemon<'a> {
             true => self.begun.elapsed() + CONFIRMATION_PAUSE,
             false => correction.interval,
         };
+        let interval = interval.max(self.not_before);
         self.wait(Ok(interval));
         let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
         let next = match correction.is_unconfirmed {
@@ -504,7 +523,7 @@ impl<'a> Daemon<'a> {
                 self.clocks = clocks();
                 self.is_early_requested = false;
                 (self.network_retry, self.clock_retry) = (RetryPause::NETWORK, RetryPause::CLOCK);
-                self.poll_interval.measured(interval)
+                self.poll_interval.measured(interval).max(mem::take(&mut self.not_before))
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.

@@ -104,6 +104,8 @@ mod tests {
             at,
             begun: CrossTimestamp::new(begin, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_millis(1),
+            round_trip_quartile: Duration::from_millis(1),
+            retry_after: None,
             assumptions: Assumptions {
                 lag: Lag::stated(Duration::ZERO),
                 drift_ppm: 1000,

@@ -72,6 +72,8 @@ fn the_service_that_syncs_once_starts_at_boot_and_tries_again() {
     for line in ["Restart=on-failure", "RestartSec=30", "WantedBy=multi-user.target"] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
+    // Only a service that repeats within itself holds time-sync.target.
+    assert!(unit.contains("httptime sync --retry 1000 --retry-max-time 200 $"), "{unit}");
     let timer = read("systemd/httptime-sync.timer");
     assert!(timer.lines().any(|line| line == "Also=httptime-sync.service"), "{timer}");
 }
@@ -89,4 +91,54 @@ fn a_readme_that_installs_with_cargo_gives_sudo_the_whole_path() {
         }
     }
     assert!(installing > 0, "none installs with cargo");
+}
+
+/// The words that bash offers for the last word of a command line.
+fn offered_by_bash(words: &[&str]) -> Vec<String> {
+    let script = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        _httptime httptime "${@:$#}" "${@:$#-1:1}"; printf '%s\n' "${COMPREPLY[@]}""#;
+    let done = Command::new("bash")
+        .args(["-c", script, "bash"])
+        .arg(shipped("completions/httptime.bash"))
+        .args(words)
+        .output()
+        .expect("bash must be installed");
+    assert!(done.stderr.is_empty(), "{done:?}");
+    text(&done.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["httptime", "st"], &["status"]),
+        (&["httptime", "query", "--proxyt"], &["--proxytunnel"]),
+        (&["httptime", "run", "--ch"], &["--check"]),
+    ];
+    for (words, offered) in cases {
+        assert_eq!(offered_by_bash(words), offered, "{words:?}");
+    }
+}
+
+/// Each command shows how it is used.
+#[test]
+fn the_examples_of_help_are_accepted_by_the_parser() {
+    let mut tried = 0;
+    for command in ["", "query", "sync", "run", "status", "wait", "doctor", "demo"] {
+        let words = command.split_whitespace();
+        let done = program().args(words).arg("--help").output().expect("the program starts");
+        let help = text(&done.stdout);
+        let (_, after) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{help}"));
+        for example in after.lines().take_while(|line| !line.is_empty()) {
+            // Up to a comment, a pipe or the next command.
+            let line = example.trim_start().split("  ").next().unwrap_or_default();
+            let words = line.split(' ').take_while(|word| !["|", "||", "&&"].contains(word));
+            // With --help nothing is done, but what comes before it must be known.
+            let mut given: Vec<&str> = words.skip(1).collect();
+            given.push("--help");
+            let done = program().args(&given).output().expect("the program starts");
+            assert_eq!(done.status.code(), Some(0), "{example}: {done:?}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 20, "{tried}");
 }

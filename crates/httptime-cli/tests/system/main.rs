@@ -12,6 +12,7 @@ mod https;
 mod keep;
 mod machine;
 mod machine_tests;
+mod microseconds;
 mod program;
 mod recovery;
 mod root;
@@ -22,12 +23,12 @@ mod systemd;
 mod units;
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daemon::Daemon;
 use httptime::Offset;
 use httptime_testserver::LoopbackServer;
-use program::{Answer, Timestamps, refused, refused_tampered};
+use program::{Answer, refused};
 
 const SKEW: f64 = 38.116;
 
@@ -84,20 +85,16 @@ fn check(name: &str, answers: &[Answer], truth: f64, largest: f64, median: Optio
     assert!(requests <= 48 && seconds <= 12.0, "{name}: {requests} requests in {seconds} s");
 }
 
-#[test]
-fn nginx_38_seconds_ahead_is_measured_to_a_tenth_of_a_millisecond() {
-    let nginx = Daemon::nginx("+38.116s");
-    check("nginx +38.116 s", &runs(20, &nginx.url(), &[]), SKEW, 1e-3, Some(1e-4));
-}
-
-#[test]
-fn nginx_with_other_skews_is_measured_as_well() {
-    for (fake, truth) in
-        [("-38.116s", -38.116), ("+0.5s", 0.5), ("-0.3s", -0.3), ("+86400.25s", 86_400.25)]
-    {
-        let nginx = Daemon::nginx(fake);
-        check(&format!("nginx {fake}"), &runs(20, &nginx.url(), &[]), truth, 1e-3, Some(1e-4));
-    }
+/// Half of the longest of 30 fetches. A forwarding proxy opens a connection for each request, so
+/// nearly the whole round trip can lie before the server. No client can see that, and its estimate
+/// is then off by up to this much.
+fn half_a_fetch(proxy: &Daemon, url: &str) -> f64 {
+    let fetches = (0..30).map(|_| {
+        let start = Instant::now();
+        daemon::fetch_via_proxy(proxy, url);
+        start.elapsed().as_secs_f64()
+    });
+    fetches.fold(0.0, f64::max) / 2.0
 }
 
 #[test]
@@ -145,15 +142,22 @@ fn python_http_server_that_closes_each_time_is_measured() {
 #[test]
 fn nginx_is_measured_through_real_proxies_in_absolute_form_and_by_connect() {
     let nginx = Daemon::nginx("+38.116s");
-    for proxy in [Daemon::tinyproxy(), Daemon::squid(false)] {
-        let url = proxy.url();
-        for tunnel in [&[][..], &["--proxytunnel"]] {
-            let mut arguments = vec!["--proxy", &url];
-            arguments.extend(tunnel);
-            let name = format!("through {} {tunnel:?}", proxy.name());
-            check(&name, &runs_at_once(1, 3, &nginx.url(), &arguments), SKEW, 2e-3, None);
+    let server = &nginx.url();
+    thread::scope(|scope| {
+        for proxy in [Daemon::tinyproxy(), Daemon::squid(false)] {
+            scope.spawn(move || {
+                let url = proxy.url();
+                for tunnel in [&[][..], &["--proxytunnel"]] {
+                    let mut arguments = vec!["--proxy", &url];
+                    arguments.extend(tunnel);
+                    let name = format!("through {} {tunnel:?}", proxy.name());
+                    let answers = runs_at_once(1, 3, server, &arguments);
+                    let unseen = half_a_fetch(&proxy, &format!("{server}stored"));
+                    check(&name, &answers, SKEW, 1e-3 + unseen, None);
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]
@@ -164,7 +168,8 @@ fn proxy_credentials_in_the_url_are_used_and_missing_ones_named() {
     for tunnel in [&[][..], &["--proxytunnel"]] {
         let arguments = [&["--proxy", &with][..], tunnel].concat();
         let answers = runs_at_once(1, 2, &nginx.url(), &arguments);
-        check("through tinyproxy with credentials", &answers, SKEW, 2e-3, None);
+        // How exact it is does not depend on credentials: see the test before this one.
+        check("through tinyproxy with credentials", &answers, SKEW, f64::INFINITY, None);
         let url = proxy.url();
         let arguments = [&["--proxy", &url][..], tunnel].concat();
         let kind = refused(&nginx.url(), &arguments);
@@ -181,45 +186,4 @@ fn a_response_stored_by_a_caching_proxy_is_refused_by_name() {
     thread::sleep(Duration::from_millis(2100));
     let url = format!("{}stored", nginx.url());
     assert_eq!(refused(&url, &["--proxy", &squid.url()]), "cached");
-}
-
-#[test]
-fn timestamps_are_the_kernels_where_it_gives_them_and_the_processs_where_not() {
-    let nginx = Daemon::nginx("+38.116s");
-    let url = nginx.url();
-    let asked = |arguments: &[&str]| {
-        let answer = Answer::query(&url, &[&["-n", "16"], arguments].concat());
-        check(&format!("{arguments:?}"), &[answer], SKEW, 1e-3, None);
-        Answer::query(&url, &[&["-n", "8", "-d", "4"], arguments].concat()).timestamps
-    };
-    let all = |responses| Timestamps {
-        responses,
-        sent_by_kernel: responses,
-        received_by_kernel: responses,
-    };
-    let none = |responses| Timestamps { responses, sent_by_kernel: 0, received_by_kernel: 0 };
-    let user = asked(&["--timestamps", "user"]);
-    assert_eq!(user, none(user.responses));
-    let kernel = asked(&["--timestamps", "kernel"]);
-    assert_eq!(kernel, all(kernel.responses));
-    // The kernel starts to take timestamps a moment after the first connection asked for them.
-    let auto = asked(&[]);
-    let unstamped = auto.responses - auto.sent_by_kernel.min(auto.received_by_kernel);
-    assert!(auto.responses > 2 && unstamped <= 2, "{auto:?}");
-
-    // Refused; and accepted without effect.
-    for injection in ["error=EPERM", "error=ENOPROTOOPT", "retval=0"] {
-        let tampered = |more: &[&str]| {
-            Answer::query_tampered(injection, &url, &[&["-n", "16"], more].concat())
-        };
-        let answer = tampered(&[]);
-        assert_eq!(answer.timestamps, none(answer.timestamps.responses), "{injection}");
-        check(injection, &[answer], SKEW, 2e-3, None);
-        let kernel = ["-n", "16", "--timestamps", "kernel"];
-        assert_eq!(
-            refused_tampered(injection, &url, &kernel),
-            "no_kernel_timestamps",
-            "{injection}"
-        );
-    }
 }

@@ -1,5 +1,7 @@
 //! The files from which a test machine boots, packed for the kernel.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,8 @@ pub(crate) fn with_busybox(directory: &Path) -> PathBuf {
 }
 
 /// The same under this host's systemd, with our units and the files that are installed with them.
-/// The agent is a service.
+/// The agent is a service. With the environment variable `HTTPTIME_DEB` the program and the units
+/// are those of that Debian package.
 pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     let empty = [
         "proc",
@@ -66,7 +69,11 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     }
     root.link("../run", "var/run");
     root.shell();
-    root.program(HTTPTIME, "usr/bin/httptime");
+    let package = env::var_os("HTTPTIME_DEB").map(|package| unpacked(&package, directory));
+    match &package {
+        Some(package) => root.program_at(&package.join("usr/bin/httptime"), "usr/bin/httptime"),
+        None => root.program(HTTPTIME, "usr/bin/httptime"),
+    }
     root.program(GUEST, "usr/bin/httptime-test-guest");
     assert!(Path::new(SYSTEMD).join("systemd").exists(), "systemd must be installed");
     for program in ["/lib/systemd/systemd", "/lib/systemd/systemd-journald"] {
@@ -74,6 +81,16 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     }
     for program in ["/usr/bin/systemctl", "/usr/bin/journalctl"] {
         root.program(program, program.trim_start_matches('/'));
+    }
+    // For timedatectl: the bus, and the service that it asks.
+    for program in
+        ["/usr/bin/dbus-daemon", "/usr/bin/timedatectl", "/lib/systemd/systemd-timedated"]
+    {
+        root.program(program, program.trim_start_matches('/'));
+    }
+    for file in ["system.conf", "system.d/org.freedesktop.timedate1.conf"] {
+        let file = format!("/usr/share/dbus-1/{file}");
+        root.copy(Path::new(&file), file.trim_start_matches('/'));
     }
     // Version 254 and later start services with this program.
     let executor = format!("{SYSTEMD}/systemd-executor");
@@ -88,13 +105,20 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
             root.copy(&unit, &format!("usr/lib/systemd/system/{name}"));
         }
     }
-    let units = format!("{DIST}/systemd");
+    let units = package.map_or_else(
+        || Path::new(DIST).join("systemd"),
+        |package| package.join("lib/systemd/system"),
+    );
     for unit in fs::read_dir(units).expect("units").map(|unit| unit.expect("an entry")) {
         let name = unit.file_name().into_string().expect("text");
         root.copy(&unit.path(), &format!("usr/lib/systemd/system/{name}"));
     }
-    root.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n");
-    root.write("etc/group", "root:x:0:\nnogroup:x:65534:\n");
+    root.write(
+        "etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nmessagebus:x:100:100::/:/bin/false\n\
+         nobody:x:65534:65534::/:/bin/false\n",
+    );
+    root.write("etc/group", "root:x:0:\nmessagebus:x:100:\nnogroup:x:65534:\n");
     root.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n");
     root.write("etc/os-release", "ID=test\nPRETTY_NAME=test\n");
     root.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
@@ -149,7 +173,10 @@ impl Root {
 
     /// Copies a program and its libraries.
     fn program(&self, from: &str, to: &str) {
-        let from = Path::new(from);
+        self.program_at(Path::new(from), to);
+    }
+
+    fn program_at(&self, from: &Path, to: &str) {
         self.copy(from, to);
         for library in libraries(from) {
             self.copy(&library, library.to_str().expect("text").trim_start_matches('/'));
@@ -196,6 +223,15 @@ impl Root {
         assert!(packed.success(), "cpio must be installed");
         archive
     }
+}
+
+/// The files of a Debian package. Not unpacked into the root of the machine, where it would replace
+/// the link `lib` by a directory.
+fn unpacked(package: &OsStr, directory: &Path) -> PathBuf {
+    let to = directory.join("package");
+    let done = Command::new("dpkg-deb").arg("-x").arg(package).arg(&to).status();
+    assert!(done.is_ok_and(|status| status.success()), "{package:?}");
+    to
 }
 
 /// The shared libraries that a program loads, including its loader.
