@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand};
 use httptime::Offset;
 
 use crate::https::HttpsOptions;
-use crate::measure_options::{MeasureOptions, Route, Seconds, Servers, whole};
+use crate::measure_options::{Limit, MeasureOptions, Route, Seconds, Servers, whole};
+use crate::retry::Retry;
 use crate::run::outputs::{DEFAULT_STATUS_FILE, check_textfile_name};
 use crate::server_arg::ServerArg;
 
@@ -76,6 +77,9 @@ pub(crate) struct Query {
     pub(crate) servers: Servers,
 
     #[command(flatten)]
+    pub(crate) retry: Retry,
+
+    #[command(flatten)]
     pub(crate) output: Output,
 }
 
@@ -107,6 +111,9 @@ pub(crate) struct Sync {
     #[command(flatten)]
     pub(crate) servers: Servers,
 
+    #[command(flatten)]
+    pub(crate) retry: Retry,
+
     /// Measure and print what would be done; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -115,13 +122,13 @@ pub(crate) struct Sync {
     #[arg(long, value_name = "S", default_value = "0.128", allow_negative_numbers = true)]
     pub(crate) step_threshold: Seconds,
 
-    /// Refuse to set the clock forward by more than this, in seconds [default: no limit]
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub(crate) max_forward: Option<Seconds>,
-
-    /// Refuse to set the clock back by more than this, in seconds
+    /// Refuse to set the clock forward by more than this, in seconds; inf: no limit
     #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
-    pub(crate) max_backward: Seconds,
+    pub(crate) max_forward: Limit,
+
+    /// Refuse to set the clock back by more than this, in seconds; inf: no limit
+    #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
+    pub(crate) max_backward: Limit,
 
     /// How many independent servers must agree to exceed --max-forward and --max-backward [default:
     /// a majority of three or more]

@@ -21,6 +21,7 @@ mod measure_options;
 mod no_proxy;
 mod query;
 mod report;
+mod retry;
 mod run;
 mod server_arg;
 mod service;
@@ -30,6 +31,7 @@ mod sync;
 mod usage;
 mod wait;
 mod words;
+mod worker;
 
 use args::{Args, Command};
 
@@ -39,6 +41,8 @@ const NOT_MEASURED: u8 = 1;
 const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 const NO_PRIVILEGE: u8 = 4;
+/// After Ctrl-C.
+const INTERRUPTED: i32 = 130;
 /// [`DONE`], except that the output could not be written.
 const OUTPUT_FAILED: u8 = 1;
 

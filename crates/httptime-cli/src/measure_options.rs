@@ -123,8 +123,8 @@ pub(crate) struct MeasureOptions {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     timeout: Option<Seconds>,
 
-    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no
-    /// Date GET
+    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that is
+    /// refused or gives no Date GET
     #[arg(
         long,
         value_name = "NAME",
@@ -241,6 +241,11 @@ pub(crate) enum Given {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "f64")]
 pub(crate) struct Seconds(pub(crate) Duration);
+
+/// A limit in seconds; `inf`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct Limit(pub(crate) Option<Duration>);
 
 impl Servers {
     /// The configuration, for further changes.
@@ -591,6 +596,31 @@ impl TryFrom<f64> for Seconds {
         duration
             .map(Self)
             .map_err(|_| format!("{seconds} s; allowed: a number of seconds, 0 or more"))
+    }
+}
+
+impl TryFrom<f64> for Limit {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        if seconds == f64::INFINITY {
+            return Ok(Self(None));
+        }
+        Seconds::try_from(seconds).map(|seconds| Self(Some(seconds.0)))
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "inf" => Ok(Self(None)),
+            _ => text
+                .parse()
+                .map(|Seconds(limit)| Self(Some(limit)))
+                .map_err(|error| format!("{error}, or inf: no limit")),
+        }
     }
 }
 

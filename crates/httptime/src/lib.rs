@@ -81,6 +81,7 @@ pub mod server;
 pub mod session;
 pub mod stamp;
 pub mod survey;
+mod suspicion;
 mod time;
 mod timestamping;
 mod tls;
@@ -102,6 +103,7 @@ pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
 #[doc(hidden)]
 pub use crate::range::check_range;
 pub use crate::stamp::{Stamp, StampFault, StampUse};
+pub use crate::suspicion::Suspicion;
 pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp, build_day};
 pub use crate::timestamping::Timestamping;
 pub use crate::tls::{CertificateCheck, Peer, TlsFault};

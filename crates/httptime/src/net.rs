@@ -7,6 +7,7 @@ mod driver;
 mod kernel;
 mod resolve;
 mod socket;
+mod system;
 mod timestamps;
 
 pub use self::cancel::{Canceller, DropGuard};

@@ -185,3 +185,18 @@ fn a_response_stored_by_a_caching_proxy_is_refused_by_name() {
     let url = format!("{}stored", nginx.url());
     assert_eq!(refused(&url, &["--proxy", &squid.url()]), "cached");
 }
+
+/// The system calls that Linux got after 3.2 and that the program or its C library would use.
+const NEWER_CALLS: &str = "getrandom,statx,clone3,rseq,membarrier,faccessat2,openat2,close_range,\
+                           renameat2,copy_file_range,preadv2,sendmmsg,epoll_pwait2";
+
+#[test]
+fn the_system_calls_of_linux_3_2_suffice() {
+    let nginx = Daemon::nginx("+38.116s");
+    let url = nginx.url();
+    // A name starts a thread.
+    for url in [&url, &url.replace("127.0.0.1", "localhost")] {
+        let answer = Answer::query_without(NEWER_CALLS, url, &["-n", "16", "-4"]);
+        check("the system calls of Linux 3.2", &[answer], SKEW, 5e-3, None);
+    }
+}
