@@ -12,6 +12,7 @@
 mod cell;
 pub mod endure;
 pub mod fit;
+pub mod fleet;
 pub mod lag;
 pub mod load;
 pub mod plots;

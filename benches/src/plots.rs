@@ -5,7 +5,10 @@ use std::path::Path;
 
 mod chart;
 mod errors;
+mod fleet;
 mod narrowing;
+
+pub use self::fleet::write as fleet;
 
 /// Writes `error-requests.svg`, `error-seconds.svg` and `narrowing.svg` to `dir`, with `runs`
 /// measurements for each point of a curve. The same seed gives the same files.

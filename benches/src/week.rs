@@ -24,6 +24,8 @@ use crate::table;
 mod disturbances;
 mod machine;
 
+pub(crate) use self::disturbances::Oscillator;
+
 /// The method by which the clock is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockKeeper {

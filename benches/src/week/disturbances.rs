@@ -59,7 +59,7 @@ impl Disturbances {
         let disturbances = Self {
             offset: Offset::from_nanos(random.i64(-60_000_000_000..=60_000_000_000)),
             sleeps,
-            constant_ppm: 60.0 * random.f64() - 30.0,
+            constant_ppm: 2.0 * CONSTANT_PPM * random.f64() - CONSTANT_PPM,
             dawn: between(&mut random, Duration::ZERO, DAY),
             walk_ppm,
             outages: outages.into(),
@@ -76,8 +76,7 @@ impl Disturbances {
 
     /// The frequency error of the oscillator. Positive: too fast.
     pub(crate) fn oscillator(&self, at: Duration) -> Frequency {
-        let days = (at.as_secs_f64() - self.dawn.as_secs_f64()) / DAY.as_secs_f64();
-        let wave = WAVE_PPM * (days * std::f64::consts::TAU).sin();
+        let wave = wave_ppm(at, self.dawn);
         let minute = usize::try_from(at.as_secs() / 60).unwrap_or(usize::MAX);
         let walk = self.walk_ppm.get(minute).or(self.walk_ppm.last()).copied().unwrap_or(0.0);
         Frequency::from_ppm(self.constant_ppm + wave + walk)
@@ -98,6 +97,39 @@ impl Disturbances {
     }
 }
 
+/// The oscillator of a machine, minute by minute, so that a large fleet of them fits into memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Oscillator {
+    constant_ppm: f64,
+    /// The time at which the daily wave crosses zero.
+    dawn: Duration,
+    walk_ppm: f64,
+}
+
+impl Oscillator {
+    pub(crate) fn new(random: &mut Rng) -> Self {
+        let constant_ppm = 2.0 * CONSTANT_PPM * random.f64() - CONSTANT_PPM;
+        Self { constant_ppm, dawn: DAY.mul_f64(random.f64()), walk_ppm: 0.0 }
+    }
+
+    /// The frequency error at the next whole minute.
+    pub(crate) fn next_minute(&mut self, random: &mut Rng, at: Duration) -> Frequency {
+        self.walk_ppm += WANDER_PPM * normal(random);
+        self.error(at)
+    }
+
+    /// The frequency error at a time since the beginning. Positive: too fast.
+    pub(crate) fn error(&self, at: Duration) -> Frequency {
+        Frequency::from_ppm(self.constant_ppm + wave_ppm(at, self.dawn) + self.walk_ppm)
+    }
+}
+
+/// The change of the frequency by the daily temperature.
+fn wave_ppm(at: Duration, dawn: Duration) -> f64 {
+    let days = (at.as_secs_f64() - dawn.as_secs_f64()) / DAY.as_secs_f64();
+    WAVE_PPM * (days * std::f64::consts::TAU).sin()
+}
+
 /// The sum of twelve uniform draws minus six: close enough to a normal distribution.
 fn normal(random: &mut Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
@@ -107,6 +139,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The simulated duration.
 pub(crate) const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// The largest constant part of the frequency error.
+const CONSTANT_PPM: f64 = 30.0;
 /// Amplitude of the frequency change by the daily temperature.
 const WAVE_PPM: f64 = 1.0;
 /// Step of the random walk per minute: 0.3 ppm in an hour.

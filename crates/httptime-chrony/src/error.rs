@@ -112,6 +112,15 @@ pub enum ChronyError {
         /// The socket.
         path: PathBuf,
     },
+    /// This system has no chronyd and no such sockets.
+    #[error(
+        "cannot send to the socket {}: not supported on Windows: chronyd; use mode = \"clock\"",
+        path.display()
+    )]
+    Unsupported {
+        /// The socket.
+        path: PathBuf,
+    },
     /// Sending failed with another error number.
     #[error(
         "cannot send to the socket {}: {}",
@@ -142,6 +151,7 @@ impl ChronyError {
             Self::Refused { .. } => "socket_refused",
             Self::NoPermission { .. } => "socket_no_permission",
             Self::Full { .. } => "socket_full",
+            Self::Unsupported { .. } => "socket_unsupported",
             Self::Io { .. } => "socket_failed",
         }
     }

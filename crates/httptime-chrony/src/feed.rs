@@ -1,7 +1,6 @@
 //! Sends samples to chronyd, and formats the line that configures chronyd for them.
 
 use std::io;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ impl Feed {
     ///   [`ChronyError::Full`], [`ChronyError::Io`]: the sample could not be sent.
     pub fn send(&self, sample: &Sample, now: Timestamp) -> Result<(), ChronyError> {
         self.check_age(sample, now)?;
-        self.deliver(&sample.encode()).map_err(|error| self.send_error(&error))
+        deliver(&sample.encode(), &self.path).map_err(|error| self.send_error(&error))
     }
 
     /// The line of `chrony.conf` for this feed. With it chronyd claims no smaller error than was
@@ -120,12 +119,6 @@ impl Feed {
         }
     }
 
-    fn deliver(&self, datagram: &[u8]) -> io::Result<()> {
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        socket.send_to(datagram, &self.path).map(|_| ())
-    }
-
     fn send_error(&self, error: &io::Error) -> ChronyError {
         let path = self.path.clone();
         match error.kind() {
@@ -133,10 +126,24 @@ impl Feed {
             io::ErrorKind::ConnectionRefused => ChronyError::Refused { path },
             io::ErrorKind::PermissionDenied => ChronyError::NoPermission { path },
             io::ErrorKind::WouldBlock => ChronyError::Full { path },
+            io::ErrorKind::Unsupported => ChronyError::Unsupported { path },
             _ if error.raw_os_error() == Some(ENOBUFS) => ChronyError::Full { path },
             _ => ChronyError::Io { path, errno: error.raw_os_error().unwrap_or(0) },
         }
     }
+}
+
+#[cfg(unix)]
+fn deliver(datagram: &[u8], path: &Path) -> io::Result<()> {
+    let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(datagram, path).map(|_| ())
+}
+
+/// chronyd does not exist for this system.
+#[cfg(not(unix))]
+fn deliver(_: &[u8], _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// chronyd's polling interval for a reference clock: the option `poll`, a power of two seconds.
@@ -193,7 +200,7 @@ impl Default for Poll {
 /// The reason why a socket's path cannot be used in `chrony.conf`, if there is one.
 fn invalid_path_reason(path: &Path) -> Option<&'static str> {
     let Some(text) = path.to_str() else { return Some("it is not UTF-8") };
-    if !path.is_absolute() {
+    if !path.has_root() {
         Some("it is not absolute; begin it with a slash")
     } else if text.len() > MAX_PATH_BYTES {
         Some("it is too long for a socket")

@@ -9,7 +9,7 @@ use httptime::net::now;
 use httptime::session::Event;
 use httptime::{Client, Update};
 use httptime::{Error, LocalInstant, Span};
-use rustix::termios::tcgetwinsize;
+use terminal_size::{Width, terminal_size_of};
 
 use crate::args::Output;
 use crate::words::without_remedy;
@@ -216,7 +216,7 @@ fn draw_width(width: Duration, cells: usize) -> String {
 /// is none.
 fn columns() -> Option<usize> {
     let stated = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let asked = || tcgetwinsize(io::stderr()).ok().map(|size| usize::from(size.ws_col));
+    let asked = || terminal_size_of(io::stderr()).map(|(Width(columns), _)| usize::from(columns));
     stated.or_else(asked).filter(|columns| *columns > 0)
 }
 

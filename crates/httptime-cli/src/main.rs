@@ -21,15 +21,18 @@ mod measure_options;
 mod no_proxy;
 mod query;
 mod report;
+mod retry;
 mod run;
 mod server_arg;
 mod service;
 mod signals;
 mod status;
+mod survey;
 mod sync;
 mod usage;
 mod wait;
 mod words;
+mod worker;
 
 use args::{Args, Command};
 
@@ -39,6 +42,9 @@ const NOT_MEASURED: u8 = 1;
 const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 const NO_PRIVILEGE: u8 = 4;
+/// After Ctrl-C.
+const INTERRUPTED: i32 = 130;
+const FALSETICKER: u8 = 6;
 /// [`DONE`], except that the output could not be written.
 const OUTPUT_FAILED: u8 = 1;
 
@@ -72,5 +78,6 @@ fn run_command(args: &Args) -> u8 {
         Command::Wait(wait) => wait::run(wait),
         Command::Doctor(doctor) => doctor::run(doctor),
         Command::Demo(demo) => demo::run(demo),
+        Command::Survey(survey) => survey::run(survey),
     }
 }

@@ -8,7 +8,6 @@ use httptime::survey::{ServerReport, Survey};
 use httptime::{Assumptions, CertificateCheck, Error, Interval, IoError, Measurement, Offset};
 use httptime::{Span, StampFault, StampUse, Url};
 use httptime_clock::{Action, Refusal};
-use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,7 +19,7 @@ use crate::measure_options::{Given, Misuse, ProxySource, Via};
 /// Prints the result of a survey. Returns whether there is one.
 pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
     if output.json {
-        print_json(survey, via, answers::warnings(survey, via));
+        print_json(survey, via, answers::warnings(survey, via, Given::CommandLine));
         return survey.combined().is_ok();
     }
     rejected_stamps(survey, Given::CommandLine).for_each(|rejected| print_error(&rejected.line));
@@ -35,7 +34,11 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
 /// Prints the outcome of a correction.
 pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if output.json {
-        print_json(sync_json(report), via, answers::warnings(&report.before, via));
+        print_json(
+            sync_json(report),
+            via,
+            answers::warnings(&report.before, via, Given::CommandLine),
+        );
         return;
     }
     let rejected = rejected_stamps(&report.before, Given::CommandLine);
@@ -81,7 +84,10 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
                 certificates(&measurement.assumptions()).for_each(|line| print(&line));
                 used_stamps(survey).for_each(|line| print(&line));
             }
-            answers::warnings(survey, via).iter().for_each(|line| print_error(line));
+            answers::warnings(survey, via, Given::CommandLine)
+                .iter()
+                .for_each(|line| print_error(line));
+            busy(measurement).iter().for_each(|line| print_error(line));
             for url in unchecked(survey) {
                 print_error(&format!(
                     "{url}: the certificate was not checked: anyone on the path can forge this time"
@@ -101,6 +107,26 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
             false
         }
     }
+}
+
+/// Lines about requests that waited, and about a server that asks for fewer of them.
+pub(crate) fn busy(measurement: &Measurement) -> Vec<String> {
+    let grown = measurement.is_busy().then(|| {
+        format!(
+            "round trips grew from {} to {}: the server, the path or this machine is busy; the \
+             bounds hold, but measure again later for narrower ones",
+            Span::new(measurement.round_trip_min()),
+            Span::new(measurement.round_trip_quartile()),
+        )
+    });
+    let asked = measurement.retry_after().map(|wait| {
+        format!(
+            "the server asks for no request in the next {} (Retry-After); measure less often, or \
+             use another server",
+            Span::new(wait)
+        )
+    });
+    grown.into_iter().chain(asked).collect()
 }
 
 /// A line for each server outside the majority: its result, or the reason why it could not be
@@ -189,7 +215,7 @@ fn stamps(survey: &Survey) -> impl Iterator<Item = (&ServerReport, String, &Stam
 }
 
 /// An error of a server, and whether the proxy is to blame.
-fn explained(error: &Error, via: Option<&Via>) -> String {
+pub(crate) fn explained(error: &Error, via: Option<&Via>) -> String {
     via.map_or_else(|| error.to_string(), |via| via.explained(error))
 }
 
@@ -342,7 +368,7 @@ fn unsigned(offset: Offset, digits: usize) -> String {
 }
 
 /// Rounds bounds outwards, so that the printed bounds contain the exact ones.
-fn rounded_outwards(bounds: Interval, digits: usize) -> String {
+pub(crate) fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     let unit = 10_i64.pow(9 - u32::try_from(digits).unwrap_or(9).min(9));
     let lower = bounds.lower().as_nanos().div_euclid(unit).saturating_mul(unit);
     let upper = bounds.upper().as_nanos();
@@ -370,7 +396,13 @@ fn sync_json(report: &Report) -> Value {
         };
         let kind = refusal.map(|refusal| refusal.kind());
         let reason = refusal.map(with_options);
-        json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
+        json!({
+            "action": name,
+            "by_seconds": by,
+            "kind": kind,
+            "reason": reason,
+            "votes_needed": report.votes_needed,
+        })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
         Failure::ClockSet(error) => json!(error),
@@ -436,7 +468,7 @@ pub(crate) fn print_text(text: &str) -> bool {
     match write_to_stdout(format!("{text}\n").as_bytes()) {
         Ok(()) => true,
         Err(error) => {
-            output_failed(&error.into());
+            output_failed(&error);
             false
         }
     }
@@ -457,12 +489,20 @@ pub(crate) fn is_written() -> bool {
 
 /// Does not use [`io::stdout`], which ignores the error of a descriptor that is not open for
 /// writing.
-fn write_to_stdout(mut bytes: &[u8]) -> Result<(), Errno> {
+#[cfg(unix)]
+fn write_to_stdout(mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let written = retry_on_intr(|| rustix::io::write(io::stdout(), bytes))?;
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(io::stdout(), bytes))?;
         bytes = &bytes[written..];
     }
     Ok(())
+}
+
+#[cfg(not(unix))]
+fn write_to_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);

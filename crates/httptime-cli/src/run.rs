@@ -10,8 +10,6 @@ use httptime::Client;
 use httptime::survey::Survey;
 use httptime::{Agreement, Assumptions, CertificateCheck, IoError, Measurement};
 use log::{Level, error, info, log, warn};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
 
 use self::clock_watch::{Clocks, RetryPause};
 use self::correction_target::{CorrectionError, CorrectionTarget};
@@ -25,7 +23,8 @@ use self::watcher::Sign;
 use crate::args::Run;
 use crate::measure_options::{Given, Via};
 use crate::report::RejectedStamps;
-use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, logging, report, service};
+use crate::signals::{self, Signal};
+use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, answers, logging, report, service, worker};
 
 pub(crate) mod clock_watch;
 mod correction_target;
@@ -37,7 +36,6 @@ mod statistics;
 pub(crate) mod status_file;
 pub(crate) mod textfile;
 mod watcher;
-mod worker;
 
 /// An event of the main loop.
 enum Event {
@@ -51,9 +49,7 @@ enum Event {
     Seen(Sign),
     /// The thread that watches them has panicked.
     WatcherLost(String),
-    Reload,
-    MeasureNow,
-    End,
+    Asked(Signal),
 }
 
 /// The state of the main loop.
@@ -85,6 +81,8 @@ struct Daemon<'a> {
     statistics: Statistics,
     /// Whether some of the servers count as one.
     shared_servers: FailureLog,
+    /// The responses that may not be the servers', as last logged.
+    answers: answers::Repeats,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -96,6 +94,8 @@ struct Daemon<'a> {
     state: DaemonState,
     /// The start of the latest measurement.
     begun: Instant,
+    /// The time from there in which a server asks for no request.
+    not_before: Duration,
     /// The number of the latest measurement. The result of an earlier one that was given up is not
     /// used.
     number: u64,
@@ -117,6 +117,10 @@ struct Daemon<'a> {
 }
 
 pub(crate) fn run(args: &Run) -> u8 {
+    if let (Some(message), false) = (UNSUPPORTED, args.check) {
+        report::print_error(message);
+        return USAGE;
+    }
     let (settings, client, via) = match load(args) {
         Ok(loaded) => loaded,
         Err(message) => {
@@ -135,7 +139,7 @@ pub(crate) fn run(args: &Run) -> u8 {
     }
     // At most one event waits: signals that arrive faster than they are handled count as one.
     let (events, arriving) = mpsc::sync_channel(1);
-    if let Err(error) = listen(events.clone()) {
+    if let Err(error) = signals::listen(events.clone(), Event::Asked, Event::SignalsLost) {
         report::print_error(&format!("cannot listen for signals: {}", IoError::from(&error)));
         return NOT_MEASURED;
     }
@@ -157,24 +161,12 @@ fn load(args: &Run) -> Result<Loaded, String> {
 }
 
 fn poll_interval(settings: &Settings) -> PollInterval {
-    PollInterval::new(settings.poll.shortest(), settings.poll.longest(), fastrand::Rng::new())
-}
-
-/// Receives signals as events in a separate thread.
-fn listen(events: SyncSender<Event>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?;
-    worker::start("signals", events, Event::SignalsLost, move |events| {
-        for signal in signals.forever() {
-            let event = match signal {
-                SIGHUP => Event::Reload,
-                SIGUSR1 => Event::MeasureNow,
-                _ => Event::End,
-            };
-            if events.send(event).is_err() {
-                return;
-            }
-        }
-    })
+    let (shortest, longest) = (settings.poll.shortest(), settings.poll.longest());
+    let poll_interval = PollInterval::new(shortest, longest, fastrand::Rng::new());
+    match settings.mode {
+        Mode::Clock => poll_interval,
+        Mode::Chrony => poll_interval.regular(),
+    }
 }
 
 impl<'a> Daemon<'a> {
@@ -198,12 +190,14 @@ impl<'a> Daemon<'a> {
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
             shared_servers: FailureLog::default(),
+            answers: answers::Repeats::default(),
             rejected_stamps: Vec::new(),
             certificates: Vec::new(),
             is_unconfirmed: false,
             events,
             state: DaemonState::Waiting { until: now },
             begun: now,
+            not_before: Duration::ZERO,
             number: 0,
             threads: Arc::default(),
             reloaded: ReloadState::No,
@@ -236,7 +230,7 @@ impl<'a> Daemon<'a> {
     /// Handles an event. Returns the exit status if the program ends.
     fn handle(&mut self, event: Event) -> Option<u8> {
         let forbidden = match event {
-            Event::End => {
+            Event::Asked(Signal::End) => {
                 info!("stopping");
                 return Some(self.end(DONE));
             }
@@ -244,11 +238,11 @@ impl<'a> Daemon<'a> {
                 error!("cannot receive signals any more: {message}; stopping; please report it");
                 return Some(self.end(NOT_MEASURED));
             }
-            Event::Reload => {
+            Event::Asked(Signal::Reload) => {
                 self.reload();
                 false
             }
-            Event::MeasureNow => {
+            Event::Asked(Signal::MeasureNow) => {
                 self.measure_now();
                 false
             }
@@ -391,7 +385,11 @@ impl<'a> Daemon<'a> {
     /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        self.status_file.surveyed(survey);
+        let warnings = answers::warnings(survey, self.via.as_ref(), Given::File);
+        for warning in self.answers.new_ones(&warnings) {
+            warn!("{warning}; further repeats suppressed");
+        }
+        self.status_file.surveyed(survey, warnings, &self.settings);
         report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         self.warn_of_rejected_stamps(survey);
         let forbidden = match survey.combined() {
@@ -446,6 +444,9 @@ impl<'a> Daemon<'a> {
             measurement.bounds()
         );
         info!("{measured}");
+        report::busy(measurement).iter().for_each(|line| warn!("{line}"));
+        let retry_after = measurement.retry_after();
+        self.not_before = retry_after.map_or(Duration::ZERO, |wait| self.begun.elapsed() + wait);
         self.log_certificates(&measurement.assumptions());
         if self.settings.mode == Mode::Clock {
             self.shared_servers.report(check_independent(measurement.agreement()));
@@ -464,6 +465,7 @@ impl<'a> Daemon<'a> {
             true => self.begun.elapsed() + CONFIRMATION_PAUSE,
             false => correction.interval,
         };
+        let interval = interval.max(self.not_before);
         self.wait(Ok(interval));
         let frequency = correction.frequency.map_or(String::new(), |f| format!("; frequency {f}"));
         let next = match correction.is_unconfirmed {
@@ -504,7 +506,7 @@ impl<'a> Daemon<'a> {
                 self.clocks = clocks();
                 self.is_early_requested = false;
                 (self.network_retry, self.clock_retry) = (RetryPause::NETWORK, RetryPause::CLOCK);
-                self.poll_interval.measured(interval)
+                self.poll_interval.measured(interval).max(mem::take(&mut self.not_before))
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.
@@ -646,6 +648,15 @@ fn clocks() -> Clocks {
     Clocks { cross_timestamp: httptime::net::cross_timestamp(), slept: watcher::slept() }
 }
 
+/// Why this system cannot run the daemon, if it cannot.
+const UNSUPPORTED: Option<&str> = if cfg!(unix) {
+    None
+} else {
+    Some(
+        "not supported on Windows: the command run; let the Task Scheduler start httptime sync, as \
+         docs/operations.md shows",
+    )
+};
 /// How often to check whether the clock was set, if the system does not report it.
 const TICK: Duration = Duration::from_secs(10);
 /// The minimum time between the starts of two measurements after a signal: many reloads must not
@@ -785,10 +796,10 @@ mod tests {
         }
         assert!(wait(&daemon) > Some(Duration::from_secs(600)));
         fs::write(&fixture.args.config, "servers = ").expect("written");
-        daemon.handle(Event::Reload);
+        daemon.handle(Event::Asked(Signal::Reload));
         assert!(wait(&daemon) > Some(Duration::from_secs(600)));
         fixture.configure(1);
-        daemon.handle(Event::Reload);
+        daemon.handle(Event::Asked(Signal::Reload));
         assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
     }
 
@@ -802,7 +813,7 @@ mod tests {
         }
         assert!(wait(&daemon) > Some(Duration::from_secs(600)));
         for _ in 0..3 {
-            assert_eq!(daemon.handle(Event::MeasureNow), None);
+            assert_eq!(daemon.handle(Event::Asked(Signal::MeasureNow)), None);
             assert_eq!(wait(&daemon), Some(RELOAD_PAUSE));
         }
     }
@@ -882,7 +893,7 @@ mod tests {
             let client = daemon.client.clone();
             daemon.start(move || client.survey(|_| {}));
             fixture.configure(requests);
-            daemon.handle(Event::Reload);
+            daemon.handle(Event::Asked(Signal::Reload));
             assert_eq!(wait(&daemon), None);
             daemon.handle(fixture.next());
             // Unchanged settings have failed; changed ones have not been tried yet.

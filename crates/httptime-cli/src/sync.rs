@@ -1,14 +1,17 @@
 //! `httptime sync`: measure, correct, measure again.
 
 use std::path::Path;
+use std::process;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use httptime::Client;
 use httptime::survey::Survey;
-use httptime::{Interval, IoError, Measurement, Offset, build_day};
+use httptime::{Interval, IoError, Measurement, Offset, Span, build_day};
 use httptime_clock::History;
-use httptime_clock::controller::apply;
-use httptime_clock::{Action, ClockError, Policy, Reading, SystemClock};
+use httptime_clock::controller::{apply, slew_duration};
+use httptime_clock::{Action, Clock, ClockError, Policy, Reading, SystemClock};
 
 use crate::args::{Output, Sync};
 use crate::correction::{Failure, Report, check_wall_clock};
@@ -17,7 +20,10 @@ use crate::run::status_file::quorum;
 use crate::run::textfile::{Metrics, StateMetrics, SyncMetrics, last_success};
 use crate::status::document::Moment;
 use crate::status::kernel_status;
-use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, OUTPUT_FAILED, REFUSED, USAGE, query, report};
+use crate::{
+    DONE, INTERRUPTED, NO_PRIVILEGE, NOT_MEASURED, OUTPUT_FAILED, REFUSED, USAGE, query, report,
+    signals,
+};
 
 pub(crate) fn run(sync: &Sync) -> u8 {
     // The policy has its own floor and reports it.
@@ -78,12 +84,19 @@ fn write_metrics(path: &Path, report: &Report, status: u8) -> u8 {
 }
 
 fn correct(sync: &Sync, client: &Client) -> Report {
-    let before = query::survey(client, &sync.output);
-    let mut report =
-        Report { dry_run: sync.dry_run, before, action: None, failure: None, after: None };
+    let before = sync.retry.survey(&sync.output, || query::survey(client, &sync.output));
+    let policy = policy(sync);
+    let mut report = Report {
+        dry_run: sync.dry_run,
+        votes_needed: policy.votes_needed(before.agreement().independent),
+        before,
+        action: None,
+        failure: None,
+        after: None,
+    };
     let Ok(measurement) = report.before.combined() else { return report };
     let reading = Reading::from(measurement);
-    let action = policy(sync).decide(&reading, &History::default());
+    let action = policy.decide(&reading, &History::default());
     report.action = Some(action);
     if sync.dry_run || matches!(action, Action::Refuse(_)) {
         return report;
@@ -107,7 +120,30 @@ fn confirm(after: &Survey) -> Result<(), Failure> {
 
 fn act(action: Action, measurement: &Measurement) -> Result<(), Failure> {
     check_wall_clock(measurement).map_err(Failure::ClockSet)?;
-    apply(&mut SystemClock::new(), action, &Reading::from(measurement)).map_err(Failure::Clock)
+    let mut clock = SystemClock::new();
+    apply(&mut clock, action, &Reading::from(measurement)).map_err(Failure::Clock)?;
+    match action {
+        Action::Slew(by) if !SystemClock::SLEW_OUTLIVES_PROCESS => {
+            complete_slew(&mut clock, by).map_err(Failure::Clock)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the slew is complete. Ctrl-C stops it: the clock must not run at the wrong rate
+/// after the program has ended.
+fn complete_slew(clock: &mut SystemClock, by: Offset) -> Result<(), ClockError> {
+    let interrupted = signals::interruption();
+    let needed = Span::new(slew_duration(by));
+    report::print_error(&format!("slewing for {needed}; this program must run until then"));
+    while clock.remaining_slew()? != Offset::ZERO {
+        if interrupted.load(Ordering::SeqCst) {
+            clock.slew(Offset::ZERO)?;
+            process::exit(INTERRUPTED);
+        }
+        thread::sleep(SLEW_PAUSE);
+    }
+    clock.slew(Offset::ZERO)
 }
 
 /// Measures again with a few requests, which are aimed at the expected offset.
@@ -141,8 +177,8 @@ fn policy(sync: &Sync) -> Policy {
         .step_threshold(threshold)
         .quorum(sync.quorum)
         .trust_single(sync.trust_single)
-        .max_startup_forward(sync.max_forward.map(|limit| limit.0))
-        .max_startup_backward(Some(sync.max_backward.0))
+        .max_startup_forward(sync.max_forward.0)
+        .max_startup_backward(sync.max_backward.0)
 }
 
 fn exit_code(report: &Report) -> u8 {
@@ -158,6 +194,8 @@ fn exit_code(report: &Report) -> u8 {
 
 /// The number of requests that verify a correction.
 const VERIFY_REQUESTS: u32 = 8;
+/// How often to look whether a slew is complete.
+const SLEW_PAUSE: Duration = Duration::from_millis(100);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// The rate at which the kernel slews a clock.
 const SLEW_RATE_PPM: u32 = 500;

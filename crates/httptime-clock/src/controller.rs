@@ -248,7 +248,8 @@ impl<C: Clock> Controller<C> {
 }
 
 /// Applies a policy's decision to the clock, and tells the kernel the clock's error afterwards,
-/// unless the reading is [unconfirmed](Reading::is_unconfirmed). A refusal changes nothing.
+/// unless the reading is [unconfirmed](Reading::is_unconfirmed). A refusal changes nothing. A
+/// system that keeps no such status (OpenBSD, Windows) is not told.
 ///
 /// # Errors
 /// A [`ClockError`]; changes made before it remain.
@@ -271,7 +272,10 @@ pub fn apply(clock: &mut impl Clock, action: Action, reading: &Reading) -> Resul
     let remains = |offset: Offset| offset.saturating_sub(corrected).abs();
     let maximum = remains(reading.bounds.lower()).max(remains(reading.bounds.upper()));
     let estimated = remains(reading.offset).max(reading.stddev);
-    clock.set_status(SyncStatus::synchronised(maximum, estimated))
+    match clock.set_status(SyncStatus::synchronised(maximum, estimated)) {
+        Err(ClockError::Unsupported { .. }) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// The time at which a slewed clock will be right, from the kernel's slew rate.

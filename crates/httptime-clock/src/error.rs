@@ -54,11 +54,9 @@ impl fmt::Display for Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
     /// The process has no permission (`EPERM`): it is neither root nor has `CAP_SYS_TIME`, or a
-    /// container's seccomp profile forbids the call.
-    #[error(
-        "cannot {operation}: not permitted; run as root or with CAP_SYS_TIME, in a container also \
-         with a seccomp profile that allows it"
-    )]
+    /// container's seccomp profile forbids the call. On Windows: it has no
+    /// `SeSystemtimePrivilege`.
+    #[error("cannot {operation}: not permitted; {REQUIRED_PRIVILEGE}")]
     NoPrivilege {
         /// The operation.
         operation: Operation,
@@ -104,6 +102,13 @@ pub enum ClockError {
     },
 }
 
+/// What a process needs to change the clock.
+const REQUIRED_PRIVILEGE: &str = if cfg!(windows) {
+    "run it as administrator"
+} else {
+    "run as root or with CAP_SYS_TIME, in a container also with a seccomp profile that allows it"
+};
+
 /// The system's words for an error number.
 fn system(errno: i32) -> IoError {
     io::Error::from_raw_os_error(errno).into()
@@ -145,7 +150,7 @@ mod tests {
         let operation = Operation::Step(Offset::from_nanos(-38_116_000_000));
         let message = ClockError::NoPrivilege { operation }.to_string();
         assert!(message.starts_with("cannot step the clock by -38.116000 s: "), "{message}");
-        assert!(message.contains("CAP_SYS_TIME") && message.contains("seccomp"), "{message}");
+        assert!(message.ends_with(REQUIRED_PRIVILEGE), "{message}");
         let operation = Operation::SetFrequency(Frequency::from_ppm(12.5));
         let other = ClockError::Other { operation, call: "clock_adjtime", errno: libc::EFAULT };
         assert_eq!(

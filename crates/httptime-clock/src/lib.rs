@@ -27,7 +27,8 @@
 //! # Scope
 //!
 //! In scope: Linux (glibc, musl); macOS, FreeBSD, NetBSD, OpenBSD and `DragonFly` BSD within the
-//! limits of their kernels. On other systems the clock can only be read. Out of scope: measuring
+//! limits of their kernels; Windows 10 and later ([`SystemClock`] has a table). On other systems
+//! the clock can only be read. Out of scope: measuring
 //! (see `httptime`), the hardware clock (the Linux kernel sets it by itself once the clock is
 //! synchronised), leap seconds (HTTP does not announce them), time zones.
 //!

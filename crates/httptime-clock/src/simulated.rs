@@ -56,6 +56,7 @@ pub struct SimulatedClock {
     steps: u32,
     slews: u32,
     failure: Option<fn(Operation) -> ClockError>,
+    keeps_status: bool,
 }
 
 impl SimulatedClock {
@@ -78,6 +79,7 @@ impl SimulatedClock {
             steps: 0,
             slews: 0,
             failure: None,
+            keeps_status: true,
         }
     }
 
@@ -184,6 +186,12 @@ impl SimulatedClock {
         self.failure = None;
     }
 
+    /// From now on the clock keeps no synchronisation status, as on Windows and OpenBSD: reading
+    /// and setting it fails with [`ClockError::Unsupported`].
+    pub const fn forget_status(&mut self) {
+        self.keeps_status = false;
+    }
+
     /// The kernel's action at each beginning of a second of the clock (`second_overflow` in
     /// `kernel/time/ntp.c`), for all seconds since `before`.
     fn grow_maximum_error(&mut self, before: Timestamp) {
@@ -203,6 +211,10 @@ impl SimulatedClock {
         self.synchronised = false;
         self.maximum_error = MAXIMUM_ERROR_LIMIT;
         self.estimated_error = MAXIMUM_ERROR_LIMIT;
+    }
+
+    const fn check_keeps_status(&self, operation: Operation) -> Result<(), ClockError> {
+        if self.keeps_status { Ok(()) } else { Err(ClockError::Unsupported { operation }) }
     }
 
     fn check_may_change(&self, operation: Operation) -> Result<(), ClockError> {
@@ -250,12 +262,14 @@ impl Clock for SimulatedClock {
     }
 
     fn status(&self) -> Result<SyncStatus, ClockError> {
+        self.check_keeps_status(Operation::ReadStatus)?;
         let status =
             if self.synchronised { SyncStatus::synchronised } else { SyncStatus::unsynchronised };
         Ok(status(self.maximum_error, self.estimated_error))
     }
 
     fn set_status(&mut self, status: SyncStatus) -> Result<(), ClockError> {
+        self.check_keeps_status(Operation::SetStatus(status))?;
         self.check_may_change(Operation::SetStatus(status))?;
         self.synchronised = status.is_synchronised();
         self.maximum_error = error_of_micros(error_micros(status.maximum_error()));

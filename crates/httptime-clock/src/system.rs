@@ -23,8 +23,10 @@ use crate::status::SyncStatus;
     ),
     path = "system/bsd.rs"
 )]
+#[cfg_attr(windows, path = "system/windows.rs")]
 #[cfg_attr(
     not(any(
+        windows,
         all(target_os = "linux", any(target_env = "gnu", target_env = "musl")),
         target_os = "macos",
         target_os = "freebsd",
@@ -37,10 +39,13 @@ use crate::status::SyncStatus;
 mod kernel;
 
 mod field;
+#[cfg(any(windows, test))]
+mod rate;
 
 /// The kernel's clock: the time that every program on the machine reads.
 ///
-/// Reading needs no privileges. Changing needs root, on Linux `CAP_SYS_TIME`.
+/// Reading needs no privileges. Changing needs root, on Linux `CAP_SYS_TIME`, on Windows the
+/// privilege `SeSystemtimePrivilege`, which administrators have.
 ///
 /// | system | step | slew | frequency, status |
 /// |---|---|---|---|
@@ -48,6 +53,7 @@ mod field;
 /// | macOS | reads, adds and sets: late by the time in between, about a microsecond | yes; the remainder is not reported | yes |
 /// | FreeBSD, `DragonFly` BSD, NetBSD | as macOS | yes | yes |
 /// | OpenBSD | as macOS; the kernel refuses to go back under a securelevel | yes | no |
+/// | Windows 10, Server 2016 and later | `SetSystemTime`, called at a whole millisecond: late by the duration of the call | 500 ppm, while the process runs | frequency: yes, in units of 0.1 ppm on most machines; status: no |
 ///
 /// On Linux a step marks the clock as not synchronised and cancels a slew. On other systems both
 /// are unchanged. If another program steers the clock (chronyd, ntpd, systemd-timesyncd), the two
@@ -58,6 +64,11 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
+    /// Whether a slew continues after the process has ended. On Windows it does not, and a process
+    /// that is killed during a slew leaves a clock that is 500 ppm wrong: wait until
+    /// [`remaining_slew`](Clock::remaining_slew) is zero, or end the slew, before you exit.
+    pub const SLEW_OUTLIVES_PROCESS: bool = cfg!(not(windows));
+
     /// The kernel's clock. Nothing is read or changed yet.
     #[must_use]
     pub const fn new() -> Self {

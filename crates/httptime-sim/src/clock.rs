@@ -53,6 +53,25 @@ impl SimClock {
         self.local_time_at(instant).saturating_add(self.offset_at(instant))
     }
 
+    /// The first instant at which the server's clock shows this time or a later one.
+    #[must_use]
+    pub fn instant_at(&self, server_time: Timestamp) -> LocalInstant {
+        let nanos = |time: Timestamp| i128::from(time.as_unix_nanos());
+        let since = nanos(server_time) - nanos(self.wall) - i128::from(self.offset_ns);
+        let billion = 1_000_000_000;
+        let guess = since * billion / (billion + i128::from(self.drift_ppb));
+        let saturated = i64::try_from(guess).unwrap_or(if guess < 0 { i64::MIN } else { i64::MAX });
+        // The offset is rounded to a nanosecond, so the guess can be wrong by one or two.
+        let mut instant = LocalInstant::from_nanos(saturated.saturating_sub(2));
+        for _ in 0..4 {
+            if self.server_time_at(instant) >= server_time {
+                break;
+            }
+            instant = LocalInstant::from_nanos(instant.as_nanos().saturating_add(1));
+        }
+        instant
+    }
+
     /// The true offset.
     #[must_use]
     pub const fn offset_at(&self, instant: LocalInstant) -> Offset {
@@ -63,3 +82,22 @@ impl SimClock {
 
 /// 2026-11-23T00:00:00Z.
 const BEGINNING: Timestamp = Timestamp::from_unix_nanos(1_795_392_000_000_000_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_found_from_the_time_of_the_server_at_any_drift() {
+        for ppb in [0, 99_900, -99_900, 7] {
+            let clock = SimClock::new(-38_116_000_017).drifting_ppb(ppb);
+            for nanos in [-1_000_000_007, 0, 1, 999_999_999, 3_600_000_000_001] {
+                let time = clock.server_time_at(LocalInstant::from_nanos(nanos));
+                let found = clock.instant_at(time);
+                assert!(clock.server_time_at(found) >= time, "{nanos} at {ppb} ppb");
+                let before = found.saturating_sub(Duration::from_nanos(1));
+                assert!(clock.server_time_at(before) < time, "{nanos} at {ppb} ppb");
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use httptime::session::{Action, ConnectionId, Event, Session};
 use httptime::survey::Sessions;
 use httptime::{Config, Error, LocalInstant};
 
-use crate::remote::{ConnectAttempt, NANOSECOND, Pending, Remote, RemoteEvent};
+use crate::remote::{ConnectAttempt, Departed, NANOSECOND, Pending, Remote, RemoteEvent};
 use crate::world::World;
 
 /// The effort of a simulated measurement.
@@ -84,6 +84,17 @@ impl Simulation {
         sessions: &mut Sessions,
         watch: &mut dyn FnMut(&Session, LocalInstant),
     ) {
+        self.run_until(sessions, END_OF_TIME, watch);
+    }
+
+    /// Runs the sessions until they end, or until nothing more happens at or before `limit`.
+    /// Returns when the next thing will happen; `None`: they have ended.
+    pub(crate) fn run_until(
+        &mut self,
+        sessions: &mut Sessions,
+        limit: LocalInstant,
+        watch: &mut dyn FnMut(&Session, LocalInstant),
+    ) -> Option<LocalInstant> {
         while self.stats.polls < MAX_POLLS {
             self.count_poll();
             // Data that arrived before now is reported before the next decision, except when a
@@ -113,10 +124,16 @@ impl Simulation {
                     self.forget(conn);
                     continue;
                 }
-                Action::Wait { until, precise } => match self.wait(until, precise) {
-                    Some(until) => until,
-                    None => continue,
-                },
+                Action::Wait { until, precise } => {
+                    let next = self.next_event_before(until);
+                    if next > limit {
+                        return Some(next);
+                    }
+                    match self.wait(until, precise) {
+                        Some(until) => until,
+                        None => continue,
+                    }
+                }
                 _ => break,
             };
             while let Some(pending) = self.take_before(until) {
@@ -128,6 +145,22 @@ impl Simulation {
                 }
             }
         }
+        None
+    }
+
+    /// When the next pending event happens, at most `until`.
+    pub(crate) fn next_event_before(&self, until: LocalInstant) -> LocalInstant {
+        self.pending.iter().map(|it| it.at).fold(until, LocalInstant::min)
+    }
+
+    /// The packets that have left for a server that other clients use too.
+    pub(crate) fn take_departed(&mut self) -> impl Iterator<Item = Departed> + '_ {
+        self.remotes.iter_mut().flat_map(Remote::take_departed)
+    }
+
+    /// The first server, and the events that will happen on the connections to it.
+    pub(crate) fn remote_mut(&mut self) -> (&mut Remote, &mut Vec<Pending>) {
+        (&mut self.remotes[0], &mut self.pending)
     }
 
     fn transmit(&mut self, sessions: &mut Sessions, conn: ConnectionId) {
@@ -218,5 +251,6 @@ impl Simulation {
 
 /// Separates the servers of one simulation. The first server uses the seed itself.
 const SERVER: u64 = 0x9e37_79b9_7f4a_7c15;
+const END_OF_TIME: LocalInstant = LocalInstant::from_nanos(i64::MAX);
 /// More than any measurement needs: a session with more polls does not end.
 const MAX_POLLS: u32 = 1_000_000;

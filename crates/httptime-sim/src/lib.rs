@@ -23,6 +23,7 @@ mod client;
 mod clock;
 mod connections;
 mod drive;
+pub mod fleet;
 pub mod loopback;
 mod measure;
 mod ntp;

@@ -1,4 +1,5 @@
 use httptime::session::Session;
+use httptime::survey::Sessions;
 use httptime::{Config, Error, Interval, Measurement, Offset};
 
 use crate::drive::{DriverStats, Simulation};
@@ -37,6 +38,29 @@ pub enum Verdict {
 }
 
 impl Outcome {
+    /// The outcome of sessions in this world that have ended.
+    pub(crate) fn of(
+        world: &World,
+        simulation: &Simulation,
+        sessions: Result<Sessions, Error>,
+    ) -> Self {
+        let end = simulation.now();
+        let finish = |sessions: Sessions| {
+            sessions.finish(world.clock.cross_timestamp_at(end)).into_combined()
+        };
+        let result = sessions.and_then(finish);
+        let at = result.as_ref().map_or(end, Measurement::at);
+        let truth = world.clock.offset_at(at);
+        let ahead = |ahead| truth.saturating_add(ahead);
+        Self {
+            truth,
+            truths: world.server.clocks().map(ahead).collect(),
+            has_advanced: simulation.has_advanced(),
+            stats: simulation.stats(),
+            result,
+        }
+    }
+
     /// Whether these bounds contain the offset of one of the server's clocks.
     #[must_use]
     pub fn is_held_by(&self, bounds: Interval) -> bool {
@@ -94,26 +118,13 @@ impl World {
         mut watch: impl FnMut(&Session, Offset),
     ) -> Outcome {
         let mut simulation = Simulation::new(std::slice::from_ref(self), seed);
-        let (result, end) = match simulation.sessions(config) {
-            Ok(mut sessions) => {
-                simulation.run(&mut sessions, &mut |session, at| {
-                    watch(session, self.clock.offset_at(at));
-                });
-                let end = simulation.now();
-                (sessions.finish(self.clock.cross_timestamp_at(end)).into_combined(), end)
-            }
-            Err(error) => (Err(error), simulation.now()),
-        };
-        let at = result.as_ref().map_or(end, Measurement::at);
-        let truth = self.clock.offset_at(at);
-        let ahead = |ahead| truth.saturating_add(ahead);
-        Outcome {
-            truth,
-            truths: self.server.clocks().map(ahead).collect(),
-            has_advanced: simulation.has_advanced(),
-            stats: simulation.stats(),
-            result,
-        }
+        let sessions = simulation.sessions(config).map(|mut sessions| {
+            simulation.run(&mut sessions, &mut |session, at| {
+                watch(session, self.clock.offset_at(at));
+            });
+            sessions
+        });
+        Outcome::of(self, &simulation, sessions)
     }
 }
 

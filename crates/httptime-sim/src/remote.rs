@@ -28,6 +28,36 @@ pub(crate) struct Remote {
     opened: usize,
     /// The `Date` of each response, and when the client receives it.
     dates: Vec<(LocalInstant, Timestamp)>,
+    /// The packets that have left for a server that other clients use too, which decides when it
+    /// serves them. `None`: the server has no other client.
+    departed: Option<Vec<Departed>>,
+}
+
+/// A packet on its way to a server that other clients use too.
+#[derive(Debug)]
+pub(crate) struct Departed {
+    conn: ConnectionId,
+    /// The number of the connection, which tells it from a later one in the same place.
+    number: usize,
+    /// When it arrives at the server.
+    pub(crate) arrives: LocalInstant,
+    /// The delay of the return path.
+    back: Duration,
+    pub(crate) packet: Packet,
+}
+
+impl Departed {
+    /// The number of connections of its client that were opened before this one.
+    pub(crate) fn number(&self) -> u64 {
+        u64::try_from(self.number).unwrap_or(u64::MAX)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Packet {
+    /// Opens a connection.
+    Syn,
+    Request(Vec<u8>),
 }
 
 /// The server's side of a connection.
@@ -87,8 +117,23 @@ impl Remote {
             links: Default::default(),
             opened: 0,
             dates: Vec::new(),
+            departed: None,
             world,
         }
+    }
+
+    /// Leaves it to the caller when the server accepts connections and serves requests: other
+    /// clients use it too.
+    pub(crate) fn share(&mut self) {
+        self.departed = Some(Vec::new());
+    }
+
+    pub(crate) fn take_departed(&mut self) -> std::vec::IntoIter<Departed> {
+        self.departed.as_mut().map(std::mem::take).unwrap_or_default().into_iter()
+    }
+
+    fn is_current(&mut self, it: &Departed) -> bool {
+        self.link(it.conn).number == it.number
     }
 
     /// Whether the client has received, by `end`, a `Date` later than an earlier one.
@@ -169,6 +214,11 @@ impl Remote {
         } else {
             (Duration::ZERO, Duration::ZERO)
         };
+        if let Some(departed) = &mut self.departed {
+            let arrives = now.saturating_add(there);
+            departed.push(Departed { conn, number, arrives, back, packet: Packet::Syn });
+            return ConnectAttempt::UnderWay;
+        }
         let accepted = now
             .saturating_add(there)
             .saturating_add(exponential_time(connections.accept_delay, &mut self.faults));
@@ -199,6 +249,15 @@ impl Remote {
         }
         self.begin_to_idle(conn, accepted, at, pending);
         if is_at_once { ConnectAttempt::Opened } else { ConnectAttempt::UnderWay }
+    }
+
+    /// A server that other clients use too has answered the packet that opens a connection.
+    pub(crate) fn accept(&mut self, syn: &Departed, pending: &mut Vec<Pending>) {
+        if self.is_current(syn) {
+            self.link(syn.conn).accepted = Some(syn.arrives);
+            let at = syn.arrives.saturating_add(syn.back);
+            pending.push(Pending { at, conn: syn.conn, what: RemoteEvent::Opened });
+        }
     }
 
     fn broken(&mut self) -> RemoteEvent {
@@ -251,7 +310,8 @@ impl Remote {
             {
                 self.tunnel(conn, now, pending);
             } else {
-                self.exchange(conn, now, pending);
+                let request = std::mem::take(&mut self.link(conn).request);
+                self.exchange(conn, request, now, pending);
             }
             self.link(conn).request.clear();
         }
@@ -281,7 +341,13 @@ impl Remote {
     }
 
     /// Sends a request.
-    fn exchange(&mut self, conn: ConnectionId, sent: LocalInstant, pending: &mut Vec<Pending>) {
+    fn exchange(
+        &mut self,
+        conn: ConnectionId,
+        request: Vec<u8>,
+        sent: LocalInstant,
+        pending: &mut Vec<Pending>,
+    ) {
         let (mut arrived, mut at) = self.travel(sent);
         let proxy = self.world.connections.proxy.filter(|proxy| !proxy.tunnel);
         if let Some(proxy) = proxy {
@@ -289,16 +355,44 @@ impl Remote {
             arrived = arrived.saturating_add(delay);
             at = at.saturating_add(delay);
         }
-        let is_over = |end: Option<LocalInstant>, at| end.is_some_and(|end| at >= end);
+        let departed = Departed {
+            conn,
+            number: self.link(conn).number,
+            arrives: arrived,
+            back: at.saturating_since(arrived),
+            packet: Packet::Request(request),
+        };
+        if let Some(queue) = &mut self.departed {
+            queue.push(departed);
+            return;
+        }
         if is_over(self.link(conn).idle_until, arrived) {
             // The close is already pending.
             return;
         }
         let held = self.world.server.delay(arrived, &mut self.random);
-        let stamped = arrived.saturating_add(held);
         let processed = self.world.server.processes_for(&mut self.random);
+        self.serve(&departed, held, processed, pending);
+    }
+
+    /// The server reads its clock for a request so long after its arrival, and answers so long
+    /// after that.
+    pub(crate) fn serve(
+        &mut self,
+        departed: &Departed,
+        held: Duration,
+        processed: Duration,
+        pending: &mut Vec<Pending>,
+    ) {
+        let Departed { conn, arrives: arrived, back, .. } = *departed;
+        let Packet::Request(request) = &departed.packet else { return };
+        if !self.is_current(departed) {
+            return;
+        }
+        let proxy = self.world.connections.proxy.filter(|proxy| !proxy.tunnel);
+        let stamped = arrived.saturating_add(held);
         let left = stamped.saturating_add(processed);
-        at = at.saturating_add(held).saturating_add(processed);
+        let at = left.saturating_add(back);
         let link = self.link(conn);
         if is_over(link.ends, stamped) {
             return;
@@ -316,7 +410,6 @@ impl Remote {
             return;
         }
         let to: &[u8] = if proxy.is_some() { b"http://" } else { b"/" };
-        let request = &self.link(conn).request;
         let is_head = request.starts_with(b"HEAD ");
         let asked = request.strip_prefix(if is_head { &b"HEAD "[..] } else { b"GET " });
         let is_good = asked.is_some_and(|asked| asked.starts_with(to));
@@ -415,6 +508,10 @@ impl Remote {
     pub(crate) fn travel(&mut self, sent: LocalInstant) -> (LocalInstant, LocalInstant) {
         self.world.travel(sent, &mut self.random)
     }
+}
+
+fn is_over(end: Option<LocalInstant>, at: LocalInstant) -> bool {
+    end.is_some_and(|end| at >= end)
 }
 
 fn cancel_timeout(conn: ConnectionId, pending: &mut Vec<Pending>) {

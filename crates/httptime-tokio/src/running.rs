@@ -271,8 +271,9 @@ impl fmt::Debug for RunningSurvey {
 /// The size of a read.
 const SPACE: usize = 8192;
 /// How early the timer is set. Tokio's timer ends up to 2 ms late: it counts milliseconds, and so
-/// does `epoll_wait`.
-const TIMER_SLACK: Duration = Duration::from_millis(2);
+/// does `epoll_wait`. On Windows a wait ends with the system's tick, which is 15.625 ms unless a
+/// program asked for a shorter one.
+const TIMER_SLACK: Duration = Duration::from_millis(if cfg!(windows) { 17 } else { 2 });
 /// This part of a long sleep is left for a second one. Linux may end `epoll_wait` late by a
 /// thousandth of the timeout, with positive niceness by a two hundredth (`select_estimate_accuracy`
 /// in fs/select.c).

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::agreement::Agreement;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::measurement::{Assumptions, Measurement};
@@ -40,6 +41,20 @@ impl Serialize for Estimate {
         let fields =
             Fields { offset_seconds: self.offset(), stddev_seconds: Seconds(self.stddev()) };
         fields.serialize(serializer)
+    }
+}
+
+/// `agreeing`, `independent` and `configured`.
+impl Serialize for Agreement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            agreeing: usize,
+            independent: usize,
+            configured: usize,
+        }
+        let Self { agreeing, independent, configured } = *self;
+        Fields { agreeing, independent, configured }.serialize(serializer)
     }
 }
 
@@ -160,6 +175,8 @@ impl Serialize for Measurement {
             http_status: Option<u16>,
             elapsed_seconds: Seconds,
             rtt_min_seconds: Seconds,
+            busy: bool,
+            retry_after_seconds: Option<Seconds>,
             timestamps: Timestamps,
             assumptions: Assumptions,
         }
@@ -180,6 +197,8 @@ impl Serialize for Measurement {
             http_status: self.http_status(),
             elapsed_seconds: Seconds(self.elapsed()),
             rtt_min_seconds: Seconds(self.round_trip_min()),
+            busy: self.is_busy(),
+            retry_after_seconds: self.retry_after().map(Seconds),
             timestamps: Timestamps {
                 responses: self.observations(),
                 sent_by_kernel: self.sent_by_kernel(),
@@ -204,6 +223,7 @@ impl Serialize for Seconds {
 mod surveys {
     use serde::{Serialize, Serializer};
 
+    use crate::agreement::Agreement;
     use crate::error::Error;
     use crate::measurement::{EndReason, Measurement};
     use crate::method::Method;
@@ -224,6 +244,7 @@ mod surveys {
                 requests: Option<u32>,
                 method: Option<Method>,
                 http_status: Option<u16>,
+                suspicion: Option<&'static str>,
                 stamp: Option<&'a StampUse>,
                 server: Option<&'a str>,
                 error: Option<&'a Error>,
@@ -241,6 +262,7 @@ mod surveys {
                 requests: measured.map(Measurement::requests),
                 method: measured.and_then(Measurement::method),
                 http_status: measured.and_then(Measurement::http_status),
+                suspicion: self.suspicion().map(|suspicion| suspicion.kind()),
                 stamp: measured.and_then(Measurement::stamp),
                 server: measured.and_then(Measurement::server),
                 error: match self.result().map(Measurement::end_reason) {
@@ -260,6 +282,7 @@ mod surveys {
             struct Fields<'a, T> {
                 #[serde(flatten)]
                 result: T,
+                agreement: Agreement,
                 servers: &'a [ServerReport],
             }
             #[derive(Serialize)]
@@ -271,12 +294,13 @@ mod surveys {
             struct Assumed {
                 drift_ppm: u32,
             }
-            let servers = self.servers();
+            let (agreement, servers) = (self.agreement(), self.servers());
             match self.combined() {
-                Ok(result) => Fields { result, servers }.serialize(serializer),
+                Ok(result) => Fields { result, agreement, servers }.serialize(serializer),
                 Err(error) => {
                     let assumptions = Assumed { drift_ppm: self.drift_ppm() };
-                    Fields { result: Failed { error, assumptions }, servers }.serialize(serializer)
+                    let result = Failed { error, assumptions };
+                    Fields { result, agreement, servers }.serialize(serializer)
                 }
             }
         }
@@ -313,6 +337,8 @@ mod tests {
             at: started.saturating_add(Duration::from_nanos(9_994_779_887)),
             begun: CrossTimestamp::new(started, Timestamp::from_unix_nanos(0), Duration::ZERO),
             round_trip_min: Duration::from_nanos(28_733),
+            round_trip_quartile: Duration::from_nanos(40_000),
+            retry_after: None,
             assumptions: Assumptions {
                 lag: Lag::from_server_header("nginx"),
                 drift_ppm: 100,
@@ -320,7 +346,7 @@ mod tests {
                 certificates: None,
                 proxy_certificates: None,
             },
-            agreement: crate::Agreement::SINGLE,
+            agreement: Agreement::SINGLE,
             server: Some("nginx (demo)".into()),
             method: Some(Method::Head),
             http_status: Some(204),
@@ -338,6 +364,7 @@ mod tests {
                 r#""bounds_seconds":[38.115861175,38.118103602],"requests":20,"checks":4,"#,
                 r#""date_advanced":true,"stamp":null,"method":"head","http_status":204,"#,
                 r#""elapsed_seconds":9.994779887,"rtt_min_seconds":0.000028733,"#,
+                r#""busy":false,"retry_after_seconds":null,"#,
                 r#""timestamps":{"responses":19,"sent_by_kernel":18,"received_by_kernel":17},"#,
                 r#""assumptions":{"lag_seconds":0.001,"lag_source":"product nginx","caches":0,"#,
                 r#""drift_ppm":100,"min_servers":1,"certificates":null,"#,

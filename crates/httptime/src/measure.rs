@@ -789,6 +789,8 @@ impl Measure {
             at,
             begun,
             round_trip_min,
+            round_trip_quartile: progress.round_trip_quartile().unwrap_or_default(),
+            retry_after: None,
             assumptions: Assumptions {
                 lag: lag.increased(age),
                 drift_ppm: self.config.drift_ppm(),

@@ -116,6 +116,9 @@ pub struct Measurement {
     /// The local clocks at the beginning.
     pub(crate) begun: CrossTimestamp,
     pub(crate) round_trip_min: Duration,
+    /// Three quarters of the latest 64 round trips are no longer than this.
+    pub(crate) round_trip_quartile: Duration,
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) assumptions: Assumptions,
     pub(crate) agreement: Agreement,
     pub(crate) server: Option<String>,
@@ -211,6 +214,30 @@ impl Measurement {
         self.round_trip_min
     }
 
+    /// The round trip that three quarters of the latest 64 do not exceed.
+    #[must_use]
+    pub const fn round_trip_quartile(&self) -> Duration {
+        self.round_trip_quartile
+    }
+
+    /// Whether requests waited: a quarter of the round trips are more than four times as long as
+    /// the shortest one, and longer by more than a millisecond. On a long path the shortest one is
+    /// long too, so something is busy: the server, the path or this machine. The bounds hold, but
+    /// they are wider than they could be.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let usual = (self.round_trip_min * BUSY_RATIO).max(self.round_trip_min + BUSY_EXCESS);
+        self.round_trip_quartile > usual
+    }
+
+    /// How long after its end no request should be sent, because the server asks for that: the
+    /// `Retry-After` of a response with status 429 or 503. A [session](crate::session) has sent
+    /// none since.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// The assumptions of the bounds.
     #[must_use]
     pub const fn assumptions(&self) -> Assumptions {
@@ -276,6 +303,12 @@ impl Measurement {
         &self.end_reason
     }
 }
+
+/// How many times longer than the shortest round trip a quarter of them are, if something is
+/// [busy](Measurement::is_busy).
+const BUSY_RATIO: u32 = 4;
+/// By how much they are longer at least.
+const BUSY_EXCESS: Duration = Duration::from_millis(1);
 
 impl fmt::Display for Measurement {
     /// Offset, standard deviation and bounds in seconds [default precision: 9 digits]:

@@ -5,8 +5,11 @@ mod cancel;
 mod clock;
 mod driver;
 mod kernel;
+#[cfg(feature = "many")]
+mod many;
 mod resolve;
 mod socket;
+mod system;
 mod timestamps;
 
 pub use self::cancel::{Canceller, DropGuard};
@@ -14,5 +17,7 @@ pub use self::clock::{cross_timestamp, now};
 pub use self::timestamps::SocketTimestamps;
 
 pub(crate) use self::driver::Driver;
+#[cfg(feature = "many")]
+pub(crate) use self::many::ManyDriver;
 pub(crate) use self::resolve::Resolver;
 pub(crate) use self::socket::SocketOptions;

@@ -253,6 +253,13 @@ impl Progress {
         self.observed.map(|_| duration(self.round_trips.trips().median()))
     }
 
+    /// The round trip that three quarters of the latest 64 do not exceed.
+    #[must_use]
+    pub fn round_trip_quartile(&self) -> Option<Duration> {
+        let ascending = self.round_trips.trips().ascending();
+        Some(duration(*ascending.get((3 * ascending.len()).div_ceil(4).checked_sub(1)?)?))
+    }
+
     /// The minimum time between two requests that each need a new connection; `None` while
     /// connections stay open.
     #[must_use]

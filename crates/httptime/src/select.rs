@@ -186,6 +186,7 @@ pub fn combine(
             ..assumptions
         })
         .ok_or(Error::NothingMeasured)?;
+    let nearest = || survivors().min_by_key(|measurement| measurement.round_trip_min);
     let measurement = Measurement {
         estimate,
         bounds: selection.bounds,
@@ -207,6 +208,8 @@ pub fn combine(
             .map(|measurement| measurement.round_trip_min)
             .min()
             .unwrap_or_default(),
+        round_trip_quartile: nearest().map_or(Duration::ZERO, |it| it.round_trip_quartile),
+        retry_after: measurements.iter().filter_map(|measurement| measurement.retry_after).max(),
         assumptions,
         agreement: Agreement::of_independent(survivors().count(), quorum.configured),
         server: None,
@@ -230,7 +233,7 @@ fn weakest(mut all: impl Iterator<Item = Option<CertificateCheck>>) -> Option<Ce
     all.try_fold(first, |weakest, check| Some(weakest.weaker(check?)))
 }
 
-fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
+pub(crate) fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
     let (one_begun, other_begun) = (one.begun, other.begun);
     let between = one_begun.instant().saturating_since(other_begun.instant())
         + other_begun.instant().saturating_since(one_begun.instant());

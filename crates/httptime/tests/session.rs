@@ -245,6 +245,69 @@ fn a_request_that_is_lost_is_sent_again_after_a_pause() {
     assert!(matches!(session.poll(now), Action::Wait { until, .. } if until > now));
 }
 
+/// A response with status 429 that asks for no request in so many seconds.
+fn refusal(now: LocalInstant, seconds: u32) -> Vec<u8> {
+    let fields = format!("HTTP/1.1 429 Too Many Requests\r\nRetry-After: {seconds}\r\n");
+    let usual = String::from_utf8(response(now)).expect("text");
+    usual.replace("HTTP/1.1 200 OK\r\n", &fields).into_bytes()
+}
+
+#[test]
+fn a_server_that_asks_for_a_pause_gets_no_request_meanwhile() {
+    let mut requests = Vec::new();
+    let result = run(session("http://192.0.2.1/"), &mut |_, now| {
+        requests.push(now);
+        Some(if requests.len() == 3 { refusal(now, 4) } else { response(now) })
+    });
+    let measurement = measured(result);
+    assert_eq!((measurement.requests(), measurement.retry_after()), (8, None));
+    let pause = requests[3].saturating_since(requests[2]);
+    assert!(pause >= Duration::from_secs(4), "{pause:?}");
+    // The others were not that far apart.
+    assert!(requests[2].saturating_since(requests[1]) < Duration::from_secs(2));
+}
+
+#[test]
+fn a_measurement_ends_with_a_pause_that_is_longer_and_reports_it() {
+    let mut requests = 0;
+    let result = run(session("http://192.0.2.1/"), &mut |_, now| {
+        requests += 1;
+        Some(if requests == 5 { refusal(now, 120) } else { response(now) })
+    });
+    let measurement = measured(result);
+    assert_eq!((requests, measurement.requests(), measurement.observations()), (5, 5, 5));
+    let left = measurement.retry_after().expect("asked for");
+    assert!(left > Duration::from_secs(110) && left <= Duration::from_secs(120), "{left:?}");
+}
+
+#[test]
+fn a_server_whose_round_trips_grow_is_busy_and_a_long_path_is_not() {
+    let busy = |waits: fn(u32) -> u64| {
+        let mut session = session("http://192.0.2.1/");
+        let (mut now, mut requests) = (at(0), 0);
+        loop {
+            match session.poll(now) {
+                Action::Open { conn, .. } => session.opened(conn, now),
+                Action::Transmit { conn } => {
+                    let count = session.output(conn).len();
+                    session.sent(conn, count, now);
+                    requests += 1;
+                    let there = Duration::from_millis(1 + waits(requests));
+                    let stamped = now.saturating_add(there);
+                    now = stamped.saturating_add(Duration::from_millis(1));
+                    session.received(conn, &response(stamped), now);
+                }
+                Action::Wait { until, .. } => now = now.max(until),
+                Action::Done => break measured(session.finish(cross_timestamp(now))).is_busy(),
+                _ => {}
+            }
+        }
+    };
+    assert!(busy(|requests| if requests > 4 { 12 } else { 0 }));
+    assert!(!busy(|_| 12), "a long path");
+    assert!(!busy(|requests| if requests == 4 { 12 } else { 0 }), "one of eight waited");
+}
+
 #[test]
 fn a_server_that_closes_each_time_has_its_next_connection_opened_ahead() {
     let mut opened = 0;
@@ -932,6 +995,40 @@ fn a_server_whose_answer_to_head_has_no_date_is_asked_by_get() {
     }
 }
 
+/// A filter on the path may have refused `HEAD`, and its clock may be another one.
+#[test]
+fn a_refusal_of_head_is_not_measured_although_it_has_a_date() {
+    for status in ["405 Method Not Allowed", "501 Not Implemented"] {
+        let result = run(session("http://192.0.2.1/"), &mut |request, now| {
+            let is_head = request.starts_with(b"HEAD /");
+            let wrong = response(now.saturating_add(Duration::from_secs(3600)));
+            let wrong = String::from_utf8(wrong).expect("text").replace("200 OK", status);
+            Some(if is_head { wrong.into_bytes() } else { response_with_body(now) })
+        });
+        let measurement = measured(result);
+        assert_eq!((measurement.requests(), measurement.observations()), (8, 7), "{status}");
+        assert_eq!(measurement.method(), Some(Method::Get));
+    }
+}
+
+#[test]
+fn a_server_that_refuses_get_too_or_only_one_request_is_measured_by_its_refusals() {
+    for (requests, method) in [(8, Method::Get), (1, Method::Head)] {
+        let config = Config::builder().requests(requests).lag(Duration::ZERO).build();
+        let config = config.expect("in range");
+        let session = Session::new(target("http://192.0.2.1/"), &config, cross_timestamp(at(0)));
+        let result = run(session, &mut |_, now| {
+            let head = String::from_utf8(response(now)).expect("text");
+            let refusal = head.replace("200 OK", "405 Method Not Allowed");
+            let empty = refusal.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n");
+            Some(empty.into_bytes())
+        });
+        let measurement = measured(result);
+        let of = (measurement.method(), measurement.http_status());
+        assert_eq!(of, (Some(method), Some(405)));
+    }
+}
+
 #[test]
 fn a_server_that_closes_instead_of_answering_head_is_asked_by_get() {
     let mut methods = Vec::new();
@@ -968,7 +1065,7 @@ fn a_fallback_is_told_and_waits_for_nothing() {
     session.received(conn, b"HTTP/1.1 501 Not Implemented\r\n\r\n", at(2));
     let told = std::iter::from_fn(|| session.next_event()).last();
     let Some(Event::Fallback { error, method }) = told else { panic!("{told:?}") };
-    assert_eq!((error.kind(), method), ("no_date", Method::Get));
+    assert_eq!((error.kind(), method), ("method_refused", Method::Get));
     assert_eq!(session.poll(at(2)), Action::Transmit { conn });
     assert!(session.output(conn).starts_with(b"GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n"));
 }

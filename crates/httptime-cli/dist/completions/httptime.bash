@@ -383,7 +383,7 @@ _httptime() {
             return 0
             ;;
         httptime__subcmd__query)
-            opts="-n -d -t -x -p -A -4 -6 -k -v -h --min-servers --profile --requests --duration --target --timeout --method --expect-status --lag --stamp-header --drift-ppm --estimator --schedule --timestamps --proxy --proxytunnel --user-agent --ipv4 --ipv6 --source-address --interface --cacert --capath --cert --key --pin --insecure --insecure-time --floor --proxy-cacert --proxy-capath --proxy-cert --proxy-key --proxy-pin --proxy-insecure --json --verbose --help"
+            opts="-n -d -t -x -p -A -4 -6 -k -v -h --min-servers --profile --requests --duration --target --timeout --method --expect-status --lag --stamp-header --drift-ppm --estimator --schedule --timestamps --proxy --proxytunnel --user-agent --ipv4 --ipv6 --source-address --interface --cacert --capath --cert --key --pin --insecure --insecure-time --floor --proxy-cacert --proxy-capath --proxy-cert --proxy-key --proxy-pin --proxy-insecure --retry --retry-max-time --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -522,6 +522,14 @@ _httptime() {
                     return 0
                     ;;
                 --proxy-pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-max-time)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -577,7 +585,7 @@ _httptime() {
             return 0
             ;;
         httptime__subcmd__sync)
-            opts="-n -d -t -x -p -A -4 -6 -k -v -h --min-servers --profile --requests --duration --target --timeout --method --expect-status --lag --stamp-header --drift-ppm --estimator --schedule --timestamps --proxy --proxytunnel --user-agent --ipv4 --ipv6 --source-address --interface --cacert --capath --cert --key --pin --insecure --insecure-time --floor --proxy-cacert --proxy-capath --proxy-cert --proxy-key --proxy-pin --proxy-insecure --dry-run --step-threshold --max-forward --max-backward --quorum --trust-single --slew-only --textfile --json --verbose --help"
+            opts="-n -d -t -x -p -A -4 -6 -k -v -h --min-servers --profile --requests --duration --target --timeout --method --expect-status --lag --stamp-header --drift-ppm --estimator --schedule --timestamps --proxy --proxytunnel --user-agent --ipv4 --ipv6 --source-address --interface --cacert --capath --cert --key --pin --insecure --insecure-time --floor --proxy-cacert --proxy-capath --proxy-cert --proxy-key --proxy-pin --proxy-insecure --retry --retry-max-time --dry-run --step-threshold --max-forward --max-backward --quorum --trust-single --slew-only --textfile --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -716,6 +724,14 @@ _httptime() {
                     return 0
                     ;;
                 --proxy-pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-max-time)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -40,7 +40,7 @@ complete -c httptime -n "__fish_httptime_using_subcommand query" -s n -l request
 complete -c httptime -n "__fish_httptime_using_subcommand query" -s d -l duration -d 'Send requests for this long, in seconds, up to 3600 [default: the profile\'s]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand query" -s t -l target -d 'Stop once the standard deviation is this small, in seconds [default: none]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand query" -l timeout -d 'Longest wait for a name, a connection or a response, in seconds [default: 5]' -r
-complete -c httptime -n "__fish_httptime_using_subcommand query" -l method -d 'Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no Date GET' -r
+complete -c httptime -n "__fish_httptime_using_subcommand query" -l method -d 'Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that is refused or gives no Date GET' -r
 complete -c httptime -n "__fish_httptime_using_subcommand query" -l expect-status -d 'The only HTTP status that a response may have, such as 204 for a path like /generate_204: refuses the answers of captive portals and proxies [default: any]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand query" -l lag -d 'How late the server\'s Date may be, in seconds [default: from the response, else 2.02]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand query" -l stamp-header -d 'Header field of the stamp, the server\'s time in ms, µs or ns; "" ignores stamps [default: X-HTTPSTIME]' -r
@@ -63,6 +63,8 @@ complete -c httptime -n "__fish_httptime_using_subcommand query" -l proxy-capath
 complete -c httptime -n "__fish_httptime_using_subcommand query" -l proxy-cert -d 'As --cert, for an https proxy' -r -F
 complete -c httptime -n "__fish_httptime_using_subcommand query" -l proxy-key -d 'As --key, for an https proxy' -r -F
 complete -c httptime -n "__fish_httptime_using_subcommand query" -l proxy-pin -d 'As --pin, for an https proxy' -r
+complete -c httptime -n "__fish_httptime_using_subcommand query" -l retry -d 'Repeat a failed measurement up to N times, after 0.6 s and then after pauses of up to 10 s' -r
+complete -c httptime -n "__fish_httptime_using_subcommand query" -l retry-max-time -d 'Do not repeat it later than this after the start, in seconds [default: no limit]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand query" -s p -l proxytunnel -d 'Tunnel through the proxy (CONNECT), so that no cache on it can answer'
 complete -c httptime -n "__fish_httptime_using_subcommand query" -s 4 -l ipv4 -d 'Use IPv4 addresses only'
 complete -c httptime -n "__fish_httptime_using_subcommand query" -s 6 -l ipv6 -d 'Use IPv6 addresses only'
@@ -78,7 +80,7 @@ complete -c httptime -n "__fish_httptime_using_subcommand sync" -s n -l requests
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -s d -l duration -d 'Send requests for this long, in seconds, up to 3600 [default: the profile\'s]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -s t -l target -d 'Stop once the standard deviation is this small, in seconds [default: none]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l timeout -d 'Longest wait for a name, a connection or a response, in seconds [default: 5]' -r
-complete -c httptime -n "__fish_httptime_using_subcommand sync" -l method -d 'Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no Date GET' -r
+complete -c httptime -n "__fish_httptime_using_subcommand sync" -l method -d 'Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that is refused or gives no Date GET' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l expect-status -d 'The only HTTP status that a response may have, such as 204 for a path like /generate_204: refuses the answers of captive portals and proxies [default: any]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l lag -d 'How late the server\'s Date may be, in seconds [default: from the response, else 2.02]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l stamp-header -d 'Header field of the stamp, the server\'s time in ms, µs or ns; "" ignores stamps [default: X-HTTPSTIME]' -r
@@ -101,9 +103,11 @@ complete -c httptime -n "__fish_httptime_using_subcommand sync" -l proxy-capath 
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l proxy-cert -d 'As --cert, for an https proxy' -r -F
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l proxy-key -d 'As --key, for an https proxy' -r -F
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l proxy-pin -d 'As --pin, for an https proxy' -r
+complete -c httptime -n "__fish_httptime_using_subcommand sync" -l retry -d 'Repeat a failed measurement up to N times, after 0.6 s and then after pauses of up to 10 s' -r
+complete -c httptime -n "__fish_httptime_using_subcommand sync" -l retry-max-time -d 'Do not repeat it later than this after the start, in seconds [default: no limit]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l step-threshold -d 'Step errors larger than this, in seconds; slew smaller ones' -r
-complete -c httptime -n "__fish_httptime_using_subcommand sync" -l max-forward -d 'Refuse to set the clock forward by more than this, in seconds [default: no limit]' -r
-complete -c httptime -n "__fish_httptime_using_subcommand sync" -l max-backward -d 'Refuse to set the clock back by more than this, in seconds' -r
+complete -c httptime -n "__fish_httptime_using_subcommand sync" -l max-forward -d 'Refuse to set the clock forward by more than this, in seconds; inf: no limit' -r
+complete -c httptime -n "__fish_httptime_using_subcommand sync" -l max-backward -d 'Refuse to set the clock back by more than this, in seconds; inf: no limit' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l quorum -d 'How many independent servers must agree to exceed --max-forward and --max-backward [default: a majority of three or more]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -l textfile -d 'Write metrics for Prometheus\' node_exporter; not in a dry run' -r -F
 complete -c httptime -n "__fish_httptime_using_subcommand sync" -s p -l proxytunnel -d 'Tunnel through the proxy (CONNECT), so that no cache on it can answer'
@@ -160,7 +164,7 @@ complete -c httptime -n "__fish_httptime_using_subcommand demo" -s n -l requests
 complete -c httptime -n "__fish_httptime_using_subcommand demo" -s d -l duration -d 'Send requests for this long, in seconds, up to 3600 [default: the profile\'s]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand demo" -s t -l target -d 'Stop once the standard deviation is this small, in seconds [default: none]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand demo" -l timeout -d 'Longest wait for a name, a connection or a response, in seconds [default: 5]' -r
-complete -c httptime -n "__fish_httptime_using_subcommand demo" -l method -d 'Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no Date GET' -r
+complete -c httptime -n "__fish_httptime_using_subcommand demo" -l method -d 'Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that is refused or gives no Date GET' -r
 complete -c httptime -n "__fish_httptime_using_subcommand demo" -l expect-status -d 'The only HTTP status that a response may have, such as 204 for a path like /generate_204: refuses the answers of captive portals and proxies [default: any]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand demo" -l lag -d 'How late the server\'s Date may be, in seconds [default: from the response, else 2.02]' -r
 complete -c httptime -n "__fish_httptime_using_subcommand demo" -l stamp-header -d 'Header field of the stamp, the server\'s time in ms, µs or ns; "" ignores stamps [default: X-HTTPSTIME]' -r

@@ -17,6 +17,11 @@ impl Place {
         self.0 == Path::new("/")
     }
 
+    /// Whether the configuration and the kernel's reports are in files here.
+    pub(crate) fn has_system_files(&self) -> bool {
+        cfg!(unix) || !self.is_this_machine()
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.0.join(path)
     }

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// The usual place of the status file. Other systems than Linux have no `/run`.
-pub(crate) const DEFAULT_STATUS_FILE: &str = match cfg!(target_os = "linux") {
-    true => "/run/httptime/status.json",
-    false => "/var/run/httptime/status.json",
+pub(crate) const DEFAULT_STATUS_FILE: &str = if cfg!(target_os = "linux") {
+    "/run/httptime/status.json"
+} else if cfg!(windows) {
+    "C:\\ProgramData\\httptime\\status.json"
+} else {
+    "/var/run/httptime/status.json"
 };
 
 /// Where the statistics are written, and how much.

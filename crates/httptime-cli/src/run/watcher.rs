@@ -38,8 +38,8 @@ mod linux {
     };
 
     use super::super::clock_watch::{HardwareClockWatch, HardwareReading, announces_network};
-    use super::super::worker;
     use super::Sign;
+    use crate::worker;
 
     /// How long the machine has slept since it booted.
     pub(crate) fn slept() -> Duration {

@@ -82,6 +82,7 @@ fn measuring() -> Vec<Error> {
             reason: "wants a user name and password; give them in its URL: \
                      socks5h://user:password@host:port",
         },
+        Error::MethodRefused { status: 405 },
         Error::UnexpectedStatus { status: 302, expected: 204 },
         Error::NoMajority { configured: 3, answered: 2, agreeing: 1, min_servers: 2 },
         Error::AmbiguousMajority {
@@ -160,6 +161,7 @@ fn feeding() -> Vec<ChronyError> {
         ChronyError::Refused { path: path() },
         ChronyError::NoPermission { path: path() },
         ChronyError::Full { path: path() },
+        ChronyError::Unsupported { path: path() },
         ChronyError::Io { path: path(), errno: 5 },
     ]
 }

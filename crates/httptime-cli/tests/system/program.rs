@@ -9,7 +9,6 @@ pub(crate) struct Answer {
     pub(crate) bounds: [f64; 2],
     pub(crate) requests: u64,
     pub(crate) elapsed: f64,
-    pub(crate) rtt_min: f64,
     pub(crate) timestamps: Timestamps,
 }
 
@@ -34,6 +33,12 @@ impl Answer {
         Self::read_output(&run_tampered(injection, url, arguments))
     }
 
+    /// Measures on a system without these system calls.
+    pub(crate) fn query_without(calls: &str, url: &str, arguments: &[&str]) -> Self {
+        let mut strace = injecting(calls, "error=ENOSYS");
+        Self::read_output(&finish(&mut strace, url, arguments))
+    }
+
     /// Parses the program's output. Panics with the program's message if it failed.
     fn read_output(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout);
@@ -52,7 +57,6 @@ impl Answer {
             bounds: [number(&json["bounds_seconds"][0]), number(&json["bounds_seconds"][1])],
             requests: json["requests"].as_u64().expect("a count"),
             elapsed: number(&json["elapsed_seconds"]),
-            rtt_min: number(&json["rtt_min_seconds"]),
             timestamps: Timestamps {
                 responses: count("responses"),
                 sent_by_kernel: count("sent_by_kernel"),
@@ -88,10 +92,16 @@ fn run(url: &str, arguments: &[&str]) -> Output {
 }
 
 fn run_tampered(injection: &str, url: &str, arguments: &[&str]) -> Output {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-o", "/dev/null", "-e", "trace=setsockopt", "-e"]);
-    strace.arg(format!("inject=setsockopt:{injection}:when=2+2")).arg(PROGRAM);
+    let mut strace = injecting("setsockopt", &format!("{injection}:when=2+2"));
     finish(&mut strace, url, arguments)
+}
+
+/// The program under strace, which tampers with these system calls.
+fn injecting(calls: &str, injection: &str) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e"]);
+    strace.arg(format!("inject={calls}:{injection}")).arg(PROGRAM);
+    strace
 }
 
 fn finish(command: &mut Command, url: &str, arguments: &[&str]) -> Output {

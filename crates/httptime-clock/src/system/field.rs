@@ -25,14 +25,44 @@ impl Refusal {
         match self {
             Self::OutOfRange => ClockError::OutOfRange { operation },
             Self::Errno { call, errno } => match errno {
-                libc::EPERM => ClockError::NoPrivilege { operation },
-                libc::EROFS | libc::EACCES => ClockError::ReadOnly { operation, errno },
-                libc::EINVAL => ClockError::OutOfRange { operation },
-                libc::ENOSYS | libc::EOPNOTSUPP => ClockError::Unsupported { operation },
+                _ if codes::NO_PRIVILEGE.contains(&errno) => ClockError::NoPrivilege { operation },
+                _ if codes::READ_ONLY.contains(&errno) => ClockError::ReadOnly { operation, errno },
+                _ if codes::OUT_OF_RANGE.contains(&errno) => ClockError::OutOfRange { operation },
+                _ if codes::UNSUPPORTED.contains(&errno) => ClockError::Unsupported { operation },
                 _ => ClockError::Other { operation, call, errno },
             },
         }
     }
+}
+
+/// The system's error numbers that have a name.
+#[cfg(not(windows))]
+mod codes {
+    pub(super) const NO_PRIVILEGE: &[i32] = &[libc::EPERM];
+    pub(super) const READ_ONLY: &[i32] = &[libc::EROFS, libc::EACCES];
+    pub(super) const OUT_OF_RANGE: &[i32] = &[libc::EINVAL];
+    pub(super) const UNSUPPORTED: &[i32] = &[libc::ENOSYS, libc::EOPNOTSUPP];
+}
+
+/// The system's error numbers that have a name.
+#[cfg(windows)]
+pub(super) mod codes {
+    use windows_sys::Win32::Foundation::{
+        ERROR_ACCESS_DENIED, ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_PARAMETER,
+        ERROR_NOT_ALL_ASSIGNED, ERROR_NOT_SUPPORTED, ERROR_PRIVILEGE_NOT_HELD, WIN32_ERROR,
+    };
+
+    /// The number as the standard library has it.
+    pub(in crate::system) const fn code(error: WIN32_ERROR) -> i32 {
+        i32::from_ne_bytes(error.to_ne_bytes())
+    }
+
+    pub(super) const NO_PRIVILEGE: &[i32] =
+        &[code(ERROR_PRIVILEGE_NOT_HELD), code(ERROR_NOT_ALL_ASSIGNED), code(ERROR_ACCESS_DENIED)];
+    pub(super) const READ_ONLY: &[i32] = &[];
+    pub(super) const OUT_OF_RANGE: &[i32] = &[code(ERROR_INVALID_PARAMETER)];
+    pub(super) const UNSUPPORTED: &[i32] =
+        &[code(ERROR_CALL_NOT_IMPLEMENTED), code(ERROR_NOT_SUPPORTED)];
 }
 
 /// The date `by` after `now`, if the kernel can represent it: none before 1970.
@@ -71,6 +101,7 @@ pub(super) const NANOS: i64 = 1_000_000_000;
 mod tests {
     use super::*;
 
+    #[cfg(not(windows))]
     #[test]
     fn every_errno_has_its_name() {
         let operation = Operation::Step(Offset::from_nanos(38_116_000_000));
@@ -82,6 +113,19 @@ mod tests {
         assert_eq!(kind(libc::ENOSYS), "unsupported");
         assert_eq!(kind(libc::EOPNOTSUPP), "unsupported");
         assert_eq!(kind(libc::EFAULT), "clock_failed");
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn every_error_of_windows_has_its_name() {
+        let operation = Operation::Step(Offset::from_nanos(38_116_000_000));
+        let kind = |errno| Refusal::Errno { call: "SetSystemTime", errno }.of(operation).kind();
+        assert_eq!(
+            (kind(5), kind(1300), kind(1314)),
+            ("no_privilege", "no_privilege", "no_privilege")
+        );
+        assert_eq!((kind(87), kind(50), kind(120)), ("out_of_range", "unsupported", "unsupported"));
+        assert_eq!(kind(1), "clock_failed", "not EPERM");
     }
 
     #[test]

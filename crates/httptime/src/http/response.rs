@@ -9,7 +9,7 @@ use super::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_INTERIM, REQUEST_TIMEOUT};
 use crate::error::Error;
 use crate::server::{HeadMarks, HeadMarksReader};
 use crate::stamp::{DEFAULT_HEADER, Stamp, StampFault};
-use crate::time::Timestamp;
+use crate::time::{Offset, Timestamp};
 
 /// Reads the successive responses on one connection. Has one buffer, which it reuses.
 ///
@@ -183,11 +183,14 @@ pub struct ResponseHead<'a> {
     stamps: StampFields<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
+    content_type: Option<&'a str>,
     marks: HeadMarks,
     close: bool,
     keep_alive: bool,
     has_trailing_bytes: bool,
     challenges: Challenges,
+    /// The `Retry-After` field of status 429 or 503.
+    retry_after: Option<&'a [u8]>,
     /// The length of the body that follows if the request was not `HEAD` (RFC 9112, section 6.3);
     /// `None` if the head does not determine its end.
     body: Option<u64>,
@@ -257,6 +260,12 @@ impl<'a> ResponseHead<'a> {
         self.server
     }
 
+    /// The first `Content-Type` field, as [`server`](Self::server).
+    #[must_use]
+    pub const fn content_type(&self) -> Option<&'a str> {
+        self.content_type
+    }
+
     /// The marks of the servers that the response passed: the number and position of `Server`
     /// fields, `Via`, and the marks of caches.
     #[must_use]
@@ -270,6 +279,21 @@ impl<'a> ResponseHead<'a> {
     #[must_use]
     pub const fn is_persistent(&self) -> bool {
         !self.close && (self.minor_version >= 1 || self.keep_alive)
+    }
+
+    /// How long the server asks to send it no request: `Retry-After` of status 429 (Too Many
+    /// Requests) or 503 (Service Unavailable), RFC 9110, section 10.2.3. At most a day.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.retry_after.filter(|_| matches!(self.status, 429 | 503))?;
+        let wait = match parse_decimal(value) {
+            Some(seconds) => Duration::from_secs(seconds),
+            None => {
+                let wait = Offset::between(self.date().ok()?, parse_date(value).ok()?);
+                if wait < Offset::ZERO { Duration::ZERO } else { wait.abs() }
+            }
+        };
+        Some(wait.min(MAX_RETRY_AFTER))
     }
 
     /// Whether more bytes had been received after the head: see [`ResponseReader::has_leftover`].
@@ -306,8 +330,8 @@ impl<'a> ResponseHead<'a> {
     ///
     /// Pass all fields in the order of the response: the order shows which server made the `Date`
     /// ([`server`](crate::server)). The function reads `Date`, `Age`, `Server`, `Via`,
-    /// `Connection`, `Proxy-Connection`, [`X-HTTPSTIME`](DEFAULT_HEADER) and the marks of caches,
-    /// in upper or lower case and every occurrence. The version counts as HTTP/1.1.
+    /// `Connection`, `Proxy-Connection`, `Retry-After`, [`X-HTTPSTIME`](DEFAULT_HEADER) and the
+    /// marks of caches, in upper or lower case and every occurrence. The version counts as HTTP/1.1.
     ///
     /// ```
     /// use httptime::http::ResponseHead;
@@ -349,11 +373,13 @@ impl<'a> ResponseHead<'a> {
             stamps: StampFields::None,
             age: None,
             server: None,
+            content_type: None,
             marks: HeadMarks::default(),
             close: false,
             keep_alive: false,
             has_trailing_bytes: false,
             challenges: Challenges::default(),
+            retry_after: None,
             body: None,
         };
         let mut server = None;
@@ -393,7 +419,11 @@ impl<'a> ResponseHead<'a> {
                 14 | 17 if is("Content-Length") || is("Transfer-Encoding") => {
                     body_length.add_field(field, value);
                 }
-                12 if is("Content-Type") => marks.content_type(at),
+                11 if is("Retry-After") => head.retry_after = Some(value),
+                12 if is("Content-Type") => {
+                    marks.content_type(at);
+                    head.content_type = head.content_type.or_else(|| printable_prefix(value));
+                }
                 12 if is("Cache-Status") => marks.cache_status(value),
                 _ => {}
             }
@@ -682,6 +712,8 @@ const HTTP2: &str = "looks like HTTP/2";
 const INITIAL_BUFFER_BYTES: usize = 4096;
 /// RFC 9111, section 1.2.2.
 const MAX_AGE: Duration = Duration::from_secs(1 << 31);
+/// A longer `Retry-After` is more likely a mistake than a wish.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 /// Stored bytes of a `Server` field.
 const MAX_SERVER_BYTES: usize = 128;
 /// Schemes of authentication that proxies ask for, other than `Basic`.
@@ -798,6 +830,22 @@ mod tests {
         ] {
             check(&with_fields(&[field]), |head| assert_eq!(head.date(), Ok(monday()), "{field}"));
         }
+    }
+
+    #[test]
+    fn a_busy_server_asks_for_a_pause_in_seconds_or_until_a_date() {
+        let asked = |status: u16, value: &'static str| {
+            let date = ("Date", &b"Mon, 23 Nov 2026 09:37:12 GMT"[..]);
+            let fields = [date, ("retry-after", value.as_bytes())];
+            let head = ResponseHead::from_fields(status, fields).expect("a final response");
+            head.retry_after().map(|wait| wait.as_secs())
+        };
+        assert_eq!(asked(429, "120"), Some(120));
+        assert_eq!(asked(503, "Mon, 23 Nov 2026 09:38:12 GMT"), Some(60));
+        assert_eq!(asked(503, "Mon, 23 Nov 2026 09:37:02 GMT"), Some(0));
+        assert_eq!(asked(503, "99999999999"), Some(86_400));
+        assert_eq!([asked(429, "soon"), asked(429, "-1"), asked(429, "")], [None; 3]);
+        assert_eq!([asked(200, "120"), asked(301, "120"), asked(404, "120")], [None; 3]);
     }
 
     #[test]

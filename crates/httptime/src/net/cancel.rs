@@ -1,8 +1,8 @@
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::system::{BorrowedFd, WakeReceiver, WakeSender, wake_pair};
 
 /// Stops a running measurement from another thread or from a signal handler. Clones act on the same
 /// measurements.
@@ -32,9 +32,9 @@ pub struct Canceller(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     requested: AtomicU8,
-    /// One byte in it, which is never read, wakes all threads that poll the other end.
-    sender: UnixStream,
-    receiver: UnixStream,
+    /// Wakes all threads that poll the other end, whose readiness is never consumed.
+    sender: WakeSender,
+    receiver: WakeReceiver,
 }
 
 /// How a measurement ends.
@@ -52,8 +52,7 @@ impl Canceller {
     /// # Errors
     /// When the system has no free descriptors.
     pub fn new() -> io::Result<Self> {
-        let (sender, receiver) = UnixStream::pair()?;
-        sender.set_nonblocking(true)?;
+        let (sender, receiver) = wake_pair()?;
         Ok(Self(Arc::new(Shared { requested: AtomicU8::new(NONE), sender, receiver })))
     }
 
@@ -77,8 +76,7 @@ impl Canceller {
 
     fn request_stop(&self, requested: u8) {
         if self.0.requested.fetch_max(requested, Ordering::SeqCst) == NONE {
-            // It can only fail when the buffer is full, which also wakes the other end.
-            let _ = rustix::io::write(&self.0.sender, &[1]);
+            self.0.sender.wake();
         }
     }
 

@@ -1,24 +1,14 @@
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::time::{CrossTimestamp, LocalInstant, Timestamp, nanos_to_duration};
+use super::system::{self, CLOCK_RESOLUTION};
+use crate::time::{CrossTimestamp, LocalInstant, Timestamp};
 
 /// The monotonic clock now. On Unix it is `CLOCK_MONOTONIC`, so instants can be compared with those
-/// of other processes and with those that a C program reads.
-#[cfg(unix)]
+/// of other processes and with those that a C program reads. On Windows it is counted from the
+/// first call in this process.
 #[must_use]
 pub fn now() -> LocalInstant {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    LocalInstant::from_nanos(time.tv_sec.saturating_mul(1_000_000_000) + time.tv_nsec)
-}
-
-/// The monotonic clock now, counted from the first call in this process.
-#[cfg(not(unix))]
-#[must_use]
-pub fn now() -> LocalInstant {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    LocalInstant::from_nanos(0).saturating_add(ORIGIN.get_or_init(Instant::now).elapsed())
+    system::now()
 }
 
 /// Both local clocks now: the wall clock between two readings of the monotonic clock, the narrowest
@@ -36,7 +26,7 @@ pub fn cross_timestamp() -> CrossTimestamp {
         // A clock outside 1678–2262 is set to the far end. Then every date is out of range, which
         // is reported.
         let wall = Timestamp::from_system_time(wall).unwrap_or(FAR);
-        CrossTimestamp::new(instant, wall, width + RESOLUTION)
+        CrossTimestamp::new(instant, wall, width + CLOCK_RESOLUTION)
     };
     (1..MAX_TRIES).fold(read(), |best, _| {
         let cross_timestamp = read();
@@ -45,5 +35,4 @@ pub fn cross_timestamp() -> CrossTimestamp {
 }
 
 const MAX_TRIES: u32 = 5;
-const RESOLUTION: Duration = nanos_to_duration(1);
 const FAR: Timestamp = Timestamp::from_unix_nanos(i64::MAX);

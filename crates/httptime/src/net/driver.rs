@@ -1,7 +1,6 @@
 //! The blocking driver: moves bytes between sockets and sessions, and waits. It makes no decisions.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -10,6 +9,7 @@ use super::cancel::{Canceller, StopRequest};
 use super::clock;
 use super::resolve::{PendingLookups, Resolver};
 use super::socket::{Socket, SocketOptions};
+use super::system::{BorrowedFd, TIMER_SLACK};
 use crate::session::{Action, ConnectionId, Event, MAX_CONNECTIONS};
 use crate::survey::{MAX_SERVERS, Sessions};
 use crate::time::LocalInstant;
@@ -217,9 +217,6 @@ const CANCELLED: u128 = RESOLVED << 1;
 const MAX_INTERESTS: usize = MAX_SERVERS * MAX_CONNECTIONS + 2;
 /// The size of a read.
 const READ_BUFFER_BYTES: usize = 8192;
-/// How early the timer is set. Linux wakes an ordinary process 50 µs late (`PR_SET_TIMERSLACK`), a
-/// virtual machine often 0.2 ms and at times 0.7 ms.
-const TIMER_SLACK: Duration = Duration::from_millis(1);
 /// A longer wait is divided into several, each a part of the remaining time. There are two reasons.
 /// Linux may end `poll` late by a thousandth of the timeout, or with positive niceness by a two
 /// hundredth (`select_estimate_accuracy` in fs/select.c). After the process was stopped (SIGSTOP, a

@@ -1,12 +1,11 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 
+use super::system::{BorrowedFd, WakeReceiver, WakeSender, wake_pair};
 use crate::survey::MAX_SERVERS;
 
 /// Resolves a host and a port to addresses: the system's resolver, or the caller's.
@@ -50,8 +49,8 @@ impl fmt::Debug for Resolver {
 #[derive(Debug, Default)]
 pub(super) struct PendingLookups {
     answers: Arc<Mutex<Vec<LookupResult>>>,
-    /// One byte in it for each answer.
-    wake: Option<(UnixStream, UnixStream)>,
+    /// Each answer wakes the receiver.
+    wake: Option<(WakeSender, WakeReceiver)>,
 }
 
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl PendingLookups {
     ) -> io::Result<()> {
         let (sender, _) = match &mut self.wake {
             Some(wake) => wake,
-            none => none.insert(pair()?),
+            none => none.insert(wake_pair()?),
         };
         let sender = sender.try_clone()?;
         let running = Running::start(&resolver.running)?;
@@ -82,9 +81,7 @@ impl PendingLookups {
             drop(running);
             let answer = LookupResult { server, addresses };
             answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-            // It can only fail when nobody waits any more, or when the buffer is full, which also
-            // wakes the other end.
-            let _ = rustix::io::write(&sender, &[1]);
+            sender.wake();
         };
         thread::Builder::new().name("resolve".into()).spawn(lookup).map(drop)
     }
@@ -102,7 +99,7 @@ impl PendingLookups {
     /// Consumes the readiness.
     pub(super) fn clear_readiness(&self) {
         if let Some((_, receiver)) = &self.wake {
-            let _ = rustix::io::read(receiver, &mut [0; 64]);
+            receiver.clear();
         }
     }
 }
@@ -131,13 +128,6 @@ impl Drop for Running {
 
 /// The maximum number of look-ups that have not returned: two surveys with all servers.
 const MAX_LOOKUPS: usize = 2 * MAX_SERVERS;
-
-fn pair() -> io::Result<(UnixStream, UnixStream)> {
-    let (sender, receiver) = UnixStream::pair()?;
-    sender.set_nonblocking(true)?;
-    receiver.set_nonblocking(true)?;
-    Ok((sender, receiver))
-}
 
 #[cfg(test)]
 mod tests {

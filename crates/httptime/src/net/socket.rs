@@ -1,11 +1,11 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
 
 use log::debug;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 use super::clock;
+use super::system::{BorrowedFd, as_fd};
 use super::timestamps::SocketTimestamps;
 use crate::session::Arrival;
 
@@ -46,6 +46,10 @@ impl Socket {
             _ => {}
         }
         Ok(Self { stream: socket.into(), timestamps: None, is_connecting: true })
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        as_fd(&self.stream)
     }
 
     pub(super) const fn is_connecting(&self) -> bool {
@@ -99,12 +103,6 @@ impl Socket {
             timestamps.wrote(&self.stream, count, bytes.len());
         }
         Ok(count)
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
     }
 }
 

@@ -1,8 +1,8 @@
 use std::io;
-use std::os::fd::AsFd;
 
 use super::clock;
 use super::kernel::{self, EnabledTimestamps, TransmitTimestamp};
+use super::system::{AsFd, as_fd};
 use crate::session::KernelTimestamps;
 use crate::time::{CrossTimestamp, Timestamp};
 
@@ -75,7 +75,7 @@ impl SocketTimestamps {
     /// # Errors
     /// When the system does not support it.
     pub fn enable(socket: impl AsFd) -> io::Result<Self> {
-        let EnabledTimestamps { segment } = kernel::enable(socket.as_fd())?;
+        let EnabledTimestamps { segment } = kernel::enable(as_fd(&socket))?;
         let now = clock::cross_timestamp();
         Ok(Self {
             segment,
@@ -100,7 +100,7 @@ impl SocketTimestamps {
         self.before = self.latest;
         self.arrived = None;
         // By now most devices have sent it.
-        if let Some(departure) = kernel::next_departure(socket.as_fd()).flatten() {
+        if let Some(departure) = kernel::next_departure(as_fd(&socket)).flatten() {
             self.departed(departure);
         }
     }
@@ -112,7 +112,7 @@ impl SocketTimestamps {
     /// read: otherwise they would keep the socket ready.
     pub fn read(&mut self, socket: impl AsFd, space: &mut [u8]) -> io::Result<usize> {
         loop {
-            match kernel::read(socket.as_fd(), space) {
+            match kernel::read(as_fd(&socket), space) {
                 Ok((count, at)) => {
                     // Of several reads the last one counts, even if it has no timestamp.
                     self.arrived = at;
@@ -144,7 +144,7 @@ impl SocketTimestamps {
 
     fn read_transmit_reports(&mut self, socket: impl AsFd) {
         for _ in 0..MAX_REPORTS {
-            match kernel::next_departure(socket.as_fd()) {
+            match kernel::next_departure(as_fd(&socket)) {
                 None => return,
                 Some(departure) => departure.into_iter().for_each(|it| self.departed(it)),
             }

@@ -1,7 +1,7 @@
 use std::io::{self, ErrorKind};
-use std::os::fd::BorrowedFd;
 
 use super::{EnabledTimestamps, TransmitTimestamp};
+use crate::net::system::BorrowedFd;
 use crate::time::Timestamp;
 
 /// Kernel timestamps do not exist on this system.
