@@ -82,6 +82,7 @@ impl ManyClient {
     }
 
     /// The URLs of the servers, in the order of the builder.
+    #[must_use]
     pub fn urls(&self) -> impl ExactSizeIterator<Item = &Url> {
         self.targets.iter().map(|target| target.url())
     }
