@@ -1,42 +1,46 @@
-//! Responses that may not be the server's: whose clock was measured, in words.
+//! Responses that may not be the server's: whose clock was measured, and what to do, in words.
 
-use httptime::Url;
-use httptime::survey::Survey;
+use httptime::survey::{ServerReport, Survey};
+use httptime::{Suspicion, Url};
 
-use crate::measure_options::Via;
+use crate::measure_options::{Given, Via};
 
-/// A line for each measured server in whose place someone else may have answered.
-pub(crate) fn warnings(survey: &Survey, via: Option<&Via>) -> Vec<String> {
-    let servers = survey.servers().iter();
-    let measured = servers.filter_map(|server| Some((server.url(), server.result().ok()?)));
-    measured.filter_map(|(url, one)| warning(url, one.http_status()?, via)).collect()
+/// A line for each measured server in whose place someone else may have answered. `by`: who can
+/// change the settings.
+pub(crate) fn warnings(survey: &Survey, via: Option<&Via>, by: Given) -> Vec<String> {
+    let suspicious = |it: &ServerReport| Some(warning(it.url(), it.suspicion()?, via, by));
+    survey.servers().iter().filter_map(suspicious).collect()
 }
 
-fn warning(url: &Url, status: u16, via: Option<&Via>) -> Option<String> {
-    if is_generate_204(url) && status != 204 {
-        return Some(format!(
-            "{url}: status {status} instead of 204: a captive portal or a proxy answered, and its \
-             clock was measured; log in to the network, or refuse such responses with \
-             --expect-status 204"
-        ));
+fn warning(url: &Url, suspicion: Suspicion, via: Option<&Via>, by: Given) -> String {
+    let (expect, tunnel) = match by {
+        Given::CommandLine => ("--expect-status", "--proxytunnel"),
+        Given::File => ("measure.expect_status", "tunnel"),
+    };
+    let via = via.map_or(String::new(), |via| format!(" through {via}"));
+    match suspicion {
+        Suspicion::Proxy { .. } => format!(
+            "{url}: {suspicion}{via}: the proxy may have answered by itself, and then its clock \
+             was measured; use another URL, {tunnel}, or {expect} with the status of the server"
+        ),
+        _ => format!(
+            "{url}: {suspicion}: a captive portal or a proxy answered, and its clock was measured; \
+             log in to the network, or refuse such responses with {expect} 204"
+        ),
     }
-    let via = via.filter(|via| !via.is_tunnel() && is_typical_of_proxies(status))?;
-    Some(format!(
-        "{url}: status {status} through {via}: the proxy may have answered by itself, and then its \
-         clock was measured; use another URL, --proxytunnel, or --expect-status with the status of \
-         the server"
-    ))
 }
 
-/// Whether the path is one of those that only answer 204, by which systems detect a portal.
-pub(crate) fn is_generate_204(url: &Url) -> bool {
-    let path = url.path().split('?').next().unwrap_or_default();
-    path.ends_with("/generate_204") || path.ends_with("/gen_204")
-}
+/// The warnings of a daemon that were logged, so that each is logged once.
+#[derive(Debug, Default)]
+pub(crate) struct Repeats(Vec<String>);
 
-/// A redirect (to a login page), a refusal, or a failure: what proxies answer by themselves.
-const fn is_typical_of_proxies(status: u16) -> bool {
-    matches!(status, 300..=399 | 403 | 500..=599)
+impl Repeats {
+    /// The warnings that the last measurement did not have.
+    pub(crate) fn new_ones<'a>(&mut self, warnings: &'a [String]) -> Vec<&'a String> {
+        let new = warnings.iter().filter(|warning| !self.0.contains(warning)).collect();
+        self.0 = warnings.to_vec();
+        new
+    }
 }
 
 #[cfg(test)]
@@ -48,38 +52,40 @@ mod tests {
         Url::parse(text).expect("a URL")
     }
 
-    fn via(tunnel: bool) -> Via {
-        Via::new(url("http://p:3128/"), ProxySource::Variable("http_proxy"), tunnel)
-    }
-
     #[test]
-    fn a_status_that_proxies_give_is_named_with_the_proxy_and_its_source() {
+    fn a_proxy_is_named_with_its_source_and_the_settings_that_refuse_it() {
+        let via = Via::new(url("http://p:3128/"), ProxySource::Variable("http_proxy"), false);
         let server = url("http://a.example/");
-        for status in [301, 302, 403, 500, 511] {
-            let said = warning(&server, status, Some(&via(false))).expect("a warning");
-            let start = format!(
-                "http://a.example/: status {status} through proxy http://p:3128/ (from environment \
-                 variable http_proxy): the proxy may have answered by itself"
-            );
-            assert!(said.starts_with(&start), "{said}");
-            assert_eq!(warning(&server, status, Some(&via(true))), None, "a tunnel");
-            assert_eq!(warning(&server, status, None), None, "no proxy");
-        }
-        for status in [200, 204, 404, 405, 429] {
-            assert_eq!(warning(&server, status, Some(&via(false))), None, "{status}");
+        let suspicion = Suspicion::of(&server, 403, None, true).expect("a refusal");
+        for (by, remedy) in [
+            (Given::CommandLine, "--proxytunnel, or --expect-status with"),
+            (Given::File, "tunnel, or measure.expect_status with"),
+        ] {
+            let said = warning(&server, suspicion, Some(&via), by);
+            let start = "http://a.example/: status 403 through proxy http://p:3128/ (from \
+                         environment variable http_proxy): the proxy may have answered by itself";
+            assert!(said.starts_with(start) && said.contains(remedy), "{said}");
         }
     }
 
     #[test]
-    fn a_path_for_204_with_another_status_is_a_captive_portal() {
-        for path in ["generate_204", "gen_204?x=1"] {
-            let server = url(&format!("http://a.example/{path}"));
-            for status in [200, 302, 511] {
-                let said = warning(&server, status, None).expect("a warning");
-                assert!(said.contains("a captive portal or a proxy answered"), "{said}");
-            }
-            assert_eq!(warning(&server, 204, None), None);
-        }
-        assert_eq!(warning(&url("http://a.example/generate_2040"), 200, None), None);
+    fn a_portal_is_named_by_its_page() {
+        let server = url("http://a.example/generate_204");
+        let suspicion = Suspicion::of(&server, 200, Some("text/html"), false).expect("a portal");
+        let said = warning(&server, suspicion, None, Given::CommandLine);
+        let start = "http://a.example/generate_204: status 200 with a page of HTML instead of 204: \
+                     a captive portal or a proxy answered";
+        assert!(said.starts_with(start), "{said}");
+    }
+
+    #[test]
+    fn a_warning_is_new_once_until_it_was_gone() {
+        let mut repeats = Repeats::default();
+        let warnings = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(repeats.new_ones(&warnings[..1]), ["a"]);
+        assert_eq!(repeats.new_ones(&warnings), ["b"]);
+        assert!(repeats.new_ones(&warnings).is_empty());
+        assert!(repeats.new_ones(&[]).is_empty());
+        assert_eq!(repeats.new_ones(&warnings[..1]), ["a"]);
     }
 }

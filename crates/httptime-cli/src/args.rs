@@ -4,6 +4,7 @@
     reason = "these comments are the text of --help, which shows backticks and brackets as they are"
 )]
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use clap::{Parser, Subcommand};
 use httptime::Offset;
 
 use crate::https::HttpsOptions;
-use crate::measure_options::{MeasureOptions, Route, Seconds, Servers, whole};
+use crate::measure_options::{Limit, MeasureOptions, Route, Seconds, Servers, whole};
+use crate::retry::Retry;
 use crate::run::outputs::{DEFAULT_STATUS_FILE, check_textfile_name};
 use crate::server_arg::ServerArg;
 
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Find out why the clock is wrong; change nothing
     Doctor(Doctor),
+    /// Measure hundreds of servers, and name those whose clock is wrong; change nothing
+    Survey(Survey),
     /// Measure a server with a wrong clock inside this program; needs no network and no privileges
     Demo(Demo),
 }
@@ -74,6 +78,9 @@ Exit status: 0 measured, 1 not measured, or the output could not be written, 2 w
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) servers: Servers,
+
+    #[command(flatten)]
+    pub(crate) retry: Retry,
 
     #[command(flatten)]
     pub(crate) output: Output,
@@ -107,6 +114,9 @@ pub(crate) struct Sync {
     #[command(flatten)]
     pub(crate) servers: Servers,
 
+    #[command(flatten)]
+    pub(crate) retry: Retry,
+
     /// Measure and print what would be done; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -115,13 +125,13 @@ pub(crate) struct Sync {
     #[arg(long, value_name = "S", default_value = "0.128", allow_negative_numbers = true)]
     pub(crate) step_threshold: Seconds,
 
-    /// Refuse to set the clock forward by more than this, in seconds [default: no limit]
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub(crate) max_forward: Option<Seconds>,
-
-    /// Refuse to set the clock back by more than this, in seconds
+    /// Refuse to set the clock forward by more than this, in seconds; inf: no limit
     #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
-    pub(crate) max_backward: Seconds,
+    pub(crate) max_forward: Limit,
+
+    /// Refuse to set the clock back by more than this, in seconds; inf: no limit
+    #[arg(long, value_name = "S", default_value = "1800", allow_negative_numbers = true)]
+    pub(crate) max_backward: Limit,
 
     /// How many independent servers must agree to exceed --max-forward and --max-backward [default:
     /// a majority of three or more]
@@ -312,6 +322,98 @@ pub(crate) struct Doctor {
     pub(crate) root: PathBuf,
 }
 
+/// Measure hundreds of servers, and name those whose clock is wrong; change nothing
+///
+/// Measures each server for itself, all of them from one thread, and prints their skews, the
+/// largest first. The skew is the server's clock minus the clock of the reference: positive when
+/// the server's clock is ahead.
+///
+/// A server is a falseticker if its bounds prove a skew above --threshold, and a suspect if only
+/// the estimate is above it.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = "\
+Examples:
+  httptime survey --file nodes --lag 0.002
+  httptime survey --reference http://192.0.2.1/ --threshold 0.5 a.example b.example
+  httptime survey --every 300 --file-sd nodes.json --textfile httptime_survey.prom
+
+Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
+no_proxy names the server. The variables are read as curl reads them.
+
+Exit status: 0 all servers were measured, and none is wrong, 1 a server was not measured or is a \
+suspect, or the output could not be written, 2 wrong usage, 6 a server is a falseticker, \
+130 Ctrl-C.",
+    mut_arg("profile", |arg| arg.hide(true)),
+    mut_arg("requests", |arg| {
+        arg.help("Most requests to each server, 1 to 1000 [default: 12]").long_help(None::<&str>)
+    }),
+    mut_arg("duration", |arg| {
+        arg.help("Send requests to a server for this long, in seconds, up to 3600 [default: 8]")
+    }),
+    mut_arg("target", |arg| {
+        arg.help("Stop once the standard deviation is this small, in seconds [default: 0.0005]")
+    })
+)]
+pub(crate) struct Survey {
+    /// Server to measure: http[s]://host[:port][/path], or a bare host
+    #[arg(value_name = "URL")]
+    pub(crate) urls: Vec<ServerArg>,
+
+    /// File with a server in each line; - for standard input
+    ///
+    /// Empty lines and those that begin with # are skipped.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+
+    /// File with the targets of a Prometheus file_sd_configs entry, in JSON
+    ///
+    /// The labels of a target appear in the metrics and in the JSON. __scheme__ is used, other
+    /// labels that begin with __ are not. The path is always /.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file_sd: Vec<PathBuf>,
+
+    /// Server whose clock is right [default: the local clock is]
+    #[arg(long, value_name = "URL")]
+    pub(crate) reference: Option<ServerArg>,
+
+    /// The largest skew that is not wrong, in seconds
+    #[arg(long, value_name = "S", default_value = "1", allow_negative_numbers = true)]
+    pub(crate) threshold: Seconds,
+
+    /// Measure again every S seconds, until Ctrl-C; the files are read again, too
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub(crate) every: Option<Seconds>,
+
+    /// Write metrics for Prometheus' node_exporter, with the URL and the labels of each server
+    #[arg(long, value_name = "FILE", value_parser = textfile)]
+    pub(crate) textfile: Option<PathBuf>,
+
+    /// Print one JSON object for each survey
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Most servers to measure at the same time [default: 1000]
+    #[arg(long, value_name = "N", hide_short_help = true, allow_negative_numbers = true,
+        value_parser = positive)]
+    pub(crate) at_once: Option<NonZeroU32>,
+
+    /// Most servers to start with in a second [default: 250]
+    #[arg(long, value_name = "N", hide_short_help = true, allow_negative_numbers = true,
+        value_parser = positive)]
+    pub(crate) start_rate: Option<NonZeroU32>,
+
+    #[command(flatten)]
+    pub(crate) measure_options: MeasureOptions,
+
+    #[command(flatten)]
+    pub(crate) route: Route,
+
+    #[command(flatten)]
+    pub(crate) https: HttpsOptions,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Output {
     /// Print one JSON object, also on failure
@@ -321,6 +423,10 @@ pub(crate) struct Output {
     /// Show each response, each lost request, and what was assumed
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+fn positive(text: &str) -> Result<NonZeroU32, &'static str> {
+    text.parse().map_err(|_| "allowed: a whole number, 1 or more")
 }
 
 fn textfile(text: &str) -> Result<PathBuf, &'static str> {
@@ -360,6 +466,7 @@ Exit status:
   3    the correction was refused
   4    no privilege to change the clock
   5    status: not synchronised, and no daemon is running
+  6    survey: the clock of a server is wrong
   130  stopped by Ctrl-C
 
 HTTPTIME_LOG=debug in the environment shows what the library does.";

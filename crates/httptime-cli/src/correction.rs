@@ -14,6 +14,8 @@ pub(crate) struct Report {
     pub(crate) dry_run: bool,
     pub(crate) before: Survey,
     pub(crate) action: Option<Action>,
+    /// How many independent servers must agree for a correction beyond the limits.
+    pub(crate) votes_needed: Option<usize>,
     pub(crate) failure: Option<Failure>,
     pub(crate) after: Option<Survey>,
 }

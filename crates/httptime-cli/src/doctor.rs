@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use httptime::schedule::Profile;
-use httptime::{Client, Config, Timestamp, Url};
+use httptime::{Client, Config, Error, Scheme, Timestamp, Url};
 use serde::Serialize;
 use serde_json::json;
 
@@ -28,7 +28,9 @@ mod tls;
 mod verdict;
 
 use crate::args::Doctor;
-use crate::measure_options::{Given, Misuse, Servers, Via};
+use crate::environment::proxy_for;
+use crate::measure_options::{Given, Misuse, ProxySource, Servers, Via};
+use crate::server_arg::ServerArg;
 use crate::{DONE, NOT_MEASURED, USAGE, report};
 use finding::{Examination, Finding, Kind, Severity};
 use place::Place;
@@ -51,7 +53,7 @@ struct Facts {
     ntp: Option<Vec<ntp::Asked>>,
     dns: Option<dns::Facts>,
     routes: Option<routes::Facts>,
-    proxies: Option<Vec<proxies::Facts>>,
+    proxies: Option<Vec<proxies::Asked>>,
     servers: Option<servers::Facts>,
     tls: Option<Vec<tls::Facts>>,
     consumers: Option<Vec<consumers::Consumer>>,
@@ -64,7 +66,7 @@ enum Part {
     Ntp(Vec<ntp::Asked>),
     Dns(dns::Facts),
     Routes(routes::Facts),
-    Proxies(Vec<proxies::Facts>),
+    Proxies(Vec<proxies::Asked>),
     Servers(Box<servers::Facts>),
 }
 
@@ -73,9 +75,16 @@ struct Subject {
     client: Client,
     via: Option<Via>,
     others: Vec<Client>,
-    routes: Vec<proxies::Route>,
+    proxies: Proxies,
     /// The command that corrects the clock by them.
     sync: String,
+}
+
+/// The proxies to examine.
+#[derive(Default)]
+struct Proxies {
+    routes: Vec<proxies::Route>,
+    hops: Vec<proxies::Hop>,
 }
 
 pub(crate) fn run(doctor: &Doctor) -> u8 {
@@ -88,7 +97,11 @@ pub(crate) fn run(doctor: &Doctor) -> u8 {
         Some(Err(misuse)) => return refused(&misuse, doctor),
     };
     let sync = subject.as_ref().map_or(String::new(), |subject| subject.sync.clone());
-    let (facts, missing) = gather(&place, subject);
+    let of_environment = match subject {
+        Some(_) => None,
+        None => Some(environment_proxies(doctor)),
+    };
+    let (facts, missing) = gather(&place, subject, of_environment);
     let mut findings = findings(&facts, missing, &sync);
     if !place.has_system_files() {
         findings.insert(0, not_examined());
@@ -113,11 +126,8 @@ fn refused(misuse: &Misuse, doctor: &Doctor) -> u8 {
 
 /// Checks the settings, as `query` does.
 fn subject(servers: &Servers) -> Result<Subject, Misuse> {
-    let of = |error| Misuse::of(error, Given::CommandLine);
     let config = |requests, duration| {
-        let builder = Config::builder().profile(Profile::Fast).floor(None);
-        let builder = builder.requests(requests).duration(duration).timeout(TIMEOUT);
-        builder.build().map_err(of)
+        config(requests, duration).map_err(|error| Misuse::of(error, Given::CommandLine))
     };
     let (client, via) = servers.client(config(REQUESTS, DURATION)?, Given::CommandLine)?;
     let urls: Vec<Url> = client.urls().cloned().collect();
@@ -127,12 +137,14 @@ fn subject(servers: &Servers) -> Result<Subject, Misuse> {
         Some(alone.client(config(2, SHORT).ok()?, Given::CommandLine).ok()?.0)
     });
     let others = others.collect();
-    let mut routes = Vec::new();
+    let mut proxies = Proxies::default();
     if let Some(via) = &via {
+        let scheme = urls.first().map_or(Scheme::Http, Url::scheme);
+        proxies.hops.extend(hop(servers, scheme, &via.proxy, &via.source.to_string()));
         // With several servers the first of each kind: the answers differ by kind only.
         for is_tunnel in [false, true] {
             let first = urls.iter().find(|url| (via.is_tunnel() || url.is_https()) == is_tunnel);
-            routes.extend(first.map(|server| proxies::Route {
+            proxies.routes.extend(first.map(|server| proxies::Route {
                 server: server.clone(),
                 proxy: via.proxy.clone(),
                 source: via.source.to_string(),
@@ -141,11 +153,55 @@ fn subject(servers: &Servers) -> Result<Subject, Misuse> {
         }
     }
     let sync = given::sync_command(&urls, via.as_ref());
-    Ok(Subject { client, via, others, routes, sync })
+    Ok(Subject { client, via, others, proxies, sync })
+}
+
+fn config(requests: u32, duration: Duration) -> Result<Config, Error> {
+    let builder = Config::builder().profile(Profile::Fast).floor(None);
+    builder.requests(requests).duration(duration).timeout(TIMEOUT).build()
+}
+
+/// A server that cannot exist. A proxy is asked for it if no server is given.
+fn impossible(scheme: Scheme) -> Option<Url> {
+    Url::parse(&format!("{scheme}://{}/", proxies::IMPOSSIBLE)).ok()
+}
+
+/// How to ask a proxy that is not plain HTTP, which is used for servers of this scheme.
+fn hop(servers: &Servers, scheme: Scheme, proxy: &Url, source: &str) -> Option<proxies::Hop> {
+    if proxies::is_plain(proxy) {
+        return None;
+    }
+    let through = given::alone(servers, &impossible(scheme)?);
+    let client = through.client(config(1, SHORT).ok()?, Given::CommandLine).ok()?.0;
+    Some(proxies::Hop { proxy: proxy.clone(), source: source.to_owned(), client })
+}
+
+/// The proxies that the environment names for any server: no server is given.
+fn environment_proxies(doctor: &Doctor) -> Proxies {
+    let servers = given::of_command_line(doctor);
+    let mut all = Proxies::default();
+    let mut seen = Vec::new();
+    for scheme in [Scheme::Http, Scheme::Https] {
+        let Some(server) = impossible(scheme) else { continue };
+        let Some((text, variable)) = proxy_for(&server) else { continue };
+        let Ok(proxy) = Url::parse(&ServerArg::from(text).url()) else { continue };
+        if seen.contains(&proxy) {
+            continue;
+        }
+        let source = ProxySource::Variable(variable).to_string();
+        all.hops.extend(hop(&servers, scheme, &proxy, &source));
+        seen.push(proxy.clone());
+        all.routes.push(proxies::Route { server, proxy, source, needs_tunnel: false });
+    }
+    all
 }
 
 /// Runs all examinations. Returns those that did not end.
-fn gather(place: &Place, subject: Option<Subject>) -> (Facts, Vec<Examination>) {
+fn gather(
+    place: &Place,
+    subject: Option<Subject>,
+    of_environment: Option<Proxies>,
+) -> (Facts, Vec<Examination>) {
     let at = || place.clone();
     let mut examinations = Vec::new();
     let mut jobs: Vec<Box<dyn FnOnce() -> Part + Send>> = Vec::new();
@@ -157,11 +213,16 @@ fn gather(place: &Place, subject: Option<Subject>) -> (Facts, Vec<Examination>) 
         jobs.push(Box::new(move || Part::Ntp(ntp::gather(&of_ntp))));
         jobs.push(Box::new(move || Part::Routes(routes::gather(&of_routes))));
     }
-    if let Some(Subject { client, via, others, routes, .. }) = subject {
+    if let Some(Proxies { routes, hops }) = of_environment {
+        examinations.push(Examination::Proxies);
+        jobs.push(Box::new(move || Part::Proxies(proxies::gather(routes, hops))));
+    }
+    if let Some(Subject { client, via, others, proxies, .. }) = subject {
         examinations.extend([Examination::Dns, Examination::Proxies, Examination::Servers]);
         let (of_dns, hosts) = (at(), hosts(&client, via.as_ref()));
         jobs.push(Box::new(move || Part::Dns(dns::gather(&of_dns, hosts))));
-        jobs.push(Box::new(move || Part::Proxies(proxies::gather(routes))));
+        let Proxies { routes, hops } = proxies;
+        jobs.push(Box::new(move || Part::Proxies(proxies::gather(routes, hops))));
         jobs.push(Box::new(move || {
             Part::Servers(Box::new(servers::gather(&client, via.as_ref(), others)))
         }));

@@ -21,11 +21,17 @@ mod measure_options;
 mod no_proxy;
 mod query;
 mod report;
+mod retry;
 mod run;
 mod server_arg;
 mod service;
 mod signals;
 mod status;
+#[cfg(unix)]
+mod survey;
+#[cfg(not(unix))]
+#[path = "survey/unsupported.rs"]
+mod survey;
 mod sync;
 mod usage;
 mod wait;
@@ -42,6 +48,7 @@ const REFUSED: u8 = 3;
 const NO_PRIVILEGE: u8 = 4;
 /// After Ctrl-C.
 const INTERRUPTED: i32 = 130;
+const FALSETICKER: u8 = 6;
 /// [`DONE`], except that the output could not be written.
 const OUTPUT_FAILED: u8 = 1;
 
@@ -75,5 +82,6 @@ fn run_command(args: &Args) -> u8 {
         Command::Wait(wait) => wait::run(wait),
         Command::Doctor(doctor) => doctor::run(doctor),
         Command::Demo(demo) => demo::run(demo),
+        Command::Survey(survey) => survey::run(survey),
     }
 }

@@ -10,10 +10,9 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use httptime::Client;
 use httptime::estimate::EstimatorKind;
 use httptime::schedule::{Profile, ScheduleKind};
-use httptime::{Config, ConfigBuilder};
+use httptime::{Client, ClientBuilder, Config, ConfigBuilder};
 use httptime::{Error, Family, Method, Peer, Phase, Timestamping, Url};
 use serde::Deserialize;
 
@@ -123,8 +122,8 @@ pub(crate) struct MeasureOptions {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     timeout: Option<Seconds>,
 
-    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that gives no
-    /// Date GET
+    /// Which request to send: head, get, options (OPTIONS *), or auto, HEAD and where that is
+    /// refused or gives no Date GET
     #[arg(
         long,
         value_name = "NAME",
@@ -242,6 +241,11 @@ pub(crate) enum Given {
 #[serde(try_from = "f64")]
 pub(crate) struct Seconds(pub(crate) Duration);
 
+/// A limit in seconds; `inf`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct Limit(pub(crate) Option<Duration>);
+
 impl Servers {
     /// The configuration, for further changes.
     pub(crate) fn config(&self) -> ConfigBuilder {
@@ -252,61 +256,22 @@ impl Servers {
         }
     }
 
-    /// The client for these servers, and the proxy that it uses, without credentials. The only
-    /// place that reads the proxy from the environment.
+    /// The client for these servers, and the proxy that it uses, without credentials.
     pub(crate) fn client(
         &self,
         config: Config,
         by: Given,
     ) -> Result<(Client, Option<Via>), Misuse> {
-        let misuse = |error| Misuse { error, by, about: None };
         let urls: Vec<String> = self.urls.iter().map(ServerArg::url).collect();
-        let Some((first, rest)) = urls.split_first() else {
-            let reason = "servers is empty; name at least one".into();
-            return Err(misuse(Error::InvalidConfig { reason }));
-        };
-        self.route.check().map_err(misuse)?;
-        let mut builder = Client::builder(first)
-            .servers(rest)
-            .method(self.measure_options.method())
-            .config(config);
-        let mut via = None;
-        if let Some((proxy, source)) =
-            proxy(self.route.proxy.as_ref(), &urls, by).map_err(misuse)?
-        {
-            let of_proxy = |error| Misuse { error, by, about: Some(source) };
-            let tunnel = self.route.tunnel;
-            let proxy_url = Url::parse(&proxy.url()).map_err(of_proxy)?;
-            let is_tunnelled = tunnel || proxy_url.is_socks() || self.are_all_https();
-            via = Some(Via::new(proxy_url, source, is_tunnelled));
-            builder = builder.proxy(proxy.url()).tunnel(tunnel);
-        } else if self.route.tunnel {
-            let reason = "tunnel needs a proxy, and there is none for these servers; name one, or \
-                          leave this setting out";
-            return Err(misuse(Error::InvalidConfig { reason: reason.into() }));
-        }
-        #[cfg(feature = "https")]
-        {
-            builder = builder.tls(self.https.tls().map_err(misuse)?);
-        }
-        if let Some(user_agent) = &self.route.user_agent {
-            builder = builder.user_agent(user_agent);
-        }
-        if let Some(address) = self.route.source_address {
-            builder = builder.source_address(address);
-        }
-        if let Some(interface) = &self.route.interface {
-            builder = builder.interface(interface);
-        }
-        Ok((builder.build().map_err(misuse)?, via))
+        let method = self.measure_options.method();
+        let builder = client_builder(&urls, method, &self.route, &self.https, by)?;
+        let (builder, via) = builder;
+        let client = builder.config(config).build();
+        Ok((client.map_err(|error| Misuse::of(error, by))?, via))
     }
 
     fn parsed_urls(&self) -> impl Iterator<Item = Url> {
         self.urls.iter().filter_map(|url| Url::parse(&url.url()).ok())
-    }
-
-    fn are_all_https(&self) -> bool {
-        self.parsed_urls().all(|url| url.is_https())
     }
 
     /// As [`ready`](Self::ready), for correcting the clock.
@@ -330,6 +295,55 @@ impl Servers {
         let config = builder.build().map_err(|error| Misuse::of(error, by))?;
         self.client(config, by)
     }
+}
+
+/// A builder for these servers, and the proxy that it uses, without credentials. The only place
+/// that reads the proxy from the environment.
+pub(crate) fn client_builder(
+    urls: &[String],
+    method: Method,
+    route: &Route,
+    https: &HttpsOptions,
+    by: Given,
+) -> Result<(ClientBuilder, Option<Via>), Misuse> {
+    let misuse = |error| Misuse { error, by, about: None };
+    let Some((first, rest)) = urls.split_first() else {
+        let reason = "servers is empty; name at least one".into();
+        return Err(misuse(Error::InvalidConfig { reason }));
+    };
+    route.check().map_err(misuse)?;
+    let mut builder = Client::builder(first).servers(rest).method(method);
+    let mut via = None;
+    if let Some((proxy, source)) = proxy(route.proxy.as_ref(), urls, by).map_err(misuse)? {
+        let of_proxy = |error| Misuse { error, by, about: Some(source) };
+        let tunnel = route.tunnel;
+        let proxy_url = Url::parse(&proxy.url()).map_err(of_proxy)?;
+        let mut parsed = urls.iter().filter_map(|url| Url::parse(url).ok());
+        let are_all_https = parsed.all(|url| url.is_https());
+        let is_tunnelled = tunnel || proxy_url.is_socks() || are_all_https;
+        via = Some(Via::new(proxy_url, source, is_tunnelled));
+        builder = builder.proxy(proxy.url()).tunnel(tunnel);
+    } else if route.tunnel {
+        let reason = "tunnel needs a proxy, and there is none for these servers; name one, or \
+                      leave this setting out";
+        return Err(misuse(Error::InvalidConfig { reason: reason.into() }));
+    }
+    #[cfg(feature = "https")]
+    {
+        builder = builder.tls(https.tls().map_err(misuse)?);
+    }
+    #[cfg(not(feature = "https"))]
+    let _ = https;
+    if let Some(user_agent) = &route.user_agent {
+        builder = builder.user_agent(user_agent);
+    }
+    if let Some(address) = route.source_address {
+        builder = builder.source_address(address);
+    }
+    if let Some(interface) = &route.interface {
+        builder = builder.interface(interface);
+    }
+    Ok((builder, via))
 }
 
 impl Route {
@@ -489,6 +503,19 @@ impl MeasureOptions {
         self.method
     }
 
+    /// As [`config`](Self::config), with other defaults for requests, time and target.
+    pub(crate) fn config_with_defaults(
+        &self,
+        requests: u32,
+        duration: Duration,
+        target: Duration,
+    ) -> ConfigBuilder {
+        let requests = Some(self.requests.unwrap_or(requests));
+        let duration = Some(self.duration.unwrap_or(Seconds(duration)));
+        let target = Some(self.target.unwrap_or(Seconds(target)));
+        Self { requests, duration, target, ..self.clone() }.config()
+    }
+
     /// The configuration, for further changes. Options that are not given have the library's
     /// defaults.
     pub(crate) fn config(&self) -> ConfigBuilder {
@@ -574,7 +601,7 @@ impl From<Family> for FamilyOptions {
 }
 
 impl FamilyOptions {
-    const fn wanted(&self) -> Family {
+    pub(crate) const fn wanted(&self) -> Family {
         match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
@@ -591,6 +618,31 @@ impl TryFrom<f64> for Seconds {
         duration
             .map(Self)
             .map_err(|_| format!("{seconds} s; allowed: a number of seconds, 0 or more"))
+    }
+}
+
+impl TryFrom<f64> for Limit {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        if seconds == f64::INFINITY {
+            return Ok(Self(None));
+        }
+        Seconds::try_from(seconds).map(|seconds| Self(Some(seconds.0)))
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "inf" => Ok(Self(None)),
+            _ => text
+                .parse()
+                .map(|Seconds(limit)| Self(Some(limit)))
+                .map_err(|error| format!("{error}, or inf: no limit")),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn run(query: &Query) -> u8 {
             return USAGE;
         }
     };
-    let survey = survey(&client, &query.output);
+    let survey = query.retry.survey(&query.output, || survey(&client, &query.output));
     match report::survey(&survey, via.as_ref(), &query.output) {
         true => DONE,
         false => {

@@ -19,7 +19,7 @@ use crate::measure_options::{Given, Misuse, ProxySource, Via};
 /// Prints the result of a survey. Returns whether there is one.
 pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> bool {
     if output.json {
-        print_json(survey, via, answers::warnings(survey, via));
+        print_json(survey, via, answers::warnings(survey, via, Given::CommandLine));
         return survey.combined().is_ok();
     }
     rejected_stamps(survey, Given::CommandLine).for_each(|rejected| print_error(&rejected.line));
@@ -34,7 +34,11 @@ pub(crate) fn survey(survey: &Survey, via: Option<&Via>, output: &Output) -> boo
 /// Prints the outcome of a correction.
 pub(crate) fn sync(report: &Report, via: Option<&Via>, output: &Output) {
     if output.json {
-        print_json(sync_json(report), via, answers::warnings(&report.before, via));
+        print_json(
+            sync_json(report),
+            via,
+            answers::warnings(&report.before, via, Given::CommandLine),
+        );
         return;
     }
     let rejected = rejected_stamps(&report.before, Given::CommandLine);
@@ -80,7 +84,9 @@ fn lines(survey: &Survey, via: Option<&Via>, label: &str, output: &Output) -> bo
                 certificates(&measurement.assumptions()).for_each(|line| print(&line));
                 used_stamps(survey).for_each(|line| print(&line));
             }
-            answers::warnings(survey, via).iter().for_each(|line| print_error(line));
+            answers::warnings(survey, via, Given::CommandLine)
+                .iter()
+                .for_each(|line| print_error(line));
             busy(measurement).iter().for_each(|line| print_error(line));
             for url in unchecked(survey) {
                 print_error(&format!(
@@ -209,7 +215,7 @@ fn stamps(survey: &Survey) -> impl Iterator<Item = (&ServerReport, String, &Stam
 }
 
 /// An error of a server, and whether the proxy is to blame.
-fn explained(error: &Error, via: Option<&Via>) -> String {
+pub(crate) fn explained(error: &Error, via: Option<&Via>) -> String {
     via.map_or_else(|| error.to_string(), |via| via.explained(error))
 }
 
@@ -362,7 +368,7 @@ fn unsigned(offset: Offset, digits: usize) -> String {
 }
 
 /// Rounds bounds outwards, so that the printed bounds contain the exact ones.
-fn rounded_outwards(bounds: Interval, digits: usize) -> String {
+pub(crate) fn rounded_outwards(bounds: Interval, digits: usize) -> String {
     let unit = 10_i64.pow(9 - u32::try_from(digits).unwrap_or(9).min(9));
     let lower = bounds.lower().as_nanos().div_euclid(unit).saturating_mul(unit);
     let upper = bounds.upper().as_nanos();
@@ -390,7 +396,13 @@ fn sync_json(report: &Report) -> Value {
         };
         let kind = refusal.map(|refusal| refusal.kind());
         let reason = refusal.map(with_options);
-        json!({ "action": name, "by_seconds": by, "kind": kind, "reason": reason })
+        json!({
+            "action": name,
+            "by_seconds": by,
+            "kind": kind,
+            "reason": reason,
+            "votes_needed": report.votes_needed,
+        })
     });
     let error = report.failure.as_ref().map(|failure| match failure {
         Failure::ClockSet(error) => json!(error),

@@ -24,7 +24,7 @@ use crate::args::Run;
 use crate::measure_options::{Given, Via};
 use crate::report::RejectedStamps;
 use crate::signals::{self, Signal};
-use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, logging, report, service, worker};
+use crate::{DONE, NO_PRIVILEGE, NOT_MEASURED, USAGE, answers, logging, report, service, worker};
 
 pub(crate) mod clock_watch;
 mod correction_target;
@@ -81,6 +81,8 @@ struct Daemon<'a> {
     statistics: Statistics,
     /// Whether some of the servers count as one.
     shared_servers: FailureLog,
+    /// The responses that may not be the servers', as last logged.
+    answers: answers::Repeats,
     /// The servers with rejected stamps, and the kinds of fault, since the configuration was read.
     rejected_stamps: Vec<(String, &'static str)>,
     /// How certificates were checked, as last logged.
@@ -188,6 +190,7 @@ impl<'a> Daemon<'a> {
             metrics: Metrics::default(),
             metrics_failures: FailureLog::default(),
             shared_servers: FailureLog::default(),
+            answers: answers::Repeats::default(),
             rejected_stamps: Vec::new(),
             certificates: Vec::new(),
             is_unconfirmed: false,
@@ -382,7 +385,11 @@ impl<'a> Daemon<'a> {
     /// Handles a result. Returns whether the correction is not permitted.
     fn measured(&mut self, survey: &Survey) -> bool {
         self.metrics.surveyed(survey);
-        self.status_file.surveyed(survey);
+        let warnings = answers::warnings(survey, self.via.as_ref(), Given::File);
+        for warning in self.answers.new_ones(&warnings) {
+            warn!("{warning}; further repeats suppressed");
+        }
+        self.status_file.surveyed(survey, warnings, &self.settings);
         report::not_selected(survey, self.via.as_ref()).for_each(|line| warn!("{line}"));
         self.warn_of_rejected_stamps(survey);
         let forbidden = match survey.combined() {

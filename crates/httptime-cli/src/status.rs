@@ -11,7 +11,7 @@ use httptime_clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use self::document::{Document, Moment, SCHEMA};
-use self::verdict::{KernelStatus, Observation, ProcessState, Verdict, judge};
+use self::verdict::{KernelStatus, Observation, ProcessState, ServiceEnd, Verdict, judge};
 use crate::args::Status;
 use crate::report;
 
@@ -57,6 +57,7 @@ fn shown(status: &Status) -> (String, Verdict) {
 pub(crate) fn observe_own(document: &Document) -> Observation {
     Observation {
         document: Ok(Some(document.clone())),
+        end: None,
         process: ProcessState::Exists,
         boot_id: moment::boot_id(),
         now: Moment::now(),
@@ -73,9 +74,14 @@ pub(crate) fn observe(file: &Path) -> Observation {
         }
         _ => ProcessState::Hidden,
     };
+    let end = match document {
+        Ok(None) => read_end(file),
+        _ => None,
+    };
     // The time is read after the file: the file is never newer.
     Observation {
         document,
+        end,
         process,
         boot_id: moment::boot_id(),
         now: Moment::now(),
@@ -100,6 +106,21 @@ fn read(file: &Path) -> Result<Option<Document>, String> {
         Err(error) => return Err(failed(IoError::from(&error).to_string())),
     };
     parse(&text).map(Some).map_err(failed)
+}
+
+/// What the unit wrote when the service ended, beside the directory that was removed then:
+/// `httptime.service success`.
+fn read_end(file: &Path) -> Option<ServiceEnd> {
+    let directory = file.parent()?.as_os_str();
+    let mut record = directory.to_owned();
+    record.push(".ended");
+    parse_end(&fs::read_to_string(record).ok()?)
+}
+
+fn parse_end(text: &str) -> Option<ServiceEnd> {
+    let (unit, result) = text.trim_end().split_once(' ')?;
+    let unit = unit.strip_suffix(".service")?.to_owned();
+    Some(ServiceEnd { unit, result: result.to_owned() })
 }
 
 fn parse(text: &str) -> Result<Document, String> {
@@ -153,5 +174,19 @@ mod tests {
             Err("its schema is 2, and this program reads schema 1".to_owned())
         );
         assert!(parse(&text[..text.len() / 2]).is_err());
+    }
+
+    #[test]
+    fn the_record_of_an_end_is_a_unit_and_its_result() {
+        let end =
+            |unit: &str, result: &str| ServiceEnd { unit: unit.into(), result: result.into() };
+        assert_eq!(parse_end("httptime.service success\n"), Some(end("httptime", "success")));
+        assert_eq!(
+            parse_end("httptime-chrony.service exit-code"),
+            Some(end("httptime-chrony", "exit-code"))
+        );
+        for other in ["", "httptime.service", "httptime success\n"] {
+            assert_eq!(parse_end(other), None, "{other:?}");
+        }
     }
 }

@@ -84,12 +84,19 @@ fn write_metrics(path: &Path, report: &Report, status: u8) -> u8 {
 }
 
 fn correct(sync: &Sync, client: &Client) -> Report {
-    let before = query::survey(client, &sync.output);
-    let mut report =
-        Report { dry_run: sync.dry_run, before, action: None, failure: None, after: None };
+    let before = sync.retry.survey(&sync.output, || query::survey(client, &sync.output));
+    let policy = policy(sync);
+    let mut report = Report {
+        dry_run: sync.dry_run,
+        votes_needed: policy.votes_needed(before.agreement().independent),
+        before,
+        action: None,
+        failure: None,
+        after: None,
+    };
     let Ok(measurement) = report.before.combined() else { return report };
     let reading = Reading::from(measurement);
-    let action = policy(sync).decide(&reading, &History::default());
+    let action = policy.decide(&reading, &History::default());
     report.action = Some(action);
     if sync.dry_run || matches!(action, Action::Refuse(_)) {
         return report;
@@ -170,8 +177,8 @@ fn policy(sync: &Sync) -> Policy {
         .step_threshold(threshold)
         .quorum(sync.quorum)
         .trust_single(sync.trust_single)
-        .max_startup_forward(sync.max_forward.map(|limit| limit.0))
-        .max_startup_backward(Some(sync.max_backward.0))
+        .max_startup_forward(sync.max_forward.0)
+        .max_startup_backward(sync.max_backward.0)
 }
 
 fn exit_code(report: &Report) -> u8 {

@@ -306,7 +306,8 @@ pub enum Evidence {
 /// |---|---|---|
 /// | step threshold: larger errors are stepped, smaller ones slewed | 128 ms | ntpd |
 /// | forward, backward: a larger correction is refused | 1000 s | ntpd's panic threshold; `single-step-panic-threshold` of ntpd-rs |
-/// | the same for the first correction since the start | forward unlimited, backward 1800 s | `startup-step-panic-threshold` of ntpd-rs |
+/// | the same for the first correction since the start | 1800 s | `startup-step-panic-threshold` of ntpd-rs, whose forward limit is infinite |
+/// | a saved time at the start: forward, without a measurement | unlimited | |
 /// | quorum: as many independent servers may exceed these limits | a majority, of three or more | |
 /// | trust single: one or two servers may exceed these limits | no | |
 /// | accumulated: sum of the steps since the start | unlimited | `accumulated-step-panic-threshold` of ntpd-rs |
@@ -329,6 +330,7 @@ pub struct Policy {
     backward: Option<Duration>,
     startup_forward: Option<Duration>,
     startup_backward: Option<Duration>,
+    saved_forward: Option<Duration>,
     accumulated: Option<Duration>,
     quorum: Option<usize>,
     trust_single: bool,
@@ -343,8 +345,10 @@ impl Default for Policy {
             step_threshold: Some(Duration::from_millis(128)),
             forward: Some(Duration::from_secs(1000)),
             backward: Some(Duration::from_secs(1000)),
-            startup_forward: None,
+            startup_forward: Some(Duration::from_secs(1800)),
             startup_backward: Some(Duration::from_secs(1800)),
+            // It is no claim of a server, and the first measurement can undo it.
+            saved_forward: None,
             accumulated: None,
             quorum: None,
             trust_single: false,
@@ -379,11 +383,17 @@ impl Policy {
         self
     }
 
-    /// The limit of the first forward correction since the start, and of a step to the time of a
-    /// saved state.
+    /// The limit of the first forward correction since the start.
     #[must_use]
     pub const fn max_startup_forward(mut self, limit: Option<Duration>) -> Self {
         self.startup_forward = limit;
+        self
+    }
+
+    /// The limit of a step to the time of a saved state.
+    #[must_use]
+    pub const fn max_saved_forward(mut self, limit: Option<Duration>) -> Self {
+        self.saved_forward = limit;
         self
     }
 
@@ -490,8 +500,14 @@ impl Policy {
 
     /// The reason why the clock is not stepped forward by this much to a saved time.
     pub(crate) fn check_saved_time(&self, by: Offset, history: &History) -> Option<Refusal> {
-        self.check_direction_limit(by, history, Some(Missing::Measurement))
-            .or_else(|| self.check_accumulated(by, history, false))
+        let refusal = |limit| Refusal::TooFar {
+            by,
+            limit,
+            direction: Direction::StartupForward,
+            missing: Missing::Measurement,
+        };
+        let limit = self.saved_forward.filter(|limit| by.abs() > *limit);
+        limit.map(refusal).or_else(|| self.check_accumulated(by, history, false))
     }
 
     /// Whether this is not before the earliest time that is set.
@@ -499,14 +515,21 @@ impl Policy {
         time >= self.floor
     }
 
-    /// What is missing for a step beyond the limits.
-    fn missing_servers(&self, agreement: Agreement) -> Option<Missing> {
-        let needed = match (self.quorum, agreement.independent) {
+    /// How many of so many independent servers must agree for a step beyond the limits. `None`: no
+    /// number of them is enough.
+    #[must_use]
+    pub fn votes_needed(&self, independent: usize) -> Option<usize> {
+        match (self.quorum, independent) {
             (_, 0..=2) if self.trust_single => Some(1),
             (Some(quorum), _) => Some(quorum),
             (None, 0..=2) => None,
             (None, independent) => Some(independent / 2 + 1),
-        };
+        }
+    }
+
+    /// What is missing for a step beyond the limits.
+    fn missing_servers(&self, agreement: Agreement) -> Option<Missing> {
+        let needed = self.votes_needed(agreement.independent);
         let is_enough = needed.is_some_and(|needed| agreement.agreeing >= needed);
         (!is_enough).then_some(Missing::Servers { agreement, needed })
     }
@@ -688,7 +711,35 @@ mod tests {
                 SETTLED,
                 step(9999 * S),
             ),
-            ("start-up, forward", policy(), reading(999_999 * S, MS), fresh, step(999_999 * S)),
+            ("start-up, forward", policy(), reading(1800 * S, MS), fresh, step(1800 * S)),
+            (
+                "start-up, too far forward",
+                policy(),
+                reading(years(56), MS),
+                fresh,
+                far(years(56), 1800, StartupForward),
+            ),
+            (
+                "start-up, forward, trusted",
+                trusting(),
+                reading(years(56), MS),
+                fresh,
+                step(years(56)),
+            ),
+            (
+                "start-up, forward, unlimited",
+                policy().max_startup_forward(None),
+                reading(years(56), MS),
+                fresh,
+                step(years(56)),
+            ),
+            (
+                "quorum, start-up from 1970",
+                policy(),
+                agreed(years(56), 2, 3),
+                fresh,
+                step(years(56)),
+            ),
             ("start-up, backward", policy(), reading(-1800 * S, MS), fresh, step(-1800 * S)),
             (
                 "start-up, too far",

@@ -175,10 +175,12 @@ fn with_the_default_limits_only_the_floor_and_a_thousand_seconds_a_minute_bound_
         assert!(back.shown() >= build_day(), "{false_offset:?}: {}", back.shown());
     }
     assert!(forward > 0.99 * most - 2000.0, "{forward} s of {most}");
-    // The first correction may go forward by any amount.
-    let mut attacked = AttackedClock::new(Policy::default());
+    // The first correction is limited, too, unless the one server is trusted.
     let years = Offset::from_nanos(10 * 365 * 86_400 * S);
-    assert_eq!(attacked.absorb_offset(years).action, Action::Step(years));
+    let mut attacked = AttackedClock::new(Policy::default());
+    assert!(matches!(attacked.absorb_offset(years).action, Action::Refuse(_)));
+    let mut trusting = AttackedClock::new(Policy::default().trust_single(true));
+    assert_eq!(trusting.absorb_offset(years).action, Action::Step(years));
 }
 
 #[test]

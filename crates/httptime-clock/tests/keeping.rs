@@ -323,7 +323,8 @@ fn without_an_rtc_the_age_of_a_saved_frequency_is_what_the_first_measurement_sho
     for shown in [-3600, 0, 60] {
         let start = today().saturating_add(Offset::from_nanos(shown * S)).saturating_add(off);
         let clock = SimulatedClock::new(start, off, Frequency::from_ppm(-25.0));
-        let mut machine = Machine::new(clock, Policy::default(), Discipline::default(), 12);
+        let policy = Policy::default().trust_single(true);
+        let mut machine = Machine::new(clock, policy, Discipline::default(), 12);
         machine.controller.resume(&saved(10.0)).expect("resumed");
         let first = machine.absorb(0);
         assert!(matches!(first.action, Action::Step(_)), "{first:?}");
@@ -419,7 +420,7 @@ fn a_saved_time_beyond_the_limits_is_refused_and_one_within_counts() {
         (controller, action)
     };
     for (policy, ahead) in [
-        (Policy::default().max_startup_forward(Some(minute)), 61),
+        (Policy::default().max_saved_forward(Some(minute)), 61),
         (Policy::default().max_accumulated(Some(minute)), 86_400),
     ] {
         let (controller, action) = resumed(policy, ahead);
@@ -484,7 +485,8 @@ fn a_saved_time_in_the_future_is_undone_by_one_server_if_the_clock_was_right_els
 #[test]
 fn the_start_up_limits_apply_again_after_a_sleep_until_the_clock_is_correct() {
     let hours = 17 * 3600 * S;
-    let mut machine = Machine::new(clock(0, 0.0), Policy::default(), Discipline::default(), 16);
+    let policy = Policy::default().max_startup_forward(None);
+    let mut machine = Machine::new(clock(0, 0.0), policy, Discipline::default(), 16);
     machine.run(HOUR);
     for is_known in [false, true] {
         machine.controller.clock_mut().step(Offset::from_nanos(-hours)).expect("set");

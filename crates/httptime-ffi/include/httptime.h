@@ -138,6 +138,9 @@ struct addrinfo;
 // The SOCKS5 proxy did not open the connection.
 #define HTTPTIME_ERROR_SOCKS 27
 
+// HEAD is refused (status 405 or 501), and GET gave no result.
+#define HTTPTIME_ERROR_METHOD_REFUSED 28
+
 // The received data is not HTTP/1.
 #define HTTPTIME_ERROR_NOT_HTTP 30
 
@@ -1015,7 +1018,7 @@ typedef struct httptime_policy {
     int64_t max_forward_ns;
     // The limit of one backward correction. Default: 1000 s.
     int64_t max_backward_ns;
-    // The limit of the first forward correction since the start. Default: unlimited.
+    // The limit of the first forward correction since the start. Default: 1800 s.
     int64_t max_startup_forward_ns;
     // The limit of the first backward correction since the start. Default: 1800 s.
     int64_t max_startup_backward_ns;

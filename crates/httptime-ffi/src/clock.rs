@@ -56,7 +56,7 @@ pub struct httptime_policy {
     pub max_forward_ns: i64,
     /// The limit of one backward correction. Default: 1000 s.
     pub max_backward_ns: i64,
-    /// The limit of the first forward correction since the start. Default: unlimited.
+    /// The limit of the first forward correction since the start. Default: 1800 s.
     pub max_startup_forward_ns: i64,
     /// The limit of the first backward correction since the start. Default: 1800 s.
     pub max_startup_backward_ns: i64,
@@ -85,7 +85,7 @@ unsafe impl Versioned for httptime_policy {
             step_threshold_ns: nanos(Duration::from_millis(128)),
             max_forward_ns: seconds(1000),
             max_backward_ns: seconds(1000),
-            max_startup_forward_ns: -1,
+            max_startup_forward_ns: seconds(1800),
             max_startup_backward_ns: seconds(1800),
             max_accumulated_ns: -1,
             floor_ns: httptime::build_day().as_unix_nanos(),

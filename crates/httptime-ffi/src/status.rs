@@ -61,6 +61,8 @@ pub const HTTPTIME_ERROR_PROXY_SCHEME: i32 = 25;
 pub const HTTPTIME_ERROR_UNEXPECTED_STATUS: i32 = 26;
 /// The SOCKS5 proxy did not open the connection.
 pub const HTTPTIME_ERROR_SOCKS: i32 = 27;
+/// HEAD is refused (status 405 or 501), and GET gave no result.
+pub const HTTPTIME_ERROR_METHOD_REFUSED: i32 = 28;
 /// The received data is not HTTP/1.
 pub const HTTPTIME_ERROR_NOT_HTTP: i32 = 30;
 /// The response head violates the grammar of HTTP/1.
@@ -272,6 +274,7 @@ const ENTRIES: &[Entry] = &[
         c"the response does not have the expected status",
     ),
     of(HTTPTIME_ERROR_SOCKS, c"socks", c"the SOCKS5 proxy did not open the connection"),
+    of(HTTPTIME_ERROR_METHOD_REFUSED, c"method_refused", c"HEAD is refused"),
     of(HTTPTIME_ERROR_NOT_HTTP, c"not_http", c"the answer is not HTTP/1"),
     of(HTTPTIME_ERROR_MALFORMED_HEAD, c"malformed_head", c"the response head is malformed"),
     of(HTTPTIME_ERROR_HEAD_TOO_LARGE, c"head_too_large", c"the response head is too large"),
@@ -423,7 +426,7 @@ mod tests {
             7 buffer_too_small 9 other 10 resolve 11 connect 12 connection_refused 13 timeout_resolve \
             14 timeout_connect 15 timeout_tunnel 16 timeout_send 17 timeout_response 18 empty_reply \
             19 closed_early 20 connection_broke 21 proxy_refused 22 proxy_credentials 23 timeout_handshake \
-            24 no_https 25 proxy_scheme 26 unexpected_status 27 socks 30 not_http \
+            24 no_https 25 proxy_scheme 26 unexpected_status 27 socks 28 method_refused 30 not_http \
             31 malformed_head 32 head_too_large 33 endless_interim 34 no_date 35 conflicting_dates \
             36 malformed_date 37 date_out_of_range 38 date_before_floor 39 cached 40 date_frozen \
             41 date_went_back 42 inconsistent 43 stamp_rejected 50 clock_stepped 51 no_majority 52 ambiguous_majority \

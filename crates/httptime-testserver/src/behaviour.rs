@@ -80,6 +80,8 @@ pub enum Behaviour {
     },
     /// A `103 Early Hints` at once, with a `Date` of 1994, then the final response.
     Interim103,
+    /// A page of HTML, as that of a captive portal.
+    Html,
     /// Another status code.
     Status(u16),
     /// Another status code, and no `Date`.

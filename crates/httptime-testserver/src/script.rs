@@ -180,6 +180,13 @@ fn apply_behaviour(response: &mut Response, behaviour: &Behaviour, date: Timesta
             response.push("Via", "1.1 cache.test");
             response.push("X-Cache", "HIT");
         }
+        Behaviour::Html => {
+            for (name, value) in fields {
+                if name == "Content-Type" {
+                    *value = "text/html; charset=utf-8".to_owned();
+                }
+            }
+        }
         Behaviour::Status(300..=303 | 305..=399) => response.push("Location", "/elsewhere"),
         _ => {}
     }

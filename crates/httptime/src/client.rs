@@ -8,6 +8,8 @@ use log::{Level, log};
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::Estimate;
+#[cfg(all(feature = "many", unix))]
+use crate::many::ManyClient;
 use crate::measurement::Measurement;
 use crate::method::Method;
 use crate::net::{Canceller, Driver, Resolver, SocketOptions, cross_timestamp};
@@ -139,6 +141,19 @@ impl ClientBuilder {
         let config = targets.config().clone();
         Ok(Client { targets, sockets: self.sockets, resolver: self.resolver, config })
     }
+
+    /// As [`build`](Self::build), but for any number of servers, each measured for itself. A server
+    /// may occur twice.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), except for the rules about the number of servers.
+    #[cfg(all(feature = "many", unix))]
+    pub fn build_many(self) -> Result<ManyClient, Error> {
+        let (targets, config) = self.targets.build_unlimited()?;
+        let kernel_timestamps = config.timestamping().should_ask_kernel();
+        let sockets = SocketOptions { kernel_timestamps, ..self.sockets };
+        Ok(ManyClient::new(targets, config, sockets, self.resolver))
+    }
 }
 
 /// An event of a running measurement.
@@ -262,7 +277,7 @@ impl Client {
 }
 
 /// Writes an event to the log.
-fn log_event(server: usize, event: &Event) {
+pub(crate) fn log_event(server: usize, event: &Event) {
     let level = match event {
         Event::Lost { .. }
         | Event::Fallback { .. }

@@ -306,6 +306,16 @@ pub enum Error {
         /// What it answered, and what to do.
         reason: &'static str,
     },
+    /// The server, or someone on the path, refuses `HEAD`, and `GET` gave no result
+    /// ([`Method::Auto`](crate::Method::Auto)).
+    #[error(
+        "HEAD is refused with status {status}; set the method to get, or use another path of the \
+         server"
+    )]
+    MethodRefused {
+        /// The status code: 405 or 501.
+        status: u16,
+    },
     /// The response does not have the only status that the caller accepts
     /// ([`expect_status`](crate::ConfigBuilder::expect_status)).
     #[error(
@@ -525,6 +535,7 @@ impl Error {
             Self::ProxyCredentials => "proxy_credentials",
             Self::ProxyScheme { .. } => "proxy_scheme",
             Self::Socks { .. } => "socks",
+            Self::MethodRefused { .. } => "method_refused",
             Self::UnexpectedStatus { .. } => "unexpected_status",
             Self::NoMajority { .. } => "no_majority",
             Self::AmbiguousMajority { .. } => "ambiguous_majority",
@@ -565,7 +576,7 @@ impl Error {
 
     /// Whether the response to another method may not have this error.
     pub(crate) const fn may_depend_on_method(&self) -> bool {
-        matches!(self, Self::NoDate { .. } | Self::UnexpectedStatus { status: 405 | 501, .. })
+        matches!(self, Self::NoDate { .. } | Self::MethodRefused { .. })
     }
 
     /// Whether the caller cancelled.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::agreement::Agreement;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::measurement::{Assumptions, Measurement};
@@ -40,6 +41,20 @@ impl Serialize for Estimate {
         let fields =
             Fields { offset_seconds: self.offset(), stddev_seconds: Seconds(self.stddev()) };
         fields.serialize(serializer)
+    }
+}
+
+/// `agreeing`, `independent` and `configured`.
+impl Serialize for Agreement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            agreeing: usize,
+            independent: usize,
+            configured: usize,
+        }
+        let Self { agreeing, independent, configured } = *self;
+        Fields { agreeing, independent, configured }.serialize(serializer)
     }
 }
 
@@ -208,6 +223,7 @@ impl Serialize for Seconds {
 mod surveys {
     use serde::{Serialize, Serializer};
 
+    use crate::agreement::Agreement;
     use crate::error::Error;
     use crate::measurement::{EndReason, Measurement};
     use crate::method::Method;
@@ -228,6 +244,7 @@ mod surveys {
                 requests: Option<u32>,
                 method: Option<Method>,
                 http_status: Option<u16>,
+                suspicion: Option<&'static str>,
                 stamp: Option<&'a StampUse>,
                 server: Option<&'a str>,
                 error: Option<&'a Error>,
@@ -245,6 +262,7 @@ mod surveys {
                 requests: measured.map(Measurement::requests),
                 method: measured.and_then(Measurement::method),
                 http_status: measured.and_then(Measurement::http_status),
+                suspicion: self.suspicion().map(|suspicion| suspicion.kind()),
                 stamp: measured.and_then(Measurement::stamp),
                 server: measured.and_then(Measurement::server),
                 error: match self.result().map(Measurement::end_reason) {
@@ -264,6 +282,7 @@ mod surveys {
             struct Fields<'a, T> {
                 #[serde(flatten)]
                 result: T,
+                agreement: Agreement,
                 servers: &'a [ServerReport],
             }
             #[derive(Serialize)]
@@ -275,12 +294,13 @@ mod surveys {
             struct Assumed {
                 drift_ppm: u32,
             }
-            let servers = self.servers();
+            let (agreement, servers) = (self.agreement(), self.servers());
             match self.combined() {
-                Ok(result) => Fields { result, servers }.serialize(serializer),
+                Ok(result) => Fields { result, agreement, servers }.serialize(serializer),
                 Err(error) => {
                     let assumptions = Assumed { drift_ppm: self.drift_ppm() };
-                    Fields { result: Failed { error, assumptions }, servers }.serialize(serializer)
+                    let result = Failed { error, assumptions };
+                    Fields { result, agreement, servers }.serialize(serializer)
                 }
             }
         }
@@ -326,7 +346,7 @@ mod tests {
                 certificates: None,
                 proxy_certificates: None,
             },
-            agreement: crate::Agreement::SINGLE,
+            agreement: Agreement::SINGLE,
             server: Some("nginx (demo)".into()),
             method: Some(Method::Head),
             http_status: Some(204),

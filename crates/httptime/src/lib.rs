@@ -43,6 +43,9 @@
 //! the program `httptime` (docs/json.md); `Serialize` and `Deserialize` for named choices
 //! (estimator, schedule, profile, family, timestamping, method).
 //!
+//! `many` [default: off]: `ManyClient`, which measures hundreds to thousands of servers in one
+//! thread, each for itself.
+//!
 //! # Scope
 //!
 //! In scope: HTTP/1.0 and 1.1, HTTP proxies, IPv4 and IPv6, several servers. Out of scope: setting
@@ -55,6 +58,7 @@ mod checks;
 #[cfg(feature = "net")]
 mod client;
 mod config;
+mod difference;
 mod error;
 pub mod estimate;
 mod evidence;
@@ -65,6 +69,8 @@ pub mod http;
 #[cfg(feature = "serde")]
 mod json;
 mod limits;
+#[cfg(all(feature = "many", unix))]
+mod many;
 mod measure;
 mod measurement;
 mod method;
@@ -81,6 +87,7 @@ pub mod server;
 pub mod session;
 pub mod stamp;
 pub mod survey;
+mod suspicion;
 mod time;
 mod timestamping;
 mod tls;
@@ -91,9 +98,12 @@ pub use crate::checks::CheckConnection;
 #[cfg(feature = "net")]
 pub use crate::client::{Client, ClientBuilder, Update};
 pub use crate::config::{Config, ConfigBuilder};
+pub use crate::difference::Difference;
 pub use crate::error::{Error, IoError, Phase};
 pub use crate::family::Family;
 pub use crate::limits::Limits;
+#[cfg(all(feature = "many", unix))]
+pub use crate::many::ManyClient;
 pub use crate::measure::{Measure, Next};
 pub use crate::measurement::{Assumptions, EndReason, Measurement};
 pub use crate::method::Method;
@@ -102,6 +112,7 @@ pub use crate::progress::{Progress, TYPICAL_DRIFT_PPM};
 #[doc(hidden)]
 pub use crate::range::check_range;
 pub use crate::stamp::{Stamp, StampFault, StampUse};
+pub use crate::suspicion::Suspicion;
 pub use crate::time::{CrossTimestamp, Interval, LocalInstant, Offset, Span, Timestamp, build_day};
 pub use crate::timestamping::Timestamping;
 pub use crate::tls::{CertificateCheck, Peer, TlsFault};

@@ -4,8 +4,9 @@ use crate::names::by_name;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Method {
-    /// [`Head`](Self::Head) first. If the first response to it has no `Date`, or if the server
-    /// closes the connection without a response, [`Get`](Self::Get) from then on.
+    /// [`Head`](Self::Head) first. If the first response to it refuses the method (status 405 or
+    /// 501, with or without a `Date`) or has no `Date`, or if the server closes the connection
+    /// without a response, [`Get`](Self::Get) from then on.
     #[default]
     Auto,
     /// `HEAD`: the response has no body.

@@ -5,6 +5,8 @@ mod cancel;
 mod clock;
 mod driver;
 mod kernel;
+#[cfg(all(feature = "many", unix))]
+mod many;
 mod resolve;
 mod socket;
 mod system;
@@ -15,5 +17,7 @@ pub use self::clock::{cross_timestamp, now};
 pub use self::timestamps::SocketTimestamps;
 
 pub(crate) use self::driver::Driver;
+#[cfg(all(feature = "many", unix))]
+pub(crate) use self::many::ManyDriver;
 pub(crate) use self::resolve::Resolver;
 pub(crate) use self::socket::SocketOptions;

@@ -233,7 +233,7 @@ fn weakest(mut all: impl Iterator<Item = Option<CertificateCheck>>) -> Option<Ce
     all.try_fold(first, |weakest, check| Some(weakest.weaker(check?)))
 }
 
-fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
+pub(crate) fn check_same_clock(one: &Measurement, other: &Measurement) -> Result<(), Error> {
     let (one_begun, other_begun) = (one.begun, other.begun);
     let between = one_begun.instant().saturating_since(other_begun.instant())
         + other_begun.instant().saturating_since(one_begun.instant());

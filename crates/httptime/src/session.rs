@@ -76,6 +76,7 @@ use crate::measurement::Measurement;
 use crate::method::Method;
 use crate::observation::{Exchange, Observation};
 use crate::progress::Progress;
+use crate::suspicion::Suspicion;
 use crate::time::{CrossTimestamp, LocalInstant};
 use crate::timestamping::Timestamping;
 
@@ -192,6 +193,8 @@ pub struct Session {
     method: Method,
     /// The status of the last response that was used.
     http_status: Option<u16>,
+    /// Why that response may not be the server's.
+    suspicion: Option<Suspicion>,
     state: State,
     addresses: Vec<SocketAddr>,
     /// The index of the address that worked last.
@@ -255,6 +258,7 @@ impl Session {
             measure: Measure::new(config, begin),
             method: target.method().initial(),
             http_status: None,
+            suspicion: None,
             state: State::Resolving { asked: false, deadline: None },
             addresses: Vec::new(),
             target,
@@ -711,6 +715,7 @@ impl Session {
         let (Some(slot), arrival) = (self.slot(conn), arrival.into()) else { return };
         let has_success = self.has_success();
         let opening_began = self.connections[slot].opening_began();
+        let may_ignore_refusal = self.may_ignore_refusal();
         match self.connections[slot].received(bytes, has_success, arrival) {
             ReceiveOutcome::Answered { method, times, head, is_first, is_persistent } => {
                 self.due = None;
@@ -725,14 +730,17 @@ impl Session {
                     if let Some(wait) = head.retry_after() {
                         self.backoff.asked(arrival.at.saturating_add(wait));
                     }
+                    let suspicion = self.target.suspicion(status, head.content_type());
                     let expected = self.config.expect_status();
-                    let absorbed =
-                        self.target.check_answer(method, &head, expected).and_then(|()| {
+                    let absorbed = check_method(method, status, may_ignore_refusal)
+                        .and_then(|()| self.target.check_answer(method, &head, expected))
+                        .and_then(|()| {
                             absorb(&mut self.measure, &self.target, times, &head, connection)
                         });
                     match absorbed {
                         Ok(observation) => {
                             self.http_status = Some(status);
+                            self.suspicion = suspicion;
                             self.events.push(Event::Answered { observation });
                         }
                         Err(error)
@@ -836,9 +844,17 @@ impl Session {
         }
     }
 
-    /// Whether `GET` must be tried because a request with this method failed.
+    /// Whether `GET` must be tried because a request with this method failed, or is tried already.
     fn is_fallback_due(&self, method: Method) -> bool {
-        self.target.method() == Method::Auto && method == Method::Head && !self.has_success()
+        let is_open = !self.has_success() || self.method == Method::Get;
+        self.target.method() == Method::Auto && method == Method::Head && is_open
+    }
+
+    /// Whether a refusal of `HEAD` is not used although it has a `Date`. It is if no other request
+    /// may be sent.
+    fn may_ignore_refusal(&self) -> bool {
+        let may_send = self.progress().requests() < self.config.limits().requests();
+        self.is_fallback_due(Method::Head) && (may_send || self.method == Method::Get)
     }
 
     /// Uses `GET` from now on. If more requests with `HEAD` were in flight and fail too, their
@@ -939,6 +955,11 @@ impl Session {
         }
     }
 
+    /// Why the last response that was used may not be the server's.
+    pub(crate) const fn suspicion(&self) -> Option<Suspicion> {
+        self.suspicion
+    }
+
     /// Who answers: the proxy, or the machine at the address that worked last.
     pub(crate) fn responder(&self) -> Responder {
         match self.target.proxy() {
@@ -971,6 +992,14 @@ fn to_test(connections: &[Connection]) -> impl Iterator<Item = (usize, &Connecti
     let all = connections.iter().enumerate();
     let others = all.filter(|(_, it)| !it.is_for_checks() && !it.is_closed()).skip(1);
     others.filter(|(_, it)| it.is_used())
+}
+
+/// Refuses a refusal of `HEAD`. Someone on the path may have made it, whose clock is another one.
+const fn check_method(method: Method, status: u16, may_ignore_refusal: bool) -> Result<(), Error> {
+    match (method, status) {
+        (Method::Head, 405 | 501) if may_ignore_refusal => Err(Error::MethodRefused { status }),
+        _ => Ok(()),
+    }
 }
 
 /// Adds a response to the measurement. `connection`: when its connection began to open, and whether

@@ -22,6 +22,7 @@ use crate::select::{Quorum, combine};
 use crate::session::{
     Action, Arrival, ConnectionId, Event, MAX_CONNECTIONS, PRECISE_WITHIN, Session, Target,
 };
+use crate::suspicion::Suspicion;
 use crate::time::{CrossTimestamp, LocalInstant};
 use crate::tls::CertificateCheck;
 use crate::url::Url;
@@ -209,7 +210,8 @@ impl Sessions {
     pub fn finish(self, end: CrossTimestamp) -> Survey {
         let ended = self.sessions.into_iter().map(|session| {
             let (url, responder) = (session.target().url().clone(), session.responder());
-            Ended { url, responder, result: session.finish(end) }
+            let suspicion = session.suspicion();
+            Ended { url, responder, suspicion, result: session.finish(end) }
         });
         Survey::combine_reports(ended.collect(), self.quorum, self.drift_ppm)
     }
@@ -253,6 +255,7 @@ fn check<'a>(targets: impl Iterator<Item = &'a Target>, config: &Config) -> Resu
 struct Ended {
     url: Url,
     responder: Responder,
+    suspicion: Option<Suspicion>,
     result: Result<Measurement, Error>,
 }
 
@@ -273,6 +276,7 @@ impl Ended {
 pub struct Survey {
     servers: Vec<ServerReport>,
     combined: Result<Measurement, Error>,
+    agreement: Agreement,
     drift_ppm: u32,
 }
 
@@ -282,6 +286,7 @@ pub struct ServerReport {
     url: Url,
     result: Result<Measurement, Error>,
     selected: bool,
+    suspicion: Option<Suspicion>,
 }
 
 impl Survey {
@@ -308,25 +313,31 @@ impl Survey {
             (server, is_selected)
         });
         let selected: Vec<(Ended, bool)> = selected.collect();
+        let votes = selected.iter().map(|(server, selected)| (server.voter(), *selected));
+        let agreement = Agreement::count(&votes.collect::<Vec<_>>());
         if let Ok(measurement) = &mut combined {
-            let votes = selected.iter().map(|(server, selected)| (server.voter(), *selected));
-            measurement.agreement = Agreement::count(&votes.collect::<Vec<_>>());
+            measurement.agreement = agreement;
         }
         let servers = selected.into_iter().map(|(server, selected)| ServerReport {
             url: server.url,
+            suspicion: server.suspicion.filter(|_| server.result.is_ok()),
             result: server.result,
             selected,
         });
-        Self { servers: servers.collect(), combined, drift_ppm }
+        Self { servers: servers.collect(), combined, agreement, drift_ppm }
     }
 
     /// The same error for every server: none could be measured.
     #[cfg(feature = "net")]
     pub(crate) fn failed(urls: impl Iterator<Item = Url>, config: &Config, error: &Error) -> Self {
-        let servers =
-            urls.map(|url| ServerReport { url, result: Err(error.clone()), selected: false });
+        let report = |url| {
+            let result = Err(error.clone());
+            ServerReport { url, result, selected: false, suspicion: None }
+        };
+        let servers: Vec<ServerReport> = urls.map(report).collect();
+        let agreement = Agreement::of_independent(0, servers.len());
         let drift_ppm = config.drift_ppm();
-        Self { servers: servers.collect(), combined: Err(error.clone()), drift_ppm }
+        Self { servers, combined: Err(error.clone()), agreement, drift_ppm }
     }
 
     /// The servers, in the given order.
@@ -350,6 +361,12 @@ impl Survey {
     /// As [`combined`](Self::combined).
     pub fn into_combined(self) -> Result<Measurement, Error> {
         self.combined
+    }
+
+    /// How many independent servers agree on the result. None of them does if there is no result.
+    #[must_use]
+    pub const fn agreement(&self) -> Agreement {
+        self.agreement
     }
 
     /// The drift allowance ρ of the measurements, in parts per million. It is the only assumption
@@ -380,6 +397,12 @@ impl ServerReport {
     #[must_use]
     pub const fn is_selected(&self) -> bool {
         self.selected
+    }
+
+    /// Why the server's responses may be those of someone else. `None` also if it was not measured.
+    #[must_use]
+    pub const fn suspicion(&self) -> Option<Suspicion> {
+        self.suspicion
     }
 }
 

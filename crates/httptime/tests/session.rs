@@ -995,6 +995,40 @@ fn a_server_whose_answer_to_head_has_no_date_is_asked_by_get() {
     }
 }
 
+/// A filter on the path may have refused `HEAD`, and its clock may be another one.
+#[test]
+fn a_refusal_of_head_is_not_measured_although_it_has_a_date() {
+    for status in ["405 Method Not Allowed", "501 Not Implemented"] {
+        let result = run(session("http://192.0.2.1/"), &mut |request, now| {
+            let is_head = request.starts_with(b"HEAD /");
+            let wrong = response(now.saturating_add(Duration::from_secs(3600)));
+            let wrong = String::from_utf8(wrong).expect("text").replace("200 OK", status);
+            Some(if is_head { wrong.into_bytes() } else { response_with_body(now) })
+        });
+        let measurement = measured(result);
+        assert_eq!((measurement.requests(), measurement.observations()), (8, 7), "{status}");
+        assert_eq!(measurement.method(), Some(Method::Get));
+    }
+}
+
+#[test]
+fn a_server_that_refuses_get_too_or_only_one_request_is_measured_by_its_refusals() {
+    for (requests, method) in [(8, Method::Get), (1, Method::Head)] {
+        let config = Config::builder().requests(requests).lag(Duration::ZERO).build();
+        let config = config.expect("in range");
+        let session = Session::new(target("http://192.0.2.1/"), &config, cross_timestamp(at(0)));
+        let result = run(session, &mut |_, now| {
+            let head = String::from_utf8(response(now)).expect("text");
+            let refusal = head.replace("200 OK", "405 Method Not Allowed");
+            let empty = refusal.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n");
+            Some(empty.into_bytes())
+        });
+        let measurement = measured(result);
+        let of = (measurement.method(), measurement.http_status());
+        assert_eq!(of, (Some(method), Some(405)));
+    }
+}
+
 #[test]
 fn a_server_that_closes_instead_of_answering_head_is_asked_by_get() {
     let mut methods = Vec::new();
@@ -1031,7 +1065,7 @@ fn a_fallback_is_told_and_waits_for_nothing() {
     session.received(conn, b"HTTP/1.1 501 Not Implemented\r\n\r\n", at(2));
     let told = std::iter::from_fn(|| session.next_event()).last();
     let Some(Event::Fallback { error, method }) = told else { panic!("{told:?}") };
-    assert_eq!((error.kind(), method), ("no_date", Method::Get));
+    assert_eq!((error.kind(), method), ("method_refused", Method::Get));
     assert_eq!(session.poll(at(2)), Action::Transmit { conn });
     assert!(session.output(conn).starts_with(b"GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n"));
 }

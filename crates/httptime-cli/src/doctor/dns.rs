@@ -113,7 +113,7 @@ fn finding(lookup: &Lookup, servers: &str) -> Finding {
             Kind::ResolverSilent,
             format!("{host}: the resolver gave no answer within {seconds:.0} s ({servers})"),
         )
-        .run(format!("getent hosts {host}; cat /etc/resolv.conf"))
+        .run(look_up(host))
         .run("httptime query http://ADDRESS/      # an address in place of the name"),
         // The resolver has given up by itself after its own timeouts.
         Outcome::Failed { reason, .. } if *seconds >= SLOW_SECONDS => Finding::fault(
@@ -121,7 +121,7 @@ fn finding(lookup: &Lookup, servers: &str) -> Finding {
             Kind::ResolverSilent,
             format!("{host}: the resolver failed after {seconds:.1} s: {reason} ({servers})"),
         )
-        .run(format!("getent hosts {host}; cat /etc/resolv.conf")),
+        .run(look_up(host)),
         Outcome::Failed { reason, is_temporary } => {
             let why = match is_temporary {
                 true => "the nameserver refuses or fails; with DNSSEC a wrong clock is enough",
@@ -130,7 +130,7 @@ fn finding(lookup: &Lookup, servers: &str) -> Finding {
                 }
             };
             Finding::fault(Dns, Kind::DnsWrong, format!("{host}: {reason}: {why} ({servers})"))
-                .run(format!("getent hosts {host}; cat /etc/resolv.conf"))
+                .run(look_up(host))
         }
         Outcome::Addresses { addresses } => {
             let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -157,6 +157,11 @@ fn finding(lookup: &Lookup, servers: &str) -> Finding {
             }
         }
     }
+}
+
+/// The command that looks a name up as programs do, and shows whom it asks.
+pub(super) fn look_up(host: &str) -> String {
+    format!("getent hosts {host}; cat /etc/resolv.conf")
 }
 
 /// Whether an address cannot be another machine's. Filters answer with such addresses. A name

@@ -15,19 +15,24 @@ use crate::server_arg::ServerArg;
 /// # Errors
 /// If the options or the configuration cannot be used.
 pub(super) fn servers(doctor: &Doctor, place: &Place) -> Option<Result<Servers, Misuse>> {
-    let Doctor { urls, route, https, .. } = doctor;
-    let given = Servers {
-        urls: urls.clone(),
-        min_servers: None,
-        measure_options: MeasureOptions::default(),
-        route: route.clone(),
-        https: https.clone(),
-    };
+    let given = of_command_line(doctor);
     if !given.urls.is_empty() {
         return Some(Ok(given));
     }
     let configuration = place.text(CONFIGURATION)?;
     Some(from_file(&configuration, given))
+}
+
+/// The servers of the command line, which may name none.
+pub(super) fn of_command_line(doctor: &Doctor) -> Servers {
+    let Doctor { urls, route, https, .. } = doctor;
+    Servers {
+        urls: urls.clone(),
+        min_servers: None,
+        measure_options: MeasureOptions::default(),
+        route: route.clone(),
+        https: https.clone(),
+    }
 }
 
 /// The servers, the proxy and the certificates of a configuration. Other keys do not matter here.

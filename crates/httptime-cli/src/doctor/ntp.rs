@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use super::deadline;
+use super::dns::look_up;
 use super::finding::{Examination::Ntp, Finding, Kind};
 use super::place::Place;
 
@@ -187,6 +188,7 @@ fn finding(asked: &Asked, works: bool) -> Finding {
         true => Finding::warning(Ntp, kind, text),
         false => Finding::fault(Ntp, kind, text),
     };
+    let other = format!("editor {file}      # name another NTP server");
     match &asked.outcome {
         Outcome::Answered { offset_seconds, delay_seconds, stratum } => Finding::good(
             Ntp,
@@ -203,14 +205,17 @@ fn finding(asked: &Asked, works: bool) -> Finding {
         ),
         Outcome::Kiss { code } => {
             bad(Kind::NtpFails, format!("{server}: refuses to serve this machine ({code})"))
+                .run(other)
         }
         Outcome::NotSynchronised => {
             bad(Kind::NtpFails, format!("{server}: answers, but has no time itself; use another"))
+                .run(other)
         }
         Outcome::Refused => bad(
             Kind::NtpFails,
             format!("{server}: UDP port {} is closed; no NTP server runs there", asked.server.port),
-        ),
+        )
+        .run(other),
         Outcome::NotSent { reason } => bad(
             Kind::NtpSilent,
             format!(
@@ -219,9 +224,11 @@ fn finding(asked: &Asked, works: bool) -> Finding {
         ),
         Outcome::NoAddress { reason } => {
             bad(Kind::NtpFails, format!("{server}: the name has no address: {reason}"))
+                .run(look_up(host))
+                .run(other)
         }
         Outcome::ResolverSilent => {
-            bad(Kind::NtpFails, format!("{server}: the resolver did not answer"))
+            bad(Kind::NtpFails, format!("{server}: the resolver did not answer")).run(look_up(host))
         }
     }
 }
@@ -258,6 +265,20 @@ mod tests {
         assert_eq!(worst(&[silent(), asked(GOOD)]), (Severity::Warning, Kind::NtpSilent));
         assert_eq!(worst(&[asked(GOOD)]).0, Severity::Good);
         assert_eq!(worst(&[]).0, Severity::Note);
+    }
+
+    #[test]
+    fn a_name_without_an_address_has_the_command_that_looks_it_up() {
+        let reason = "name or service not known".into();
+        let all = findings(&[asked(Outcome::NoAddress { reason })]);
+        let commands = [
+            "getent hosts a.example; cat /etc/resolv.conf",
+            "editor /etc/ntp.conf      # name another NTP server",
+        ];
+        assert_eq!(
+            (all[0].kind, &all[0].commands[..]),
+            (Kind::NtpFails, &commands.map(str::to_owned)[..])
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The proxies: each asked to forward a request (absolute form) and to open a tunnel (`CONNECT`).
+//! SOCKS5 and `https` proxies are asked as in a measurement.
 
 use httptime::http::Request;
-use httptime::{Scheme, Url};
+use httptime::{Client, Error, Phase, Scheme, Url};
 use serde::Serialize;
 
 use super::deadline;
@@ -19,6 +20,31 @@ pub(crate) struct Route {
     pub(crate) needs_tunnel: bool,
 }
 
+/// A proxy that is not plain HTTP, and a client that asks it for a server that cannot exist.
+#[derive(Debug)]
+pub(crate) struct Hop {
+    pub(crate) proxy: Url,
+    pub(crate) source: String,
+    pub(crate) client: Client,
+}
+
+/// A proxy and how it answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Asked {
+    Http(Box<Facts>),
+    Other(OtherFacts),
+}
+
+/// How a SOCKS5 or `https` proxy answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct OtherFacts {
+    pub(crate) url: String,
+    pub(crate) source: String,
+    /// Why the server that cannot exist was not measured.
+    pub(crate) error: Option<Error>,
+}
+
 /// How it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Facts {
@@ -26,6 +52,8 @@ pub(crate) struct Facts {
     pub(crate) source: String,
     pub(crate) has_credentials: bool,
     pub(crate) needs_tunnel: bool,
+    /// Whether no server is given: only one that cannot exist was asked for.
+    pub(crate) is_without_server: bool,
     /// The authority of the tunnel that was asked for.
     pub(crate) tunnel_to: String,
     pub(crate) forwarded: Result<Answer, Failure>,
@@ -34,14 +62,19 @@ pub(crate) struct Facts {
     pub(crate) tunnel: Result<Answer, Failure>,
 }
 
-/// Only plain HTTP proxies are asked. The failures of others, `https` and SOCKS5, are those of the
-/// measurement.
-pub(crate) fn gather(routes: Vec<Route>) -> Vec<Facts> {
-    routes
-        .into_iter()
-        .filter(|route| route.proxy.scheme() == Scheme::Http)
-        .filter_map(|it| facts(&it))
-        .collect()
+pub(crate) fn gather(routes: Vec<Route>, hops: Vec<Hop>) -> Vec<Asked> {
+    let plain = routes.iter().filter(|route| is_plain(&route.proxy));
+    let plain = plain.filter_map(facts).map(|facts| Asked::Http(Box::new(facts)));
+    let others = hops.into_iter().map(|Hop { proxy, source, client }| {
+        let error = client.measure().err();
+        Asked::Other(OtherFacts { url: proxy.to_string(), source, error })
+    });
+    plain.chain(others).collect()
+}
+
+/// Whether it is reached by plain HTTP.
+pub(crate) fn is_plain(proxy: &Url) -> bool {
+    proxy.scheme() == Scheme::Http
 }
 
 fn facts(route: &Route) -> Option<Facts> {
@@ -61,6 +94,7 @@ fn facts(route: &Route) -> Option<Facts> {
         source: source.clone(),
         has_credentials: proxy.credentials().is_some(),
         needs_tunnel: *needs_tunnel,
+        is_without_server: server.host() == IMPOSSIBLE,
         tunnel_to: server.authority_with_port(),
         forwarded: answers.next()?,
         impossible: answers.next()?,
@@ -69,10 +103,46 @@ fn facts(route: &Route) -> Option<Facts> {
 }
 
 /// What the answers mean.
-pub(crate) fn findings(all: &[Facts]) -> Vec<Finding> {
+pub(crate) fn findings(all: &[Asked]) -> Vec<Finding> {
     match all {
         [] => vec![Finding::good(Proxies, "no proxy is used")],
-        all => all.iter().flat_map(of_one).collect(),
+        all => all
+            .iter()
+            .flat_map(|asked| match asked {
+                Asked::Http(facts) => of_one(facts),
+                Asked::Other(facts) => vec![of_other(facts)],
+            })
+            .collect(),
+    }
+}
+
+fn of_other(facts: &OtherFacts) -> Finding {
+    let proxy = format!("proxy {} (from {})", facts.url, facts.source);
+    let Some(error) = &facts.error else {
+        return Finding::good(Proxies, format!("{proxy} answers"));
+    };
+    let text = format!("{proxy}: {error}");
+    match error {
+        Error::ProxyCredentials | Error::ProxyScheme { .. } => {
+            Finding::fault(Proxies, Kind::ProxyPassword, text)
+        }
+        Error::Socks { reason } if reason.contains("user name") => {
+            Finding::fault(Proxies, Kind::ProxyPassword, text)
+        }
+        // It speaks SOCKS5, and has a reply for a server that cannot exist.
+        Error::Socks { reason } if reason.contains("(reply ") => {
+            Finding::good(Proxies, format!("{proxy} answers"))
+        }
+        Error::Socks { .. }
+        | Error::Resolve { .. }
+        | Error::Connect { .. }
+        | Error::Tls { .. }
+        | Error::NoHttps { .. }
+        | Error::Timeout { phase: Phase::Resolve | Phase::Connect | Phase::Handshake, .. } => {
+            direct(Finding::fault(Proxies, Kind::ProxyFails, text))
+        }
+        // It has no answer for that server, or one of its own.
+        _ => Finding::good(Proxies, format!("{proxy} accepts connections")),
     }
 }
 
@@ -96,6 +166,15 @@ fn of_one(facts: &Facts) -> Vec<Finding> {
     }
     if let Some(finding) = answers_itself(&proxy, facts) {
         all.push(direct(finding));
+        return all;
+    }
+    if facts.is_without_server {
+        let text = format!(
+            "{proxy} answers with status {} for a server that cannot exist; name a server to test \
+             more",
+            first.status
+        );
+        all.push(Finding::good(Proxies, text));
         return all;
     }
     all.push(forwarding(&proxy, facts));
@@ -137,7 +216,11 @@ fn answers_itself(proxy: &str, facts: &Facts) -> Option<Finding> {
     let of = |answer: &Answer| (answer.status, answer.server.clone(), answer.location.clone());
     let is_the_same = of(impossible) == of(forwarded) && impossible.date.is_some();
     // 400 is what a proxy answers to a request that it does not understand, 5xx if it fails.
-    let answers = is_the_same && matches!(impossible.status, 200..=399 | 401..=499);
+    let answers = is_the_same
+        && match facts.is_without_server {
+            true => matches!(impossible.status, 200..=399),
+            false => matches!(impossible.status, 200..=399 | 401..=499),
+        };
     answers.then(|| {
         Finding::fault(
             Proxies,
@@ -209,7 +292,7 @@ fn software(answered: &[&Answer]) -> Option<&'static str> {
 }
 
 /// RFC 6761: a name below `invalid` never exists.
-const IMPOSSIBLE: &str = "httptime-doctor.invalid";
+pub(crate) const IMPOSSIBLE: &str = "httptime-doctor.invalid";
 
 #[cfg(test)]
 mod tests {
@@ -235,6 +318,7 @@ mod tests {
             source: "http_proxy".into(),
             has_credentials: false,
             needs_tunnel: false,
+            is_without_server: false,
             tunnel_to: "a.example:80".into(),
             forwarded: answer(forwarded),
             impossible: answer(impossible),
@@ -243,7 +327,7 @@ mod tests {
     }
 
     fn worst(facts: Facts) -> (Severity, Kind) {
-        let all = findings(&[facts]);
+        let all = findings(&[Asked::Http(Box::new(facts))]);
         let worst = all.iter().max_by_key(|finding| finding.severity).expect("a finding");
         (worst.severity, worst.kind)
     }
@@ -275,7 +359,7 @@ mod tests {
             for answer in [&mut facts.forwarded, &mut facts.tunnel].into_iter().flatten() {
                 answer.challenges = challenges.iter().map(|&it| it.to_owned()).collect();
             }
-            let all = findings(&[facts]);
+            let all = findings(&[Asked::Http(Box::new(facts))]);
             assert_eq!((all.len(), all[0].kind), (1, Kind::ProxyPassword));
             all[0].clone()
         };
@@ -292,9 +376,49 @@ mod tests {
         let dead = || Err(Failure::NoConnection { reason: "connection refused".into() });
         let facts =
             Facts { forwarded: dead(), impossible: dead(), tunnel: dead(), ..facts(0, 0, 0) };
-        let all = findings(&[facts]);
+        let all = findings(&[Asked::Http(Box::new(facts))]);
         assert_eq!((all[0].kind, all[0].severity), (Kind::ProxyFails, Severity::Fault));
         assert!(all[0].text.ends_with("does not work: connection refused"), "{}", all[0].text);
+    }
+
+    #[test]
+    fn without_a_server_only_a_page_for_one_that_cannot_exist_is_a_fault() {
+        for (status, severity) in [
+            (200, Severity::Fault),
+            (302, Severity::Fault),
+            (404, Severity::Good),
+            (503, Severity::Good),
+        ] {
+            let facts = Facts { is_without_server: true, ..facts(status, status, 403) };
+            assert_eq!(worst(facts).0, severity, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_socks5_or_https_proxy_is_judged_by_its_answer_for_a_server_that_cannot_exist() {
+        let of = |error| {
+            let (url, source) = ("socks5h://p:1080/".into(), "all_proxy".into());
+            let all = findings(&[Asked::Other(OtherFacts { url, source, error })]);
+            (all[0].severity, all[0].kind)
+        };
+        let refused = std::io::Error::from_raw_os_error(111);
+        let address = ([127, 0, 0, 1], 9).into();
+        let fails = (Severity::Fault, Kind::ProxyFails);
+        assert_eq!(of(Some(Error::Connect { address, source: refused.into() })), fails);
+        assert_eq!(
+            of(Some(Error::Socks { reason: "does not speak SOCKS5; check its port" })),
+            fails
+        );
+        let password = (Severity::Fault, Kind::ProxyPassword);
+        assert_eq!(of(Some(Error::Socks { reason: "wants a user name and password" })), password);
+        assert_eq!(of(Some(Error::ProxyCredentials)), password);
+        for works in [
+            None,
+            Some(Error::Socks { reason: "cannot reach the server (reply 4); check its name" }),
+            Some(Error::ProxyRefused { status: 503 }),
+        ] {
+            assert_eq!(of(works).0, Severity::Good);
+        }
     }
 
     #[test]

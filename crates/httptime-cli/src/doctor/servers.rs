@@ -5,13 +5,13 @@ use std::time::Duration;
 use httptime::http::Request;
 use httptime::net::Canceller;
 use httptime::survey::{ServerReport, Survey};
-use httptime::{Client, Error, Interval, Measurement, Offset, Url};
+use httptime::{Client, Error, Interval, Measurement, Offset, Suspicion, Url};
+use httptime_clock::{Action, History, Policy, Reading, Refusal};
 use serde::Serialize;
 
 use super::deadline;
 use super::finding::{Examination::Servers, Finding, Kind};
 use super::probe::{self, Answer, Failure};
-use crate::answers::is_generate_204;
 use crate::measure_options::Via;
 
 /// What was measured and answered.
@@ -142,7 +142,7 @@ pub(crate) fn findings(facts: &Facts, sync: &str) -> Vec<Finding> {
     let has_result = combined.is_ok();
     let mut all: Vec<Finding> =
         facts.survey.servers().iter().map(|server| one(server, facts, has_result)).collect();
-    all.extend(portals(&facts.heads, facts));
+    all.extend(portals(facts));
     all.extend(facts.others.iter().map(|other| {
         match &other.error {
             None if !has_result => Finding::warning(
@@ -225,12 +225,21 @@ fn described(measured: &Measurement) -> String {
 }
 
 /// Captive portals and redirects, by what they answer.
-fn portals(heads: &[Head], facts: &Facts) -> Vec<Finding> {
+fn portals(facts: &Facts) -> Vec<Finding> {
     let mut all = Vec::new();
-    for head in heads {
-        let (Ok(answer), Ok(url)) = (&head.answer, Url::parse(&head.url)) else { continue };
-        match portal(&url, answer) {
-            Some(why) => all.push(
+    for server in facts.survey.servers() {
+        let url = server.url();
+        let shown = url.to_string();
+        let head = facts.heads.iter().find(|head| head.url == shown);
+        let answer = head.and_then(|head| head.answer.as_ref().ok());
+        let suspicion = match server.result() {
+            // The measurement may have used another method than HEAD.
+            Ok(_) => server.suspicion(),
+            Err(_) => answer.and_then(|it| of_answer(url, it, facts.via.is_some())),
+        };
+        let redirect = answer.filter(|answer| matches!(answer.status, 300..=399));
+        match (portal(url, suspicion, answer), suspicion, redirect) {
+            (Some(why), ..) => all.push(
                 Finding::fault(
                     Servers,
                     Kind::CaptivePortal,
@@ -239,54 +248,61 @@ fn portals(heads: &[Head], facts: &Facts) -> Vec<Finding> {
                 .run(format!("curl -sI {url}      # then log in at its Location with a browser"))
                 .run(format!("httptime query --expect-status 204 {url}      # afterwards")),
             ),
-            None if matches!(answer.status, 300..=399) => all.push(Finding::note(
+            (None, _, Some(redirect)) => all.push(Finding::note(
                 Servers,
                 format!(
                     "{url}: redirect to {}; the measured clock is that of the server that redirects",
-                    answer.location.as_deref().unwrap_or("nowhere")
+                    redirect.location.as_deref().unwrap_or("nowhere")
                 ),
             )),
-            None if facts.via.is_some() && matches!(answer.status, 403 | 500..=599) => {
-                all.push(Finding::warning(
-                    Servers,
-                    Kind::Status,
-                    format!(
-                        "{url}: status {} through the proxy, which may have answered by itself",
-                        answer.status
-                    ),
-                ));
-            }
-            None => {}
+            (None, Some(suspicion), None) => all.push(Finding::warning(
+                Servers,
+                Kind::Status,
+                format!("{url}: {suspicion} through the proxy, which may have answered by itself"),
+            )),
+            (None, None, None) => {}
         }
     }
     all
 }
 
-/// Why this response is a portal's.
-fn portal(url: &Url, answer: &Answer) -> Option<String> {
-    let Answer { status, location, content_type, .. } = answer;
-    if *status == 511 {
-        return Some("status 511 (network authentication required)".into());
+/// Why a response may not be the server's.
+fn of_answer(url: &Url, answer: &Answer, is_forwarded: bool) -> Option<Suspicion> {
+    Suspicion::of(url, answer.status, answer.content_type.as_deref(), is_forwarded)
+}
+
+/// Why the response is a portal's.
+fn portal(url: &Url, suspicion: Option<Suspicion>, answer: Option<&Answer>) -> Option<String> {
+    let redirect = answer.filter(|answer| matches!(answer.status, 300..=399));
+    let location = redirect.and_then(|redirect| redirect.location.as_ref());
+    if let Some(portal @ Suspicion::Portal { .. }) = suspicion {
+        let to = location.map_or(String::new(), |to| format!(", redirect to {to}"));
+        return Some(format!("{portal}{to}"));
     }
-    if is_generate_204(url) && *status != 204 {
-        let html = content_type.as_deref().is_some_and(|it| it.starts_with("text/html"));
-        let what = if html { ", a page of HTML" } else { "" };
-        let to = location.as_ref().map_or(String::new(), |to| format!(", redirect to {to}"));
-        return Some(format!("status {status} in place of 204{what}{to}"));
-    }
-    let to = location.as_ref().filter(|_| matches!(status, 300..=399))?;
+    let (redirect, to) = (redirect?, location?);
     let foreign = Url::parse(to).is_ok_and(|to| to.host() != url.host());
     let lower = to.to_ascii_lowercase();
     let is_login = ["login", "portal", "captive", "hotspot", "guest", "splash", "wispr"]
         .iter()
         .any(|word| lower.contains(word));
-    (foreign && is_login).then(|| format!("status {status}, redirect to {to}"))
+    (foreign && is_login).then(|| format!("status {}, redirect to {to}", redirect.status))
+}
+
+/// The command that corrects the clock, with the option that it needs beyond the limits.
+fn correcting(measured: &Measurement, sync: &str) -> String {
+    match Policy::default().decide(&Reading::from(measured), &History::default()) {
+        Action::Refuse(Refusal::TooFar { .. }) => {
+            format!("{sync} --trust-single      # if you are sure that the server is right")
+        }
+        _ => sync.to_owned(),
+    }
 }
 
 /// Whether the local clock is right, according to the measurement.
 fn clock(measured: &Measurement, sync: &str) -> Finding {
     let (offset, bounds) = (measured.offset(), measured.bounds());
     let direction = if offset >= Offset::ZERO { "slow" } else { "fast" };
+    let sync = correcting(measured, sync);
     let size = offset.abs().as_secs_f64();
     let text = format!("the clock is {direction} by {size:.3} s; bounds {bounds:.6} s");
     if bounds.contains(Offset::ZERO) {
@@ -348,6 +364,8 @@ mod tests {
 
     #[test]
     fn a_portal_is_told_from_an_ordinary_redirect() {
+        let portal =
+            |url: &Url, answer: &Answer| portal(url, of_answer(url, answer, false), Some(answer));
         let plain = url("http://a.example/");
         let login = Some("http://10.0.0.1/login?url=http://a.example/");
         assert!(portal(&plain, &answer(302, login)).is_some());

@@ -19,7 +19,7 @@ use thiserror::Error as ThisError;
 use super::outputs::{DEFAULT_STATUS_FILE, LogSettings, check_textfile_name};
 use crate::https::{self, HttpsOptions};
 use crate::measure_options::{
-    Given, MeasureOptions, Misuse, Route, Seconds, Servers, Via, check_quorum,
+    Given, Limit, MeasureOptions, Misuse, Route, Seconds, Servers, Via, check_quorum,
 };
 use crate::server_arg::ServerArg;
 
@@ -111,11 +111,6 @@ struct Chrony {
     delay: Option<Seconds>,
 }
 
-/// A limit in seconds; `inf`: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "f64")]
-struct Limit(Option<Duration>);
-
 /// A day, from its beginning in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "toml::value::Datetime")]
@@ -135,17 +130,6 @@ pub(crate) enum SettingsError {
     /// The parser's message has the line in it.
     #[error("{}: {message}", .path.display())]
     Malformed { path: PathBuf, message: String },
-}
-
-impl TryFrom<f64> for Limit {
-    type Error = String;
-
-    fn try_from(seconds: f64) -> Result<Self, String> {
-        if seconds == f64::INFINITY {
-            return Ok(Self(None));
-        }
-        Seconds::try_from(seconds).map(|seconds| Self(Some(seconds.0)))
-    }
 }
 
 impl TryFrom<toml::value::Datetime> for Day {
@@ -332,7 +316,7 @@ impl Settings {
             policy = policy.max_backward(limit);
         }
         if let Some(Limit(limit)) = limits.max_startup_forward {
-            policy = policy.max_startup_forward(limit);
+            policy = policy.max_startup_forward(limit).max_saved_forward(limit);
         }
         if let Some(Limit(limit)) = limits.max_startup_backward {
             policy = policy.max_startup_backward(limit);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use httptime::survey::{ServerReport, Survey};
-use httptime::{Error, IoError, Measurement, Offset};
+use httptime::{Agreement, Error, IoError, Measurement, Offset};
 use httptime_clock::Action;
 use httptime_clock::state::replace_file;
 
@@ -19,7 +19,7 @@ use crate::correction::remedy;
 use crate::status::document::{
     self, Corrections, Counters, Document, Failure, FrequencyReport, LastCorrection,
     LastMeasurement, Moment, Outcome, Process, QuorumReport, Refused, SCHEMA, Sample, Server,
-    ServerError, ServerStatus, State,
+    ServerError, ServerStatus, State, Votes,
 };
 use crate::status::{self, moment, verdict::judge};
 
@@ -59,7 +59,9 @@ impl StatusFile {
             corrections: Corrections::default(),
             counters: Counters::default(),
             quorum: None,
+            votes: None,
             servers: Vec::new(),
+            warnings: Vec::new(),
         };
         Self { document, failures: FailureLog::default() }
     }
@@ -104,8 +106,8 @@ impl StatusFile {
         document.next_measurement = None;
     }
 
-    /// The servers' results, whether they agree or not.
-    pub(crate) fn surveyed(&mut self, survey: &Survey) {
+    /// The servers' results, whether they agree or not, and the warnings about them.
+    pub(crate) fn surveyed(&mut self, survey: &Survey, warnings: Vec<String>, settings: &Settings) {
         let document = &mut self.document;
         let now = Moment::now();
         document.servers =
@@ -114,6 +116,13 @@ impl StatusFile {
         document.counters.requests +=
             requests.map(|measured| u64::from(measured.requests())).sum::<u64>();
         document.quorum = Some(quorum(survey));
+        let Agreement { agreeing, independent, .. } = survey.agreement();
+        document.votes = (settings.mode == Mode::Clock).then(|| Votes {
+            agreeing,
+            independent,
+            needed: settings.policy().votes_needed(independent),
+        });
+        document.warnings = warnings;
     }
 
     /// A measurement was used, or its correction was refused.

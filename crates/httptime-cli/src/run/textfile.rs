@@ -279,7 +279,7 @@ fn of_servers(servers: &[Server], name: &str, value: fn(&Server) -> Option<bool>
 }
 
 /// A label's value in the exposition format.
-fn escaped(value: &str) -> String {
+pub(crate) fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

@@ -25,7 +25,12 @@ pub(crate) struct Document {
     pub(crate) corrections: Corrections,
     pub(crate) counters: Counters,
     pub(crate) quorum: Option<QuorumReport>,
+    #[serde(default)]
+    pub(crate) votes: Option<Votes>,
     pub(crate) servers: Vec<Server>,
+    /// Responses of the last measurement that may not be the servers', for people.
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The version of the schema. Fields may be added in a version; none is removed or changes its
@@ -160,6 +165,17 @@ pub(crate) struct QuorumReport {
     pub(crate) is_reached: bool,
 }
 
+/// Of the last measurement, whether it succeeded or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Votes {
+    /// How many independent servers agree.
+    pub(crate) agreeing: usize,
+    /// How many there are: servers that share an address or a proxy count as one.
+    pub(crate) independent: usize,
+    /// How many must agree for a correction beyond the limits. `None`: no number is enough.
+    pub(crate) needed: Option<usize>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Server {
     /// Without user name and password.
@@ -220,6 +236,8 @@ impl Moment {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     /// A daemon that has measured three servers, one of which lies and one of which is dead.
@@ -295,7 +313,9 @@ pub(crate) mod tests {
                 min_servers: Some(1),
                 is_reached: true,
             }),
+            votes: Some(Votes { agreeing: 1, independent: 3, needed: Some(2) }),
             servers,
+            warnings: Vec::new(),
         }
     }
 
@@ -306,6 +326,14 @@ pub(crate) mod tests {
         assert_eq!(read, example());
         let more = text.replacen('{', "{\"later\": [1],", 1);
         assert_eq!(serde_json::from_str::<Document>(&more).expect("a document"), example());
+        // The first daemons wrote neither.
+        let mut fields: Value = serde_json::from_str(&text).expect("JSON");
+        fields
+            .as_object_mut()
+            .expect("an object")
+            .retain(|name, _| !["votes", "warnings"].contains(&name.as_str()));
+        let read: Document = serde_json::from_value(fields).expect("a document");
+        assert_eq!(read, Document { votes: None, ..example() });
     }
 
     #[test]

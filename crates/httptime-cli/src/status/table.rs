@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::document::{Document, Mode, Outcome, Server, ServerStatus, State};
+use super::document::{Document, Mode, Outcome, Server, ServerStatus, State, Votes};
 use super::verdict::{Daemon, Observation, Verdict, bound_text};
 
 /// The whole output, without the last newline.
@@ -42,6 +42,9 @@ pub(crate) fn text(
     let Some(document) = document else { return text.trim_end().to_owned() };
     for (name, value) in tracking(document, observation, remaining_slew) {
         line(name, &value);
+    }
+    for warning in &document.warnings {
+        line("Warning", warning);
     }
     if !document.servers.is_empty() {
         text.push('\n');
@@ -103,6 +106,9 @@ fn tracking(
             ),
         ));
     }
+    if let Some(votes) = document.votes {
+        lines.push(("Votes", self::votes(votes)));
+    }
     if let Some(last) = &document.last_measurement {
         let age = last.at.seconds_until(observation.now);
         lines.push(("Ref time (UTC)", format!("{}, {}", utc(last.at.unix_seconds), ago(age))));
@@ -156,6 +162,16 @@ fn tracking(
         ),
     ));
     lines
+}
+
+fn votes(votes: Votes) -> String {
+    let Votes { agreeing, independent, needed } = votes;
+    let needed = match needed {
+        Some(needed) => format!("{needed} must, to exceed the limits of a correction"),
+        None => "too few to exceed the limits of a correction (trust_single)".to_owned(),
+    };
+    let agree = if agreeing == 1 { "agrees" } else { "agree" };
+    format!("{agreeing} of {independent} independent servers {agree}; {needed}")
 }
 
 fn outcome(outcome: Outcome, by: f64) -> String {
@@ -244,6 +260,7 @@ mod tests {
         Observation {
             now: document.written.later(20.0),
             document: Ok(Some(document)),
+            end: None,
             process: ProcessState::Exists,
             boot_id: None,
             kernel: Some(kernel),
@@ -260,6 +277,7 @@ Clock           : synchronised, error at most 0.012000 s
 Kernel status   : synchronised, maximum error 0.012000 s
 Daemon          : running, process 4711, mode clock; waits for the next measurement, in 44 s
 Reference       : 1 of 3 servers agrees, 2 answered; min_servers is 1
+Votes           : 1 of 3 independent servers agrees; 2 must, to exceed the limits of a correction
 Ref time (UTC)  : 2026-11-18 11:06:38, 22 s ago
 System time     : 0.000100 s slow, still to be slewed
 Last offset     : +0.000213 s (the clock was slow), ± 0.000110 s; bounds -0.000250 to +0.001402 s

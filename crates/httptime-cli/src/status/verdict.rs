@@ -14,6 +14,8 @@ use crate::run::clock_watch::CLOCK_SET_THRESHOLD;
 pub(crate) struct Observation {
     /// `Ok(None)` if there is no file, an error if it cannot be used.
     pub(crate) document: Result<Option<Document>, String>,
+    /// The last end of the service, if there is no file and the service manager has recorded it.
+    pub(crate) end: Option<ServiceEnd>,
     /// The process in the document.
     pub(crate) process: ProcessState,
     /// `None` where it cannot be read.
@@ -21,6 +23,15 @@ pub(crate) struct Observation {
     pub(crate) now: Moment,
     /// `None` on a system whose kernel does not report it.
     pub(crate) kernel: Option<KernelStatus>,
+}
+
+/// How a service ended. The service manager removes the status file of a service that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceEnd {
+    /// The name without `.service`.
+    pub(crate) unit: String,
+    /// `success`, or another result as `systemctl show --property=Result` names it.
+    pub(crate) result: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +198,13 @@ pub(crate) fn judge(observation: &Observation) -> Verdict {
 fn daemon(observation: &Observation) -> Daemon {
     let document = match &observation.document {
         Ok(Some(document)) => document,
-        Ok(None) => return Daemon::Absent,
+        Ok(None) => {
+            return match &observation.end {
+                None => Daemon::Absent,
+                Some(end) if end.result == "success" => Daemon::Stopped,
+                Some(_) => Daemon::Dead,
+            };
+        }
         Err(_) => return Daemon::Unknown,
     };
     let now = observation.now.monotonic_seconds;
@@ -323,9 +340,10 @@ fn words(
 fn daemon_words(daemon: Daemon, observation: &Observation) -> (String, String) {
     let document = observation.document.as_ref().ok().and_then(Option::as_ref);
     let pid = document.map_or(0, |it| it.process.pid);
-    let unit = match document.map(|it| it.mode) {
-        Some(Mode::Chrony) => "httptime-chrony",
-        Some(Mode::Clock) | None => "httptime",
+    let unit = match (document.map(|it| it.mode), &observation.end) {
+        (Some(Mode::Chrony), _) => "httptime-chrony",
+        (None, Some(end)) => &end.unit,
+        _ => "httptime",
     };
     let start = format!("start it: systemctl start {unit}");
     match daemon {
@@ -336,7 +354,10 @@ fn daemon_words(daemon: Daemon, observation: &Observation) -> (String, String) {
         ),
         Daemon::Stopped => ("httptime run was stopped".to_owned(), start),
         Daemon::Dead => (
-            format!("httptime run (process {pid}) has ended without a last report"),
+            match (document, &observation.end) {
+                (None, Some(end)) => format!("{unit} has failed, with the result {}", end.result),
+                _ => format!("httptime run (process {pid}) has ended without a last report"),
+            },
             format!("see its log: journalctl -u {unit}; {start}"),
         ),
         Daemon::Stale => {
@@ -376,6 +397,7 @@ mod tests {
         Observation {
             now: document.written.later(20.0),
             document: Ok(Some(document)),
+            end: None,
             process: ProcessState::Exists,
             boot_id: None,
             kernel: Some(KernelStatus { is_synchronised: true, maximum_error_seconds: 0.012 }),
@@ -521,6 +543,24 @@ mod tests {
         let said = judge(&none(false));
         assert!(said.why.is_some_and(|why| why.contains("not running")));
         assert!(said.remedy.is_some_and(|remedy| remedy.contains("systemctl start httptime")));
+    }
+
+    #[test]
+    fn a_service_whose_file_was_removed_was_stopped_or_has_failed() {
+        let ended = |result: &str, kernel| {
+            let end = ServiceEnd { unit: "httptime-chrony".into(), result: result.into() };
+            Observation { end: Some(end), ..none(kernel) }
+        };
+        assert_eq!(of(&ended("success", false)), (Condition::NoDaemon, Daemon::Stopped, 5));
+        assert_eq!(of(&ended("success", true)), (Condition::Synchronised, Daemon::Stopped, 0));
+        assert_eq!(of(&ended("exit-code", false)), (Condition::NoDaemon, Daemon::Dead, 5));
+        let verdict = judge(&ended("watchdog", false));
+        assert_eq!(
+            verdict.why.as_deref(),
+            Some("httptime-chrony has failed, with the result watchdog")
+        );
+        let remedy = verdict.remedy.expect("what to do");
+        assert!(remedy.contains("journalctl -u httptime-chrony; start it"), "{remedy}");
     }
 
     #[test]

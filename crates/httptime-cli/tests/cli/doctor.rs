@@ -5,7 +5,8 @@
 
 use httptime::Offset;
 use httptime_testserver::{
-    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, Misbehave as _, ProxyOptions,
+    Behaviour, BlackHole, LoopbackProxy, LoopbackServer, LoopbackSocks, Misbehave as _,
+    ProxyOptions, RefusedPort,
 };
 use serde_json::Value;
 
@@ -81,6 +82,30 @@ fn without_a_server_the_configuration_names_them() {
     let configuration = format!("servers = [\"{}\"]\nproxy = \"\"\n", server.url());
     stage.put("etc/httptime/httptime.toml", &configuration);
     assert_eq!(cause(&diagnosed(&stage, &[], &[])), "clock_off");
+}
+
+#[test]
+fn without_a_server_the_proxies_of_the_environment_are_asked() {
+    let stage = Stage::healthy();
+    let closed = RefusedPort::reserve().expect("a port");
+    let origin = correct();
+    let socks = LoopbackSocks::start(origin.address(), None).expect("a port");
+    let login = LoopbackSocks::start(origin.address(), Some(("user", "hunter2"))).expect("a port");
+    let proxy = LoopbackProxy::start(ProxyOptions::default()).expect("a port");
+    let page = LoopbackServer::builder().behaviour(Behaviour::Html).start().expect("a port");
+    for (variable, value, expected) in [
+        ("all_proxy", format!("socks5h://{}", socks.address()), None),
+        ("all_proxy", format!("socks5h://{}", login.address()), Some("proxy_password")),
+        ("all_proxy", format!("socks5h://{}", closed.address()), Some("proxy_fails")),
+        ("https_proxy", format!("http://{}", closed.address()), Some("proxy_fails")),
+        ("http_proxy", proxy.url(), None),
+        ("http_proxy", page.url(), Some("proxy_answers_itself")),
+    ] {
+        let report = diagnosed(&stage, &[], &[(variable, &value)]);
+        assert_eq!(report["verdict"]["cause"].as_str(), expected, "{variable} {value}: {report}");
+        let source = format!("(from environment variable {variable})");
+        assert!(report["findings"].to_string().contains(&source), "{report}");
+    }
 }
 
 #[test]
@@ -196,10 +221,17 @@ fn a_proxy_that_answers_itself_is_the_cause() {
 #[test]
 fn a_captive_portal_is_the_cause() {
     let stage = Stage::healthy();
-    let portal = LoopbackServer::builder().behaviour(Behaviour::Status(302));
-    let portal = portal.start().expect("a port");
-    let report = diagnosed(&stage, &[&format!("{}generate_204", portal.url())], &[]);
-    assert_eq!(cause(&report), "captive_portal");
+    for behaviour in [Behaviour::Status(302), Behaviour::Html] {
+        let portal = LoopbackServer::builder().behaviour(behaviour).start().expect("a port");
+        let report = diagnosed(&stage, &[&format!("{}generate_204", portal.url())], &[]);
+        assert_eq!(cause(&report), "captive_portal");
+    }
+    // A server that refuses HEAD and answers GET is none.
+    let head = Box::new(Behaviour::Status(405));
+    let both = Behaviour::ByMethod { head, other: Box::new(Behaviour::Status(204)) };
+    let honest = LoopbackServer::builder().behaviour(both).start().expect("a port");
+    let report = diagnosed(&stage, &[&format!("{}generate_204", honest.url())], &[]);
+    assert_eq!(report["verdict"]["cause"], Value::Null, "{report}");
     let login = b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/login?x=1\r\n\
                   Date: Mon, 23 Nov 2026 09:37:12 GMT\r\nContent-Length: 0\r\n\r\n";
     let behaviour = Behaviour::Raw(login.to_vec());
@@ -299,7 +331,7 @@ fn a_certificate_that_is_not_valid_at_the_local_time_is_the_cause() {
 #[test]
 fn a_dead_server_a_silent_one_and_a_wrong_setting_are_told_apart() {
     let stage = Stage::healthy();
-    let port = httptime_testserver::RefusedPort::reserve().expect("a port");
+    let port = RefusedPort::reserve().expect("a port");
     let report = diagnosed(&stage, &[&format!("http://{}/", port.address())], &[]);
     assert_eq!(cause(&report), "servers_fail");
     let hole = BlackHole::start().expect("a listener");

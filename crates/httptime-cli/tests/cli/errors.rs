@@ -82,6 +82,7 @@ fn measuring() -> Vec<Error> {
             reason: "wants a user name and password; give them in its URL: \
                      socks5h://user:password@host:port",
         },
+        Error::MethodRefused { status: 405 },
         Error::UnexpectedStatus { status: 302, expected: 204 },
         Error::NoMajority { configured: 3, answered: 2, agreeing: 1, min_servers: 2 },
         Error::AmbiguousMajority {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ mod proxies;
 mod run;
 mod shipped;
 mod stamps;
+mod survey;
 mod wrong_inputs;
 
 const SKEW: Offset = Offset::from_nanos(38_116_000_000);
@@ -559,6 +561,34 @@ fn options(command: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn a_failed_measurement_is_repeated_as_often_and_as_long_as_allowed() {
+    let port = RefusedPort::reserve().expect("a port");
+    let (address, again) = (port.address(), "; trying again in 0.6 s");
+    let url = format!("http://{address}/");
+    for more in [&[][..], &["--retry", "9", "--retry-max-time", "0"]] {
+        let output = query(&url, more);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(!text(&output.stderr).contains(again), "{output:?}");
+    }
+    let output = query(&url, &["--retry", "1"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(text(&output.stderr).matches("trying again").count(), 1, "{output:?}");
+    let mut process = program();
+    let process = process.args(["query", &url, "--retry", "9"]).args(QUICK);
+    let mut process =
+        process.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut said = String::new();
+    let mut stderr = BufReader::new(process.stderr.take().expect("a pipe"));
+    stderr.read_line(&mut said).expect("text");
+    assert!(said.trim_end().ends_with(again), "{said}");
+    drop(port);
+    let server = LoopbackServer::builder().skew(SKEW).port(address.port());
+    let _server = server.start().expect("the port is free now");
+    let output = process.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn the_configuration_has_each_option_of_query_by_its_name() {
     let mut keys: BTreeSet<String> = documented_keys(&installed("man/httptime.toml.5"))
         .into_iter()
@@ -566,6 +596,8 @@ fn the_configuration_has_each_option_of_query_by_its_name() {
         .collect();
     // Settings that exist only on the command line, or have another name there.
     keys.extend(["json", "verbose", "help", "ipv4", "ipv6", "proxytunnel"].map(str::to_owned));
+    // The daemon repeats by itself.
+    keys.extend(["retry", "retry-max-time"].map(str::to_owned));
     let missing: Vec<_> = options("query").difference(&keys).cloned().collect();
     assert_eq!(missing, Vec::<String>::new());
 }
@@ -579,10 +611,11 @@ fn the_manual_has_each_option_of_help_and_no_other() {
         .flat_map(|line| line.split([' ', '"', ',']))
         .filter_map(|word| word.strip_prefix("--").map(str::to_owned))
         .collect();
-    let mut listed: BTreeSet<String> = ["query", "sync", "run", "status", "wait", "doctor", "demo"]
-        .into_iter()
-        .flat_map(options)
-        .collect();
+    let mut listed: BTreeSet<String> =
+        ["query", "sync", "run", "status", "wait", "doctor", "survey", "demo"]
+            .into_iter()
+            .flat_map(options)
+            .collect();
     listed.insert("version".into());
     assert_eq!(listed, described);
 }

@@ -64,14 +64,29 @@ fn a_proxy_that_may_have_answered_by_itself_is_named() {
 
 #[test]
 fn a_path_that_only_gives_204_shows_a_captive_portal() {
-    for behaviour in [Behaviour::Status(302), Behaviour::Normal] {
+    for (behaviour, seen) in [
+        (Behaviour::Status(302), "status 302 instead of 204"),
+        (Behaviour::Normal, "status 200 instead of 204"),
+        (Behaviour::Html, "status 200 with a page of HTML instead of 204"),
+    ] {
         let portal = behaving(behaviour);
-        let said = text(&query(&format!("{}generate_204", portal.url()), &[]).stderr);
-        assert!(said.contains("a captive portal or a proxy answered, and its clock was"), "{said}");
+        let url = format!("{}generate_204", portal.url());
+        let said = text(&query(&url, &[]).stderr);
+        let start = format!("httptime: {url}: {seen}: a captive portal or a proxy answered, and");
+        assert!(said.starts_with(&start), "{said}");
+        let object = json(&query(&url, &["--json"]));
+        assert_eq!(object["servers"][0]["suspicion"], "captive_portal", "{object}");
     }
     let honest = behaving(Behaviour::Status(204));
     let said = text(&query(&format!("{}generate_204", honest.url()), &[]).stderr);
     assert_eq!(said, "");
+    // HEAD is refused, perhaps by someone on the path.
+    let head = Box::new(Behaviour::Status(405));
+    let no_head = behaving(Behaviour::ByMethod { head, other: Box::new(Behaviour::Status(204)) });
+    let output = query(&format!("{}generate_204", no_head.url()), &["--json"]);
+    let object = json(&output);
+    assert_eq!((&object["method"], &object["http_status"]), (&"get".into(), &204.into()));
+    assert_eq!(object["servers"][0]["suspicion"], Value::Null, "{object}");
 }
 
 #[test]

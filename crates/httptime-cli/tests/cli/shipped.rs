@@ -72,6 +72,8 @@ fn the_service_that_syncs_once_starts_at_boot_and_tries_again() {
     for line in ["Restart=on-failure", "RestartSec=30", "WantedBy=multi-user.target"] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
+    // Only a service that repeats within itself holds time-sync.target.
+    assert!(unit.contains("httptime sync --retry 1000 --retry-max-time 200 $"), "{unit}");
     let timer = read("systemd/httptime-sync.timer");
     assert!(timer.lines().any(|line| line == "Also=httptime-sync.service"), "{timer}");
 }

@@ -20,7 +20,7 @@ pub(crate) const FILES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../machine
 const CLOSE: f64 = 2e-3;
 
 /// A process and its directory. Dropping the value stops it.
-struct Running {
+pub(crate) struct Running {
     process: Child,
     log: PathBuf,
 }
@@ -33,7 +33,7 @@ impl Running {
         Self { process: process.expect("it starts"), log }
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -47,14 +47,22 @@ impl Drop for Running {
 /// chronyd that listens on a socket and for NTP clients, and does not control the clock.
 fn chronyd(directory: &Path, port: u16) -> Running {
     let place = directory.display();
+    let config = format!(
+        "refclock SOCK {place}/httptime.sock refid HTTP poll 3 filter 1 delay 0.05 precision 0.001\n\
+         port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\n"
+    );
+    chronyd_with(directory, &config)
+}
+
+/// chronyd with this configuration, which does not control the clock.
+pub(crate) fn chronyd_with(directory: &Path, config: &str) -> Running {
+    let place = directory.display();
     // chronyd requires a directory for its command socket that other users cannot enter.
     let commands = directory.join("commands");
     fs::create_dir(&commands).expect("a directory");
     fs::set_permissions(&commands, fs::Permissions::from_mode(0o750)).expect("permissions");
     let config = format!(
-        "refclock SOCK {place}/httptime.sock refid HTTP poll 3 filter 1 delay 0.05 precision 0.001\n\
-         port {port}\nbindaddress 127.0.0.1\nallow 127.0.0.1\ncmdport 0\n\
-         bindcmdaddress {}/chronyd.sock\npidfile {place}/pid\nuser root\n",
+        "{config}cmdport 0\nbindcmdaddress {}/chronyd.sock\npidfile {place}/pid\nuser root\n",
         commands.display()
     );
     let file = directory.join("chrony.conf");
@@ -64,7 +72,23 @@ fn chronyd(directory: &Path, port: u16) -> Running {
     Running::start(&mut command, directory.join("chronyd.log"))
 }
 
-fn chronyc(directory: &Path, question: &str) -> Output {
+/// `httptime run` that measures this server and feeds the chronyd of the directory. `measure`:
+/// lines of the section.
+pub(crate) fn feed(directory: &Path, url: &str, poll: u8, measure: &str) -> Running {
+    let place = directory.display();
+    let config = format!(
+        "servers = ['{url}']\nmode = 'chrony'\n[measure]\n{measure}\n\
+         [chrony]\nsocket = '{place}/httptime.sock'\npoll = {poll}\ndelay = 0.05\n"
+    );
+    let file = directory.join("httptime.toml");
+    fs::write(&file, config).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
+    command.arg("run").arg("--config").arg(file).env_remove("http_proxy");
+    command.env("RUNTIME_DIRECTORY", directory);
+    Running::start(&mut command, directory.join("run.log"))
+}
+
+pub(crate) fn chronyc(directory: &Path, question: &str) -> Output {
     let socket = directory.join("commands/chronyd.sock");
     let mut command = Command::new(format!("{FILES}/chronyc"));
     command.arg("-h").arg(socket).args(["-c", question]).output().expect("chronyc runs")
@@ -90,23 +114,12 @@ fn chronyd_fed_by_run_follows_and_serves_the_time_to_others() {
         .start()
         .expect("a loopback port");
     let directory = fresh_directory("chrony");
-    let place = directory.display();
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = socket.local_addr().expect("its address").port();
     drop(socket);
     let chronyd = chronyd(&directory, port);
 
-    let config = format!(
-        "servers = ['{}']\nmode = 'chrony'\n[measure]\nduration = 6\n\
-         [chrony]\nsocket = '{place}/httptime.sock'\npoll = 3\ndelay = 0.05\n",
-        server.url()
-    );
-    let file = directory.join("httptime.toml");
-    fs::write(&file, config).expect("a file");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_httptime"));
-    command.arg("run").arg("--config").arg(file).env_remove("http_proxy");
-    command.env("RUNTIME_DIRECTORY", &directory);
-    let run = Running::start(&mut command, directory.join("run.log"));
+    let run = feed(&directory, &server.url(), 3, "duration = 6");
 
     // Reference, stratum, …, "system time": how far the clock is from NTP time; positive: slow.
     let deadline = Instant::now() + Duration::from_secs(120);

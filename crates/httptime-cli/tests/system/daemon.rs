@@ -42,6 +42,31 @@ impl Daemon {
         Self::start("nginx", skewed(&mut command, "libfaketime.so.1", skew), address, directory)
     }
 
+    /// nginx on every address of this machine, with a correct clock, or one that differs by `skew`.
+    pub(crate) fn nginx_on_all_addresses(skew: Option<&str>) -> Self {
+        let (directory, address) = fresh("nginx-all");
+        let (place, port) = (directory.display(), address.port());
+        let config = format!(
+            "env LD_PRELOAD; env FAKETIME; env FAKETIME_DONT_FAKE_MONOTONIC; env DONT_FAKE_MONOTONIC;\n\
+             daemon off; pid {place}/pid; error_log {place}/error.log; worker_processes 1;\n\
+             worker_rlimit_nofile 8192; events {{ worker_connections 4096; }}\n\
+             http {{\n\
+               access_log off;\n\
+               client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;\n\
+               fastcgi_temp_path {place}/fastcgi; uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+               server {{ listen {port} backlog=4096; location / {{ return 200 'ok'; }} }}\n\
+             }}\n"
+        );
+        let file = write(&directory, "nginx.conf", &config);
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(&directory).arg("-c").arg(file);
+        let command = match skew {
+            Some(skew) => skewed(&mut command, "libfaketime.so.1", skew),
+            None => &mut command,
+        };
+        Self::start("nginx", command, address, directory)
+    }
+
     /// Apache with a clock that differs by `skew`.
     pub(crate) fn apache(skew: &str) -> Self {
         let (directory, address) = fresh("apache");

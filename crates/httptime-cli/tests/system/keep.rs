@@ -15,7 +15,10 @@ const HELD: f64 = 5e-3;
 /// A machine that is 50 ppm fast, and its configuration: it measures every 4 to 16 s, for this many
 /// seconds.
 fn machine(server: &LoopbackServer, asking: f64) -> Machine {
-    let machine = Machine::boot_with(&[server.address()], &Hardware { fast_ppm: FAST_PPM });
+    let machine = Machine::boot_with(
+        &[server.address()],
+        &Hardware { fast_ppm: FAST_PPM, ..Hardware::default() },
+    );
     machine.set_clock_behind(0.0);
     let written = machine.run(
         &format!(

@@ -40,6 +40,8 @@ pub(crate) struct Hardware {
     /// The frequency error of its oscillator in ppm. Positive: too fast. No system call in the
     /// machine changes or shows it.
     pub(crate) fast_ppm: f64,
+    /// Whether its state can be saved: the monitor's `savevm` and `loadvm`.
+    pub(crate) has_checkpoints: bool,
 }
 
 /// A command in the machine, which may still be running.
@@ -126,6 +128,12 @@ impl Machine {
             .arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()))
             .args(["-device", "virtserialport,chardev=control,name=control", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", directory.join(MONITOR).display()));
+        if hardware.has_checkpoints {
+            let disk = directory.join("checkpoints");
+            fs::write(&disk, empty_qcow2()).expect("a file");
+            let drive = format!("if=none,id=checkpoints,format=qcow2,file={}", disk.display());
+            command.args(["-drive", &drive]);
+        }
         if hardware.fast_ppm != 0.0 {
             command
                 .env("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
@@ -242,17 +250,29 @@ impl Machine {
 
     /// Sends a command to QEMU's monitor (`stop`, `cont`, `system_wakeup`), and returns the reply.
     pub(crate) fn monitor(&self, command: &str) -> Value {
+        self.order_monitor(&json!({ "execute": command }))
+    }
+
+    /// Sends a command of the monitor for people that prints nothing if it succeeds (`savevm`,
+    /// `loadvm`).
+    pub(crate) fn monitor_line(&self, line: &str) {
+        let arguments = json!({ "command-line": line });
+        let said = self
+            .order_monitor(&json!({ "execute": "human-monitor-command", "arguments": arguments }));
+        assert_eq!(said, "", "{line}");
+    }
+
+    fn order_monitor(&self, order: &Value) -> Value {
         let place = self.directory.join(MONITOR);
         let mut monitor = BufReader::new(UnixStream::connect(place).expect("a monitor"));
         monitor.get_ref().set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         let mut answered = Value::Null;
-        for command in ["qmp_capabilities", command] {
-            let order = json!({ "execute": command });
+        for order in [&json!({ "execute": "qmp_capabilities" }), order] {
             writeln!(monitor.get_mut(), "{order}").expect("it listens");
             answered = loop {
                 // The monitor also sends a greeting and events.
                 let said = answer(&mut monitor).expect("an answer");
-                assert!(said.get("error").is_none(), "{command}: {said}");
+                assert!(said.get("error").is_none(), "{order}: {said}");
                 if let Some(answer) = said.get("return") {
                     break answer.clone();
                 }
@@ -313,6 +333,28 @@ impl Drop for Machine {
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// A disk in QEMU's format without any data, 64 KiB in size: header, table of reference counts, one
+/// block of them, and an empty table of the data, each in a cluster of 64 KiB.
+fn empty_qcow2() -> Vec<u8> {
+    const CLUSTER: usize = 1 << 16;
+    let mut disk = vec![0; 4 * CLUSTER];
+    let mut put = |at: usize, bytes: &[u8]| disk[at..][..bytes.len()].copy_from_slice(bytes);
+    let long = |number: usize| (number as u64).to_be_bytes();
+    put(0, b"QFI\xfb");
+    for (at, number) in [(4, 2_u32), (20, 16), (36, 1), (56, 1)] {
+        // The version, the bits of a cluster, the sizes of the two tables.
+        put(at, &number.to_be_bytes());
+    }
+    for (at, number) in [(24, CLUSTER), (40, 3 * CLUSTER), (48, CLUSTER), (CLUSTER, 2 * CLUSTER)] {
+        // The size of the disk, the places of the tables and of the block.
+        put(at, &long(number));
+    }
+    for used in 0..4 {
+        put(2 * CLUSTER + 2 * used, &1_u16.to_be_bytes());
+    }
+    disk
 }
 
 /// Waits until the agent in the machine reports that it is ready.

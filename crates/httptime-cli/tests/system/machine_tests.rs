@@ -157,7 +157,10 @@ fn a_second_server_is_a_second_address() {
 #[test]
 fn a_machine_whose_oscillator_is_50_ppm_fast_gains_that_much() {
     let server = honest_server();
-    let machine = Machine::boot_with(&[server.address()], &Hardware { fast_ppm: 50.0 });
+    let machine = Machine::boot_with(
+        &[server.address()],
+        &Hardware { fast_ppm: 50.0, ..Hardware::default() },
+    );
     let began = Instant::now();
     let first = compared("first", &machine);
     thread::sleep(Duration::from_secs(10));

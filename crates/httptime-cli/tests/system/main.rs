@@ -16,6 +16,8 @@ mod microseconds;
 mod program;
 mod recovery;
 mod root;
+mod site;
+mod survey;
 mod sync;
 mod systemd;
 mod units;

@@ -8,12 +8,13 @@ use httptime::Offset;
 use httptime_testserver::LoopbackServer;
 
 use crate::faults::{end_run, log, run_command, sleep, start_run_with, wait_for_log};
-use crate::machine::Machine;
+use crate::machine::{Hardware, Machine};
 
 const FIRST: &str = "http://10.0.2.100/";
 const SECOND: &str = "http://10.0.2.101/";
 const THIRD: &str = "http://10.0.2.102/";
 const LIAR: &str = "http://10.0.2.103/";
+const OLD_LIAR: &str = "http://10.0.2.104/";
 const DAY: f64 = 86_400.0;
 /// 2069 is the last year that the machine's hardware clock can show.
 const TO_2069: f64 = 42.9 * 365.25 * DAY;
@@ -63,6 +64,18 @@ fn is_right(machine: &Machine, ahead: f64) -> bool {
     (machine.offset().offset + ahead).abs() < 0.5
 }
 
+/// Waits until one server alone is refused, and the log says how to allow it.
+fn wait_for_refusal(machine: &Machine) {
+    let refused = "one server alone may not exceed it: name three independent servers, or set \
+                   trust_single";
+    wait_for_log(machine, 0, refused);
+}
+
+fn trust_single(machine: &Machine) {
+    let trust = "echo 'trust_single = true' >>/tmp/httptime.toml; kill -HUP $(cat /tmp/pid)";
+    run_command(machine, trust);
+}
+
 #[test]
 fn a_clock_that_is_years_off_is_right_soon_after_the_network_is_there_and_a_liar_is_not_followed() {
     let honest = [server(0.0, 0), server(0.0, 0), server(0.0, 0)];
@@ -92,29 +105,31 @@ fn a_clock_that_is_years_off_is_right_soon_after_the_network_is_there_and_a_liar
     }
 
     // One server alone.
-    for (case, behind) in [("2069", -TO_2069), ("400 days ahead", -400.0 * DAY)] {
+    for (case, behind) in
+        [("2069", -TO_2069), ("1970", now - DAY), ("400 days ahead", -400.0 * DAY)]
+    {
         start_cold(&machine, behind, &[FIRST], "");
         network_up(&machine);
-        let refused = "one server alone may not exceed it: name three independent servers, or set \
-                       trust_single";
-        wait_for_log(&machine, 0, refused);
+        wait_for_refusal(&machine);
         assert!(!is_right(&machine, 0.0) && !machine.kernel_clock().synchronised);
-        run_command(
-            &machine,
-            "echo 'trust_single = true' >>/tmp/httptime.toml; kill -HUP $(cat /tmp/pid)",
-        );
+        trust_single(&machine);
         wait_until(&machine, "right", RECOVERED, || is_right(&machine, 0.0));
         println!("{case}, one server\n{}", end_run(&machine));
     }
 }
 
 #[test]
-fn a_machine_that_was_paused_or_slept_is_right_soon_after() {
+fn a_machine_that_was_paused_slept_or_was_reset_is_right_soon_after_and_a_liar_is_not_followed() {
     const PAUSED: f64 = 63_297.0;
+    /// The age of the state to which the machine returns when it wakes.
+    const OLD: f64 = 4500.0;
     let mut servers = [server(0.0, 0), server(0.0, 0), server(0.0, 0)];
     let ports = [0, 1, 2].map(|index: usize| servers[index].address().port());
-    let addresses: Vec<_> = servers.iter().map(LoopbackServer::address).collect();
-    let machine = Machine::boot(&addresses);
+    // By their time the clock is right after the pause, and after the return to the old state.
+    let liars = [server(0.0, 0), server(-OLD, 0)];
+    let addresses: Vec<_> = servers.iter().chain(&liars).map(LoopbackServer::address).collect();
+    let hardware = Hardware { has_checkpoints: true, ..Hardware::default() };
+    let machine = Machine::boot_with(&addresses, &hardware);
     machine.set_clock_behind(0.0);
     let restart = |servers: &mut [LoopbackServer; 3], ahead: f64| {
         for (server, port) in servers.iter_mut().zip(ports) {
@@ -123,12 +138,29 @@ fn a_machine_that_was_paused_or_slept_is_right_soon_after() {
             *server = self::server(ahead, port);
         }
     };
-    let measured = || log(&machine).matches("] offset ").count();
-
-    for (urls, single) in [(&[FIRST, SECOND, THIRD][..], false), (&[FIRST], true)] {
+    let start = |urls: &[&str]| {
         run_command(&machine, "rm -rf /small /tmp/log; touch /tmp/log");
-        start_run_with(&machine, urls, QUICK);
-        wait_until(&machine, "measured", RECOVERED, || measured() >= 1);
+        start_run_with(&machine, urls, &format!("{QUICK}[policy]\n"));
+        let measured = || log(&machine).contains("] offset ");
+        wait_until(&machine, "measured", RECOVERED, measured);
+    };
+    let recovered = |case: &str, urls: &[&str], ahead: f64, liar: &str| {
+        if let [_] = urls {
+            wait_for_refusal(&machine);
+            assert!(!is_right(&machine, ahead), "{}", log(&machine));
+            trust_single(&machine);
+        }
+        let right = wait_until(&machine, "right", RECOVERED, || is_right(&machine, ahead));
+        let log = end_run(&machine);
+        println!("{case}, {} servers: right after {right:.1?}\n{log}", urls.len());
+        let falseticker = format!("{liar}: falseticker, disagrees with the majority");
+        assert_eq!(log.contains(&falseticker), urls.contains(&liar), "{log}");
+        assert!(machine.kernel_clock().synchronised, "{:?}", machine.kernel_clock());
+        log
+    };
+
+    for urls in [&[FIRST, LIAR, THIRD][..], &[FIRST]] {
+        start(urls);
         // The kernel writes the hardware clock when its own is marked as right. After that the
         // daemon reads it.
         thread::sleep(Duration::from_secs(12));
@@ -138,23 +170,26 @@ fn a_machine_that_was_paused_or_slept_is_right_soon_after() {
         thread::sleep(Duration::from_secs(6));
         restart(&mut servers, PAUSED);
         machine.monitor("cont");
-        let right = wait_until(&machine, "right", RECOVERED, || is_right(&machine, PAUSED));
-        let log = end_run(&machine);
-        println!("paused, single {single}: right after {right:.1?}\n{log}");
+        let log = recovered("paused", urls, PAUSED, LIAR);
         assert!(log.contains("the virtual machine was paused; measuring soon"), "{log}");
-        assert!(machine.kernel_clock().synchronised, "{:?}", machine.kernel_clock());
         restart(&mut servers, 0.0);
         machine.set_clock_behind(0.0);
     }
 
-    run_command(&machine, "rm -rf /small /tmp/log; touch /tmp/log");
-    start_run_with(&machine, &[FIRST, SECOND, THIRD], QUICK);
-    wait_until(&machine, "measured", RECOVERED, || measured() >= 1);
-    sleep(&machine);
-    // As a checkpoint would be that was made 75 minutes ago.
-    run_command(&machine, "httptime-test-guest set-clock-forward -4500000000000");
-    let right = wait_until(&machine, "right", RECOVERED, || is_right(&machine, 0.0));
-    let log = end_run(&machine);
-    println!("slept: right after {right:.1?}\n{log}");
-    assert!(log.contains("s: the machine slept; measuring now"), "{log}");
+    for urls in [&[FIRST, SECOND, OLD_LIAR][..], &[FIRST]] {
+        start(urls);
+        sleep(&machine);
+        // As a checkpoint would be that was made 75 minutes ago.
+        run_command(&machine, "httptime-test-guest set-clock-forward -4500000000000");
+        let log = recovered("slept", urls, 0.0, OLD_LIAR);
+        assert!(log.contains("s: the machine slept; measuring now"), "{log}");
+    }
+
+    let urls = &[FIRST, SECOND, THIRD];
+    start(urls);
+    machine.monitor_line("savevm before");
+    thread::sleep(Duration::from_secs(8));
+    machine.monitor_line("loadvm before");
+    assert!(machine.offset().offset > 5.0, "the clock is that of the checkpoint");
+    recovered("returned to a checkpoint", urls, 0.0, LIAR);
 }

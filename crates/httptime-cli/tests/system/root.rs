@@ -82,6 +82,16 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     for program in ["/usr/bin/systemctl", "/usr/bin/journalctl"] {
         root.program(program, program.trim_start_matches('/'));
     }
+    // For timedatectl: the bus, and the service that it asks.
+    for program in
+        ["/usr/bin/dbus-daemon", "/usr/bin/timedatectl", "/lib/systemd/systemd-timedated"]
+    {
+        root.program(program, program.trim_start_matches('/'));
+    }
+    for file in ["system.conf", "system.d/org.freedesktop.timedate1.conf"] {
+        let file = format!("/usr/share/dbus-1/{file}");
+        root.copy(Path::new(&file), file.trim_start_matches('/'));
+    }
     // Version 254 and later start services with this program.
     let executor = format!("{SYSTEMD}/systemd-executor");
     if Path::new(&executor).exists() {
@@ -97,14 +107,18 @@ pub(crate) fn with_systemd(directory: &Path) -> PathBuf {
     }
     let units = package.map_or_else(
         || Path::new(DIST).join("systemd"),
-        |package| package.join("lib/systemd/system"),
+        |package| package.join("usr/lib/systemd/system"),
     );
     for unit in fs::read_dir(units).expect("units").map(|unit| unit.expect("an entry")) {
         let name = unit.file_name().into_string().expect("text");
         root.copy(&unit.path(), &format!("usr/lib/systemd/system/{name}"));
     }
-    root.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n");
-    root.write("etc/group", "root:x:0:\nnogroup:x:65534:\n");
+    root.write(
+        "etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nmessagebus:x:100:100::/:/bin/false\n\
+         nobody:x:65534:65534::/:/bin/false\n",
+    );
+    root.write("etc/group", "root:x:0:\nmessagebus:x:100:\nnogroup:x:65534:\n");
     root.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n");
     root.write("etc/os-release", "ID=test\nPRETTY_NAME=test\n");
     root.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n");

@@ -183,6 +183,7 @@ pub struct ResponseHead<'a> {
     stamps: StampFields<'a>,
     age: Option<Duration>,
     server: Option<&'a str>,
+    content_type: Option<&'a str>,
     marks: HeadMarks,
     close: bool,
     keep_alive: bool,
@@ -259,6 +260,12 @@ impl<'a> ResponseHead<'a> {
         self.server
     }
 
+    /// The first `Content-Type` field, as [`server`](Self::server).
+    #[must_use]
+    pub const fn content_type(&self) -> Option<&'a str> {
+        self.content_type
+    }
+
     /// The marks of the servers that the response passed: the number and position of `Server`
     /// fields, `Via`, and the marks of caches.
     #[must_use]
@@ -324,7 +331,8 @@ impl<'a> ResponseHead<'a> {
     /// Pass all fields in the order of the response: the order shows which server made the `Date`
     /// ([`server`](crate::server)). The function reads `Date`, `Age`, `Server`, `Via`,
     /// `Connection`, `Proxy-Connection`, `Retry-After`, [`X-HTTPSTIME`](DEFAULT_HEADER) and the
-    /// marks of caches, in upper or lower case and every occurrence. The version counts as HTTP/1.1.
+    /// marks of caches, in upper or lower case and every occurrence. The version counts as
+    /// HTTP/1.1.
     ///
     /// ```
     /// use httptime::http::ResponseHead;
@@ -366,6 +374,7 @@ impl<'a> ResponseHead<'a> {
             stamps: StampFields::None,
             age: None,
             server: None,
+            content_type: None,
             marks: HeadMarks::default(),
             close: false,
             keep_alive: false,
@@ -412,7 +421,10 @@ impl<'a> ResponseHead<'a> {
                     body_length.add_field(field, value);
                 }
                 11 if is("Retry-After") => head.retry_after = Some(value),
-                12 if is("Content-Type") => marks.content_type(at),
+                12 if is("Content-Type") => {
+                    marks.content_type(at);
+                    head.content_type = head.content_type.or_else(|| printable_prefix(value));
+                }
                 12 if is("Cache-Status") => marks.cache_status(value),
                 _ => {}
             }

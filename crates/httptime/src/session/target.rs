@@ -6,6 +6,7 @@ use super::socks::Socks;
 use crate::error::Error;
 use crate::http::{Request, RequestSpec, ResponseHead, USER_AGENT};
 use crate::method::Method;
+use crate::suspicion::Suspicion;
 use crate::tls::Peer;
 use crate::url::Url;
 
@@ -193,7 +194,7 @@ impl Target {
     }
 
     /// The address, if the hop is given as an address.
-    pub(super) fn literal_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn literal_address(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.hop().host().parse().ok()?;
         Some(SocketAddr::new(ip, self.hop().port()))
     }
@@ -222,6 +223,11 @@ impl Target {
             Some(proxy) => !proxy.is_socks() && self.connect.is_none(),
             None => false,
         }
+    }
+
+    /// Why a response with this status and `Content-Type` may not be the server's.
+    pub(super) fn suspicion(&self, status: u16, content_type: Option<&str>) -> Option<Suspicion> {
+        Suspicion::of(&self.route.url, status, content_type, self.is_forwarded())
     }
 
     /// Refuses a response to a request of this method that is not the server's, or may not be: it

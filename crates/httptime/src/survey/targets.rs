@@ -112,6 +112,13 @@ impl TargetsBuilder {
     /// URL without [`tls`](Self::tls). The errors of [`Target::with_user_agent`], of
     /// [`Sessions::new`] and of [`Security::peer`].
     pub fn build(self) -> Result<Targets, Error> {
+        let (targets, config) = self.build_unlimited()?;
+        let quorum = check(targets.iter().map(Arc::as_ref), &config)?;
+        Ok(Targets { targets, config, quorum })
+    }
+
+    /// The targets and the settings, for servers that do not vote: any number of them.
+    pub(crate) fn build_unlimited(self) -> Result<(Vec<Arc<Target>>, Config), Error> {
         let proxy = self.proxy.transpose()?;
         let target = |url: Result<Url, Error>| {
             let target = Target::with_optional_proxy(url?, proxy.clone(), self.tunnel)?;
@@ -126,8 +133,7 @@ impl TargetsBuilder {
             Ok(Arc::new(target))
         };
         let targets = self.servers.into_iter().map(target).collect::<Result<Vec<_>, Error>>()?;
-        let quorum = check(targets.iter().map(Arc::as_ref), &self.config)?;
-        Ok(Targets { targets, config: self.config, quorum })
+        Ok((targets, self.config))
     }
 }
 

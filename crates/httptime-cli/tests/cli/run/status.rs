@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httptime_testserver::RefusedPort;
+use httptime_testserver::{Behaviour, LoopbackServer, Misbehave as _, RefusedPort};
 use serde_json::{Value, json};
 
 use super::{LIMIT, SKEW, Service};
@@ -59,6 +59,7 @@ fn the_status_can_be_read_while_it_measures_waits_fails_is_stopped_and_killed() 
         json!({"servers": 1, "answered": 1, "agreeing": 1,
         "min_servers": 1, "is_reached": true})
     );
+    assert_eq!((&file["votes"], &file["warnings"]), (&Value::Null, &json!([])), "mode chrony");
     let synchronised = object["synchronised"].as_bool().expect("a flag");
     assert_eq!(code == 0, synchronised, "{object:#}");
     assert_eq!(object["condition"] == "chronyd", !synchronised, "{object:#}");
@@ -83,6 +84,34 @@ fn the_status_can_be_read_while_it_measures_waits_fails_is_stopped_and_killed() 
     let (object, code) = until(&service, "dead", |it| it["daemon"] == "dead");
     assert_eq!(code, if object["synchronised"] == true { 0 } else { 5 }, "{object:#}");
     assert!(object["why"].as_str().is_some_and(|why| why.contains("ended without a last report")));
+}
+
+#[test]
+fn a_portal_that_answers_in_the_servers_place_is_logged_once_and_is_in_the_status() {
+    let portal = LoopbackServer::builder().behaviour(Behaviour::Html);
+    let service = Service::start_with("portal", portal.start().expect("a loopback port"));
+    service.wait_for_notification("READY=1");
+    let url = format!("{}generate_204", service.server.url());
+    let asking = service.configuration("").replace(&service.server.url(), &url);
+    fs::write(service.directory.join("httptime.toml"), asking).expect("a file");
+    service.signal("-HUP");
+    let warned =
+        |it: &Value| it["status_file"]["warnings"].as_array().is_some_and(|it| !it.is_empty());
+    let (object, _) = until(&service, "warned", warned);
+    let warning = object["status_file"]["warnings"][0].as_str().expect("a text").to_owned();
+    let start = format!(
+        "{url}: status 200 with a page of HTML instead of 204: a captive portal or a proxy \
+         answered, and its clock was measured"
+    );
+    assert!(warning.starts_with(&start) && warning.contains("measure.expect_status"), "{warning}");
+    let measurements = |it: &Value| it["status_file"]["counters"]["measurements"].as_u64();
+    let first = measurements(&object);
+    until(&service, "measured twice more", |it| measurements(it) >= first.map(|it| it + 2));
+    let log = service.log();
+    assert_eq!(log.matches(&warning).count(), 1, "{log}");
+    let text = program(&["status"], &service.directory.join("status.json"));
+    let text = String::from_utf8(text.stdout).expect("UTF-8");
+    assert!(text.contains(&format!("\nWarning         : {warning}\n")), "{text}");
 }
 
 #[test]
@@ -150,8 +179,8 @@ fn each_metric_of_the_alert_rules_is_written_and_each_one_that_is_written_is_doc
 
     let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
     let manual = fs::read_to_string(manual).expect("docs/operations.md");
-    let (table, rules) = manual.split_once("```yaml\n").expect("the rules");
-    let (_, table) = table.split_once("\n## Metrics and alerts\n").expect("the section");
+    let (_, section) = manual.split_once("\n## Metrics and alerts\n").expect("the section");
+    let (table, rules) = section.split_once("```yaml\n").expect("the rules");
     let (rules, _) = rules.split_once("```").expect("their end");
     let missing: Vec<String> =
         metrics_in(rules).difference(&metrics_in(&written)).cloned().collect();
