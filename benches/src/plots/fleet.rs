@@ -61,9 +61,6 @@ fn draw(
     Ok(())
 }
 
-/// Title, name of the ordinate, and its value.
-type Panel = (&'static str, &'static str, fn(&FleetRow) -> f64);
-
 const KINDS: [Style; 6] = [
     Style { name: "storm", colour: VERMILION, mark: Mark::Line },
     Style { name: "storm, stamps", colour: ORANGE, mark: Mark::Line },
