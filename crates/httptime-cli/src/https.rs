@@ -107,7 +107,7 @@ impl HttpsOptions {
         }
     }
 
-    /// Refuses settings that nothing uses: whoever gives one believes that it protects a connection.
+    /// Refuses settings that nothing uses: a user who gives one believes that it has an effect.
     pub(crate) fn check(&self, urls: &[Url], via: Option<&Via>) -> Result<(), Error> {
         let refuse = |reason| Err(Error::InvalidConfig { reason });
         let first_given = |settings: &[(&'static str, bool)]| {

@@ -405,7 +405,16 @@ impl fmt::Display for Misuse {
                     (Given::File, _) if MEASURE.contains(&setting) => format!("measure.{setting}"),
                     _ => setting.to_owned(),
                 };
-                write!(f, "{named} {rest}")
+                match rest.rsplit_once("; set ") {
+                    // What to do names the option or key too.
+                    Some((what, setting)) if https::SETTINGS.contains(&setting) => match self.by {
+                        Given::CommandLine => {
+                            write!(f, "{named} {what}; give {}", option(setting))
+                        }
+                        Given::File => write!(f, "{named} {what}; set https.{setting}"),
+                    },
+                    _ => write!(f, "{named} {rest}"),
+                }
             }
             error => error.fmt(f),
         }

@@ -194,13 +194,21 @@ fn wrong_settings_of_https_are_named_by_option_and_by_key() {
     for (arguments, expected) in [
         (&["--cacert", "/nowhere"][..], "httptime: --cacert /nowhere cannot be used: "),
         (&["--proxy-pin", "x"], "httptime: --proxy-pin \"x\" does not begin with sha256//"),
-        (&["--key", "/nowhere"], "httptime: --key is given without cert"),
+        (
+            &["--key", "/nowhere"],
+            "httptime: --key is given without the certificate that it belongs to; give --cert\n",
+        ),
     ] {
         let output = query("https://192.0.2.1/", arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = text(&output.stderr);
         assert!(said.starts_with(expected), "{said}");
     }
+    let ca = PemFile::new(&Authority::root("Test Root").pem());
+    let path = ca.path();
+    let output = query("https://192.0.2.1/", &["--cert", path.to_str().expect("UTF-8")]);
+    let said = text(&output.stderr);
+    assert!(said.ends_with(" has no private key, and none is given; give --key\n"), "{said}");
     let (code, said) = checked("https", "servers = ['https://a']\n[https]\npin = 'x'\n");
     assert_eq!(code, Some(2));
     assert!(said.contains("https.pin \"x\" does not begin with sha256//"), "{said}");
