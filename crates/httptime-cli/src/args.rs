@@ -17,7 +17,7 @@ use crate::retry::Retry;
 use crate::run::outputs::{DEFAULT_STATUS_FILE, check_textfile_name};
 use crate::server_arg::ServerArg;
 
-/// Measure the offset of this machine's clock over plain HTTP, and correct it
+/// Measure the offset of this machine's clock over HTTP or HTTPS, and correct it
 ///
 /// httptime compares the local clock with the Date header of an HTTP server. The offset is server
 /// clock minus local clock: positive when the local clock is slow.
@@ -69,8 +69,8 @@ Examples:
   httptime query -v --lag 0.002 https://a.example/ https://b.example/ https://c.example/
   httptime query --json -x http://proxy.example:3128 -p https://time.example/
 
-Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
-no_proxy names the server. The variables are read as curl reads them.
+Without --proxy, the proxy is that of the environment variable http_proxy (https_proxy for https \
+servers) or all_proxy, unless no_proxy names the server. The variables are read as curl reads them.
 
 Exit status: 0 measured, 1 not measured, or the output could not be written, 2 wrong usage, \
 130 Ctrl-C."
@@ -104,8 +104,8 @@ Examples:
   httptime sync --profile polite --max-forward 86400 a.example b.example c.example
   httptime sync --pin sha256//iKrmRRgh0mGgYwOwcnYC/EQTLR+60g4KlVWonyvVI40= https://192.0.2.1/
 
-Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
-no_proxy names the server. The variables are read as curl reads them.
+Without --proxy, the proxy is that of the environment variable http_proxy (https_proxy for https \
+servers) or all_proxy, unless no_proxy names the server. The variables are read as curl reads them.
 
 Exit status: 0 corrected or nothing to do, 1 not measured or not corrected, or the output \
 could not be written, 2 wrong usage, 3 correction refused, 4 no privilege, 130 Ctrl-C."
@@ -339,8 +339,8 @@ Examples:
   httptime survey --reference http://192.0.2.1/ --threshold 0.5 a.example b.example
   httptime survey --every 300 --file-sd nodes.json --textfile httptime_survey.prom
 
-Without --proxy, the proxy is that of the environment variable http_proxy or all_proxy, unless \
-no_proxy names the server. The variables are read as curl reads them.
+Without --proxy, the proxy is that of the environment variable http_proxy (https_proxy for https \
+servers) or all_proxy, unless no_proxy names the server. The variables are read as curl reads them.
 
 Exit status: 0 all servers were measured, and none is wrong, 1 a server was not measured or is a \
 suspect, or the output could not be written, 2 wrong usage, 6 a server is a falseticker, \

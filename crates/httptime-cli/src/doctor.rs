@@ -134,7 +134,7 @@ fn subject(servers: &Servers) -> Result<Subject, Misuse> {
     let others = urls.iter().filter_map(given::by_other_scheme);
     let others = others.filter_map(|url| {
         let alone = given::alone(servers, &url);
-        Some(alone.client(config(2, SHORT).ok()?, Given::CommandLine).ok()?.0)
+        Some(alone.client_of_some(config(2, SHORT).ok()?, Given::CommandLine).ok()?.0)
     });
     let others = others.collect();
     let mut proxies = Proxies::default();
@@ -172,7 +172,7 @@ fn hop(servers: &Servers, scheme: Scheme, proxy: &Url, source: &str) -> Option<p
         return None;
     }
     let through = given::alone(servers, &impossible(scheme)?);
-    let client = through.client(config(1, SHORT).ok()?, Given::CommandLine).ok()?.0;
+    let client = through.client_of_some(config(1, SHORT).ok()?, Given::CommandLine).ok()?.0;
     Some(proxies::Hop { proxy: proxy.clone(), source: source.to_owned(), client })
 }
 

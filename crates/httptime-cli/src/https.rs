@@ -7,11 +7,11 @@
 
 use std::path::PathBuf;
 
-use httptime::Timestamp;
+use httptime::{Error, Scheme, Timestamp, Url};
 use humantime::parse_rfc3339;
 use serde::Deserialize;
 
-use crate::measure_options::Given;
+use crate::measure_options::{Given, Via};
 
 /// How to check certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args, Deserialize)]
@@ -107,9 +107,60 @@ impl HttpsOptions {
         }
     }
 
+    /// Refuses settings that nothing uses: a user who gives one believes that it has an effect.
+    pub(crate) fn check(&self, urls: &[Url], via: Option<&Via>) -> Result<(), Error> {
+        let refuse = |reason| Err(Error::InvalidConfig { reason });
+        let first_given = |settings: &[(&'static str, bool)]| {
+            settings.iter().find(|(_, is_given)| *is_given).map(|(setting, _)| *setting)
+        };
+        let for_servers = first_given(&[
+            ("pin", self.pin.is_some()),
+            ("cacert", self.cacert.is_some()),
+            ("capath", self.capath.is_some()),
+            ("cert", self.cert.is_some()),
+            ("key", self.key.is_some()),
+            ("insecure", self.insecure),
+        ]);
+        let for_proxy = first_given(&[
+            ("proxy_pin", self.proxy_pin.is_some()),
+            ("proxy_cacert", self.proxy_cacert.is_some()),
+            ("proxy_capath", self.proxy_capath.is_some()),
+            ("proxy_cert", self.proxy_cert.is_some()),
+            ("proxy_key", self.proxy_key.is_some()),
+            ("proxy_insecure", self.proxy_insecure),
+        ]);
+        if let Some(setting) = for_servers.filter(|_| !urls.iter().any(Url::is_https)) {
+            return refuse(format!(
+                "{setting} is for https servers, but no server's URL begins with https://; write \
+                 https:// before the host, or leave this setting out"
+            ));
+        }
+        // The other settings may be meant for the https servers alone. A pin says which key every
+        // server has.
+        let plain = urls.iter().find(|url| !url.is_https());
+        if let (Some(url), true) = (plain, self.pin.is_some()) {
+            return refuse(format!(
+                "pin is for https servers, but {url} is asked by plain HTTP; write https:// before \
+                 its host, or leave this server or this setting out"
+            ));
+        }
+        let Some(setting) = for_proxy else { return Ok(()) };
+        match via {
+            Some(via) if via.proxy.scheme() == Scheme::Https => Ok(()),
+            Some(via) => refuse(format!(
+                "{setting} is for an https proxy, but {via} is none; write https:// before its \
+                 host, or leave this setting out"
+            )),
+            None => refuse(format!(
+                "{setting} is for an https proxy, and there is no proxy for these servers; name \
+                 one, or leave this setting out"
+            )),
+        }
+    }
+
     /// The TLS with these settings.
     #[cfg(feature = "https")]
-    pub(crate) fn tls(&self) -> Result<httptime_tls::TlsConfig, httptime::Error> {
+    pub(crate) fn tls(&self) -> Result<httptime_tls::TlsConfig, Error> {
         use httptime_clock::{Clock as _, SyncStatus, SystemClock};
 
         let is_synchronised = || SystemClock::new().status().is_ok_and(SyncStatus::is_synchronised);
@@ -154,6 +205,7 @@ pub(crate) const SETTINGS: &[&str] = &[
     "proxy_cert",
     "proxy_key",
     "proxy_pin",
+    "proxy_insecure",
 ];
 
 const HEADING: &str = "HTTPS";

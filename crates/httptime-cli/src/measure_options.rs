@@ -262,6 +262,18 @@ impl Servers {
         config: Config,
         by: Given,
     ) -> Result<(Client, Option<Via>), Misuse> {
+        let (client, via) = self.client_of_some(config, by)?;
+        let urls: Vec<Url> = client.urls().cloned().collect();
+        self.https.check(&urls, via.as_ref()).map_err(|error| Misuse::of(error, by))?;
+        Ok((client, via))
+    }
+
+    /// As [`client`](Self::client), where the `https` settings may be for other servers only.
+    pub(crate) fn client_of_some(
+        &self,
+        config: Config,
+        by: Given,
+    ) -> Result<(Client, Option<Via>), Misuse> {
         let urls: Vec<String> = self.urls.iter().map(ServerArg::url).collect();
         let method = self.measure_options.method();
         let builder = client_builder(&urls, method, &self.route, &self.https, by)?;
@@ -393,7 +405,16 @@ impl fmt::Display for Misuse {
                     (Given::File, _) if MEASURE.contains(&setting) => format!("measure.{setting}"),
                     _ => setting.to_owned(),
                 };
-                write!(f, "{named} {rest}")
+                match rest.rsplit_once("; set ") {
+                    // What to do names the option or key too.
+                    Some((what, setting)) if https::SETTINGS.contains(&setting) => match self.by {
+                        Given::CommandLine => {
+                            write!(f, "{named} {what}; give {}", option(setting))
+                        }
+                        Given::File => write!(f, "{named} {what}; set https.{setting}"),
+                    },
+                    _ => write!(f, "{named} {rest}"),
+                }
             }
             error => error.fmt(f),
         }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httptime::session::MAX_CONNECTIONS;
-use httptime::{IoError, ManyClient};
+use httptime::{IoError, ManyClient, Url};
 use httptime_clock::state::replace_file;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -83,6 +83,8 @@ fn client(survey: &Survey, listed: &[Listed]) -> Result<(ManyClient, Option<Via>
     let method = survey.measure_options.method();
     let (builder, via) = client_builder(&urls, method, &survey.route, &survey.https, by)?;
     let client = builder.config(config).build_many().map_err(|error| Misuse::of(error, by))?;
+    let urls: Vec<Url> = client.urls().cloned().collect();
+    survey.https.check(&urls, via.as_ref()).map_err(|error| Misuse::of(error, by))?;
     let client = match survey.start_rate {
         Some(rate) => client.starts_per_second(rate),
         None => client,

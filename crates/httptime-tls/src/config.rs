@@ -238,14 +238,13 @@ impl PeerSettings {
         let Some(certificate) = &self.certificate else {
             return match self.key {
                 Some(_) => Err(invalid(format!(
-                    "{prefix}key is given without {prefix}cert, the certificate that it belongs to"
+                    "{prefix}key is given without the certificate that it belongs to; set {prefix}cert"
                 ))),
                 None => Ok(None),
             };
         };
-        let key = self.key.as_ref().unwrap_or(certificate);
         let settings = [&*format!("{prefix}cert"), &*format!("{prefix}key")];
-        trust::client(settings, certificate, key).map(Some)
+        trust::client(settings, certificate, self.key.as_deref()).map(Some)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The faults behind rustls's errors.
 
 use httptime::TlsFault;
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use crate::verifier::Refused;
 
@@ -26,6 +26,9 @@ pub(crate) fn fault_of(error: &Error, situation: Situation) -> TlsFault {
             TlsFault::NoCommonProtocol { reason: spaced(&format!("{reason:?}")) }
         }
         Error::NoApplicationProtocol => TlsFault::NoHttp1,
+        Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => TlsFault::Violation {
+            reason: "handshake message above 64 KiB, such as too many certificates".to_owned(),
+        },
         Error::InvalidMessage(reason) => violation(format!("{reason:?}")),
         Error::PeerMisbehaved(reason) => violation(format!("{reason:?}")),
         Error::InappropriateMessage { got_type, .. } => {
@@ -125,6 +128,13 @@ mod tests {
         assert_eq!(fault, TlsFault::Alert { alert: "unrecognised name".to_owned() });
         let fault = fault_of(&Error::AlertReceived(AlertDescription::HandshakeFailure), NONE);
         assert_eq!(fault.kind(), "tls_no_common_protocol");
+    }
+
+    #[test]
+    fn certificates_above_the_limit_are_named_with_it() {
+        let error = Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge);
+        let text = fault_of(&error, NONE);
+        assert!(matches!(&text, TlsFault::Violation { reason } if reason.contains("64 KiB")));
     }
 
     #[test]

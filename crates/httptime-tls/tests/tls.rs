@@ -639,11 +639,14 @@ fn settings_that_cannot_be_used_are_refused_by_name() {
         (TlsConfig::builder().proxy_cacert("/nowhere"), "proxy_cacert /nowhere cannot be used: "),
         (TlsConfig::builder().pin("sha256//AAAA"), "pin \"sha256//AAAA\" is not "),
         (TlsConfig::builder().proxy_pin("x"), "proxy_pin \"x\" does not begin "),
-        (TlsConfig::builder().key(one.path()), "key is given without cert"),
+        (
+            TlsConfig::builder().key(one.path()),
+            "key is given without the certificate that it belongs to; set cert",
+        ),
         (TlsConfig::builder().certificate("/nowhere"), "cert /nowhere cannot be used: "),
         (
             TlsConfig::builder().certificate(ca.path()),
-            &format!("key {} cannot be used: it has no ", ca.path().display()),
+            &format!("cert {} has no private key, and none is given; set key", ca.path().display()),
         ),
         (
             TlsConfig::builder().certificate(one.path()).key(two.path()),

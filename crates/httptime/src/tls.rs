@@ -294,8 +294,8 @@ impl TlsFault {
                  or pin its key"
             ),
             Self::Expired { valid_to, floor } => format!(
-                "the {peer}'s certificate expired on {valid_to}, and no time before {floor} is \
-                 accepted; renew it"
+                "the {peer}'s certificate, or one of its chain, expired on {valid_to}, and no time \
+                 before {floor} is accepted; renew it"
             ),
             Self::NeverValid { valid_from, valid_to } => format!(
                 "the {peer}'s certificates are at no time all valid: one begins on {valid_from}, \

@@ -115,7 +115,12 @@ impl Url {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks5h") => {
                 (Scheme::Socks5h, rest)
             }
-            Some(_) => return Err("only http:// and https:// are supported; write http://host"),
+            Some(_) => {
+                return Err(
+                    "only http:// and https:// are supported, for a proxy also socks5h://; write \
+                     http://host",
+                );
+            }
             None if has_prefix(text, "http:") => {
                 return Err("two slashes are missing after http:; write http://host");
             }

@@ -37,7 +37,8 @@ fn measuring() -> Vec<Error> {
     vec![
         Error::InvalidUrl {
             url: "ftp://a.example/".into(),
-            reason: "only http:// and https:// are supported; write http://host",
+            reason: "only http:// and https:// are supported, for a proxy also socks5h://; write \
+                     http://host",
         },
         Error::InvalidConfig { reason: "requests is 0; allowed: 1 to 1000".into() },
         Error::Resolve { host: "a.example".into(), source: io::Error::other(reason()).into() },

@@ -148,7 +148,10 @@ fn an_https_url_has_the_proxy_of_https_proxy() {
     let proxy = LoopbackProxy::start(ProxyOptions::default()).expect("a proxy");
     let with = |variable: &str, url: &str| {
         let mut command = program();
-        command.args(["query", url, "--json", "--cacert", &secure.ca()]);
+        command.args(["query", url, "--json"]);
+        if url.starts_with("https") {
+            command.args(["--cacert", &secure.ca()]);
+        }
         json(&run(command.env(variable, proxy.url())))
     };
     for variable in ["https_proxy", "HTTPS_PROXY", "all_proxy"] {
@@ -191,14 +194,70 @@ fn wrong_settings_of_https_are_named_by_option_and_by_key() {
     for (arguments, expected) in [
         (&["--cacert", "/nowhere"][..], "httptime: --cacert /nowhere cannot be used: "),
         (&["--proxy-pin", "x"], "httptime: --proxy-pin \"x\" does not begin with sha256//"),
-        (&["--key", "/nowhere"], "httptime: --key is given without cert"),
+        (
+            &["--key", "/nowhere"],
+            "httptime: --key is given without the certificate that it belongs to; give --cert\n",
+        ),
     ] {
         let output = query("https://192.0.2.1/", arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = text(&output.stderr);
         assert!(said.starts_with(expected), "{said}");
     }
+    let ca = PemFile::new(&Authority::root("Test Root").pem());
+    let path = ca.path();
+    let output = query("https://192.0.2.1/", &["--cert", path.to_str().expect("UTF-8")]);
+    let said = text(&output.stderr);
+    assert!(said.ends_with(" has no private key, and none is given; give --key\n"), "{said}");
     let (code, said) = checked("https", "servers = ['https://a']\n[https]\npin = 'x'\n");
     assert_eq!(code, Some(2));
     assert!(said.contains("https.pin \"x\" does not begin with sha256//"), "{said}");
+}
+
+#[test]
+fn settings_of_https_that_nothing_uses_are_refused() {
+    const PIN: &str = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let ca = PemFile::new(&Authority::root("Test Root").pem());
+    let ca = ca.path();
+    let ca = ca.to_str().expect("UTF-8");
+    let (plain, secure) = ("localhost:80", "https://192.0.2.1/");
+    let none = "is for https servers, but no server's URL begins with https://; write https:// ";
+    for (arguments, expected) in [
+        (&["query", plain, "--pin", PIN][..], format!("--pin {none}")),
+        (&["sync", "--dry-run", plain, "--pin", PIN], format!("--pin {none}")),
+        (&["survey", plain, "--pin", PIN], format!("--pin {none}")),
+        (&["doctor", plain, "--pin", PIN], format!("--pin {none}")),
+        (&["query", plain, "--cacert", ca], format!("--cacert {none}")),
+        (&["query", plain, "-k"], format!("--insecure {none}")),
+        (
+            &["query", secure, plain, "--pin", PIN],
+            "--pin is for https servers, but http://localhost/ is asked by plain HTTP; ".to_owned(),
+        ),
+        (
+            &["query", secure, "--proxy-pin", PIN],
+            "--proxy-pin is for an https proxy, and there is no proxy for ".to_owned(),
+        ),
+        (
+            &["query", secure, "--proxy-insecure", "-x", "http://192.0.2.2:3128"],
+            "--proxy-insecure is for an https proxy, but proxy http://192.0.2.2:3128/ (from \
+             --proxy) is none; write https:// before "
+                .to_owned(),
+        ),
+    ] {
+        let output = program().args(arguments).output().expect("the program starts");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.starts_with(&format!("httptime: {expected}")), "{arguments:?}: {said}");
+    }
+    for (servers, code) in
+        [("'http://a'", Some(2)), ("'http://a', 'https://b'", Some(2)), ("'https://b'", Some(0))]
+    {
+        let file = format!("servers = [{servers}]\nmin_servers = 1\n[https]\npin = '{PIN}'\n");
+        let (found, said) = checked("unused", &file);
+        assert_eq!(found, code, "{servers}: {said}");
+        assert_eq!(said.contains(": https.pin is for https servers, but "), code == Some(2));
+    }
+    // The settings for https servers may leave plain ones as they are.
+    let mixed = format!("servers = ['http://a', 'https://b']\n[https]\ncacert = '{ca}'\n");
+    assert_eq!(checked("mixed", &mixed), (Some(0), String::new()));
 }

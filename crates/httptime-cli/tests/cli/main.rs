@@ -497,6 +497,11 @@ fn the_example_configuration_can_be_used_as_it_is_and_with_all_it_shows() {
         assert!(shown.contains(directory), "{directory}: {shown}");
         shown = shown.replace(directory, &std::env::temp_dir().display().to_string());
     }
+    // The settings of the section https need https servers.
+    let shown = shown.replace(
+        "http://192.0.2.1/\", \"http://192.0.2.2/\", \"http://192.0.2.3/",
+        "https://192.0.2.1/\", \"https://192.0.2.2/\", \"https://192.0.2.3/",
+    );
     assert_eq!(checked("example-whole", &shown), (Some(0), String::new()));
 }
 

@@ -22,12 +22,12 @@ fn urls() {
     for (url, reason) in [
         ("http:/host", "two slashes are missing after http:; write http://host"),
         ("http:host", "two slashes are missing after http:; write http://host"),
-        ("ftp://host/", "only http:// and https:// are supported; write http://host"),
+        ("ftp://host/", SCHEMES),
         (
             "socks5h://host/",
             "only a proxy can be reached by SOCKS5; write http://host or https://host",
         ),
-        ("htp://host", "only http:// and https:// are supported; write http://host"),
+        ("htp://host", SCHEMES),
         ("http://", "it has no host; write http://host"),
         ("http://host:0/", "its port is not in 1 to 65535"),
         ("http://host:65536/", "its port is not in 1 to 65535"),
@@ -106,8 +106,8 @@ fn options() {
         ),
         (
             &["-x", "socks4://p:1080"],
-            "--proxy: cannot use URL \"socks4://p:1080\": only http:// and https:// are supported; write \
-             http://host",
+            "--proxy: cannot use URL \"socks4://p:1080\": only http:// and https:// are \
+             supported, for a proxy also socks5h://; write http://host",
         ),
     ] {
         assert_eq!(complaint(&[&["query", "http://host/"], arguments].concat()), expected);
@@ -223,7 +223,7 @@ fn configurations() {
             "t",
             "proxy = 'socks4://p'",
             "proxy in the configuration: cannot use URL \"socks4://p\": only http:// and https:// are \
-             supported; write http://host",
+             supported, for a proxy also socks5h://; write http://host",
         ),
     ] {
         let name = format!("wrong-{name}");
@@ -319,3 +319,6 @@ fn proxies() {
     assert!(said.starts_with(&start), "{said}");
     assert!(said.contains("looks like SSH; check the port of the proxy"), "{said}");
 }
+
+const SCHEMES: &str =
+    "only http:// and https:// are supported, for a proxy also socks5h://; write http://host";
