@@ -178,6 +178,9 @@ pub struct FleetSettings {
     /// The share of the interval of `run` by which the next measurement is randomly earlier or
     /// later.
     pub jitter: f64,
+    /// After a measurement of a busy server the next one of `run` is later by up to so many
+    /// intervals.
+    pub busy_spread: f64,
     /// The limit of requests of `run` once it expects an offset [default: that of the profile].
     pub requests: Option<u32>,
     /// All machines start within this time.
@@ -192,6 +195,7 @@ impl Default for FleetSettings {
             settling: hour,
             scored: 3 * hour,
             jitter: 0.25,
+            busy_spread: 3.0,
             requests: None,
             starts_within: Duration::from_secs(3),
         }

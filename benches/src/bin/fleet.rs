@@ -32,6 +32,10 @@ struct Args {
     /// Random share of the interval of `run`
     #[arg(long, default_value_t = FleetSettings::default().jitter, value_name = "SHARE")]
     jitter: f64,
+    /// After a measurement of a busy server the next one of `run` is later by up to so many
+    /// intervals
+    #[arg(long, default_value_t = FleetSettings::default().busy_spread, value_name = "INTERVALS")]
+    busy_spread: f64,
     /// Limit of the requests of `run` once it expects an offset [default: that of the profile]
     #[arg(long, value_name = "N")]
     requests: Option<u32>,
@@ -58,6 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         settling: hours(0),
         scored: hours(1),
         jitter: args.jitter,
+        busy_spread: args.busy_spread,
         requests: args.requests,
         starts_within: Duration::from_secs(args.starts_within),
     };

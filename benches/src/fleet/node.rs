@@ -43,6 +43,7 @@ pub(super) struct Node {
     failures: u32,
     /// The random share of the interval.
     jitter: f64,
+    busy_spread: f64,
     /// The time that counts, from the start of the first machine.
     span: (Duration, Duration),
     records: Records,
@@ -75,6 +76,7 @@ impl Node {
             measured: SimClock::new(0),
             failures: 0,
             jitter: settings.jitter,
+            busy_spread: settings.busy_spread,
             span,
             records: Records::default(),
         }
@@ -143,7 +145,12 @@ impl Node {
         if self.habit == Habit::Run {
             let wait = self.controller.absorb(&reading).expect("may be set").interval;
             // The program's random share: `PollInterval`.
-            return wait.mul_f64(1.0 + self.jitter * (2.0 * self.random.f64() - 1.0));
+            let spread = wait.mul_f64(1.0 + self.jitter * (2.0 * self.random.f64() - 1.0));
+            if !measurement.is_busy() || self.busy_spread <= 0.0 {
+                return spread;
+            }
+            let later = wait.mul_f64(self.busy_spread * self.random.f64());
+            return (spread + later).min(LONGEST.max(spread));
         }
         let policy = Policy::default().floor(Timestamp::from_unix_nanos(0));
         let action = policy.decide(&reading, &History::default());
@@ -239,6 +246,8 @@ const FIRST_TIMER: Duration = Duration::from_secs(60);
 const TIMER_DELAY: Duration = Duration::from_secs(600);
 /// The time that cron and the program need until the request leaves.
 const CRON_STARTS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(60));
+/// The longest interval of `run` by default.
+const LONGEST: Duration = HOUR;
 /// The same as in the program.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(64);
 const MAX_DOUBLINGS: u32 = 4;

@@ -25,7 +25,7 @@ pub fn write(file: &Path, rows: &[FleetRow]) -> Result<(), Box<dyn Error>> {
         range: 1.0..most,
         ticks: ticks.into_iter().filter(|tick| *tick <= most).collect(),
     };
-    let panels: [(&str, &'static str, fn(&FleetRow) -> f64); 2] = [
+    let panels: [Panel; 2] = [
         ("error of a measurement", "95 % of the errors are smaller, ms", |row| row.error(0.95)),
         ("load of the server", "requests in the busiest second", |row| {
             f64::from(u32::try_from(row.load.peak_second()).unwrap_or(u32::MAX))
@@ -42,6 +42,9 @@ pub fn write(file: &Path, rows: &[FleetRow]) -> Result<(), Box<dyn Error>> {
     figure.finish()
 }
 
+/// A title, the name of the vertical axis, and the value of a row.
+type Panel = (&'static str, &'static str, fn(&FleetRow) -> f64);
+
 fn rows_of<'a>(rows: &'a [FleetRow], name: &str) -> impl Iterator<Item = &'a FleetRow> {
     let name = name.to_owned();
     rows.iter().filter(move |row| row.cell.name() == name)
@@ -57,6 +60,9 @@ fn draw(
     chart.draw_series(line.map(|at| Circle::new(at, DOT, kind.colour.filled())))?;
     Ok(())
 }
+
+/// Title, name of the ordinate, and its value.
+type Panel = (&'static str, &'static str, fn(&FleetRow) -> f64);
 
 const KINDS: [Style; 6] = [
     Style { name: "storm", colour: VERMILION, mark: Mark::Line },

@@ -334,6 +334,11 @@ pub(crate) struct Doctor {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = "\
+Examples:
+  httptime survey --file nodes --lag 0.002
+  httptime survey --reference http://192.0.2.1/ --threshold 0.5 a.example b.example
+  httptime survey --every 300 --file-sd nodes.json --textfile httptime_survey.prom
+
 Without --proxy, the proxy is that of the environment variable http_proxy (https_proxy for https \
 servers) or all_proxy, unless no_proxy names the server. The variables are read as curl reads them.
 

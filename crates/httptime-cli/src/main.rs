@@ -27,6 +27,10 @@ mod server_arg;
 mod service;
 mod signals;
 mod status;
+#[cfg(unix)]
+mod survey;
+#[cfg(not(unix))]
+#[path = "survey/unsupported.rs"]
 mod survey;
 mod sync;
 mod usage;

@@ -96,6 +96,8 @@ struct Daemon<'a> {
     begun: Instant,
     /// The time from there in which a server asks for no request.
     not_before: Duration,
+    /// Whether the latest measurement found the server busy.
+    is_server_busy: bool,
     /// The number of the latest measurement. The result of an earlier one that was given up is not
     /// used.
     number: u64,
@@ -198,6 +200,7 @@ impl<'a> Daemon<'a> {
             state: DaemonState::Waiting { until: now },
             begun: now,
             not_before: Duration::ZERO,
+            is_server_busy: false,
             number: 0,
             threads: Arc::default(),
             reloaded: ReloadState::No,
@@ -445,6 +448,7 @@ impl<'a> Daemon<'a> {
         );
         info!("{measured}");
         report::busy(measurement).iter().for_each(|line| warn!("{line}"));
+        self.is_server_busy = measurement.is_busy();
         let retry_after = measurement.retry_after();
         self.not_before = retry_after.map_or(Duration::ZERO, |wait| self.begun.elapsed() + wait);
         self.log_certificates(&measurement.assumptions());
@@ -506,7 +510,11 @@ impl<'a> Daemon<'a> {
                 self.clocks = clocks();
                 self.is_early_requested = false;
                 (self.network_retry, self.clock_retry) = (RetryPause::NETWORK, RetryPause::CLOCK);
-                self.poll_interval.measured(interval).max(mem::take(&mut self.not_before))
+                let wait = match mem::take(&mut self.is_server_busy) {
+                    true => self.poll_interval.measured_busy(interval),
+                    false => self.poll_interval.measured(interval),
+                };
+                wait.max(mem::take(&mut self.not_before))
             }
             // With the settings from before a reload, or with a problem that the operator has fixed
             // before it.

@@ -130,12 +130,12 @@ fn write_metrics(survey: &Survey, skews: &Skews, status: u8) -> u8 {
     }
 }
 
-/// The requests to each server, if no option says otherwise. Each halves the uncertainty: a second
+/// The requests to each server, by default. Each halves the uncertainty: a second
 /// divided by 2¹⁰ is a millisecond. There are no checks among so few.
 const REQUESTS: u32 = 12;
-/// The time for them, if no option says otherwise.
+/// The time for them, by default.
 const DURATION: Duration = Duration::from_secs(8);
-/// A server is left alone at this standard deviation, if no option says otherwise: the requests of
+/// A server is left alone at this standard deviation, by default: the requests of
 /// others compete for the same instants.
 const TARGET: Duration = Duration::from_micros(500);
 const AT_ONCE: u32 = 1000;

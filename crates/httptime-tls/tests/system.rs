@@ -120,7 +120,7 @@ impl Errors {
     /// The medians of the errors and of the widths, each with its uncertainty.
     fn medians(&mut self, name: &str) -> [Median; 2] {
         let runs = self.offsets.len();
-        let medians = [&mut self.offsets, &mut self.widths].map(Median::of);
+        let medians = [&mut self.offsets, &mut self.widths].map(|all| Median::of(all));
         let [offset, width] = &medians;
         let (opened, dropped) = (self.opened, self.dropped);
         println!(
@@ -139,7 +139,7 @@ struct Median {
 }
 
 impl Median {
-    fn of(values: &mut Vec<Duration>) -> Self {
+    fn of(values: &mut [Duration]) -> Self {
         values.sort();
         let at = |part: usize| values[(values.len() * part / 100).min(values.len() - 1)];
         let root = f64::from(u32::try_from(values.len()).expect("few")).sqrt();

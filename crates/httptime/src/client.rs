@@ -8,7 +8,7 @@ use log::{Level, log};
 use crate::config::Config;
 use crate::error::Error;
 use crate::estimate::Estimate;
-#[cfg(feature = "many")]
+#[cfg(all(feature = "many", unix))]
 use crate::many::ManyClient;
 use crate::measurement::Measurement;
 use crate::method::Method;
@@ -147,7 +147,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// As [`build`](Self::build), except for the rules about the number of servers.
-    #[cfg(feature = "many")]
+    #[cfg(all(feature = "many", unix))]
     pub fn build_many(self) -> Result<ManyClient, Error> {
         let (targets, config) = self.targets.build_unlimited()?;
         let kernel_timestamps = config.timestamping().should_ask_kernel();

@@ -69,7 +69,7 @@ pub mod http;
 #[cfg(feature = "serde")]
 mod json;
 mod limits;
-#[cfg(feature = "many")]
+#[cfg(all(feature = "many", unix))]
 mod many;
 mod measure;
 mod measurement;
@@ -102,7 +102,7 @@ pub use crate::difference::Difference;
 pub use crate::error::{Error, IoError, Phase};
 pub use crate::family::Family;
 pub use crate::limits::Limits;
-#[cfg(feature = "many")]
+#[cfg(all(feature = "many", unix))]
 pub use crate::many::ManyClient;
 pub use crate::measure::{Measure, Next};
 pub use crate::measurement::{Assumptions, EndReason, Measurement};

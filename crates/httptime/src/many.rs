@@ -82,7 +82,7 @@ impl ManyClient {
     }
 
     /// The URLs of the servers, in the order of the builder.
-    pub fn urls(&self) -> impl ExactSizeIterator<Item = &Url> {
+    pub fn urls(&self) -> impl Iterator<Item = &Url> {
         self.targets.iter().map(|target| target.url())
     }
 

@@ -5,7 +5,7 @@ mod cancel;
 mod clock;
 mod driver;
 mod kernel;
-#[cfg(feature = "many")]
+#[cfg(all(feature = "many", unix))]
 mod many;
 mod resolve;
 mod socket;
@@ -17,7 +17,7 @@ pub use self::clock::{cross_timestamp, now};
 pub use self::timestamps::SocketTimestamps;
 
 pub(crate) use self::driver::Driver;
-#[cfg(feature = "many")]
+#[cfg(all(feature = "many", unix))]
 pub(crate) use self::many::ManyDriver;
 pub(crate) use self::resolve::Resolver;
 pub(crate) use self::socket::SocketOptions;

@@ -32,7 +32,7 @@ pub(crate) struct Hop {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Asked {
-    Http(Facts),
+    Http(Box<Facts>),
     Other(OtherFacts),
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Facts {
 
 pub(crate) fn gather(routes: Vec<Route>, hops: Vec<Hop>) -> Vec<Asked> {
     let plain = routes.iter().filter(|route| is_plain(&route.proxy));
-    let plain = plain.filter_map(facts).map(Asked::Http);
+    let plain = plain.filter_map(facts).map(|facts| Asked::Http(Box::new(facts)));
     let others = hops.into_iter().map(|Hop { proxy, source, client }| {
         let error = client.measure().err();
         Asked::Other(OtherFacts { url: proxy.to_string(), source, error })
@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn worst(facts: Facts) -> (Severity, Kind) {
-        let all = findings(&[Asked::Http(facts)]);
+        let all = findings(&[Asked::Http(Box::new(facts))]);
         let worst = all.iter().max_by_key(|finding| finding.severity).expect("a finding");
         (worst.severity, worst.kind)
     }
@@ -359,7 +359,7 @@ mod tests {
             for answer in [&mut facts.forwarded, &mut facts.tunnel].into_iter().flatten() {
                 answer.challenges = challenges.iter().map(|&it| it.to_owned()).collect();
             }
-            let all = findings(&[Asked::Http(facts)]);
+            let all = findings(&[Asked::Http(Box::new(facts))]);
             assert_eq!((all.len(), all[0].kind), (1, Kind::ProxyPassword));
             all[0].clone()
         };
@@ -376,7 +376,7 @@ mod tests {
         let dead = || Err(Failure::NoConnection { reason: "connection refused".into() });
         let facts =
             Facts { forwarded: dead(), impossible: dead(), tunnel: dead(), ..facts(0, 0, 0) };
-        let all = findings(&[Asked::Http(facts)]);
+        let all = findings(&[Asked::Http(Box::new(facts))]);
         assert_eq!((all[0].kind, all[0].severity), (Kind::ProxyFails, Severity::Fault));
         assert!(all[0].text.ends_with("does not work: connection refused"), "{}", all[0].text);
     }

@@ -10,8 +10,8 @@ use fastrand::Rng;
 pub(crate) struct PollInterval {
     shortest: Duration,
     longest: Duration,
-    /// The random share of the wait after a measurement.
-    spread: f64,
+    /// Whether measurements are wanted regularly.
+    is_regular: bool,
     failures: u32,
     /// Whether a first failure was repeated soon.
     is_repeated: bool,
@@ -20,18 +20,29 @@ pub(crate) struct PollInterval {
 
 impl PollInterval {
     pub(crate) fn new(shortest: Duration, longest: Duration, random: Rng) -> Self {
-        Self { shortest, longest, spread: SPREAD, failures: 0, is_repeated: false, random }
+        Self { shortest, longest, is_regular: false, failures: 0, is_repeated: false, random }
     }
 
     /// The same for measurements that are wanted regularly.
     pub(crate) fn regular(self) -> Self {
-        Self { spread: REGULAR_SPREAD, ..self }
+        Self { is_regular: true, ..self }
     }
 
     /// The wait after a measurement, if the next one is wanted in `interval`.
     pub(crate) fn measured(&mut self, interval: Duration) -> Duration {
         (self.failures, self.is_repeated) = (0, false);
-        self.jitter(interval, self.spread)
+        self.jitter(interval, if self.is_regular { REGULAR_SPREAD } else { SPREAD })
+    }
+
+    /// The same if the server was busy: longer by a random time, so that the machines that made it
+    /// busy measure at different times.
+    pub(crate) fn measured_busy(&mut self, interval: Duration) -> Duration {
+        let wait = self.measured(interval);
+        if self.is_regular {
+            return wait;
+        }
+        let later = interval.mul_f64(BUSY_SPREAD * self.random.f64());
+        wait.saturating_add(later).min(self.longest.max(wait))
     }
 
     /// The wait after a failure, `after` the start of the measurement. A server that refuses at
@@ -70,6 +81,8 @@ impl PollInterval {
 const SPREAD: f64 = 0.25;
 /// chronyd expects a sample in each of its polls.
 const REGULAR_SPREAD: f64 = 0.05;
+/// After a measurement of a busy server the next one is later by up to so many intervals.
+const BUSY_SPREAD: f64 = 3.0;
 /// From the start of a measurement that failed at once to the next try.
 const RESTART_PAUSE: Duration = Duration::from_millis(600);
 /// At most 17 minutes with the default of 64 s: a network that comes up late is found soon.
@@ -129,6 +142,26 @@ mod tests {
             assert!(poll_interval.failed(Duration::from_millis(3)) <= seconds(80));
             poll_interval.measured(seconds(64));
         }
+    }
+
+    #[test]
+    fn after_a_busy_server_the_wait_is_longer_up_to_the_longest() {
+        let seconds = Duration::from_secs;
+        let waits = |interval: u64| -> Vec<Duration> {
+            let each = (0..1000).map(|number| {
+                let random = Rng::with_seed(number);
+                let mut poll_interval = PollInterval::new(seconds(64), seconds(3600), random);
+                poll_interval.measured_busy(seconds(interval))
+            });
+            each.collect()
+        };
+        let (soon, late) = (waits(64), waits(3600));
+        assert!(soon.iter().all(|wait| *wait >= seconds(48) && *wait <= seconds(272)));
+        let long = soon.iter().filter(|wait| **wait > seconds(160)).count();
+        assert!((400..600).contains(&long), "{long} of 1000");
+        assert!(late.iter().all(|wait| *wait <= seconds(4500)));
+        let mut regular = PollInterval::new(seconds(64), seconds(64), Rng::with_seed(1)).regular();
+        assert!(regular.measured_busy(seconds(64)) < seconds(68));
     }
 
     /// In virtual time, at 200 moments of the second day.

@@ -80,10 +80,9 @@ pub(crate) fn text(skews: &Skews, exit_status: u8, ended_unix_seconds: f64) -> S
 }
 
 fn labels(judged: &Judged) -> String {
-    let url = (URL.to_owned(), judged.server.url.to_string());
-    let all = std::iter::once(&url);
-    let labels = judged.server.labels.iter().map(|(name, value)| (name, value));
-    let all = all.map(|(name, value)| (name, value)).chain(labels);
+    let url = judged.server.url.to_string();
+    let labels = judged.server.labels.iter().map(|(name, value)| (name.as_str(), value));
+    let all = std::iter::once((URL, &url)).chain(labels);
     all.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect::<Vec<_>>().join(",")
 }
 

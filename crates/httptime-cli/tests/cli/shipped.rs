@@ -123,7 +123,8 @@ fn bash_completes_commands_and_options() {
 #[test]
 fn the_examples_of_help_are_accepted_by_the_parser() {
     let mut tried = 0;
-    for command in ["", "query", "sync", "run", "status", "wait", "doctor", "demo"] {
+    let commands = ["", "query", "sync", "run", "status", "wait", "doctor", "survey", "demo"];
+    for command in commands {
         let words = command.split_whitespace();
         let done = program().args(words).arg("--help").output().expect("the program starts");
         let help = text(&done.stdout);

@@ -50,6 +50,7 @@ fn done(command: &mut Command) -> Output {
 }
 
 fn skewed(seconds: f64) -> LoopbackServer {
+    #[expect(clippy::cast_possible_truncation, reason = "a minute in nanoseconds")]
     let skew = Offset::from_nanos((seconds * 1e9) as i64);
     let builder = LoopbackServer::builder().skew(skew).server_header(Some("nginx".into()));
     builder.start().expect("a loopback port")

@@ -1,4 +1,4 @@
-//! `httptime survey` of a thousand nginx, some with wrong clocks, and of servers that do not answer.
+//! `httptime survey` of a thousand nginx: some have wrong clocks, some servers do not answer.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -331,7 +331,8 @@ impl<'a> ResponseHead<'a> {
     /// Pass all fields in the order of the response: the order shows which server made the `Date`
     /// ([`server`](crate::server)). The function reads `Date`, `Age`, `Server`, `Via`,
     /// `Connection`, `Proxy-Connection`, `Retry-After`, [`X-HTTPSTIME`](DEFAULT_HEADER) and the
-    /// marks of caches, in upper or lower case and every occurrence. The version counts as HTTP/1.1.
+    /// marks of caches, in upper or lower case and every occurrence. The version counts as
+    /// HTTP/1.1.
     ///
     /// ```
     /// use httptime::http::ResponseHead;
