@@ -220,14 +220,14 @@ impl Measurement {
         self.round_trip_quartile
     }
 
-    /// Whether requests waited: a quarter of the round trips are more than four times as long as
-    /// the shortest one, and longer by more than a millisecond. On a long path the shortest one is
-    /// long too, so something is busy: the server, the path or this machine. The bounds hold, but
-    /// they are wider than they could be.
+    /// Whether requests waited: of at least eight round trips a quarter are more than four times as
+    /// long as the shortest one, and longer by more than a millisecond. On a long path the shortest
+    /// one is long too, so something is busy: the server, the path or this machine. The bounds
+    /// hold, but they are wider than they could be.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         let usual = (self.round_trip_min * BUSY_RATIO).max(self.round_trip_min + BUSY_EXCESS);
-        self.round_trip_quartile > usual
+        self.observations >= BUSY_OBSERVATIONS && self.round_trip_quartile > usual
     }
 
     /// How long after its end no request should be sent, because the server asks for that: the
@@ -309,6 +309,8 @@ impl Measurement {
 const BUSY_RATIO: u32 = 4;
 /// By how much they are longer at least.
 const BUSY_EXCESS: Duration = Duration::from_millis(1);
+/// A quarter of fewer can be a single late response, which says nothing.
+const BUSY_OBSERVATIONS: u32 = 8;
 
 impl fmt::Display for Measurement {
     /// Offset, standard deviation and bounds in seconds [default precision: 9 digits]:
