@@ -309,7 +309,7 @@ impl Measurement {
 const BUSY_RATIO: u32 = 4;
 /// By how much they are longer at least.
 const BUSY_EXCESS: Duration = Duration::from_millis(1);
-/// A quarter of fewer can be a single late response, which says nothing.
+/// A quarter of fewer can be a single late response, which proves nothing.
 const BUSY_OBSERVATIONS: u32 = 8;
 
 impl fmt::Display for Measurement {
