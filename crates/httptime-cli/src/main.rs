@@ -1,4 +1,4 @@
-//! `httptime`: measures the offset of this machine's clock from a server's over plain HTTP, and
+//! `httptime`: measures the offset of this machine's clock from a server's by HTTP or HTTPS, and
 //! corrects the clock.
 #![forbid(unsafe_code)]
 
