@@ -4,6 +4,8 @@
 //! `UPDATE=1 cargo test -p httptime-benches --test fleet`. Give the reason in the commit.
 #![forbid(unsafe_code)]
 
+mod snapshot;
+
 use std::fs::File;
 use std::time::Duration;
 
@@ -28,19 +30,6 @@ fn fleets_are_as_accurate_as_they_were_and_no_bound_is_broken() {
         assert_eq!(row.broken, 0, "{name}: bounds without the true offset");
         assert_eq!(row.failed, 0, "{name}: measurements without a result");
     }
-    let before: Vec<_> = csv::Reader::from_path(SNAPSHOT)
-        .expect("the snapshot")
-        .into_records()
-        .map(|record| record.expect("well-formed"))
-        .collect();
-    assert_eq!(before.len(), rows.len(), "rows were added or removed");
-    for (before, row) in before.iter().zip(&rows) {
-        for ((column, before), now) in fleet::COLUMNS.iter().zip(before).zip(fleet::fields(row)) {
-            let same = match (before.parse::<f64>(), now.parse::<f64>()) {
-                (Ok(before), Ok(now)) => (now - before).abs() <= TOLERANCE * before,
-                _ => before == now,
-            };
-            assert!(same, "{}: {column} was {before}, is {now}", row.cell.name());
-        }
-    }
+    let now: Vec<_> = rows.iter().map(|row| (row.cell.name(), fleet::fields(row))).collect();
+    snapshot::check(SNAPSHOT, &fleet::COLUMNS, &now, TOLERANCE);
 }

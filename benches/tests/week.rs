@@ -4,6 +4,8 @@
 //! `UPDATE=1 cargo test -p httptime-benches --test week`. Give the reason in the commit.
 #![forbid(unsafe_code)]
 
+mod snapshot;
+
 use std::fs::File;
 use std::time::Duration;
 
@@ -34,21 +36,8 @@ fn a_clock_is_kept_as_it_was_and_better_than_by_what_else_is_done() {
     if std::env::var_os("UPDATE").is_some() {
         week::write_csv(&rows, File::create(SNAPSHOT).expect("writable")).expect("written");
     }
-    let before: Vec<_> = csv::Reader::from_path(SNAPSHOT)
-        .expect("the snapshot")
-        .into_records()
-        .map(|record| record.expect("well-formed"))
-        .collect();
-    assert_eq!(before.len(), rows.len(), "rows were added or removed");
-    for (before, row) in before.iter().zip(&rows) {
-        for ((column, before), now) in week::COLUMNS.iter().zip(before).zip(week::fields(row)) {
-            let same = match (before.parse::<f64>(), now.parse::<f64>()) {
-                (Ok(before), Ok(now)) => (now - before).abs() <= TOLERANCE * before,
-                _ => before == now,
-            };
-            assert!(same, "{}: {column} was {before}, is {now}", names(row));
-        }
-    }
+    let now: Vec<_> = rows.iter().map(|row| (names(row), week::fields(row))).collect();
+    snapshot::check(SNAPSHOT, &week::COLUMNS, &now, TOLERANCE);
 }
 
 fn names(row: &KeptClock) -> String {
